@@ -1,0 +1,62 @@
+# Two commands to know: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := glmv langchain_glmv llama_index_glmv glmv_emulator
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format dist size import-time clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
+	$(BIN)/pytest -n auto $(ARGS)
+
+lint: $(READY) ## ruff: rules and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY) ## ruff: mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(READY) ## mypy --strict on the four packages
+	$(BIN)/mypy
+
+dist: $(READY) ## build the wheel and the source archive into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	@ls dist
+
+size: ## lines of each package
+	@for package in $(PACKAGES); do \
+	  find $$package -name '*.py' -exec cat {} + | wc -l | xargs printf "%-18s %6d lines\n" $$package; \
+	done
+	@find glmv -name '*.py' -not -path 'glmv/cli/*' -exec cat {} + | wc -l | xargs printf "%-18s %6d lines\n" "glmv without cli"
+
+import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
+	@$(BIN)/python benchmarks/import_time.py
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
+# pip reads dependency groups since 25.1, hence its own upgrade first.
+INSTALL := -e ".[all]" --group dev
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "glmv needs Python 3.11 or later; choose one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing glmv and what its tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had, pip goes on alone"
+	@{ test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(INSTALL); } || \
+	  { $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' && \
+	    $(BIN)/python -m pip install --quiet $(INSTALL); }
+	@touch $@
