@@ -145,7 +145,7 @@ def _duration(read: Read, start: int, end: int) -> float | None:
     scale, length = 1_000_000, None  # nanoseconds a tick, when the file does not say
     for identity, low, high in _elements(read, start, end):
         if identity == _SCALE:
-            scale = int.from_bytes(read(low, high - low), "big")
+            scale = _whole(read, low, high)
         elif identity == _DURATION:
             (length,) = struct.unpack(">d" if high - low == 8 else ">f", read(low, high - low))
     return None if length is None or not 0 < length < 1e18 else length * scale / 1e9
@@ -154,11 +154,14 @@ def _duration(read: Read, start: int, end: int) -> float | None:
 def _pixels(read: Read, start: int, end: int) -> tuple[int, int] | None:
     for identity, low, high in _elements(read, start, end):
         if identity == _VIDEO:
-            found = {inner: int.from_bytes(read(a, b - a), "big") for inner, a, b in _elements(read, low, high)
-                     if inner in {_WIDTH, _HEIGHT}}  # fmt: skip
-            if all(found.get(side) for side in (_WIDTH, _HEIGHT)):
+            found = {inner: _whole(read, *span) for inner, *span in _elements(read, low, high)}
+            if found.get(_WIDTH) and found.get(_HEIGHT):
                 return found[_WIDTH], found[_HEIGHT]
     return None
+
+
+def _whole(read: Read, start: int, end: int) -> int:
+    return int.from_bytes(read(start, min(end - start, 8)), "big")
 
 
 def _elements(read: Read, start: int, end: int) -> Iterator[tuple[int, int, int]]:

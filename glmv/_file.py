@@ -49,9 +49,14 @@ class File(Medium):
 
     @classmethod
     def _make(
-        cls, blob: Blob | None, *, url: str | None = None, file_id: str | None = None, name: str | None = None,
+        cls,
+        blob: Blob | None,
+        *,
+        url: str | None = None,
+        file_id: str | None = None,
+        name: str | None = None,
         mime: str | None = None,
-    ) -> File:  # fmt: skip
+    ) -> File:
         self = cls.__new__(cls)
         self._blob, self._url, self._id, self._name = blob, url, file_id, name
         self._mime = mime or (None if blob is None else _mime(name, blob.read(0, 5)))

@@ -1,8 +1,10 @@
-"""Pictures made to fit, and frames of videos: the one room that decodes pixels (extras `images` and `video`)."""
+"""Pictures made to fit: the one room that decodes their pixels (extra `images`)."""
 
 from __future__ import annotations
 
 import io
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from glmv._errors import LimitExceeded, UnsupportedContent
@@ -31,10 +33,9 @@ def fit(
     data: bytes,
     label: str,
     facts: Picture,
-    *,
-    max_bytes: int | None,
-    max_side: int | None,
-    formats: tuple[str, ...],
+    max_bytes: int | None = None,
+    max_side: int | None = None,
+    formats: tuple[str, ...] = (),
 ) -> bytes:
     """Decode a picture (of an animation the first frame), turn it upright, and encode it within limits.
 
@@ -72,6 +73,11 @@ def encode(picture: PILImage) -> bytes:
         return _jpeg(_opaque(upright), 95) if was in {"JPEG", "MPO"} else _png(upright)
     except (OSError, ValueError, SyntaxError, AttributeError) as error:
         raise UnsupportedContent(f"The Pillow picture cannot be encoded: {error}.") from error
+
+
+def available() -> bool:
+    """Whether Pillow is installed."""
+    return find_spec("PIL") is not None
 
 
 def pillow(label: str) -> ModuleType:
@@ -112,13 +118,13 @@ def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> PI
 
 def _register_heif(label: str) -> None:
     try:
-        from pillow_heif import register_heif_opener
+        heif = import_module("pillow_heif")
     except ImportError:
         raise UnsupportedContent(
             f"{label} is HEIC, which this model does not take and Pillow alone cannot read: "
             "pip install pillow-heif, or export it as JPEG."
         ) from None
-    register_heif_opener()
+    heif.register_heif_opener()
 
 
 def _allowed(formats: tuple[str, ...], label: str) -> set[str]:
@@ -159,7 +165,7 @@ def _opaque(picture: PILImage) -> PILImage:
 
 
 def _eight_bit(picture: PILImage) -> PILImage:
-    """Grey of 16 or 32 bits (scans, medical pictures) as 8 bits: Pillow's own conversion would clip to white."""
+    """Grey of 16 or 32 bits as 8 bits, darkest to lightest: Pillow's own conversion would clip to white."""
     low, high = picture.convert("F").getextrema()
     assert isinstance(low, float | int)
     assert isinstance(high, float | int)
@@ -178,3 +184,8 @@ def _png(picture: PILImage) -> bytes:
     known = picture if picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"} else _opaque(picture)
     known.save(out, "PNG", icc_profile=picture.info.get("icc_profile"))
     return out.getvalue()
+
+
+def encode_frame(picture: PILImage, quarter_turns: int) -> bytes:
+    """A frame of a video as JPEG, turned clockwise by degrees as its container asks."""
+    return _jpeg(picture.rotate(quarter_turns, expand=True) if quarter_turns else picture, QUALITIES[0])

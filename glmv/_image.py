@@ -11,7 +11,7 @@ import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from glmv import _sniff
+from glmv import _fit, _sniff
 from glmv._blob import Blob, checked_url, head_of, human, scheme_of
 from glmv._errors import LimitExceeded, UnsupportedContent
 from glmv._medium import Medium, refuse_path
@@ -37,7 +37,8 @@ class Image(Medium):
         fit: whether it may be re-encoded when the model would refuse it (too large, other format, turned by
             EXIF); what was done is told in `answer.notes`. With False it is refused instead.
 
-    Equal when the content is. Nothing is decoded here; a header that announces more than `MAX_PIXELS` is refused.
+    Equal when the content is. Nothing is decoded here; a header that announces more than `MAX_PIXELS` is
+    refused.
     """
 
     __slots__ = ("_fits", "_fitted", "_picture")
@@ -78,8 +79,8 @@ class Image(Medium):
         told = name or "the picture"
         if picture is None:
             raise UnsupportedContent(
-                f"{told}: this is no picture, it is {_sniff.describe(blob.read(0, 512))}. Pictures are {PICTURES}, "
-                "told by their first bytes and not by their name."
+                f"{told}: this is no picture, it is {_sniff.describe(blob.read(0, 512))}. "
+                f"Pictures are {PICTURES}, told by their first bytes and not by their name."
             )
         if picture.width * picture.height > MAX_PIXELS:
             raise LimitExceeded(
@@ -131,8 +132,6 @@ class Image(Medium):
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Image:
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
-        from glmv import _fit
-
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
             raise LimitExceeded(
@@ -145,7 +144,8 @@ class Image(Medium):
         """Take what a message says about a picture, which nobody vouches for: no file is opened for it.
 
         Args:
-            text: an http or https URL, a base64 `data:` URI, or base64 of a picture (the platform's own wire form).
+            text: an http or https URL, a base64 `data:` URI, or base64 of a picture, which is the platform's
+                own wire form.
 
         Raises:
             UnsupportedContent: anything else, such as a path.
@@ -233,27 +233,24 @@ class Image(Medium):
         small = (max_bytes is None or size <= max_bytes) and (
             max_side is None or max(facts.width, facts.height) <= max_side
         )
-        if small and facts.orientation == 1 and (not formats or facts.format in formats):
-            return self, None
+        if small and (not formats or facts.format in formats):
+            if facts.orientation == 1:
+                return self, None
+            if not _fit.available():
+                return self, f"{self._label}: {_SIDEWAYS}"
         key = (max_bytes, max_side, tuple(formats))
         if key not in self._fitted:
-            from glmv import _fit
-
-            self._fitted[key] = self._refit(_fit.fit(
-                self._blob.data(), self._label, facts, max_bytes=max_bytes, max_side=max_side, formats=tuple(formats)
-            ))  # fmt: skip
+            data = _fit.fit(self._blob.data(), self._label, facts, max_bytes, max_side, tuple(formats))
+            self._fitted[key] = self._refit(data)
         return self._fitted[key]
 
     def _refit(self, data: bytes) -> tuple[Image, str]:
         image = Image.from_bytes(data, name=self._name)
-        before, after = self._picture, image._picture
-        assert before is not None
-        assert after is not None
-        did = [f"re-encoded as {_SPOKEN.get(after.format, after.format.upper())}"]
-        if before.orientation != 1:
+        did = [f"re-encoded as {_spoken(image.format)}"]
+        if self.orientation != 1:
             did.append("turned upright as its EXIF says")
-        if (before.width, before.height) != (after.width, after.height):
-            did.append(f"{before.width}x{before.height} to {after.width}x{after.height}")
+        if (self.width, self.height) != (image.width, image.height):
+            did.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
         did.append(f"{human(self.size or 0)} to {human(len(data))}")
         return image, f"{self._label}: {', '.join(did)}"
 
@@ -264,8 +261,14 @@ class Image(Medium):
     def _facts(self) -> Sequence[str]:
         if self._picture is None:
             return ()
-        kind = _SPOKEN.get(self._picture.format, self._picture.format.upper())
-        return (f"{kind} {self._picture.width}x{self._picture.height}",)
+        return (f"{_spoken(self._picture.format)} {self._picture.width}x{self._picture.height}",)
 
 
-_SPOKEN = {"jpg": "JPEG"}
+def _spoken(name: str | None) -> str:
+    return "JPEG" if name == "jpg" else str(name).upper()
+
+
+_SIDEWAYS = (
+    "its EXIF turns it, and no document says that the platform does; it was sent as it is. "
+    'To turn it: pip install "glmv[images]".'
+)

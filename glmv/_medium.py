@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from glmv._blob import Blob, checked_url, human, public, short
+from glmv._blob import human, looks_like_host, public, short
 from glmv._errors import UnsupportedContent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from glmv._blob import Blob
 
 
 class Medium:
@@ -91,13 +93,13 @@ class Medium:
 
 
 def refuse_path(text: str, what: str, kind: str) -> NoReturn:
-    checked = text.strip()
-    try:
-        checked_url(checked, what)
-    except UnsupportedContent as error:
-        hint = error.message.partition(" Did you mean")[2]
+    """Refuse a string out of a message that is neither a URL nor content; nothing is opened for it."""
+    shown = short(text.strip())
     raise UnsupportedContent(
-        f"{what}: a message names one by an http(s) URL, a data: URI or base64; {short(checked)!r} is none of them. "
-        + (f"Did you mean{hint}" if hint else
-           f"No file is opened because a message says so: make it with glmv.{kind}.from_path.")
-    )  # fmt: skip
+        f"{what}: a message gives it by http(s) URL, data: URI or base64, and {shown!r} is none. "
+        + (
+            f"Did you mean {'https://' + shown.lstrip('/')!r}?"
+            if looks_like_host(text.strip())
+            else f"No file is opened because a message says so: make it with glmv.{kind}.from_path."
+        )
+    )

@@ -13,14 +13,14 @@ from typing import NamedTuple
 Read = Callable[[int, int], bytes]
 
 MAX_SEGMENTS = 4096
-"""Header segments that are walked at most; real pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+"""Header segments walked at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
 
 MAX_META_BYTES = 1 << 20
 """Bytes of a HEIC or AVIF `meta` box that are read at most; phones write 4 to 40 kB."""
 
 
 class Picture(NamedTuple):
-    """What a picture's header says. `width` and `height` are pixels as displayed, after the EXIF orientation."""
+    """What a picture's header says. Sides are in pixels as displayed, after the EXIF orientation."""
 
     format: str
     width: int
@@ -279,7 +279,7 @@ def _part(read: Read, start: int, length: int) -> Read:
 
 
 def boxes(read: Read, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The ISO base media boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2)."""
+    """The ISO media boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2)."""
     for _ in range(MAX_SEGMENTS):
         header = read(start, 16) if start < end else b""
         if len(header) < 8:
@@ -295,7 +295,7 @@ def boxes(read: Read, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _heif(read: Read) -> _Measured:
-    """The largest `ispe` is the whole picture, smaller ones are tiles and thumbnails (ISO/IEC 23008-12, 6.5.3)."""
+    """The largest `ispe` is the picture, smaller ones are tiles and thumbnails (ISO/IEC 23008-12, 6.5.3)."""
     everything = 1 << 62
     sides = (0, 0)
     turned = False
@@ -303,9 +303,7 @@ def _heif(read: Read) -> _Measured:
         if kind != b"meta":
             continue
         meta = read(start, min(end - start, MAX_META_BYTES))
-        for name, low, high in _properties(
-            lambda offset, size, data=meta: data[offset : offset + size], len(meta)
-        ):
+        for name, low, high in _properties(meta):
             if name == b"ispe":
                 found = struct.unpack(">II", meta[low + 4 : low + 12])
                 sides = max(sides, found, key=lambda pair: pair[0] * pair[1])
@@ -316,8 +314,11 @@ def _heif(read: Read) -> _Measured:
     return (height, width, 1) if turned else (width, height, 1)
 
 
-def _properties(read: Read, size: int) -> Iterator[tuple[bytes, int, int]]:
-    for kind, start, end in boxes(read, 4, size):  # `meta` begins with version and flags
+def _properties(meta: bytes) -> Iterator[tuple[bytes, int, int]]:
+    def read(offset: int, size: int) -> bytes:
+        return meta[offset : offset + size]
+
+    for kind, start, end in boxes(read, 4, len(meta)):  # `meta` begins with version and flags
         if kind == b"iprp":
             for inner, low, high in boxes(read, start, end):
                 if inner == b"ipco":

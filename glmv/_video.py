@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glmv._image import Image
 
 MAX_VIDEO_BYTES = 200 * 1024 * 1024
-"""Bytes of a video that are read at most: the most that any model takes (bigmodel.cn docs, video_url: 200M)."""
+"""Bytes of a video that are read at most: the most any model takes (bigmodel.cn docs, video_url: 200M)."""
 
 
 class Video(Medium):
@@ -77,7 +77,8 @@ class Video(Medium):
         """Take what a message says about a video, which nobody vouches for: no file is opened for it.
 
         Args:
-            text: an http or https URL, a base64 `data:` URI, or base64 of a video (the platform's own wire form).
+            text: an http or https URL, a base64 `data:` URI, or base64 of a video, which is the platform's
+                own wire form.
 
         Raises:
             UnsupportedContent: anything else, such as a path.
@@ -136,7 +137,7 @@ class Video(Medium):
         Fewer when the video has fewer frames. They are upright JPEGs of the video's own size.
 
         Raises:
-            UnsupportedContent: PyAV is missing (extra `video`), the bytes are not at hand, or nothing decodes.
+            UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or nothing decodes.
         """
         from glmv import _frames
         from glmv._image import Image
