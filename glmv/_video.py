@@ -139,13 +139,13 @@ class Video(Medium):
         Raises:
             UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or nothing decodes.
         """
-        from glmv import _frames
+        from glmv._frames import frames
         from glmv._image import Image
 
         label = self._name or "video"
         return [
             Image.from_bytes(data, name=f"{label} at {seconds:.1f} s")
-            for seconds, data in _frames.frames(self.data(), n, label, self.duration)
+            for seconds, data in frames(self.data(), n, label, self.duration)
         ]
 
     def _facts(self) -> Sequence[str]:
