@@ -14,7 +14,12 @@ HERE = Path(__file__).parent
 
 CUPS_SOLD = {"Mon": 120, "Tue": 95, "Wed": 150, "Thu": 170, "Fri": 210, "Sat": 260, "Sun": 185}
 
-RECEIPT = [("Espresso", 2, 2.40), ("Flat white", 1, 3.80), ("Almond croissant", 2, 3.20), ("Still water", 1, 1.90)]
+RECEIPT = [
+    ("Espresso", 2, 2.40),
+    ("Flat white", 1, 3.80),
+    ("Almond croissant", 2, 3.20),
+    ("Still water", 1, 1.90),
+]
 
 FORM = [
     ("Order no.", "A-2041"),

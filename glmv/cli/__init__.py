@@ -1,0 +1,23 @@
+"""The command `glmv`: `ask`, `models`, `emulate`. One file a command.
+
+This is the one room that may import the other packages, and it does so inside the commands: `glmv --help`
+and `import glmv` stay quick, and each command needs only what it uses.
+"""
+
+from __future__ import annotations
+
+import sys
+
+NEEDED = {"typer", "rich"}
+
+
+def main() -> None:
+    """Run the command line. Without the extra `cli`, say how to install it and exit with 1."""
+    try:
+        from glmv.cli._app import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in NEEDED:
+            raise
+        print('The command line needs an extra: pip install "glmv[cli]"', file=sys.stderr)
+        raise SystemExit(1) from None
+    app()

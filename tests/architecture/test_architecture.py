@@ -1,0 +1,229 @@
+"""The walls of the house: who may import what, and what may not stand twice (CONTRIBUTING.md, docs/adr)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+import types
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLIENT_SIDE = ("glmv", "langchain_glmv", "llama_index_glmv")
+ADAPTERS = ("langchain_glmv", "llama_index_glmv")
+PACKAGES = (*CLIENT_SIDE, "glmv_emulator")
+
+BYTES_OF_A_FILE = 24 * 1024
+WORDS_OF_A_PHRASE = 4
+LINES_OF_A_COPY = 5
+
+# What each package may import beside itself and the standard library.
+MAY_IMPORT = {
+    "glmv": {"pydantic"},
+    "langchain_glmv": {"glmv", "langchain_core", "pydantic"},
+    "llama_index_glmv": {"glmv", "llama_index.core", "pydantic"},
+    "glmv_emulator": {"starlette", "uvicorn", "PIL"},
+}
+# Single files that may import more, and why.
+EXCEPTIONS = {
+    "glmv/_client.py": {"httpx"},  # ADR-0001
+    "glmv/_fit.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
+    "glmv_emulator/pytest_plugin.py": {"pytest"},
+}
+# The one room that may import the other packages.
+CLI = {"glmv", "typer", "rich", "glmv_emulator"}
+
+# The only files that touch these modules of the standard library: blobs have one home, ADR-0008 and `_media`.
+BASE64 = {
+    "glmv/_blob.py",  # parts are encoded and decoded here
+    "glmv/_auth.py",  # a signed token is URL-safe base64 of JSON, not of a picture
+}
+
+
+@cache
+def files(package: str) -> tuple[Path, ...]:
+    return tuple(sorted((ROOT / package).rglob("*.py")))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere in it, by its full dotted name."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=module, level=0):
+                yield module or ""
+            case ast.ImportFrom(level=level, module=module):
+                package = path.relative_to(ROOT).parent.parts
+                yield ".".join([*package[: len(package) - level + 1], *([module] if module else [])])
+
+
+def allowed(module: str, names: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    found = []
+    for path in files(package):
+        may = MAY_IMPORT[package] | {package} | EXCEPTIONS.get(name_of(path), set())
+        if name_of(path).startswith("glmv/cli/"):
+            may |= CLI
+        found += [
+            f"{name_of(path)} imports {module}"
+            for module in imports(path)
+            if not is_standard(module) and not allowed(module, may)
+        ]
+    assert found == []
+
+
+def test_base64_has_one_home_in_the_core() -> None:
+    users = {name_of(path) for package in CLIENT_SIDE for path in files(package) if "base64" in imports(path)}
+    assert users <= BASE64
+
+
+def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
+    doers = {"asyncio", "threading", "socket", "selectors"}
+    users = {name_of(path) for path in files("glmv") if doers & set(imports(path))}
+    assert {user for user in users if not user.startswith("glmv/cli/")} <= {
+        "glmv/_client.py",
+        "glmv/_gate.py",
+    }
+
+
+def test_no_room_of_the_core_calls_upward() -> None:
+    rooms = {}
+    for path in files("glmv"):
+        if path.name != "__init__.py" and path.parent.name == "glmv":
+            rooms[f"glmv.{path.stem}"] = {
+                module for module in imports_at_start(path) if module.startswith("glmv.")
+            }
+    tuple(TopologicalSorter(rooms).static_order())  # raises CycleError and names the circle
+
+
+def imports_at_start(path: Path) -> Iterator[str]:
+    """Modules that are loaded when the file is: not those inside functions or `if TYPE_CHECKING`."""
+    for node in tree(path).body:
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+
+
+@pytest.mark.parametrize("package", ADAPTERS)
+def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
+    public = set(importlib.import_module("glmv").__all__)
+    found = []
+    for path in files(package):
+        for node in ast.walk(tree(path)):
+            match node:
+                case ast.ImportFrom(module="glmv", names=names):
+                    used = {alias.name for alias in names}
+                case ast.ImportFrom(module=str(module)) if module.startswith("glmv."):
+                    used = {module}
+                case ast.Import(names=names):
+                    used = {alias.name for alias in names if alias.name.startswith("glmv.")}
+                case ast.Attribute(value=ast.Name(id="glmv"), attr=attribute):
+                    used = {attribute}
+                case _:
+                    continue
+            found += [f"{name_of(path)} uses {name}" for name in used - public]
+    assert found == []
+
+
+def phrases(packages: tuple[str, ...]) -> dict[str, str]:
+    """String literals of several words -> a file that has them. Two Chinese characters count as a word."""
+    found = {}
+    for package in packages:
+        for path in files(package):
+            for node in ast.walk(tree(path)):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    words = re.findall(r"[^\W\u4e00-\u9fff]+|[\u4e00-\u9fff]{2}", node.value.lower())
+                    if len(words) >= WORDS_OF_A_PHRASE:
+                        found[" ".join(words)] = name_of(path)
+    return found
+
+
+def test_the_emulator_shares_no_phrase_with_the_client() -> None:
+    ours, theirs = phrases(CLIENT_SIDE), phrases(("glmv_emulator",))
+    assert [f"{ours[phrase]} and {theirs[phrase]}: {phrase}" for phrase in ours.keys() & theirs.keys()] == []
+
+
+def code_lines(path: Path) -> list[str]:
+    """Lines that say something: no blank lines, comments, imports or docstrings; spaces are evened out."""
+    documentation = {
+        line
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    imported = {
+        line
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+    said = (" ".join(line.split()) for number, line in lines if number not in documentation | imported)
+    return [line for line in said if line and not line.startswith("#")]
+
+
+def runs(package: str) -> dict[tuple[str, ...], str]:
+    found = {}
+    for path in files(package):
+        lines = code_lines(path)
+        for start in range(len(lines) - LINES_OF_A_COPY + 1):
+            found[tuple(lines[start : start + LINES_OF_A_COPY])] = name_of(path)
+    return found
+
+
+def test_the_adapters_do_not_copy_each_other() -> None:
+    one, other = (runs(package) for package in ADAPTERS)
+    assert ["\n".join([one[run], other[run], *run]) for run in one.keys() & other.keys()] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_public_face_is_complete_and_in_order(package: str) -> None:
+    module = importlib.import_module(package)
+    listed = module.__all__
+    # Constants, then classes, then the rest: ruff's order for `__all__` (RUF022).
+    assert listed == sorted(listed, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+    }
+    assert public - set(listed) == set()
+    assert [name for name in listed if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_ships_its_types(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_files_stay_small(package: str) -> None:
+    assert [name_of(path) for path in files(package) if path.stat().st_size > BYTES_OF_A_FILE] == []
