@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo
 
 test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 	$(BIN)/pytest -n auto $(ARGS)
