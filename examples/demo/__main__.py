@@ -1,7 +1,7 @@
 """A photograph and a chart, asked through LangChain and through LlamaIndex: `make demo`.
 
-With ZHIPUAI_API_KEY or ZAI_API_KEY set, the real platform answers; without, the emulator on this machine does,
-and every answer is marked so.
+With ZHIPUAI_API_KEY or ZAI_API_KEY set, the real platform answers. Without a key the emulator on this machine
+does, and every answer is marked so.
 """
 
 from __future__ import annotations

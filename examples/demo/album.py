@@ -19,11 +19,28 @@ CAPTIONS = {
     "receipt.png": "a till receipt with a total in euro",
     "form.png": "a service report form for a coffee grinder",
 }
-STOP_WORDS = frozenset("a an and at each for in is it its of on the this to which with".split())
+STOP_WORDS = {
+    "a",
+    "an",
+    "and",
+    "at",
+    "each",
+    "for",
+    "in",
+    "is",
+    "it",
+    "its",
+    "of",
+    "on",
+    "the",
+    "this",
+    "to",
+    "with",
+}
 
 
 class WordHash(BaseEmbedding):
-    """A text as the set of its words, hashed into a vector. Texts that share words are near; no model is needed."""
+    """A text as the set of its words, hashed into a vector: texts that share words are near."""
 
     size: int = 512
 
@@ -41,7 +58,7 @@ class WordHash(BaseEmbedding):
 
 
 def album(folder: Path) -> VectorStoreIndex:
-    """The pictures of `folder` that have a caption -> an index over the captions whose nodes are the pictures."""
+    """A folder of pictures -> an index: their captions are searched, the pictures are found."""
     nodes = [
         ImageNode(
             text=caption,

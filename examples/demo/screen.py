@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from place import Place
 from rich.console import Console
 
+NO_KEY = """\
+No key is set: an emulator on this machine answers. It measures pictures and is not GLM-4V.
+With ZHIPUAI_API_KEY or ZAI_API_KEY set, the same program asks the real platform."""
 MARGIN = 14
 WIDTH = 96
 
@@ -68,11 +71,7 @@ class Screen:
         self._tag = "  [black on yellow] EMULATOR [/]" if here.is_emulator else ""
         self._console.print(f"\n[bold]glmv[/]  GLM-4V in LangChain and LlamaIndex{self._tag}")
         if here.is_emulator:
-            self._console.print(
-                "No key is set, so an emulator on this machine answers: it measures the pictures, it is not GLM-4V.\n"
-                "With ZHIPUAI_API_KEY or ZAI_API_KEY set, the same program asks the real platform.",
-                style="dim",
-            )
+            self._console.print(NO_KEY, style="dim")
 
     def chapter(self, title: str, how: str, model: str) -> None:
         self._console.print(f"\n[bold cyan]{title}[/]")
