@@ -1,0 +1,21 @@
+"""The demo runs from the command line as `make demo` runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_answers_about_each_picture_and_says_that_it_is_emulated() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/demo"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "EMULATOR" in done.stdout
+    assert "600" in done.stdout, "the photograph is 600 pixels wide"
+    assert "800" in done.stdout, "the chart is 800 pixels wide"
+    assert "coffee.jpg (" in done.stdout
+    assert "rocket.jpg (" in done.stdout
