@@ -27,7 +27,7 @@ _GLM4_2024 = "bigmodel.cn/dev/api/normal-model/glm-4 (2024)"
 # `concurrency` of every row: the console's table for an account of level V0, February 2026
 # (docs.bigmodel.cn/cn/guide/platform/equity-explain). Higher levels have more: `max_concurrency` tells us.
 
-# "每张图片大小5M以下，且像素不超过6000*6000。支持jpg、png、jpeg格式" (docs.bigmodel.cn, image_url; docs.z.ai agrees).
+# "每张图片大小5M以下，且像素不超过6000*6000。支持jpg、png、jpeg格式" (docs.bigmodel.cn, image_url).
 _PICTURES: dict[str, Any] = {
     "image_bytes": 5 * MIB,
     "image_side": 6000,
@@ -103,9 +103,7 @@ _GLM_4V_FLASH = replace(
 
 # "视频大小限制在200M以内，视频类型为 mp4、mkv、mov" (docs.bigmodel.cn, video_url).
 _VIDEO_FORMATS = ("mp4", "mkv", "mov")
-_VIDEO_BASE64 = (
-    "video_base64: the reference speaks of a URL only, the platform's own cookbook sends base64 to glm-4.5v"
-)
+_VIDEO_BASE64 = "video_base64: the reference speaks of a URL only, the platform's own cookbook sends base64 to glm-4.5v"
 
 _GLM_41V = Model(
     name="glm-4.1v-thinking-flash",
@@ -172,6 +170,7 @@ _GLM_46V = replace(
     context=128 * K,
     max_output=32768,
     images=150,
+    images_sure=50,
     videos=2,
     price=Price(0.3, 0.9, "USD", "2026-01", "docs.z.ai/guides/overview/pricing"),
     doubts=(_IMAGES_DOUBT, *_GLM_45V.doubts[1:]),
@@ -199,6 +198,7 @@ _GLM_53_FLASH = replace(
     max_output=131072,
     default_output=65536,
     images=50,
+    images_sure=None,
     videos=None,
     files=None,
     file_forms=("url", "data", "id"),
@@ -294,9 +294,7 @@ _GLM_45 = replace(
     default_top_p=0.95,
     concurrency=10,
 )
-_GLM_46 = replace(
-    _GLM_45, name="glm-4.6", context=200 * K, max_output=131072, default_temperature=1.0, concurrency=3
-)
+_GLM_46 = replace(_GLM_45, name="glm-4.6", context=200 * K, max_output=131072, default_temperature=1.0, concurrency=3)
 _GLM_52 = replace(
     _GLM_46,
     name="glm-5.2",

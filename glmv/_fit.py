@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glmv._errors import LimitExceeded, UnsupportedContent
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from PIL.Image import Image as PILImage
+    from PIL.Image import Image
+
+    PILImage: TypeAlias = Image
 
     from glmv._sniff import Picture
 
@@ -130,9 +132,7 @@ def _register_heif(label: str) -> None:
 def _allowed(formats: tuple[str, ...], label: str) -> set[str]:
     encodings = {"jpg", "png"} & set(formats) if formats else {"jpg", "png"}
     if not encodings:
-        raise UnsupportedContent(
-            f"{label}: it can be re-encoded as JPEG or PNG, but the model takes {formats} only."
-        )
+        raise UnsupportedContent(f"{label}: it can be re-encoded as JPEG or PNG, but the model takes {formats} only.")
     return encodings
 
 

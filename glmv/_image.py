@@ -19,7 +19,7 @@ from glmv._medium import Medium, refuse_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL.Image import Image as PILImage
+    from glmv._fit import PILImage
 
 MAX_PICTURE_BYTES = 100 * 10**6
 """Bytes of a picture that are read at most. The platform takes 5 MB; fitting makes that of larger ones."""
@@ -48,9 +48,7 @@ class Image(Medium):
     _fitted: dict[tuple[Any, ...], tuple[Image, str | None]]
 
     def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError(
-            "Make a picture with glmv.Image.from_path, from_bytes, from_base64, from_url, from_pil or of."
-        )
+        raise TypeError("Make a picture with glmv.Image.from_path, from_bytes, from_base64, from_url, from_pil or of.")
 
     @classmethod
     def _make(
@@ -102,9 +100,7 @@ class Image(Medium):
         return cls._from_blob(blob, name=PurePath(path).name, fit=fit)
 
     @classmethod
-    def from_bytes(
-        cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True
-    ) -> Image:
+    def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True) -> Image:
         """Take the bytes of a picture file; `name` is for messages only."""
         blob = Blob.from_bytes(data, cap=MAX_PICTURE_BYTES, what=name or "picture")
         return cls._from_blob(blob, name=name, fit=fit)
@@ -134,9 +130,7 @@ class Image(Medium):
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
-            raise LimitExceeded(
-                f"The picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken."
-            )
+            raise LimitExceeded(f"The picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken.")
         return cls.from_bytes(_fit.encode(picture), name=name, fit=fit)
 
     @classmethod
@@ -175,8 +169,7 @@ class Image(Medium):
                 return cls.from_pil(source)
             case _:
                 raise UnsupportedContent(
-                    "A picture is a URL, a path, bytes, a Pillow picture or a glmv.Image; "
-                    f"got {type(source).__name__}."
+                    f"A picture is a URL, a path, bytes, a Pillow picture or a glmv.Image; got {type(source).__name__}."
                 )
 
     @property

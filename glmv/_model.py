@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a million tokens cost, as it was listed on a day. Prices change: the platform's own page holds."""
@@ -32,6 +33,7 @@ class Model:
         roles: of messages. Without "system", its text goes in front of the first user text.
         string_content: whether a user's content may be a plain string; if not, it is sent as a list of parts.
         images, videos, files: how many of them a request may hold.
+        images_sure: pictures that every document allows, where `images` is the widest reading.
         image_bytes, image_side, image_formats: of one picture (side in pixels).
         image_base64, video_base64: whether it may be sent inside the request, or by URL only.
         video_bytes, video_seconds, video_formats: of one video.
@@ -59,6 +61,7 @@ class Model:
     roles: tuple[str, ...] = ("system", "user", "assistant", "tool")
     string_content: bool = True
     images: int | None = 0
+    images_sure: int | None = None
     image_bytes: int | None = None
     image_side: int | None = None
     image_formats: tuple[str, ...] = ()
