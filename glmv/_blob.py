@@ -64,9 +64,7 @@ class Blob:
             try:
                 data = data.encode("ascii")
             except UnicodeEncodeError:
-                raise InvalidRequestError(
-                    f"{what}: this is no base64, it holds non-ASCII characters."
-                ) from None
+                raise InvalidRequestError(f"{what}: this is no base64, it holds non-ASCII characters.") from None
         elif not isinstance(data, bytes | bytearray):
             raise InvalidRequestError(f"{what} from base64 needs str or bytes; got {type(data).__name__}.")
         start = 0
@@ -110,9 +108,7 @@ class Blob:
                 _within(facts.st_size, cap, f"{what} {os.fspath(path)!r}")
                 raw = file.read(facts.st_size)
         except FileNotFoundError:
-            raise InvalidRequestError(
-                f"{what}: there is no file {os.fspath(path)!r}.{_maybe_url(path)}"
-            ) from None
+            raise InvalidRequestError(f"{what}: there is no file {os.fspath(path)!r}.{_maybe_url(path)}") from None
         except (OSError, ValueError, TypeError) as error:
             if isinstance(error, InvalidRequestError):
                 raise
@@ -170,9 +166,7 @@ def head_of(text: str, size: int = 64) -> bytes:
 
 _SCHEME = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]+):")  # two letters at least: C:\ is a Windows drive
 _HOST_LIKE = re.compile(r"(?://)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?(/\S*)?", re.IGNORECASE)
-_FILE_LIKE = re.compile(
-    r"[^/]*\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|mp4|mov|mkv|webm|pdf|txt)", re.IGNORECASE
-)
+_FILE_LIKE = re.compile(r"[^/]*\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|mp4|mov|mkv|webm|pdf|txt)", re.IGNORECASE)
 
 
 def scheme_of(text: str) -> str | None:
@@ -199,9 +193,7 @@ def checked_url(url: str, what: str) -> str:
     scheme = scheme_of(url)
     if scheme is None or looks_like_host(url):
         hint = f" Did you mean {'https://' + shown.lstrip('/')!r}?" if looks_like_host(url) else ""
-        raise UnsupportedContent(
-            f"{what}: {shown!r} has no scheme; a URL begins with https:// or http://.{hint}"
-        )
+        raise UnsupportedContent(f"{what}: {shown!r} has no scheme; a URL begins with https:// or http://.{hint}")
     if scheme not in {"http", "https"}:
         raise UnsupportedContent(
             f"{what}: the platform fetches http and https URLs only, not {scheme}: ({shown!r}). "
@@ -231,11 +223,7 @@ def human(size: int) -> str:
     """A size in bytes for a person, e.g. "31 kB"."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= scale:
-            return (
-                f"{size / scale:.1f} {unit}"
-                if size < 100 * scale and scale > 1000
-                else f"{size / scale:.0f} {unit}"
-            )
+            return f"{size / scale:.1f} {unit}" if size < 100 * scale and scale > 1000 else f"{size / scale:.0f} {unit}"
     return f"{size} bytes"
 
 

@@ -80,9 +80,7 @@ class File(Medium):
         text = data[:100] if isinstance(data, str) else bytes(data[:100]).decode("latin-1")
         if mime is None and scheme_of(text) == "data":
             mime = text.partition(":")[2].partition(",")[0].partition(";")[0].strip().lower() or None
-        return cls._make(
-            Blob.from_base64(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime
-        )
+        return cls._make(Blob.from_base64(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime)
 
     @classmethod
     def from_url(cls, url: str, *, name: str | None = None) -> File:

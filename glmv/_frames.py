@@ -41,9 +41,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None) -> Iterator[
                 raise UnsupportedContent(f"{label}: it has sound but no picture.")
             yield from _pick(container, n, duration)
     except av.FFmpegError as error:
-        raise UnsupportedContent(
-            f"{label}: it cannot be decoded ({error.strerror}). Is it damaged?"
-        ) from error
+        raise UnsupportedContent(f"{label}: it cannot be decoded ({error.strerror}). Is it damaged?") from error
 
 
 def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[float, bytes]]:

@@ -61,9 +61,7 @@ class Medium:
     @property
     def _at_hand(self) -> Blob:
         if self._blob is None:
-            raise UnsupportedContent(
-                f"{self!r} holds no bytes: the platform fetches it, this library does not."
-            )
+            raise UnsupportedContent(f"{self!r} holds no bytes: the platform fetches it, this library does not.")
         return self._blob
 
     @property

@@ -21,9 +21,7 @@ Words = Annotated[
     typer.Argument(metavar="[FILE|URL]... QUESTION", help="Pictures or videos, then the question."),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
-Base = Annotated[
-    str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")
-]
+Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 
 

@@ -1,0 +1,157 @@
+"""Everything that people pass as messages -> a tuple of `Message`. Strings in messages are never trusted."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from glmv._errors import InvalidRequestError, UnsupportedContent
+from glmv._media import File, Image, Video
+from glmv._types import Message, Part, Role, Text, ToolCall, parts_of
+
+Messages = str | Part | Message | Sequence[str | Part | Message | Mapping[str, Any]]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def messages_of(messages: object) -> tuple[Message, ...]:
+    """Everything `chat` accepts as messages -> a tuple of `Message`.
+
+    A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of
+    OpenAI-shaped dicts is a conversation. Lists of strings alone are one user turn, too.
+
+    Raises:
+        UnsupportedContent: when something else is in it, naming the place.
+        InvalidRequestError: when there is no message.
+    """
+    match messages:
+        case str() | Text() | Image() | Video() | File():
+            return (Message("user", messages),)
+        case Message():
+            return (messages,)
+        case Mapping():
+            return (_from_dict(messages, 0),)
+        case Iterable():
+            items = list(messages)
+        case _:
+            raise UnsupportedContent(f"messages is a str, a part, or a list of them; got {type(messages).__name__}.")
+    if not items:
+        raise InvalidRequestError("messages is empty: give at least one user message.")
+    if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
+        return tuple(_message(item, index) for index, item in enumerate(items))
+    return (Message("user", [dict_part(item, 0, "user") if isinstance(item, Mapping) else item for item in items]),)
+
+
+def _is_part(item: object) -> bool:
+    return isinstance(item, Mapping) and "role" not in item and "type" in item
+
+
+def _message(item: object, index: int) -> Message:
+    match item:
+        case Message():
+            return item
+        case Mapping():
+            return _from_dict(item, index)
+        case _:
+            raise UnsupportedContent(
+                f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
+                "with a role. A single user turn is a list of strings and parts only."
+            )
+
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content", "name"}
+
+
+def _from_dict(item: Mapping[str, Any], index: int) -> Message:
+    role = _ROLES.get(str(item.get("role")))
+    if role is None:
+        raise UnsupportedContent(
+            f"messages[{index}] has role {item.get('role')!r}; roles are system, user, assistant and tool."
+        )
+    if unknown := set(item) - _MESSAGE_KEYS:
+        key = min(unknown)
+        raise UnsupportedContent(
+            f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
+        )
+    content = item.get("content")
+    parts: list[Part] = []
+    match content:
+        case None | "":
+            pass
+        case str():
+            parts = [Text(content)]
+        case Iterable():
+            parts = [dict_part(part, index, role) for part in content]
+        case _:
+            raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
+    return Message(
+        role,
+        parts,
+        tool_calls=[_tool_call(call, index) for call in item.get("tool_calls") or ()],
+        tool_call_id=item.get("tool_call_id"),
+        reasoning=item.get("reasoning_content"),
+    )
+
+
+def _tool_call(call: object, index: int) -> ToolCall:
+    match call:
+        case ToolCall():
+            return call
+        case {"function": {"name": str(name), **function}, **rest}:
+            arguments = function.get("arguments") or "{}"
+            return ToolCall(
+                str(rest.get("id") or ""),
+                name,
+                arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
+            )
+        case _:
+            raise UnsupportedContent(
+                f"messages[{index}].tool_calls: a call is {{'id', 'type', 'function': {{'name', 'arguments'}}}}."
+            )
+
+
+def _name(file: Mapping[Any, Any]) -> str | None:
+    return str(file["filename"]) if file.get("filename") else None
+
+
+def dict_part(part: object, index: int, role: str) -> Part:
+    """One content part of the OpenAI or GLM wire shape -> a part.
+
+    Strings in messages are not trusted: a path is refused and never opened (see SECURITY.md).
+    """
+    match part:
+        case str() | Text() | Image() | Video() | File():
+            return parts_of(part)[0]
+        case {"type": "text", "text": str(text)}:
+            return Text(text)
+        case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
+            return Image.from_message(url)
+        case {"type": "video_url", "video_url": {"url": str(url)} | str(url)}:
+            return Video.from_message(url)
+        case {"type": "file_url", "file_url": {"url": str(url)} | str(url)}:
+            return File.from_url(url)
+        case {"type": "file", "file": {"file_id": str(file_id)}}:
+            return File.from_id(file_id)
+        case {"type": "file", "file": {"file_url": str(url), **rest}}:
+            return File.from_url(url, name=_name(rest))
+        case {"type": "file", "file": {"file_data": str(data), **rest}}:
+            return File.from_base64(data, name=_name(rest))
+        case _:
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise UnsupportedContent(
+                f"messages[{index}] ({role}): a part of type {kind!r} cannot be sent. "
+                "Parts are text, image_url, video_url, file_url and file."
+            )

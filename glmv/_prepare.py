@@ -1,0 +1,87 @@
+"""A request, settings and a place -> the call that the flow runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from glmv._catalog import find
+from glmv._check import check
+from glmv._errors import InvalidRequestError
+from glmv._flow import Call
+from glmv._media import Image
+from glmv._request import ChatRequest, Settings, explained
+from glmv._retry import Budget, Policy
+from glmv._where import Place
+from glmv._wire import Body, encode
+
+
+def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
+    """What a client's constructor was given -> settings.
+
+    Raises:
+        InvalidRequestError: naming each option that is unknown or out of its range.
+    """
+    try:
+        return Settings(api_key=api_key, **options)
+    except ValidationError as error:
+        raise InvalidRequestError(explained(error, Settings)) from None
+
+
+def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Budget, *, stream: bool) -> Call:
+    """A request -> the call, with everything that can be refused before sending refused.
+
+    Raises:
+        LimitExceeded, UnsupportedContent, InvalidRequestError: see `_check` and `_wire`.
+    """
+    row = find(request.model)
+    request = check(request, row)
+    options = dict(request.options)
+    own = options.pop("request_id", None)
+    lists = row is not None and not row.string_content
+
+    def body(request_id: str) -> Body:
+        return encode(
+            request.but(options={**options, "request_id": request_id}),
+            where.dialect,
+            stream=stream,
+            lists=lists,
+        )
+
+    return Call(
+        "POST",
+        "/chat/completions",
+        body,
+        policy_of(settings, budget, request.call),
+        headers=lambda: request.call.get("extra_headers") or {},
+        request_id=own,
+        renew=lambda: renewed(where),
+        sensitive=request.call.get("on_sensitive") or settings.on_sensitive,
+        cut=request.cut,
+        notes=request.notes,
+        sizes=tuple(
+            (part.width, part.height) if part.width and part.height else None
+            for message in request.messages
+            for part in message.content
+            if isinstance(part, Image)
+        ),
+    )
+
+
+def policy_of(settings: Settings, budget: Budget, call: Mapping[str, Any]) -> Policy:
+    """The patience of one call: the call's own figures before the client's."""
+
+    def chosen(name: str) -> Any:
+        return call[name] if name in call else getattr(settings, name)
+
+    return Policy(chosen("max_retries"), chosen("deadline"), chosen("idle_timeout"), budget)
+
+
+def renewed(where: Place) -> bool:
+    """Forget a signed token; False when none is signed."""
+    if where.signer is None or not where.signer.signs:
+        return False
+    where.signer.forget()
+    return True

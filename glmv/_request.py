@@ -1,0 +1,238 @@
+"""What people ask for: options validated by pydantic, and the request they become.
+
+Ranges are those of the platform's chat reference (docs.bigmodel.cn, "对话补全", and docs.z.ai,
+"Chat Completion"); a model's own narrower limits stand in its catalogue row and are checked in `_check`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from glmv._errors import InvalidRequestError
+from glmv._messages import Messages, messages_of, nearest
+from glmv._types import Message
+
+DEFAULT_MODEL = "glm-4.6v"
+
+
+def _words(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that JSON can carry")
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Options(BaseModel):
+    """Options of one call. None means: not sent, the platform's default holds.
+
+    Attributes:
+        temperature: 0.0 to 1.0, sent as given; 0 and 1 are not rewritten.
+        top_p: 0.0 to 1.0.
+        max_tokens: tokens of the answer at most, thinking included; 1 or more.
+        stop: words at which the answer ends; more than the model takes are cut on our side.
+        do_sample: False is greedy decoding: temperature and top_p are ignored.
+        thinking: True, False, "auto" (not sent), or the wire's own dict.
+        reasoning_effort: "high", "low", "max", where the model takes it.
+        tools: functions in the OpenAI shape; `web_search` and `retrieval` dicts pass as they are.
+        tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform knows
+            "auto" only; the others are met by instruction, check and one repair turn.
+        parallel_tool_calls: False keeps the first tool call only.
+        response_format: {"type": "json_object"} or {"type": "json_schema", ...}; met the same way where
+            the model has no such field.
+        tool_stream: stream the arguments of tool calls piece by piece, where the model does.
+        stream_options, sensitive_word_check, seed: sent as they are.
+        request_id: 6 to 64 characters; made by us when absent.
+        user_id: the end user for the platform's abuse tracking, 6 to 128 characters.
+        extra_body: further keys of the body.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    temperature: Share | None = None
+    top_p: Share | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[list[str] | None, BeforeValidator(_words)] = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
+    do_sample: bool | None = None
+    thinking: bool | Literal["auto"] | dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | bool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    tool_stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    sensitive_word_check: dict[str, Any] | None = None
+    seed: int | None = None
+    request_id: Annotated[str, Field(min_length=6, max_length=64)] | None = None
+    user_id: Annotated[str, Field(min_length=6, max_length=128)] | None = None
+    extra_body: dict[str, Any] | None = None
+
+
+class Settings(Options):
+    """Everything a client is made with: where, as whom, how patiently, and the default options.
+
+    Attributes:
+        api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed.
+        base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`).
+        model: name of the model, in any case.
+        auth: "key" sends the key as it is; "token" signs a short-lived token with it.
+        token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
+        timeout: seconds, or an `httpx.Timeout`; None is connect 8, read 300, write 60.
+        deadline: seconds for all of a call, from waiting for a slot to the last byte.
+        idle_timeout: seconds between two events of a stream; None is the read timeout.
+        max_retries: a call makes at most `max_retries + 1` requests.
+        max_concurrency: calls under way at once for this account and model; None is the documented number.
+        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them.
+        default_headers: headers for every request.
+        allow_http: allow `http://` to other hosts than this machine.
+        on_sensitive: "raise" withdraws filtered answers by `ContentFilterError`; "return" hands them over.
+        dialect: how the server speaks: "platform", "openai" (a proxy), "vllm" (also SGLang); None is told by the URL.
+        base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
+    """
+
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "api_base"))
+    model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
+    auth: Literal["key", "token"] = "key"
+    token_ttl: float = 210.0
+    timeout: Any = None
+    deadline: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    max_concurrency: Annotated[int, Field(ge=1)] | None = None
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        validation_alias=AliasChoices("http_async_client", "async_http_client"),
+    )
+    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    allow_http: bool = False
+    on_sensitive: Literal["raise", "return"] = "raise"
+    dialect: Literal["platform", "openai", "vllm"] | None = None
+    base64_as: Literal["raw", "data_uri"] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # pydantic would pickle the key in the clear; whoever unpickles reads it from the environment again.
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+
+
+# What one call may set beside the options of the body.
+_CALL_KEYS = (
+    "timeout",
+    "deadline",
+    "idle_timeout",
+    "max_retries",
+    "extra_headers",
+    "on_sensitive",
+    "validate",
+)
+# What frameworks pass by themselves and the platform has no place for.
+_DROPPED = {"strict": "a flag of OpenAI's schemas"}
+
+_OPTION_NAMES = tuple(Options.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.
+
+    `call` holds what concerns the call and not the body: timeout, deadline, idle_timeout, max_retries,
+    extra_headers, on_sensitive, and `validate`, a function that gets the answer's text and raises
+    ValueError when it will not do (used for structured output: its message is shown to the model once).
+    `cut` holds stop words that the model does not take; we cut the answer at them.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, messages: Messages, defaults: Options, overrides: Mapping[str, Any]) -> Self:
+        """Messages, a model's defaults and one call's keywords -> a request.
+
+        An override of None takes the default away. Keywords that no one knows raise with the nearest name.
+
+        Raises:
+            InvalidRequestError: for an unknown or misspelt keyword, or a value out of its documented range.
+            UnsupportedContent: for content that cannot be sent.
+        """
+        options = {name: value for name in _OPTION_NAMES if (value := getattr(defaults, name)) is not None}
+        call: dict[str, Any] = {}
+        notes: list[str] = []
+        model = getattr(defaults, "model", DEFAULT_MODEL)
+        if overrides:
+            given = dict(overrides)
+            model = given.pop("model", None) or model
+            given.pop("stream", None)  # frameworks pass it along; the method called decides
+            dropped = [name for name in _DROPPED if given.pop(name, None) is not None]
+            notes = [f"{name} was left out: it is {_DROPPED[name]}, GLM has no such field." for name in dropped]
+            call = {name: given.pop(name) for name in _CALL_KEYS if name in given}
+            for name in given:
+                options.pop(name, None)
+            options |= validated(given)
+        return cls(model, messages_of(messages), options, call, (), tuple(notes))
+
+    def but(self, **changes: Any) -> Self:
+        """The same request with some fields changed."""
+        return replace(self, **changes)
+
+
+def validated(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of one call -> those that are set, validated.
+
+    Raises:
+        InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
+    """
+    try:
+        options = Options.model_validate(given)
+    except ValidationError as error:
+        raise InvalidRequestError(explained(error, Options)) from None
+    return {name: value for name in options.model_fields_set if (value := getattr(options, name)) is not None}
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> str:
+    """pydantic's findings in one readable line each, without the values of secrets."""
+    lines = []
+    for found in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(step) for step in found["loc"])
+        if found["type"] == "extra_forbidden":
+            known = [*model.model_fields, *_CALL_KEYS]
+            lines.append(
+                f"unknown option {name!r}.{nearest(name, known)} Further keys of the body go into extra_body={{...}}."
+            )
+        else:
+            value = "" if "key" in name else f", got {str(found['input'])[:80]!r}"
+            lines.append(f"{name}: {found['msg']}{value}")
+    return "; ".join(lines)
+
+
+Validate = Callable[[str], Any]
+Tools = Sequence[Mapping[str, Any]]

@@ -1,0 +1,88 @@
+"""Where to send to, and as whom: settings and the environment -> a place. Pure: the environment is given."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from glmv._auth import Signer
+from glmv._dialect import Dialect, dialect_of
+from glmv._errors import AuthenticationError, InvalidRequestError
+from glmv._request import Settings
+
+BIGMODEL = "https://open.bigmodel.cn/api/paas/v4"
+ZAI = "https://api.z.ai/api/paas/v4"
+
+# The variables of the official SDKs (zhipuai and zai `_client.py`), and where their keys belong.
+_KEYS = (("ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL", BIGMODEL), ("ZAI_API_KEY", "ZAI_BASE_URL", ZAI))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A base URL without a slash at its end, its host for messages and gates, who signs, and how it speaks."""
+
+    base_url: str
+    host: str
+    signer: Signer | None
+    dialect: Dialect
+
+    @property
+    def account(self) -> str:
+        """A name for the account that tells nothing of the key."""
+        return self.signer.account if self.signer else ""
+
+
+def place(settings: Settings, environ: Mapping[str, str]) -> Place:
+    """Settings and environment -> where to send to.
+
+    Raises:
+        AuthenticationError: when the platform is asked without a key.
+        InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
+    """
+    variable, base_variable, home = next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else environ.get(variable, "")
+    if settings.api_key is not None:
+        base_variable, home = _KEYS[0][1:]
+    base_url = settings.base_url or environ.get("GLMV_BASE_URL") or environ.get(base_variable) or home
+    base_url = base_url.strip().rstrip("/")
+    host = _checked(base_url, settings.allow_http)
+    dialect = dialect_of(base_url, settings.dialect)
+    if settings.base64_as is not None:
+        dialect = replace(dialect, base64=settings.base64_as)
+    if not key.strip() and dialect.name == "platform":
+        raise AuthenticationError(
+            "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
+        )
+    signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl) if key.strip() else None
+    return Place(base_url, host, signer, dialect)
+
+
+def _checked(base_url: str, allow_http: bool) -> str:
+    try:
+        url = urlsplit(base_url)
+        host, port = url.hostname or "", url.port
+    except ValueError as error:
+        raise InvalidRequestError(f"base_url cannot be read ({error}).") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise InvalidRequestError(
+            f"base_url has to begin with https:// and name a host, as {BIGMODEL}; its scheme is {url.scheme!r}."
+        )
+    if url.username or url.password:
+        raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
+    if url.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise InvalidRequestError(
+            f"base_url sends the key and the pictures unencrypted to {host}: use https://, or say allow_http=True "
+            "if that network is yours (a container, for instance)."
+        )
+    return f"{host}:{port}" if port else host
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
