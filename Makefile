@@ -53,7 +53,7 @@ $(READY): pyproject.toml
 	  { echo "glmv needs Python 3.11 or later; choose one: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
-	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/pip || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing glmv and what its tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had, pip goes on alone"
 	@{ test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(INSTALL); } || \
