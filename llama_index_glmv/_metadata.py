@@ -1,0 +1,43 @@
+"""What LlamaIndex wants to know of a model, read off its catalogue row. Every call asks: it never raises."""
+
+from __future__ import annotations
+
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.multi_modal_llms import MultiModalLLMMetadata
+
+import glmv
+
+UNKNOWN_WINDOW = 65_536
+"""Tokens of a model whose window nobody documents: that of GLM-4.1V and 4.5V (docs.bigmodel.cn, overview of
+models). Chat engines cut histories by it; `context_window=` overrides it."""
+
+
+class GLMVMetadata(LLMMetadata, MultiModalLLMMetadata):
+    """The metadata of both of LlamaIndex's bases in one."""
+
+
+def metadata_of(model: str, *, context_window: int | None, max_tokens: int | None) -> GLMVMetadata:
+    """What is known of a model.
+
+    Args:
+        model: its name; one that is not in the catalogue has no known limits.
+        context_window: what the user says the window is; goes before the row.
+        max_tokens: what the user allows an answer; goes before the row.
+
+    Returns:
+        `num_output` without `max_tokens` is what the platform allows an answer by default.
+    """
+    row = glmv.find_model(model)
+    window = context_window or (row and row.context) or UNKNOWN_WINDOW
+    output = max_tokens or (row and (row.default_output or row.max_output)) or -1
+    facts = {
+        "context_window": window,
+        # Prompt helpers take the output off the window; what leaves no room for a prompt says nothing ("-1").
+        "num_output": output if output < window else -1,
+        "is_chat_model": True,
+        "is_function_calling_model": row is None or row.tools > 0,
+        "model_name": model,
+    }
+    if row is not None and row.images is not None:
+        facts["num_input_files"] = row.images
+    return GLMVMetadata.model_validate(facts)

@@ -1,0 +1,157 @@
+"""Answers as pydantic objects: asked for as JSON of the class' schema, checked by pydantic itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Union
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.program.streaming_utils import process_streaming_content_incremental
+from llama_index.core.program.utils import FlexibleModel
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import Model, PydanticProgramMode
+from llama_index_instrumentation import get_dispatcher
+from pydantic import BaseModel
+
+dispatcher = get_dispatcher(__name__)
+
+Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa: UP007 - mypy knows this one as an alias
+"""What core's streams of objects may yield; ours yield one object at a time."""
+
+
+class Schema(dict[str, Any]):
+    """A `response_format` that also knows the class it came from.
+
+    Call options land in events, so they must be plain data: to everyone else this is the dict of the wire.
+    """
+
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema()}
+        super().__init__(type="json_schema", json_schema=schema)
+        self.validate = output_cls.model_validate_json
+        """Raises ValueError for text that is no such object; the core shows its message to the model once."""
+
+
+class StructuredOutput(FunctionCallingLLM):
+    """`structured_predict` and its three kin by JSON Schema.
+
+    With `pydantic_program_mode` other than DEFAULT, core's own programs run: tools, or text and a parser.
+    """
+
+    def _asked(
+        self,
+        output_cls: type[BaseModel],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None,
+        args: Any,
+    ) -> tuple[list[ChatMessage], dict[str, Any]]:
+        messages = self._extend_messages(prompt.format_messages(llm=self, **args))
+        return messages, {"response_format": Schema(output_cls), **(llm_kwargs or {})}
+
+    @property
+    def _by_schema(self) -> bool:
+        return self.pydantic_program_mode is PydanticProgramMode.DEFAULT
+
+    @dispatcher.span
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """The model's answer as an object of `output_cls`.
+
+        Args:
+            output_cls: what to answer with; its own validators hold, too.
+            prompt: a template whose messages may hold pictures.
+            llm_kwargs: options of the call.
+            prompt_args: the template's variables.
+
+        Raises:
+            MalformedResponse: the model failed twice; `partial` holds what it answered.
+        """
+        if not self._by_schema:
+            other: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return other
+        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        _started(output_cls, prompt, prompt_args)
+        return _ended(_parsed(self.chat(messages, **options), output_cls))
+
+    @dispatcher.span
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """`structured_predict`, asynchronously."""
+        if not self._by_schema:
+            other: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return other
+        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        _started(output_cls, prompt, prompt_args)
+        return _ended(_parsed(await self.achat(messages, **options), output_cls))
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Objects[Model], None, None]:
+        if not self._by_schema:
+            yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+            return
+        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        current: Model | FlexibleModel | None = None
+        for response in self.stream_chat(messages, **options):
+            current = _grown(response, output_cls, current)
+            yield current
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Objects[Model], None]:
+        if not self._by_schema:
+            return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+
+        async def objects() -> AsyncGenerator[Objects[Model], None]:
+            current: Model | FlexibleModel | None = None
+            async for response in await self.astream_chat(messages, **options):
+                current = _grown(response, output_cls, current)
+                yield current
+
+        return objects()
+
+
+def _started(output_cls: type[BaseModel], prompt: PromptTemplate, args: dict[str, Any]) -> None:
+    dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args))
+
+
+def _ended(output: Model) -> Model:
+    dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+    return output
+
+
+def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
+    return output_cls.model_validate_json(response.message.content or "")
+
+
+def _grown(
+    response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
+) -> Model | FlexibleModel:
+    """The object so far: what of it has come is set; the last one is a whole `output_cls`."""
+    if "finish_reason" in response.additional_kwargs:
+        return _parsed(response, output_cls)
+    return process_streaming_content_incremental(response, output_cls, current)

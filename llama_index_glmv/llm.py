@@ -1,0 +1,325 @@
+"""GLM-4V as a LlamaIndex LLM: public methods emit the events, private ones do the work once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.loading import RECOGNIZED_LLMS
+from pydantic import AliasChoices, Field, PrivateAttr
+
+import glmv
+from llama_index_glmv._documents import ImageDocuments, parts_of
+from llama_index_glmv._messages import reads_files, to_glmv
+from llama_index_glmv._metadata import GLMVMetadata, metadata_of
+from llama_index_glmv._responses import Answer, as_completion, whole
+from llama_index_glmv._structured import Schema, StructuredOutput
+from llama_index_glmv._tools import chat_arguments, first_only, selections
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+
+class GLMV(glmv.Settings, StructuredOutput):
+    """GLM-4V in LlamaIndex: chat, completion, streaming, tools and structured output, with pictures.
+
+    All fields of `glmv.Settings` are fields here: `GLMV(model="glm-4.6v", temperature=0.2)`. The key comes
+    from `api_key` or the environment and is looked for at the first call.
+
+    Attributes:
+        context_window: tokens of the model's window, where the catalogue does not know better.
+        extra_body: further keys of the body; `additional_kwargs` is an older name of it.
+
+    Every method raises `glmv.GLMVError` and nothing else when a call fails.
+
+    Example:
+        >>> llm = GLMV(model="glm-4.6v")
+        >>> llm.complete("What is this?", image_documents=["photo.jpg"]).text
+    """
+
+    context_window: int | None = Field(default=None, gt=0)
+    extra_body: dict[str, Any] | None = Field(
+        default=None, validation_alias=AliasChoices("extra_body", "additional_kwargs")
+    )
+    _clients: tuple[int, glmv.Clients] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name it is serialized under."""
+        return "glmv_llm"
+
+    @property
+    def metadata(self) -> GLMVMetadata:
+        """Window, output, tools: read off the catalogue row of the model."""
+        return metadata_of(self.model, context_window=self.context_window, max_tokens=self.max_tokens)
+
+    def to_payload(self) -> dict[str, Any]:
+        """What tracers get to see of this model: no key, no header, of the base URL the host only."""
+        return {
+            "class_name": self.class_name(),
+            **self.metadata.model_dump(mode="json"),
+            "model": self.model,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "thinking": self.thinking,
+            "base_url_host": urlsplit(self.base_url or "").hostname,
+        }
+
+    # ---- chat
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation.
+
+        Args:
+            messages: roles and blocks of any kind; see `_messages.py` for where each goes.
+            kwargs: options of this call, by the names of `glmv.Options`; they override the fields.
+        """
+        return whole(self._run(self._request(messages, kwargs)))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation piece by piece; the last response has the usage. Closing ends the request."""
+        return self._stream(self._request(messages, kwargs))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """`chat`, asynchronously."""
+        return whole(await self._arun(await self._arequest(messages, kwargs)))
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """`stream_chat`, asynchronously."""
+        return self._astream(await self._arequest(messages, kwargs))
+
+    # ---- completion
+
+    @llm_completion_callback()
+    def complete(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponse:
+        """Answer a prompt about pictures.
+
+        Args:
+            prompt: the text; it follows the pictures.
+            formatted: whether the prompt has been through `completion_to_prompt`. Pictures may stand here,
+                too, because that is their place in LlamaIndex's `MultiModalLLM`.
+            image_documents: pictures of any kind; see `_documents.ImageSource`.
+            kwargs: options of this call.
+        """
+        return as_completion(whole(self._run(self._prompt(prompt, formatted, image_documents, kwargs))))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponseGen:
+        """`complete`, piece by piece."""
+        responses = self._stream(self._prompt(prompt, formatted, image_documents, kwargs))
+
+        def completions() -> CompletionResponseGen:
+            with closing(responses):
+                for response in responses:
+                    yield as_completion(response)
+
+        return completions()
+
+    @llm_completion_callback()
+    async def acomplete(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponse:
+        """`complete`, asynchronously."""
+        request = await self._aprompt(prompt, formatted, image_documents, kwargs)
+        return as_completion(whole(await self._arun(request)))
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Any,
+    ) -> CompletionResponseAsyncGen:
+        """`stream_complete`, asynchronously."""
+        responses = self._astream(await self._aprompt(prompt, formatted, image_documents, kwargs))
+
+        async def completions() -> CompletionResponseAsyncGen:
+            async with aclosing(responses):
+                async for response in responses:
+                    yield as_completion(response)
+
+        return completions()
+
+    # ---- tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        return chat_arguments(
+            tools,
+            user_msg,
+            chat_history,
+            parallel=allow_parallel_tool_calls,
+            required=tool_required,
+            options=kwargs,
+        )
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else first_only(response)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tools that an answer, or a chunk of one, selects.
+
+        Raises:
+            ValueError: there is none and `error_on_no_tool_call` is set.
+        """
+        return selections(response, required=error_on_no_tool_call)
+
+    # ---- the engine: no events here, or each would come twice
+
+    def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+        notes: list[str] = []
+        return self._asked_for(to_glmv(messages, notes), notes, kwargs)
+
+    async def _arequest(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+        if reads_files(messages):
+            return await asyncio.to_thread(self._request, messages, kwargs)
+        return self._request(messages, kwargs)
+
+    def _prompt(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments,
+        image_documents: ImageDocuments | None,
+        kwargs: dict[str, Any],
+    ) -> glmv.ChatRequest:
+        notes: list[str] = []
+        if not isinstance(formatted, bool):
+            image_documents = [*formatted, *(image_documents or ())]
+            formatted = False
+        if not formatted and self.completion_to_prompt is not None:
+            prompt = self.completion_to_prompt(prompt)
+        parts = parts_of(image_documents or (), notes)
+        return self._asked_for([glmv.Message("user", [*parts, glmv.Text(prompt)])], notes, kwargs)
+
+    async def _aprompt(
+        self,
+        prompt: str,
+        formatted: bool | ImageDocuments,
+        image_documents: ImageDocuments | None,
+        kwargs: dict[str, Any],
+    ) -> glmv.ChatRequest:
+        if image_documents or not isinstance(formatted, bool):
+            return await asyncio.to_thread(self._prompt, prompt, formatted, image_documents, kwargs)
+        return self._prompt(prompt, formatted, image_documents, kwargs)
+
+    def _asked_for(
+        self, messages: Sequence[glmv.Message], notes: Sequence[str], kwargs: dict[str, Any]
+    ) -> glmv.ChatRequest:
+        match kwargs.get("response_format"):
+            case Schema() as schema:
+                kwargs = {"validate": schema.validate, **kwargs}
+        request = glmv.ChatRequest.of(messages, defaults=self, overrides=kwargs)
+        return request.but(notes=(*request.notes, *notes)) if notes else request
+
+    def _run(self, request: glmv.ChatRequest) -> glmv.Completion:
+        return self.clients.sync.run(request)
+
+    async def _arun(self, request: glmv.ChatRequest) -> glmv.Completion:
+        return await self.clients.asynchronous.run(request)
+
+    def _stream(self, request: glmv.ChatRequest) -> ChatResponseGen:
+        answer = Answer()
+        with closing(self.clients.sync.run_stream(request)) as deltas:
+            for delta in deltas:
+                yield answer.add(delta)
+
+    async def _astream(self, request: glmv.ChatRequest) -> ChatResponseAsyncGen:
+        answer = Answer()
+        async with aclosing(self.clients.asynchronous.run_stream(request)) as deltas:
+            async for delta in deltas:
+                yield answer.add(delta)
+
+    # ---- clients
+
+    @property
+    def clients(self) -> glmv.Clients:
+        """The pair of clients, made when first needed. A copy makes its own: its settings may be others."""
+        if self._clients is None or self._clients[0] != id(self):
+            self._clients = (id(self), glmv.Clients(self))
+        return self._clients[1]
+
+    def close(self) -> None:
+        """Close the connections of blocking calls. The next call opens new ones."""
+        clients, self._clients = self.clients, None
+        clients.close()
+
+    async def aclose(self) -> None:
+        """Close all connections. The next call opens new ones."""
+        clients, self._clients = self.clients, None
+        await clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles have no key and no connections; the key is read from the environment again."""
+        state = super().__getstate__()
+        state["__dict__"] = {
+            name: value for name, value in state["__dict__"].items() if not type(self).model_fields[name].exclude
+        }
+        state["__pydantic_private__"] = None
+        return state
+
+
+RECOGNIZED_LLMS[GLMV.class_name()] = GLMV

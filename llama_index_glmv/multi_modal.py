@@ -1,0 +1,24 @@
+"""The same engine for those who ask for a `MultiModalLLM` by type."""
+
+from __future__ import annotations
+
+from llama_index.core.llms.loading import RECOGNIZED_LLMS
+from llama_index.core.multi_modal_llms import MultiModalLLM
+
+from llama_index_glmv.llm import GLMV
+
+
+class GLMVMultiModal(GLMV, MultiModalLLM):
+    """GLM-4V as LLM and as MultiModalLLM: `complete(prompt, image_documents)` and all that `GLMV` does.
+
+    LlamaIndex 0.14.16 to 0.14.25 cannot call a class that is a `MultiModalLLM` only (its callbacks ask for
+    `to_payload` and `rate_limiter`, which that base lacks). This one is an `LLM` first.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name it is serialized under. Core warns about names without "multi"."""
+        return "glmv_multi_modal_llm"
+
+
+RECOGNIZED_LLMS[GLMVMultiModal.class_name()] = GLMVMultiModal

@@ -1,0 +1,95 @@
+"""Every kind of picture that `image_documents` takes."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ImageBlock, VideoBlock
+from llama_index.core.schema import (
+    Document,
+    ImageDocument,
+    ImageNode,
+    MediaResource,
+    Node,
+    NodeWithScore,
+    TextNode,
+)
+from PIL import Image
+
+import glmv
+from llama_index_glmv._documents import parts_of
+
+URL = "https://example.com/a.png"
+
+
+def part(document: Any) -> Any:
+    (only,) = parts_of([document], [])
+    return only
+
+
+def test_all_kinds_of_pictures_at_hand_become_the_same_part(red: bytes, red_path: Path) -> None:
+    text = base64.b64encode(red).decode()
+    documents = [
+        ImageBlock(image=red),
+        ImageBlock(path=red_path),
+        ImageNode(image=text),
+        ImageNode(image_path=str(red_path)),
+        ImageDocument(image=text),
+        ImageDocument(image_path=str(red_path)),
+        Document(image_resource=MediaResource(data=red)),
+        Node(image_resource=MediaResource(path=red_path)),
+        NodeWithScore(node=ImageNode(image=text), score=0.5),
+        NodeWithScore(node=ImageDocument(image=text)),
+        glmv.Image.from_bytes(red),
+        red_path,
+        str(red_path),
+        red,
+    ]
+    assert set(parts_of(documents, [])) == {glmv.Image.from_bytes(red)}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        URL,
+        ImageBlock(url=URL),
+        ImageNode(image_url=URL),
+        Document(image_resource=MediaResource(url=URL)),
+        NodeWithScore(node=ImageNode(image_url=URL)),
+    ],
+)
+def test_all_kinds_of_urls_are_handed_on(document: Any) -> None:
+    assert part(document).url == URL
+
+
+def test_a_pillow_picture_is_encoded(red: bytes) -> None:
+    assert part(Image.new("RGB", (32, 24), "red")).width == 32
+
+
+def test_videos_of_blocks_and_nodes_are_videos() -> None:
+    url = "https://example.com/a.mp4"
+    assert isinstance(part(VideoBlock(url=url)), glmv.Video)
+    assert part(Document(video_resource=MediaResource(url=url))).url == url
+
+
+def test_one_picture_need_not_be_in_a_list(red_path: Path) -> None:
+    assert parts_of(red_path, []) == parts_of([red_path], [])  # type: ignore[arg-type]  # what people write
+
+
+@pytest.mark.parametrize("document", [TextNode(text="x"), Document(text="x"), ImageNode(text="x")])
+def test_a_node_without_a_picture_is_refused_by_its_place(document: Any) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"image_documents\[0\]: this \w+ holds no picture"):
+        part(document)
+
+
+def test_a_file_that_only_metadata_names_is_not_opened(red_path: Path) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="metadata may come from anyone"):
+        part(ImageNode(metadata={"file_path": str(red_path)}))
+
+
+def test_something_else_is_refused() -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="got int"):
+        part(3)

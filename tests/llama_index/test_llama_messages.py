@@ -1,0 +1,287 @@
+"""Where each block of LlamaIndex goes, in every role, or by which name it is refused."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+import glmv
+from llama_index_glmv._messages import reads_files, to_glmv
+
+URL = "https://example.com/a.png?sig=1"
+
+
+def mapped(*messages: ChatMessage) -> list[glmv.Message]:
+    return to_glmv(messages, [])
+
+
+def user(*blocks: ContentBlock) -> glmv.Message:
+    (message,) = mapped(ChatMessage(role="user", blocks=list(blocks)))
+    return message
+
+
+def test_texts_and_pictures_of_a_user_keep_their_order(red: bytes) -> None:
+    message = user(
+        TextBlock(text="this"), ImageBlock(image=red), TextBlock(text="or this"), ImageBlock(url=URL)
+    )
+    assert message.content == (
+        glmv.Text("this"),
+        glmv.Image.from_bytes(red),
+        glmv.Text("or this"),
+        glmv.Image.from_url(URL),
+    )
+
+
+def test_a_picture_url_is_handed_on_as_it_is() -> None:
+    (part,) = user(ImageBlock(url=URL)).content
+    assert isinstance(part, glmv.Image)
+    assert part.url == URL
+
+
+def test_a_data_url_becomes_the_bytes_it_holds(red: bytes) -> None:
+    uri = "data:None;base64," + base64.b64encode(red).decode()
+    assert user(ImageBlock(url=uri)).content == (glmv.Image.from_bytes(red),)
+
+
+def test_a_path_is_read(red: bytes, red_path: Path) -> None:
+    assert user(ImageBlock(path=red_path)).content == (glmv.Image.from_bytes(red),)
+
+
+def test_bytes_are_not_decoded_and_encoded_again(red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = ImageBlock(image=red)
+    monkeypatch.setattr(ImageBlock, "resolve_image", lambda *_, **__: pytest.fail("resolved"))
+    (part,) = user(block).content
+    assert isinstance(part, glmv.Image)
+    assert part.base64() == block.image
+
+
+def test_an_open_file_is_read_and_left_at_its_beginning(red: bytes) -> None:
+    file = BytesIO(red)
+    block = ImageBlock(image=file)
+    assert user(block).content == user(block).content == (glmv.Image.from_bytes(red),)
+    assert file.tell() == 0
+
+
+def test_the_mimetype_that_a_block_claims_is_not_believed(red: bytes) -> None:
+    (part,) = user(ImageBlock(image=red, image_mimetype="image/jpeg")).content
+    assert isinstance(part, glmv.Image)
+    assert part.mime == "image/png"
+
+
+def test_a_video_url_becomes_a_video() -> None:
+    (part,) = user(VideoBlock(url="https://example.com/a.mp4")).content
+    assert isinstance(part, glmv.Video)
+    assert part.url == "https://example.com/a.mp4"
+
+
+def test_a_document_url_becomes_a_file() -> None:
+    (part,) = user(DocumentBlock(url="https://example.com/a.pdf")).content
+    assert isinstance(part, glmv.File)
+    assert part.url == "https://example.com/a.pdf"
+
+
+def test_a_citable_block_becomes_its_title_and_content(red: bytes) -> None:
+    block = CitableBlock(
+        title="Atlas", source="p. 3", content=[TextBlock(text="a map"), ImageBlock(image=red)]
+    )
+    assert user(block).content == (
+        glmv.Text("[Atlas] (p. 3)"),
+        glmv.Text("a map"),
+        glmv.Image.from_bytes(red),
+    )
+
+
+def test_a_citation_becomes_its_text_and_source() -> None:
+    block = CitationBlock(
+        cited_content=TextBlock(text="a map"), source="p. 3", title="Atlas", additional_location_info={}
+    )
+    (message,) = mapped(ChatMessage(role="assistant", blocks=[block]))
+    assert message.text == "a map\n[Atlas] (p. 3)"
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        (
+            CachePoint(cache_control=CacheControl(type="ephemeral")),
+            "messages[0] (user): a CachePoint was left out",
+        ),
+        (ImageBlock(url=URL, detail="high"), "messages[0] (user): detail='high' was left out"),
+        (VideoBlock(url="https://example.com/a.mp4", fps=2), "messages[0] (user): fps=2 was left out"),
+    ],
+)
+def test_what_the_platform_has_no_field_for_is_left_out_with_a_note(block: ContentBlock, told: str) -> None:
+    notes: list[str] = []
+    to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], notes)
+    assert [note[: len(told)] for note in notes] == [told]
+
+
+def test_audio_is_refused_by_name_and_place() -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\] \(user\): AudioBlock cannot be sent"):
+        mapped(ChatMessage(content="hi"), ChatMessage(blocks=[AudioBlock(url="https://example.com/a.mp3")]))
+
+
+def test_an_empty_picture_is_refused() -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="the ImageBlock is empty"):
+        user(ImageBlock())
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.com/a.png"])
+def test_a_url_that_the_platform_cannot_fetch_is_refused(url: str) -> None:
+    with pytest.raises(glmv.UnsupportedContent):
+        user(ImageBlock(url=url))
+
+
+@pytest.mark.parametrize(
+    ("role", "ours"),
+    [
+        ("system", "system"),
+        ("developer", "system"),
+        ("user", "user"),
+        ("assistant", "assistant"),
+        ("model", "assistant"),
+        ("chatbot", "assistant"),
+        ("tool", "tool"),
+        ("function", "tool"),
+    ],
+)
+def test_every_role_has_its_place(role: str, ours: str) -> None:
+    (message,) = mapped(ChatMessage(role=role, content="hi"))
+    assert (message.role, message.text) == (ours, "hi")
+
+
+def test_thoughts_and_calls_of_an_assistant_go_back(red: bytes) -> None:
+    blocks = [
+        ThinkingBlock(content="hm"),
+        TextBlock(text="I look"),
+        ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs={"at": "é"}),
+        ToolCallBlock(tool_call_id="c2", tool_name="zoom", tool_kwargs='{"at": 1}'),
+    ]
+    (message,) = mapped(ChatMessage(role="assistant", blocks=blocks))
+    assert message.reasoning == "hm"
+    assert message.text == "I look"
+    assert message.tool_calls == (
+        glmv.ToolCall("c1", "zoom", '{"at": "é"}'),
+        glmv.ToolCall("c2", "zoom", '{"at": 1}'),
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}},
+        SimpleNamespace(id="c1", function=SimpleNamespace(name="zoom", arguments="{}")),
+    ],
+)
+def test_calls_in_additional_kwargs_go_back_as_dicts_and_as_objects(call: object) -> None:
+    message = ChatMessage(role="assistant", content="")
+    message.additional_kwargs = {"tool_calls": [call]}
+    assert mapped(message)[0].tool_calls == (glmv.ToolCall("c1", "zoom", "{}"),)
+
+
+def test_calls_are_not_sent_twice_when_blocks_and_additional_kwargs_have_them() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
+    block = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs={})
+    (message,) = mapped(
+        ChatMessage(role="assistant", blocks=[block], additional_kwargs={"tool_calls": [call]})
+    )
+    assert message.tool_calls == (glmv.ToolCall("c1", "zoom", "{}"),)
+
+
+@pytest.mark.parametrize("block", [ThinkingBlock(content="hm"), ToolCallBlock(tool_name="zoom")])
+def test_thoughts_and_calls_of_others_are_refused(block: ContentBlock) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="belongs into an assistant message"):
+        user(block)
+
+
+def test_messages_without_content_are_not_sent() -> None:
+    messages = [
+        ChatMessage(role="system", content=None),
+        ChatMessage(content="hi"),
+        ChatMessage(role="assistant", content=""),
+    ]
+    assert [message.role for message in mapped(*messages)] == ["user"]
+
+
+def test_an_empty_tool_result_still_answers_its_call() -> None:
+    (message,) = mapped(ChatMessage(role="tool", content="", additional_kwargs={"tool_call_id": "c1"}))
+    assert message.tool_call_id == "c1"
+
+
+def tool_result(call: str, *blocks: ContentBlock) -> ChatMessage:
+    return ChatMessage(role="tool", blocks=list(blocks), additional_kwargs={"tool_call_id": call})
+
+
+def test_pictures_of_tools_move_behind_the_last_of_their_results(red: bytes) -> None:
+    calls = [ToolCallBlock(tool_call_id=name, tool_name="shoot", tool_kwargs={}) for name in ("c1", "c2")]
+    result = mapped(
+        ChatMessage(content="look twice"),
+        ChatMessage(role="assistant", blocks=calls),
+        tool_result("c1", TextBlock(text="first"), ImageBlock(image=red)),
+        tool_result("c2", ImageBlock(url=URL)),
+    )
+    assert [message.role for message in result] == ["user", "assistant", "tool", "tool", "user"]
+    assert result[2].text == "first"
+    assert result[3].text
+    assert result[4].content == (
+        glmv.Text("[returned by shoot (call c1):]"),
+        glmv.Image.from_bytes(red),
+        glmv.Text("[returned by shoot (call c2):]"),
+        glmv.Image.from_url(URL),
+    )
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+def test_a_moved_picture_joins_the_user_message_that_follows(role: str) -> None:
+    result = mapped(
+        ChatMessage(role=role, blocks=[TextBlock(text="see"), ImageBlock(url=URL)]),
+        ChatMessage(content="and now?"),
+    )
+    assert [message.role for message in result] == [role, "user"]
+    assert result[0].text == "see"
+    assert result[1].content[1:] == (glmv.Image.from_url(URL), glmv.Text("and now?"))
+
+
+def test_a_picture_of_the_assistant_is_not_moved_past_its_next_answer() -> None:
+    drawn = ChatMessage(role="assistant", blocks=[TextBlock(text="drawn"), ImageBlock(url=URL)])
+    result = mapped(drawn, ChatMessage(role="assistant", content="done"))
+    assert [message.role for message in result] == ["assistant", "user", "assistant"]
+
+
+def test_mapping_leaves_the_history_as_it_was(red: bytes) -> None:
+    history = [
+        ChatMessage(role="system", blocks=[TextBlock(text="be brief"), ImageBlock(url=URL)]),
+        ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(image=red)]),
+        ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="red")]),
+    ]
+    before = copy.deepcopy(history)
+    mapped(*history)
+    assert history == before
+
+
+def test_only_blocks_with_a_path_need_a_thread(red: bytes, red_path: Path) -> None:
+    nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
+    assert reads_files([ChatMessage(blocks=[nested])])
+    assert not reads_files(
+        [ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])]
+    )

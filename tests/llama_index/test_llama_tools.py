@@ -1,0 +1,137 @@
+"""What is asked for when there are tools, and which tools an answer selects."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ToolCallBlock
+from llama_index.core.tools import FunctionTool
+
+from llama_index_glmv import GLMV
+
+
+def zoom(at: int) -> str:
+    """Look closer."""
+    return f"at {at}"
+
+
+TOOL = FunctionTool.from_defaults(zoom)
+
+
+def prepared(**given: Any) -> dict[str, Any]:
+    return GLMV()._prepare_chat_with_tools([TOOL], **given)
+
+
+def test_tools_are_given_in_the_shape_of_functions() -> None:
+    (tool,) = prepared(user_msg="hi")["tools"]
+    assert tool["type"] == "function"
+    assert tool["function"]["name"] == "zoom"
+    assert tool["function"]["parameters"]["required"] == ["at"]
+
+
+def test_a_description_may_be_longer_than_openai_allows() -> None:
+    tool = FunctionTool.from_defaults(zoom, description="x" * 2000)
+    (given,) = GLMV()._prepare_chat_with_tools([tool], user_msg="hi")["tools"]
+    assert given["function"]["description"] == "x" * 2000
+
+
+def test_the_history_is_not_written_to() -> None:
+    history = [ChatMessage(content="before")]
+    messages = prepared(user_msg="now", chat_history=history)["messages"]
+    assert [message.content for message in messages] == ["before", "now"]
+    assert [message.content for message in history] == ["before"]
+
+
+def test_a_user_message_with_a_picture_is_kept() -> None:
+    message = ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(url="https://example.com/a.png")])
+    assert prepared(user_msg=message)["messages"] == [message]
+
+
+@pytest.mark.parametrize(
+    ("given", "choice"),
+    [
+        ({}, None),
+        ({"tool_required": True}, "required"),
+        ({"tool_required": True, "tool_choice": "zoom"}, "zoom"),
+        ({"tool_choice": "none"}, "none"),
+    ],
+)
+def test_a_required_tool_becomes_the_choice_unless_one_is_named(
+    given: dict[str, Any], choice: str | None
+) -> None:
+    assert prepared(user_msg="hi", **given).get("tool_choice") == choice
+
+
+def test_one_call_at_a_time_is_asked_for_unless_parallel_ones_are_allowed() -> None:
+    assert prepared(user_msg="hi")["parallel_tool_calls"] is False
+    assert "parallel_tool_calls" not in prepared(user_msg="hi", allow_parallel_tool_calls=True)
+
+
+def test_without_tools_nothing_is_asked_about_them() -> None:
+    arguments = GLMV()._prepare_chat_with_tools([], user_msg="hi", tool_required=True)
+    assert set(arguments) == {"messages"}
+
+
+def response(*blocks: ToolCallBlock | TextBlock, over: bool = True, **extra: Any) -> ChatResponse:
+    message = ChatMessage(role="assistant", blocks=list(blocks))
+    message.additional_kwargs = extra
+    return ChatResponse(message=message, additional_kwargs={"finish_reason": "tool_calls"} if over else {})
+
+
+def selected(answer: ChatResponse) -> list[tuple[str, str, dict[str, Any]]]:
+    calls = GLMV().get_tool_calls_from_response(answer, error_on_no_tool_call=False)
+    return [(call.tool_id, call.tool_name, call.tool_kwargs) for call in calls]
+
+
+def test_every_call_of_an_answer_is_selected() -> None:
+    blocks = [ToolCallBlock(tool_call_id=f"c{at}", tool_name="zoom", tool_kwargs={"at": at}) for at in (1, 2)]
+    assert selected(response(*blocks)) == [("c1", "zoom", {"at": 1}), ("c2", "zoom", {"at": 2})]
+
+
+def test_a_call_without_an_id_has_an_empty_one() -> None:
+    assert selected(response(ToolCallBlock(tool_name="zoom"))) == [("", "zoom", {})]
+
+
+@pytest.mark.parametrize("calls", [None, [], "none", [None], [{"function": None}]])
+def test_an_answer_without_calls_selects_nothing(calls: Any) -> None:
+    assert selected(response(TextBlock(text="red"), tool_calls=calls)) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "c1", "function": {"name": "zoom", "arguments": '{"at": 1}'}},
+        {"id": "c1", "function": {"name": "zoom", "arguments": {"at": 1}}},
+        SimpleNamespace(id="c1", function=SimpleNamespace(name="zoom", arguments='{"at": 1}')),
+    ],
+)
+def test_calls_of_other_integrations_are_understood(call: object) -> None:
+    assert selected(response(tool_calls=[call])) == [("c1", "zoom", {"at": 1})]
+
+
+def test_a_chunk_selects_with_the_arguments_that_have_come() -> None:
+    block = ToolCallBlock(tool_call_id="c1", tool_name="type", tool_kwargs='{"text": "hel')
+    assert selected(response(block, over=False)) == [("c1", "type", {"text": "hel"})]
+
+
+@pytest.mark.parametrize("arguments", ['{"path": "/ho', "[1]", "not json", '"text"'])
+def test_a_finished_answer_is_not_acted_on_by_half(arguments: str) -> None:
+    block = ToolCallBlock(tool_call_id="c1", tool_name="remove", tool_kwargs=arguments)
+    assert selected(response(block)) == [("c1", "remove", {})]
+
+
+def test_a_missing_call_is_an_error_where_one_is_needed() -> None:
+    with pytest.raises(ValueError, match="the answer is text only: 'red'"):
+        GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
+
+
+def test_one_call_is_kept_where_parallel_ones_are_not_allowed() -> None:
+    blocks = [TextBlock(text="both"), *(ToolCallBlock(tool_name=name) for name in ("zoom", "crop"))]
+    calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("zoom", "crop")]
+    answer = response(*blocks, tool_calls=calls)
+    kept = GLMV()._validate_chat_with_tools_response(answer, [TOOL], allow_parallel_tool_calls=False)
+    assert kept.message.blocks == blocks[:2]
+    assert kept.message.additional_kwargs["tool_calls"] == calls[:1]
+    assert len(answer.message.blocks) == 3
