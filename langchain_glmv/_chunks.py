@@ -1,0 +1,149 @@
+"""Delta -> AIMessageChunk. A whole answer is a stream of one, so this is the only way out.
+
+What LangChain's merging does decides what stands where (langchain_core.messages.ai, `add_ai_message_chunks`): usage is
+summed and strings are joined, so facts come once, on the last chunk; `model_provider` is compared and may repeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, ToolCallChunk
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
+
+import glmv
+
+PROVIDER = "glmv"
+
+# Merging completes broken arguments that can be completed, and would make a call of half a command. A bracket that
+# nothing opened is what it gives up on at once, so such arguments stay visibly what they are.
+BROKEN = "not valid JSON] "
+
+
+class ChunkMapper:
+    """The deltas of one answer, in order -> its chunks.
+
+    A tool call is held back until its arguments are whole JSON. A call that the token limit cut is never shown as a
+    call: it stands in `response_metadata["cut_tool_calls"]`.
+    """
+
+    def __init__(self, *, usage: bool = True) -> None:
+        self._usage = usage
+        self._held: dict[int, glmv.ToolCallDelta] = {}
+        self._shown: set[int] = set()
+
+    def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
+        """One delta -> its chunk, or None when everything in it is held back."""
+        calls = [call for piece in delta.tool_calls for call in self._take(piece)]
+        if not delta.last:
+            if not (delta.text or delta.reasoning or calls):
+                return None
+            return AIMessageChunk(
+                content=delta.text,
+                additional_kwargs=_thought(delta),
+                tool_call_chunks=calls,
+                response_metadata={"model_provider": PROVIDER},
+            )
+        rest, cut = self._rest(delta.finish_reason)
+        return AIMessageChunk(
+            content=delta.text,
+            additional_kwargs=_thought(delta),
+            tool_call_chunks=calls + rest,
+            response_metadata=_facts(delta) | ({"cut_tool_calls": cut} if cut else {}),
+            usage_metadata=usage_of(delta.usage) if self._usage else None,
+            chunk_position="last",
+        )
+
+    def _take(self, piece: glmv.ToolCallDelta) -> Iterator[ToolCallChunk]:
+        if piece.index in self._shown:  # something after whole arguments: shown too, and so they turn invalid
+            yield ToolCallChunk(id=None, name=None, args=piece.arguments, index=piece.index, type="tool_call_chunk")
+            return
+        call = self._held.setdefault(piece.index, glmv.ToolCallDelta(piece.index))
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name
+        call.arguments += piece.arguments
+        # An object can be whole only where a brace closes; parsing at every piece would take quadratic time.
+        if call.arguments.rstrip().endswith("}") and _is_object(call.arguments):
+            self._shown.add(piece.index)
+            yield _chunk(self._held.pop(piece.index))
+
+    def _rest(self, finish_reason: str | None) -> tuple[list[ToolCallChunk], list[dict[str, Any]]]:
+        """At the end: calls without arguments, broken ones, and those that the token limit cut."""
+        held = [self._held[index] for index in sorted(self._held)]
+        if finish_reason == "length":
+            return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in held]
+        for call in held:
+            call.arguments = call.arguments.strip() or "{}"
+            if _is_repairable(call.arguments):
+                call.arguments = BROKEN + call.arguments
+        return [_chunk(call) for call in held], []
+
+
+def generation(chunk: AIMessageChunk) -> ChatGenerationChunk:
+    """A chunk as LangChain's callbacks want it."""
+    return ChatGenerationChunk(message=chunk)
+
+
+def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
+    """Tokens in LangChain's terms; the total stays as it was sent."""
+    if usage is None:
+        return None
+    counted = UsageMetadata(
+        input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens, total_tokens=usage.total_tokens
+    )
+    if usage.cached_tokens is not None:
+        counted["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    if usage.reasoning_tokens is not None:
+        counted["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return counted
+
+
+def _thought(delta: glmv.Delta) -> dict[str, Any]:
+    return {"reasoning_content": delta.reasoning} if delta.reasoning else {}
+
+
+_FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web_search")
+
+
+def _facts(delta: glmv.Delta) -> dict[str, Any]:
+    """What the last chunk says about the answer: plain JSON values, so that checkpointers can keep them."""
+    facts: dict[str, Any] = {"model_provider": PROVIDER}
+    if delta.model:
+        facts["model_name"] = delta.model
+    facts |= {name: value for name in _FACTS if (value := getattr(delta, name)) is not None}
+    if delta.notes:
+        facts["notes"] = list(delta.notes)
+    if delta.boxes:
+        facts["boxes"] = [
+            {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(box).items()}
+            for box in delta.boxes
+        ]
+    if delta.attempts > 1:
+        facts["attempts"] = delta.attempts
+    return facts
+
+
+def _chunk(call: glmv.ToolCallDelta) -> ToolCallChunk:
+    return ToolCallChunk(id=call.id, name=call.name, args=call.arguments, index=call.index, type="tool_call_chunk")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text, strict=False), dict)
+    except ValueError:
+        return False
+
+
+def _is_repairable(text: str) -> bool:
+    """Whether merging would make an object of arguments that are none."""
+    if _is_object(text):
+        return False
+    try:
+        return isinstance(parse_partial_json(text), dict)
+    except ValueError:
+        return False

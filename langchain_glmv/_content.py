@@ -1,0 +1,267 @@
+"""One content block of any shape that LangChain carries -> parts of glmv, or a refusal by name.
+
+Standard blocks (docs.langchain.com, "Standard content blocks"), the older `source_type` ones, and what
+OpenAI, Anthropic and GLM put on their wires. Strings in blocks are not trusted: no file is opened, no URL fetched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import glmv
+
+Part = glmv.Text | glmv.Image | glmv.Video | glmv.File
+Block = Mapping[str, Any]
+
+WORKS = "What works: text, image, video and file (a document) blocks, by url or base64."
+_NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on the platform): send a transcript as text."
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a block stands, for messages to a person; `notes` gathers what was left out."""
+
+    index: int
+    role: str
+    model: str
+    notes: list[str] = field(default_factory=list)
+
+    def refusal(self, kind: object, works: str = WORKS) -> glmv.UnsupportedContent:
+        """The error for a block that cannot be sent."""
+        return glmv.UnsupportedContent(
+            f"messages[{self.index}] ({self.role}): a block of type {kind!r} cannot be sent to {self.model}. {works}"
+        )
+
+    def leave_out(self, what: str) -> None:
+        """Note that something the wire has no field for was left out."""
+        self.notes.append(f"{what} was left out: GLM has no field for it.")
+
+
+def parts_of(block: object, place: Place) -> list[Part]:
+    """A block -> its parts, most often one.
+
+    Raises:
+        UnsupportedContent: naming block, role, index and model, and what would work.
+        InvalidRequestError: what the block holds is no picture, no base64, ...; the place stands in front.
+    """
+    try:
+        return _parts(block, place)
+    except glmv.InvalidRequestError as error:
+        if not error.message.startswith("messages["):
+            kind = block.get("type") if isinstance(block, Mapping) else "text"
+            error.message = f"messages[{place.index}] ({place.role}), block {kind!r}: {error.message}"
+        raise
+
+
+def _parts(block: Any, place: Place) -> list[Part]:
+    match block:
+        case str(text) | {"type": "text", "text": str(text)}:
+            _unsent(block, place)
+            return [glmv.Text(text)] if text else []
+        case {"type": str(kind)}:
+            _unsent(block, place)
+            convert = _CONVERTERS.get(kind)
+            if convert is None:
+                raise place.refusal(kind)
+            return convert(block, place)
+        case {"text": str(text)}:
+            return [glmv.Text(text)] if text else []
+        case {"cachePoint": _}:
+            place.leave_out("cachePoint")
+            return []
+        case Mapping():
+            raise place.refusal(next(iter(block), "nothing"))
+        case _:
+            raise place.refusal(type(block).__name__)
+
+
+def _unsent(block: object, place: Place) -> None:
+    if isinstance(block, Mapping) and block.get("cache_control") is not None:
+        place.leave_out("cache_control")
+
+
+def _named(block: Block) -> tuple[str, str]:
+    """How a block names its content: ("url" | "base64" | "id" | "text", value), or ("", "")."""
+    match block:
+        case {"source": dict(source)}:
+            return _named(source)
+        case {"file_id": str(value)} | {"source_type": "id", "id": str(value)}:
+            return "id", value
+        case {"base64": str(value)} | {"file_data": str(value)}:
+            return "base64", value
+        case {"type": "text", "data": str(value)}:
+            return "text", value
+        case {"data": str(value)}:
+            return "base64", value
+        case {"url": str(value)} | {"file_url": str(value)}:
+            return "url", value
+        case {"text": str(value)}:
+            return "text", value
+        case _:
+            return "", ""
+
+
+def _image(block: Block, place: Place) -> list[Part]:
+    match _named(block):
+        case "url", value:
+            return [glmv.Image.from_message(value)]
+        case "base64", value:
+            return [glmv.Image.from_base64(value)]
+        case "id", _:
+            raise place.refusal(block.get("type"), "Pictures have no file ids on this platform: give url or base64.")
+        case _:
+            raise place.refusal(block.get("type"), "An image block names its picture by url or base64.")
+
+
+def _image_url(block: Block, place: Place) -> list[Part]:
+    match block.get("image_url"):
+        case str(url):
+            pass
+        case {"url": str(url), **rest}:
+            if rest.get("detail") is not None:
+                place.leave_out("detail")
+        case _:
+            return _image(block, place)
+    return [glmv.Image.from_message(url)]
+
+
+def _video(block: Block, place: Place) -> list[Part]:
+    match block.get("video_url"):
+        case str(url) | {"url": str(url)}:
+            return [glmv.Video.from_message(url)]
+    match _named(block):
+        case "url", value:
+            return [glmv.Video.from_message(value)]
+        case "base64", value:
+            return [glmv.Video.from_base64(value)]
+        case _:
+            raise place.refusal(block.get("type"), "A video block names its video by url or base64.")
+
+
+def _file(block: Block, place: Place) -> list[Part]:
+    inner = block.get("file")
+    if isinstance(inner, Mapping):  # OpenAI's shape
+        block = {"type": "file", **inner}
+    way, value = _named(block)
+    mime = _mime(block, value)
+    match mime.partition("/")[0]:
+        case "image":
+            return _image(block, place)
+        case "video":
+            return _video(block, place)
+        case "audio":
+            raise place.refusal(mime, _NO_AUDIO)
+    name = _name(block)
+    match way:
+        case "url" if not value.startswith("data:"):
+            return [glmv.File.from_url(value, name=name)]
+        case "id":
+            return [glmv.File.from_id(value)]
+        case "url" | "base64" if mime.startswith("text/"):
+            return [_titled(name, _decoded(value))]
+        case "url" | "base64":
+            return [glmv.File.from_base64(value, name=name, mime=mime or None)]
+        case "text":
+            return [_titled(name, value)]
+        case _:
+            raise place.refusal(block.get("type"), "A file block names its document by url, base64 or file_id.")
+
+
+def _mime(block: Block, value: str) -> str:
+    source = block.get("source")
+    given = block.get("mime_type") or (source.get("media_type") if isinstance(source, Mapping) else None)
+    if not given and value.startswith("data:"):
+        given = value[5:].partition(",")[0].partition(";")[0]
+    return str(given or "").lower()
+
+
+def _name(block: Block) -> str | None:
+    extras = block.get("extras")
+    inner = extras if isinstance(extras, Mapping) else {}
+    for key in ("filename", "title", "name"):
+        if found := block.get(key) or inner.get(key):
+            return str(found)
+    return None
+
+
+def _titled(title: str | None, text: str) -> glmv.Text:
+    return glmv.Text(f"{title}\n{text}" if title else text)
+
+
+def _decoded(value: str) -> str:
+    return glmv.File.from_base64(value).data().decode("utf-8", "replace")
+
+
+def _file_url(block: Block, place: Place) -> list[Part]:
+    match block.get("file_url"):
+        case str(url) | {"url": str(url)}:
+            return [glmv.File.from_url(url, name=_name(block))]
+        case _:
+            raise place.refusal("file_url", 'It looks like {"type": "file_url", "file_url": {"url": "https://..."}}.')
+
+
+def _texts(block: Block, place: Place) -> list[Part]:
+    """Blocks that hold results of searches and tools: their text is sent, with title and source in front."""
+    for key in ("content", "output", "json", "value"):
+        match block.get(key):
+            case None | "" | []:
+                continue
+            case str(text):
+                body: list[Part] = [glmv.Text(text)]
+            case list(blocks) if key != "json":
+                body = [part for inner in blocks for part in parts_of(inner, place)]
+            case data:
+                body = [glmv.Text(json.dumps(data, ensure_ascii=False, default=str))]
+        head = [str(block[name]) for name in ("title", "source") if isinstance(block.get(name), str)]
+        return [*(glmv.Text(f"{line}\n") for line in head), *body]
+    raise place.refusal(block.get("type"))
+
+
+def _document(block: Block, place: Place) -> list[Part]:
+    match block.get("source"):
+        case {"type": "content", "content": content}:
+            return _texts({"type": "document", "title": block.get("title"), "content": content}, place)
+        case _:
+            return _file(block, place)
+
+
+def _non_standard(block: Block, place: Place) -> list[Part]:
+    value = block.get("value")
+    if isinstance(value, Mapping) and value.get("type") == "non_standard":
+        raise place.refusal("non_standard")
+    return _parts(value, place)
+
+
+def _nothing(block: Block, place: Place) -> list[Part]:
+    place.leave_out(str(block.get("type")))
+    return []
+
+
+def _audio(block: Block, place: Place) -> list[Part]:
+    raise place.refusal(block.get("type"), _NO_AUDIO)
+
+
+_CONVERTERS: dict[str, Callable[[Block, Place], list[Part]]] = {
+    "image": _image,
+    "image_url": _image_url,
+    "input_image": _image_url,
+    "input_text": lambda block, place: _parts({"text": block.get("text")}, place),
+    "video": _video,
+    "video_url": _video,
+    "file": _file,
+    "file_url": _file_url,
+    "input_file": _file,
+    "text-plain": _file,
+    "document": _document,
+    "search_result": _texts,
+    "custom_tool_call_output": _texts,
+    "json": _texts,
+    "non_standard": _non_standard,
+    "cache_point": _nothing,
+    "audio": _audio,
+    "audio_url": _audio,
+    "input_audio": _audio,
+}

@@ -1,0 +1,41 @@
+"""Pictures out of traces. LangChain traces messages before it calls a model, base64 and all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+# No prose has so many of these letters in a row without a space.
+_BLOB = re.compile(r"[A-Za-z0-9+/_-]{512,}={0,2}")
+
+
+def redact(value: Any) -> Any:
+    """Any trace, message or text -> the same with every run of base64 shortened to its length and digest.
+
+    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own. What comes in
+    is not changed; dicts, lists, tuples and messages are copied where something was shortened.
+    """
+    match value:
+        case str():
+            return _BLOB.sub(_shortened, value) if len(value) >= 512 else value
+        case dict():
+            return {key: redact(inner) for key, inner in value.items()}
+        case list():
+            return [redact(inner) for inner in value]
+        case tuple():
+            return tuple(redact(inner) for inner in value)
+        case BaseMessage():
+            changed = {"content": redact(value.content), "additional_kwargs": redact(value.additional_kwargs)}
+            if hasattr(value, "artifact"):
+                changed["artifact"] = redact(value.artifact)
+            return value.model_copy(update=changed)
+        case _:
+            return value
+
+
+def _shortened(found: re.Match[str]) -> str:
+    blob = found.group()
+    return f"<{len(blob)} characters of base64, sha256 {hashlib.sha256(blob.encode()).hexdigest()[:12]}>"

@@ -1,0 +1,162 @@
+"""`with_structured_output`: two thin faces of the core's one strategy, and what reads the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, message_chunk_to_message
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import Generation
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
+from langchain_core.runnables.utils import AddableDict
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import ValidationError
+
+import glmv
+from langchain_glmv import _options, _tools
+from langchain_glmv._chunks import ChunkMapper
+from langchain_glmv._errors import MalformedResponse
+
+if TYPE_CHECKING:
+    from langchain_glmv.chat_models import ChatGLMV
+
+METHODS = ("json_schema", "function_calling", "json_mode")
+
+
+def structured(
+    model: ChatGLMV,
+    schema: Mapping[str, Any] | type | None,
+    method: str,
+    *,
+    include_raw: bool,
+    strict: bool | None,
+    extra: dict[str, Any],
+) -> Runnable[LanguageModelInput, Any]:
+    """A model, a schema and how to ask -> a runnable that answers with data; see `ChatGLMV.with_structured_output`."""
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}.")
+    if schema is None and method != "json_mode":
+        raise ValueError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON Schema.")
+    if tools := extra.pop("tools", None):
+        extra |= _tools.bound(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
+    glmv.ChatRequest.of("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
+    if schema is not None:
+        asked = {"method": method} | ({} if strict is None else {"strict": strict})
+        extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
+    parser: Runnable[Any, Any]
+    if method == "function_calling":
+        assert schema is not None
+        name = convert_to_openai_tool(schema)["function"]["name"]
+        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **extra)
+        parser = _PydanticCall(tools=[schema]) if _is_model(schema) else _JsonCall(key_name=name)
+    else:
+        wanted = _options.response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
+        llm = model.bind(response_format=wanted, **_check(schema), **extra)
+        parser = PydanticOutputParser(pydantic_object=schema) if _is_model(schema) else JsonOutputParser()
+    return _with_raw(llm, parser) if include_raw else llm | parser
+
+
+def _is_model(schema: object) -> bool:
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+def _check(schema: Any) -> dict[str, Callable[[str], object]]:
+    """pydantic's own check for the core to run, so that its words are what the model is shown."""
+    if not _is_model(schema):
+        return {}
+    read = schema.model_validate if hasattr(schema, "model_validate") else schema.parse_obj
+    return {"validate": lambda text: read(json.loads(text))}
+
+
+class _NeverNone:
+    """A parser of tool calls that says so when there is none to parse, and speaks of one error type."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        try:
+            found = super().parse_result(result, partial=partial)  # type: ignore[misc]  # a mixin of parsers
+        except ValidationError as error:
+            raise OutputParserException(str(error), llm_output=result[0].text) from error
+        if found is None and not partial:
+            raise OutputParserException(
+                "The model called no tool that the schema describes.", llm_output=result[0].text
+            )
+        return found
+
+
+class _PydanticCall(_NeverNone, PydanticToolsParser):
+    first_tool_only: bool = True
+
+
+class _JsonCall(_NeverNone, JsonOutputKeyToolsParser):
+    first_tool_only: bool = True
+
+
+def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=_none)
+    failed = RunnablePassthrough.assign(parsed=_none)
+    return _Forgiving(RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"))
+
+
+def _none(_: object) -> None:
+    return None
+
+
+class _Forgiving(Runnable[LanguageModelInput, Any]):
+    """Hands over an answer that did not fit twice, with the error beside it, where the core raises."""
+
+    def __init__(self, chain: Runnable[LanguageModelInput, Any]) -> None:
+        self.chain = chain
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002  # the Runnable's own name
+        try:
+            return self.chain.invoke(input, config, **kwargs)
+        except MalformedResponse as error:
+            return _unfit(error)
+
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002  # the Runnable's own name
+        try:
+            return await self.chain.ainvoke(input, config, **kwargs)
+        except MalformedResponse as error:
+            return _unfit(error)
+
+    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002  # the Runnable's own name
+        begun = False
+        try:
+            for part in self.chain.stream(input, config, **kwargs):
+                begun = True
+                yield part
+        except MalformedResponse as error:
+            yield _unfit(error, told=begun)
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # the Runnable's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        begun = False
+        try:
+            async for part in self.chain.astream(input, config, **kwargs):
+                begun = True
+                yield part
+        except MalformedResponse as error:
+            yield _unfit(error, told=begun)
+
+
+def _unfit(error: MalformedResponse, *, told: bool = False) -> AddableDict:
+    """The parts of an answer that did not fit; without the message when its chunks were told already."""
+    if error.partial is None:
+        raise error
+    found = AddableDict(parsed=None, parsing_error=error)
+    if not told:
+        chunk = ChunkMapper().feed(error.partial.as_delta())
+        assert chunk is not None  # the last delta always has its chunk
+        found["raw"] = message_chunk_to_message(chunk)
+    return found

@@ -1,0 +1,86 @@
+"""Tools of every kind that LangChain knows -> the platform's, and the options that bind them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+import glmv
+
+Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+
+# Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
+PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")
+_WORDS = ("auto", "none", "any", "required")
+
+
+def converted(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """Tools -> dicts of the wire's shape.
+
+    Raises:
+        InvalidRequestError: a tool of a kind that only another provider runs.
+    """
+    return [_converted(tool) for tool in tools]
+
+
+def _converted(tool: Tool) -> dict[str, Any]:
+    if isinstance(tool, Mapping) and tool.get("type") in PLATFORM_TOOLS:
+        return dict(tool)
+    made = convert_to_openai_tool(tool)
+    if made.get("type") != "function":
+        raise glmv.InvalidRequestError(
+            f"A tool of type {made.get('type')!r} is run by another provider. What works: functions, and "
+            f"{', '.join(PLATFORM_TOOLS)} of the platform."
+        )
+    function = dict(made["function"])
+    function.pop("strict", None)  # a flag of OpenAI's
+    # The platform requires both (docs.bigmodel.cn, chat completions, `tools.function`).
+    function["description"] = function.get("description") or function["name"]
+    function.setdefault("parameters", {"type": "object", "properties": {}})
+    return {"type": "function", "function": function}
+
+
+def bound(
+    tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
+) -> dict[str, Any]:
+    """What `bind_tools` binds; unset options are absent.
+
+    Raises:
+        InvalidRequestError: the choice names a tool that is not among the tools.
+    """
+    made = converted(tools)
+    options: dict[str, Any] = {"tools": made}
+    chosen = _chosen(choice)
+    if chosen is not None:
+        names = [tool["function"]["name"] for tool in made if "function" in tool]
+        if chosen not in (*_WORDS, *names):
+            close = difflib.get_close_matches(chosen, names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise glmv.InvalidRequestError(f"tool_choice {chosen!r} is no tool among {names}.{hint}")
+        options["tool_choice"] = chosen
+    if parallel is not None:
+        options["parallel_tool_calls"] = parallel
+    return options
+
+
+def _chosen(choice: str | Mapping[str, Any] | bool | None) -> str | None:
+    match choice:
+        case None | False:
+            return None
+        case True:
+            return "any"
+        case str():
+            return choice
+        case {"function": {"name": str(name)}} | {"type": "tool" | "function", "name": str(name)}:
+            return name
+        case {"type": "any" | "auto" | "none" | "required" as word}:
+            return str(word)
+        case _:
+            raise glmv.InvalidRequestError(
+                f"tool_choice {choice!r} is none of 'auto', 'none', 'any', 'required', True, False, a tool's name, or "
+                "{'type': 'function', 'function': {'name': ...}}."
+            )

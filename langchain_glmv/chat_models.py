@@ -1,0 +1,318 @@
+"""`ChatGLMV`: GLM-4V as a LangChain chat model."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Literal, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+import glmv
+from langchain_glmv import _options, _structured, _tokens, _tools
+from langchain_glmv._chunks import PROVIDER, ChunkMapper
+from langchain_glmv._errors import joined_errors
+from langchain_glmv._messages import to_glmv
+from langchain_glmv._profile import profile_of
+
+# What a pair of clients is built from; the options of a call travel with the request.
+_CONNECTION = tuple(sorted(glmv.Settings.model_fields.keys() - glmv.Options.model_fields.keys() - {"model"}))
+_OPTIONS = tuple(glmv.Options.model_fields)
+
+
+class ChatGLMV(glmv.Settings, BaseChatModel):
+    """GLM-4V, the vision model of Zhipu, as a LangChain chat model.
+
+    All fields of `glmv.Settings` are fields here: `model` (also `model_name`), `api_key`, `base_url`, `temperature`,
+    `max_tokens`, `thinking`, `timeout`, `max_retries`, ... Beside them:
+
+    Attributes:
+        streaming: True makes `invoke` stream inside; False, when given, makes `stream` yield one whole message.
+        stream_usage: whether streams end with `usage_metadata`.
+
+    Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
+    from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used.
+
+    Example:
+        >>> from langchain_glmv import ChatGLMV, image
+        >>> model = ChatGLMV(model="glm-4.6v")
+        >>> model.invoke([("human", ["What is this?", image("photo.jpg")])]).text  # doctest: +SKIP
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
+
+    streaming: bool = False
+    stream_usage: bool = True
+    # Headers may carry credentials: they stay out of `dumps`, traces and cache keys.
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+
+    _made: tuple[tuple[Any, ...], glmv.Clients] | None = PrivateAttr(default=None)
+
+    def __init__(self, **given: Any) -> None:
+        with joined_errors():
+            try:
+                super().__init__(**_options.constructor(given, type(self)))
+            except ValidationError as error:  # its text and its data would show the key
+                raise glmv.InvalidRequestError(_options.explained(error)) from None
+
+    @model_validator(mode="after")
+    def _set_glmv_version(self) -> Self:
+        if hasattr(self, "_add_version"):  # langchain-core 1.5 and later
+            self._add_version("langchain-glmv", glmv.__version__)
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The same as `model`; some of LangChain's code reads this name."""
+        return self.model
+
+    # ---- calls ----------------------------------------------------------------------------------------------
+
+    @property
+    def _clients(self) -> glmv.Clients:
+        made_with = tuple(getattr(self, name) for name in _CONNECTION)
+        if self._made is None or self._made[0] != made_with:
+            settings = glmv.Settings.model_construct(
+                **{name: getattr(self, name) for name in glmv.Settings.model_fields}
+            )
+            self._made = (made_with, glmv.Clients(settings))
+        return self._made[1]
+
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[glmv.ChatRequest, ChunkMapper]:
+        overrides, usage = _options.call(kwargs, self.stream_usage)
+        if stop is not None:
+            overrides["stop"] = stop
+        mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
+        request = glmv.ChatRequest.of(mapped, self, overrides)
+        return request.but(notes=request.notes + notes) if notes else request, ChunkMapper(usage=usage)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with joined_errors():
+            request, mapper = self._request(messages, stop, kwargs)
+            return _result(mapper.feed(self._clients.sync.run(request).as_delta()))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with joined_errors():
+            request, mapper = self._request(messages, stop, kwargs)
+            return _result(mapper.feed((await self._clients.asynchronous.run(request)).as_delta()))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with joined_errors():
+            request, mapper = self._request(messages, stop, kwargs)
+            with closing(self._clients.sync.run_stream(request)) as deltas:
+                for delta in deltas:
+                    message = mapper.feed(delta)
+                    if message is None:
+                        continue
+                    chunk = ChatGenerationChunk(message=message)
+                    # Core passes no manager where it calls back itself, so nothing is told twice.
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with joined_errors():
+            request, mapper = self._request(messages, stop, kwargs)
+            async with aclosing(self._clients.asynchronous.run_stream(request)) as deltas:
+                async for delta in deltas:
+                    message = mapper.feed(delta)
+                    if message is None:
+                        continue
+                    chunk = ChatGenerationChunk(message=message)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    # ---- tools and structured output ------------------------------------------------------------------------
+    # LangChain reads the return annotations at run time: `with_fallbacks(...).bind_tools(...)` keeps its fallbacks
+    # only when they say Runnable (langchain_core.runnables.fallbacks, `_returns_runnable`).
+
+    def bind_tools(
+        self,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | Mapping[str, Any] | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools.
+
+        Args:
+            tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
+                the platform's own (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass as they are.
+            tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
+                names one. The platform knows "auto" only; the others are met by instruction, check and one repair.
+            strict: accepted and not sent; arguments are checked against the schema where a tool is forced.
+            parallel_tool_calls: False keeps the first call only.
+            kwargs: bound as further options of each call, such as `response_format`.
+
+        Raises:
+            InvalidRequestError: `tool_choice` names a tool that is not among `tools`.
+        """
+        with joined_errors():
+            return self.bind(**_tools.bound(tools, tool_choice, parallel_tool_calls), **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Mapping[str, Any] | type | None = None,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, builtins.dict[str, Any] | BaseModel]:
+        """The model, answering with data that fits a schema.
+
+        Args:
+            schema: a pydantic class (answers are instances), a TypedDict or a JSON Schema (answers are dicts).
+            method: "json_schema" asks for JSON and shows the schema; "function_calling" forces a tool call;
+                "json_mode" asks for JSON, and your prompt says which.
+            include_raw: answer `{"raw": message, "parsed": ..., "parsing_error": ...}` and raise nothing for
+                answers that do not fit.
+            strict: accepted; answers are always checked. One that does not fit is shown to the model once, with
+                what is wrong.
+            kwargs: further options of each call, such as `tools`.
+
+        Raises:
+            OutputParserException: from the returned runnable, when the second answer does not fit either.
+        """
+        return _structured.structured(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
+
+    # ---- what others ask about the model --------------------------------------------------------------------
+
+    @property
+    def _llm_type(self) -> str:
+        return "glmv-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "base_url": self.base_url,
+            "dialect": self.dialect,
+            **{name: value for name in _OPTIONS if (value := getattr(self, name)) is not None},
+        }
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
+        # SummarizationMiddleware compares this with `response_metadata["model_provider"]`.
+        params["ls_provider"] = PROVIDER
+        return params
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        with joined_errors():
+            return super()._get_invocation_params(stop=stop, **_options.traceable(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        with joined_errors():
+            return super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
+
+    @property
+    def _serialized(self) -> dict[str, Any]:  # core caches it, and a copy would carry that on
+        serialized: dict[str, Any] = dumpd(self)
+        return serialized
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """True: `langchain_core.load.dumps` writes the settings, and the name of the key's variable."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Fields that `dumps` replaces by the name of a variable."""
+        return {"api_key": "ZHIPUAI_API_KEY"}
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.model)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Stand-ins for token ids: as many as `get_num_tokens` says. The tokenizer itself is not public."""
+        return list(range(self.get_num_tokens(text)))
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of a text, estimated without the network; `glmv.Client.count_tokens` asks the platform."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return _tokens.of_text(text)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
+        with joined_errors():
+            mapped, _ = to_glmv(messages, self.model)
+            shown = _tools.converted(tools) if tools else []
+        return _tokens.of_messages(mapped, shown, self.get_num_tokens)
+
+    def __repr_args__(self) -> Any:
+        told = [
+            (name, value) for name, value in super().__repr_args__() if name not in ("model", "profile", "metadata")
+        ]
+        return [("model", self.model), *told]
+
+    # ---- copies ---------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        # Clients, limiters and handlers hold locks and connections: a copy shares them.
+        for shared in (
+            self._made,
+            self.http_client,
+            self.http_async_client,
+            self.callbacks,
+            self.rate_limiter,
+            self.cache,
+        ):
+            memo[id(shared)] = shared
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        left_out = {"api_key": None, "http_client": None, "http_async_client": None}
+        return state | {"__dict__": state["__dict__"] | left_out, "__pydantic_private__": {"_made": None}}
+
+
+def _result(chunk: AIMessageChunk | None) -> ChatResult:
+    assert chunk is not None  # the last delta always has its chunk
+    message = message_chunk_to_message(chunk)
+    return ChatResult(generations=[ChatGeneration(message=message)])

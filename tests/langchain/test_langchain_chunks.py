@@ -1,0 +1,216 @@
+"""Deltas become chunks that LangChain's own merging adds up right: v0, v1 and events alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+import glmv
+from langchain_glmv._chunks import BROKEN, ChunkMapper
+
+# Core calls its third version of events a beta.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+
+Call = glmv.ToolCallDelta
+LAST = {
+    "last": True,
+    "usage": glmv.Usage(20, 5, 25, cached_tokens=4, reasoning_tokens=2),
+    "id": "emu-1",
+    "model": "glm-4.6v",
+    "request_id": "req-123",
+    "created": 1_790_000_000,
+}
+
+
+def last(finish_reason: str = "stop", **facts: Any) -> glmv.Delta:
+    return glmv.Delta(**{**LAST, "finish_reason": finish_reason, **facts})
+
+
+def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
+    mapper = ChunkMapper()
+    return [chunk for delta in deltas if (chunk := mapper.feed(delta)) is not None]
+
+
+def merged(*deltas: glmv.Delta) -> AIMessageChunk:
+    first, *rest = chunks(*deltas)
+    whole = first.__add__(rest)
+    assert isinstance(whole, AIMessageChunk)
+    return whole
+
+
+class Replay(BaseChatModel):
+    """A model that replays deltas, so that core's own streaming is what is tested."""
+
+    deltas: Sequence[glmv.Delta]
+
+    @property
+    def _llm_type(self) -> str:
+        return "replay"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in chunks(*self.deltas):
+            yield ChatGenerationChunk(message=chunk)
+
+
+THINK_SPEAK_CALL = (
+    glmv.Delta(reasoning="Let me "),
+    glmv.Delta(reasoning="see."),
+    glmv.Delta(text="I "),
+    glmv.Delta(text="look."),
+    glmv.Delta(tool_calls=[Call(0, "c1", "look", '{"at": "sky"}'), Call(1, "c2", "look", '{"at": ')]),
+    glmv.Delta(tool_calls=[Call(1, arguments='"sea"}')]),
+    glmv.Delta(tool_calls=[Call(2, "c3", "rest")]),
+    last("tool_calls"),
+)
+BLOCKS = [
+    ("reasoning", "Let me see."),
+    ("text", "I look."),
+    ("tool_call", ("c1", "look", {"at": "sky"})),
+    ("tool_call", ("c2", "look", {"at": "sea"})),
+    ("tool_call", ("c3", "rest", {})),
+]
+
+
+def told(blocks: Sequence[Any]) -> list[Any]:
+    return [
+        (
+            block["type"],
+            (block["id"], block["name"], block["args"]) if block["type"] == "tool_call" else block[block["type"]],
+        )
+        for block in blocks
+    ]
+
+
+def test_facts_come_once_and_are_not_doubled_by_merging() -> None:
+    whole = merged(glmv.Delta("a", id="emu-1", model="glm-4.6v"), glmv.Delta("b", id="emu-1", model="glm-4.6v"), last())
+    assert whole.content == "ab"
+    assert whole.response_metadata == {
+        "model_provider": "glmv",
+        "model_name": "glm-4.6v",
+        "finish_reason": "stop",
+        "id": "emu-1",
+        "request_id": "req-123",
+        "created": 1_790_000_000,
+    }
+    assert whole.usage_metadata == {
+        "input_tokens": 20,
+        "output_tokens": 5,
+        "total_tokens": 25,
+        "input_token_details": {"cache_read": 4},
+        "output_token_details": {"reasoning": 2},
+    }
+
+
+def test_only_the_last_chunk_is_marked_as_last() -> None:
+    assert [chunk.chunk_position for chunk in chunks(glmv.Delta("a"), glmv.Delta("b"), last())] == [None, None, "last"]
+
+
+def test_the_total_stays_as_it_was_sent() -> None:
+    whole = merged(last(usage=glmv.Usage(20, 5, 99)))
+    assert whole.usage_metadata is not None
+    assert whole.usage_metadata["total_tokens"] == 99
+
+
+def test_a_whole_answer_and_its_stream_give_the_same_message() -> None:
+    adder = glmv.Accumulator()
+    for delta in THINK_SPEAK_CALL:
+        adder.add(delta)
+    assert merged(adder.completion().as_delta()) == merged(*THINK_SPEAK_CALL)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_reasoning_text_and_calls_stay_apart_in_a_stream(version: str) -> None:
+    model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
+    first, *rest = model.stream("Look.")
+    whole = first.__add__(rest)
+    assert told(whole.content_blocks) == BLOCKS
+    assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
+
+
+def test_reasoning_text_and_calls_stay_apart_in_events() -> None:
+    stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
+    assert told(stream.output.content_blocks) == BLOCKS
+
+
+def test_reasoning_text_and_calls_stay_apart_in_a_whole_message() -> None:
+    message = AIMessage(
+        "I look.",
+        additional_kwargs={"reasoning_content": "Let me see."},
+        tool_calls=[{"id": "c1", "name": "look", "args": {"at": "sky"}}],
+        response_metadata={"model_provider": "glmv"},
+    )
+    assert told(message.content_blocks) == BLOCKS[:3]
+
+
+def test_content_of_another_make_is_read_as_core_reads_it() -> None:
+    message = AIMessage([{"type": "text", "text": "hi"}], response_metadata={"model_provider": "glmv"})
+    assert message.content_blocks == [{"type": "text", "text": "hi"}]
+
+
+def test_a_call_is_shown_when_its_arguments_are_whole_and_not_before() -> None:
+    shown = [
+        [call["args"] for call in chunk.tool_call_chunks]
+        for chunk in chunks(
+            glmv.Delta(tool_calls=[Call(0, "c1", "f", '{"a": {"b": 1}')]),
+            glmv.Delta(tool_calls=[Call(0, arguments="}")]),
+            last(),
+        )
+    ]
+    assert shown == [['{"a": {"b": 1}}'], []]
+
+
+def test_a_call_that_the_limit_cut_is_never_shown_as_a_call() -> None:
+    whole = merged(
+        glmv.Delta(tool_calls=[Call(0, "c1", "list", "{}"), Call(1, "c2", "delete", '{"path": "/home/us')]),
+        last("length"),
+    )
+    assert [call["name"] for call in whole.tool_calls] == ["list"]
+    assert whole.invalid_tool_calls == []
+    assert whole.response_metadata["cut_tool_calls"] == [{"id": "c2", "name": "delete", "args": '{"path": "/home/us'}]
+
+
+@pytest.mark.parametrize("arguments", ['{"path": "/home/us', "{path: 1}", '["a"]', "null", '{"x": 1}}', "{'x': 1}"])
+def test_broken_arguments_are_an_invalid_call_with_what_was_written(arguments: str) -> None:
+    whole = merged(glmv.Delta(tool_calls=[Call(0, "c1", "delete", arguments)]), last("tool_calls"))
+    assert whole.tool_calls == []
+    [invalid] = whole.invalid_tool_calls
+    assert (invalid["id"], invalid["name"]) == ("c1", "delete")
+    assert (invalid["args"] or "").removeprefix(BROKEN) == arguments
+
+
+def test_broken_arguments_are_an_invalid_call_in_events() -> None:
+    deltas = (glmv.Delta(tool_calls=[Call(0, "c1", "delete", '{"path": "/home/us')]), last("tool_calls"))
+    output = Replay(deltas=deltas).stream_events("Delete.", version="v3").output
+    assert output.tool_calls == []
+    assert [call["name"] for call in output.invalid_tool_calls] == ["delete"]
+
+
+def test_boxes_and_notes_are_plain_data_on_the_last_chunk() -> None:
+    whole = merged(glmv.Delta("a"), last(boxes=(glmv.Box((1, 2, 3, 4), (10, 20, 30, 40), 0),), notes=("fitted",)))
+    assert whole.response_metadata["boxes"] == [{"grid": [1, 2, 3, 4], "pixels": [10, 20, 30, 40], "image": 0}]
+    assert whole.response_metadata["notes"] == ["fitted"]
+
+
+def test_an_answer_without_usage_has_none() -> None:
+    assert merged(last(usage=None)).usage_metadata is None
+
+
+def test_an_answer_without_reasoning_has_no_empty_reasoning_block() -> None:
+    whole = merged(glmv.Delta("a"), last())
+    assert whole.additional_kwargs == {}
+    assert [block["type"] for block in whole.content_blocks] == ["text"]

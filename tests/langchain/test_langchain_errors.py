@@ -1,0 +1,104 @@
+"""Every error is the core's and LangChain's at once, and retries can tell by type what to try again."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from langchain_core import exceptions
+from langchain_core.exceptions import OutputParserException
+from langgraph.types import RetryPolicy
+
+import glmv
+from langchain_glmv import errors
+
+CLASSES = sorted(
+    (kind for kind in vars(glmv).values() if isinstance(kind, type) and issubclass(kind, glmv.GLMVError)),
+    key=lambda kind: kind.__name__,
+)
+
+
+def raised(error: glmv.GLMVError) -> glmv.GLMVError:
+    with pytest.raises(glmv.GLMVError) as caught, errors.joined_errors():
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
+def test_every_error_of_the_core_is_a_langchain_error_of_the_same_facts(kind: type[glmv.GLMVError]) -> None:
+    error = raised(kind("busy", code="1302", status_code=429, request_id="req-123", attempts=2, retry_after=1.5))
+    assert isinstance(error, kind)
+    assert isinstance(error, exceptions.ModelError)
+    assert str(error) == "busy (HTTP 429, code 1302, request_id req-123, 2 attempts)"
+    assert error.retry_after == 1.5
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
+def test_every_error_survives_pickling(kind: type[glmv.GLMVError]) -> None:
+    error = raised(kind("busy", code="1302", partial=glmv.Completion(text="so far")))
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), copy.code, copy.partial) == (str(error), "1302", error.partial)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (glmv.InvalidRequestError, "ModelInvalidRequestError"),
+        (glmv.LimitExceeded, "ModelInvalidRequestError"),
+        (glmv.UnsupportedContent, "ModelInvalidRequestError"),
+        (glmv.ContentFilterError, "ModelInvalidRequestError"),
+        (glmv.ContextLengthError, "ContextOverflowError"),
+        (glmv.NotFoundError, "ModelNotFoundError"),
+        (glmv.AuthenticationError, "ModelAuthenticationError"),
+        (glmv.PermissionDeniedError, "ModelPermissionDeniedError"),
+        (glmv.RateLimitError, "ModelRateLimitError"),
+        (glmv.ServerError, "ModelAPIError"),
+        (glmv.ConnectionFailed, "ModelConnectionError"),
+        (glmv.StreamInterrupted, "ModelConnectionError"),
+        (glmv.RequestTimeout, "ModelTimeoutError"),
+    ],
+)
+def test_the_langchain_class_says_what_happened(ours: type[glmv.GLMVError], theirs: str) -> None:
+    assert isinstance(raised(ours("no")), getattr(exceptions, theirs))
+
+
+AGAIN = {
+    "ConnectionFailed",
+    "RateLimitError",
+    "RequestTimeout",
+    "ServerError",
+    "StreamInterrupted",
+    "StreamTruncated",
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
+def test_middleware_and_graphs_repeat_what_may_pass_and_leave_the_rest(kind: type[glmv.GLMVError]) -> None:
+    error = raised(kind("no"))
+    assert error.is_retryable is (kind.__name__ in AGAIN)  # type: ignore[attr-defined]  # of LangChain's half
+    if not isinstance(error, glmv.GateTimeout):
+        assert RetryPolicy().retry_on(error) is (kind.__name__ in AGAIN)  # type: ignore[operator]  # the default is a function
+
+
+def test_an_unfit_answer_is_what_output_parsers_raise() -> None:
+    assert isinstance(raised(glmv.MalformedResponse("no JSON")), OutputParserException)
+    assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
+
+
+def test_this_very_error_decides_over_its_class() -> None:
+    assert raised(glmv.RateLimitError("busy", retryable=False)).is_retryable is False  # type: ignore[attr-defined]  # see above
+
+
+def test_errors_of_others_pass_untouched() -> None:
+    with pytest.raises(KeyError), errors.joined_errors():
+        raise KeyError("x")
+
+
+def test_an_error_is_joined_once() -> None:
+    error = raised(glmv.RateLimitError("busy"))
+    assert raised(error) is error
+
+
+def test_errors_hold_no_response_whose_headers_core_would_copy_into_traces() -> None:
+    assert not hasattr(raised(glmv.ServerError("down")), "response")

@@ -1,0 +1,342 @@
+"""Every shape of content that LangChain carries is mapped, or refused by name."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+import glmv
+from langchain_glmv._messages import to_glmv
+
+URL = "https://pictures.example/cat.png"
+CLIP = "https://pictures.example/cat.mp4"
+PAPER = "https://papers.example/paper.pdf"
+PDF = b64encode(b"%PDF-1.4 a paper").decode()
+
+
+def sent(*messages: AnyMessage) -> tuple[glmv.Message, ...]:
+    return to_glmv(messages, "glm-4.6v")[0]
+
+
+def notes(*messages: AnyMessage) -> tuple[str, ...]:
+    return to_glmv(messages, "glm-4.6v")[1]
+
+
+def part(block: Any) -> Any:
+    [message] = sent(HumanMessage([block]))
+    [only] = message.content
+    return only
+
+
+def images(red: str) -> list[Any]:
+    uri = f"data:image/png;base64,{red}"
+    return [
+        {"type": "image", "base64": red, "mime_type": "image/png"},
+        {"type": "image", "base64": red},
+        {"type": "image", "url": uri},
+        {"type": "image", "source_type": "base64", "data": red, "mime_type": "image/png"},
+        {"type": "image", "source_type": "url", "url": uri},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": red}},
+        {"type": "image_url", "image_url": {"url": uri, "detail": "high"}},
+        {"type": "image_url", "image_url": uri},
+        {"type": "image_url", "image_url": {"url": red}},
+        {"type": "input_image", "image_url": uri},
+        {"type": "file", "base64": red, "mime_type": "image/png"},
+        {"type": "file", "file": {"file_data": uri, "filename": "red.png"}},
+        {"type": "non_standard", "value": {"type": "image", "base64": red}},
+    ]
+
+
+@pytest.mark.parametrize("number", range(13))
+def test_every_shape_of_a_picture_inside_the_message_becomes_that_picture(number: int, red: str) -> None:
+    found = part(images(red)[number])
+    assert isinstance(found, glmv.Image)
+    assert found.base64().decode() == red
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "url": URL},
+        {"type": "image", "source_type": "url", "url": URL},
+        {"type": "image", "source": {"type": "url", "url": URL}},
+        {"type": "image_url", "image_url": {"url": URL}},
+        {"type": "image_url", "image_url": URL},
+        {"type": "input_image", "image_url": URL, "detail": "auto"},
+    ],
+)
+def test_every_shape_of_a_picture_by_url_keeps_its_url(block: dict[str, Any]) -> None:
+    found = part(block)
+    assert isinstance(found, glmv.Image)
+    assert found.url == URL
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "video", "url": CLIP},
+        {"type": "video_url", "video_url": {"url": CLIP}},
+        {"type": "video_url", "video_url": CLIP},
+        {"type": "file", "url": CLIP, "mime_type": "video/mp4"},
+    ],
+)
+def test_every_shape_of_a_video_keeps_its_url(block: dict[str, Any]) -> None:
+    found = part(block)
+    assert isinstance(found, glmv.Video)
+    assert found.url == CLIP
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "url": PAPER},
+        {"type": "file_url", "file_url": {"url": PAPER}},
+        {"type": "file", "file": {"file_url": PAPER}},
+        {"type": "input_file", "file_url": PAPER},
+        {"type": "text-plain", "url": PAPER},
+        {"type": "document", "source": {"type": "url", "url": PAPER}},
+    ],
+)
+def test_every_shape_of_a_document_by_url_keeps_its_url(block: dict[str, Any]) -> None:
+    found = part(block)
+    assert isinstance(found, glmv.File)
+    assert found.url == PAPER
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "base64": PDF, "mime_type": "application/pdf"},
+        {"type": "file", "source_type": "base64", "data": PDF, "mime_type": "application/pdf"},
+        {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "paper.pdf"}},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}},
+    ],
+)
+def test_every_shape_of_a_pdf_inside_the_message_becomes_that_file(block: dict[str, Any]) -> None:
+    found = part(block)
+    assert isinstance(found, glmv.File)
+    assert found.mime == "application/pdf"
+    assert found.base64().decode() == PDF
+
+
+def test_a_file_id_is_sent_as_the_id_of_an_uploaded_file() -> None:
+    assert part({"type": "file", "file_id": "file-7"}).file_id == "file-7"
+    assert part({"type": "file", "file": {"file_id": "file-7"}}).file_id == "file-7"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "words",
+        {"type": "text", "text": "words", "annotations": []},
+        {"text": "words"},
+        {"type": "input_text", "text": "words"},
+        {"type": "text-plain", "text": "words", "mime_type": "text/plain"},
+        {"type": "text-plain", "base64": b64encode(b"words").decode(), "mime_type": "text/plain"},
+        {"type": "file", "base64": b64encode(b"words").decode(), "mime_type": "text/plain"},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "words"}]}},
+        {"type": "search_result", "content": [{"type": "text", "text": "words"}]},
+        {"type": "custom_tool_call_output", "output": "words"},
+        {"type": "non_standard", "value": {"type": "text", "text": "words"}},
+    ],
+)
+def test_every_shape_of_text_becomes_that_text(block: Any) -> None:
+    assert part(block) == glmv.Text("words")
+
+
+def test_a_title_stands_in_front_of_a_text_document() -> None:
+    assert part({"type": "text-plain", "text": "words", "title": "Notes"}) == glmv.Text("Notes\nwords")
+
+
+def test_pictures_keep_their_places_between_texts(red: str, blue: str) -> None:
+    [message] = sent(
+        HumanMessage(["before", {"type": "image", "base64": red}, "between", {"type": "image", "base64": blue}])
+    )
+    assert [type(item).__name__ for item in message.content] == ["Text", "Image", "Text", "Image"]
+    assert message.content[1] == glmv.Image.from_base64(red)
+    assert message.content[3] == glmv.Image.from_base64(blue)
+
+
+@pytest.mark.parametrize(
+    ("block", "named", "hint"),
+    [
+        ({"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}, "'audio'", "no audio"),
+        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "'input_audio'", "no audio"),
+        ({"type": "image", "file_id": "file-7"}, "'image'", "url or base64"),
+        ({"type": "image"}, "'image'", "url or base64"),
+        ({"type": "hologram", "url": URL}, "'hologram'", "What works"),
+        ({"type": "non_standard", "value": {"type": "hologram"}}, "'hologram'", "What works"),
+        ({"hologram": 1}, "'hologram'", "What works"),
+        ({"type": "reasoning", "reasoning": "hm"}, "'reasoning'", "What works"),
+        (7, "'int'", "What works"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_block_role_index_and_model(block: Any, named: str, hint: str) -> None:
+    message = HumanMessage("")
+    message.content = [block]
+    with pytest.raises(glmv.UnsupportedContent) as refusal:
+        sent(SystemMessage("Be brief."), message)
+    assert "messages[1] (human)" in str(refusal.value)
+    assert named in str(refusal.value)
+    assert "glm-4.6v" in str(refusal.value)
+    assert hint in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "file:///etc/hostname", "photo.png", "C:\\photo.png"])
+def test_a_path_in_a_message_is_refused_and_not_opened(path: str) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[0\] \(human\), block 'image_url'"):
+        sent(HumanMessage([{"type": "image_url", "image_url": {"url": path}}]))
+
+
+def test_fields_that_glm_does_not_have_are_left_out_with_one_note_each(red: str) -> None:
+    uri = f"data:image/png;base64,{red}"
+    picture = {"type": "image_url", "image_url": {"url": uri, "detail": "low"}}
+    told = notes(
+        HumanMessage(
+            [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, picture, picture], name="Li"
+        )
+    )
+    assert [line.partition(" ")[0] for line in told] == ["name", "cache_control", "detail"]
+
+
+def test_system_texts_are_joined_by_lines() -> None:
+    [message] = sent(SystemMessage(["one", {"type": "text", "text": "two"}]))
+    assert (message.role, message.text) == ("system", "one\ntwo")
+
+
+def test_an_assistants_calls_travel_with_their_arguments_as_json() -> None:
+    [message] = sent(AIMessage("", tool_calls=[{"id": "c1", "name": "f", "args": {"city": "北京"}}]))
+    assert message.tool_calls == (glmv.ToolCall("c1", "f", '{"city": "北京"}'),)
+
+
+def test_history_of_another_provider_is_understood() -> None:
+    [message] = sent(
+        AIMessage(
+            [
+                {"type": "thinking", "thinking": "hm ", "signature": "x"},
+                {"type": "redacted_thinking", "data": "x"},
+                {"type": "reasoning", "reasoning": "so"},
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "sky"}},
+                {"type": "tool_use", "id": "c2", "name": "look", "input": {"at": "sea"}},
+            ],
+            tool_calls=[{"id": "c1", "name": "look", "args": {"at": "sky"}}],
+        )
+    )
+    assert message.text == "I look."
+    assert message.reasoning == "hm so"
+    assert message.tool_calls == (
+        glmv.ToolCall("c1", "look", '{"at": "sky"}'),
+        glmv.ToolCall("c2", "look", '{"at": "sea"}'),
+    )
+
+
+def test_reasoning_is_read_once_when_it_stands_in_two_places() -> None:
+    [message] = sent(
+        AIMessage([{"type": "reasoning", "reasoning": "hm"}, "yes"], additional_kwargs={"reasoning_content": "hm"})
+    )
+    assert message.reasoning == "hm"
+
+
+def test_a_broken_call_is_told_as_text_and_paired_with_its_answer() -> None:
+    assistant, tool = sent(
+        AIMessage("", invalid_tool_calls=[{"id": "c1", "name": "f", "args": '{"x": ', "error": "cut"}]),
+        ToolMessage("not run", tool_call_id="c1", status="error"),
+    )
+    assert '{"x": ' in assistant.text
+    assert assistant.tool_calls == (glmv.ToolCall("c1", "f", "{}"),)
+    assert tool.text == "Error: not run"
+
+
+def test_pictures_of_tools_follow_the_whole_group_in_a_user_message(red: str, blue: str) -> None:
+    conversation = sent(
+        HumanMessage("Compare."),
+        AIMessage("", tool_calls=[{"id": call, "name": "shot", "args": {}} for call in ("c1", "c2")]),
+        ToolMessage(
+            [{"type": "text", "text": "taken"}, {"type": "image", "base64": red}], tool_call_id="c1", name="shot"
+        ),
+        ToolMessage([{"type": "image_url", "image_url": f"data:image/png;base64,{blue}"}], tool_call_id="c2"),
+    )
+    assert [message.role for message in conversation] == ["user", "assistant", "tool", "tool", "user"]
+    assert conversation[2].text.startswith("taken\n[image 1")
+    first, picture, second, other = conversation[4].content
+    assert isinstance(first, glmv.Text)
+    assert isinstance(second, glmv.Text)
+    assert "c1" in first.text
+    assert "'shot'" in first.text
+    assert "c2" in second.text
+    assert (picture, other) == (glmv.Image.from_base64(red), glmv.Image.from_base64(blue))
+
+
+def test_moved_pictures_come_first_in_the_user_message_that_follows(red: str) -> None:
+    system, user = sent(SystemMessage(["A logo:", {"type": "image", "base64": red}]), HumanMessage("Where is it?"))
+    assert system.text.startswith("A logo:")
+    assert [type(item).__name__ for item in user.content] == ["Text", "Image", "Text"]
+    assert user.content[-1] == glmv.Text("Where is it?")
+
+
+def test_pictures_of_an_assistant_stand_before_the_next_assistant(red: str) -> None:
+    roles = [
+        message.role
+        for message in sent(
+            HumanMessage("Draw."), AIMessage(["Here:", {"type": "image", "base64": red}]), AIMessage("Done.")
+        )
+    ]
+    assert roles == ["user", "assistant", "user", "assistant"]
+
+
+def test_a_tool_result_inside_a_user_message_becomes_a_tool_message(red: str) -> None:
+    tool, user = sent(
+        HumanMessage(
+            [
+                {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "image", "base64": red}]},
+                {"type": "text", "text": "And now?"},
+            ]
+        )
+    )
+    assert (tool.role, tool.tool_call_id) == ("tool", "c1")
+    assert glmv.Image.from_base64(red) in user.content
+
+
+def test_roles_of_chat_messages_are_mapped_and_unknown_ones_refused() -> None:
+    assert [message.role for message in sent(ChatMessage("a", role="user"), ChatMessage("b", role="assistant"))] == [
+        "user",
+        "assistant",
+    ]
+    with pytest.raises(glmv.UnsupportedContent, match="'banana'"):
+        sent(ChatMessage("a", role="banana"))
+
+
+@pytest.mark.parametrize("message", [FunctionMessage("a", name="f"), RemoveMessage(id="1")])
+def test_messages_of_other_kinds_are_refused_by_their_names(message: Any) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=type(message).__name__):
+        sent(message)
+
+
+@pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
+def test_an_empty_user_message_is_refused_and_empty_others_are_left_out_with_a_note(content: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] \(human\) is empty"):
+        sent(HumanMessage(content))
+    assert sent(SystemMessage(content), AIMessage(content)) == ()
+    assert len(notes(SystemMessage(content), AIMessage(content))) == 2
+
+
+def test_the_callers_messages_are_not_changed(red: str) -> None:
+    block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "low"}}
+    message = HumanMessage(["look", block])
+    before = message.model_dump_json()
+    sent(message)
+    assert message.model_dump_json() == before
