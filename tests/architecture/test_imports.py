@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-FRAMEWORKS = {"langchain_core", "langchain", "llama_index", "starlette", "uvicorn", "typer", "rich"}
+# Not rich: httpx loads it for a command of its own where it is installed.
+FRAMEWORKS = {"langchain_core", "langchain", "llama_index", "starlette", "uvicorn", "typer"}
 PICTURES = {"PIL", "av", "numpy"}
 
 # Package -> what must not be loaded by importing it.
