@@ -1,0 +1,353 @@
+"""Pictures and files as values: what people have goes in, and nothing is opened or fetched by itself."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import io
+import os
+import pickle
+import struct
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from glmv import _image
+from glmv._errors import GLMVError, InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv._media import File, Image, Video
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), color: str = "red") -> bytes:
+    out = io.BytesIO()
+    Pillow.new("RGB", size, color).save(out, kind)
+    return out.getvalue()
+
+
+def test_a_picture_from_a_path_knows_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"  # named wrongly: the bytes tell
+    path.write_bytes(picture("JPEG"))
+    image = Image.from_path(path)
+    assert (image.format, image.mime, image.width, image.height) == ("jpg", "image/jpeg", 64, 48)
+    assert image.size == path.stat().st_size
+    assert image.data() == path.read_bytes()
+    assert image.base64() == base64.b64encode(path.read_bytes())
+    assert image.url is None
+
+
+def test_the_same_content_is_equal_however_it_came(tmp_path: Path) -> None:
+    data = picture()
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    link = tmp_path / "link.png"
+    link.symlink_to(path)
+    ways = [
+        Image.from_bytes(data),
+        Image.from_bytes(bytearray(data)),
+        Image.from_path(path),
+        Image.from_path(str(link)),
+        Image.from_base64(base64.b64encode(data)),
+        Image.from_message(base64.b64encode(data).decode()),
+        Image.of(path),
+        Image.of(data),
+    ]
+    assert len(set(ways)) == 1
+    assert Image.from_bytes(picture(color="blue")) not in ways
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda data: base64.b64encode(data).decode(),
+        lambda data: base64.encodebytes(data),
+        lambda data: base64.urlsafe_b64encode(data).decode(),
+        lambda data: base64.b64encode(data).rstrip(b"="),
+        lambda data: "data:image/png;base64," + base64.b64encode(data).decode(),
+        lambda data: "DATA:image/jpeg;charset=x;BASE64,\r\n " + base64.encodebytes(data).decode(),
+    ],
+    ids=["plain", "lines", "url-safe", "no padding", "data URI", "shouted data URI with lines"],
+)
+@pytest.mark.parametrize("size", [(5, 5), (6, 5), (7, 5), (64, 48)])
+def test_base64_is_taken_as_people_write_it_and_sent_as_the_platform_wants_it(
+    written: Callable[[bytes], str | bytes], size: tuple[int, int]
+) -> None:
+    data = picture(size=size)
+    image = Image.from_base64(written(data))
+    assert image.base64() == base64.b64encode(data)
+    assert (image.size, image.data(), image.format) == (len(data), data, "png")
+
+
+@pytest.mark.parametrize("text", ["", "äöü", "!!!!", "iVBORw0KGgo=AAAA", "iVBORw0KGgo====AA", "A", "AAAAA"])
+def test_what_is_no_base64_of_a_picture_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        Image.from_base64(text)
+
+
+def test_a_data_uri_without_base64_is_refused() -> None:
+    with pytest.raises(UnsupportedContent, match=";base64"):
+        Image.from_url("data:image/svg+xml,<svg/>")
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_nothing_but_our_own_errors_leaves_the_constructors(junk: str | bytes) -> None:
+    for make in (Image.from_base64, Video.from_base64, File.from_base64):
+        with contextlib.suppress(GLMVError):
+            make(junk)
+    for take in (Image.from_message, Video.from_message, File.from_url):
+        with contextlib.suppress(GLMVError):
+            take(junk if isinstance(junk, str) else junk.decode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/a.jpg", "http://10.0.0.1:8000/x?y=1#z", "https://例子.测试/图.png", "HTTPS://user:pw@host/x y.png"],
+)  # fmt: skip
+def test_a_url_is_passed_on_as_it_is(url: str) -> None:
+    image = Image.from_url(f" {url}\n")
+    assert image.url == url
+    assert (image.width, image.height, image.size, image.digest, image.format, image.mime) == (None,) * 6
+    with pytest.raises(UnsupportedContent, match="holds no bytes"):
+        image.base64()
+    assert Image.from_message(url) == image == Image.of(url)
+
+
+@pytest.mark.parametrize("text", ["example.com/cat.jpg", "//example.com/cat.jpg", "www.example.com:8080/cat"])
+def test_a_url_without_scheme_is_asked_back(text: str) -> None:
+    hint = f"Did you mean 'https://{text.lstrip('/')}'"
+    for take in (Image.from_url, Image.from_message, Video.from_message, File.from_url):
+        with pytest.raises(UnsupportedContent) as caught:
+            take(text)
+        assert hint in str(caught.value)
+
+
+UNTRUSTED = [
+    "/etc/passwd",
+    "../../x.png",
+    "..\\..\\x",
+    "~/.ssh/id_rsa",
+    "C:\\x\\y.png",
+    "photo.jpg",
+    "a\0b",
+    "",
+    " ",
+    "file:///etc/passwd",
+    "file://localhost/etc/passwd#x.jpg",
+    "ftp://example.com/a.jpg",
+    "gopher://example.com/",
+    "javascript:alert(1)",
+    "data:text/html;base64,PGh0bWw+",
+    "data:text/html,<html>",
+    "http://",
+    "http://[",
+    "https://example.com/\na.jpg",
+]
+
+_watched: list[str] | None = None
+
+
+def _watch(event: str, args: tuple[object, ...]) -> None:
+    if _watched is not None and event in {
+        "open",
+        "socket.connect",
+        "socket.getaddrinfo",
+        "subprocess.Popen",
+        "os.listdir",
+    }:
+        _watched.append(f"{event} {args[:1]}")
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture
+def watched() -> Iterator[list[str]]:
+    global _watched
+    _watched = []
+    yield _watched
+    _watched = None
+
+
+@pytest.mark.parametrize("text", UNTRUSTED)
+@pytest.mark.parametrize(
+    "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
+)
+def test_a_message_cannot_make_us_open_or_fetch_anything(
+    take: Callable[[str], object], text: str, watched: list[str]
+) -> None:
+    refused = "" if take == File.from_url and text.startswith("data:text/html;") else text
+    try:
+        take(text)
+    except (UnsupportedContent, InvalidRequestError):
+        pass
+    else:
+        assert refused == "", "a document may be HTML; a picture or a video may not"
+    assert watched == []
+
+
+def test_a_path_that_looks_like_a_forgotten_scheme_is_asked_back() -> None:
+    with pytest.raises(InvalidRequestError, match="Did you mean 'https://example.com/cat.jpg'"):
+        Image.of("example.com/cat.jpg")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(InvalidRequestError, match="there is no file 'nowhere.png'"):
+        Image.from_path("nowhere.png")
+
+
+@pytest.mark.parametrize("where", ["/dev/zero", "/dev/stdin", "/", "."])
+def test_only_a_regular_file_is_read(where: str) -> None:
+    for make in (Image.from_path, Video.from_path, File.from_path):
+        with pytest.raises(InvalidRequestError):
+            make(where)
+
+
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnsupportedContent, match="not a regular file"):
+        Image.from_path(tmp_path / "pipe")
+
+
+def test_a_file_over_the_cap_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.png"
+    huge.touch()
+    os.truncate(huge, 2 << 30)
+    tracemalloc.start()
+    for make in (Image.from_path, Video.from_path, File.from_path):
+        with pytest.raises(LimitExceeded, match=r"2\.1 GB"):
+            make(huge)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_file_that_may_not_be_read_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError):
+        Image.from_path("a\0b.png")
+    with pytest.raises(InvalidRequestError):
+        Image.from_path(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"", "nothing"), (b"hello", "text"), (b"%PDF-1.4", "PDF"), (b"<svg onload='x'/>", "SVG"),
+     (b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", "SVG")],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "renamed.png"
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedContent, match=f"renamed.png.*{word}"):
+        Image.from_path(path)
+
+
+def bomb(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((width // 8 + 1) * height), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_a_pixel_bomb_is_refused_from_its_header() -> None:
+    data = bomb(20_000, 20_000)
+    assert len(data) < 60_000
+    tracemalloc.start()
+    with pytest.raises(LimitExceeded, match="20000x20000"):
+        Image.from_bytes(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("size", [5, 70_000_000])
+def test_too_much_base64_is_refused_unread(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)
+    with pytest.raises(LimitExceeded, match="is not read"):
+        Image.from_base64("A" * (size // 4 * 4 + 4))
+
+
+def test_a_picture_is_encoded_once_and_its_raw_bytes_are_let_go() -> None:
+    image = Image.from_bytes(picture(size=(500, 500)))
+    assert image.base64() is image.base64()
+    assert image.data() == base64.b64decode(image.base64())
+
+
+def test_base64_is_measured_without_decoding_it() -> None:
+    noise = io.BytesIO()
+    Pillow.effect_noise((1200, 1200), 90).save(noise, "PNG")
+    text = base64.b64encode(noise.getvalue())
+    tracemalloc.start()
+    image = Image.from_base64(text)
+    assert (image.width, image.size) == (1200, len(noise.getvalue()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.2 * len(text)
+
+
+def test_values_are_copied_and_pickled() -> None:
+    for value in (
+        Image.from_bytes(picture(), name="a.png", fit=False),
+        Image.from_url("https://example.com/a.png"),
+        File.from_bytes(b"x", name="a.txt"),
+        File.from_id("file-1"),
+    ):
+        again = pickle.loads(pickle.dumps(value))
+        assert again == value
+        assert repr(again) == repr(value)
+        assert copy.deepcopy(value) is value
+        assert copy.copy(value) is value
+
+
+def test_a_repr_is_short_and_holds_neither_data_nor_secrets() -> None:
+    image = Image.from_bytes(picture("JPEG", (640, 480)), name="photo.jpg")
+    assert repr(image) == f"Image(photo.jpg, JPEG 640x480, 5 kB, sha256 {image.digest})"
+    shown = repr(Image.from_url("https://user:pw@example.com/a/b.jpg?token=abc#frag"))
+    assert shown == "Image(https://example.com/a/b.jpg)"
+
+
+def test_a_value_cannot_be_changed() -> None:
+    image = Image.from_bytes(picture())
+    with pytest.raises(AttributeError):
+        image.width = 3  # type: ignore[misc]  # the point of the test
+    with pytest.raises(TypeError, match="from_path"):
+        Image(picture())
+
+
+def test_a_pillow_picture_is_taken_as_it_looks() -> None:
+    plain = Image.of(Pillow.new("RGBA", (30, 20), (0, 128, 0, 255)))
+    assert (plain.format, plain.width, plain.height) == ("png", 30, 20)
+    photo = Pillow.open(io.BytesIO(picture("JPEG")))
+    assert Image.from_pil(photo).format == "jpg"
+
+
+def test_of_says_what_it_takes() -> None:
+    image = Image.from_bytes(picture())
+    assert Image.of(image) is image
+    with pytest.raises(UnsupportedContent, match="got int"):
+        Image.of(3)  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(UnsupportedContent, match="file:"):
+        Image.of("file:///etc/passwd")
+
+
+def test_a_file_knows_its_name_and_kind(tmp_path: Path) -> None:
+    path = tmp_path / "report.docx"
+    path.write_bytes(b"PK\x03\x04")
+    assert File.from_path(path).mime == ("application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+    assert File.from_path(path).name == "report.docx"
+    assert File.from_bytes(b"%PDF-1.7", name="noname").mime == "application/pdf"
+    assert File.from_bytes(b"abc", name="a.txt", mime="text/x-test").mime == "text/x-test"
+    assert File.from_bytes(b"abc").mime == "application/octet-stream"
+    data = File.from_base64("data:text/csv;base64,YSxi", name="t.csv")
+    assert (data.mime, data.data(), data.size) == ("text/csv", b"a,b", 3)
+    url = File.from_url("https://example.com/a.pdf", name="a.pdf")
+    assert (url.url, url.name, url.size) == ("https://example.com/a.pdf", "a.pdf", None)
+    assert File.from_id("file-1").file_id == "file-1"
+    with pytest.raises(InvalidRequestError):
+        File.from_id(" ")

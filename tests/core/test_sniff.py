@@ -1,0 +1,136 @@
+"""Pictures are told by their first bytes and measured from their header; Pillow is the oracle."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from glmv import _sniff
+
+FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "tiff": "TIFF", "avif": "AVIF"}
+TURNABLE = ("JPEG", "PNG", "WEBP", "TIFF")
+ORIENTATION = 0x0112
+
+
+def encoded(kind: str, size: tuple[int, int] = (61, 37), **options: object) -> bytes:
+    out = io.BytesIO()
+    Pillow.new("RGB", size, "teal").save(out, kind, **options)
+    return out.getvalue()
+
+
+def reader(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda offset, size: data[offset : offset + size]
+
+
+def measured(data: bytes) -> _sniff.Picture | None:
+    return _sniff.picture(reader(data))
+
+
+@pytest.mark.parametrize(("name", "kind"), FORMATS.items())
+@pytest.mark.parametrize("size", [(1, 1), (61, 37), (300, 7)])
+def test_a_header_tells_what_pillow_decodes(name: str, kind: str, size: tuple[int, int]) -> None:
+    assert measured(encoded(kind, size)) == _sniff.Picture(name, *size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {"progressive": True}), ("WEBP", {"lossless": True}), ("WEBP", {"exif": b"Exif\0\0none"}), ("PNG", {"optimize": True})],
+)  # fmt: skip
+def test_the_variants_of_a_format_are_measured(kind: str, options: dict[str, object]) -> None:
+    found = measured(encoded(kind, (61, 37), **options))
+    assert found is not None
+    assert found[1:] == (61, 37, 1)
+
+
+@pytest.mark.parametrize("kind", TURNABLE)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sides_are_those_that_a_viewer_shows(kind: str, orientation: int) -> None:
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = orientation
+    data = encoded(kind, exif=exif)
+    shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
+    found = measured(data)
+    assert found is not None
+    assert (found.width, found.height, found.orientation) == (*shown.size, orientation)
+
+
+def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() -> None:
+    profile = b"\xff\xe2" + struct.pack(">H", 65535) + bytes(65533)
+    data = b"\xff\xd8" + profile * 20 + encoded("JPEG")[2:]
+    touched = 0
+
+    def read(offset: int, size: int) -> bytes:
+        nonlocal touched
+        touched += size
+        return data[offset : offset + size]
+
+    found = _sniff.picture(read)
+    assert found is not None
+    assert (found.width, found.height) == (61, 37)
+    assert touched < 2_000
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    payload = b"".join(content)
+    return struct.pack(">I", 8 + len(payload)) + kind + payload
+
+
+def ispe(width: int, height: int) -> bytes:
+    return box(b"ispe", bytes(4), struct.pack(">II", width, height))
+
+
+@pytest.mark.parametrize(("turns", "sides"), [(0, (4032, 3024)), (1, (3024, 4032)), (2, (4032, 3024))])
+def test_a_heic_is_as_large_as_its_largest_item_and_turned_as_it_says(turns: int, sides: tuple[int, int]) -> None:
+    properties = box(b"ipco", ispe(512, 512), ispe(4032, 3024), ispe(320, 240), box(b"irot", bytes([turns])))
+    data = box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"meta", bytes(4), box(b"iprp", properties))
+    assert measured(data) == _sniff.Picture("heic", *sides)
+
+
+@pytest.mark.parametrize(
+    ("head", "word"),
+    [
+        (b"", "nothing"),
+        (b"%PDF-1.7", "PDF"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'>", "SVG"),
+        (b"<?xml version='1.0'?><!DOCTYPE svg><svg>", "SVG"),
+        (b"<?xml version='1.0'?><root/>", "XML"),
+        (b"<!doctype html><html>", "HTML"),
+        (b"just some words", "text"),
+        (b"PK\x03\x04\x14", "ZIP"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"\0\0\1\0\1\0", "icon"),
+        (b"\0\0\0\x18ftypmp42", "video"),
+        (b"\x1a\x45\xdf\xa3\x01", "video"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"\xff\xd8\xff\xe0\0", "damaged"),
+        (b"\x00\x01\x02\x03\x04", "unknown"),
+    ],
+)
+def test_what_is_no_picture_is_called_by_its_name(head: bytes, word: str) -> None:
+    assert word in _sniff.describe(head)
+    assert measured(head) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_measuring(data: bytes) -> None:
+    measured(data)
+    _sniff.describe(data)
+
+
+WHOLE = {kind: encoded(kind) for kind in FORMATS.values()}
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 2000), st.binary(min_size=1, max_size=8))
+def test_no_damage_to_a_real_picture_breaks_the_measuring(kind: str, at: int, junk: bytes) -> None:
+    data = WHOLE[kind]
+    at %= len(data)
+    for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
+        found = measured(damaged)
+        assert found is None or (found.width > 0 and found.height > 0)
