@@ -24,6 +24,7 @@ from pydantic import AliasChoices, Field, PrivateAttr
 
 import glmv
 from llama_index_glmv._documents import ImageDocuments, parts_of
+from llama_index_glmv._holder import Holder
 from llama_index_glmv._messages import reads_files, to_glmv
 from llama_index_glmv._metadata import GLMVMetadata, metadata_of
 from llama_index_glmv._responses import Answer, as_completion, whole
@@ -55,7 +56,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     extra_body: dict[str, Any] | None = Field(
         default=None, validation_alias=AliasChoices("extra_body", "additional_kwargs")
     )
-    _clients: tuple[int, glmv.Clients] | None = PrivateAttr(default=None)
+    _held: Holder = PrivateAttr(default_factory=Holder)
 
     @classmethod
     def class_name(cls) -> str:
@@ -286,18 +287,18 @@ class GLMV(glmv.Settings, StructuredOutput):
     @property
     def clients(self) -> glmv.Clients:
         """The pair of clients, made when first needed. A copy makes its own: its settings may be others."""
-        if self._clients is None or self._clients[0] != id(self):
-            self._clients = (id(self), glmv.Clients(self))
-        return self._clients[1]
+        self._held = self._held.of(self)
+        assert self._held.clients is not None
+        return self._held.clients
 
     def close(self) -> None:
         """Close the connections of blocking calls. The next call opens new ones."""
-        clients, self._clients = self.clients, None
+        clients, self._held = self.clients, Holder()
         clients.close()
 
     async def aclose(self) -> None:
         """Close all connections. The next call opens new ones."""
-        clients, self._clients = self.clients, None
+        clients, self._held = self.clients, Holder()
         await clients.aclose()
 
     def __enter__(self) -> Self:
@@ -311,15 +312,6 @@ class GLMV(glmv.Settings, StructuredOutput):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickles have no key and no connections; the key is read from the environment again."""
-        state = super().__getstate__()
-        state["__dict__"] = {
-            name: value for name, value in state["__dict__"].items() if not type(self).model_fields[name].exclude
-        }
-        state["__pydantic_private__"] = None
-        return state
 
 
 RECOGNIZED_LLMS[GLMV.class_name()] = GLMV

@@ -41,9 +41,7 @@ def user(*blocks: ContentBlock) -> glmv.Message:
 
 
 def test_texts_and_pictures_of_a_user_keep_their_order(red: bytes) -> None:
-    message = user(
-        TextBlock(text="this"), ImageBlock(image=red), TextBlock(text="or this"), ImageBlock(url=URL)
-    )
+    message = user(TextBlock(text="this"), ImageBlock(image=red), TextBlock(text="or this"), ImageBlock(url=URL))
     assert message.content == (
         glmv.Text("this"),
         glmv.Image.from_bytes(red),
@@ -101,9 +99,7 @@ def test_a_document_url_becomes_a_file() -> None:
 
 
 def test_a_citable_block_becomes_its_title_and_content(red: bytes) -> None:
-    block = CitableBlock(
-        title="Atlas", source="p. 3", content=[TextBlock(text="a map"), ImageBlock(image=red)]
-    )
+    block = CitableBlock(title="Atlas", source="p. 3", content=[TextBlock(text="a map"), ImageBlock(image=red)])
     assert user(block).content == (
         glmv.Text("[Atlas] (p. 3)"),
         glmv.Text("a map"),
@@ -202,9 +198,7 @@ def test_calls_in_additional_kwargs_go_back_as_dicts_and_as_objects(call: object
 def test_calls_are_not_sent_twice_when_blocks_and_additional_kwargs_have_them() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     block = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs={})
-    (message,) = mapped(
-        ChatMessage(role="assistant", blocks=[block], additional_kwargs={"tool_calls": [call]})
-    )
+    (message,) = mapped(ChatMessage(role="assistant", blocks=[block], additional_kwargs={"tool_calls": [call]}))
     assert message.tool_calls == (glmv.ToolCall("c1", "zoom", "{}"),)
 
 
@@ -282,6 +276,4 @@ def test_mapping_leaves_the_history_as_it_was(red: bytes) -> None:
 def test_only_blocks_with_a_path_need_a_thread(red: bytes, red_path: Path) -> None:
     nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
     assert reads_files([ChatMessage(blocks=[nested])])
-    assert not reads_files(
-        [ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])]
-    )
+    assert not reads_files([ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])])

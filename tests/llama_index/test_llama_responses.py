@@ -18,9 +18,7 @@ def streamed(*deltas: glmv.Delta) -> list[ChatResponse]:
 
 
 def test_the_message_grows_and_the_delta_is_what_is_new() -> None:
-    responses = streamed(
-        glmv.Delta(text="a "), glmv.Delta(text="red"), glmv.Delta(last=True, finish_reason="stop")
-    )
+    responses = streamed(glmv.Delta(text="a "), glmv.Delta(text="red"), glmv.Delta(last=True, finish_reason="stop"))
     assert [response.delta for response in responses] == ["a ", "red", ""]
     assert [response.message.content for response in responses] == ["a ", "a red", "a red"]
 

@@ -58,9 +58,7 @@ def test_a_user_message_with_a_picture_is_kept() -> None:
         ({"tool_choice": "none"}, "none"),
     ],
 )
-def test_a_required_tool_becomes_the_choice_unless_one_is_named(
-    given: dict[str, Any], choice: str | None
-) -> None:
+def test_a_required_tool_becomes_the_choice_unless_one_is_named(given: dict[str, Any], choice: str | None) -> None:
     assert prepared(user_msg="hi", **given).get("tool_choice") == choice
 
 

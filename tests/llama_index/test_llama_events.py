@@ -1,0 +1,159 @@
+"""What handlers of callbacks and of instrumentation get to see: every event once, in order, without the key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ImageBlock, TextBlock
+from llama_index.core.callbacks import (
+    CallbackManager,
+    CBEventType,
+    EventPayload,
+    LlamaDebugHandler,
+    TokenCountingHandler,
+)
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.llms import ChatMessage
+
+import glmv
+from llama_index_glmv import GLMV, GLMVMultiModal
+
+ASK = [ChatMessage(content="what colour?")]
+URL = "http://127.0.0.1:9/never-fetched.png"
+
+CHAT = ["LLMChatStartEvent", "LLMChatEndEvent"]
+STREAMED_CHAT = ["LLMChatStartEvent", *["LLMChatInProgressEvent"] * 3, "LLMChatEndEvent"]
+COMPLETION = ["LLMCompletionStartEvent", "LLMCompletionEndEvent"]
+STREAMED_COMPLETION = ["LLMCompletionStartEvent", *["LLMCompletionInProgressEvent"] * 3, "LLMCompletionEndEvent"]
+
+
+def drained(make: Callable[[], Any]) -> list[Any]:
+    """Run an asynchronous endpoint in a loop of its own; a stream is read to its end."""
+
+    async def run() -> list[Any]:
+        result = await make()
+        return [item async for item in result] if hasattr(result, "__aiter__") else [result]
+
+    return asyncio.run(run())
+
+
+WAYS: list[tuple[str, Callable[[GLMV], Any], list[str]]] = [
+    ("chat", lambda llm: llm.chat(ASK), CHAT),
+    ("stream_chat", lambda llm: list(llm.stream_chat(ASK)), STREAMED_CHAT),
+    ("achat", lambda llm: drained(lambda: llm.achat(ASK)), CHAT),
+    ("astream_chat", lambda llm: drained(lambda: llm.astream_chat(ASK)), STREAMED_CHAT),
+    ("complete", lambda llm: llm.complete("x"), COMPLETION),
+    ("complete with a picture", lambda llm: llm.complete("x", [ImageBlock(url=URL)]), COMPLETION),
+    ("stream_complete", lambda llm: list(llm.stream_complete("x")), STREAMED_COMPLETION),
+    ("acomplete", lambda llm: drained(lambda: llm.acomplete("x")), COMPLETION),
+    ("astream_complete", lambda llm: drained(lambda: llm.astream_complete("x")), STREAMED_COMPLETION),
+]
+EVERY_WAY = pytest.mark.parametrize(("ask", "expected"), [way[1:] for way in WAYS], ids=[way[0] for way in WAYS])
+BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+
+
+class Recorder(BaseEventHandler):
+    """Keeps the events it gets."""
+
+    seen: list[Any] = []  # noqa: RUF012 - pydantic copies it for each instance
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        self.seen.append(event)
+
+    @property
+    def names(self) -> list[str]:
+        return [event.class_name() for event in self.seen]
+
+
+@pytest.fixture
+def events() -> Iterator[Recorder]:
+    handler = Recorder()
+    root = get_dispatcher()
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers.remove(handler)
+
+
+@BOTH_FACES
+@EVERY_WAY
+def test_each_call_emits_its_events_once_and_in_order(
+    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Recorder
+) -> None:
+    ask(script.say("a ", "red").llm(kind))
+    assert events.names == expected
+
+
+@BOTH_FACES
+@EVERY_WAY
+def test_each_call_is_one_event_of_the_callback_manager_and_counted_once(
+    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any
+) -> None:
+    counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates instead of counting"))
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    ask(script.say("a ", "red").llm(kind, callback_manager=CallbackManager([counter, debug])))
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (100, 5)
+    assert len(debug.get_event_pairs(CBEventType.LLM)) == 1
+
+
+def test_counting_tokens_of_a_picture_url_does_not_fetch_it(script: Any) -> None:
+    counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates instead of counting"))
+    llm = script.say("a ", "red").llm(callback_manager=CallbackManager([counter]))
+    list(llm.stream_chat([ChatMessage(blocks=[TextBlock(text="what?"), ImageBlock(url=URL)])]))
+    assert counter.prompt_llm_token_count == 100
+
+
+def test_tracers_are_told_what_shapes_the_answer(script: Any, events: Recorder) -> None:
+    script.say("red").llm(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v").chat(ASK)
+    told = events.seen[0].model_dict
+    assert told["model"] == "glm-4.5v"
+    assert (told["temperature"], told["top_p"], told["max_tokens"]) == (0.2, 0.5, 64)
+    assert told["context_window"] == 65536
+
+
+@BOTH_FACES
+@EVERY_WAY
+def test_no_event_and_no_payload_holds_the_key(
+    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Recorder
+) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    ask(script.say("a ", "red").llm(kind, callback_manager=CallbackManager([debug])))
+    told = [repr(event.model_dump()) for event in events.seen]
+    told += [repr(event.payload) for event in debug.get_events()]
+    assert any(EventPayload.SERIALIZED in (event.payload or {}) for event in debug.get_events())
+    assert "test-secret" not in json.dumps(told)
+
+
+def test_a_call_that_fails_ends_its_event_with_the_error(script: Any) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = script.llm(callback_manager=CallbackManager([debug]))
+    with pytest.raises(glmv.UnsupportedContent):
+        llm.chat([ChatMessage(blocks=[ImageBlock()])])
+    ((_, end),) = debug.get_event_pairs(CBEventType.LLM)
+    assert isinstance(end.payload[EventPayload.EXCEPTION], glmv.UnsupportedContent)
+
+
+def test_a_stream_that_is_closed_early_leaves_the_connection(script: Any) -> None:
+    responses = script.say("a ", "red").llm().stream_chat(ASK)
+    assert next(responses).delta == "a "
+    responses.close()
+    with pytest.raises(StopIteration):
+        next(responses)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_thoughts_reach_agents_from_the_first_chunk_on(asynchronous: bool, script: Any) -> None:
+    llm = script.say({"reasoning_content": "h"}, {"reasoning_content": "m"}, "red").llm()
+    chunks = drained(lambda: llm.astream_chat(ASK)) if asynchronous else list(llm.stream_chat(ASK))
+    assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["h", "m", None, None]
+
+
+def test_the_raw_chunk_is_the_plain_dict_of_the_wire(script: Any) -> None:
+    chunks = list(script.say("red").llm().stream_chat(ASK))
+    assert chunks[0].raw == {"id": "1", "choices": [{"index": 0, "delta": {"content": "red"}}]}
+    assert chunks[-1].raw["usage"] == script.usage
