@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import io
 import os
 import re
 import stat
@@ -18,7 +19,7 @@ from glmv._errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 DIGEST_LENGTH = 12
 """Hex digits of the SHA-256 that name content: 48 bits, plenty to tell the media of one program apart."""
 
-_HASH_STEP = 3 << 20  # decoded bytes at a time; a multiple of 3, so that base64 can be cut there
+_STEP = 3 << 18  # raw bytes at a time; a multiple of 3, so that base64 can be cut there
 _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -135,7 +136,13 @@ class Blob:
         """Base64 as ASCII bytes without line breaks. The raw bytes are let go: it can be decoded again."""
         encoded = self._encoded
         if encoded is None:
-            encoded = binascii.b2a_base64(self.data(), newline=False)
+            raw = self.data()
+            # In steps, because b2a_base64 sets aside twice the length of what it is given; the value of a
+            # BytesIO is its own buffer, not a copy.
+            out = io.BytesIO()
+            for offset in range(0, len(raw), _STEP):
+                out.write(binascii.b2a_base64(raw[offset : offset + _STEP], newline=False))
+            encoded = out.getvalue()
             self._encoded = encoded  # set before the raw bytes go, so that another thread always finds one
             self._raw = None
         return encoded
@@ -150,8 +157,8 @@ class Blob:
         """The first hex digits of the SHA-256 of the raw bytes."""
         if self._digest is None:
             sha = hashlib.sha256()
-            for offset in range(0, self.size, _HASH_STEP):
-                sha.update(self.read(offset, _HASH_STEP))
+            for offset in range(0, self.size, _STEP):
+                sha.update(self.read(offset, _STEP))
             self._digest = sha.hexdigest()[:DIGEST_LENGTH]
         return self._digest
 

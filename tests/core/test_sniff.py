@@ -41,8 +41,13 @@ def test_a_header_tells_what_pillow_decodes(name: str, kind: str, size: tuple[in
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("JPEG", {"progressive": True}), ("WEBP", {"lossless": True}), ("WEBP", {"exif": b"Exif\0\0none"}), ("PNG", {"optimize": True})],
-)  # fmt: skip
+    [
+        ("JPEG", {"progressive": True}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"exif": b"Exif\0\0none"}),
+        ("PNG", {"optimize": True}),
+    ],
+)
 def test_the_variants_of_a_format_are_measured(kind: str, options: dict[str, object]) -> None:
     found = measured(encoded(kind, (61, 37), **options))
     assert found is not None

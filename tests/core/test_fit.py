@@ -1,0 +1,183 @@
+"""Pictures that a model would refuse are made to fit, and it is told what was done."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from PIL import Image as Pillow
+
+from glmv._errors import LimitExceeded, UnsupportedContent
+from glmv._image import Image
+
+ORIENTATION = 0x0112
+LIMITS = {"max_bytes": 5_000_000, "max_side": 6000, "formats": ("jpg", "png")}
+
+
+def encoded(picture: Pillow.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def noise(side: int) -> Pillow.Image:
+    return Pillow.effect_noise((side, side), 120)
+
+
+def pixels(image: Image) -> Pillow.Image:
+    return Pillow.open(io.BytesIO(image.data())).convert("RGB")
+
+
+def near(got: object, wanted: tuple[int, int, int]) -> bool:
+    assert isinstance(got, tuple)
+    return all(abs(a - b) < 12 for a, b in zip(got, wanted, strict=True))
+
+
+def test_a_picture_within_the_limits_is_left_alone() -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "PNG"))
+    assert image.fitted(**LIMITS) == (image, None)
+    assert image.fitted()[0] is image
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_a_photo_of_another_format_becomes_a_jpeg(kind: str) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (300, 200), "navy"), kind), name="photo.x")
+    fitted, note = image.fitted(**LIMITS)
+    assert (fitted.format, fitted.width, fitted.height) == ("jpg", 300, 200)
+    assert near(pixels(fitted).getpixel((5, 5)), (0, 0, 128))
+    assert note is not None
+    assert note.startswith("photo.x: re-encoded as JPEG, ")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
+def test_a_drawing_of_another_format_stays_lossless(kind: str) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (300, 200), "navy"), kind))
+    fitted, _ = image.fitted(**LIMITS)
+    assert fitted.format == "png"
+    assert pixels(fitted).getpixel((5, 5)) == (0, 0, 128)
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Pillow.new("RGB", (40, 30), color) for color in ("red", "lime", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    fitted, _ = Image.from_bytes(data).fitted(**LIMITS)
+    assert pixels(fitted).getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_transparency_is_kept_where_the_format_has_it_and_white_where_not() -> None:
+    clear = Pillow.new("RGBA", (40, 30), (255, 0, 0, 0))
+    image = Image.from_bytes(encoded(clear, "WEBP", lossless=True))
+    kept, _ = image.fitted(formats=("jpg", "png"))
+    assert (kept.format, Pillow.open(io.BytesIO(kept.data())).mode) == ("png", "RGBA")
+    flat, _ = image.fitted(formats=("jpg",))
+    assert near(pixels(flat).getpixel((5, 5)), (255, 255, 255))
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_picture_that_exif_turns_is_made_upright(orientation: int) -> None:
+    upright = Pillow.new("RGB", (64, 32), "blue")
+    upright.paste("red", (0, 0, 16, 16))  # a red corner, top left
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    turned = upright.transpose(Pillow.Transpose(back))
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = orientation
+    image = Image.from_bytes(encoded(turned, "JPEG", exif=exif, quality=95))
+    assert (image.width, image.height) == (64, 32)
+    fitted, note = image.fitted(**LIMITS)
+    assert (fitted.width, fitted.height, fitted.orientation) == (64, 32, 1)
+    assert near(pixels(fitted).getpixel((4, 4)), (255, 0, 0)) or near(pixels(fitted).getpixel((4, 4)), (254, 0, 0))
+    assert near(pixels(fitted).getpixel((60, 28)), (0, 0, 255))
+    assert "turned upright" in str(note)
+
+
+def test_too_many_bytes_become_fewer_at_the_same_sides_when_that_is_enough() -> None:
+    image = Image.from_bytes(encoded(noise(1000), "PNG"), name="big.png")
+    fitted, note = image.fitted(max_bytes=700_000, formats=("jpg", "png"))
+    assert fitted.size is not None
+    assert fitted.size <= 700_000
+    assert (fitted.format, fitted.width) == ("jpg", 1000)
+    assert "big.png: re-encoded as JPEG" in str(note)
+
+
+def test_sides_shrink_when_quality_is_not_enough() -> None:
+    fitted, note = Image.from_bytes(encoded(noise(1000), "PNG")).fitted(max_bytes=60_000)
+    assert fitted.size is not None
+    assert fitted.size <= 60_000
+    assert fitted.width is not None
+    assert 64 <= fitted.width < 1000
+    assert f"1000x1000 to {fitted.width}x{fitted.height}" in str(note)
+
+
+def test_too_long_a_side_is_scaled_with_the_other() -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (1200, 300)), "JPEG"))
+    fitted, note = image.fitted(max_side=600)
+    assert (fitted.width, fitted.height) == (600, 150)
+    assert "1200x300 to 600x150" in str(note)
+
+
+def test_what_cannot_be_made_small_enough_is_refused() -> None:
+    with pytest.raises(LimitExceeded, match="cannot be made smaller"):
+        Image.from_bytes(encoded(noise(200), "PNG")).fitted(max_bytes=100)
+
+
+def test_the_next_turn_does_not_fit_it_again() -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"))
+    first, note = image.fitted(**LIMITS)
+    second, again = image.fitted(**LIMITS)
+    assert second is first
+    assert first.base64() is second.base64()
+    assert note == again
+    assert first.fitted(**LIMITS) == (first, None)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_every_kind_of_pixels_can_be_sent(mode: str) -> None:
+    picture = Pillow.new("L", (20, 10), 0)
+    picture.paste(255, (10, 0, 20, 10))
+    image = Image.from_bytes(
+        encoded(picture.convert(mode), "TIFF") if mode != "LA" else encoded(picture.convert(mode), "PNG")
+    )
+    for formats in (("jpg",), ("png",), ("jpg", "png")):
+        fitted, _ = image.fitted(formats=formats)
+        seen = pixels(fitted)
+        assert near(seen.getpixel((2, 5)), (0, 0, 0))
+        assert near(seen.getpixel((17, 5)), (255, 255, 255))
+
+
+def test_a_picture_cut_short_is_refused_when_it_has_to_be_decoded() -> None:
+    data = encoded(noise(200), "WEBP")
+    image = Image.from_bytes(data[: len(data) // 2], name="half.webp")
+    with pytest.raises(UnsupportedContent, match=r"half\.webp.*cannot be decoded"):
+        image.fitted(**LIMITS)
+
+
+def test_without_pillow_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"), name="a.webp")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UnsupportedContent, match=r'a\.webp.*pip install "glmv\[images\]"'):
+        image.fitted(**LIMITS)
+
+
+def test_without_pillow_a_turned_picture_is_sent_as_it_is_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = 6
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "JPEG", exif=exif))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    same, note = image.fitted(**LIMITS)
+    assert same is image
+    assert 'pip install "glmv[images]"' in str(note)
+
+
+def test_a_heic_without_its_decoder_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+    sides = (4032).to_bytes(4, "big") + (3024).to_bytes(4, "big")
+    properties = box(b"iprp", box(b"ipco", box(b"ispe", bytes(4) + sides)))
+    image = Image.from_bytes(box(b"ftyp", b"heic\0\0\0\0mif1") + box(b"meta", bytes(4) + properties), name="a.heic")
+    assert (image.format, image.width, image.height) == ("heic", 4032, 3024)
+    with pytest.raises(UnsupportedContent, match="pip install pillow-heif"):
+        image.fitted(**LIMITS)

@@ -1,0 +1,182 @@
+"""Videos are measured from their container without decoding; PyAV is the oracle."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import sys
+import tracemalloc
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from glmv import _containers
+from glmv._errors import InvalidRequestError, UnsupportedContent
+from glmv._media import Video
+
+KINDS = {
+    "mp4": ("mp4", "mpeg4", {}),
+    "mp4, tables first": ("mp4", "mpeg4", {"movflags": "faststart"}),
+    "mp4, in fragments": ("mp4", "mpeg4", {"movflags": "frag_keyframe+empty_moov"}),
+    "mov": ("mov", "mpeg4", {}),
+    "mkv": ("matroska", "mpeg4", {}),
+    "webm": ("webm", "libvpx", {}),
+}
+SECONDS, RATE, WIDTH, HEIGHT = 2, 10, 160, 96
+
+
+@cache
+def recorded(kind: str) -> bytes:
+    """A clip that goes from black to red."""
+    form, codec, options = KINDS[kind]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "clip"
+        with av.open(str(path), "w", format=form, options=options) as container:
+            stream = container.add_stream(codec, rate=RATE)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for number in range(SECONDS * RATE):
+                red = 255 * number // (SECONDS * RATE)
+                frame = av.VideoFrame.from_image(Pillow.new("RGB", (WIDTH, HEIGHT), (red, 0, 0)))
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_container_tells_size_and_duration(kind: str) -> None:
+    video = Video.from_bytes(recorded(kind), name="clip")
+    assert video.container == kind[:3].replace("web", "webm")
+    assert (video.width, video.height) == (WIDTH, HEIGHT)
+    if "fragments" not in kind:  # their length stands nowhere in the tables
+        assert video.duration == pytest.approx(SECONDS, abs=0.11)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_video_is_equal_however_it_came(kind: str, tmp_path: Path) -> None:
+    data = recorded(kind)
+    path = tmp_path / "clip.bin"
+    path.write_bytes(data)
+    ways = {
+        Video.from_path(path),
+        Video.of(data),
+        Video.from_base64(base64.encodebytes(data)),
+        Video.from_message(base64.b64encode(data).decode()),
+        Video.from_url("data:video/mp4;base64," + base64.b64encode(data).decode()),
+    }
+    assert len(ways) == 1
+    (video,) = ways
+    assert video.data() == data
+    assert video.base64() == base64.b64encode(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frames_are_not_read_to_measure(kind: str) -> None:
+    data = recorded(kind)
+    padded = data if "mp4" not in kind else data + b"\0\0\0\x08free"
+    touched = 0
+
+    def read(offset: int, size: int) -> bytes:
+        nonlocal touched
+        touched += len(padded[offset : offset + size])
+        return padded[offset : offset + size]
+
+    assert _containers.measure(read, len(padded)) is not None
+    assert touched < 1_500
+
+
+@pytest.mark.parametrize("n", [1, 4, 20])
+def test_frames_are_evenly_spaced(n: int) -> None:
+    frames = Video.from_bytes(recorded("mp4"), name="clip.mp4").frames(n)
+    assert len(frames) == n
+    reds = []
+    for frame in frames:
+        assert (frame.format, frame.width, frame.height) == ("jpg", WIDTH, HEIGHT)
+        pixel = Pillow.open(io.BytesIO(frame.data())).getpixel((80, 48))
+        assert isinstance(pixel, tuple)
+        reds.append(pixel[0])
+    wanted = [255 * (2 * i + 1) / (2 * n) for i in range(n)]
+    assert reds == pytest.approx(wanted, abs=255 / RATE / SECONDS + 12)
+
+
+def test_a_video_has_no_more_frames_than_it_has() -> None:
+    assert len(Video.from_bytes(recorded("webm")).frames(100)) == SECONDS * RATE
+
+
+@pytest.mark.parametrize("n", [0, -1, 151])
+def test_a_senseless_number_of_frames_is_refused(n: int) -> None:
+    with pytest.raises(InvalidRequestError, match="1 to 150"):
+        Video.from_bytes(recorded("mp4")).frames(n)
+
+
+def test_without_pyav_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = Video.from_bytes(recorded("mp4"))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[video,images\]"'):
+        video.frames(2)
+
+
+def test_the_frames_of_a_url_are_not_at_hand() -> None:
+    video = Video.from_url("https://example.com/a.mp4")
+    assert (video.container, video.mime, video.duration, video.width, video.height) == (None,) * 5
+    with pytest.raises(UnsupportedContent, match="holds no bytes"):
+        video.frames(2)
+
+
+def test_a_damaged_video_is_refused_when_decoded() -> None:
+    data = bytearray(recorded("mp4, tables first"))
+    at = data.index(b"mdat") + 4
+    data[at:] = bytes(len(data) - at)
+    with pytest.raises(UnsupportedContent):
+        Video.from_bytes(bytes(data)).frames(2)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"hello", "text"), (b"\x89PNG\r\n\x1a\n" + bytes(20), "glmv.Image"), (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+     (b"\0\0\0\x18ftypmp42" + bytes(12), "cut short")],
+)  # fmt: skip
+def test_what_is_no_video_is_refused_by_name(content: bytes, word: str) -> None:
+    with pytest.raises(UnsupportedContent, match=word):
+        Video.from_bytes(content, name="clip.mp4")
+
+
+def test_a_repr_is_short() -> None:
+    video = Video.from_bytes(recorded("mp4"), name="clip.mp4")
+    assert repr(video).startswith("Video(clip.mp4, MP4 160x96, 2.0 s, ")
+    assert len(repr(video)) < 90
+
+
+def test_a_large_video_costs_its_bytes_and_its_base64_once(tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    path.write_bytes(recorded("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
+    size = path.stat().st_size
+    tracemalloc.start()
+    video = Video.from_path(path)
+    encoded = len(video.base64())
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size + 1.15 * encoded < 2 * encoded
+    assert kept < 1.1 * encoded
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_measuring(data: bytes) -> None:
+    for head in (b"", b"\0\0\0\x10ftypmp42", b"\x1a\x45\xdf\xa3"):
+        whole = head + data
+        _containers.measure(lambda offset, size, whole=whole: whole[offset : offset + size], len(whole))  # type: ignore[misc]  # a default binds the loop's value
+
+
+@given(st.sampled_from(sorted(KINDS)), st.integers(0, 100_000), st.binary(min_size=1, max_size=8))
+def test_no_damage_to_a_real_video_breaks_the_measuring(kind: str, at: int, junk: bytes) -> None:
+    data = recorded(kind)
+    at %= len(data)
+    for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
+        with contextlib.suppress(UnsupportedContent):
+            assert Video.from_bytes(damaged).size == len(damaged)
