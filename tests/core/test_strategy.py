@@ -1,0 +1,265 @@
+"""Forced tools and JSON answers on a platform that knows neither: asked for, checked, and asked for once more."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Weather of a town.",
+        "parameters": {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
+    },
+}
+CLOCK = {"type": "function", "function": {"name": "clock", "description": "The time.", "parameters": {}}}
+PERSON = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "person",
+        "schema": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
+            "required": ["name", "age"],
+        },
+    },
+}
+
+
+def call(name: str, arguments: str) -> dict[str, Any]:
+    return {"tool_calls": [{"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": arguments}}]}
+
+
+def text(content: str) -> dict[str, Any]:
+    return {"content": content}
+
+
+class Script:
+    """A server that gives one scripted message after the other and keeps the bodies it got."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.messages = list(messages)
+        self.bodies: list[dict[str, Any]] = []
+        self.glm = glmv.Client(
+            "test-id.test-secret",
+            base_url="https://open.bigmodel.cn/api/paas/v4",
+            http_client=httpx.Client(transport=httpx.MockTransport(self.answer)),
+        )
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        message = self.messages.pop(0)
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        head = {"id": "1", "created": 1, "model": body["model"]}
+        finish = "tool_calls" if message.get("tool_calls") else "stop"
+        if not body.get("stream"):
+            choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
+            return httpx.Response(200, json={**head, "choices": [choice], "usage": usage})
+        pieces = [{"content": char} for char in message.get("content", "")] or [message]
+        chunks = [{**head, "choices": [{"index": 0, "delta": piece}]} for piece in pieces]
+        chunks.append({**head, "choices": [{"index": 0, "finish_reason": finish, "delta": {}}], "usage": usage})
+        events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=events)
+
+    def ask(self, stream: bool, prompt: str = "Who is that?", **options: Any) -> glmv.Completion:
+        if not stream:
+            return self.glm.chat(prompt, **options)
+        total = glmv.Accumulator()
+        for delta in self.glm.stream(prompt, **options):
+            total.add(delta)
+        return total.completion()
+
+
+both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+@both
+def test_a_forced_tool_is_asked_for_in_words_and_never_sent_as_a_choice(stream: bool) -> None:
+    server = Script(call("weather", '{"town": "Jinan"}'))
+    answer = server.ask(stream, tools=[WEATHER, CLOCK], tool_choice="required")
+    assert [(c.name, json.loads(c.arguments)) for c in answer.tool_calls] == [("weather", {"town": "Jinan"})]
+    [body] = server.bodies
+    assert "tool_choice" not in body
+    assert body["messages"][0]["role"] == "system"
+
+
+@both
+@pytest.mark.parametrize(
+    "choice", ["clock", {"type": "function", "function": {"name": "clock"}}, {"type": "tool", "name": "clock"}]
+)
+def test_a_named_tool_is_the_only_one_offered(stream: bool, choice: Any) -> None:
+    server = Script(call("clock", "{}"))
+    server.ask(stream, tools=[WEATHER, CLOCK], tool_choice=choice)
+    assert [tool["function"]["name"] for tool in server.bodies[0]["tools"]] == ["clock"]
+
+
+@both
+@pytest.mark.parametrize("choice", ["any", "required", True])
+def test_prose_instead_of_a_call_is_shown_to_the_model_once_and_both_turns_are_counted(
+    stream: bool, choice: str | bool
+) -> None:
+    server = Script(text("It is sunny."), call("weather", '{"town": "Jinan"}'))
+    answer = server.ask(stream, tools=[WEATHER], tool_choice=choice)
+    assert answer.text == ""
+    assert [c.name for c in answer.tool_calls] == ["weather"]
+    assert answer.usage == glmv.Usage(20, 10, 30)
+    assert answer.attempts == 2
+    assert any("second time" in note for note in answer.notes)
+    said = server.bodies[1]["messages"]
+    assert said[-2] == {"role": "assistant", "content": "It is sunny."}
+    assert said[-1]["role"] == "user"
+
+
+@both
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [
+        (call("weather", "{}"), "lacks 'town'"),
+        (call("weather", '{"town": '), "not JSON"),
+        (call("weather", '{"town": 3}'), "type string"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_tool_are_sent_back_with_what_is_wrong(
+    stream: bool, first: dict[str, Any], problem: str
+) -> None:
+    if stream:
+        server = Script(first)
+        with pytest.raises(glmv.MalformedResponse, match=problem):
+            server.ask(stream, tools=[WEATHER], tool_choice="required")
+        return
+    server = Script(first, call("weather", '{"town": "Jinan"}'))
+    answer = server.ask(stream, tools=[WEATHER], tool_choice="required")
+    assert json.loads(answer.tool_calls[0].arguments) == {"town": "Jinan"}
+    assert problem in server.bodies[1]["messages"][-1]["content"]
+
+
+@both
+def test_a_model_that_fails_twice_raises_with_its_answer(stream: bool) -> None:
+    server = Script(text("No."), text("Still no."))
+    with pytest.raises(glmv.MalformedResponse) as caught:
+        server.ask(stream, tools=[WEATHER], tool_choice="required")
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Still no."
+
+
+@both
+def test_none_takes_the_tools_away(stream: bool) -> None:
+    server = Script(text("Hello"))
+    server.ask(stream, tools=[WEATHER], tool_choice="none")
+    assert "tools" not in server.bodies[0]
+
+
+@both
+def test_auto_is_sent_as_it_is_and_absent_stays_absent(stream: bool) -> None:
+    server = Script(text("Hello"), text("Hello"))
+    server.ask(stream, tools=[WEATHER], tool_choice="auto")
+    server.ask(stream, tools=[WEATHER])
+    assert server.bodies[0]["tool_choice"] == "auto"
+    assert "tool_choice" not in server.bodies[1]
+
+
+@both
+def test_one_call_only_when_parallel_calls_are_off(stream: bool) -> None:
+    two = {"tool_calls": [*call("weather", '{"town": "A"}')["tool_calls"], *call("clock", "{}")["tool_calls"]]}
+    server = Script(two)
+    answer = server.ask(stream, tools=[WEATHER, CLOCK], parallel_tool_calls=False)
+    assert [c.name for c in answer.tool_calls] == ["weather"]
+    assert "parallel_tool_calls" not in server.bodies[0]
+
+
+@pytest.mark.parametrize("choice", ["moon", {"type": "function", "function": {"name": "moon"}}, 3])
+def test_a_choice_that_names_no_tool_is_refused_before_sending(choice: Any) -> None:
+    server = Script()
+    with pytest.raises(glmv.InvalidRequestError):
+        server.ask(False, tools=[WEATHER], tool_choice=choice)
+    assert server.bodies == []
+
+
+@both
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"name": "Ada", "age": 36}',
+        '```json\n{"name": "Ada", "age": 36}\n```',
+        'Here you are {see below}:\n<|begin_of_box|>{"name": "Ada", "age": 36}<|end_of_box|>\nAnything else?',
+    ],
+    ids=["bare", "fenced", "boxed in prose"],
+)
+def test_json_comes_bare_however_the_model_wraps_it(stream: bool, answer: str) -> None:
+    server = Script(text(answer))
+    found = server.ask(stream, response_format=PERSON)
+    assert found.text == '{"name": "Ada", "age": 36}'
+    assert "response_format" not in server.bodies[0]
+    assert "minimum" in server.bodies[0]["messages"][0]["content"]
+
+
+def test_json_is_streamed_as_it_comes_and_not_held_until_the_end() -> None:
+    server = Script(text('Sure: {"name": "Ada", "age": 36} Bye.'))
+    pieces = [delta.text for delta in server.glm.stream("Who?", response_format=PERSON) if delta.text]
+    assert len(pieces) > 10
+    assert "".join(pieces) == '{"name": "Ada", "age": 36}'
+
+
+@both
+def test_prose_without_json_is_asked_again(stream: bool) -> None:
+    server = Script(text("Ada, who was 36."), text('{"name": "Ada", "age": 36}'))
+    assert json.loads(server.ask(stream, response_format=PERSON).text)["age"] == 36
+
+
+def test_json_that_does_not_fit_is_asked_again_with_the_reason() -> None:
+    server = Script(text('{"name": "Ada", "age": -1}'), text('{"name": "Ada", "age": 36}'))
+    assert json.loads(server.ask(False, response_format=PERSON).text)["age"] == 36
+    assert "age has to be at least 0" in server.bodies[1]["messages"][-1]["content"]
+
+
+def test_the_callers_own_check_decides_and_its_words_reach_the_model() -> None:
+    def check(found: str) -> None:
+        if json.loads(found)["age"] != 36:
+            raise ValueError("the age is wrong by years")
+
+    server = Script(text('{"name": "Ada", "age": 3}'), text('{"name": "Ada", "age": 36}'))
+    server.ask(False, response_format=PERSON, validate=check)
+    assert "wrong by years" in server.bodies[1]["messages"][-1]["content"]
+
+
+@both
+def test_text_models_get_the_json_mode_that_they_document(stream: bool) -> None:
+    server = Script(text('{"name": "Ada", "age": 36}'))
+    server.ask(stream, model="glm-4-plus", response_format=PERSON)
+    assert server.bodies[0]["response_format"] == {"type": "json_object"}
+
+
+@both
+def test_a_server_that_obeys_the_fields_is_left_alone(stream: bool) -> None:
+    server = Script(text('{"name": "Ada", "age": 36}'), call("weather", '{"town": "A"}'))
+    vllm = glmv.Client(
+        base_url="http://127.0.0.1:8000/v1", dialect="vllm", http_client=server.glm.settings.http_client
+    )
+    ask: Callable[..., Any] = (lambda *a, **k: list(vllm.stream(*a, **k))) if stream else vllm.chat
+    ask("Who?", response_format=PERSON)
+    ask("Where?", tools=[WEATHER], tool_choice="required")
+    assert server.bodies[0]["response_format"] == PERSON
+    assert server.bodies[1]["tool_choice"] == "required"
+    assert server.bodies[0]["messages"] == [{"role": "user", "content": "Who?"}]
+
+
+def test_a_tool_call_is_an_answer_too_when_json_is_asked_for_beside_tools() -> None:
+    server = Script(call("weather", '{"town": "A"}'))
+    answer = server.ask(False, tools=[WEATHER], response_format=PERSON)
+    assert [c.name for c in answer.tool_calls] == ["weather"]
+
+
+def test_the_instruction_joins_the_system_message_that_is_there() -> None:
+    server = Script(call("clock", "{}"))
+    messages = [glmv.Message("system", "Be brief."), glmv.Message("user", "Time?")]
+    server.glm.chat(messages, tools=[CLOCK], tool_choice="required")
+    system, _ = server.bodies[0]["messages"]
+    assert system["content"].startswith("Be brief.")
+    assert len(messages) == 2
+    assert messages[0].text == "Be brief."
