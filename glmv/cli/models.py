@@ -11,12 +11,13 @@ import glmv
 from glmv.cli._terminal import out
 
 MIB = 1024 * 1024
+LEGEND = "\nEmpty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
 Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
 
 
 def models(everything: Everything = False) -> None:
-    """List the models and their documented limits. An empty cell: not documented, so nothing is refused."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    """List the models and their documented limits."""
+    table = Table(box=None, header_style="bold", pad_edge=False, caption=LEGEND, caption_justify="left")
     table.add_column("model", no_wrap=True)
     for name in ("window", "answer", "pictures", "each", "videos"):
         table.add_column(name, justify="right")

@@ -27,7 +27,7 @@ LINES_OF_A_COPY = 5
 MAY_IMPORT = {
     "glmv": {"pydantic", "pydantic_core"},
     "langchain_glmv": {"glmv", "langchain_core", "pydantic", "pydantic_core"},
-    "llama_index_glmv": {"glmv", "llama_index.core", "pydantic", "pydantic_core"},
+    "llama_index_glmv": {"glmv", "llama_index.core", "llama_index_instrumentation", "pydantic", "pydantic_core"},
     "glmv_emulator": {"starlette", "uvicorn", "PIL"},
 }
 # Single files that may import more, and why.
