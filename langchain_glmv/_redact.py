@@ -8,8 +8,11 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-# No prose has so many of these letters in a row without a space.
-_BLOB = re.compile(r"[A-Za-z0-9+/_-]{512,}={0,2}")
+# What a data URI holds; and no prose has so many of these letters in a row without a space.
+_BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
+# Where blocks of all makes keep base64, however little of it.
+_KEYS = ("base64", "data", "file_data")
+_NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
 
 
 def redact(value: Any) -> Any:
@@ -20,9 +23,12 @@ def redact(value: Any) -> Any:
     """
     match value:
         case str():
-            return _BLOB.sub(_shortened, value) if len(value) >= 512 else value
+            return _BLOB.sub(_shortened, value)
         case dict():
-            return {key: redact(inner) for key, inner in value.items()}
+            return {
+                key: _NAMED.sub(_shortened, inner) if key in _KEYS and isinstance(inner, str) else redact(inner)
+                for key, inner in value.items()
+            }
         case list():
             return [redact(inner) for inner in value]
         case tuple():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 
+import httpx
 import pytest
 from PIL import Image as Pillow
 
@@ -26,3 +27,31 @@ def red() -> str:
 def blue() -> str:
     """A blue picture as base64."""
     return b64encode(png("blue")).decode()
+
+
+# The smallest page that readers accept, with the words "a paper" on it.
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 4 0 R>>endobj
+4 0 obj<</Length 40>>stream
+BT /F1 18 Tf 20 40 Td (a paper) Tj ET
+endstream endobj
+trailer<</Root 1 0 R>>
+%%EOF
+"""
+
+
+class _Download:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture and the paper that LangChain's standard tests fetch, from here instead."""
+
+    def get(url: str, **_: object) -> _Download:
+        return _Download(PDF if url.endswith(".pdf") else png("green", (320, 200)))
+
+    monkeypatch.setattr(httpx, "get", get)

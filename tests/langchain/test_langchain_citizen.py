@@ -1,0 +1,308 @@
+"""ChatGLMV behaves as LangChain expects of a model: options, copies, JSON, caches, traces, tokens, profile."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import httpx
+import pytest
+from langchain.chat_models import base as langchain_base
+from langchain.chat_models import init_chat_model
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField, RunnableSequence
+from langchain_core.runnables.fallbacks import RunnableWithFallbacks
+from langchain_core.tools import tool
+
+import glmv
+import langchain_glmv
+from langchain_glmv import ChatGLMV, image, redact
+
+KEY = "test-id.test-secret"
+
+
+@tool
+def look(at: str) -> str:
+    """Look at something."""
+    return at
+
+
+def model(**options: Any) -> ChatGLMV:
+    return ChatGLMV(**{"model": "glm-4.6v", "api_key": KEY, **options})
+
+
+# ---- options
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ({"temprature": 0.5}, "Did you mean 'temperature'?"),
+        ({"max_token": 5}, "Did you mean 'max_tokens'?"),
+        ({"n": 2}, "batch()"),
+        ({"logprobs": True}, "no log probabilities"),
+        ({"zzz": 1}, "extra_body"),
+        ({"temperature": 3}, "less than or equal to 1"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_a_hint_and_without_the_key(option: dict[str, Any], hint: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as refusal:
+        model(**option)
+    assert hint in str(refusal.value)
+    assert KEY not in repr(refusal.value)
+
+
+def test_the_names_of_other_classes_for_the_same_option_work() -> None:
+    ours = ChatGLMV(
+        model_name="glm-4v", zhipuai_api_key=KEY, zhipuai_api_base="https://x.example/v4", request_timeout=5
+    )
+    assert (ours.model, ours.model_name, ours.base_url, ours.timeout) == ("glm-4v", "glm-4v", "https://x.example/v4", 5)
+    assert ours.api_key is not None
+    assert ours.api_key.get_secret_value() == KEY
+
+
+def test_making_a_model_needs_no_key_and_calling_it_says_where_keys_come_from() -> None:
+    keyless = ChatGLMV(model="glm-4.6v")
+    with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
+        keyless.invoke("hi")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"temprature": 0.5}, "Did you mean 'temperature'?"),
+        ({"n": 2}, "batch()"),
+        ({"logprobs": True}, "no log probabilities"),
+        ({"api_key": "other"}, "Make a model with it"),
+        ({"default_headers": {"authorization": "other"}}, "Make a model with it"),
+    ],
+)
+def test_a_wrong_option_of_one_call_is_refused_before_anything_is_sent(options: dict[str, Any], hint: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as refusal:
+        model(base_url="http://127.0.0.1:9").invoke("hi", **options)
+    assert hint in str(refusal.value)
+
+
+# ---- secrets
+
+
+def test_the_key_stands_in_no_text_about_the_model() -> None:
+    ours = model(default_headers={"x-token": "header-secret"})
+    texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
+    texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
+    for text in texts:
+        assert "test-secret" not in text
+        assert "header-secret" not in text
+    assert b"test-secret" not in pickle.dumps(ours)
+
+
+def test_headers_of_one_call_are_hidden_in_traces_and_cache_keys() -> None:
+    shown = str(model()._get_invocation_params(extra_headers={"x-token": "header-secret"}))
+    assert "header-secret" not in shown
+    assert "x-token" in shown
+
+
+# ---- copies and JSON
+
+
+def test_a_pickle_keeps_the_settings_and_reads_the_key_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = pickle.loads(pickle.dumps(model(temperature=0.3, thinking=True)))
+    assert (copied.temperature, copied.thinking, copied.api_key) == (0.3, True, None)
+    assert copied == model(temperature=0.3, thinking=True).model_copy(update={"api_key": None})
+
+
+def test_a_deep_copy_works_with_injected_clients_and_shares_them() -> None:
+    with httpx.Client() as client:
+        ours = model(http_client=client)
+        copied = copy.deepcopy(ours)
+    assert copied.http_client is client
+    assert copied.api_key == ours.api_key
+
+
+def test_the_settings_of_a_copy_are_its_own() -> None:
+    ours = model(temperature=0.3)
+    assert ours._serialized["kwargs"]["temperature"] == 0.3
+    other = ours.model_copy(update={"temperature": 0.9, "model": "glm-4.5v"})
+    assert other._serialized["kwargs"]["temperature"] == 0.9
+    assert ours._get_llm_string() != other._get_llm_string()
+    assert other._get_ls_params()["ls_model_name"] == "glm-4.5v"
+
+
+def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
+    ours = model()
+    same, elsewhere = ours.model_copy(update={"temperature": 0.1}), ours.model_copy(update={"max_retries": 0})
+    clients = ours._clients
+    assert ours.model_copy(update={"temperature": 0.1})._clients is clients
+    assert elsewhere._clients is not clients
+    assert same.temperature == 0.1
+
+
+def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() -> None:
+    ours = model(temperature=0.3, base_url="https://x.example/v4")
+    loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")
+    assert (loaded.temperature, loaded.base_url, loaded.model) == (0.3, "https://x.example/v4", "glm-4.6v")
+    assert loaded.api_key.get_secret_value() == "other-id.other-secret"
+    chain = ChatPromptTemplate.from_messages([("human", "{x}")]) | ours.bind_tools([look])
+    again = langchain_glmv.load(langchain_glmv.dumps(chain))
+    assert isinstance(again, RunnableSequence)
+    assert again.last.bound.temperature == 0.3
+    assert again.last.kwargs["tools"][0]["function"]["name"] == "look"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "glm-4.5v"},
+        {"temperature": 0.9},
+        {"base_url": "https://x.example/v4"},
+        {"max_tokens": 9},
+        {"thinking": True},
+        {"stop": ["x"]},
+        {"top_p": 0.2},
+        {"extra_body": {"a": 1}},
+    ],
+)
+def test_every_setting_that_changes_answers_changes_the_cache_key(change: dict[str, Any]) -> None:
+    assert model()._get_llm_string() != model(**change)._get_llm_string()
+
+
+# ---- what others ask
+
+
+def test_traces_name_the_provider_the_model_of_the_call_and_our_version() -> None:
+    ours = model(temperature=0.3, max_tokens=7)
+    assert ours._get_ls_params(stop=["x"], model="glm-4.5v") == {
+        "ls_provider": "glmv",
+        "ls_model_type": "chat",
+        "ls_model_name": "glm-4.5v",
+        "ls_temperature": 0.3,
+        "ls_max_tokens": 7,
+        "ls_stop": ["x"],
+    }
+    assert ours.metadata is not None
+    assert ours.metadata["lc_versions"]["langchain-glmv"] == glmv.__version__
+
+
+def test_the_profile_is_the_catalogue_row() -> None:
+    row = glmv.find_model("glm-4.6v")
+    assert row is not None
+    profile = model().profile
+    assert profile is not None
+    assert (profile["max_input_tokens"], profile["max_output_tokens"]) == (row.context, row.max_output)
+    assert profile["image_inputs"] is profile["tool_calling"] is profile["image_tool_message"] is True
+    assert profile["audio_inputs"] is False
+
+
+def test_a_model_without_a_row_has_no_profile_and_a_profile_given_wins() -> None:
+    assert model(model="glm-99v").profile is None
+    assert model(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
+
+
+def test_a_picture_by_url_only_is_what_the_profile_says_of_glm_4v_flash() -> None:
+    profile = model(model="glm-4v-flash").profile
+    assert profile is not None
+    assert (profile["image_inputs"], profile["image_url_inputs"]) == (False, True)
+
+
+def test_configurable_fields_keep_the_tools_and_change_the_option() -> None:
+    configurable = model(temperature=0.1).configurable_fields(temperature=ConfigurableField(id="t"))
+    prepared, _ = configurable._prepare({"configurable": {"t": 0.7}})
+    assert isinstance(prepared, ChatGLMV)
+    assert prepared.temperature == 0.7
+    assert prepared.model == "glm-4.6v"
+
+
+def test_fallbacks_survive_binding_tools_and_schemas() -> None:
+    with_fallback = model().with_fallbacks([model(model="glm-4.5v")])
+    for bound in (
+        with_fallback.bind_tools([look]),
+        with_fallback.with_structured_output({"title": "A", "type": "object"}),
+    ):
+        assert isinstance(bound, RunnableWithFallbacks)
+        assert len(bound.fallbacks) == 1
+
+
+# ---- tokens
+
+
+def test_tokens_are_counted_without_a_network_and_grow_with_the_text() -> None:
+    ours = model()
+    assert ours.get_num_tokens("") == 0
+    assert 2 <= ours.get_num_tokens("hello world") <= 4
+    assert 2 <= ours.get_num_tokens("你好，世界") <= 5
+    assert len(ours.get_token_ids("hello world")) == ours.get_num_tokens("hello world")
+
+
+@pytest.mark.parametrize(("size", "tokens"), [((1120, 560), 40 * 20), ((28, 28), 9), ((6000, 6000), 86 * 86)])
+def test_a_picture_counts_by_its_pixels_and_not_by_its_base64(size: tuple[int, int], tokens: int) -> None:
+    from PIL import Image as Pillow
+
+    ours = model()
+    text = ours.get_num_tokens_from_messages([HumanMessage("What?")])
+    both = ours.get_num_tokens_from_messages([HumanMessage(["What?", image(Pillow.new("1", size))])])
+    assert both - text == tokens + 2
+
+
+def test_tools_and_calls_count() -> None:
+    ours = model()
+    plain = [HumanMessage("hi"), AIMessage("")]
+    calls = [HumanMessage("hi"), AIMessage("", tool_calls=[{"id": "c", "name": "look", "args": {"at": "sky"}}])]
+    assert ours.get_num_tokens_from_messages(calls) > ours.get_num_tokens_from_messages(plain)
+    assert ours.get_num_tokens_from_messages(plain, tools=[look]) > ours.get_num_tokens_from_messages(plain)
+
+
+def test_trimming_by_the_models_own_count_needs_no_tokenizer() -> None:
+    history = [SystemMessage("Be brief."), HumanMessage("a " * 400), AIMessage("b"), HumanMessage("c")]
+    kept = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
+    assert [message.text for message in kept] == ["Be brief.", "c"]
+
+
+# ---- traces without pictures
+
+
+def test_redact_shortens_pictures_wherever_they_stand(red: str) -> None:
+    blob = "QUJD" * 300
+    messages = [
+        HumanMessage(["What?", {"type": "image", "base64": red}]),
+        ToolMessage("ok", tool_call_id="1", artifact=blob),
+    ]
+    trace = {"messages": [messages], "text": f"see data:image/png;base64,{red} there", "n": 3}
+    shown = redact(trace)
+    assert red not in repr(shown)
+    assert blob not in repr(shown)
+    assert "sha256" in shown["messages"][0][0].content[1]["base64"]
+    assert shown["text"].startswith("see data:image/png;base64,<")
+    assert shown["text"].endswith(" there")
+    assert (shown["n"], shown["messages"][0][0].content[0]) == (3, "What?")
+    assert messages[0].content[1]["base64"] == red  # type: ignore[index]  # a dict
+
+
+def test_redact_leaves_prose_alone() -> None:
+    prose = "The quick brown fox jumps over the lazy dog. " * 50
+    assert redact(prose) == prose
+
+
+# ---- finding it
+
+
+def test_init_chat_model_knows_the_family_after_an_explicit_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
+    with pytest.raises(ValueError, match="glmv"):
+        init_chat_model("glm-4.5v", model_provider="glmv")
+    langchain_glmv.register()
+    for made in (
+        init_chat_model("glmv:glm-4.5v", api_key=KEY, temperature=0.2),
+        init_chat_model("glm-4.5v", model_provider="glmv", api_key=KEY, temperature=0.2),
+    ):
+        assert isinstance(made, ChatGLMV)
+        assert (made.model, made.temperature) == ("glm-4.5v", 0.2)
+
+
+def test_a_langchain_without_that_table_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(langchain_base, "_BUILTIN_PROVIDERS")
+    with pytest.raises(RuntimeError, match="ChatGLMV"):
+        langchain_glmv.register()
