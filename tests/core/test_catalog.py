@@ -1,0 +1,84 @@
+"""The catalogue: one row a model, each with its source."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from glmv._catalog import find, models
+from glmv._model import Model
+
+VISION = {
+    "glm-4v", "glm-4v-plus", "glm-4v-plus-0111", "glm-4v-flash", "glm-4.1v-thinking-flash",
+    "glm-4.1v-thinking-flashx", "glm-4.5v", "glm-4.6v", "glm-4.6v-flash", "glm-4.6v-flashx", "glm-5v-turbo",
+    "glm-5.3-flash", "glm-5.3-flashx", "autoglm-phone", "autoglm-phone-multilingual",
+}  # fmt: skip
+
+
+def row(name: str) -> Model:
+    found = find(name)
+    assert found is not None
+    return found
+
+
+def test_every_documented_vision_model_has_a_row_that_sees() -> None:
+    assert {model.name for model in models() if model.sees} == VISION
+
+
+@pytest.mark.parametrize("name", ["GLM-4V", "glm-4v", "Glm-4V ", "GLM-4V-Plus", "GLM-4.6V-FlashX", "GLM-3-Turbo"])
+def test_a_name_is_found_whatever_its_case(name: str) -> None:
+    assert row(name).name == name.strip().lower()
+
+
+@pytest.mark.parametrize("name", ["", "gpt-4o", "glm-4v-plus-9999", "zai-org/GLM-4.5V"])
+def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
+    assert find(name) is None
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
+def test_a_row_agrees_with_itself(model: Model) -> None:
+    assert re.search(r"bigmodel\.cn|z\.ai", model.source)
+    assert model.name == model.name.lower()
+    fields = {field.name for field in dataclasses.fields(model)}
+    for told in model.doubts:
+        assert told.partition(": ")[0] in fields
+        assert model.doubt(told.partition(": ")[0])
+    assert (model.default_output or 0) <= (model.max_output or 10**9)
+    assert (model.max_output or 0) <= (model.context or 10**9)
+    assert bool(model.tools) == bool(model.tool_types)
+    assert not model.tools or "tool" in model.roles
+    assert bool(model.thinking_values) <= (model.thinking != "no")
+    assert (model.images_sure or 0) <= (model.images or 0)
+    assert not model.sees or (model.image_bytes, model.image_side) == (5 * 1024**2, 6000)
+    assert model.videos == 0 or model.video_formats or model.name.startswith("autoglm")
+    for value, (low, high) in (
+        (model.default_temperature, model.temperature),
+        (model.default_top_p, model.top_p),
+    ):
+        assert value is None or low <= value <= high
+    assert model.price is None or model.price.date >= "2024"
+
+
+def test_rows_are_frozen_and_names_are_unique() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        models()[0].images = 3  # type: ignore[misc]  # the point of the test
+    assert len({model.name for model in models()}) == len(models())
+
+
+def test_the_generations_are_told_apart() -> None:
+    assert (row("glm-4v").images, row("glm-4v").roles, row("glm-4v").string_content) == (
+        5,
+        ("user", "assistant"),
+        False,
+    )
+    assert (row("glm-4v-flash").images, row("glm-4v-flash").image_base64) == (1, False)
+    assert (row("glm-4v-plus").video_bytes, row("glm-4v-plus").video_seconds) == (20 * 1024**2, 30)
+    assert (row("glm-4v-plus-0111").video_bytes, row("glm-4v-plus-0111").max_output) == (200 * 1024**2, 8192)
+    assert (row("glm-4.5v").thinking, row("glm-4.1v-thinking-flash").thinking) == ("switch", "always")
+    assert (row("glm-4.6v").context, row("glm-4.6v").max_output, row("glm-4.6v").tools) == (131072, 32768, 128)
+    assert row("glm-4.6v").doubt("images") == "50 on docs.bigmodel.cn, 150 on docs.z.ai"
+    assert row("glm-4.6v").doubt("context") is None
+    assert row("glm-5.3-flash").file_forms == ("url", "data", "id")
+    assert not any(model.response_format for model in models() if model.sees)

@@ -1,0 +1,311 @@
+"""A request is held against its model's row before anything is sent."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+
+from glmv._catalog import find, models
+from glmv._check import check
+from glmv._errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv._media import File, Image, Video
+from glmv._request import ChatRequest, Options
+from glmv._types import Message, Text, ToolCall
+
+URL = Image.from_url("https://example.com/a.jpg")
+CLIP = Video.from_url("https://example.com/a.mp4")
+PAPER = File.from_url("https://example.com/a.pdf")
+TOOL = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), *, fit: bool = True) -> Image:
+    out = io.BytesIO()
+    Pillow.new("RGB", size, "red").save(out, kind)
+    return Image.from_bytes(out.getvalue(), name=f"a.{kind.lower()}", fit=fit)
+
+
+def mp4(seconds: int, size: int = 0) -> Video:
+    """The tables of an MP4 of so many seconds and bytes."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+    times = bytes(12) + (1000).to_bytes(4, "big") + (seconds * 1000).to_bytes(4, "big") + bytes(80)
+    data = box(b"ftyp", b"isom\0\0\0\0") + box(b"moov", box(b"mvhd", times))
+    return Video.from_bytes(data + box(b"free", bytes(max(0, size - len(data) - 8))), name="clip.mp4")
+
+
+def checked(model: str, messages: Any, **options: Any) -> ChatRequest:
+    return check(ChatRequest.of(messages, Options(), options | {"model": model}), find(model))
+
+
+def refused(kind: type[Exception], model: str, messages: Any, **options: Any) -> str:
+    with pytest.raises(kind) as caught:
+        checked(model, messages, **options)
+    assert caught.type is kind
+    assert "glm-" in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_model_that_is_not_known_gets_everything_as_it_is() -> None:
+    request = ChatRequest.of(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
+    assert check(request, find("mine")) is request
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
+def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
+    request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
+    assert request.notes == ()
+    assert request.messages == (Message("user", "hello"),)
+    assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
+
+
+def test_a_picture_within_the_limits_is_sent_untouched() -> None:
+    image = picture()
+    request = checked("GLM-4V", ["what is this?", image])
+    assert request.messages[0].content[1] is image
+    assert request.notes == ()
+
+
+class TestCounts:
+    def test_six_pictures_are_too_many_for_glm_4v(self) -> None:
+        told = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
+        assert "glm-4v takes 5 pictures" in told
+        assert "messages[0], part 6" in told
+
+    def test_pictures_of_all_turns_count(self) -> None:
+        turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
+        assert "messages[2], part 1" in refused(LimitExceeded, "glm-4v-flash", turns)
+
+    def test_between_two_readings_it_is_sent_and_the_doubt_is_named(self) -> None:
+        assert "50 on docs.bigmodel.cn, 150 on docs.z.ai" in checked("glm-4.6v", ["hi", *[URL] * 51]).notes[0]
+        assert checked("glm-4.6v", ["hi", *[URL] * 50]).notes == ()
+        refused(LimitExceeded, "glm-4.6v", ["hi", *[URL] * 151])
+
+    @pytest.mark.parametrize(
+        ("model", "part", "word"),
+        [("glm-4", URL, "pictures"), ("glm-4v", CLIP, "videos"), ("glm-4v-plus", PAPER, "files")],
+    )
+    def test_a_kind_that_the_model_does_not_take_is_refused(self, model: str, part: Any, word: str) -> None:
+        assert f"{model} takes no {word}" in refused(UnsupportedContent, model, ["hi", part])
+
+    def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
+        assert "takes 1 video in" in refused(LimitExceeded, "glm-4.5v", ["hi", CLIP, CLIP])
+        checked("glm-4.6v", ["hi", CLIP, CLIP])
+
+    @pytest.mark.parametrize("pair", [(URL, CLIP), (CLIP, PAPER), (URL, PAPER)])
+    def test_kinds_do_not_mix(self, pair: tuple[Any, Any]) -> None:
+        told = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
+        assert "messages[0], part 1" in told
+        assert "messages[1], part 0" in told
+
+
+class TestPictures:
+    def test_glm_4v_flash_takes_urls_only(self) -> None:
+        assert "by URL only" in refused(UnsupportedContent, "glm-4v-flash", ["hi", picture()])
+        assert checked("glm-4v-flash", ["hi", URL]).messages[0].content[1] is URL
+
+    def test_another_format_is_fitted_and_told(self) -> None:
+        request = checked("glm-4v", ["hi", picture("WEBP")])
+        (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
+        assert fitted.format == "jpg"
+        assert "a.webp: re-encoded as JPEG" in request.notes[0]
+
+    def test_too_long_a_side_is_fitted_and_told(self) -> None:
+        request = checked("glm-4.6v", ["hi", picture(size=(6100, 20))])
+        (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
+        assert fitted.width == 6000
+        assert "6100x20 to 6000x20" in request.notes[0]
+
+    @pytest.mark.parametrize(
+        ("image", "kind", "word"),
+        [
+            (picture("WEBP", fit=False), UnsupportedContent, "JPEG, PNG"),
+            (picture("PNG", (6100, 20), fit=False), LimitExceeded, "6000x6000"),
+            (picture("BMP", (1500, 1500), fit=False), UnsupportedContent, "bmp"),
+        ],
+    )
+    def test_with_fit_off_it_is_refused(self, image: Image, kind: type[Exception], word: str) -> None:
+        told = refused(kind, "glm-4.5v", ["hi", image])
+        assert word in told
+        assert "messages[0], part 1" in told
+
+    def test_too_many_bytes_are_fitted_or_refused(self) -> None:
+        out = io.BytesIO()
+        Pillow.effect_noise((2500, 2500), 120).save(out, "PNG", compress_level=1)
+        data = out.getvalue()
+        assert len(data) > 5 * 1024**2
+        assert "at most 5 MB" in refused(LimitExceeded, "glm-4v", ["hi", Image.from_bytes(data, fit=False)])
+        request = checked("glm-4v", ["hi", Image.from_bytes(data)])
+        (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
+        assert fitted.size is not None
+        assert fitted.size <= 5_000_000
+
+    def test_the_callers_messages_are_not_changed(self) -> None:
+        content = (Text("hi"), picture("WEBP"))
+        message = Message("user", content)
+        checked("glm-4v", [Message("system", "be brief"), message], temperature=0)
+        assert message.content == content
+        assert message.content[1] is content[1]
+
+
+class TestVideos:
+    def test_the_video_comes_first_where_the_model_wants_it(self) -> None:
+        request = checked("glm-4v-plus-0111", ["what happens?", CLIP])
+        assert request.messages[0].content == (CLIP, Text("what happens?"))
+        assert "moved to the front of messages[0]" in request.notes[0]
+        assert checked("glm-4.6v", ["what happens?", CLIP]).messages[0].content[1] is CLIP
+        assert checked("glm-4v-plus-0111", [CLIP, "what happens?"]).notes == ()
+
+    def test_glm_4v_plus_takes_twenty_megabytes_and_thirty_seconds(self) -> None:
+        assert "at most 20 MB" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(10, 21 * 1024**2)])
+        assert "at most 30 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(31)])
+        checked("glm-4v-plus", ["hi", mp4(30, 20 * 1024**2)])
+        checked("glm-4.6v", ["hi", mp4(31)])
+
+    def test_a_container_that_no_document_names_is_refused(self) -> None:
+        webm = Video.from_bytes(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67\x80")
+        assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
+
+    def test_base64_of_a_video_is_sent_with_its_doubt(self) -> None:
+        assert "as base64, which is in doubt" in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
+        assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
+
+
+class TestFiles:
+    def test_an_id_is_taken_by_the_newest_only(self) -> None:
+        paper = File.from_id("file-1")
+        assert "no file by id" in refused(UnsupportedContent, "glm-4.6v", ["hi", paper])
+        assert checked("glm-5.3-flash", ["hi", paper]).messages[0].content[1] is paper
+
+    def test_data_is_sent_with_its_doubt(self) -> None:
+        paper = File.from_bytes(b"%PDF-1.7", name="a.pdf")
+        assert "which is in doubt" in checked("glm-4.6v", ["hi", paper]).notes[0]
+        assert checked("glm-5.3-flash", ["hi", paper]).notes == ()
+
+
+class TestRoles:
+    def test_a_system_message_goes_in_front_of_the_first_user_text(self) -> None:
+        turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
+        request = checked("glm-4v", turns)
+        assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
+        assert "without system messages" in request.notes[0]
+
+    def test_it_stands_alone_when_the_user_said_nothing(self) -> None:
+        request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
+        assert request.messages == (Message("user", [URL, "Describe."]),)
+
+    def test_the_video_stays_in_front_of_it(self) -> None:
+        request = checked("glm-4v-plus", [Message("system", "Be brief."), Message("user", ["Why?", CLIP])])
+        assert request.messages == (Message("user", [CLIP, "Be brief.\n\nWhy?"]),)
+
+    def test_models_that_know_system_messages_get_them(self) -> None:
+        turns = (Message("system", "Be brief."), Message("user", "Why?"))
+        assert checked("glm-4.6v", turns).messages == turns
+
+    @pytest.mark.parametrize(
+        "turn",
+        [Message("assistant", "", tool_calls=[ToolCall("1", "look")]), Message("tool", "red", tool_call_id="1")],
+    )
+    def test_turns_with_tools_are_refused_by_models_without(self, turn: Message) -> None:
+        turns = [Message("user", "hi"), turn]
+        assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
+        assert checked("glm-4.6v", turns).messages[1] is turn
+
+    @pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+    def test_only_users_show_pictures(self, role: Any) -> None:
+        with pytest.raises(UnsupportedContent, match=rf"messages\[1\], part 1: messages of role {role}"):
+            checked("glm-4.6v", [Message("user", "hi"), Message(role, ["look", URL])])
+
+    @pytest.mark.parametrize("role", ["system", "assistant"])
+    def test_somebody_has_to_ask(self, role: Any) -> None:
+        with pytest.raises(InvalidRequestError, match="no user message"):
+            checked("glm-4.6v", [Message(role, "hi")])
+
+
+class TestOptions:
+    def test_zero_is_greedy_where_zero_is_out_of_range(self) -> None:
+        request = checked("glm-4.6v", "hi", temperature=0, top_p=0.5)
+        assert dict(request.options) == {"do_sample": False, "top_p": 0.5}
+        assert "do_sample=false" in request.notes[0]
+
+    @pytest.mark.parametrize("model", ["glm-4v", "glm-5.3-flash", "glm-4"])
+    def test_zero_and_one_are_sent_as_they_are_elsewhere(self, model: str) -> None:
+        assert checked(model, "hi", temperature=0).options["temperature"] == 0
+        assert checked(model, "hi", temperature=1).options["temperature"] == 1
+
+    def test_a_value_out_of_the_rows_range_names_it(self) -> None:
+        assert "takes 0.01 to 1; got 0.001" in refused(InvalidRequestError, "glm-4.5v", "hi", top_p=0.001)
+        assert "takes 0.01 to 1; got 0.005" in refused(InvalidRequestError, "glm-4.5v", "hi", temperature=0.005)
+
+    def test_too_long_an_answer_is_refused(self) -> None:
+        assert "at most 1,024 tokens; got 1,025" in refused(LimitExceeded, "glm-4v-flash", "hi", max_tokens=1025)
+        assert checked("glm-4v", "hi", max_tokens=4095).options["max_tokens"] == 4095
+
+    def test_stop_words_beyond_the_rows_number_are_left_to_us(self) -> None:
+        request = checked("glm-4.6v", "hi", stop=["a", "b", "c"])
+        assert (request.options["stop"], request.cut) == (["a"], ("b", "c"))
+        assert len(request.notes) == 1
+        assert checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).cut == ("e",)
+        assert checked("glm-4.6v", "hi", stop=["a"]).notes == ()
+        assert "stop" not in checked("glm-4.6v", "hi", stop=[]).options
+
+    @pytest.mark.parametrize(
+        ("model", "thinking", "sent"),
+        [
+            ("glm-4.5v", False, {"thinking": False}),
+            ("glm-4.6v", {"type": "enabled"}, {"thinking": {"type": "enabled"}}),
+            ("glm-4v", False, {}),
+            ("glm-4.1v-thinking-flash", True, {}),
+            ("glm-4v", "auto", {"thinking": "auto"}),
+            ("glm-5.3-flash", False, {"thinking": False}),
+        ],
+    )
+    def test_thinking_is_sent_where_there_is_a_switch(self, model: str, thinking: Any, sent: dict[str, Any]) -> None:
+        request = checked(model, "hi", thinking=thinking)
+        assert dict(request.options) == sent
+        assert bool(request.notes) == (sent == {} or model == "glm-5.3-flash")
+
+    @pytest.mark.parametrize(
+        ("model", "thinking", "word"),
+        [
+            ("glm-4v", True, "cannot think"),
+            ("glm-4.1v-thinking-flash", False, "always thinks"),
+            ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
+        ],
+    )
+    def test_thinking_that_cannot_be_had_is_refused(self, model: str, thinking: Any, word: str) -> None:
+        assert word in refused(InvalidRequestError, model, "hi", thinking=thinking)
+
+    def test_effort_is_for_models_that_know_it(self) -> None:
+        assert "low, high, max" in refused(InvalidRequestError, "glm-5.3-flash", "hi", reasoning_effort="medium")
+        assert "no such option" in refused(InvalidRequestError, "glm-4.6v", "hi", reasoning_effort="low")
+        assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
+
+    def test_tools_are_for_models_that_know_them(self) -> None:
+        assert "knows no tools" in refused(UnsupportedContent, "glm-4v", "hi", tools=[TOOL])
+        assert checked("glm-4.6v", "hi", tools=[TOOL]).options["tools"] == [TOOL]
+        assert "128 tools at most" in refused(LimitExceeded, "glm-4.6v", "hi", tools=[TOOL] * 129)
+
+    def test_a_search_is_for_text_models(self) -> None:
+        search = {"type": "web_search", "web_search": {"enable": True}}
+        assert "of type 'web_search'" in refused(UnsupportedContent, "glm-4.6v", "hi", tools=[search])
+        assert checked("glm-4", "hi", tools=[search]).options["tools"] == [search]
+
+    def test_what_the_platform_requires_of_a_tool_is_filled_in_a_copy(self) -> None:
+        bare = {"type": "function", "function": {"name": "look"}}
+        (tool,) = checked("glm-4.6v", "hi", tools=[bare]).options["tools"]
+        assert tool["function"] == {
+            "name": "look",
+            "description": "look",
+            "parameters": {"type": "object", "properties": {}},
+        }
+        assert bare == {"type": "function", "function": {"name": "look"}}
+
+    @pytest.mark.parametrize("name", ["", "two words", "a" * 65, "größe", None])
+    def test_a_tools_name_has_to_be_plain(self, name: Any) -> None:
+        with pytest.raises(InvalidRequestError, match=r"tools\[0\].*letters"):
+            checked("glm-4.6v", "hi", tools=[{"type": "function", "function": {"name": name}}])
