@@ -104,10 +104,10 @@ class SSEDecoder:
         return events[0] if events else None
 
     def _keep(self, piece: bytes) -> None:
-        self._line_size += len(piece)
-        if self._line[:1] and self._line[0].startswith(b":"):
-            self._line_size = len(self._line[0])  # a comment is dropped unread, however long it is
+        if (self._line[0] if self._line else piece)[:1] == b":":
+            self._line = [b":"]  # a comment is dropped unread, however long it is
             return
+        self._line_size += len(piece)
         self._bound(self._size + self._line_size)
         self._line.append(piece)
 
@@ -134,8 +134,10 @@ class SSEDecoder:
             self._bound(self._size)
             self._data.append(value)
         elif name == b"event":
+            self._bound(len(value))
             self._type = value.decode("utf-8", "replace")
         elif name == b"id":
+            self._bound(len(value))
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) < 18:
