@@ -1,0 +1,39 @@
+"""What is said when there is no picture to speak of."""
+
+
+from __future__ import annotations
+
+import re
+
+from glmv_emulator._mind._turn import Turn
+from glmv_emulator._mind._words import content_words, has
+
+_GREETING = ("hello|hi|hey|good (?:morning|evening|afternoon|day)|greetings", "你好|您好|早上好|晚上好")
+_QUESTION = re.compile(
+    r"[?？]|\b(?:what|which|who|whom|whose|where|when|how|why)\b|什么|谁|哪|多少|几|如何|怎么", re.IGNORECASE
+)
+
+
+def small_talk(turn: Turn) -> str:
+    """A short answer to words alone; it repeats what the conversation itself says, and knows nothing else."""
+    if (quoted := _recall(turn)) is not None:
+        return quoted
+    greeted = has(turn.request, *_GREETING)
+    if turn.language == "zh":
+        return ("你好！" if greeted else "") + "这里只有文字，没有图片。请发一张图片，我会说出测量到的内容。"
+    return ("Hello! " if greeted else "") + "There are only words here. Send a picture, and I say what I measure in it."
+
+
+def _recall(turn: Turn) -> str | None:
+    """The sentence of the conversation that shares most with the question, when one does."""
+    if not _QUESTION.search(turn.request):
+        return None
+    pieces = [s.strip() for s in re.split(r"(?<=[.!?])\s+|[\n。！？]+", turn.request) if s.strip()]
+    questions = [piece for piece in pieces if _QUESTION.search(piece)]
+    wanted = content_words(questions[-1] if questions else turn.request)
+    sources = [piece for piece in pieces if piece not in questions]
+    for text in (*turn.earlier, turn.standing):
+        sources += [s.strip() for s in re.split(r"(?<=[.!?])\s+|[\n。！？]+", text) if s.strip()]
+    best = max(sources, key=lambda source: len(wanted & content_words(source)), default="")
+    shared = len(wanted & content_words(best))
+    return best if shared and 3 * shared >= len(wanted) and not _QUESTION.search(best) else None

@@ -1,0 +1,57 @@
+"""Answers questions about pictures and videos."""
+
+
+from __future__ import annotations
+
+from glmv_emulator._mind._compare import compare, is_it, ordinals
+from glmv_emulator._mind._describe import ATTRIBUTES, Attribute, Language, describe, label, not_looked_at
+from glmv_emulator._mind._turn import Numbered, Turn
+from glmv_emulator._mind._words import has
+
+_HOW_MANY = (
+    "how many (?:pictures|images|photos|photographs|videos|screenshots)|number of (?:pictures|images)",
+    "几张|多少张|几个视频",
+)
+
+
+def asked_of(text: str) -> list[Attribute]:
+    """The attributes that a text asks for."""
+    return [attribute for attribute in ATTRIBUTES if has(text, attribute.asked) or has(text, attribute.asked_chinese)]
+
+
+def about_media(turn: Turn) -> str:
+    """An answer to the turn's question out of what was measured."""
+    items, text, language = turn.media, turn.request, turn.language
+    if has(text, *_HOW_MANY):
+        return _count(items, language)
+    if (compared := compare(text, items, language)) is not None:
+        unseen = [not_looked_at(item, language) for item in items if item.medium.seen is None]
+        return " ".join([compared, *unseen])
+    chosen = chosen_media(text, items)
+    if len(chosen) == 1 and (verdict := is_it(text, chosen[0], language)) is not None:
+        return verdict
+    asked = asked_of(text)
+    return " ".join(_state(item, asked, language) for item in chosen)
+
+
+def chosen_media(text: str, items: list[Numbered]) -> list[Numbered]:
+    """The media that a text names by number; all of them when it names none."""
+    numbers = ordinals(text, len(items))
+    return [item for item in items if item.number in numbers] or items
+
+
+def _state(item: Numbered, asked: list[Attribute], language: Language) -> str:
+    seen = item.medium.seen
+    if seen is None or not asked:
+        return describe(item, language)
+    if language == "en":
+        return f"{label(item, language)}: {'; '.join(attribute.english(seen) for attribute in asked)}."
+    return f"{label(item, language)}：{'；'.join(attribute.chinese(seen) for attribute in asked)}。"
+
+
+def _count(items: list[Numbered], language: Language) -> str:
+    pictures = sum(item.medium.kind == "image" for item in items)
+    videos = sum(item.medium.kind == "video" for item in items)
+    if language == "zh":
+        return f"共有 {pictures} 张图片，{videos} 个视频。"
+    return f"There are {pictures} pictures and {videos} videos." if videos else f"Pictures here: {pictures}."

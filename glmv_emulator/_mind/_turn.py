@@ -1,0 +1,156 @@
+"""Finds what is being asked: the newest turn of a conversation, and the pictures that it is about."""
+
+# ruff: noqa: ISC004 - a row of words and patterns reads better unbroken
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from glmv_emulator._mind._blocks import without_blocks
+from glmv_emulator._mind._duty import duties, sentences
+from glmv_emulator._mind._values import Ask, Medium
+from glmv_emulator._mind._words import has, language_of
+
+# A user who shows the model its own mistake speaks of the answer before, so the request before still stands.
+_CORRECTION = (
+    "errors?|invalid|not valid|incorrect|wrong|mistakes?|fix|failed|fails|failure|rejected|malformed|could not be|"
+    "couldn't be|cannot be|can't be|did not|didn't|was not|wasn't|does not|doesn't|again|missing",
+    "错误|无效|不合|不符|修正|更正|重新|失败|再次|缺少|没有按",
+)
+_ALL_PICTURES = (
+    r"pictures|images|photos|photographs|earlier|previous|before|both|compare\w*|first|second|third|which|"
+    r"(?:picture|image|photo|figure)\s*#?\d",
+    r"之前|前面|上一张|刚才|比较|对比|哪|两张|第.张|图片?\s*\d",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a tool gave back, and the name it was called by ('' when nobody says)."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A medium and the number by which answers speak of it, counted from 1 within its kind."""
+
+    number: int
+    medium: Medium
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message, whatever form its content has."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+class Turn:
+    """The newest turn of the conversation in ``ask``: everything since the last answer in words."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        messages = ask.messages
+        self.start = _start(messages)
+        newest = messages[self.start :]
+        users = [text_of(message) for message in newest if message.get("role") == "user"]
+        self.text = "\n".join(text for text in users if text)
+        self.standing = "\n".join(text_of(m) for m in messages if m.get("role") in ("system", "developer"))
+        self.earlier = [text_of(m) for m in messages[: self.start] if m.get("role") == "user"]
+        self.results = _results(newest)
+        self.made = [name for message in newest for name in _called(message)]
+        last: dict[str, Any] = next((m for m in reversed(messages) if m.get("role") != "system"), {})
+        self.after_tool = last.get("role") == "tool"
+        self.tool_names = [name for tool in ask.tools if (name := _name(tool))]
+
+    @cached_property
+    def is_correction(self) -> bool:
+        """Whether the user shows the model a mistake in its answer before."""
+        answered = any(m.get("role") == "assistant" for m in self.ask.messages[: self.start])
+        return answered and bool(self.earlier) and has(self.text, *_CORRECTION)
+
+    @cached_property
+    def wish(self) -> str:
+        """The user's text that says what is wanted; under a correction that of the turn before."""
+        if not self.is_correction:
+            return self.text
+        for text in reversed(self.earlier):
+            if not has(text, *_CORRECTION) or text == self.earlier[0]:
+                return text
+        return self.text
+
+    @cached_property
+    def request(self) -> str:
+        """The wish without schemas and without sentences that only tell how to answer."""
+        plain = without_blocks(self.wish)
+        kept = [s for s in sentences(plain) if not duties(s, self.tool_names).force and not _about_json(s)]
+        return " ".join(kept).strip() or plain
+
+    @cached_property
+    def language(self) -> Literal["en", "zh"]:
+        """The language to answer in."""
+        for text in (self.request, *reversed(self.earlier)):
+            if text.strip():
+                return "zh" if language_of(text) == "zh" else "en"
+        return "en"
+
+    @cached_property
+    def media(self) -> list[Numbered]:
+        """The media that the question is about, numbered in their order."""
+        everything = self.ask.media
+        newest = [medium for medium in everything if medium.message >= self.start]
+        if not newest or (len(newest) < len(everything) and has(self.request, *_ALL_PICTURES)):
+            newest = everything
+        counts: dict[str, int] = {}
+        found = []
+        for medium in sorted(newest, key=lambda medium: (medium.message, medium.part)):
+            counts[medium.kind] = counts.get(medium.kind, 0) + 1
+            found.append(Numbered(counts[medium.kind], medium))
+        return found
+
+
+def _about_json(sentence: str) -> bool:
+    return bool(re.search(r"json|schema", sentence, re.IGNORECASE))
+
+
+def _start(messages: list[dict[str, Any]]) -> int:
+    """Index of the first message after the last answer in words."""
+    last_user = max((i for i, m in enumerate(messages) if m.get("role") == "user"), default=0)
+    for index in range(last_user - 1, -1, -1):
+        message = messages[index]
+        if message.get("role") == "assistant" and not message.get("tool_calls"):
+            return index + 1
+    return 0
+
+
+def _name(tool: dict[str, Any]) -> str:
+    function = tool.get("function")
+    return str(function.get("name") or "") if isinstance(function, dict) else ""
+
+
+def _called(message: dict[str, Any]) -> list[str]:
+    calls = message.get("tool_calls")
+    if message.get("role") != "assistant" or not isinstance(calls, list):
+        return []
+    return [_name(call) for call in calls if isinstance(call, dict)]
+
+
+def _results(messages: list[dict[str, Any]]) -> list[Result]:
+    names: dict[Any, str] = {}
+    found = []
+    for message in messages:
+        for call in message.get("tool_calls") or []:
+            if isinstance(call, dict):
+                names[call.get("id")] = _name(call)
+        if message.get("role") == "tool":
+            name = names.get(message.get("tool_call_id")) or str(message.get("name") or "")
+            found.append(Result(name, text_of(message)))
+    return found
