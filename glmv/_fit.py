@@ -186,6 +186,6 @@ def _png(picture: PILImage) -> bytes:
     return out.getvalue()
 
 
-def encode_frame(picture: PILImage, quarter_turns: int) -> bytes:
-    """A frame of a video as JPEG, turned clockwise by degrees as its container asks."""
-    return _jpeg(picture.rotate(quarter_turns, expand=True) if quarter_turns else picture, QUALITIES[0])
+def encode_frame(picture: PILImage, rotation: float) -> bytes:
+    """A frame of a video as JPEG, turned counterclockwise by as many degrees as its container asks."""
+    return _jpeg(picture.rotate(rotation, expand=True) if rotation else picture, QUALITIES[0])

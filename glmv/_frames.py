@@ -61,6 +61,6 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
             half = 0.5 / float(stream.average_rate or 25)
             if at + half >= target:
                 if at > last:
-                    yield at, _fit.encode_frame(frame.to_image(), -(frame.rotation or 0))
+                    yield at, _fit.encode_frame(frame.to_image(), frame.rotation or 0)
                     last = at
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import struct
 import sys
 import tracemalloc
 from functools import cache
@@ -34,8 +35,8 @@ SECONDS, RATE, WIDTH, HEIGHT = 2, 10, 160, 96
 
 @cache
 def recorded(kind: str) -> bytes:
-    """A clip that goes from black to red."""
-    form, codec, options = KINDS[kind]
+    """A clip that goes from black to red, or whose left half is red."""
+    form, codec, options = KINDS.get(kind, KINDS["mp4"])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
         with av.open(str(path), "w", format=form, options=options) as container:
@@ -43,7 +44,11 @@ def recorded(kind: str) -> bytes:
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             for number in range(SECONDS * RATE):
                 red = 255 * number // (SECONDS * RATE)
-                frame = av.VideoFrame.from_image(Pillow.new("RGB", (WIDTH, HEIGHT), (red, 0, 0)))
+                picture = Pillow.new("RGB", (WIDTH, HEIGHT), (red, 0, 0))
+                if kind == "half":
+                    picture = Pillow.new("RGB", (WIDTH, HEIGHT))
+                    picture.paste("red", (0, 0, WIDTH // 2, HEIGHT))
+                frame = av.VideoFrame.from_image(picture)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
         return path.read_bytes()
@@ -103,6 +108,21 @@ def test_frames_are_evenly_spaced(n: int) -> None:
         reds.append(pixel[0])
     wanted = [255 * (2 * i + 1) / (2 * n) for i in range(n)]
     assert reds == pytest.approx(wanted, abs=255 / RATE / SECONDS + 12)
+
+
+def test_a_video_that_was_filmed_upright_is_shown_upright() -> None:
+    data = bytearray(recorded("half"))
+    at = data.index(b"tkhd") + 4 + 40  # the matrix: a quarter turn clockwise, as phones write it
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, HEIGHT << 16, 0, 1 << 30)
+    video = Video.from_bytes(bytes(data))
+    assert (video.width, video.height) == (HEIGHT, WIDTH)
+    (frame,) = video.frames(1)
+    assert (frame.width, frame.height) == (HEIGHT, WIDTH)
+    shown = Pillow.open(io.BytesIO(frame.data()))
+    top, bottom = (shown.getpixel((48, y)) for y in (20, 140))
+    assert isinstance(top, tuple)
+    assert isinstance(bottom, tuple)
+    assert top[0] > 200 > 50 > bottom[0]  # what was left is on top now
 
 
 def test_a_video_has_no_more_frames_than_it_has() -> None:
