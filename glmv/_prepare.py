@@ -37,6 +37,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `_check` and `_wire`.
     """
     row = find(request.model)
+    asked = request.messages  # boxes are told in pixels of the caller's pictures, not of those fitted for the wire
     request = check(request, row)
     options = dict(request.options)
     own = options.pop("request_id", None)
@@ -63,7 +64,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
         notes=request.notes,
         sizes=tuple(
             (part.width, part.height) if part.width and part.height else None
-            for message in request.messages
+            for message in asked
             for part in message.content
             if isinstance(part, Image)
         ),
