@@ -56,6 +56,8 @@ class GLMV(glmv.Settings, StructuredOutput):
     extra_body: dict[str, Any] | None = Field(
         default=None, validation_alias=AliasChoices("extra_body", "additional_kwargs")
     )
+    # Core before 0.14.16 puts all fields into its events, and headers may hold a key.
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     _held: Holder = PrivateAttr(default_factory=Holder)
 
     @classmethod

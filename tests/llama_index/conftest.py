@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from llama_index.core.embeddings import MultiModalEmbedding
 from PIL import Image
 
 from llama_index_glmv import GLMV
@@ -96,3 +97,28 @@ def _joined(deltas: list[dict[str, Any]]) -> dict[str, Any]:
 def script() -> Script:
     """A server to write answers for: script.say("a ", "red"); script.llm().chat(...)."""
     return Script()
+
+
+class Alike(MultiModalEmbedding):
+    """Finds everything alike, so that a retriever returns whatever there is."""
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return [1.0, 0.0]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return [1.0, 0.0]
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return [1.0, 0.0]
+
+    def _get_image_embedding(self, img_file_path: object) -> list[float]:
+        return [1.0, 0.0]
+
+    async def _aget_image_embedding(self, img_file_path: object) -> list[float]:
+        return [1.0, 0.0]
+
+
+@pytest.fixture
+def alike() -> Alike:
+    """An embedding model for texts and pictures that finds everything alike."""
+    return Alike()

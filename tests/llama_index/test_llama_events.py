@@ -109,11 +109,19 @@ def test_counting_tokens_of_a_picture_url_does_not_fetch_it(script: Any) -> None
 
 
 def test_tracers_are_told_what_shapes_the_answer(script: Any, events: Recorder) -> None:
-    script.say("red").llm(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v").chat(ASK)
-    told = events.seen[0].model_dict
+    llm = script.say("red").llm(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
+    llm.chat(ASK)
+    told = {**llm.to_payload(), **events.seen[0].model_dict}
     assert told["model"] == "glm-4.5v"
     assert (told["temperature"], told["top_p"], told["max_tokens"]) == (0.2, 0.5, 64)
-    assert told["context_window"] == 65536
+
+
+def test_the_payload_tells_what_is_known_of_the_model() -> None:
+    payload = GLMVMultiModal(model="glm-4.5v", base_url="https://u:p@example.com/v1?k=1").to_payload()
+    assert payload["class_name"] == "glmv_multi_modal_llm"
+    assert payload["context_window"] == 65536
+    assert payload["base_url_host"] == "example.com"
+    assert "u:p" not in json.dumps(payload)
 
 
 @BOTH_FACES

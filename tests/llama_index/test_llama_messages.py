@@ -73,6 +73,9 @@ def test_bytes_are_not_decoded_and_encoded_again(red: bytes, monkeypatch: pytest
     assert part.base64() == block.image
 
 
+@pytest.mark.skipif(
+    "IOBase" not in str(ImageBlock.model_fields["image"].annotation), reason="this core takes bytes only"
+)
 def test_an_open_file_is_read_and_left_at_its_beginning(red: bytes) -> None:
     file = BytesIO(red)
     block = ImageBlock(image=file)

@@ -1,0 +1,181 @@
+"""Questions about pictures, asked in every way of LlamaIndex, answered by the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.schema import ImageDocument, ImageNode
+
+import glmv
+from glmv_emulator import Emulator
+from llama_index_glmv import GLMV, GLMVMultiModal
+
+BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+QUESTION = "Which colours are in this picture, and how large is it?"
+
+
+@pytest.fixture
+def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
+    """connect(GLMV) -> a model that talks to the emulator."""
+    made: list[GLMV] = []
+
+    def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
+        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
+        return made[-1]
+
+    yield make
+    for llm in made:
+        llm.close()
+
+
+def see(picture: ImageBlock) -> list[ChatMessage]:
+    return [ChatMessage(blocks=[picture, TextBlock(text=QUESTION)])]
+
+
+def everywhere(llm: GLMV, picture: ImageBlock) -> dict[str, Any]:
+    """The same question in all eight ways -> the last response of each."""
+
+    async def asynchronous() -> dict[str, Any]:
+        found = {
+            "achat": await llm.achat(see(picture)),
+            "acomplete": await llm.acomplete(QUESTION, image_documents=[picture]),
+        }
+        async for chat in await llm.astream_chat(see(picture)):
+            found["astream_chat"] = chat
+        async for completion in await llm.astream_complete(QUESTION, image_documents=[picture]):
+            found["astream_complete"] = completion
+        await llm.aclose()
+        return found
+
+    return {
+        "chat": llm.chat(see(picture)),
+        "complete": llm.complete(QUESTION, image_documents=[picture]),
+        "stream_chat": list(llm.stream_chat(see(picture)))[-1],
+        "stream_complete": list(llm.stream_complete(QUESTION, image_documents=[picture]))[-1],
+        **asyncio.run(asynchronous()),
+    }
+
+
+def words(response: Any) -> str:
+    return response.message.content if hasattr(response, "message") else response.text
+
+
+@BOTH_FACES
+def test_all_eight_ways_give_the_same_words_and_the_same_usage(
+    kind: type[GLMV], connect: Callable[..., GLMV], red: bytes
+) -> None:
+    found = everywhere(connect(kind), ImageBlock(image=red))
+    assert len(found) == 8
+    assert len({words(response) for response in found.values()}) == 1
+    assert len({str(response.raw["usage"]) for response in found.values()}) == 1
+    assert "red" in words(found["chat"]).lower()
+    assert "32" in words(found["chat"])
+
+
+def test_the_core_and_llama_index_give_the_same_answer(
+    connect: Callable[..., GLMV], glmv_emulator: Emulator, red: bytes
+) -> None:
+    with glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url) as client:
+        core = client.chat([glmv.Image.from_bytes(red), QUESTION])
+    response = connect().chat(see(ImageBlock(image=red)))
+    assert words(response) == core.text
+    assert core.usage is not None
+    assert response.additional_kwargs["total_tokens"] == core.usage.total_tokens
+
+
+def test_a_picture_is_seen_however_it_is_given(connect: Callable[..., GLMV], red: bytes, red_path: Path) -> None:
+    text = base64.b64encode(red).decode()
+    pictures = [
+        ImageBlock(image=red),
+        ImageBlock(path=red_path),
+        ImageBlock(url=f"data:image/png;base64,{text}"),
+        ImageNode(image=text),
+        ImageNode(image_path=str(red_path)),
+        ImageDocument(image=text),
+        ImageDocument(image_path=str(red_path)),
+        str(red_path),
+    ]
+    llm = connect(GLMVMultiModal)
+    assert len({llm.complete(QUESTION, [picture]).text for picture in pictures}) == 1
+
+
+def test_a_url_is_fetched_by_the_platform_alone(
+    connect: Callable[..., GLMV], glmv_emulator: Emulator, red_path: Path
+) -> None:
+    url = glmv_emulator.host(red_path)
+    response = connect(model="glm-4v-flash").complete(QUESTION, image_documents=[ImageBlock(url=url)])
+    assert "red" in response.text.lower()
+
+
+def test_several_pictures_keep_their_order(connect: Callable[..., GLMV], draw: Callable[..., bytes]) -> None:
+    small, large = ImageBlock(image=draw("red", (16, 16))), ImageBlock(image=draw("blue", (64, 64)))
+    llm = connect()
+    first = llm.complete("Which picture is larger?", image_documents=[small, large]).text
+    second = llm.complete("Which picture is larger?", image_documents=[large, small]).text
+    assert first != second
+
+
+def test_a_conversation_goes_on_with_its_pictures(connect: Callable[..., GLMV], red: bytes) -> None:
+    llm = connect()
+    history = see(ImageBlock(image=red))
+    history.append(llm.chat(history).message)
+    history.append(ChatMessage(content="Which colour was the picture?"))
+    assert "red" in words(llm.chat(history)).lower()
+
+
+def test_an_asynchronous_model_outlives_its_loop(connect: Callable[..., GLMV]) -> None:
+    llm = connect()
+
+    async def ask() -> str:
+        return str((await llm.achat([ChatMessage(content="hello")])).message.content)
+
+    assert asyncio.run(ask()) == asyncio.run(ask()) == asyncio.run(ask())
+
+
+def test_a_closed_model_opens_again(connect: Callable[..., GLMV]) -> None:
+    llm = connect()
+    with llm:
+        first = llm.complete("hello").text
+    assert llm.complete("hello").text == first
+
+
+def test_options_of_a_call_go_before_those_of_the_model(connect: Callable[..., GLMV], glmv_emulator: Emulator) -> None:
+    connect(temperature=0.1, max_tokens=50).complete("hello", temperature=0.9, extra_body={"own": 1})
+    body = glmv_emulator.requests[-1].body
+    assert (body["temperature"], body["max_tokens"], body["own"]) == (0.9, 50, 1)
+    assert None not in body.values()
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "told"),
+    [
+        (lambda llm, red: llm.complete("x", temprature=1), glmv.InvalidRequestError, "Did you mean 'temperature'"),
+        (lambda llm, red: llm.complete("x", ["no/such.png"]), glmv.InvalidRequestError, "such.png"),
+        (lambda llm, red: llm.complete("x", [b"no picture"]), glmv.UnsupportedContent, "no picture"),
+        (lambda llm, red: llm.complete("x", [red] * 6, model="glm-4v"), glmv.LimitExceeded, "5"),
+        (lambda llm, red: llm.complete("x", [red], model="glm-4v-flash"), glmv.InvalidRequestError, "glm-4v-flash"),
+        (lambda llm, red: llm.complete("x", model="glm-none"), glmv.NotFoundError, "1211"),
+    ],
+)
+def test_bad_input_is_told_in_words(
+    ask: Callable[..., Any], error: type[Exception], told: str, connect: Callable[..., GLMV], red: bytes
+) -> None:
+    with pytest.raises(error, match=told):
+        ask(connect(), red)
+
+
+def test_a_missing_key_is_told_at_the_first_call() -> None:
+    llm = GLMV()
+    with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
+        llm.complete("x")
+
+
+def test_a_wrong_key_is_told_as_such(glmv_emulator: Emulator) -> None:
+    with GLMV(api_key="test-id.wrong", base_url=glmv_emulator.base_url) as llm, pytest.raises(glmv.AuthenticationError):
+        llm.complete("x")
