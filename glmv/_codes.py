@@ -128,6 +128,8 @@ def row(status: int | None, code: str | None) -> Code:
     if known is not None:
         return known
     status = status or 200
+    if status == 200 and code and re.fullmatch("[45][0-9]{2}", code):
+        status = int(code)  # gateways name an HTTP status where the platform names its own code
     if status in STATUSES:
         return STATUSES[status]
     if 300 <= status < 400:
@@ -160,12 +162,12 @@ def envelope(payload: object) -> Envelope | None:
         return None
     code: object
     match payload:
-        case {"error": Mapping() as error}:
+        case {"error": Mapping() as error} if error:
             code, message = error.get("code"), error.get("message") or error.get("msg") or ""
         case {"error": str(message)} if message:
             code = payload.get("code")
         case {"success": False} | {"code": int() | str(), "msg": str()} | {"code": int() | str(), "message": str()} if (
-            not payload.get("choices")
+            not (payload.get("choices") or payload.get("success"))
         ):
             code, message = payload.get("code"), payload.get("msg") or payload.get("message") or ""
         case _:

@@ -21,10 +21,11 @@ class StopCutter:
             return ""
         text = self._held + text
         self._held = ""
-        ends = [at for word in self._words if (at := text.find(word)) >= 0]
+        # The word that is whole first ends the answer, so that it does not matter how the text was cut.
+        ends = [(at + len(word), at) for word in self._words if (at := text.find(word)) >= 0]
         if ends:
             self.hit = True
-            return text[: min(ends)]
+            return text[: min(ends)[1]]
         for size in range(min(max(map(len, self._words), default=1) - 1, len(text)), 0, -1):
             if any(word.startswith(text[-size:]) for word in self._words if len(word) > size):
                 self._held = text[-size:]

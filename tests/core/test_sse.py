@@ -150,9 +150,16 @@ def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes)
 def test_an_event_comes_in_the_feed_that_completes_its_blank_line(end: bytes) -> None:
     # A CR that ends a feed is a whole line end: nobody waits for the LF that may follow.
     decoder = SSEDecoder()
-    assert decoder.feed(b"data: x" + end[:-1].removesuffix(b"\r") if end.endswith(b"\r\n") else b"data: x" + end[:-1]) == []
+    assert (
+        decoder.feed(
+            b"data: x" + end[:-1].removesuffix(b"\r") if end.endswith(b"\r\n") else b"data: x" + end[:-1]
+        )
+        == []
+    )
     assert decoder.feed(b"\r" if end.endswith(b"\r\n") else end[-1:]) == [Event("message", b"x")]
-    assert decoder.feed(b"\ndata: y\n\n" if end.endswith(b"\r\n") else b"data: y\n\n") == [Event("message", b"y")]
+    assert decoder.feed(b"\ndata: y\n\n" if end.endswith(b"\r\n") else b"data: y\n\n") == [
+        Event("message", b"y")
+    ]
 
 
 def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
@@ -162,10 +169,16 @@ def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
     assert decoder.flush() is None
 
 
-fields = st.sampled_from([b"data", b"data:", b"data: ", b"event:", b"id:", b"retry:", b":", b"", b"Data:", b"\xef\xbb\xbf"])
-values = st.one_of(st.binary(max_size=6), st.sampled_from([b"1", b"x y", "…\u2028\u0085".encode(), b"\0", b" :"]))
+fields = st.sampled_from(
+    [b"data", b"data:", b"data: ", b"event:", b"id:", b"retry:", b":", b"", b"Data:", b"\xef\xbb\xbf"]
+)
+values = st.one_of(
+    st.binary(max_size=6), st.sampled_from([b"1", b"x y", "…\u2028\u0085".encode(), b"\0", b" :"])
+)
 ends = st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"])
-streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(lambda lines: b"".join(b"".join(line) for line in lines))
+streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(
+    lambda lines: b"".join(b"".join(line) for line in lines)
+)
 
 
 @given(st.one_of(streams, st.binary(max_size=80)), st.lists(st.integers(0, 200), max_size=8))

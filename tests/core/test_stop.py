@@ -1,0 +1,68 @@
+"""Stop words that the platform does not take end the answer here, however its text is cut."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from glmv._stop import StopCutter
+
+
+def cut(words: list[str], pieces: list[str]) -> str:
+    cutter = StopCutter(words)
+    return "".join([cutter.feed(piece) for piece in pieces]) + cutter.finish()
+
+
+def by_reading_letter_by_letter(words: list[str], text: str) -> str:
+    """The answer ends in front of the word that is whole first; of two that end together, the longer."""
+    for end in range(len(text) + 1):
+        if found := [word for word in words if word and text[:end].endswith(word)]:
+            return text[: end - max(map(len, found))]
+    return text
+
+
+def test_a_stop_word_and_all_after_it_are_cut() -> None:
+    assert cut(["END"], ["one two END three"]) == "one two "
+
+
+def test_a_stop_word_split_over_three_chunks_is_cut() -> None:
+    assert cut(["<stop>"], ["one <s", "to", "p> two", " three"]) == "one "
+
+
+def test_the_beginning_of_a_stop_word_that_does_not_go_on_is_handed_over() -> None:
+    cutter = StopCutter(["END"])
+    assert [cutter.feed("the E"), cutter.feed("N"), cutter.feed("emy"), cutter.finish()] == [
+        "the ",
+        "",
+        "ENemy",
+        "",
+    ]
+
+
+def test_text_that_cannot_begin_a_stop_word_is_not_held_back() -> None:
+    cutter = StopCutter(["END"])
+    assert cutter.feed("one two") == "one two"
+
+
+def test_what_is_held_at_the_end_of_the_answer_is_handed_over() -> None:
+    assert cut(["END"], ["the EN"]) == "the EN"
+
+
+def test_the_first_stop_word_of_several_wins() -> None:
+    assert cut(["two", "one"], ["zero one two"]) == "zero "
+
+
+def test_empty_stop_words_are_none() -> None:
+    assert cut(["", "b"], ["abc"]) == "a"
+    assert cut([""], ["abc"]) == "abc"
+
+
+letters = st.text(alphabet="abc", max_size=12)
+
+
+@given(st.lists(st.text(alphabet="abc", max_size=4), max_size=3), st.lists(letters, max_size=6))
+@example(["abcc", "bc"], ["abcc"])
+@example(["abcc", "bc"], ["abc", "c"])
+@example(["aab"], ["a", "a", "a", "b"])
+def test_every_cut_of_a_text_ends_it_at_the_same_place(words: list[str], pieces: list[str]) -> None:
+    assert cut(words, pieces) == by_reading_letter_by_letter(words, "".join(pieces))

@@ -1,0 +1,115 @@
+"""Marks of the model family in its text: thoughts become reasoning, box marks go, regions become data."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from glmv import Box
+from glmv._tags import TagFilter, boxes_in
+
+SPLIT = {
+    "plain text": ("The sky.", "The sky.", ""),
+    "a line break in front, as vision answers have": ("\nThe sky.", "The sky.", ""),
+    "line breaks inside stay": ("\r\n\nOne\n\nTwo\n", "One\n\nTwo\n", ""),
+    "a thought": ("<think>Blue?</think>The sky.", "The sky.", "Blue?"),
+    "a thought and an answer in its marks (GLM-4.1V)": (
+        "<think>Blue?</think><answer>The sky.</answer>",
+        "The sky.",
+        "Blue?",
+    ),
+    "line breaks around": ("\n<think>Blue?</think>\n\n<answer>\nThe sky.</answer>", "The sky.", "Blue?"),
+    "an empty thought (GLM-4.5V without thinking)": ("<think></think>\nThe sky.", "The sky.", ""),
+    "a thought that never ends": ("<think>Blue? Or", "", "Blue? Or"),
+    "a box (GLM-4.5V)": ("\n<|begin_of_box|>The scene<|end_of_box|>", "The scene", ""),
+    "a line break inside the box": ("<|begin_of_box|>\nThe scene\n<|end_of_box|>", "\nThe scene\n", ""),
+    "boxes in the text": ("At <|begin_of_box|>[1, 2, 3, 4]<|end_of_box|>.", "At [1, 2, 3, 4].", ""),
+    "an answer about the tag stays whole": ("Use <think> and </think>.", "Use <think> and </think>.", ""),
+    "<answer> without a thought is text": ("<answer>HTML</answer>", "<answer>HTML</answer>", ""),
+    "less-than signs": ("1 < 2 <3 <| <|begin", "1 < 2 <3 <| <|begin", ""),
+    "the beginning of a mark at the end": ("<think>so</thin", "", "so</thin"),
+    "only the beginning of a mark": ("<thi", "<thi", ""),
+    "only a line break, as before tool calls": ("\n", "", ""),
+    "nothing": ("", "", ""),
+}
+
+
+def split(pieces: list[str]) -> tuple[str, str]:
+    tags = TagFilter()
+    found = [tags.feed(piece) for piece in pieces] + [tags.finish()]
+    return "".join(text for text, _ in found), "".join(thought for _, thought in found)
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_content_is_split_into_text_and_reasoning_at_every_cut(name: str) -> None:
+    content, text, reasoning = SPLIT[name]
+    assert split([content]) == (text, reasoning)
+    assert split(list(content)) == (text, reasoning)
+    for at in range(len(content) + 1):
+        assert split([content[:at], content[at:]]) == (text, reasoning)
+
+
+def test_text_that_holds_no_mark_is_handed_over_at_once() -> None:
+    tags = TagFilter()
+    assert [tags.feed(piece) for piece in ("\n", "The ", "sky ", "a<b")] == [
+        ("", ""),
+        ("The ", ""),
+        ("sky ", ""),
+        ("a<b", ""),
+    ]
+
+
+tokens = st.sampled_from(
+    [
+        "<think>",
+        "</think>",
+        "<answer>",
+        "</answer>",
+        "<|begin_of_box|>",
+        "<|end_of_box|>",
+        "<",
+        "|>",
+        "\n",
+        " ",
+        "a",
+        "</",
+    ]
+)
+
+
+@given(st.lists(tokens, max_size=8).map("".join), st.lists(st.integers(0, 80), max_size=6))
+@example("<|begin<|end_of_box|>_of_box|>", [7, 21])
+def test_any_cut_of_any_content_gives_the_same(content: str, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
+    assert split([content[a:b] for a, b in zip(places, places[1:], strict=False)]) == split([content])
+
+
+@pytest.mark.parametrize("text", ["[10, 20, 300, 400]", "(10,20,300,400)", "<10 , 20,300,400>", "[[10,20,300,400]]", '{"bbox_2d": [10, 20, 300, 400]}'])  # fmt: skip
+def test_a_box_is_found_in_every_bracket_style(text: str) -> None:
+    assert boxes_in(f"The cat is at {text}.") == (Box((10, 20, 300, 400)),)
+
+
+def test_a_box_is_given_in_pixels_of_the_only_picture() -> None:
+    assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (
+        Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),
+    )
+
+
+def test_of_two_pictures_the_caller_names_the_one() -> None:
+    sizes = [(100, 100), (2000, 1000)]
+    assert boxes_in("[0, 0, 500, 500]", sizes) == (Box((0, 0, 500, 500)),)
+    assert boxes_in("[0, 0, 500, 500]", sizes, image=1) == (Box((0, 0, 500, 500), (0, 0, 1000, 500), 1),)
+
+
+def test_a_picture_that_was_not_measured_gives_the_grid_alone() -> None:
+    assert boxes_in("[0, 0, 500, 500]", [None]) == (Box((0, 0, 500, 500)),)
+
+
+def test_several_boxes_come_in_the_order_of_the_text() -> None:
+    assert [box.grid for box in boxes_in("a [1,2,3,4] b [5,6,7,8]")] == [(1, 2, 3, 4), (5, 6, 7, 8)]
+
+
+@pytest.mark.parametrize("text", ["[1, 2, 3]", "[1, 2, 3, 4, 5]", "[500, 0, 100, 9]", "[0, 0, 1001, 9]", "[1.5, 2, 3, 4]", "[2024, 1, 2, 3]"])  # fmt: skip
+def test_numbers_that_are_no_box_of_the_grid_are_none(text: str) -> None:
+    assert boxes_in(text) == ()
