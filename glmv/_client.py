@@ -427,7 +427,10 @@ class Client(_Base):
             with self._lock:
                 if self._pool is None or self._pool[0] != os.getpid():
                     # In a forked child the parent's sockets are not ours to use or to close.
-                    self._pool = (os.getpid(), _bounded(httpx.Client(verify=_tls(), limits=_LIMITS)))
+                    pool = _bounded(httpx.Client(verify=_tls(), limits=_LIMITS))
+                    # Frameworks drop models without closing them.
+                    weakref.finalize(self, _close_here, os.getpid(), pool).atexit = False
+                    self._pool = (os.getpid(), pool)
         return self._pool[1]
 
     def close(self) -> None:
@@ -544,6 +547,11 @@ class AsyncClient(_Base):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def _close_here(process: int, http: httpx.Client) -> None:
+    if process == os.getpid():
+        http.close()
 
 
 async def _keeper(http: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient]:

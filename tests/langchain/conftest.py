@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from PIL import Image as Pillow
+
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV
 
 
 def png(color: str = "red", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -55,3 +59,16 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
         return _Download(PDF if url.endswith(".pdf") else png("green", (320, 200)))
 
     monkeypatch.setattr(httpx, "get", get)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """A server of the test's own."""
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def model(emulator: Emulator) -> ChatGLMV:
+    """A model that talks to it."""
+    return ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
