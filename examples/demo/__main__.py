@@ -12,6 +12,7 @@ from album import album
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from llama_index.core import QueryBundle, Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.query_engine import RetrieverQueryEngine
 from place import Place, place
@@ -38,17 +39,18 @@ def through_langchain(here: Place, screen: Screen, model: str, picture: str | Pa
 
 def through_llama_index(here: Place, screen: Screen, model: str, question: str) -> None:
     """Retrieve the two pictures that fit the question from a small album, and answer from them."""
-    counter = TokenCountingHandler()
-    llm = GLMV(model=model, callback_manager=CallbackManager([counter]), **here.settings)
+    Settings.callback_manager = CallbackManager([counter := TokenCountingHandler()])
+    llm = GLMV(model=model, **here.settings)
     retriever = album(PICTURES).as_retriever(similarity_top_k=2)
     engine = RetrieverQueryEngine.from_args(retriever, llm=llm, multimodal=True, streaming=True)
 
+    query = QueryBundle(question)
+    found = engine.retrieve(query)
+    names = [f"{node.metadata['file_name']} ({node.score:.2f})" for node in found]
+    screen.fact("retrieved", ", ".join(f"{number}: {name}" for number, name in enumerate(names, 1)))
     with screen.answer() as answer:
-        response = engine.query(question)
-        for words in response.response_gen:
+        for words in engine.synthesize(query, found).response_gen:
             answer.write(words)
-    found = [f"{source.metadata['file_name']} ({source.score:.2f})" for source in response.source_nodes]
-    screen.fact("retrieved", ", ".join(found))
     screen.cost(answer, counter.prompt_llm_token_count, counter.completion_llm_token_count)
 
 
@@ -58,9 +60,7 @@ def main() -> None:
 
         photograph = PICTURES / "coffee.jpg"
         question = "What are the main colours of this photograph, and how large is it?"
-        screen.chapter(
-            "A photograph, through LangChain", "prompt | ChatGLMV | StrOutputParser", here.fast_model
-        )
+        screen.chapter("A photograph, through LangChain", "prompt | ChatGLMV | StrOutputParser", here.fast_model)
         screen.fact("picture", f"coffee.jpg, {here.how_given}")
         screen.fact("asked", question)
         through_langchain(here, screen, here.fast_model, here.given(photograph), question)

@@ -12,6 +12,7 @@ import typer
 
 import glmv
 from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
+from glmv.cli.emulate import emulator_class
 
 VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".mov"})
 
@@ -58,9 +59,7 @@ def _part(source: str) -> glmv.Image | glmv.Video:
 def _client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[glmv.Client]:
     named = {"model": model} if model else {}
     if emulator:
-        from glmv_emulator import Emulator
-
-        with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as client:
+        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as client:
             yield client
     else:
         with glmv.Client(base_url=base_url, **named) as client:

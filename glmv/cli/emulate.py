@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from glmv.cli._terminal import EMULATOR, err, out
+
+if TYPE_CHECKING:
+    from glmv_emulator import Emulator
 
 Port = Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")]
 
 
 def emulate(port: Port = 0) -> None:
     """Run GLM-4V's emulator on this machine for other programs."""
-    try:
-        from glmv_emulator import Emulator
-    except ModuleNotFoundError:
-        err.print('The emulator needs an extra: pip install "glmv[emulator]"', markup=False)
-        raise typer.Exit(1) from None
-
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with Emulator(port=port) as emu:
+    with emulator_class()(port=port) as emu:
         out.print(f"{EMULATOR} it measures pictures and answers from what it measured; it is not GLM-4V.\n")
         out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
         out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
         out.print("\nPaste these two lines into the other shell. Ctrl-C ends the emulator.", style="dim")
         ended.wait()
+
+
+def emulator_class() -> type[Emulator]:
+    """The emulator, or the command that installs what it needs, and exit code 1."""
+    try:
+        from glmv_emulator import Emulator
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("glmv"):
+            raise
+        err.print('The emulator needs an extra: pip install "glmv[emulator]"', markup=False)
+        raise typer.Exit(1) from None
+    return Emulator
