@@ -59,7 +59,7 @@ class File(Medium):
     ) -> File:
         self = cls.__new__(cls)
         self._blob, self._url, self._id, self._name = blob, url, file_id, name
-        self._mime = mime or (None if blob is None else _mime(name, blob.read(0, 5)))
+        self._mime = mime or (None if blob is None else mime_of(name, blob.read(0, 5)))
         return self
 
     @classmethod
@@ -114,7 +114,8 @@ class File(Medium):
         return (f"id {self._id}",) if self._id else (self._mime or "",)
 
 
-def _mime(name: str | None, head: bytes) -> str:
+def mime_of(name: str | None, head: bytes) -> str:
+    """The media type of a document, by its first bytes or its name."""
     if head == b"%PDF-":
         return "application/pdf"
     return _MIME.get(PurePath(name or "").suffix.lower(), _UNKNOWN)

@@ -113,12 +113,13 @@ class Call:
         body: makes the body for one attempt from the request id of that attempt.
         policy: how often and how long to try.
         headers: makes the headers for one attempt.
-        request_id: the user's own, which is kept over retries; None makes a new one for each attempt.
+        request_id: the user's own, which is kept over retries; None makes a new one for each attempt, "" none.
         renew: forgets a signed token, so that the next headers carry a new one; False when there is none.
         sensitive: "raise" or "return".
         cut: stop words that we cut ourselves.
         notes: what was changed on the way so far.
         sizes: (width, height) of the pictures in the request, None where unknown, to place boxes.
+        limit: bytes that the answer may have.
     """
 
     method: str
@@ -132,6 +133,7 @@ class Call:
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int] | None, ...] = ()
+    limit: int = MAX_BODY_BYTES
     accumulator: Accumulator = field(default_factory=Accumulator)
 
 
@@ -176,8 +178,8 @@ def _tried(call: Call, once: Once) -> Generator[Step, Any, Any]:
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     yield Enter(tries.deadline)
     tries.begin()
-    request_id = call.request_id or uuid.uuid4().hex
-    tries.request_id = request_id
+    request_id = uuid.uuid4().hex if call.request_id is None else call.request_id
+    tries.request_id = request_id or None
     opened: Opened = yield Send(call.method, call.path, call.body(request_id), call.headers(), tries.deadline)
     return opened
 
@@ -188,11 +190,11 @@ def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, byte
     size = 0
     while data := (yield Read(tries.deadline)):
         tries.check()
-        data = decode(data, MAX_BODY_BYTES - size + 1)
+        data = decode(data, call.limit - size + 1)
         size += len(data)
-        if size > MAX_BODY_BYTES:
+        if size > call.limit:
             raise MalformedResponse(
-                f"The body is larger than {MAX_BODY_BYTES} bytes; an answer is far smaller. It was dropped.",
+                f"The body is larger than {call.limit} bytes; an answer is far smaller. It was dropped.",
                 status_code=opened.status,
             )
         pieces.append(data)
@@ -238,14 +240,32 @@ def _payload(opened: Opened, body: bytes, tries: Tries) -> Any:
 def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
     body = yield from _body(opened, call, tries)
-    payload = _payload(opened, body, tries)
-    decoder = DeltaDecoder()
-    shaper = _Shaper(call, decoder, tries)
+    answer = _completed(call, tries, _payload(opened, body, tries), opened.status)
+    yield Finish()
+    return answer
+
+
+def answer_of(call: Call, payload: dict[str, Any]) -> Completion:
+    """An answer that came by another way, as a task's result or a line of a batch, as `exchange` would return it.
+
+    Raises:
+        GLMVError: what its finish reason stands for, or that it is no answer.
+    """
+    tries = Tries(call.policy)
+    tries.begin()
+    try:
+        return _completed(call, tries, payload)
+    except (Failure, GLMVError) as problem:
+        error, _ = _judged(problem, call, tries)
+        raise _told(error, call, tries) from None
+
+
+def _completed(call: Call, tries: Tries, payload: dict[str, Any], status: int | None = None) -> Completion:
+    shaper = _Shaper(call, DeltaDecoder(), tries)
     shaper.take(payload)
     if not payload.get("choices"):
-        raise MalformedResponse(f"The answer has no choices: {excerpt(body)}", status_code=opened.status)
+        raise MalformedResponse(f"The answer has no choices: {excerpt(repr(payload).encode())}", status_code=status)
     shaper.end()
-    yield Finish()
     answer = call.accumulator.completion()
     answer.raw = payload
     return answer

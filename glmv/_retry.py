@@ -74,6 +74,7 @@ class Policy:
         max_retries: requests at most, less one.
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
+        repeatable: whether a request that may have arrived may be sent once more.
         budget: shared by the calls of a client.
         clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
     """
@@ -85,6 +86,7 @@ class Policy:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
+    repeatable: bool = True
 
     def skew(self, date: str) -> float:
         """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""
@@ -151,6 +153,8 @@ class Tries:
 
     def failed(self, kind: str) -> Retry:
         """A failure on the way -> when to try again. A request that may have arrived is sent once more at most."""
+        if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
+            return Retry.NEVER
         if kind in _AFTER_BODY:
             again = Retry.NEVER if self.timed_out else Retry.TRANSIENT
             self.timed_out = True

@@ -86,6 +86,15 @@ def encode(request: ChatRequest, dialect: Dialect, *, stream: bool, lists: bool 
     return Body(_dump(body, blobs))
 
 
+def json_body(payload: Mapping[str, Any]) -> Body:
+    """JSON of any other endpoint -> its body.
+
+    Raises:
+        InvalidRequestError: when a value cannot be written as JSON.
+    """
+    return Body(_dump(payload, []))
+
+
 def _dump(body: Mapping[str, Any], blobs: list[bytes]) -> list[bytes]:
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
