@@ -562,13 +562,38 @@ async def _keeper(http: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient]:
         await http.aclose()
 
 
-class Clients:
-    """Both clients of one place, made when first used. No network and no look at the key before that."""
+# Fields that decide where to connect and as whom: with others, other clients are needed.
+_CONNECTION = (
+    "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
+    "default_headers", "allow_http", "dialect", "base64_as",
+)  # fmt: skip
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+
+class Clients:
+    """Both clients of one place, made when first used. No network and no look at the key before that.
+
+    A component keeps one and asks it by `of(self)` before each call: a copy of the component may have got another
+    key or base. Copies and pickles begin without connections.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._made_for = _connection(self._settings)
         self._sync: Client | None = None
         self._async: AsyncClient | None = None
+
+    def of(self, settings: Settings) -> Clients:
+        """These clients when they are for the same place, else new ones."""
+        return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
+
+    def __copy__(self) -> Clients:
+        return Clients(self._settings)
+
+    def __deepcopy__(self, memo: object) -> Clients:
+        return Clients()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Clients, ()
 
     @property
     def sync(self) -> Client:
@@ -594,6 +619,10 @@ class Clients:
         self.close()
         if self._async is not None:
             await self._async.aclose()
+
+
+def _connection(settings: Settings) -> tuple[Any, ...]:
+    return tuple(getattr(settings, name) for name in _CONNECTION)
 
 
 def _unpickled(kind: type[_Base], options: dict[str, Any]) -> _Base:

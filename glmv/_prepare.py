@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from glmv._catalog import find
 from glmv._check import check
-from glmv._errors import InvalidRequestError
 from glmv._flow import Call
 from glmv._media import Image
-from glmv._request import ChatRequest, Settings, explained
+from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget, Policy
 from glmv._where import Place
 from glmv._wire import Body, encode
@@ -24,10 +21,7 @@ def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
     Raises:
         InvalidRequestError: naming each option that is unknown or out of its range.
     """
-    try:
-        return Settings(api_key=api_key, **options)
-    except ValidationError as error:
-        raise InvalidRequestError(explained(error, Settings)) from None
+    return Settings(api_key=api_key, **options)
 
 
 def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Budget, *, stream: bool) -> Call:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from glmv._errors import InvalidRequestError
 from glmv._messages import Messages, messages_of, nearest
+from glmv._moved import moved
 from glmv._types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -66,7 +67,7 @@ class Options(BaseModel):
         extra_body: further keys of the body.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     temperature: Share | None = None
     top_p: Share | None = None
@@ -129,11 +130,18 @@ class Settings(Options):
         repr=False,
         validation_alias=AliasChoices("http_async_client", "async_http_client"),
     )
-    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    # Headers may carry credentials: they stay out of dumps, traces and cache keys.
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     allow_http: bool = False
     on_sensitive: Literal["raise", "return"] = "raise"
     dialect: Literal["platform", "openai", "vllm"] | None = None
     base64_as: Literal["raw", "data_uri"] | None = None
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:  # its text and its data would show a key under a misspelt name
+            raise InvalidRequestError(explained(error, type(self))) from None
 
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle the key in the clear; whoever unpickles reads it from the environment again.
@@ -198,7 +206,8 @@ class ChatRequest:
             for name in given:
                 options.pop(name, None)
             options |= validated(given)
-        return cls(model, messages_of(messages), options, call, (), tuple(notes))
+        conversation = moved(messages_of(messages), notes.append)
+        return cls(model, conversation, options, call, (), tuple(notes))
 
     def but(self, **changes: Any) -> Self:
         """The same request with some fields changed."""
@@ -229,9 +238,13 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
                 f"unknown option {name!r}.{nearest(name, known)} Further keys of the body go into extra_body={{...}}."
             )
         else:
-            value = "" if "key" in name else f", got {str(found['input'])[:80]!r}"
-            lines.append(f"{name}: {found['msg']}{value}")
+            value = "" if _secret(name) else f", got {str(found['input'])[:80]!r}"
+            lines.append(f"{name or 'options'}: {found['msg']}{value}")
     return "; ".join(lines)
+
+
+def _secret(name: str) -> bool:
+    return any(word in name for word in ("key", "header", "client", "secret", "token"))
 
 
 Validate = Callable[[str], Any]
