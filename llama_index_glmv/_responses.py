@@ -115,11 +115,15 @@ def _facts(delta: glmv.Delta) -> dict[str, Any]:
 
 
 def _raw(delta: glmv.Delta) -> dict[str, Any]:
-    if delta.usage is None or delta.raw.get("usage"):
+    """The wire's dict, its usage that of the whole call: of both turns, when the model was asked twice.
+
+    TokenCountingHandler reads it here; without it, it estimates, and fetches the user's picture URLs to do so.
+    """
+    if delta.usage is None:
         return delta.raw
-    # TokenCountingHandler reads raw["usage"]; without it, it estimates, and fetches the user's picture URLs.
-    usage = asdict(delta.usage)
-    return {**delta.raw, "usage": {name: usage[name] for name in _TOKENS}}
+    wire = delta.raw.get("usage") or {}
+    total = {name: getattr(delta.usage, name) for name in _TOKENS}
+    return delta.raw if total.items() <= wire.items() else {**delta.raw, "usage": {**wire, **total}}
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from llama_index.core.embeddings import MultiModalEmbedding
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
 from PIL import Image
 
 from llama_index_glmv import GLMV
@@ -122,3 +125,26 @@ class Alike(MultiModalEmbedding):
 def alike() -> Alike:
     """An embedding model for texts and pictures that finds everything alike."""
     return Alike()
+
+
+class Recorder(BaseEventHandler):
+    """Keeps the events it gets."""
+
+    seen: list[Any] = []  # noqa: RUF012 - pydantic copies it for each instance
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        self.seen.append(event)
+
+    @property
+    def names(self) -> list[str]:
+        return [event.class_name() for event in self.seen]
+
+
+@pytest.fixture
+def events() -> Iterator[Recorder]:
+    """The events of instrumentation, as they come: `events.names`, `events.seen`."""
+    handler = Recorder()
+    root = get_dispatcher()
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers.remove(handler)

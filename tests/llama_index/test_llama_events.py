@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,9 +16,6 @@ from llama_index.core.callbacks import (
     LlamaDebugHandler,
     TokenCountingHandler,
 )
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import ChatMessage
 
 import glmv
@@ -58,32 +55,10 @@ EVERY_WAY = pytest.mark.parametrize(("ask", "expected"), [way[1:] for way in WAY
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 
 
-class Recorder(BaseEventHandler):
-    """Keeps the events it gets."""
-
-    seen: list[Any] = []  # noqa: RUF012 - pydantic copies it for each instance
-
-    def handle(self, event: BaseEvent, **_: Any) -> None:
-        self.seen.append(event)
-
-    @property
-    def names(self) -> list[str]:
-        return [event.class_name() for event in self.seen]
-
-
-@pytest.fixture
-def events() -> Iterator[Recorder]:
-    handler = Recorder()
-    root = get_dispatcher()
-    root.add_event_handler(handler)
-    yield handler
-    root.event_handlers.remove(handler)
-
-
 @BOTH_FACES
 @EVERY_WAY
 def test_each_call_emits_its_events_once_and_in_order(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Recorder
+    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Any
 ) -> None:
     ask(script.say("a ", "red").llm(kind))
     assert events.names == expected
@@ -108,7 +83,7 @@ def test_counting_tokens_of_a_picture_url_does_not_fetch_it(script: Any) -> None
     assert counter.prompt_llm_token_count == 100
 
 
-def test_tracers_are_told_what_shapes_the_answer(script: Any, events: Recorder) -> None:
+def test_tracers_are_told_what_shapes_the_answer(script: Any, events: Any) -> None:
     llm = script.say("red").llm(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
     llm.chat(ASK)
     told = {**llm.to_payload(), **events.seen[0].model_dict}
@@ -127,7 +102,7 @@ def test_the_payload_tells_what_is_known_of_the_model() -> None:
 @BOTH_FACES
 @EVERY_WAY
 def test_no_event_and_no_payload_holds_the_key(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Recorder
+    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Any
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     ask(script.say("a ", "red").llm(kind, callback_manager=CallbackManager([debug])))

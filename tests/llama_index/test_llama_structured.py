@@ -1,0 +1,185 @@
+"""Pydantic objects out of pictures: whole and streamed, checked, and asked for once more when they do not fit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel, Field, field_validator
+
+import glmv
+from llama_index_glmv import GLMV, GLMVMultiModal
+
+BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+PROMPT = PromptTemplate("What does the {thing} say?")
+
+
+class Receipt(BaseModel):
+    """A receipt."""
+
+    shop: str
+    total: float = Field(description="what was paid")
+    items: list[str] = []
+
+    @field_validator("total")
+    @classmethod
+    def not_negative(cls, value: float) -> float:
+        if value < 0:
+            raise ValueError("a total is not negative")
+        return value
+
+
+GOOD = '{"shop": "Bakery", "total": 3.5, "items": ["bread", "tea"]}'
+RECEIPT = Receipt(shop="Bakery", total=3.5, items=["bread", "tea"])
+
+
+async def collected(stream: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in stream]
+
+
+def astreamed(llm: GLMV) -> list[Any]:
+    async def run() -> list[Any]:
+        return await collected(await llm.astream_structured_predict(Receipt, PROMPT, thing="receipt"))
+
+    return asyncio.run(run())
+
+
+WAYS: dict[str, Callable[[GLMV], Any]] = {
+    "structured_predict": lambda llm: llm.structured_predict(Receipt, PROMPT, thing="receipt"),
+    "astructured_predict": lambda llm: asyncio.run(llm.astructured_predict(Receipt, PROMPT, thing="receipt")),
+    "stream_structured_predict": lambda llm: list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))[-1],
+    "astream_structured_predict": lambda llm: astreamed(llm)[-1],
+    "as_structured_llm": lambda llm: llm.as_structured_llm(Receipt).complete("What?").raw,
+}
+EVERY_WAY = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
+
+
+@BOTH_FACES
+@EVERY_WAY
+@pytest.mark.parametrize("said", [GOOD, f"Here it is:\n```json\n{GOOD}\n```", f"<|begin_of_box|>{GOOD}<|end_of_box|>"])
+def test_the_object_is_found_in_whatever_stands_around_it(
+    kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, script: Any
+) -> None:
+    assert ask(script.say(said).llm(kind)) == RECEIPT
+
+
+@EVERY_WAY
+def test_the_schema_is_asked_for_as_it_is(ask: Callable[[GLMV], Any], script: Any) -> None:
+    ask(script.say(GOOD).llm())
+    (request,) = script.requests
+    told = json.dumps(request["messages"][0]["content"], ensure_ascii=False)
+    assert "what was paid" in told
+    assert "{{" not in told
+    assert "tools" not in request
+
+
+@EVERY_WAY
+def test_a_system_prompt_is_kept(ask: Callable[[GLMV], Any], script: Any) -> None:
+    if ask is WAYS["as_structured_llm"]:
+        ask = lambda llm: llm.as_structured_llm(Receipt).chat([ChatMessage(content="What?")]).raw  # noqa: E731
+    ask(script.say(GOOD).llm(system_prompt="You read receipts."))
+    assert script.requests[0]["messages"][0]["role"] == "system"
+    assert script.requests[0]["messages"][0]["content"].startswith("You read receipts.")
+
+
+@pytest.mark.parametrize("name", ["structured_predict", "astructured_predict", "as_structured_llm"])
+def test_an_answer_that_pydantic_refuses_is_asked_for_once_more(name: str, script: Any) -> None:
+    llm = script.say('{"shop": "Bakery", "total": -1}').say(GOOD).llm()
+    assert WAYS[name](llm) == RECEIPT
+    first, second = script.requests
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert "a total is not negative" in second["messages"][-1]["content"]
+
+
+def test_a_model_that_fails_twice_is_told_with_what_it_said(script: Any) -> None:
+    llm = script.say("I see bread.").say("Bread and tea.").llm()
+    with pytest.raises(glmv.MalformedResponse) as failed:
+        llm.structured_predict(Receipt, PROMPT, thing="receipt")
+    assert failed.value.partial is not None
+    assert failed.value.partial.text == "Bread and tea."
+    assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_streamed_object_grows_field_by_field(asynchronous: bool, script: Any) -> None:
+    llm = script.say('{"shop": "Bak', 'ery", "total": 3.5, "items": ["bread"', ', "tea"]}').llm()
+    objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    assert objects[0].shop == "Bak"
+    assert [len(found.items or []) for found in objects] == sorted(len(found.items or []) for found in objects)
+    assert objects[-1] == RECEIPT
+
+
+def test_a_picture_reaches_the_model_that_answers_with_an_object(script: Any, red: bytes) -> None:
+    llm = script.say(GOOD).llm()
+    message = ChatMessage(blocks=[ImageBlock(image=red), TextBlock(text="What does it say?")])
+    response = llm.as_structured_llm(Receipt).chat([message])
+    assert response.raw == RECEIPT
+    kinds = [part["type"] for part in script.requests[0]["messages"][-1]["content"]]
+    assert kinds == ["image_url", "text"]
+
+
+def test_a_template_with_a_picture_is_filled_in(script: Any, red: bytes) -> None:
+    blocks = [ImageBlock(image=red), TextBlock(text="What does the {thing} say?")]
+    prompt = ChatPromptTemplate(message_templates=[ChatMessage(blocks=blocks)])
+    assert script.say(GOOD).llm().structured_predict(Receipt, prompt, thing="slip") == RECEIPT
+    assert script.requests[0]["messages"][-1]["content"][1]["text"] == "What does the slip say?"
+
+
+def test_options_of_the_call_are_sent(script: Any) -> None:
+    script.say(GOOD).llm().structured_predict(Receipt, PROMPT, llm_kwargs={"temperature": 0.1}, thing="slip")
+    assert script.requests[0]["temperature"] == 0.1
+
+
+def test_with_the_function_mode_the_object_comes_out_of_a_tool_call(script: Any) -> None:
+    function = {"name": "Receipt", "arguments": GOOD}
+    call = {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
+    llm = script.say(call).llm(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
+    assert script.requests[0]["tools"][0]["function"]["name"] == "Receipt"
+
+
+def test_with_the_function_mode_an_answer_in_words_is_asked_for_once_more(script: Any) -> None:
+    function = {"name": "Receipt", "arguments": GOOD}
+    call = {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
+    llm = script.say("Bread and tea.").say(call).llm(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
+
+
+def test_with_the_text_mode_the_parser_of_core_reads_the_answer(script: Any) -> None:
+    llm = script.say(GOOD).llm(pydantic_program_mode=PydanticProgramMode.LLM)
+    assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_structured_calls_tell_their_events(streamed: bool, script: Any, events: Any) -> None:
+    llm = script.say(GOOD).llm()
+    if streamed:
+        list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    else:
+        llm.structured_predict(Receipt, PROMPT, thing="receipt")
+    names = [name for name in events.names if "InProgress" not in name]
+    assert names == [
+        "LLMStructuredPredictStartEvent",
+        "LLMChatStartEvent",
+        "LLMChatEndEvent",
+        "LLMStructuredPredictEndEvent",
+    ]
+    (start,) = (event for event in events.seen if event.class_name() == "LLMChatStartEvent")
+    assert json.loads(json.dumps(start.additional_kwargs))["response_format"]["type"] == "json_schema"
+
+
+def test_both_turns_are_counted(script: Any) -> None:
+    response = (
+        script.say("Bread.")
+        .say(GOOD)
+        .llm()
+        .chat([ChatMessage(content="What?")], response_format={"type": "json_object"})
+    )
+    assert response.raw["usage"]["prompt_tokens"] == 200
+    assert response.additional_kwargs["completion_tokens"] == 10
