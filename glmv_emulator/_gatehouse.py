@@ -1,0 +1,155 @@
+"""Stands before every request: who may come in, how much they may bring, and what is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import urlsplit
+
+from glmv_emulator import _auth
+from glmv_emulator._errors import NotImplementedHere, Refusal
+from glmv_emulator._journal import Exchange
+from glmv_emulator._play import Performance, Receive, Scope, Send
+from glmv_emulator._respond import whole
+from glmv_emulator._world import World
+
+log = logging.getLogger("glmv_emulator")
+
+# A sender that is silent for so long in the middle of a body is sent away (408).
+SLOWEST_BODY = 30.0
+PLATFORM = ("/api/paas/v4/", "/api/coding/paas/v4/")
+PROXY = "/v1/"
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Gatehouse:
+    """The outermost ASGI application."""
+
+    def __init__(self, world: World, app: Any) -> None:
+        self._world = world
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        exchange = self._world.journal.open(scope["method"], scope["path"], scope["headers"])
+        scope["emu.exchange"] = exchange
+        # `receive` is a method of uvicorn's request, whose connection the faults need.
+        scope["emu.transport"] = receive.__self__.transport
+        try:
+            await self._answer(scope, receive, self._marked(exchange, send), exchange)
+        finally:
+            exchange.finish()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
+        try:
+            if (stranger := self._stranger(headers)) is not None:
+                answer = whole({"error": {"code": "403", "message": stranger}}, 403)
+            else:
+                scope["emu.body"] = await self._body(headers, receive, exchange)
+                self._check_key(scope["path"], headers)
+                await self._app(scope, _again(scope["emu.body"], receive), send)
+                return
+        except _TooLarge:
+            limit = self._world.settings.largest_body
+            message = f"a request may have {limit} bytes at most"
+            answer = whole({"error": {"code": "413", "message": message}}, 413, {"connection": "close"})
+        except TimeoutError:
+            message = f"no byte of the body came for {SLOWEST_BODY:g} s"
+            answer = whole({"error": {"code": "408", "message": message}}, 408, {"connection": "close"})
+        except ConnectionError:
+            exchange.ended_by = "client"
+            return
+        except (Refusal, NotImplementedHere) as refusal:
+            answer = refused(refusal, scope["path"], headers, exchange)
+        except Exception as problem:
+            log.exception("the emulator failed at %s", scope["path"])
+            answer = refused(Refusal("500", f"：{problem!r}", f": {problem!r}"), scope["path"], headers, exchange)
+        await answer(scope, receive, send)
+
+    def _stranger(self, headers: dict[str, str]) -> str | None:
+        """Why a request is none of a program on this machine: a web page that was led here, by name or by script."""
+        hosts = self._world.hosting.hosts
+        if headers.get("host", "").lower() not in hosts:
+            return f"the Host header must be one of {', '.join(sorted(hosts))}"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
+            return "requests of web pages are not answered"
+        return None
+
+    async def _body(self, headers: dict[str, str], receive: Receive, exchange: Exchange) -> bytes:
+        limit = self._world.settings.largest_body
+        announced = headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            raise _TooLarge
+        pieces: list[bytes] = []
+        more = True
+        while more:
+            message = await asyncio.wait_for(receive(), SLOWEST_BODY)
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            pieces.append(message.get("body", b""))
+            exchange.size += len(pieces[-1])
+            if exchange.size > limit:
+                raise _TooLarge
+            more = message.get("more_body", False)
+        return b"".join(pieces)
+
+    def _check_key(self, path: str, headers: dict[str, str]) -> None:
+        # The platform asks for the key before it looks at the path.
+        if path.startswith(PLATFORM):
+            _auth.check(headers.get("authorization"), self._world.key, self._world.now())
+        elif path.startswith(PROXY) and not headers.get("authorization"):
+            raise Refusal("1001")
+
+    def _marked(self, exchange: Exchange, send: Send) -> Send:
+        async def marked(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*self._marks(message.get("headers", ())), *message.get("headers", ())]
+            await send(message)
+
+        return marked
+
+    def _marks(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        marks = [(b"x-glmv-emulator", b"1")]
+        if not any(name.lower() == b"date" for name, _ in headers):
+            marks.append((b"date", formatdate(self._world.now(), usegmt=True).encode()))
+        return marks
+
+
+def refused(
+    refusal: Refusal | NotImplementedHere, path: str, headers: dict[str, str], exchange: Exchange
+) -> Performance:
+    """The response to a request that is not granted, in the envelope of its base and the caller's language."""
+    if isinstance(refusal, NotImplementedHere):
+        exchange.code = "501"
+        return whole(refusal.envelope(), 501)
+    exchange.code = refusal.code
+    if path.startswith(PROXY):
+        return whole(refusal.openai_envelope(), refusal.status, refusal.headers)
+    english = headers.get("accept-language", "").lower().startswith("en")
+    envelope = refusal.envelope(english=english, request_id=exchange.request_id)
+    return whole(envelope, refusal.status, refusal.headers)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body once more for the application, then whatever the connection says."""
+    given = False
+
+    async def again() -> dict[str, Any]:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        message: dict[str, Any] = await receive()
+        return message
+
+    return again

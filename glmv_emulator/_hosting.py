@@ -1,0 +1,50 @@
+"""Pictures that the emulator serves itself: the only URLs that it ever looks at."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from pathlib import Path
+from urllib.parse import urlsplit
+
+FOLDER = "/hosted/"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Hosting:
+    """Bytes by the URL they are served at."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, str]] = {}
+        self.hosts: frozenset[str] = frozenset()
+
+    def add(self, origin: str, source: str | Path | bytes) -> str:
+        """Serve a file or bytes; returns the URL. The same bytes have the same URL."""
+        data, name = (source, "bytes") if isinstance(source, bytes) else (Path(source).read_bytes(), Path(source).name)
+        path = f"{FOLDER}{hashlib.sha256(data).hexdigest()[:16]}{Path(name).suffix.lower()}"
+        kind = mimetypes.guess_type(name)[0] or _sniffed(data)
+        self._kept[path] = (data, kind)
+        return origin + path
+
+    def serve(self, path: str) -> tuple[bytes, str] | None:
+        """The bytes and media type at a path."""
+        return self._kept.get(path)
+
+    def own(self, url: str) -> bytes | None:
+        """The bytes at a URL if it is one of ours; nothing is fetched for any other."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        if parts.netloc.lower() not in self.hosts:
+            return None
+        kept = self._kept.get(parts.path)
+        return None if kept is None else kept[0]
+
+
+def _sniffed(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG"):
+        return "image/png"
+    return "video/mp4" if data[4:8] == b"ftyp" else "application/octet-stream"

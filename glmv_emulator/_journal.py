@@ -1,0 +1,113 @@
+"""What reached the emulator, kept without keys and pictures, and not without end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_EXCHANGES = 1000
+LONGEST_TEXT = 4_000
+LONGEST_BODY = 64_000
+SECRET_HEADERS = {"authorization", "cookie", "x-api-key", "api-key", "proxy-authorization", "set-cookie"}
+
+_BLOB = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request and how it went. Times are in seconds of a monotonic clock; `status` 0 means no answer was sent.
+
+    `media` are the pictures and videos that were looked at, None for one that was not; `code` is the business code
+    of a refusal; `ended_by` says who ended it: "server" (as it should), "client" (it left early) or "fault".
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    started: float
+    body: Any = None
+    size: int = 0
+    status: int = 0
+    code: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    stream: bool = False
+    media: tuple[Any, ...] = ()
+    chunks: int = 0
+    fault: str | None = None
+    retry_after: float | None = None
+    ended: float | None = None
+    ended_by: str | None = None
+    cleanup: list[Callable[[], None]] = field(default_factory=list, repr=False)
+
+    def finish(self) -> None:
+        self.ended = time.monotonic()
+        if self.ended_by is None:
+            self.ended_by = "server"
+        while self.cleanup:
+            self.cleanup.pop()()
+
+
+class Journal:
+    """The last exchanges, oldest first."""
+
+    def __init__(self, key: str) -> None:
+        self._secret = key
+        self._kept: deque[Exchange] = deque(maxlen=MOST_EXCHANGES)
+
+    def open(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
+        kept = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+        exchange = Exchange(
+            method,
+            self._without_key(path),
+            {name: self._without_key(text) for name, text in kept.items() if name not in SECRET_HEADERS},
+            time.monotonic(),
+        )
+        self._kept.append(exchange)
+        return exchange
+
+    def exchanges(self) -> list[Exchange]:
+        return list(self._kept)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def body(self, value: Any) -> Any:
+        """A request's body as it may be kept: blobs as size and hash, long texts cut, no key."""
+        kept = self._redacted(value)
+        if len(json.dumps(kept, ensure_ascii=False, default=str)) > LONGEST_BODY:
+            return f"<a body of over {LONGEST_BODY} characters>"
+        return kept
+
+    def _redacted(self, value: Any) -> Any:
+        match value:
+            case str():
+                text = self._without_key(_BLOB.sub(_placeholder, value))
+                return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+            case Mapping():
+                return {str(name)[:LONGEST_TEXT]: self._redacted(inner) for name, inner in value.items()}
+            case list():
+                return [self._redacted(inner) for inner in value]
+            case _:
+                return value
+
+    def _without_key(self, text: str) -> str:
+        secret = self._secret.partition(".")[2] or self._secret
+        return text.replace(self._secret, "<key>").replace(secret, "<key>") if secret in text else text
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    text = match[0]
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if re.search("[-_]", text) else None)
+    except (binascii.Error, ValueError):
+        data = text.encode()
+    return f"<base64: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:12]}>"

@@ -1,0 +1,104 @@
+"""Plays an answer onto the wire, act by act: bytes, pauses, and the ways in which a connection can end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from glmv_emulator._journal import Exchange
+
+Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
+Receive = Any
+Send = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent for so many seconds; None is until the client leaves."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the connection ends: "fin" closes it, "rst" resets it, "clean" ends the body as it should be."""
+
+    how: Literal["fin", "rst", "clean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes past the HTTP library, straight into the socket."""
+
+    data: bytes
+
+
+Act = bytes | Pause | End | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A response as an ASGI application: its head, and the acts of its body. `status` 0 sends no head."""
+
+    status: int
+    headers: Mapping[str, str]
+    acts: Iterable[Act]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope["emu.exchange"]
+        playing = asyncio.ensure_future(self._play(scope, send, exchange))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                exchange.ended_by = exchange.ended_by or "client"
+        finally:
+            for task in (playing, leaving):
+                task.cancel()
+            done = await asyncio.gather(playing, leaving, return_exceptions=True)
+        for result in done:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
+        if self.status:
+            headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
+            await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        for act in self.acts:
+            match act:
+                case bytes():
+                    await send({"type": "http.response.body", "body": act, "more_body": True})
+                    exchange.chunks += 1
+                    # The loop must turn, or a client that left would go unseen until the end.
+                    await asyncio.sleep(0)
+                case Pause(seconds=None):
+                    await asyncio.Event().wait()
+                case Pause(seconds=float(seconds)):
+                    await asyncio.sleep(seconds)
+                case Raw(data=data):
+                    scope["emu.transport"].write(data)
+                case End(how="clean"):
+                    break
+                case End(how=how):
+                    exchange.ended_by = "fault"
+                    _cut(scope["emu.transport"], reset=how == "rst")
+                    await asyncio.Event().wait()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _cut(transport: asyncio.Transport, *, reset: bool) -> None:
+    if reset:
+        # A linger of zero seconds makes the kernel send RST in place of FIN.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    else:
+        transport.close()

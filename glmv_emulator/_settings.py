@@ -1,0 +1,66 @@
+"""What an emulator can be told at its start, and the doubts between which it can be told to choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+Era = Literal["2024", "2025", "2026"]
+T = TypeVar("T")
+
+# Where public sources disagree, the emulator takes the reading that allows more, unless told `strict={name}`.
+DOUBTS = {
+    "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show raw base64 only",
+    "output-2024": "glm-4v and glm-4v-plus write at most 1024 tokens; another page says 4095",
+    "output-4.1v": "glm-4.1v-thinking-flash writes at most 16384 tokens; another page says 32768",
+    "images-50": "glm-4.6v and glm-5v-turbo take at most 50 pictures; another page says 150",
+    "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
+    "stop-one": "one stop word at most and in a list; newer pages say four, and OpenAI clients send a string",
+    "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
+    "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
+    "context-flash": "glm-4v-flash reads 16K tokens; another page says 128K",
+}
+
+# bigmodel.cn docs, video of 200 MB at most; in base64 that is 267 MB, and the rest of a body is small beside it.
+LARGEST_BODY = 300 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt(Generic[T]):
+    """A limit that sources state differently."""
+
+    name: str
+    loose: T
+    strict: T
+
+    def __post_init__(self) -> None:
+        if self.name not in DOUBTS:
+            raise ValueError(f"the doubt {self.name!r} is not listed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds."""
+
+    era: Era = "2026"
+    strict: frozenset[str] = frozenset()
+    seed: int = 0
+    stubborn: bool = False
+    pace: float = 0.0
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    async_polls: int = 1
+    largest_body: int = LARGEST_BODY
+    clock_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.era not in ("2024", "2025", "2026"):
+            raise ValueError(f"era is '2024', '2025' or '2026', not {self.era!r}")
+        if unknown := self.strict - DOUBTS.keys():
+            raise ValueError(f"strict names no doubt of ours: {sorted(unknown)}; they are {sorted(DOUBTS)}")
+
+    def read(self, value: T | Doubt[T]) -> T:
+        """The reading of a limit that holds here."""
+        if not isinstance(value, Doubt):
+            return value
+        return value.strict if value.name in self.strict else value.loose

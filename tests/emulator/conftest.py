@@ -1,0 +1,97 @@
+"""An emulator for each test, and a plain HTTP client to talk to it: no SDK stands between."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from glmv_emulator import Emulator
+
+PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+
+
+class Caller:
+    """Posts chat requests to an emulator."""
+
+    def __init__(self, emu: Emulator) -> None:
+        self.emu = emu
+        self.http = httpx.Client(headers={"Authorization": f"Bearer {emu.api_key}"}, timeout=20, trust_env=False)
+
+    def post(self, body: Any, path: str = "/chat/completions", **options: Any) -> httpx.Response:
+        return self.http.post(self.emu.base_url + path, json=body, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.get(self.emu.base_url + path, **options)
+
+    def chat(self, *content: Any, model: str = "glm-4v-plus-0111", **more: Any) -> httpx.Response:
+        return self.post({"model": model, "messages": [self.user(*content)], **more})
+
+    def code(self, *content: Any, **more: Any) -> str:
+        """The business code of a refusal; "" where the request was granted."""
+        return str(self.chat(*content, **more).json().get("error", {}).get("code", ""))
+
+    def frames(self, *content: Any, **more: Any) -> list[Any]:
+        """The frames of a stream: parsed chunks, and the string "[DONE]"."""
+        return _frames(self.chat(*content, stream=True, **more).text)
+
+    @staticmethod
+    def user(*content: Any) -> dict[str, Any]:
+        """A turn: a str is a text, a tuple of a URL or base64 a picture, a dict a part as it is."""
+        return {"role": "user", "content": [_part(one) for one in content]}
+
+    @staticmethod
+    def drawn(colour: str = "red", size: tuple[int, int] = (60, 40), form: str = "PNG") -> bytes:
+        made = io.BytesIO()
+        Image.new("RGB", size, colour).save(made, form)
+        return made.getvalue()
+
+    @staticmethod
+    def base64(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+
+def _frames(text: str) -> list[Any]:
+    blocks = [block for block in text.split("\n\n") if block]
+    assert all(block.startswith("data: ") for block in blocks)
+    return [block[6:] if block == "data: [DONE]" else json.loads(block[6:]) for block in blocks]
+
+
+def _part(content: Any) -> dict[str, Any]:
+    match content:
+        case str():
+            return {"type": "text", "text": content}
+        case (url,):
+            return {"type": "image_url", "image_url": {"url": url}}
+        case dict():
+            return content
+    raise TypeError(content)
+
+
+@pytest.fixture
+def emulate() -> Iterator[Callable[..., Caller]]:
+    """Starts an emulator with these settings; it stops with the test."""
+    started: list[Caller] = []
+
+    def start(**settings: Any) -> Caller:
+        caller = Caller(Emulator(**settings).start())
+        started.append(caller)
+        return caller
+
+    yield start
+    for caller in started:
+        caller.http.close()
+        caller.emu.stop()
+
+
+@pytest.fixture
+def glm(emulate: Callable[..., Caller]) -> Caller:
+    """A caller of an emulator as it comes."""
+    return emulate()
