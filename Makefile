@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := glmv langchain_glmv llama_index_glmv glmv_emulator
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types format dist size import-time clean
@@ -34,10 +33,7 @@ dist: $(READY) ## build the wheel and the source archive into dist/
 	@ls dist
 
 size: ## lines of each package
-	@for package in $(PACKAGES); do \
-	  find $$package -name '*.py' -exec cat {} + | wc -l | xargs printf "%-18s %6d lines\n" $$package; \
-	done
-	@find glmv -name '*.py' -not -path 'glmv/cli/*' -exec cat {} + | wc -l | xargs printf "%-18s %6d lines\n" "glmv without cli"
+	@$(PYTHON) benchmarks/size.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/import_time.py
