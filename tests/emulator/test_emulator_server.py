@@ -125,9 +125,12 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
     glm = emulate(pace=60.0)
     body = {"model": "glm-4v", "messages": [glm.user("Hello")], "stream": True}
     url = f"{glm.emu.base_url}/chat/completions"
-    with glm.http.stream("POST", url, json=body) as answer, pytest.raises(httpx.TransportError):
-        for _ in answer.iter_raw():
-            glm.emu.stop()
+    with glm.http.stream("POST", url, json=body) as answer:
+        pieces = answer.iter_raw()
+        next(pieces)
+        glm.emu.stop()
+        with pytest.raises(httpx.TransportError):
+            next(pieces)
 
 
 def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:

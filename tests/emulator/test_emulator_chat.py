@@ -1,0 +1,295 @@
+"""Chat as the platform answers it: the shapes of three eras, the limits, and a refusal with its code for the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from glmv_emulator import Emulator
+
+
+def said(answer: Any) -> str:
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def streamed(frames: list[Any]) -> str:
+    chunks = [frame for frame in frames if frame != "[DONE]"]
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+@pytest.mark.parametrize("era", ["2024", "2025", "2026"])
+@pytest.mark.parametrize("model", ["glm-4v", "glm-4.6v", "glm-4"])
+def test_a_stream_adds_up_to_the_whole_answer(emulate: Any, era: str, model: str) -> None:
+    glm = emulate(era=era)
+    content = ["Tell me of it"] if model == "glm-4" else [(glm.emu.host(glm.drawn()),), "Tell me of it"]
+    whole, frames = glm.chat(*content, model=model), glm.frames(*content, model=model)
+    assert streamed(frames) == said(whole)
+    assert frames[-1] == "[DONE]"
+    assert frames[-2]["usage"] == whole.json()["usage"]
+    assert frames[-2]["choices"][0]["finish_reason"] == whole.json()["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_stream_comes_in_small_writes_of_one_chunk_each(glm: Any) -> None:
+    body = {"model": "glm-4v", "messages": [glm.user((glm.base64(glm.drawn()),), "Describe it")], "stream": True}
+    with glm.http.stream("POST", f"{glm.emu.base_url}/chat/completions", json=body) as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["transfer-encoding"] == "chunked"
+        text = b"".join(answer.iter_raw()).decode()
+    pieces = [json.loads(line[6:])["choices"][0]["delta"].get("content", "") for line in text.split("\n\n")[:-3]]
+    assert len(pieces) > 5
+    assert max(len(piece) for piece in pieces) < 30
+
+
+def test_the_eras_differ_as_recorded(emulate: Any) -> None:
+    first = {era: emulate(era=era).frames("Hello", model="glm-4.5")[0] for era in ("2024", "2025", "2026")}
+    assert isinstance(first["2024"]["created"], str)
+    assert isinstance(first["2025"]["created"], int)
+    assert re.fullmatch(r"emu-\d{19}", first["2024"]["id"])
+    assert re.fullmatch(r"emu-\d{14}[0-9a-f]{16}", first["2026"]["id"])
+    assert [first[era].get("object") for era in first] == [None, None, "chat.completion.chunk"]
+    assert "request_id" not in first["2024"]
+
+
+def test_usage_is_counted_by_the_published_formula(glm: Any) -> None:
+    # 3 for the message, 1 CJK character each, "size" one token, "?" one; 280 x 140 pixels are 10 x 5 cells.
+    asked = glm.chat((glm.emu.host(glm.drawn(size=(280, 140))),), "多大 size?", model="glm-4v")
+    usage = asked.json()["usage"]
+    assert usage["prompt_tokens"] == 3 + 2 + 1 + 1 + 50
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_a_request_id_comes_back_and_is_made_when_absent(glm: Any) -> None:
+    assert glm.chat("Hello", request_id="my-request-1").json()["request_id"] == "my-request-1"
+    assert glm.chat("Hello").json()["request_id"].startswith("emu-")
+
+
+def test_model_names_match_without_regard_to_case(glm: Any) -> None:
+    assert glm.chat("Hello", model="GLM-4V-Plus").json()["model"] == "glm-4v-plus"
+
+
+def test_null_is_as_good_as_absent(glm: Any) -> None:
+    nulls = dict.fromkeys(["thinking", "response_format", "tools", "stop", "temperature", "max_tokens", "stream"])
+    assert glm.chat("Hello", **nulls).status_code == 200
+
+
+@pytest.mark.parametrize("encoded", ["raw", "data URI", "hosted"])
+def test_a_picture_is_seen_however_it_comes(glm: Any, encoded: str) -> None:
+    picture = glm.drawn(size=(77, 33))
+    raw = glm.base64(picture)
+    url = {"raw": raw, "data URI": f"data:image/png;base64,{raw}", "hosted": glm.emu.host(picture)}[encoded]
+    assert "77" in said(glm.chat((url,), "How large is it?"))
+
+
+def test_told_so_it_takes_raw_base64_only(emulate: Any) -> None:
+    glm = emulate(strict_base64=True)
+    raw = glm.base64(glm.drawn())
+    assert glm.code((raw,), "Hm") == ""
+    assert glm.code((f"data:image/png;base64,{raw}",), "Hm") == "1210"
+
+
+def spoilt(glm: Any) -> dict[str, str]:
+    picture = glm.drawn(size=(400, 300), form="JPEG")
+    raw = glm.base64(picture)
+    return {
+        "cut off": glm.base64(picture[: len(picture) // 2]),
+        "not a picture": glm.base64(b"just words, and more of them"),
+        "of a form that is not listed": glm.base64(glm.drawn(form="GIF")),
+        "broken into lines": "\n".join(raw[start : start + 76] for start in range(0, len(raw), 76)),
+        "URL-safe": raw.replace("/", "_").replace("+", "-"),
+        "without its padding": glm.base64(picture + b"x" * (1 - len(picture) % 3 % 2)).rstrip("=") + "A",
+        "encoded twice": glm.base64(raw.encode()),
+        "of another kind": f"data:text/html;base64,{raw}",
+        "a file URL": "file:///etc/passwd",
+        "a path": "/etc/passwd",
+        "without its scheme": "www.example.com/picture.jpg",
+        "too large": glm.base64(picture + b"\0" * (5 * 1024 * 1024)),
+        "too wide": glm.base64(glm.drawn(size=(6001, 10))),
+    }
+
+
+def test_a_picture_that_is_spoilt_is_refused(glm: Any) -> None:
+    codes = {how: glm.code((url,), "What is it?", model="glm-4v") for how, url in spoilt(glm).items()}
+    assert codes == dict.fromkeys(codes, "1210")
+
+
+def test_a_model_takes_as_many_pictures_as_its_row_says(glm: Any) -> None:
+    url = glm.emu.host(glm.drawn())
+    assert glm.code(*[(url,)] * 5, "Compare", model="glm-4v") == ""
+    assert glm.code(*[(url,)] * 6, "Compare", model="glm-4v") == "1210"
+    assert glm.code(*[(url,)] * 2, "Compare", model="glm-4v-flash") == "1210"
+    assert glm.code((glm.base64(glm.drawn()),), "See", model="glm-4v-flash") == "1210"
+
+
+def test_doubts_are_read_either_way(emulate: Any) -> None:
+    loose, strict = emulate(), emulate(strict=Emulator.DOUBTS)
+    url = loose.emu.host(loose.drawn(size=(28, 28)))
+    asks: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("1210", ((f"data:image/png;base64,{loose.base64(loose.drawn())}",), "x"), {"model": "glm-4v"}),
+        ("1214", ("x",), {"model": "glm-4v", "max_tokens": 4095}),
+        ("1214", ("x",), {"model": "glm-4.1v-thinking-flash", "max_tokens": 32768}),
+        ("1210", (*[(url,)] * 51, "x"), {"model": "glm-4.6v"}),
+        ("1214", ("x",), {"model": "glm-4.6v", "stop": "end"}),
+        ("1214", ("x",), {"model": "glm-4.6v", "stop": ["a", "b"]}),
+    ]
+    for code, content, more in asks:
+        assert loose.code(*content, **more) == ""
+        assert strict.code(*content, **more) == code
+
+
+FUNCTION = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("code", "more"),
+    [
+        ("1214", {"temperature": 1.01}),
+        ("1214", {"temperature": -0.1}),
+        ("1214", {"temperature": "warm"}),
+        ("1214", {"top_p": 2}),
+        ("1214", {"max_tokens": 0}),
+        ("1214", {"max_tokens": 8193}),
+        ("1214", {"max_tokens": True}),
+        ("1214", {"stream": "yes"}),
+        ("1214", {"stop": ["a"] * 5}),
+        ("1214", {"stop": 5}),
+        ("1214", {"user_id": "short"}),
+        ("1214", {"user_id": "x" * 129}),
+        ("1214", {"request_id": "short"}),
+        ("1214", {"request_id": "x" * 65}),
+        ("1211", {"model": "glm-9v"}),
+        ("1212", {"model": "embedding-3"}),
+        ("1214", {"model": 5}),
+        ("1213", {"model": None}),
+        ("1213", {"messages": None}),
+        ("1214", {"messages": []}),
+        ("1214", {"messages": "Hello"}),
+        ("1214", {"messages": [{"role": "robot", "content": "x"}]}),
+        ("1214", {"messages": [{"role": "system", "content": "x"}]}),
+        ("1214", {"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}),
+        ("1213", {"messages": [{"role": "user"}]}),
+        ("1214", {"messages": [{"role": "user", "content": []}]}),
+        ("1214", {"messages": [{"role": "user", "content": ""}]}),
+        ("1214", {"messages": [{"role": "user", "content": ["x"]}]}),
+        ("1210", {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}),
+        ("1213", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
+        ("1213", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
+        ("1210", {"tools": [FUNCTION]}),
+        ("1214", {"tools": [FUNCTION] * 129, "model": "glm-4.6v"}),
+        ("1214", {"tools": [{"type": "web_search", "web_search": {}}], "model": "glm-4.6v"}),
+        ("1214", {"tools": [{"type": "function", "function": {"name": "no good"}}], "model": "glm-4.6v"}),
+        ("1214", {"temperature": 0.0, "model": "glm-4.6v"}),
+        ("1214", {"thinking": {"type": "maybe"}, "model": "glm-4.6v"}),
+        ("1210", {"thinking": {"type": "disabled"}, "model": "glm-5.3-flash"}),
+        ("1214", {"response_format": {"type": "xml"}, "model": "glm-4"}),
+        ("1301", {"messages": [{"role": "user", "content": "EMU-SENSITIVE-INPUT"}]}),
+        ("1261", {"messages": [{"role": "user", "content": "长" * 9000}]}),
+    ],
+)
+def test_what_is_not_as_documented_is_refused_with_its_code(glm: Any, code: str, more: dict[str, Any]) -> None:
+    answer = glm.chat("Hello", **more)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("more", [{"tools": [FUNCTION, {"type": "web_search", "web_search": {"enable": True}}]}, {}])
+def test_text_models_take_text_only(glm: Any, more: dict[str, Any]) -> None:
+    assert glm.code("Hello", model="glm-4-plus", **more) == ""
+    refused = glm.chat((glm.base64(glm.drawn()),), "Hello", model="glm-4-plus", **more)
+    assert refused.json()["error"]["code"] == "1210"
+    assert "['text']" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "tool", "content": "5", "tool_call_id": "call_1"},
+        {"role": "user", "content": "Not in a list."},
+    ],
+)
+def test_the_first_generation_knows_user_and_assistant_and_lists_only(glm: Any, message: dict[str, Any]) -> None:
+    messages = [message, glm.user("Hello")]
+    assert glm.post({"model": "glm-4v", "messages": messages}).status_code == 400
+    if message["role"] != "tool":
+        assert glm.post({"model": "glm-4.6v", "messages": messages}).status_code == 200
+
+
+def test_media_that_exclude_each_other_are_refused(glm: Any) -> None:
+    picture = (glm.emu.host(glm.drawn()),)
+    video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+    file = {"type": "file_url", "file_url": {"url": "https://example.com/a.pdf"}}
+    assert glm.code(picture, video, "x", model="glm-4.6v") == "1215"
+    assert glm.code(picture, file, "x", model="glm-4.6v") == "1215"
+    assert glm.code(file, "x", model="glm-4.6v") == ""
+    assert glm.code("x", video, model="glm-4v-plus-0111") == "1210"
+    assert glm.code(video, "x", model="glm-4v-plus-0111") == ""
+    assert glm.code(video, "x", model="glm-4v") == "1210"
+
+
+def test_messages_are_chinese_unless_english_is_asked_for(glm: Any) -> None:
+    chinese, english = glm.chat("x", model="?"), glm.post({"model": "?"}, headers={"accept-language": "en-US,en"})
+    assert "模型不存在" in chinese.json()["error"]["message"]
+    assert english.json()["error"]["message"].isascii()
+
+
+def test_a_content_filter_says_whose_words_it_caught(glm: Any) -> None:
+    body = glm.chat("EMU-SENSITIVE-INPUT").json()
+    assert body["contentFilter"] == [{"level": 1, "role": "user"}]
+    frames = glm.frames("Go on, EMU-SENSITIVE-OUTPUT")
+    assert frames[-2]["choices"][0] == {
+        "index": 0,
+        "finish_reason": "sensitive",
+        "delta": {"role": "user", "content": ""},
+    }
+    assert frames[-2]["content_filter"] == [{"role": "user", "level": 1}]
+    assert "usage" not in frames[-2]
+
+
+def test_a_stop_word_ends_the_answer_before_it(glm: Any) -> None:
+    url = glm.emu.host(glm.drawn())
+    whole = said(glm.chat((url,), "Describe it"))
+    word = whole.split()[3]
+    assert said(glm.chat((url,), "Describe it", stop=[word])) == whole[: whole.index(word)]
+
+
+def test_max_tokens_cuts_and_says_length(glm: Any) -> None:
+    answer = glm.chat((glm.emu.host(glm.drawn()),), "Describe it", max_tokens=3).json()
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 3
+
+
+def test_thinking_counts_and_may_eat_all_of_max_tokens(glm: Any) -> None:
+    url = glm.emu.host(glm.drawn())
+    answer = glm.chat((url,), "Describe it", model="glm-4.6v", max_tokens=2).json()
+    message = answer["choices"][0]["message"]
+    assert (message["content"], answer["choices"][0]["finish_reason"]) == ("", "length")
+    assert message["reasoning_content"]
+    off = glm.chat((url,), "Describe it", model="glm-4.6v", thinking={"type": "disabled"}).json()
+    assert "reasoning_content" not in off["choices"][0]["message"]
+
+
+def test_a_body_that_is_no_json_object_is_refused(glm: Any) -> None:
+    url = f"{glm.emu.base_url}/chat/completions"
+    for body in (b"", b"{", b"[]", b"[" * 100_000, b'{"model": NaN}', b"\xff"):
+        assert glm.http.post(url, content=body).json()["error"]["code"] == "1210"
+
+
+def test_a_wrong_path_is_a_flat_body_with_200_and_only_behind_the_key(glm: Any) -> None:
+    answer = glm.get("/no/such/path")
+    assert (answer.status_code, answer.json()) == (200, {"code": 500, "msg": "404 NOT_FOUND", "success": False})
+    keyless = glm.get("/no/such/path", headers={"authorization": ""})
+    assert (keyless.status_code, keyless.json()["error"]["code"]) == (401, "1001")
+
+
+def test_no_more_run_at_once_than_allowed_and_ids_run_once(emulate: Any) -> None:
+    glm = emulate(concurrency={"glm-4v-flash": 1}, pace=60.0)
+    body = {"model": "glm-4v-flash", "messages": [glm.user("Hello")], "stream": True, "request_id": "the-same-id"}
+    with glm.http.stream("POST", f"{glm.emu.base_url}/chat/completions", json=body) as running:
+        pieces = running.iter_raw()
+        next(pieces)
+        assert glm.code("Hello", model="glm-4v-flash") == "1302"
+        assert glm.code("Hello", model="glm-4v", request_id="the-same-id") == "1231"
+        assert glm.code("Hello", model="glm-4v") == ""

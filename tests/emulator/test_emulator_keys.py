@@ -1,0 +1,77 @@
+"""Plain keys and signed tokens, as the emulator judges them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+
+
+def piece(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def token(key: str, *, seconds: float = 60, unit: int = 1000, head: dict[str, str] | None = None, **more: Any) -> str:
+    """Signed as docs.bigmodel.cn describes it, in an own few lines."""
+    identity, secret = key.split(".")
+    now = time.time()
+    claims = {"api_key": identity, "exp": int((now + seconds) * unit), "timestamp": int(now * unit)} | more
+    signed = f"{piece(head or {'alg': 'HS256', 'sign_type': 'SIGN'})}.{piece(claims)}"
+    return f"{signed}.{piece(hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def code(glm: Any, authorization: str) -> str:
+    answer = glm.get("/models", headers={"authorization": authorization})
+    if answer.status_code == 200:
+        return ""
+    assert answer.status_code == 401
+    return str(answer.json()["error"]["code"])
+
+
+def test_the_key_and_a_token_signed_with_it_are_accepted(glm: Any) -> None:
+    key = glm.emu.api_key
+    for header in (f"Bearer {key}", f"bearer {key}", key, f"Bearer {token(key)}", token(key)):
+        assert code(glm, header) == ""
+
+
+@pytest.mark.parametrize("header", ["", "Bearer"])
+def test_no_key_is_1001(glm: Any, header: str) -> None:
+    assert code(glm, header) == "1001"
+
+
+@pytest.mark.parametrize("given", ["wrong", "test-id.test-secret", "a.b.c", "a.b.c.d", "....", "x" * 5000])
+def test_a_wrong_key_is_1002(glm: Any, given: str) -> None:
+    assert code(glm, f"Bearer {given}") == "1002"
+
+
+def test_a_token_is_expired_after_its_time_and_when_signed_in_seconds(glm: Any) -> None:
+    assert code(glm, token(glm.emu.api_key, seconds=-1)) == "1003"
+    assert code(glm, token(glm.emu.api_key, unit=1)) == "1003"
+
+
+def test_a_token_is_judged_by_the_emulators_clock(emulate: Any) -> None:
+    ahead = emulate(clock_offset=3600)
+    assert code(ahead, token(ahead.emu.api_key)) == "1003"
+    shown = time.mktime(time.strptime(ahead.get("/models").headers["date"], "%a, %d %b %Y %H:%M:%S GMT"))
+    assert 3500 < shown - time.mktime(time.gmtime()) < 3700
+
+
+def test_a_token_that_was_signed_otherwise_is_refused(glm: Any) -> None:
+    key = glm.emu.api_key
+    identity = key.split(".")[0]
+    assert code(glm, token(f"{identity}.other-secret")) == "1004"
+    assert code(glm, token(key, api_key="other-id")) == "1002"
+    assert code(glm, token(key, head={"alg": "none", "sign_type": "SIGN"})) == "1002"
+    assert code(glm, token(key, head={"alg": "HS256"})) == "1002"
+
+
+def test_a_proxy_takes_any_key_and_none_is_refused(glm: Any) -> None:
+    url = f"{glm.emu.proxy_url}/models"
+    assert glm.http.get(url, headers={"authorization": "Bearer sk-anything"}).status_code == 200
+    assert glm.http.get(url, headers={"authorization": ""}).status_code == 401
