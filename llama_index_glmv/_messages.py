@@ -26,7 +26,6 @@ from llama_index.core.base.llms.types import (
 )
 
 import glmv
-from llama_index_glmv._pictures import moved
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -51,14 +50,13 @@ def to_glmv(messages: Sequence[ChatMessage], notes: list[str]) -> list[glmv.Mess
         notes: gets one line for each thing that was left out.
 
     Returns:
-        Messages without empty ones. Pictures, videos and files of tool, assistant and system messages stand
-        in a user message after them, because the platform reads media from users only.
+        Messages without empty ones, every block in its place; the core moves media of tools and assistants to users.
 
     Raises:
         UnsupportedContent: a block that the wire has no place for, by message, role and name.
     """
     mapped = (_message(message, index, notes) for index, message in enumerate(messages))
-    return moved([message for message in mapped if message is not None])
+    return [message for message in mapped if message is not None]
 
 
 def reads_files(messages: Iterable[ChatMessage]) -> bool:
@@ -98,7 +96,7 @@ def _message(message: ChatMessage, index: int, notes: list[str]) -> glmv.Message
     if role == "assistant" and not calls:
         calls.extend(legacy_calls(legacy.get("tool_calls")))
     if role != "user":
-        parts = _one_text(parts)
+        parts = _in_lines(parts)
     if not (calls or role == "tool" or any(not isinstance(part, glmv.Text) or part.text for part in parts)):
         # Chat engines send system messages without any block; the platform refuses empty content.
         return None
@@ -111,11 +109,12 @@ def _message(message: ChatMessage, index: int, notes: list[str]) -> glmv.Message
     )
 
 
-def _one_text(parts: list[glmv.Part]) -> list[glmv.Part]:
-    """Texts joined as `ChatMessage.content` joins them; the wire has one string for roles other than user."""
-    texts = [part.text for part in parts if isinstance(part, glmv.Text)]
-    rest: list[glmv.Part] = [part for part in parts if not isinstance(part, glmv.Text)]
-    return [glmv.Text("\n".join(texts)), *rest] if texts else rest
+def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
+    """Texts in lines of their own, as `ChatMessage.content` has them: the wire has one string for these roles."""
+    first = next((part for part in parts if isinstance(part, glmv.Text)), None)
+    return [
+        glmv.Text(f"\n{part.text}") if isinstance(part, glmv.Text) and part is not first else part for part in parts
+    ]
 
 
 def part_of(block: object, where: str, notes: list[str]) -> Iterator[glmv.Part]:

@@ -24,7 +24,6 @@ from pydantic import AliasChoices, Field, PrivateAttr
 
 import glmv
 from llama_index_glmv._documents import ImageDocuments, parts_of
-from llama_index_glmv._holder import Holder
 from llama_index_glmv._messages import reads_files, to_glmv
 from llama_index_glmv._metadata import GLMVMetadata, metadata_of
 from llama_index_glmv._responses import Answer, as_completion, whole
@@ -56,9 +55,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     extra_body: dict[str, Any] | None = Field(
         default=None, validation_alias=AliasChoices("extra_body", "additional_kwargs")
     )
-    # Core before 0.14.16 puts all fields into its events, and headers may hold a key.
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    _held: Holder = PrivateAttr(default_factory=Holder)
+    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
 
     @classmethod
     def class_name(cls) -> str:
@@ -288,19 +285,18 @@ class GLMV(glmv.Settings, StructuredOutput):
 
     @property
     def clients(self) -> glmv.Clients:
-        """The pair of clients, made when first needed. A copy makes its own: its settings may be others."""
-        self._held = self._held.of(self)
-        assert self._held.clients is not None
-        return self._held.clients
+        """The pair of clients for the settings as they are now; no connection is made before a call."""
+        self._clients = self._clients.of(self)
+        return self._clients
 
     def close(self) -> None:
         """Close the connections of blocking calls. The next call opens new ones."""
-        clients, self._held = self.clients, Holder()
+        clients, self._clients = self.clients, glmv.Clients()
         clients.close()
 
     async def aclose(self) -> None:
         """Close all connections. The next call opens new ones."""
-        clients, self._held = self.clients, Holder()
+        clients, self._clients = self.clients, glmv.Clients()
         await clients.aclose()
 
     def __enter__(self) -> Self:

@@ -225,44 +225,10 @@ def test_an_empty_tool_result_still_answers_its_call() -> None:
     assert message.tool_call_id == "c1"
 
 
-def tool_result(call: str, *blocks: ContentBlock) -> ChatMessage:
-    return ChatMessage(role="tool", blocks=list(blocks), additional_kwargs={"tool_call_id": call})
-
-
-def test_pictures_of_tools_move_behind_the_last_of_their_results(red: bytes) -> None:
-    calls = [ToolCallBlock(tool_call_id=name, tool_name="shoot", tool_kwargs={}) for name in ("c1", "c2")]
-    result = mapped(
-        ChatMessage(content="look twice"),
-        ChatMessage(role="assistant", blocks=calls),
-        tool_result("c1", TextBlock(text="first"), ImageBlock(image=red)),
-        tool_result("c2", ImageBlock(url=URL)),
-    )
-    assert [message.role for message in result] == ["user", "assistant", "tool", "tool", "user"]
-    assert result[2].text == "first"
-    assert result[3].text
-    assert result[4].content == (
-        glmv.Text("[returned by shoot (call c1):]"),
-        glmv.Image.from_bytes(red),
-        glmv.Text("[returned by shoot (call c2):]"),
-        glmv.Image.from_url(URL),
-    )
-
-
-@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
-def test_a_moved_picture_joins_the_user_message_that_follows(role: str) -> None:
-    result = mapped(
-        ChatMessage(role=role, blocks=[TextBlock(text="see"), ImageBlock(url=URL)]),
-        ChatMessage(content="and now?"),
-    )
-    assert [message.role for message in result] == [role, "user"]
-    assert result[0].text == "see"
-    assert result[1].content[1:] == (glmv.Image.from_url(URL), glmv.Text("and now?"))
-
-
-def test_a_picture_of_the_assistant_is_not_moved_past_its_next_answer() -> None:
-    drawn = ChatMessage(role="assistant", blocks=[TextBlock(text="drawn"), ImageBlock(url=URL)])
-    result = mapped(drawn, ChatMessage(role="assistant", content="done"))
-    assert [message.role for message in result] == ["assistant", "user", "assistant"]
+def test_pictures_of_other_roles_are_mapped_in_their_place(red: bytes) -> None:
+    blocks = [TextBlock(text="first"), ImageBlock(image=red), TextBlock(text="second")]
+    (message,) = mapped(ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "c1"}))
+    assert message.content == (glmv.Text("first"), glmv.Image.from_bytes(red), glmv.Text("\nsecond"))
 
 
 def test_mapping_leaves_the_history_as_it_was(red: bytes) -> None:
