@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 # Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
 PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")
-_WORDS = ("auto", "none", "any", "required")
 
 
 def converted(tools: Sequence[Tool]) -> list[dict[str, Any]]:
@@ -47,40 +45,10 @@ def _converted(tool: Tool) -> dict[str, Any]:
 def bound(
     tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
 ) -> dict[str, Any]:
-    """What `bind_tools` binds; unset options are absent.
-
-    Raises:
-        InvalidRequestError: the choice names a tool that is not among the tools.
-    """
-    made = converted(tools)
-    options: dict[str, Any] = {"tools": made}
-    chosen = _chosen(choice)
-    if chosen is not None:
-        names = [tool["function"]["name"] for tool in made if "function" in tool]
-        if chosen not in (*_WORDS, *names):
-            close = difflib.get_close_matches(chosen, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise glmv.InvalidRequestError(f"tool_choice {chosen!r} is no tool among {names}.{hint}")
-        options["tool_choice"] = chosen
+    """What `bind_tools` binds; unset options are absent. The core reads every way of choosing."""
+    options: dict[str, Any] = {"tools": converted(tools)}
+    if choice:
+        options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice
     if parallel is not None:
         options["parallel_tool_calls"] = parallel
     return options
-
-
-def _chosen(choice: str | Mapping[str, Any] | bool | None) -> str | None:
-    match choice:
-        case None | False:
-            return None
-        case True:
-            return "any"
-        case str():
-            return choice
-        case {"function": {"name": str(name)}} | {"type": "tool" | "function", "name": str(name)}:
-            return name
-        case {"type": "any" | "auto" | "none" | "required" as word}:
-            return str(word)
-        case _:
-            raise glmv.InvalidRequestError(
-                f"tool_choice {choice!r} is none of 'auto', 'none', 'any', 'required', True, False, a tool's name, or "
-                "{'type': 'function', 'function': {'name': ...}}."
-            )

@@ -185,7 +185,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
             kwargs: bound as further options of each call, such as `response_format`.
 
         Raises:
-            InvalidRequestError: `tool_choice` names a tool that is not among `tools`.
+            InvalidRequestError: a tool that only another provider runs.
         """
         with joined_errors():
             return self.bind(**_tools.bound(tools, tool_choice, parallel_tool_calls), **kwargs)

@@ -6,14 +6,19 @@ live, there is nothing to record).
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
-from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
 from langchain_tests.unit_tests import ChatModelUnitTests
 
+from glmv import _strategy
 from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV
 
@@ -41,7 +46,7 @@ class TestChatGLMVUnit(ChatModelUnitTests):
         super().test_serdes(model, snapshot)
 
 
-class OverTheEmulator(ChatModelIntegrationTests):
+class Family:
     """What the properties say of the family, and a server to say it to."""
 
     emulator: Emulator
@@ -120,8 +125,70 @@ class OverTheEmulator(ChatModelIntegrationTests):
 
 
 @pytest.mark.usefixtures("downloads")
-class TestChatGLMVIntegration(OverTheEmulator):
-    pass
+class TestChatGLMVIntegration(Family, ChatModelIntegrationTests):
+    """As LangChain ships them."""
+
+
+def renamed() -> types.ModuleType:
+    """LangChain's integration tests with other tools, parameters and wording: the source, word for word replaced."""
+    source = inspect.getsource(chat_models)
+    for old, new in RENAMED.items():
+        assert re.search(old, source), f"langchain-tests no longer holds {old}"
+        source = re.sub(old, new, source)
+    module = types.ModuleType("renamed_chat_models")
+    sys.modules[module.__name__] = module
+    exec(compile(source, "renamed_chat_models.py", "exec"), module.__dict__)
+    return module
+
+
+RENAMED = {
+    r"What is the value of magic_function\(3\)\? Use the tool\.": "Take the tool and work out double_up for 3, please.",
+    r"What is the value of magic_function_no_args\(\)\? Use the tool\.": "Roll the dice for me with the tool, please.",
+    r"Apply a magic function to an input\.": "Give back twice a quantity.",
+    r"Calculate a magic function\.": "Roll one die.",
+    r"\bmagic_function_no_args\b": "roll_dice",
+    r"\bmagic_function\b": "double_up",
+    r"\b_input\b": "_quantity",
+    r"\binput: int = Field": "quantity: int = Field",
+    r'\{"input": 3\}': '{"quantity": 3}',
+    r"Using the tool, generate a Pirate greeting\.": "Make a salute in the manner of a Cowboy, by the tool.",
+    r"\bgreeting_generator\b": "salute_maker",
+    r"\banswer_style\b": "manner",
+    r"\bweather\b": "tide",
+    r"\bget_weather\b": "tide_at",
+    r"\blocation\b": "harbour",
+    r"\bunicode_customer\b": "open_account",
+    r"\bcustomer_name\b": "holder",
+    r"\bcustomer\b": "account",
+    r"\bJoke\b": "Riddle",
+    r"\b[Jj]oke\b": "riddle",
+    r"\bcats\b": "owls",
+    r"\bsetup\b": "asked",
+    r"\bpunchline\b": "solution",
+}
+
+
+@pytest.mark.usefixtures("downloads")
+class TestRenamed(Family, renamed().ChatModelIntegrationTests):  # type: ignore[misc]  # a class made at run time
+    """No answer knows a test by its words."""
+
+
+@pytest.mark.usefixtures("downloads")
+class TestParaphrased(Family, ChatModelIntegrationTests):
+    """Forced tools and JSON do not hang on the wording of the core's instructions."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, words in {
+            "_ANY_TOOL": "You have to answer by using one of the functions that you were given, without any text.",
+            "_ONE_TOOL": "You have to answer by using the function {name}, without any text.",
+            "_JSON": "Give the answer as one JSON object. Explain nothing and wrap it in nothing.",
+            "_SCHEMA": "The answer must be JSON, valid under this JSON Schema, with nothing around it:\n{schema}",
+            "_UNLESS_TOOL": " Whoever uses a function need not mind this.",
+            "_AGAIN": "That does not do: {problem}. {instruction}",
+        }.items():
+            monkeypatch.setattr(_strategy, name, words)
 
 
 def test_no_standard_test_is_skipped_but_for_the_reasons_above() -> None:

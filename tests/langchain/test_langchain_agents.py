@@ -1,0 +1,248 @@
+"""Agents with eyes: tools that return screenshots, several turns, middleware and checkpointers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    ContextEditingMiddleware,
+    ModelCallLimitMiddleware,
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    SummarizationMiddleware,
+)
+from langchain.agents.middleware.context_editing import ClearToolUsesEdit
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.exceptions import ModelAuthenticationError, ModelRateLimitError
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import RetryPolicy
+from pydantic import BaseModel
+
+from glmv_emulator import Emulator
+from glmv_emulator._mind import Ask, Call, Reply, answer
+from langchain_glmv import ChatGLMV
+
+
+class Seen(BaseModel):
+    """What was seen."""
+
+    colour: str
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@pytest.fixture
+def screenshot(red: str) -> BaseTool:
+    def take() -> list[dict[str, Any]]:
+        """Take a screenshot."""
+        return [{"type": "text", "text": "The screen:"}, {"type": "image", "base64": red, "mime_type": "image/png"}]
+
+    return tool("screenshot")(take)
+
+
+def looks_first(ask: Ask) -> Reply:
+    """Calls the first tool once a question, then answers from what it sees by the emulator's own rules."""
+    since = [message["role"] for message in ask.messages]
+    last_assistant = max((i for i, role in enumerate(since) if role == "assistant"), default=-1)
+    called = last_assistant >= 0 and "tool" in since[last_assistant:]
+    if ask.tools and not called:
+        return Reply("", "I need to look.", [Call(ask.tools[0]["function"]["name"], {})])
+    return answer(ask)
+
+
+Made = Callable[..., ChatGLMV]
+
+
+@pytest.fixture
+def made() -> Iterator[Made]:
+    """Models, each with an emulator of its own that thinks as told."""
+    running: list[Emulator] = []
+
+    def make(mind: Any = looks_first, *, concurrency: dict[str, int] | None = None, **options: Any) -> ChatGLMV:
+        running.append(Emulator(mind=mind, concurrency=concurrency).start())
+        options = {"model": "glm-4.6v", "api_key": running[-1].api_key, "max_retries": 0, **options}
+        return ChatGLMV(base_url=running[-1].base_url, **options)
+
+    make.running = running  # type: ignore[attr-defined]  # for tests that look at the requests
+    yield make
+    for emulator in running:
+        emulator.stop()
+
+
+def requests(made: Any, number: int = 0) -> int:
+    return len(made.running[number].requests)
+
+
+async def test_an_agent_answers_from_the_screenshot_that_its_tool_returned(made: Made, screenshot: BaseTool) -> None:
+    agent = create_agent(made(), [screenshot])
+    question = {"messages": [HumanMessage("What is the main colour of the screen?")]}
+    for result in (agent.invoke(question), await agent.ainvoke(question)):
+        human, call, shot, said = result["messages"]
+        assert [message.type for message in (human, call, shot, said)] == ["human", "ai", "tool", "ai"]
+        assert shot.content[1]["type"] == "image"
+        assert "red" in said.text
+
+
+def test_tokens_of_an_agent_reach_the_page_with_stable_ids(made: Made, screenshot: BaseTool) -> None:
+    agent = create_agent(made(), [screenshot])
+    pieces: dict[str, str] = {}
+    for chunk, _ in agent.stream({"messages": [HumanMessage("What is the main colour?")]}, stream_mode="messages"):
+        if isinstance(chunk, AIMessageChunk):
+            pieces[str(chunk.id)] = pieces.get(str(chunk.id), "") + chunk.text
+    assert len(pieces) == 2
+    assert "red" in list(pieces.values())[1]
+
+
+def test_a_checkpointer_restores_the_conversation_with_its_pictures(made: Made, screenshot: BaseTool, red: str) -> None:
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "1"}}
+    model = made()
+    create_agent(model, [screenshot], checkpointer=saver).invoke(
+        {"messages": [HumanMessage("What is the main colour?")]}, config
+    )
+    again = create_agent(model, [], checkpointer=saver)
+    history = again.get_state(config).values["messages"]
+    assert history[2].content[1]["base64"] == red
+    assert history[3].response_metadata["model_name"] == "glm-4.6v"
+    assert history[1].content_blocks[0] == {"type": "reasoning", "reasoning": "I need to look."}
+    result = again.invoke({"messages": [HumanMessage("And which colour was it, again?")]}, config)
+    assert "red" in result["messages"][-1].text
+
+
+def test_a_graph_of_ones_own_with_a_retry_policy_runs_the_tool_loop(made: Made, screenshot: BaseTool) -> None:
+    class State(TypedDict):
+        messages: Annotated[list[AnyMessage], add_messages]
+
+    bound = made().bind_tools([screenshot])
+    graph = StateGraph(State)
+    graph.add_node("model", lambda state: {"messages": [bound.invoke(state["messages"])]}, retry_policy=RetryPolicy())
+    graph.add_node("tools", ToolNode([screenshot]))
+    graph.add_edge(START, "model")
+    graph.add_conditional_edges("model", tools_condition)
+    graph.add_edge("tools", "model")
+    result = graph.compile().invoke({"messages": [HumanMessage("What is the main colour?")]})
+    assert "red" in result["messages"][-1].text
+
+
+def test_the_profile_makes_an_agent_ask_for_json_and_the_core_delivers_it(made: Made, screenshot: BaseTool) -> None:
+    def mind(ask: Ask) -> Reply:
+        reply = looks_first(ask)
+        return reply if reply.calls else Reply('```json\n{"colour": "red"}\n```', "", [])
+
+    for strategy in (Seen, ProviderStrategy(Seen)):
+        result = create_agent(made(mind), [screenshot], response_format=strategy).invoke(
+            {"messages": [HumanMessage("Look.")]}
+        )
+        assert result["structured_response"] == Seen(colour="red")
+
+
+def test_an_agent_that_must_answer_by_a_tool_is_held_to_it(made: Made) -> None:
+    asked: list[Ask] = []
+
+    def mind(ask: Ask) -> Reply:
+        asked.append(ask)
+        return Reply("It is red.", "", []) if len(asked) == 1 else Reply("", "", [Call("Seen", {"colour": "red"})])
+
+    agent = create_agent(made(mind), [], response_format=ToolStrategy(Seen))
+    result = agent.invoke({"messages": [HumanMessage("Look.")]})
+    assert result["structured_response"] == Seen(colour="red")
+    assert len(asked) == 2
+
+
+def test_summarization_reads_the_window_from_the_profile(made: Made) -> None:
+    model = made(lambda ask: Reply("A summary.", "", []), profile={"max_input_tokens": 200})
+    middleware = SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))
+    agent = create_agent(model, [], middleware=[middleware])
+    history = [HumanMessage("word " * 200), AIMessage("yes"), HumanMessage("And now?")]
+    result = agent.invoke({"messages": history})
+    assert "A summary." in result["messages"][0].text
+    assert len(result["messages"]) < 4
+
+
+def test_context_editing_counts_with_the_models_own_count(made: Made, screenshot: BaseTool) -> None:
+    editing = ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=10, keep=0)], token_count_method="model")
+    agent = create_agent(made(), [screenshot], middleware=[editing])
+    assert agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1].type == "ai"
+
+
+def test_retry_middleware_repeats_a_busy_platform_and_not_a_wrong_key(made: Made) -> None:
+    retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
+    with pytest.raises(ModelRateLimitError):
+        create_agent(made(concurrency={"glm-4.6v": 0}), [], middleware=[retry]).invoke(
+            {"messages": [HumanMessage("Hi")]}
+        )
+    assert requests(made) == 3
+    with pytest.raises(ModelAuthenticationError):
+        create_agent(made(api_key="wrong-id.wrong-secret"), [], middleware=[retry]).invoke(
+            {"messages": [HumanMessage("Hi")]}
+        )
+    assert requests(made, 1) == 1
+
+
+def test_fallback_middleware_asks_the_other_model(made: Made) -> None:
+    busy, free = made(concurrency={"glm-4.6v": 0}), made()
+    agent = create_agent(busy, [], middleware=[ModelFallbackMiddleware(free)])
+    assert agent.invoke({"messages": [HumanMessage("Hi")]})["messages"][-1].text
+    assert (requests(made, 0), requests(made, 1)) == (1, 1)
+
+
+def test_fallbacks_keep_their_tools(made: Made, screenshot: BaseTool) -> None:
+    busy, free = made(concurrency={"glm-4.6v": 0}), made()
+    said = (
+        busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
+        .bind_tools([screenshot])
+        .invoke("Look.")
+    )
+    assert [call["name"] for call in said.tool_calls] == ["screenshot"]
+
+
+def test_with_retry_repeats_by_type(made: Made) -> None:
+    busy = made(concurrency={"glm-4.6v": 0})
+    again = busy.with_retry(
+        retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
+    )
+    with pytest.raises(ModelRateLimitError):
+        again.invoke("Hi")
+    assert requests(made) == 2
+
+
+def test_call_limits_end_an_agent_that_never_stops_calling(made: Made) -> None:
+    def mind(ask: Ask) -> Reply:
+        return Reply("", "", [Call("add", {"a": 1, "b": 2})])
+
+    agent = create_agent(made(mind), [add], middleware=[ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")])
+    result = agent.invoke({"messages": [HumanMessage("Add.")]})
+    assert requests(made) == 3
+    assert len([message for message in result["messages"] if isinstance(message, ToolMessage)]) == 3
+
+
+def test_several_calls_of_one_answer_are_run_and_paired(made: Made) -> None:
+    def mind(ask: Ask) -> Reply:
+        if any(message["role"] == "tool" for message in ask.messages):
+            return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"), "", [])
+        return Reply("", "", [Call("add", {"a": 1, "b": 2}), Call("add", {"a": 3, "b": 4})])
+
+    result = create_agent(made(mind), [add]).invoke({"messages": [HumanMessage("Add.")]})
+    assert result["messages"][-1].text == "3, 7"
+
+
+def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
+    def mind(ask: Ask) -> Reply:
+        return Reply("", "", [Call("add", {"a": 1, "b": 2}), Call("add", {"a": 3, "b": 4})])
+
+    bound = made(mind).bind_tools([add], parallel_tool_calls=False)
+    assert [call["args"] for call in bound.invoke("Add.").tool_calls] == [{"a": 1, "b": 2}]
+    first, *rest = bound.stream("Add.")
+    assert [call["args"] for call in first.__add__(rest).tool_calls] == [{"a": 1, "b": 2}]

@@ -1,0 +1,230 @@
+"""Structured output out of pictures, by three methods and for every kind of schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import BaseModel, Field
+
+import glmv
+from glmv_emulator import Emulator
+from glmv_emulator._mind import Ask, Call, Reply
+from langchain_glmv import ChatGLMV, image
+
+Models = Callable[..., tuple[ChatGLMV, list[Ask]]]
+
+
+class Picture(BaseModel):
+    """What a picture shows."""
+
+    colour: str = Field(description="the main colour")
+    width: int = Field(ge=1, description="pixels across")
+
+
+class PictureDict(TypedDict):
+    """What a picture shows."""
+
+    colour: str
+    width: int
+
+
+GOOD = {"colour": "red", "width": 64}
+SCHEMAS = [Picture, PictureDict, Picture.model_json_schema()]
+
+
+@pytest.fixture
+def saying() -> Iterator[Models]:
+    """A model whose answers are scripted, and what it was asked."""
+    running: list[Emulator] = []
+
+    def make(*said: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
+        asked: list[Ask] = []
+
+        def mind(ask: Ask) -> Reply:
+            asked.append(ask)
+            reply = said[min(len(asked), len(said)) - 1]
+            return reply if isinstance(reply, Reply) else Reply(reply, "", [])
+
+        running.append(Emulator(mind=mind).start())
+        emulator = running[-1]
+        options = {"model": "glm-4.6v", **options}
+        return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), asked
+
+    yield make
+    for emulator in running:
+        emulator.stop()
+
+
+def call(name: str, **arguments: Any) -> Reply:
+    return Reply("", "", [Call(name, arguments)])
+
+
+def as_dict(found: Any) -> Any:
+    return found.model_dump() if isinstance(found, BaseModel) else found
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_every_method_fills_every_kind_of_schema(saying: Models, schema: Any, method: Any) -> None:
+    name = "Picture" if schema is not PictureDict else "PictureDict"
+    said = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    model, _ = saying(said)
+    structured = model.with_structured_output(schema, method=method)
+    found = [
+        structured.invoke("What?"),
+        await structured.ainvoke("What?"),
+        list(structured.stream("What?"))[-1],
+        [part async for part in structured.astream("What?")][-1],
+    ]
+    for one in found:
+        assert isinstance(one, Picture if schema is Picture else dict)
+        assert as_dict(one) == GOOD
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_pydantic_v1_class_is_filled_where_core_takes_it(saying: Models) -> None:
+    from pydantic.v1 import BaseModel as BaseModelV1
+
+    class Old(BaseModelV1):
+        """What a picture shows."""
+
+        colour: str
+
+    found = saying('{"colour": "red"}')[0].with_structured_output(Old).invoke("What?")  # type: ignore[arg-type]  # v1 is not in the annotation of core either
+    assert isinstance(found, Old)
+
+
+@pytest.mark.parametrize("said", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"])
+def test_json_is_found_in_fences_prose_and_boxes(saying: Models, said: str) -> None:
+    model, _ = saying(said.replace("{}", json.dumps(GOOD)))
+    assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
+
+
+def test_the_stream_gives_partial_objects_and_then_the_whole(saying: Models) -> None:
+    parts = list(saying(json.dumps(GOOD))[0].with_structured_output(PictureDict).stream("What?"))
+    assert parts[-1] == GOOD
+    assert len(parts) > 1
+
+
+def test_an_answer_that_does_not_fit_is_shown_to_the_model_once_with_the_error(saying: Models) -> None:
+    model, asked = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+    assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
+    assert len(asked) == 2
+
+
+def test_pydantics_own_check_is_what_the_model_is_shown(saying: Models) -> None:
+    from pydantic import field_validator
+
+    class Odd(BaseModel):
+        """An odd number."""
+
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def odd(cls, number: int) -> int:
+            if number % 2 == 0:
+                raise ValueError("the number must be odd")
+            return number
+
+    model, asked = saying('{"number": 2}', '{"number": 3}')
+    assert model.with_structured_output(Odd).invoke("What?") == Odd(number=3)
+    assert "the number must be odd" in str(asked[1])
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_a_model_that_only_chats_raises_and_never_gives_none(saying: Models, method: Any) -> None:
+    structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method)
+    with pytest.raises(OutputParserException) as refusal:
+        structured.invoke("What?")
+    assert isinstance(refusal.value, glmv.MalformedResponse)
+    with pytest.raises(OutputParserException):
+        list(structured.stream("What?"))
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_include_raw_gives_the_message_beside_what_was_read(saying: Models, method: Any) -> None:
+    said = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    structured = saying(said)[0].with_structured_output(Picture, method=method, include_raw=True)
+    for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
+        assert isinstance(found, dict)
+        assert isinstance(found["raw"], AIMessage)
+        assert (found["parsed"], found["parsing_error"]) == (Picture(**GOOD), None)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_include_raw_raises_nothing_when_the_answer_does_not_fit(saying: Models, method: Any) -> None:
+    structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
+    streamed = list(structured.stream("What?"))
+    for found in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
+        assert isinstance(found, dict)
+        assert found["parsed"] is None
+        assert isinstance(found["parsing_error"], OutputParserException)
+    assert structured.invoke("What?")["raw"].text == "I would rather not."  # type: ignore[index]  # a dict
+
+
+def test_one_repair_is_one_traced_run(saying: Models) -> None:
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class Starts(BaseCallbackHandler):
+        options: list[Any]
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            self.options.append(kwargs["options"])
+
+    handler = Starts()
+    handler.options = []
+    model, asked = saying("no", json.dumps(GOOD))
+    model.with_structured_output(Picture, strict=True).invoke("What?", {"callbacks": [handler]})
+    assert len(asked) == 2
+    [options] = handler.options
+    assert options["ls_structured_output_format"]["kwargs"] == {"method": "json_schema", "strict": True}
+    assert options["ls_structured_output_format"]["schema"]["title"] == "Picture"
+
+
+def test_both_turns_are_counted_and_noted(saying: Models) -> None:
+    model, _ = saying("no", json.dumps(GOOD))
+    raw = model.with_structured_output(Picture, include_raw=True).invoke("What?")["raw"]  # type: ignore[index]  # a dict
+    assert raw.response_metadata["attempts"] == 2
+    assert any("second time" in note for note in raw.response_metadata["notes"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
+)
+def test_wrong_arguments_are_refused_when_the_runnable_is_made(saying: Models, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"temprature|telepathy|schema"):
+        saying("x")[0].with_structured_output(**{"schema": Picture, **wrong})
+
+
+def test_json_mode_without_a_schema_gives_whatever_object_the_model_writes(saying: Models) -> None:
+    assert saying('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
+
+
+def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
+    found = model.with_structured_output(Picture).invoke(
+        [HumanMessage(["Describe the picture.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
+    )
+    assert isinstance(found, Picture)
+    assert (found.colour, found.width) == ("blue", 64)
+
+
+def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
+    answer = saying(json.dumps(GOOD))[0].bind(response_format=Picture).invoke("What?")
+    assert Picture.model_validate_json(answer.text) == Picture(**GOOD)
+
+
+def test_the_image_helper_reads_what_the_schema_asks(model: ChatGLMV, tmp_path: Any) -> None:
+    from PIL import Image as Pillow
+
+    found = model.with_structured_output(Picture).invoke(
+        [HumanMessage(["Describe.", image(Pillow.new("RGB", (80, 60), "green"))])]
+    )
+    assert isinstance(found, Picture)
+    assert found.width == 80
