@@ -1,0 +1,414 @@
+"""Who is measured. Each subject is a function from a base URL to what it does; it runs in a process of its own.
+
+`python benchmarks/subjects.py NAME TASK URL` prints "ready" after a warm-up, and for each line it reads measures
+once and prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import time
+import tracemalloc
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["LANGSMITH_TRACING"] = "false"
+KEY = "bench-id.bench-secret"
+MODEL = "glm-4.6v"
+PROMPT = "What is in this picture?"
+BODY = {"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]}
+
+Ask = Callable[[], object]
+Read = Callable[[], Iterator[str]]
+
+
+class Subject:
+    """What a subject can do: a whole answer, a stream of texts, a stream for the first token, an asynchronous one."""
+
+    whole: Ask
+    stream: Read
+    astream: Callable[[], Any]
+    picture: Callable[[bytes], object]
+
+
+def raw_socket(url: str) -> Subject:
+    """The floor of everything: a socket that is kept open, and `json.loads`."""
+    import socket
+
+    host, _, rest = url.removeprefix("http://").partition("/")
+    name, _, port = host.partition(":")
+    sock = socket.create_connection((name, int(port)))
+
+    def send(body: bytes) -> None:
+        head = f"POST /{rest}/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
+        sock.sendall(head.encode())
+        sock.sendall(body)
+
+    def whole() -> object:
+        send(json.dumps(BODY).encode())
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += sock.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += sock.recv(65536)
+        return json.loads(body)
+
+    def stream() -> Iterator[str]:
+        send(json.dumps({**BODY, "stream": True}, separators=(",", ":")).encode())
+        rest = b""
+        while not rest.endswith(b"0\r\n\r\n"):
+            *events, rest = (rest + sock.recv(65536)).split(b"\n\n")
+            for event in events:
+                _, found, data = event.partition(b"data: ")
+                if found and not data.startswith(b"[DONE]"):
+                    yield json.loads(data)["choices"][0]["delta"]["content"]
+
+    def picture(data: bytes) -> object:
+        body = json.dumps(BODY).encode() + b64encode(data)
+        send(body)
+        return sock.recv(65536)
+
+    return _subject(whole, stream, picture=picture)
+
+
+def httpx_bare(url: str) -> Subject:
+    """httpx and a C JSON parser, nothing else."""
+    import httpx
+    from pydantic_core import from_json
+
+    client = httpx.Client(timeout=60)
+    headers = {"authorization": f"Bearer {KEY}"}
+    target = url + "/chat/completions"
+
+    def whole() -> object:
+        return from_json(client.post(target, json=BODY, headers=headers).content)["choices"][0]["message"]["content"]
+
+    def stream() -> Iterator[str]:
+        with client.stream("POST", target, json={**BODY, "stream": True}, headers=headers) as response:
+            rest = b""
+            for data in response.iter_bytes():
+                *events, rest = (rest + data).split(b"\n\n")
+                for event in events:
+                    if event[6:] != b"[DONE]":
+                        yield from_json(event[6:])["choices"][0]["delta"]["content"]
+
+    async def astream() -> int:
+        nonlocal asynchronous
+        asynchronous = asynchronous or httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=500))
+        count, rest = 0, b""
+        async with asynchronous.stream("POST", target, json={**BODY, "stream": True}, headers=headers) as response:
+            async for data in response.aiter_bytes():
+                *events, rest = (rest + data).split(b"\n\n")
+                for event in events:
+                    if event[6:] != b"[DONE]":
+                        count += bool(from_json(event[6:])["choices"][0]["delta"]["content"])
+        return count
+
+    asynchronous: Any = None
+
+    def picture(data: bytes) -> object:
+        part = {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
+        return client.post(target, json={**BODY, "messages": [{"role": "user", "content": [part]}]}).content
+
+    return _subject(whole, stream, astream, picture)
+
+
+def glmv_core(url: str) -> Subject:
+    import glmv
+
+    client = glmv.Client(KEY, base_url=url, model=MODEL)
+    asynchronous = glmv.AsyncClient(KEY, base_url=url, model=MODEL, max_concurrency=500)
+
+    async def astream() -> int:
+        return sum([bool(delta.text) async for delta in asynchronous.stream(PROMPT)])
+
+    return _subject(
+        lambda: client.chat(PROMPT).text,
+        lambda: (delta.text for delta in client.stream(PROMPT)),
+        astream,
+        lambda data: client.chat([glmv.Image.from_bytes(data, fit=False), PROMPT]),
+    )
+
+
+def openai_sdk(url: str) -> Subject:
+    import openai
+
+    client = openai.OpenAI(api_key=KEY, base_url=url)
+    return _subject(*_openai_like(client.chat.completions.create))
+
+
+def zhipuai_sdk(url: str) -> Subject:
+    import zhipuai
+
+    client = zhipuai.ZhipuAI(api_key=KEY, base_url=url)
+    return _subject(*_openai_like(client.chat.completions.create))
+
+
+def _openai_like(create: Callable[..., Any]) -> tuple[Ask, Read, None, Callable[[bytes], object]]:
+    def stream() -> Iterator[str]:
+        for chunk in create(**BODY, stream=True):
+            yield chunk.choices[0].delta.content or ""
+
+    def picture(data: bytes) -> object:
+        part = {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
+        return create(model=MODEL, messages=[{"role": "user", "content": [part]}])
+
+    return lambda: create(**BODY).choices[0].message.content, stream, None, picture
+
+
+def langchain_floor(_: str) -> Subject:
+    """What LangChain costs with a model that does nothing."""
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+    class Floor(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "floor"
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(content="A short answer."))])
+
+        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+            for _ in range(200):
+                yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", chunk_position="last"))
+
+    return _langchain(Floor())
+
+
+def langchain_glmv(url: str) -> Subject:
+    from langchain_glmv import ChatGLMV
+
+    return _langchain(ChatGLMV(api_key=KEY, base_url=url, model=MODEL))
+
+
+def chat_openai(url: str) -> Subject:
+    from langchain_openai import ChatOpenAI
+
+    return _langchain(ChatOpenAI(api_key=KEY, base_url=url, model=MODEL))
+
+
+def chat_zhipuai(url: str) -> Subject:
+    from langchain_community.chat_models import ChatZhipuAI
+
+    return _langchain(ChatZhipuAI(api_key=KEY, api_base=url + "/chat/completions", model=MODEL))
+
+
+def _langchain(model: Any) -> Subject:
+    return _subject(lambda: model.invoke(PROMPT), lambda: (chunk.content for chunk in model.stream(PROMPT)))
+
+
+def llama_floor(_: str) -> Subject:
+    """What LlamaIndex costs with a model that does nothing."""
+    from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, TextBlock
+    from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+    from llama_index.core.llms.custom import CustomLLM
+
+    class Floor(CustomLLM):
+        @property
+        def metadata(self) -> LLMMetadata:
+            return LLMMetadata()
+
+        @llm_completion_callback()
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+            return CompletionResponse(text="A short answer.")
+
+        @llm_completion_callback()
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            yield CompletionResponse(text="A short answer.", delta="A short answer.")
+
+        @llm_chat_callback()
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            return ChatResponse(message=ChatMessage(role="assistant", blocks=[TextBlock(text="A short answer.")]))
+
+        @llm_chat_callback()
+        def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            def chunks() -> Any:
+                text = ""
+                for _ in range(200):
+                    text += "word "
+                    message = ChatMessage(role="assistant", blocks=[TextBlock(text=text)])
+                    yield ChatResponse(message=message, delta="word ")
+
+            return chunks()
+
+    return _llama_index(Floor())
+
+
+def llama_glmv(url: str) -> Subject:
+    from llama_index_glmv import GLMV
+
+    return _llama_index(GLMV(api_key=KEY, base_url=url, model=MODEL))
+
+
+def openai_like(url: str) -> Subject:
+    from llama_index.llms.openai_like import OpenAILike
+
+    return _llama_index(OpenAILike(api_key=KEY, api_base=url, model=MODEL, is_chat_model=True))
+
+
+def llama_zhipuai(url: str) -> Subject:
+    from llama_index.llms.zhipuai import ZhipuAI
+
+    os.environ["ZHIPUAI_BASE_URL"] = url
+    # The class knows ten models and raises for any other.
+    return _llama_index(ZhipuAI(api_key=KEY, model="glm-4"))
+
+
+def _llama_index(model: Any) -> Subject:
+    from llama_index.core.base.llms.types import ChatMessage
+
+    messages = [ChatMessage(role="user", content=PROMPT)]
+    return _subject(
+        lambda: model.chat(messages), lambda: (response.delta or "" for response in model.stream_chat(messages))
+    )
+
+
+def pair(floor: Callable[[str], Subject], below: Callable[[str], Subject]) -> Callable[[str], Subject]:
+    """Two subjects run in turn in one process: what both cost together."""
+
+    def both(url: str) -> Subject:
+        one, two = floor(url), below(url)
+
+        def whole() -> object:
+            return one.whole(), two.whole()
+
+        def stream() -> Iterator[str]:
+            yield from two.stream()
+            for _ in one.stream():
+                pass
+
+        return _subject(whole, stream)
+
+    return both
+
+
+def _subject(whole: Any, stream: Any, astream: Any = None, picture: Any = None) -> Subject:
+    subject = Subject()
+    subject.whole, subject.stream, subject.astream, subject.picture = whole, stream, astream, picture
+    return subject
+
+
+SUBJECTS: dict[str, Callable[[str], Subject]] = {
+    "raw socket": raw_socket,
+    "httpx": httpx_bare,
+    "glmv": glmv_core,
+    "openai": openai_sdk,
+    "zhipuai": zhipuai_sdk,
+    "LangChain floor": langchain_floor,
+    "LangChain floor + httpx": pair(langchain_floor, httpx_bare),
+    "LangChain floor + glmv": pair(langchain_floor, glmv_core),
+    "ChatGLMV": langchain_glmv,
+    "ChatOpenAI": chat_openai,
+    "ChatZhipuAI": chat_zhipuai,
+    "LlamaIndex floor": llama_floor,
+    "LlamaIndex floor + httpx": pair(llama_floor, httpx_bare),
+    "GLMV": llama_glmv,
+    "OpenAILike": openai_like,
+    "LlamaIndex ZhipuAI": llama_zhipuai,
+}
+
+
+def measure_whole(subject: Subject) -> dict[str, float]:
+    """CPU microseconds of one unstreamed call."""
+    count, begun = 100, time.process_time()
+    for _ in range(count):
+        subject.whole()
+    return {"value": (time.process_time() - begun) / count * 1e6}
+
+
+def measure_stream(subject: Subject) -> dict[str, float]:
+    """CPU microseconds of one streamed chunk."""
+    chunks, begun = 0, time.process_time()
+    for _ in range(10):
+        chunks += sum(1 for text in subject.stream() if text)
+    return {"value": (time.process_time() - begun) / chunks * 1e6}
+
+
+def measure_first(subject: Subject) -> dict[str, float]:
+    """Milliseconds from the server's write of the first event to the text in hand."""
+    waits = []
+    for _ in range(30):
+        texts = subject.stream()
+        stamp = next(text for text in texts if text)
+        waits.append(time.monotonic() - float(stamp))
+        for _ in texts:
+            pass
+    return {"value": sorted(waits)[len(waits) // 2] * 1e3}
+
+
+def measure_many(subject: Subject) -> dict[str, float]:
+    """Streams a second with 500 open at once, and kilobytes of memory a stream."""
+
+    async def run() -> tuple[float, float]:
+        before = _rss()
+        begun = time.monotonic()
+        await asyncio.gather(*(subject.astream() for _ in range(500)))
+        seconds = time.monotonic() - begun
+        return 500 / seconds, (max(_peak(), before) - before) / 500
+
+    rate, memory = asyncio.run(run())
+    return {"value": rate, "memory": memory}
+
+
+def measure_picture(subject: Subject) -> dict[str, float]:
+    """CPU milliseconds of a call with a 5 MB picture, and its peak memory as a multiple of its base64 size."""
+    data = picture_of(5_000_000)
+    begun = time.process_time()
+    for _ in range(5):
+        subject.picture(data)
+    spent = (time.process_time() - begun) / 5 * 1e3
+    tracemalloc.start()
+    subject.picture(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return {"value": spent, "memory": peak / (len(data) * 4 / 3)}
+
+
+def picture_of(size: int) -> bytes:
+    """A JPEG of the project, padded behind its end to `size` bytes."""
+    jpeg = (Path(__file__).parent.parent / "examples" / "pictures" / "coffee.jpg").read_bytes()
+    return jpeg + bytes(size - len(jpeg))
+
+
+def _rss() -> float:
+    with Path("/proc/self/status").open() as status:
+        return next(float(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def _peak() -> float:
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+TASKS = {
+    "whole": ("/api/paas/v4", measure_whole),
+    "stream": ("/api/paas/v4", measure_stream),
+    "first": ("/first/api/paas/v4", measure_first),
+    "many": ("/slow/api/paas/v4", measure_many),
+    "picture": ("/api/paas/v4", measure_picture),
+}
+
+
+def main(name: str, task: str, url: str) -> None:
+    """Warm up, then measure once a line."""
+    path, measure = TASKS[task]
+    subject = SUBJECTS[name](url + path)
+    if task != "many":
+        measure(subject)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(measure(subject)), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
