@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import re
 
+from glmv_emulator._mind._pictures import about_media
 from glmv_emulator._mind._turn import Turn
 from glmv_emulator._mind._words import content_words, has
+
+LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
 
 _GREETING = ("hello|hi|hey|good (?:morning|evening|afternoon|day)|greetings", "你好|您好|早上好|晚上好")
 _QUESTION = re.compile(
@@ -37,3 +40,23 @@ def _recall(turn: Turn) -> str | None:
     best = max(sources, key=lambda source: len(wanted & content_words(source)), default="")
     shared = len(wanted & content_words(best))
     return best if shared and 3 * shared >= len(wanted) and not _QUESTION.search(best) else None
+
+
+def after_tools(turn: Turn) -> str:
+    """An answer out of what the tools gave back in this turn."""
+    told = "; ".join(f"{result.name}: {_shortened(result.text)}" if result.name else _shortened(result.text) for result in turn.results)
+    return f"工具返回：{told}" if turn.language == "zh" else f"According to the tools, {told}"
+
+
+def stubbornly(turn: Turn) -> str:
+    """Prose where something else was asked for."""
+    if turn.media:
+        return about_media(turn)
+    if turn.language == "zh":
+        return "好的，我先用普通文字回答这个要求。"
+    return "Certainly; let me first put this into plain words."
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}…"

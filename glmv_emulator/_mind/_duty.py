@@ -57,6 +57,8 @@ _FREE = re.compile(
     r"|(?<!can )(?<!could )(?<!would )you can(?! only|not)|can be|could be)|如果|若|可以|如有|必要时|需要时|酌情|按需",
     re.IGNORECASE,
 )
+# "replies in which you call no tool" tells of a case and forbids nothing.
+_DESCRIBES = re.compile(r"\b(?:which|when(?:ever)?|where|while|if|as long as|in case)\b|如果|若|时候?|当", re.IGNORECASE)
 _ONE_OF = re.compile(r"\b(?:one of|either|any of|at least one|one or more|or)\b|其中|之一|任一|或", re.IGNORECASE)
 
 
@@ -108,7 +110,7 @@ def _judge(clause: str, names: Sequence[str], *, free: bool) -> int:
     call = min(calls)
     negations = len(_NEGATION.findall(clause[: max(target, call)]))
     if negations % 2:
-        return -1
+        return 0 if _DESCRIBES.search(clause) else -1
     if free:
         return 0
     if _FORCE.search(clause) or negations:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from glmv_emulator._mind._blocks import without_blocks
 from glmv_emulator._mind._duty import duties, sentences
 from glmv_emulator._mind._values import Ask, Medium
-from glmv_emulator._mind._words import has, language_of
+from glmv_emulator._mind._words import STOP_WORDS, has, language_of, stem, words
 
 # A user who shows the model its own mistake speaks of the answer before, so the request before still stands.
 _CORRECTION = (
@@ -24,6 +24,18 @@ _ALL_PICTURES = (
     r"(?:picture|image|photo|figure)\s*#?\d",
     r"之前|前面|上一张|刚才|比较|对比|哪|两张|第.张|图片?\s*\d",
 )
+
+# Words of sentences that speak of the form of an answer and of nothing else.
+_FORM = frozenset(
+    stem(word)
+    for word in """answer answers reply respond response output write add include text plain prose word words explanation
+    explain comment commentary markdown fence fences code function functions tool tools call calls invoke invocation use
+    object valid format field fields key keys argument arguments parameter parameters value values match accept accepted
+    allowed count counts permitted only must should need needs please nothing anything else other natural language
+    directly instead without free sentence sentences message follow following instruction instructions exactly name
+    names available listed below above choose pick one least send give given return produce step first now""".split()
+) | {"直接", "回答", "不要", "文字", "文本", "输出", "必须", "只能", "工具", "函数", "调用", "接回", "要直"}
+_GRAMMAR = frozenset(stem(word) for word in STOP_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,9 @@ class Turn:
         messages = ask.messages
         self.start = _start(messages)
         newest = messages[self.start :]
-        users = [text_of(message) for message in newest if message.get("role") == "user"]
-        self.text = "\n".join(text for text in users if text)
+        self.since_result = _since_result(newest)
+        first = next((i for i, message in enumerate(newest) if message.get("role") == "tool"), len(newest))
+        self.text = _users_text(newest[:first]) or self.since_result
         self.standing = "\n".join(text_of(m) for m in messages if m.get("role") in ("system", "developer"))
         self.earlier = [text_of(m) for m in messages[: self.start] if m.get("role") == "user"]
         self.results = _results(newest)
@@ -91,8 +104,8 @@ class Turn:
     def request(self) -> str:
         """The wish without schemas and without sentences that only tell how to answer."""
         plain = without_blocks(self.wish)
-        kept = [s for s in sentences(plain) if not duties(s, self.tool_names).force and not _about_json(s)]
-        return " ".join(kept).strip() or plain
+        kept = [s for s in sentences(plain) if not duties(s, self.tool_names).force and not is_about_form(s)]
+        return "\n".join(kept).strip() or plain
 
     @cached_property
     def language(self) -> Literal["en", "zh"]:
@@ -117,8 +130,12 @@ class Turn:
         return found
 
 
-def _about_json(sentence: str) -> bool:
-    return bool(re.search(r"json|schema", sentence, re.IGNORECASE))
+def is_about_form(sentence: str) -> bool:
+    """Whether a sentence only tells in which form to answer, and asks for nothing itself."""
+    if re.search(r"json|schema", sentence, re.IGNORECASE):
+        return True
+    said = {stem(word) for word in words(sentence)} - _GRAMMAR
+    return bool(said) and said <= _FORM
 
 
 def _start(messages: list[dict[str, Any]]) -> int:
@@ -154,3 +171,15 @@ def _results(messages: list[dict[str, Any]]) -> list[Result]:
             name = names.get(message.get("tool_call_id")) or str(message.get("name") or "")
             found.append(Result(name, text_of(message)))
     return found
+
+
+def _since_result(messages: list[dict[str, Any]]) -> str:
+    """What the user wrote after the last result of a tool; '' without any result."""
+    last = max((i for i, message in enumerate(messages) if message.get("role") == "tool"), default=len(messages))
+    return _users_text(messages[last:])
+
+
+def _users_text(messages: list[dict[str, Any]]) -> str:
+    """What the user wrote, without notes: lines in square brackets, as stand beside pictures, ask for nothing."""
+    texts = [text_of(message) for message in messages if message.get("role") == "user"]
+    return "\n".join(text for text in texts if text and not re.fullmatch(r"\s*(?:\[[^\]]*\]\s*)+", text))
