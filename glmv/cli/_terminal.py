@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from glmv import GLMVError
 
@@ -42,8 +43,7 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except GLMVError as error:
-        err.print("[red]error:[/]", end=" ")
-        err.print(harmless(str(error)), markup=False)
+        err.print(Text.assemble(("error: ", "red"), harmless(str(error))))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 import glmv
 from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
@@ -73,6 +74,6 @@ def _tell(last: glmv.Delta, seconds: float, *, emulator: bool) -> None:
     if last.model:
         facts.insert(0, harmless(last.model))
     for note in last.notes:
-        err.print(f"note: {harmless(note)}", style="dim", markup=False)
-    err.print(", ".join(facts), style="dim", markup=False, end="  ")
-    err.print(EMULATOR if emulator else "")
+        err.print(Text(f"note: {harmless(note)}", "dim"))
+    tag = Text.from_markup(f"  {EMULATOR}" if emulator else "")
+    err.print(Text.assemble((", ".join(facts), "dim"), tag))
