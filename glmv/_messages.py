@@ -81,7 +81,7 @@ def _from_dict(item: Mapping[str, Any], index: int) -> Message:
         raise UnsupportedContent(
             f"messages[{index}] has role {item.get('role')!r}; roles are system, user, assistant and tool."
         )
-    if unknown := set(item) - _MESSAGE_KEYS:
+    if unknown := {str(key) for key, value in item.items() if value is not None} - _MESSAGE_KEYS:
         key = min(unknown)
         raise UnsupportedContent(
             f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
@@ -93,14 +93,19 @@ def _from_dict(item: Mapping[str, Any], index: int) -> Message:
             pass
         case str():
             parts = [Text(content)]
+        case Mapping() | Text() | Image() | Video() | File():
+            parts = [dict_part(content, index, role)]
         case Iterable():
             parts = [dict_part(part, index, role) for part in content]
         case _:
             raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
+    calls = item.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise UnsupportedContent(f"messages[{index}].tool_calls is {type(calls).__name__}; give a list of calls.")
     return Message(
         role,
         parts,
-        tool_calls=[_tool_call(call, index) for call in item.get("tool_calls") or ()],
+        tool_calls=[_tool_call(call, index) for call in calls],
         tool_call_id=item.get("tool_call_id"),
         reasoning=item.get("reasoning_content"),
     )
@@ -112,11 +117,14 @@ def _tool_call(call: object, index: int) -> ToolCall:
             return call
         case {"function": {"name": str(name), **function}, **rest}:
             arguments = function.get("arguments") or "{}"
-            return ToolCall(
-                str(rest.get("id") or ""),
-                name,
-                arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
-            )
+            if not isinstance(arguments, str):
+                try:
+                    arguments = json.dumps(arguments, ensure_ascii=False)
+                except (TypeError, ValueError, RecursionError) as error:
+                    raise UnsupportedContent(
+                        f"messages[{index}].tool_calls: the arguments of {name!r} cannot be written as JSON: {error}"
+                    ) from None
+            return ToolCall(str(rest.get("id") or ""), name, arguments)
         case _:
             raise UnsupportedContent(
                 f"messages[{index}].tool_calls: a call is {{'id', 'type', 'function': {{'name', 'arguments'}}}}."

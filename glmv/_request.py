@@ -7,9 +7,10 @@ Ranges are those of the platform's chat reference (docs.bigmodel.cn, "对话补�
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AliasChoices,
@@ -20,6 +21,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 
 from glmv._errors import InvalidRequestError
 from glmv._messages import Messages, messages_of, nearest
@@ -145,8 +147,11 @@ class Settings(Options):
 
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle the key in the clear; whoever unpickles reads it from the environment again.
+        # Connections do not travel either.
         state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+        kept = {name: value for name, value in (self.default_headers or {}).items() if not _secret(name.lower())}
+        stays = {"api_key": None, "http_client": None, "http_async_client": None, "default_headers": kept or None}
+        return {**state, "__dict__": {**state["__dict__"], **stays}}
 
 
 # What one call may set beside the options of the body.
@@ -202,10 +207,9 @@ class ChatRequest:
             given.pop("stream", None)  # frameworks pass it along; the method called decides
             dropped = [name for name in _DROPPED if given.pop(name, None) is not None]
             notes = [f"{name} was left out: it is {_DROPPED[name]}, GLM has no such field." for name in dropped]
-            call = {name: given.pop(name) for name in _CALL_KEYS if name in given}
-            for name in given:
-                options.pop(name, None)
-            options |= validated(given)
+            call = _call_keys({name: given.pop(name) for name in _CALL_KEYS if name in given})
+            asked = validated(given)
+            options = {name: value for name, value in (options | asked).items() if value is not None}
         conversation = moved(messages_of(messages), notes.append)
         return cls(model, conversation, options, call, (), tuple(notes))
 
@@ -215,7 +219,7 @@ class ChatRequest:
 
 
 def validated(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of one call -> those that are set, validated.
+    """Keywords of one call -> those that were given by the names of `Options`, validated; None takes a default away.
 
     Raises:
         InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
@@ -224,7 +228,29 @@ def validated(given: Mapping[str, Any]) -> dict[str, Any]:
         options = Options.model_validate(given)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, Options)) from None
-    return {name: value for name in options.model_fields_set if (value := getattr(options, name)) is not None}
+    return {name: getattr(options, name) for name in options.model_fields_set}
+
+
+class _CallKeys(BaseModel):
+    """What concerns one call and not its body, beside `validate`."""
+
+    timeout: Any = None
+    deadline: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0)] | None = None
+    extra_headers: dict[str, str] | None = None
+    on_sensitive: Literal["raise", "return"] | None = None
+
+
+def _call_keys(given: dict[str, Any]) -> dict[str, Any]:
+    check = given.pop("validate", None)
+    if check is not None and not callable(check):
+        raise InvalidRequestError(f"validate is a function that takes the answer's text; got {type(check).__name__}.")
+    try:
+        call = _CallKeys.model_validate(given).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise InvalidRequestError(explained(error, _CallKeys)) from None
+    return call if check is None else {**call, "validate": check}
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
@@ -238,13 +264,36 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
                 f"unknown option {name!r}.{nearest(name, known)} Further keys of the body go into extra_body={{...}}."
             )
         else:
-            value = "" if _secret(name) else f", got {str(found['input'])[:80]!r}"
-            lines.append(f"{name or 'options'}: {found['msg']}{value}")
+            value = "" if _secret(name) else f"; got {reprlib.repr(found['input'])}"
+            takes = _range(model.model_fields.get(name))
+            lines.append(f"{name or 'options'}: {found['msg']}{takes and f' (it takes {takes})'}{value}")
     return "; ".join(lines)
 
 
 def _secret(name: str) -> bool:
-    return any(word in name for word in ("key", "header", "client", "secret", "token"))
+    return any(word in name for word in ("key", "header", "client", "secret", "auth", "cookie"))
+
+
+def _range(thing: Any) -> str:
+    """A field -> its range in words: "0.0 to 1.0", "1 or more", "6 to 64 characters"; "" when it has none."""
+    limits = list(_limits(thing))
+    low = next((f"{name[1]}" for name in limits if name[0] in ("ge", "min_length")), "")
+    high = next((f"{name[1]}" for name in limits if name[0] in ("le", "max_length")), "")
+    above = next((f"more than {name[1]}" for name in limits if name[0] == "gt"), "")
+    unit = " characters" * any(name[0] == "min_length" for name in limits)
+    return above or (f"{low} to {high}{unit}" if low and high else low and f"{low} or more{unit}")
+
+
+def _limits(thing: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, FieldInfo):
+        for item in thing.metadata:
+            yield from ((name, value) for name in _LIMITS if (value := getattr(item, name, None)) is not None)
+        yield from _limits(thing.annotation)
+    for inner in get_args(thing):
+        yield from _limits(inner)
+
+
+_LIMITS = ("ge", "gt", "le", "min_length", "max_length")
 
 
 Validate = Callable[[str], Any]

@@ -86,7 +86,8 @@ def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
         case Text() | Image() | Video() | File():
             return (content,)
         case _:
-            return tuple(_part(item) for item in content)
+            items: object = content
+            return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
 
 
 def _part(item: object) -> Part:

@@ -192,7 +192,7 @@ def parse(data: bytes, what: str = "The answer") -> Any:
         return from_json(data)
     except ValueError:
         try:
-            return from_json(data.decode("utf-8", "replace"))
+            return from_json(data.decode("utf-8-sig", "replace"))
         except ValueError as error:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
@@ -218,7 +218,7 @@ class DeltaDecoder:
 
     def __init__(self) -> None:
         self._filter = TagFilter()
-        self._calls: list[tuple[Any, str]] = []  # (index on the wire, id) of each call, in order
+        self._calls: list[list[Any]] = []  # [index on the wire, id, whether it has its name] of each call, in order
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
         self.ended = False  # `[DONE]` was seen
@@ -245,8 +245,9 @@ class DeltaDecoder:
             piece = choice.get("message")
             if not isinstance(piece, Mapping):
                 piece = {}
-        if choice.get("finish_reason"):
-            self.finish_reason = self.finish_reason or str(choice["finish_reason"])
+        if reason := choice.get("finish_reason"):
+            if self.finish_reason is None or reason == "sensitive":  # withdrawn is withdrawn, also after "stop"
+                self.finish_reason = str(reason)
             self._chunk = chunk
         content = piece.get("content")
         text = reasoning = ""
@@ -254,7 +255,7 @@ class DeltaDecoder:
             text, reasoning = self._filter.feed(content if isinstance(content, str) else _joined(content))
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
-            reasoning += str(thought)
+            reasoning = str(thought) + reasoning
         calls = piece.get("tool_calls")
         pieces = [self._call(call) for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else ()
         if not (text or reasoning or pieces):
@@ -312,15 +313,16 @@ class DeltaDecoder:
         index = self._index(wire_index, call_id, name)
         if index == len(self._calls):
             call_id = call_id or f"call_{secrets.token_hex(8)}"
-            self._calls.append((wire_index, call_id))
+            self._calls.append([wire_index, call_id, bool(name)])
             return ToolCallDelta(index, call_id, name, arguments)
-        return ToolCallDelta(index, "", "", arguments)
+        named, self._calls[index][2] = self._calls[index][2], self._calls[index][2] or bool(name)
+        return ToolCallDelta(index, "", "" if named else name, arguments)
 
     def _index(self, wire_index: Any, call_id: str, name: str) -> int:
         """Which call a piece belongs to: by id, else by index, else the last one; `len` means a new one."""
         last = len(self._calls) - 1
         if call_id:
-            for position, (_, known) in enumerate(self._calls):
+            for position, (_, known, _) in enumerate(self._calls):
                 if known == call_id:
                     return position
             return last + 1 if name or last < 0 else last
@@ -361,7 +363,7 @@ def _integer(value: object) -> int | None:
             return value
         case float() if value == value and abs(value) < 2**63:
             return int(value)
-        case str() if value.strip().lstrip("-").isdecimal() and len(value) < 20:
+        case str() if len(value) < 20 and value.strip().removeprefix("-").isdecimal():
             return int(value)
         case _:
             return None

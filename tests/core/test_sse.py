@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Iterable
@@ -54,27 +55,49 @@ def by_the_standard(stream: bytes) -> tuple[list[tuple[str, str]], str, int | No
 
 # From web-platform-tests, eventsource/: each rule of the standard with the events it gives.
 WPT: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
-    "format-bom": (b"\xef\xbb\xbfdata:1\n\n\xef\xbb\xbfdata:2\n\ndata:3\n\n", [("message", "1"), ("message", "3")]),
-    "format-bom-2": (b"\xef\xbb\xbf\xef\xbb\xbfdata:1\n\ndata:2\n\ndata:3\n\n", [("message", "2"), ("message", "3")]),
+    "format-bom": (
+        b"\xef\xbb\xbfdata:1\n\n\xef\xbb\xbfdata:2\n\ndata:3\n\n",
+        [("message", "1"), ("message", "3")],
+    ),
+    "format-bom-2": (
+        b"\xef\xbb\xbf\xef\xbb\xbfdata:1\n\ndata:2\n\ndata:3\n\n",
+        [("message", "2"), ("message", "3")],
+    ),
     "format-comments": (
-        b"data:1\n:\0\n:\r\ndata:2\n:" + b"x" * 3000 + b"\rdata:3\n:data:fail\r:" + b"x" * 3000 + b"\ndata:4\n\n",
+        b"data:1\n:\0\n:\r\ndata:2\n:"
+        + b"x" * 3000
+        + b"\rdata:3\n:data:fail\r:"
+        + b"x" * 3000
+        + b"\ndata:4\n\n",
         [("message", "1\n2\n3\n4")],
     ),
-    "format-data-before-final-empty-line": (b"retry:1000\ndata:test1\n\nid:test\ndata:test2", [("message", "test1")]),
-    "format-field-data": (b"data:\n\ndata\ndata\n\ndata:test\n\n", [("message", ""), ("message", "\n"), ("message", "test")]),
+    "format-data-before-final-empty-line": (
+        b"retry:1000\ndata:test1\n\nid:test\ndata:test2",
+        [("message", "test1")],
+    ),
+    "format-field-data": (
+        b"data:\n\ndata\ndata\n\ndata:test\n\n",
+        [("message", ""), ("message", "\n"), ("message", "test")],
+    ),
     "format-field-event": (b"event:test\ndata:x\n\ndata:x\n\n", [("test", "x"), ("message", "x")]),
     "format-field-event-empty": (b"event: \ndata:data\n\n", [("message", "data")]),
     "format-field-parsing": (
-        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\ndata:4\n\n",
+        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n"
+        b" data:32\ndata:4\n\n",
         [("message", "\0\n 2\n1\n3\n\n4")],
     ),
-    "format-field-unknown": (b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
-                             [("message", "test\n\ntest")]),
+    "format-field-unknown": (
+        b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
+        [("message", "test\n\ntest")],
+    ),
     "format-leading-space": (b"data:\ttest\rdata: \ndata:test\n\n", [("message", "\ttest\n\ntest")]),
     "format-newlines": (b"data:test\r\ndata\ndata:test\r\n\r", [("message", "test\n\ntest")]),
     "format-null-character": (b"data:\0\n\n\n\n", [("message", "\0")]),
     "format-utf-8": ("data:ok…\n\n".encode(), [("message", "ok…")]),
-    "event-data": (b"data:msg\ndata:msg\n\n:\n\nfalsefield:msg\n\ndata:end\n\n", [("message", "msg\nmsg"), ("message", "end")]),
+    "event-data": (
+        b"data:msg\ndata:msg\n\n:\n\nfalsefield:msg\n\ndata:end\n\n",
+        [("message", "msg\nmsg"), ("message", "end")],
+    ),
     "MOSQUITO field-name-event": (b"Event: a\nEVENT: b\ndata: x\n\n", [("message", "x")]),
     "only LF, CR and CRLF end a line": (
         "data: a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\n\n".encode(),
@@ -82,14 +105,17 @@ WPT: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     ),
     "one space after the colon goes": (b"data:   x\n\n", [("message", "  x")]),
     "invalid UTF-8 becomes U+FFFD": (b"data: a\xff\xe4\xbdb\n\n", [("message", "a\ufffd\ufffdb")]),
-    "a cut character ends with its line": (b"data: \xe4\xbd\ndata: \xa0\n\n", [("message", "\ufffd\n\ufffd")]),
+    "a cut character ends with its line": (
+        b"data: \xe4\xbd\ndata: \xa0\n\n",
+        [("message", "\ufffd\n\ufffd")],
+    ),
     "a block without data dispatches nothing": (b"event: ping\n\nid: 1\n\ndata: x\n\n", [("message", "x")]),
     "the type ends with its event, also without data": (b"event: a\n\ndata: x\n\n", [("message", "x")]),
     "blank lines alone": (b"\n\r\n\r\r\n\n", []),
     "nothing": (b"", []),
     "a BOM alone": (b"\xef\xbb\xbf", []),
     "half a BOM": (b"\xef\xbbdata: x\n\ndata: y\n\n", [("message", "y")]),
-}  # fmt: skip
+}
 
 IDS = {
     "format-field-id": (b"id: 1\ndata: 1\n\ndata: 2\n\n", "1"),
@@ -147,19 +173,14 @@ def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes)
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r"])
-def test_an_event_comes_in_the_feed_that_completes_its_blank_line(end: bytes) -> None:
-    # A CR that ends a feed is a whole line end: nobody waits for the LF that may follow.
+def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) -> None:
+    # A CR is a whole line end: nobody waits for the LF that may follow.
     decoder = SSEDecoder()
-    assert (
-        decoder.feed(
-            b"data: x" + end[:-1].removesuffix(b"\r") if end.endswith(b"\r\n") else b"data: x" + end[:-1]
-        )
-        == []
-    )
-    assert decoder.feed(b"\r" if end.endswith(b"\r\n") else end[-1:]) == [Event("message", b"x")]
-    assert decoder.feed(b"\ndata: y\n\n" if end.endswith(b"\r\n") else b"data: y\n\n") == [
-        Event("message", b"y")
-    ]
+    found = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
+    first = len(b"data: x" + end) - 1 - end.endswith(b"\r\n")
+    assert found[first] == [Event("message", b"x")]
+    assert found[first + len(b"data: y" + end)] == [Event("message", b"y")]
+    assert sum(map(len, found)) == 2
 
 
 def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
@@ -187,7 +208,7 @@ streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(
 def test_any_bytes_in_any_pieces_read_as_the_standard_reads_them(stream: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = SSEDecoder()
-    events = [e for a, b in zip(places, places[1:], strict=False) for e in decoder.feed(stream[a:b])]
+    events = [e for a, b in itertools.pairwise(places) for e in decoder.feed(stream[a:b])]
     found = [(e.type, e.data.decode("utf-8", "replace")) for e in events]
     assert (found, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
 
@@ -207,8 +228,7 @@ def test_any_bytes_in_any_pieces_read_as_the_standard_reads_them(stream: bytes, 
 def test_an_event_beyond_the_bound_is_refused(stream: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=1000)
     with pytest.raises(MalformedResponse, match="1000 bytes"):
-        for piece in stream:
-            decoder.feed(piece)
+        list(map(decoder.feed, stream))
 
 
 def test_many_events_that_are_small_each_are_no_matter_how_much_they_are_together() -> None:

@@ -1,0 +1,208 @@
+"""A flow driven by hand: answers come from a script, time from a clock that only moves when it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+import pytest
+
+from glmv import Completion, Delta, GLMVError
+from glmv._flow import Call, Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, exchange
+from glmv._retry import Budget, Policy
+
+# A busy machine is no failure; and a flow that is driven by hand keeps nothing from one example to the next.
+hypothesis.settings.register_profile(
+    "core", deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+hypothesis.settings.load_profile("core")
+
+Piece = bytes | Failure | float  # bytes that come, what breaks, or seconds that pass
+EVENT_STREAM = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json; charset=UTF-8"}
+
+
+@dataclass
+class Answer:
+    """What a server does with one request: pieces after a status and headers."""
+
+    pieces: list[Piece]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def streamed(*chunks: object, done: bool = True, headers: Mapping[str, str] = EVENT_STREAM) -> Answer:
+    """Chunks (dicts, or anything a script's piece may be) as an event stream."""
+    pieces: list[Piece] = [
+        chunk if isinstance(chunk, bytes | Failure | float) else event(chunk) for chunk in chunks
+    ]
+    return Answer([*pieces, b"data: [DONE]\n\n"] if done else pieces, 200, headers)
+
+
+def event(payload: object) -> bytes:
+    return b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n"
+
+
+def body(payload: object, status: int = 200, **headers: str) -> Answer:
+    """One JSON body."""
+    return Answer([json.dumps(payload).encode()], status, {**JSON, **headers})
+
+
+def piece(content: str | None = None, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
+    """A chunk of the platform's shape."""
+    delta = {"role": "assistant"} | ({} if content is None else {"content": content}) | more.pop("delta", {})
+    choice: dict[str, Any] = {"index": 0, "delta": delta}
+    if finish_reason is not None:
+        choice["finish_reason"] = finish_reason
+    return {
+        "id": "8305986882425703351",
+        "created": 1705476637,
+        "model": "glm-4.6v",
+        "choices": [choice],
+    } | more
+
+
+USAGE = {"prompt_tokens": 1037, "completion_tokens": 37, "total_tokens": 1074}
+
+
+def whole(content: object = "hello", finish_reason: str = "stop", **more: Any) -> dict[str, Any]:
+    """An unstreamed answer of the platform's shape."""
+    message = {"role": "assistant", "content": content} | more.pop("message", {})
+    choices = [{"index": 0, "finish_reason": finish_reason, "message": message}]
+    return {"id": "8305986882425703351", "created": 1705476637, "model": "glm-4.6v", "choices": choices,
+            "usage": USAGE} | more  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What became of a call."""
+
+    deltas: list[Delta] = field(default_factory=list)
+    answer: Completion | None = None
+    error: GLMVError | None = None
+    sent: list[Any] = field(default_factory=list)  # the bodies, one a request
+    steps: list[str] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    drops: list[bool] = field(default_factory=list)
+
+    @property
+    def whole(self) -> Completion:
+        """The answer of a call that has to have one."""
+        assert self.error is None, self.error
+        assert self.answer is not None
+        return self.answer
+
+    @property
+    def failure(self) -> GLMVError:
+        """The error of a call that has to fail."""
+        assert self.error is not None, self.answer
+        return self.error
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self.deltas)
+
+
+class Flow:
+    """Drives `exchange` against a script."""
+
+    Failure = Failure
+    Answer = Answer
+    streamed = staticmethod(streamed)
+    event = staticmethod(event)
+    body = staticmethod(body)
+    piece = staticmethod(piece)
+    whole = staticmethod(whole)
+    USAGE = USAGE
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.wall = 1_800_000_000.0
+        self.chance = 1.0
+        self.renewed = 0
+        self.budget = Budget()
+
+    def policy(self, **options: Any) -> Policy:
+        return Policy(
+            budget=self.budget,
+            clock=lambda: self.now,
+            wall=lambda: self.wall + self.now,
+            chance=lambda: self.chance,
+            **options,
+        )
+
+    def renew(self) -> bool:
+        self.renewed += 1
+        return True
+
+    def run(
+        self, *answers: Answer | Failure, stream: bool = True, policy: Policy | None = None, **call: Any
+    ) -> Outcome:
+        """Let a call meet the answers, in order; a call that asks for more than there are fails the test."""
+        outcome = Outcome()
+        made = Call(
+            "POST", "/chat/completions", lambda request_id: request_id, policy or self.policy(), **call
+        )
+        flow = exchange(made, stream=stream)
+        left = list(answers)
+        pieces: list[Piece] = []
+        result: Any = None
+        try:
+            step = next(flow)
+            while True:
+                outcome.steps.append(type(step).__name__)
+                problem = None
+                result = None
+                match step:
+                    case Enter() | Finish():
+                        pass
+                    case Send():
+                        outcome.sent.append(step.body)
+                        answer = left.pop(0)
+                        if isinstance(answer, Failure):
+                            problem = answer
+                        else:
+                            pieces = list(answer.pieces)
+                            result = Opened(answer.status, answer.headers)
+                    case Read():
+                        result, problem = self._read(step, pieces)
+                    case Hand():
+                        outcome.deltas += step.deltas
+                    case Drop():
+                        outcome.drops.append(step.busy)
+                    case Pause():
+                        outcome.pauses.append(step.seconds)
+                        self.now += step.seconds
+                step = flow.throw(problem) if problem else flow.send(result)
+        except StopIteration as end:
+            outcome.answer = end.value
+        except GLMVError as error:
+            outcome.error = error
+        assert left == [], "the call did not ask for all answers"
+        return outcome
+
+    def _read(self, step: Read, pieces: list[Piece]) -> tuple[bytes, Failure | None]:
+        while pieces and isinstance(pieces[0], float):
+            self.now += float(pieces.pop(0))  # type: ignore[arg-type]  # it is one
+            if step.until is not None and self.now >= step.until:
+                self.now = step.until
+                return b"", Failure("read_timeout", "Nothing came in time.")
+        match pieces.pop(0) if pieces else b"":
+            case Failure() as failure:
+                return b"", failure
+            case bytes() as data:
+                return data, None
+            case other:
+                raise TypeError(other)
+
+    def decode(self, chunks: Iterable[object], **call: Any) -> Outcome:
+        """Chunks as one well ended stream."""
+        return self.run(streamed(*chunks), **call)
+
+
+@pytest.fixture
+def flow() -> Flow:
+    return Flow()

@@ -1,0 +1,94 @@
+"""One tree of errors, which tells a person and a program what went wrong and whose turn it is."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import glmv
+from glmv import Completion, GLMVError
+
+KINDS = [
+    value for name, value in vars(glmv).items() if isinstance(value, type) and issubclass(value, GLMVError)
+]
+
+
+def test_every_documented_class_is_there_and_in_one_tree() -> None:
+    names = {
+        "AuthenticationError",
+        "PermissionDeniedError",
+        "QuotaError",
+        "RateLimitError",
+        "InvalidRequestError",
+        "LimitExceeded",
+        "UnsupportedContent",
+        "ContentFilterError",
+        "ContextLengthError",
+        "NotFoundError",
+        "ServerError",
+        "ConnectionFailed",
+        "DeadlineExceeded",
+        "GateTimeout",
+        "StreamTruncated",
+        "StreamInterrupted",
+        "MalformedResponse",
+        "GLMVError",
+    }
+    assert names <= {kind.__name__ for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_the_documented_facts(kind: type[GLMVError]) -> None:
+    error = kind("what happened")
+    facts = (
+        error.status_code,
+        error.code,
+        error.request_id,
+        error.retry_after,
+        error.attempts,
+        error.partial,
+    )
+    assert facts == (None, None, None, None, 0, None)
+    assert error.retryable is (
+        kind in (glmv.RateLimitError, glmv.ServerError, glmv.ConnectionFailed, glmv.RequestTimeout)
+    )
+    assert str(error) == "what happened"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_travels_between_processes_with_its_facts(kind: type[GLMVError]) -> None:
+    error = kind(
+        "m",
+        status_code=429,
+        code="1302",
+        request_id="r",
+        retry_after=1.5,
+        attempts=3,
+        partial=Completion("half"),
+    )
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(copied) is kind
+        assert vars(copied) == vars(error)
+        assert str(copied) == str(error)
+
+
+def test_a_mistake_in_the_request_is_a_value_error_too() -> None:
+    for kind in (
+        glmv.InvalidRequestError,
+        glmv.LimitExceeded,
+        glmv.UnsupportedContent,
+        glmv.ContextLengthError,
+    ):
+        assert issubclass(kind, ValueError)
+
+
+def test_an_error_says_status_code_request_id_and_attempts() -> None:
+    error = glmv.RateLimitError("busy.", status_code=429, code="1302", request_id="r1", attempts=4)
+    assert str(error) == "busy. (HTTP 429, code 1302, request_id r1, 4 attempts)"
+
+
+def test_facts_that_are_known_are_not_overwritten() -> None:
+    error = glmv.ServerError("m", request_id="theirs").fill(request_id="ours", attempts=2, partial=None)
+    assert (error.request_id, error.attempts) == ("theirs", 2)

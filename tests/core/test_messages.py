@@ -1,0 +1,188 @@
+"""Everything that people pass as messages becomes messages, or an error that names the place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv import File, Image, Message, Text, ToolCall, Video
+from glmv._messages import messages_of
+
+PICTURE = Image.from_url("https://example.org/a.png")
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ("hi", (Message("user", "hi"),)),
+        (PICTURE, (Message("user", PICTURE),)),
+        (Text("hi"), (Message("user", "hi"),)),
+        (["a", PICTURE, "b"], (Message("user", [Text("a"), PICTURE, Text("b")]),)),
+        (("a", "b"), (Message("user", ["a", "b"]),)),
+        ((part for part in ["a", PICTURE]), (Message("user", ["a", PICTURE]),)),
+        (Message("user", "hi"), (Message("user", "hi"),)),
+        ([Message("system", "s"), Message("user", "u")], (Message("system", "s"), Message("user", "u"))),
+        ({"role": "user", "content": "hi"}, (Message("user", "hi"),)),
+        (
+            [{"role": "developer", "content": "s"}, Message("user", "u")],
+            (Message("system", "s"), Message("user", "u")),
+        ),
+        ([{"type": "text", "text": "a"}, "b"], (Message("user", ["a", "b"]),)),
+        ([{"role": "assistant", "content": None}], (Message("assistant"),)),
+        ([{"role": "user", "content": ["a", {"type": "text", "text": "b"}]}], (Message("user", ["a", "b"]),)),
+        ([{"role": "user", "content": {"type": "text", "text": "b"}}], (Message("user", "b"),)),
+        ([{"role": "user", "content": "hi", "refusal": None, "annotations": None}], (Message("user", "hi"),)),
+    ],
+)
+def test_every_way_to_write_messages_means_the_same(messages: object, expected: tuple[Message, ...]) -> None:
+    assert messages_of(messages) == expected
+
+
+def test_a_conversation_in_the_openai_shape_keeps_tool_calls_and_reasoning() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    assert messages_of(
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call], "reasoning_content": "r"},
+            {"role": "tool", "content": "result", "tool_call_id": "call_1", "name": "f"},
+        ]
+    ) == (
+        Message("assistant", tool_calls=[ToolCall("call_1", "f", '{"a": 1}')], reasoning="r"),
+        Message("tool", "result", tool_call_id="call_1"),
+    )
+
+
+def test_arguments_that_are_an_object_are_written_as_json() -> None:
+    call = {"function": {"name": "f", "arguments": {"a": "南"}}}
+    (message,) = messages_of([{"role": "assistant", "tool_calls": [call]}])
+    assert message.tool_calls == (ToolCall("", "f", '{"a": "南"}'),)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"type": "text", "text": "t"}, Text("t")),
+        ({"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "high"}}, PICTURE),
+        ({"type": "image_url", "image_url": "https://example.org/a.png"}, PICTURE),
+        (
+            {"type": "video_url", "video_url": {"url": "https://example.org/a.mp4"}},
+            Video.from_url("https://example.org/a.mp4"),
+        ),
+        (
+            {"type": "file_url", "file_url": {"url": "https://example.org/a.pdf"}},
+            File.from_url("https://example.org/a.pdf"),
+        ),
+        ({"type": "file", "file": {"file_id": "f1"}}, File.from_id("f1")),
+    ],
+)
+def test_every_part_of_the_wire_shape_is_read(part: dict[str, Any], expected: object) -> None:
+    (message,) = messages_of([{"role": "user", "content": [part]}])
+    assert message.content == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([], "empty"),
+        (5, "int"),
+        (None, "NoneType"),
+        ([5], "int"),
+        (["a", Message("user", "b")], r"messages\[0\]"),
+        ([Message("user", "b"), 7], r"messages\[1\]"),
+        ([{"role": "User", "content": "x"}], "User"),
+        ([{"role": "user", "contents": "x"}], "Did you mean 'content'"),
+        ([{"role": "user", "content": 5}], r"messages\[0\]\.content"),
+        ([{"role": "user", "content": b"bytes"}], "int"),
+        ([{"role": "user", "content": [{"type": "imageurl", "image_url": "x"}]}], "imageurl"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "text"),
+        ([{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}], "input_audio"),
+        ([{"role": "assistant", "tool_calls": 5}], "tool_calls"),
+        ([{"role": "assistant", "tool_calls": ["x"]}], "tool_calls"),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": {1}}}}]}],
+            "JSON",
+        ),
+        ([{"role": "user", "content": "x", 5: 5, "b": 1}], "not part of a message"),
+    ],
+)
+def test_what_is_no_message_is_refused_and_told_where_it_stands(messages: object, told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=told):
+        messages_of(messages)
+
+
+PATHS = [
+    "/etc/passwd",
+    "..\\x.png",
+    "~/.ssh/id_rsa",
+    "C:\\a.png",
+    "file:///etc/passwd",
+    "file://localhost/etc/passwd#x.jpg",
+    "ftp://example.org/a.png",
+    "gopher://x",
+    "javascript:alert(1)",
+    "data:text/html,<b>",
+    "a\0b",
+    "",
+    "example.org/a.png",
+]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "video_url"])
+@pytest.mark.parametrize("url", PATHS)
+def test_a_message_cannot_name_a_file_or_another_scheme(kind: str, url: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError):
+        messages_of([{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}])
+
+
+def test_the_callers_objects_are_left_as_they_are() -> None:
+    message = {
+        "role": "user",
+        "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}],
+    }
+    before = repr(message)
+    messages_of([message])
+    assert repr(message) == before
+
+
+anything = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.binary(max_size=3), st.just("user")
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        "role",
+                        "content",
+                        "type",
+                        "text",
+                        "image_url",
+                        "url",
+                        "tool_calls",
+                        "function",
+                        "name",
+                        "arguments",
+                        "file",
+                    ]
+                ),
+                st.integers(),
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@given(anything)
+def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
+    try:
+        assert all(isinstance(message, Message) for message in messages_of(messages))
+    except glmv.GLMVError:
+        pass

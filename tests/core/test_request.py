@@ -1,0 +1,162 @@
+"""Options become a request: in their documented range, nothing null, nothing of the caller's changed."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv import ChatRequest, Options, Settings
+
+
+def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
+    return dict(ChatRequest.of("hi", defaults or Options(), given).options)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"temperature": 1.5}, ["temperature", "0.0 to 1.0", "1.5"]),
+        ({"temperature": -0.1}, ["temperature", "0.0 to 1.0", "-0.1"]),
+        ({"top_p": 2}, ["top_p", "0.0 to 1.0", "2"]),
+        ({"temperature": float("nan")}, ["temperature", "nan"]),
+        ({"top_p": float("inf")}, ["top_p", "inf"]),
+        ({"max_tokens": 0}, ["max_tokens", "1 or more", "0"]),
+        ({"request_id": "short"}, ["request_id", "6 to 64 characters", "short"]),
+        ({"request_id": "x" * 65}, ["request_id", "6 to 64 characters"]),
+        ({"user_id": "abc"}, ["user_id", "6 to 128 characters"]),
+        ({"user_id": "x" * 129}, ["user_id", "6 to 128 characters"]),
+        ({"stop": 5}, ["stop", "5"]),
+        ({"thinking": "maybe"}, ["thinking", "maybe"]),
+        ({"tools": "f"}, ["tools"]),
+        ({"deadline": 0}, ["deadline", "more than 0", "0"]),
+        ({"deadline": -1}, ["deadline", "more than 0"]),
+        ({"idle_timeout": "soon"}, ["idle_timeout", "soon"]),
+        ({"max_retries": -1}, ["max_retries", "0 or more", "-1"]),
+        ({"on_sensitive": "ignore"}, ["on_sensitive", "raise", "return"]),
+        ({"extra_headers": ["x"]}, ["extra_headers"]),
+        ({"validate": "x"}, ["validate", "function"]),
+        ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_with_the_range(given: dict[str, Any], told: list[str]) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as raised:
+        options(**given)
+    for word in told:
+        assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("temprature", "temperature"),
+        ("max_token", "max_tokens"),
+        ("toolchoice", "tool_choice"),
+        ("dead_line", "deadline"),
+    ],
+)
+def test_a_misspelt_option_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{meant}'.*extra_body"):
+        options(**{name: 1})
+
+
+def test_a_misspelt_setting_is_refused_without_its_value() -> None:
+    with pytest.raises(glmv.InvalidRequestError) as raised:
+        Settings(api_kye="test-id.canary-secret")  # type: ignore[call-arg]  # the mistake under test
+    assert "Did you mean 'api_key'" in str(raised.value)
+    assert "canary" not in repr(raised.value) + str(raised.value) + str(vars(raised.value))
+
+
+@pytest.mark.parametrize("key", ["api_key", "default_headers"])
+def test_a_secret_of_the_wrong_type_is_not_quoted(key: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as raised:
+        Settings(**{key: ["canary"]})
+    assert "canary" not in str(raised.value)
+
+
+def test_unset_options_are_absent() -> None:
+    assert options() == {}
+    assert options(temperature=None, stop=None) == {}
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
+def test_zero_and_one_stay_what_they_are(value: float) -> None:
+    assert options(temperature=value, top_p=value) == {"temperature": value, "top_p": value}
+
+
+@pytest.mark.parametrize("name", ["stop", "stop_sequences"])
+def test_none_takes_a_default_away_under_any_of_its_names(name: str) -> None:
+    defaults = Options(temperature=0.5, stop=["x"])
+    assert options(defaults, **{name: None}) == {"temperature": 0.5}
+
+
+def test_an_override_wins_over_the_default() -> None:
+    assert options(Options(temperature=0.5, top_p=0.1), temperature=0.7) == {"temperature": 0.7, "top_p": 0.1}
+
+
+def test_a_single_stop_word_is_a_list_of_one() -> None:
+    assert options(stop="x") == {"stop": ["x"]}
+    assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
+
+
+def test_the_model_of_a_call_wins_and_stream_is_the_methods_affair() -> None:
+    request = ChatRequest.of("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
+    assert (request.model, dict(request.options)) == ("glm-4.5v", {})
+
+
+def test_what_frameworks_pass_by_themselves_is_left_out_and_told() -> None:
+    request = ChatRequest.of("hi", Options(), {"strict": True})
+    assert dict(request.options) == {}
+    assert [note for note in request.notes if "strict" in note]
+
+
+def test_what_concerns_the_call_is_kept_apart_from_the_body() -> None:
+    call = {
+        "timeout": 5,
+        "deadline": 9,
+        "idle_timeout": 2,
+        "max_retries": 0,
+        "extra_headers": {"a": "b"},
+        "on_sensitive": "return",
+    }
+    request = ChatRequest.of("hi", Options(), {**call, "validate": str})
+    assert dict(request.options) == {}
+    assert dict(request.call) == {**call, "validate": str}
+
+
+def test_nothing_of_the_callers_is_changed() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    given: dict[str, Any] = {
+        "tools": tools,
+        "extra_body": {"a": [1]},
+        "stop": "x",
+        "timeout": 3,
+        "thinking": {"type": "enabled"},
+    }
+    before = copy.deepcopy(given)
+    ChatRequest.of("hi", Options(), given)
+    assert given == before
+
+
+def test_settings_show_and_keep_no_secret() -> None:
+    settings = Settings(
+        api_key="test-id.canary",
+        default_headers={"Authorization": "canary", "X-Api-Key": "canary", "X-Org": "o"},
+        base_url="https://example.org",
+    )  # type: ignore[arg-type]  # pydantic makes a secret of it
+    shown = [
+        repr(settings),
+        str(settings),
+        settings.model_dump_json(),
+        repr(settings.model_dump()),
+        repr(vars(settings)["api_key"]),
+    ]
+    shown += [
+        pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    assert [text for text in shown if "canary" in text] == []
+    copied = pickle.loads(pickle.dumps(settings))
+    assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})

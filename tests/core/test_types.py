@@ -1,0 +1,110 @@
+"""The values that travel: messages, deltas, completions, and the sum of a stream."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv import Accumulator, Completion, Delta, Image, Message, Text, ToolCall, ToolCallDelta, Usage
+from glmv._types import parts_of
+
+PICTURE = Image.from_url("https://example.org/a.png")
+
+
+def added(*deltas: Delta) -> Completion:
+    accumulator = Accumulator()
+    for delta in deltas:
+        accumulator.add(delta)
+    return accumulator.completion()
+
+
+def test_content_is_a_tuple_of_parts_however_it_was_written() -> None:
+    for content in ("a", Text("a"), ["a"], (Text("a"),), iter(["a"])):
+        assert Message("user", content).content == (Text("a"),)
+    assert Message("user", PICTURE).content == (PICTURE,)
+    assert Message("assistant").content == ()
+
+
+@pytest.mark.parametrize("content", [5, [5], [None], {"type": "text"}.items(), object()])
+def test_content_that_is_no_part_is_refused(content: Any) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="content part"):
+        parts_of(content)
+
+
+def test_a_message_knows_its_text() -> None:
+    assert Message("user", ["a", PICTURE, "b"]).text == "ab"
+
+
+def test_messages_are_values() -> None:
+    message = Message("assistant", ["a", PICTURE], tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
+    assert message == copy.deepcopy(message) == pickle.loads(pickle.dumps(message))
+    assert hash(message) == hash(
+        Message("assistant", ["a", PICTURE], tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
+    )
+    with pytest.raises(AttributeError):
+        message.role = "user"  # type: ignore[misc]  # the mistake under test
+
+
+def test_an_answer_becomes_the_assistants_turn() -> None:
+    answer = Completion("a", "r", (ToolCall("1", "f", "{}"),))
+    assert answer.message() == Message("assistant", "a", tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
+
+
+def test_the_sum_of_deltas_is_there_at_any_time() -> None:
+    accumulator = Accumulator()
+    for piece, sofar in (("a", "a"), ("", "a"), ("b", "ab"), ("c", "abc")):
+        accumulator.add(Delta(piece, reasoning=piece.upper()))
+        assert (accumulator.text, accumulator.reasoning) == (sofar, sofar.upper())
+
+
+def test_tool_calls_are_put_together_by_index() -> None:
+    answer = added(
+        Delta(tool_calls=[ToolCallDelta(0, "1", "f", "["), ToolCallDelta(1, "2", "g", "")]),
+        Delta(tool_calls=[ToolCallDelta(0, arguments="]")]),
+    )
+    assert answer.tool_calls == (ToolCall("1", "f", "[]"), ToolCall("2", "g", "{}"))
+
+
+def test_facts_come_from_the_last_delta_and_before_it_from_the_first() -> None:
+    first = Delta("a", id="1", model="m", created=7, raw={"x": 1})
+    middle = Delta("b", id="other", raw={"x": 2})
+    last = Delta(
+        last=True, id="1", finish_reason="stop", usage=Usage(1, 2, 3), notes=("n",), attempts=2, raw={"x": 3}
+    )
+    assert added(first, middle) == Completion("ab", id="1", model="m", created=7, raw={"x": 1})
+    assert added(first, middle, last) == Completion(
+        "ab", "", (), "stop", Usage(1, 2, 3), "1", "m", None, 7, notes=("n",), attempts=2, raw={"x": 3}
+    )
+
+
+def test_nothing_added_is_an_empty_answer() -> None:
+    assert added() == Completion()
+
+
+calls = st.builds(ToolCall, st.text(max_size=3), st.text(max_size=3), st.text(min_size=1, max_size=3))
+completions = st.builds(
+    Completion,
+    st.text(max_size=9),
+    st.text(max_size=9),
+    st.lists(calls, max_size=3).map(tuple),
+    st.sampled_from([None, "stop", "length"]),
+    st.one_of(st.none(), st.builds(Usage, st.integers(0, 9), st.integers(0, 9))),
+    st.one_of(st.none(), st.text(max_size=3)),
+    notes=st.lists(st.text(max_size=3), max_size=2).map(tuple),
+    attempts=st.integers(1, 4),
+)
+
+
+@given(completions)
+def test_a_whole_answer_as_a_stream_of_one_is_the_same_answer(answer: Completion) -> None:
+    assert added(answer.as_delta()) == answer
+
+
+def test_neither_a_delta_nor_an_answer_shows_the_body_it_came_in() -> None:
+    assert "canary" not in repr(Delta("x", raw={"a": "canary"})) + repr(Completion("x", raw={"a": "canary"}))

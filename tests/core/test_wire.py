@@ -1,0 +1,656 @@
+"""What the platform, its gateways and its imitators send, and what becomes of it.
+
+The cases are those recorded of the platform, its SDKs and gateways; each streamed one is also read cut at every
+byte by `test_properties`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Usage, Video
+from glmv._dialect import DIALECTS
+from glmv._wire import Body, encode, excerpt, parse, usage_of
+
+PLATFORM, OPENAI, VLLM = DIALECTS["platform"], DIALECTS["openai"], DIALECTS["vllm"]
+
+
+def chunk(delta: dict[str, Any] | None, finish_reason: Any = "absent", **more: Any) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0} | ({} if delta is None else {"delta": delta})
+    if finish_reason != "absent":
+        choice["finish_reason"] = finish_reason
+    return {
+        "id": "8305986882425703351",
+        "created": 1705476637,
+        "model": "glm-4v-plus",
+        "choices": [choice],
+    } | more
+
+
+def tool(name: str | None = None, arguments: Any = None, **call: Any) -> dict[str, Any]:
+    function = ({} if name is None else {"name": name}) | (
+        {} if arguments is None else {"arguments": arguments}
+    )
+    return {"type": "function", "function": function} | call
+
+
+END = chunk(
+    {"role": "assistant", "content": ""},
+    "stop",
+    usage={"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+)
+TOOLS_END = chunk({"role": "assistant", "content": ""}, "tool_calls")
+
+# --------------------------------------------------------------------------------------------- streamed answers
+
+TEXTS: dict[str, list[dict[str, Any]]] = {
+    "glm-4v of 2024: created is a string": [
+        chunk({"role": "assistant", "content": "The "}, created="1705476637"),
+        chunk({"role": "assistant", "content": "sky"}, created="1705476637"),
+        chunk({"role": "assistant", "content": ""}, "stop", created="1705476637"),
+    ],
+    "no role anywhere": [chunk({"content": "The "}), chunk({"content": "sky"}), chunk({}, "stop")],
+    "index garbled or missing": [
+        {"choices": [{"index": "0", "delta": {"content": "The "}}]},
+        {"choices": [{"delta": {"content": "sky"}}]},
+        {"choices": [{"index": '"0', "delta": {}, "finish_reason": "stop"}]},
+    ],
+    "finish_reason null and empty on the way": [
+        chunk({"content": "The "}, None),
+        chunk({"content": "sky"}, ""),
+        chunk({"content": ""}, "stop"),
+    ],
+    "finish_reason on the last piece of text": [
+        chunk({"content": "The "}),
+        chunk({"content": "sky"}, "stop"),
+    ],
+    "content as a list of parts": [
+        chunk({"content": [{"type": "text", "text": "The "}]}),
+        chunk({"content": [{"type": "text", "text": "s"}, {"type": "text", "text": "ky"}]}),
+        END,
+    ],
+    "content null beside text": [
+        chunk({"content": None}),
+        chunk({"content": "The sky"}),
+        chunk({"content": None}, "stop"),
+    ],
+    "a leading line break": [
+        chunk({"content": "\n"}),
+        chunk({"content": "The "}),
+        chunk({"content": "sky"}),
+        END,
+    ],
+    "box marks, split": [
+        chunk({"content": "\n<|begin_"}),
+        chunk({"content": "of_box|>The "}),
+        chunk({"content": "sky<|end_of_"}),
+        chunk({"content": "box|>"}),
+        END,
+    ],
+    "chunks without choices between": [
+        {"id": "1", "choices": []},
+        chunk({"content": "The "}),
+        {"id": "1", "choices": None},
+        {"id": "1"},
+        chunk({"content": "sky"}),
+        END,
+        {"id": "1", "choices": [], "usage": {"prompt_tokens": 3}},
+    ],
+    "delta null or missing": [
+        chunk(None),
+        {"choices": [{"delta": None}]},
+        chunk({"content": "The sky"}),
+        END,
+    ],
+    "many nulls": [
+        chunk(
+            {
+                "role": "assistant",
+                "content": "The sky",
+                "audio": None,
+                "tool_calls": None,
+                "reasoning_content": None,
+            }
+        ),
+        chunk({"role": "assistant", "content": "", "audio": None, "tool_calls": None}, "stop"),
+    ],
+    "finish_reason twice": [chunk({"content": "The sky"}, "stop"), chunk({"content": ""}, "stop")],
+    "object and further fields of later years": [
+        chunk(
+            {"content": "The sky"}, object="chat.completion.chunk", system_fingerprint="x", service_tier=None
+        ),
+        END,
+    ],
+    "a message where a delta is due": [
+        {"choices": [{"message": {"content": "The sky"}, "finish_reason": "stop"}]}
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_recorded_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
+    outcome = flow.decode(TEXTS[name])
+    assert (outcome.whole.text, outcome.whole.finish_reason) == ("The sky", "stop")
+    assert outcome.text == "The sky"
+    assert [delta.last for delta in outcome.deltas] == [False] * (len(outcome.deltas) - 1) + [True]
+
+
+def test_thoughts_come_as_reasoning(flow: Any) -> None:
+    answer = flow.decode(
+        [
+            chunk({"role": "assistant", "reasoning_content": "Let me "}),
+            chunk({"role": "assistant", "reasoning_content": "see."}),
+            chunk({"role": "assistant", "content": "\n"}),
+            chunk({"role": "assistant", "content": "Blue."}),
+            END,
+        ]
+    ).whole
+    assert (answer.text, answer.reasoning) == ("Blue.", "Let me see.")
+
+
+def test_thoughts_written_into_the_text_come_as_reasoning_too(flow: Any) -> None:
+    answer = flow.decode(
+        [chunk({"content": "<th"}), chunk({"content": "ink>Hm.</thi"}), chunk({"content": "nk>Blue."}), END]
+    )
+    assert (answer.whole.text, answer.whole.reasoning) == ("Blue.", "Hm.")
+
+
+def test_an_answer_eaten_by_thinking_is_empty_and_says_length(flow: Any) -> None:
+    answer = flow.decode(
+        [
+            chunk({"reasoning_content": "Hm"}),
+            chunk({"content": ""}, "length", usage={"completion_tokens_details": {"reasoning_tokens": 182}}),
+        ]
+    ).whole
+    assert (answer.text, answer.finish_reason, answer.usage and answer.usage.reasoning_tokens) == (
+        "",
+        "length",
+        182,
+    )
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [END],
+        [chunk({"content": ""}, "stop"), {"id": "1", "choices": [], "usage": END["usage"]}],
+        [
+            chunk({"content": "x"}, usage=None),
+            chunk({}, "stop", usage=None),
+            {"usage": END["usage"], "choices": []},
+        ],
+        [chunk({"content": "x"}, usage={"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}), END],
+    ],
+)
+def test_usage_is_taken_from_whatever_chunk_has_it_last(flow: Any, chunks: list[dict[str, Any]]) -> None:
+    outcome = flow.decode(chunks)
+    assert outcome.whole.usage == Usage(3, 2, 5)
+    assert outcome.deltas[-1].raw["usage"] == END["usage"]
+    assert [delta.usage for delta in outcome.deltas[:-1]] == [None] * (len(outcome.deltas) - 1)
+
+
+@pytest.mark.parametrize("reason", ["length", "tool_calls", "model_context_window_exceeded", "something_new"])
+def test_a_finish_reason_is_kept_as_it_came(flow: Any, reason: str) -> None:
+    assert flow.decode([chunk({"content": "x"}, reason)]).whole.finish_reason == reason
+
+
+def test_the_first_of_two_finish_reasons_holds(flow: Any) -> None:
+    assert (
+        flow.decode(
+            [chunk({"content": "x"}, "tool_calls"), chunk({"content": ""}, "stop")]
+        ).whole.finish_reason
+        == "tool_calls"
+    )
+
+
+def test_a_withdrawal_after_the_finish_reason_still_holds(flow: Any) -> None:
+    outcome = flow.decode([chunk({"content": "x"}, "stop"), chunk({"content": ""}, "sensitive")])
+    assert isinstance(outcome.failure, glmv.ContentFilterError)
+
+
+def test_ids_stay_strings_and_the_model_that_answered_is_told(flow: Any) -> None:
+    answer = flow.decode(
+        [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
+    ).whole
+    assert (answer.id, answer.request_id, answer.model, answer.created) == (
+        "8305986882425703351",
+        "12",
+        "GLM-4V-Plus",
+        1705476637,
+    )
+
+
+def test_search_results_come_as_data(flow: Any) -> None:
+    found = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
+    assert flow.decode([chunk({"content": "x"}, web_search=found), END]).whole.web_search == found
+
+
+@pytest.mark.parametrize("key", ["content_filter", "contentFilter"])
+def test_filter_levels_come_as_data(flow: Any, key: str) -> None:
+    found = [{"role": "assistant", "level": "3"}]
+    assert flow.decode([chunk({"content": "x"}, "stop", **{key: found})]).whole.content_filter == found
+
+
+# ------------------------------------------------------------------------------------------------- tool calls
+
+CALLS: dict[str, list[dict[str, Any]]] = {
+    "glm-4.5-flash of 2025: index -1, finish_reason twice": [
+        chunk({"role": "assistant", "content": "\n"}),
+        chunk({"tool_calls": [tool("add", '{"a": 1}', id="call_1", index=-1)]}, "tool_calls"),
+        TOOLS_END,
+    ],
+    "glm-4-plus: whole in one delta": [
+        chunk(
+            {"role": "assistant", "tool_calls": [tool("add", '{"a": 1}', id="call_1", index=0)]}, "tool_calls"
+        ),
+        TOOLS_END,
+    ],
+    "tool_stream: arguments in fragments": [
+        chunk({"tool_calls": [tool("add", "", id="call_1", index=0)]}),
+        chunk({"tool_calls": [tool(None, '{"a"', index=0)]}),
+        chunk({"tool_calls": [tool(None, ": 1}", index=0)]}),
+        TOOLS_END,
+    ],
+    "id and name repeated on each fragment": [
+        chunk({"tool_calls": [tool("add", '{"a"', id="call_1", index=0)]}),
+        chunk({"tool_calls": [tool("add", ": 1}", id="call_1", index=0)]}),
+        TOOLS_END,
+    ],
+    "the name after the id": [
+        chunk({"tool_calls": [tool(None, None, id="call_1", index=0)]}),
+        chunk({"tool_calls": [tool("add", None, index=0)]}),
+        chunk({"tool_calls": [tool(None, '{"a": 1}', index=0)]}),
+        TOOLS_END,
+    ],
+    "arguments as an object": [
+        chunk({"tool_calls": [tool("add", {"a": 1}, id="call_1", index=0)]}, "tool_calls")
+    ],
+    "nulls around": [
+        chunk(
+            {
+                "role": "assistant",
+                "content": None,
+                "audio": None,
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "index": 0,
+                        "type": "function",
+                        "function": {"name": "add", "arguments": '{"a": 1}', "outputs": None},
+                        "code_interpreter": None,
+                        "retrieval": None,
+                    }
+                ],
+            },
+            "tool_calls",
+        ),
+    ],
+    "no index": [chunk({"tool_calls": [tool("add", '{"a": 1}', id="call_1")]}, "tool_calls")],
+    "fragments without index and id": [
+        chunk({"tool_calls": [tool("add", '{"a"', id="call_1")]}),
+        chunk({"tool_calls": [tool(None, ": 1}")]}),
+        TOOLS_END,
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_recorded_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
+    outcome = flow.decode(CALLS[name])
+    assert outcome.whole.tool_calls == (ToolCall("call_1", "add", '{"a": 1}'),)
+    assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "tool_calls")
+    pieces = [piece for delta in outcome.deltas for piece in delta.tool_calls]
+    assert {piece.index for piece in pieces} == {0}
+    assert [piece.id for piece in pieces if piece.id] == ["call_1"]
+    assert [piece.name for piece in pieces if piece.name] == ["add"]
+
+
+TWO = {
+    "one index, two ids": [tool("a", "{}", id="call_1", index=0), tool("b", "{}", id="call_2", index=0)],
+    "index -1 for both": [tool("a", "{}", id="call_1", index=-1), tool("b", "{}", id="call_2", index=-1)],
+    "no index": [tool("a", "{}", id="call_1"), tool("b", "{}", id="call_2")],
+    "indexes with a gap": [tool("a", "{}", id="call_1", index=1), tool("b", "{}", id="call_2", index=5)],
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("together", [True, False])
+def test_two_calls_are_told_apart_by_id_then_by_index(flow: Any, name: str, together: bool) -> None:
+    deltas = [{"tool_calls": TWO[name]}] if together else [{"tool_calls": [call]} for call in TWO[name]]
+    outcome = flow.decode([*map(chunk, deltas), TOOLS_END])
+    assert outcome.whole.tool_calls == (ToolCall("call_1", "a", "{}"), ToolCall("call_2", "b", "{}"))
+    assert [piece.index for delta in outcome.deltas for piece in delta.tool_calls] == [0, 1]
+
+
+def test_interleaved_fragments_of_two_calls_find_their_own(flow: Any) -> None:
+    parts = [
+        tool("a", "", id="call_1", index=0),
+        tool("b", "", id="call_2", index=1),
+        tool(None, "[1", index=0),
+        tool(None, "[2", index=1),
+        tool(None, "]", index=0),
+        tool(None, "]", index=1),
+    ]
+    calls = flow.decode([*(chunk({"tool_calls": [part]}) for part in parts), TOOLS_END]).whole.tool_calls
+    assert [call.arguments for call in calls] == ["[1]", "[2]"]
+
+
+def test_a_call_without_id_gets_one_that_stays(flow: Any) -> None:
+    outcome = flow.decode(
+        [
+            chunk({"tool_calls": [tool("a", "[", index=0)]}),
+            chunk({"tool_calls": [tool(None, "]", index=0)]}),
+            END,
+        ]
+    )
+    (call,) = outcome.whole.tool_calls
+    assert call.id
+    assert [piece.id for delta in outcome.deltas for piece in delta.tool_calls] == [call.id, ""]
+
+
+@pytest.mark.parametrize(
+    "call_id", ["call_-8374378427976446352", "call_20240722102053e7277a4f94e848248ff9588ed37fb6e6_0"]
+)
+def test_ids_of_calls_are_kept_as_they_came(flow: Any, call_id: str) -> None:
+    assert (
+        flow.decode([chunk({"tool_calls": [tool("a", "{}", id=call_id)]}, "tool_calls")])
+        .whole.tool_calls[0]
+        .id
+        == call_id
+    )
+
+
+def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
+    assert (
+        flow.decode([chunk({"tool_calls": [tool("a", '{"x": 南', id="c")]}, "stop")])
+        .whole.tool_calls[0]
+        .arguments
+        == '{"x": 南'
+    )
+
+
+# ---------------------------------------------------------------------------------------------- whole answers
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": "The sky"},
+        {"content": "\nThe sky"},
+        {"content": [{"type": "text", "text": "The "}, {"type": "text", "text": "sky"}]},
+        {"content": "\n<|begin_of_box|>The sky<|end_of_box|>", "tool_calls": None, "reasoning_content": None},
+    ],
+)
+def test_every_recorded_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
+    payload = {
+        "choices": [{"finish_reason": "stop", "message": message}],
+        "created": 1703487403,
+        "id": "823",
+        "model": "m",
+    }
+    answer = flow.run(flow.body(payload), stream=False).whole
+    assert (answer.text, answer.finish_reason, answer.id, answer.raw) == ("The sky", "stop", "823", payload)
+
+
+@pytest.mark.parametrize("content", [None, "\n", ""])
+def test_a_whole_answer_with_tool_calls_and_no_text(flow: Any, content: str | None) -> None:
+    call = tool("get_weather", '{"location": "Beijing"}', id="call_-83", index=0)
+    answer = flow.run(
+        flow.body(flow.whole(content, "tool_calls", message={"tool_calls": [call]})), stream=False
+    ).whole
+    assert answer.tool_calls == (ToolCall("call_-83", "get_weather", '{"location": "Beijing"}'),)
+    assert answer.text == ""
+
+
+def test_a_whole_answer_tells_its_usage(flow: Any) -> None:
+    usage = {
+        "prompt_tokens": 293360,
+        "completion_tokens": 221,
+        "total_tokens": 293640,
+        "prompt_tokens_details": {"cached_tokens": 43},
+        "completion_tokens_details": {"reasoning_tokens": 182},
+    }
+    answer = flow.run(flow.body(flow.whole(usage=usage)), stream=False).whole
+    assert answer.usage == Usage(293360, 221, 293640, 43, 182)  # the total need not be the sum
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({}, Usage(0, 0, 0)),
+        ({"prompt_tokens": None, "completion_tokens": "7", "total_tokens": None}, Usage(0, 7, 7)),
+        ({"prompt_tokens": 3.0, "completion_tokens": True}, Usage(3, 0, 3)),
+        (
+            {"prompt_tokens": float("nan"), "completion_tokens": float("inf"), "total_tokens": "--5"},
+            Usage(0, 0, 0),
+        ),
+        ({"input_tokens": 3, "output_tokens": 4}, Usage(3, 4, 7)),
+        (
+            {"prompt_tokens": 3, "prompt_tokens_details": None, "completion_tokens_details": []},
+            Usage(3, 0, 3),
+        ),
+    ],
+)
+def test_usage_of_any_counter_is_understood(usage: dict[str, Any], expected: Usage) -> None:
+    assert usage_of(usage) == expected
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b'"\\ud83d"']
+)
+def test_what_is_no_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
+    with pytest.raises(glmv.MalformedResponse) as raised:
+        parse(data)
+    assert len(str(raised.value)) < 400
+
+
+def test_bytes_that_are_no_utf_8_become_replacement_characters() -> None:
+    assert parse(b'{"a": "x\xffy"}') == {"a": "x\ufffdy"}
+    assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+def test_an_excerpt_cannot_move_the_cursor_and_is_short() -> None:
+    told = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
+    assert told.isprintable()
+    assert len(told) < 210
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_json_or_malformed(data: bytes) -> None:
+    try:
+        parse(data)
+    except glmv.MalformedResponse:
+        pass
+
+
+# ------------------------------------------------------------------------------------------------- the way out
+
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
+    b"\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+def written(
+    messages: Any, dialect: Any = PLATFORM, *, stream: bool = False, lists: bool = False, **options: Any
+) -> Any:
+    request = ChatRequest.of(messages, Options(), options)
+    return json.loads(bytes(encode(request, dialect, stream=stream, lists=lists)))
+
+
+def test_a_plain_question_is_the_smallest_body() -> None:
+    assert written("hi") == {"model": "glm-4.6v", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_what_is_not_set_is_absent_and_never_null() -> None:
+    assert b"null" not in bytes(
+        encode(ChatRequest.of("hi", Options(), {"temperature": None}), PLATFORM, stream=True)
+    )
+
+
+def test_zero_and_one_are_sent_as_zero_and_one() -> None:
+    body = written("hi", temperature=0, top_p=1)
+    assert (body["temperature"], body["top_p"]) == (0, 1)
+
+
+def test_every_option_of_the_body_goes_out_by_its_name() -> None:
+    options: dict[str, Any] = {
+        "temperature": 0.5,
+        "top_p": 0.6,
+        "max_tokens": 7,
+        "stop": ["x"],
+        "do_sample": True,
+        "reasoning_effort": "high",
+        "tools": [{"type": "web_search", "web_search": {}}],
+        "tool_choice": "auto",
+        "response_format": {"type": "text"},
+        "tool_stream": True,
+        "stream_options": {"include_usage": True},
+        "sensitive_word_check": {"type": "ALL", "status": "DISABLE"},
+        "seed": 1,
+        "request_id": "abcdef",
+        "user_id": "user-1",
+    }
+    body = written("hi", stream=True, **options, extra_body={"meta": {"a": 1}})
+    assert body == options | {
+        "model": "glm-4.6v",
+        "messages": body["messages"],
+        "stream": True,
+        "meta": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "thinking", "expected"),
+    [
+        (PLATFORM, True, {"thinking": {"type": "enabled"}}),
+        (PLATFORM, False, {"thinking": {"type": "disabled"}}),
+        (PLATFORM, "auto", {}),
+        (
+            PLATFORM,
+            {"type": "enabled", "clear_thinking": False},
+            {"thinking": {"type": "enabled", "clear_thinking": False}},
+        ),
+        (VLLM, True, {"chat_template_kwargs": {"enable_thinking": True}}),
+        (VLLM, {"type": "disabled"}, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (VLLM, "auto", {}),
+    ],
+)
+def test_thinking_is_switched_as_the_server_wants_it(
+    dialect: Any, thinking: Any, expected: dict[str, Any]
+) -> None:
+    body = written("hi", dialect, thinking=thinking)
+    assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
+
+
+def test_a_picture_is_raw_base64_on_the_platform_and_a_data_uri_elsewhere() -> None:
+    picture = Image.from_bytes(PNG)
+    raw = picture.base64().decode()
+    for dialect, url in (
+        (PLATFORM, raw),
+        (OPENAI, f"data:image/png;base64,{raw}"),
+        (VLLM, f"data:image/png;base64,{raw}"),
+    ):
+        assert written([picture, "?"], dialect)["messages"][0]["content"] == [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": "?"},
+        ]
+
+
+def test_every_part_has_its_shape() -> None:
+    parts = [
+        Text("t"),
+        Image.from_url("https://example.org/a.png"),
+        Video.from_url("https://example.org/a.mp4"),
+        File.from_url("https://example.org/a.pdf"),
+        File.from_id("f1"),
+    ]
+    assert written([Message("user", parts)])["messages"][0]["content"] == [
+        {"type": "text", "text": "t"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "video_url", "video_url": {"url": "https://example.org/a.mp4"}},
+        {"type": "file_url", "file_url": {"url": "https://example.org/a.pdf"}},
+        {"type": "file", "file": {"file_id": "f1"}},
+    ]
+
+
+def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
+    call = ToolCall("call_1", "f", '{"a":1}')
+    told = [
+        Message("system", "s"),
+        Message("user", "u"),
+        Message("assistant", "", tool_calls=[call], reasoning="r"),
+        Message("tool", "result", tool_call_id="call_1"),
+    ]
+    assert written(told)["messages"] == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "u"},
+        {
+            "role": "assistant",
+            "content": "",
+            "reasoning_content": "r",
+            "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+            ],
+        },
+        {"role": "tool", "content": "result", "tool_call_id": "call_1"},
+    ]
+
+
+def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
+    told = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
+    assert [message["content"] for message in written(told)["messages"]] == [
+        "u",
+        "ab",
+        [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}],
+    ]
+
+
+def test_the_first_glm_4v_gets_lists_for_user_and_assistant() -> None:
+    told = [Message("user", "u"), Message("assistant", "a")]
+    assert [message["content"] for message in written(told, lists=True)["messages"]] == [
+        [{"type": "text", "text": "u"}],
+        [{"type": "text", "text": "a"}],
+    ]
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
+def test_a_picture_outside_a_user_message_is_refused(role: Any) -> None:
+    request = ChatRequest("glm-4.6v", (Message(role, Image.from_bytes(PNG)),))
+    with pytest.raises(glmv.UnsupportedContent, match=role):
+        encode(request, PLATFORM, stream=False)
+
+
+def test_text_that_looks_like_our_own_marks_is_sent_as_it_is() -> None:
+    text = "@glmv-00000000000000000000000000000000:0@"
+    body = written([text, Image.from_bytes(PNG), text])
+    assert [part.get("text") for part in body["messages"][0]["content"]] == [text, None, text]
+
+
+@pytest.mark.parametrize("bad", [{"a": {1, 2}}, {"a": object()}, {"a": float("nan")}, {"a": "\ud800"}])
+def test_what_json_cannot_hold_is_refused_by_our_own_error(bad: dict[str, Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="JSON"):
+        written("hi", extra_body=bad)
+
+
+def test_a_body_reads_the_same_each_time_and_in_bounded_pieces() -> None:
+    body = Body([b"[", b"x" * (3 * Body.PIECE + 1), b"]"])
+    assert b"".join(body) == b"".join(body) == bytes(body)
+    assert len(body) == len(bytes(body))
+    assert max(map(len, body)) == Body.PIECE
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_text_arrives_as_it_was_said(said: str, asked: str) -> None:
+    try:
+        body = written([Message("system", said), Message("user", asked)])
+    except glmv.InvalidRequestError:
+        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in said + asked)  # half a character is none
+    else:
+        assert [message["content"] for message in body["messages"]] == [said, asked]
