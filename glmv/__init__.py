@@ -7,9 +7,12 @@
 The LangChain chat model is `langchain_glmv.ChatGLMV`, the LlamaIndex LLM `llama_index_glmv.GLMV`.
 """
 
+from glmv._batches import Batch, BatchResult
 from glmv._catalog import find as find_model
 from glmv._catalog import models
-from glmv._client import AsyncClient, Client, Clients
+from glmv._client import AsyncClient, Client
+from glmv._clients import Clients
+from glmv._embed import Embeddings
 from glmv._errors import (
     AuthenticationError,
     ConnectionFailed,
@@ -31,9 +34,11 @@ from glmv._errors import (
     StreamTruncated,
     UnsupportedContent,
 )
+from glmv._files import StoredFile
 from glmv._media import File, Image, Video
 from glmv._model import Model
 from glmv._request import ChatRequest, Options, Settings
+from glmv._tasks import Task
 from glmv._types import (
     Accumulator,
     Box,
@@ -52,6 +57,8 @@ __all__ = [
     "Accumulator",
     "AsyncClient",
     "AuthenticationError",
+    "Batch",
+    "BatchResult",
     "Box",
     "ChatRequest",
     "Client",
@@ -62,6 +69,7 @@ __all__ = [
     "ContextLengthError",
     "DeadlineExceeded",
     "Delta",
+    "Embeddings",
     "File",
     "GLMVError",
     "GateTimeout",
@@ -80,8 +88,10 @@ __all__ = [
     "RequestTimeout",
     "ServerError",
     "Settings",
+    "StoredFile",
     "StreamInterrupted",
     "StreamTruncated",
+    "Task",
     "Text",
     "ToolCall",
     "ToolCallDelta",

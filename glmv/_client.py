@@ -1,7 +1,7 @@
 """The two clients: the only file that imports the HTTP library, sleeps or waits (ADR-0001).
 
 Each takes the steps that `_flow` yields. They are twins: the same text once `async` and `await` are taken out
-(tests/core/test_twins.py holds them together), and what they share stands in `_Base`.
+(tests/core/test_twins.py holds them together), and what they share stands in `_base`.
 """
 
 from __future__ import annotations
@@ -9,40 +9,40 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import socket
 import ssl
 import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from glmv import _strategy
-from glmv._catalog import find
-from glmv._errors import GateTimeout, GLMVError, InvalidRequestError
-from glmv._flow import Call, Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, exchange
-from glmv._gate import Gate, Ticket, gate
+from glmv._base import Base, Line
+from glmv._batches import AsyncBatches, Batches
+from glmv._bounds import BOUND, bounded
+from glmv._embed import Embeddings, embed
+from glmv._errors import GLMVError, InvalidRequestError
+from glmv._failures import translated
+from glmv._files import AsyncFiles, Files
+from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, exchange
 from glmv._messages import Messages
-from glmv._prepare import chat_call, settings_of
 from glmv._request import ChatRequest, Settings
-from glmv._retry import Budget
+from glmv._tasks import AsyncTasks, Tasks
+from glmv._tokens import count_tokens
 from glmv._types import Completion, Delta
-from glmv._version import __version__
-from glmv._where import Place, place
 from glmv._wire import Body
 
-# The platform's own SDKs connect for 8 s and read for 300 s (zhipuai `_constants.py`): thinking models are slow.
-_TIMEOUTS = {"connect": 8.0, "read": 300.0, "write": 60.0}
 # How long the formal end of a body is waited for, so that the connection can be used again.
 _TAIL = 0.05
 # httpx's pool costs with the square of its idle connections; nobody waits in a pool without a bound, the gate bounds.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 _Flow = Generator[Step, Any, Any]
+_T = TypeVar("_T")
 
 
 @functools.cache
@@ -51,120 +51,7 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class _Base:
-    """What both clients are: settings, a place, a budget; and how messages become a call."""
-
-    def __init__(self, api_key: str | None = None, **options: Any) -> None:
-        self._begin(settings_of(api_key, options))
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """A client for settings that are made already; they are read at each call."""
-        client = cls.__new__(cls)
-        client._begin(settings)  # noqa: SLF001 - our own, before anyone has seen it
-        return client
-
-    def _begin(self, settings: Settings) -> None:
-        self.settings = settings
-        self._budget = Budget()
-        self._place: Place | None = None
-        self._closed = False
-
-    @property
-    def place(self) -> Place:
-        """Where requests go; decided when first needed, so that no key is asked for before."""
-        if self._place is None:
-            self._place = place(self.settings, os.environ)
-        return self._place
-
-    def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:
-        """Messages and options -> the request that `run` and `run_stream` take."""
-        return ChatRequest.of(messages, self.settings, {"model": model, **options} if model else options)
-
-    def _call(self, request: ChatRequest, *, stream: bool) -> Call:
-        return chat_call(request, self.settings, self.place, self._budget, stream=stream)
-
-    def slots(self, model: str) -> Gate:
-        """The gate that calls of this model pass."""
-        row = find(model)
-        where = self.place
-        return gate(where.account, where.host, model, self.settings.max_concurrency, row.concurrency if row else None)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(model={self.settings.model!r})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Neither connections nor the key go into a pickle: the key is read from the environment again.
-        return _unpickled, (type(self), self.settings.model_dump(exclude_unset=True))
-
-
-class _Line:
-    """One attempt on its way: the slot, the request, the answer. What both lines share."""
-
-    def __init__(self, http: Any, client: _Base, model: str | None, timeout: Any) -> None:
-        self.answer: Any = None
-        self._http = http
-        self._library = _library_of(http)
-        self._where = client.place
-        self._slots = client.slots(model) if model else None
-        self._timeouts = _timeouts(client.settings.timeout if timeout is None else timeout)
-        self._headers = client.settings.default_headers or {}
-        self._ticket: Ticket | None = None
-        self._response: Any = None
-        self._data: Any = None
-
-    def _request(self, step: Send, body: Any) -> Any:
-        headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json; charset=UTF-8",
-            "user-agent": f"glmv/{__version__}",
-            **step.headers,
-        }
-        if step.body is not None:
-            headers["content-length"] = str(len(step.body))
-        if (signer := self._where.signer) is not None:
-            headers["authorization"] = signer.header(time.time())
-        headers |= self._headers
-        timeouts = dict(self._timeouts)
-        if step.until is not None:
-            left = max(step.until - time.monotonic(), 0.001)
-            timeouts = {phase: min(left, most or left) for phase, most in timeouts.items()}
-        url = step.path if "://" in step.path else self._where.base_url + step.path
-        return self._http.build_request(
-            step.method, url, content=body, headers=headers, extensions={"timeout": timeouts}
-        )
-
-    def _opened(self, response: Any) -> Opened:
-        self._response = response
-        return Opened(response.status_code, {name.lower(): value for name, value in response.headers.items()})
-
-    def _patience(self) -> float:
-        return self._timeouts["read"] or _TIMEOUTS["read"]
-
-    def _gives_up(self, ticket: Ticket, until: float | None, started: float) -> float:
-        """Seconds that waiting for a slot still makes sense: while the queue moves, or until the deadline."""
-        assert self._slots is not None
-        limit = max(self._slots.moved, started) + self._patience()
-        left = (limit if until is None else min(limit, until)) - time.monotonic()
-        if left > 0:
-            return left
-        told = self._slots.holders()
-        ticket.leave()
-        raise GateTimeout(
-            f"No slot came free in {time.monotonic() - started:.1f} s: {told}. Close streams that are no longer read, "
-            "do not call synchronously on the thread of a running event loop, or raise max_concurrency if the "
-            "account allows more.",
-            retryable=True,
-        )
-
-    def _leave(self, *, busy: bool = False, good: bool = False) -> None:
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            ticket.leave(busy=busy, good=good)
-
-
-class _SyncLine(_Line):
+class _SyncLine(Line):
     """Takes the steps of a flow, blocking."""
 
     def take(self, step: Step) -> Any:
@@ -197,29 +84,29 @@ class _SyncLine(_Line):
 
     def _send(self, step: Send) -> Opened:
         request = self._request(step, _sync_body(step.body))
-        _bound.until = step.until
+        BOUND.set(step.until)
         try:
             return self._opened(self._http.send(request, stream=True, follow_redirects=False))
         except Exception as error:
-            raise _translated(error, self._library, self._where.host) from error
+            raise translated(error, self._library, self._where.host) from error
         finally:
-            _bound.until = None
+            BOUND.set(None)
 
     def _read(self, step: Read) -> bytes:
         if self._data is None:
             # A mocked transport hands over bodies that are read already.
             read = self._response.is_stream_consumed
             self._data = self._response.iter_bytes() if read else self._response.iter_raw()
-        _bound.until = step.until
+        BOUND.set(step.until)
         try:
             for data in self._data:
                 if data:
                     return data  # type: ignore[no-any-return]  # the library yields bytes
             return b""
         except Exception as error:
-            raise _translated(error, self._library, self._where.host) from error
+            raise translated(error, self._library, self._where.host) from error
         finally:
-            _bound.until = None
+            BOUND.set(None)
 
     def _finish(self) -> None:
         try:
@@ -240,7 +127,7 @@ class _SyncLine(_Line):
             self._leave(busy=busy, good=good)
 
 
-class _AsyncLine(_Line):
+class _AsyncLine(Line):
     """Takes the steps of a flow, awaiting."""
 
     async def take(self, step: Step) -> Any:
@@ -280,7 +167,7 @@ class _AsyncLine(_Line):
             async with asyncio.timeout_at(_loop_time(step.until)):
                 return self._opened(await self._http.send(request, stream=True, follow_redirects=False))
         except Exception as error:
-            raise _translated(error, self._library, self._where.host) from error
+            raise translated(error, self._library, self._where.host) from error
 
     async def _read(self, step: Read) -> bytes:
         if self._data is None:
@@ -293,7 +180,7 @@ class _AsyncLine(_Line):
             async with asyncio.timeout_at(_loop_time(step.until)):
                 return await self._next()
         except Exception as error:
-            raise _translated(error, self._library, self._where.host) from error
+            raise translated(error, self._library, self._where.host) from error
 
     async def _next(self) -> bytes:
         async for data in self._data:
@@ -320,7 +207,7 @@ class _AsyncLine(_Line):
             self._leave(busy=busy, good=good)
 
 
-class Client(_Base):
+class Client(Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
 
     Args:
@@ -385,12 +272,49 @@ class Client(_Base):
                     for shown in plan.show(delta):
                         yield shown
 
-    def _result(self, flow: _Flow, model: str | None, timeout: Any = None) -> Any:
+    def embed(
+        self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
+    ) -> Embeddings:
+        """Texts -> vectors, in the order of the texts; more than 64 texts take several calls.
+
+        Args:
+            texts: one text or several, none of them empty.
+            model: "embedding-3" or "embedding-2".
+            dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
+
+        Raises:
+            LimitExceeded: for dimensions that the model does not have.
+        """
+        return self._result(embed(self._desk(), texts, model, dimensions), model)
+
+    def count_tokens(
+        self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """How many tokens the platform counts for messages (and tools), pictures and videos included."""
+        desk = self._desk()
+        return self._result(count_tokens(desk, desk.request(messages, model, {"tools": tools})))
+
+    @property
+    def tasks(self) -> Tasks:
+        """Asynchronous calls: hand a request in, come back for the answer."""
+        return Tasks(self._desk, self._result)
+
+    @property
+    def files(self) -> Files:
+        """Files on the platform."""
+        return Files(self._desk, self._result)
+
+    @property
+    def batches(self) -> Batches:
+        """Many requests in one file, at half the price."""
+        return Batches(self._desk, self._result)
+
+    def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
         line = self._line(model, timeout)
         with closing(self._steps(flow, line)) as deltas:
             for _ in deltas:
                 pass
-        return line.answer
+        return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
     def _steps(self, flow: _Flow, line: _SyncLine) -> Generator[Delta]:
         answer: Any = None
@@ -416,7 +340,7 @@ class Client(_Base):
             line.drop()
 
     def _line(self, model: str | None, timeout: Any) -> _SyncLine:
-        return _SyncLine(self._http(), self, model, timeout)
+        return _SyncLine((http := self._http()), _library_of(http), self, model, timeout)
 
     def _http(self) -> Any:
         if self.settings.http_client is not None:
@@ -427,7 +351,7 @@ class Client(_Base):
             with self._lock:
                 if self._pool is None or self._pool[0] != os.getpid():
                     # In a forked child the parent's sockets are not ours to use or to close.
-                    pool = _bounded(httpx.Client(verify=_tls(), limits=_LIMITS))
+                    pool = bounded(httpx.Client(verify=_tls(), limits=_LIMITS))
                     # Frameworks drop models without closing them.
                     weakref.finalize(self, _close_here, os.getpid(), pool).atexit = False
                     self._pool = (os.getpid(), pool)
@@ -447,7 +371,7 @@ class Client(_Base):
         self.close()
 
 
-class AsyncClient(_Base):
+class AsyncClient(Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 
     It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
@@ -488,12 +412,40 @@ class AsyncClient(_Base):
                     for shown in plan.show(delta):
                         yield shown
 
-    async def _result(self, flow: _Flow, model: str | None, timeout: Any = None) -> Any:
+    async def embed(
+        self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
+    ) -> Embeddings:
+        """As `Client.embed`."""
+        return await self._result(embed(self._desk(), texts, model, dimensions), model)
+
+    async def count_tokens(
+        self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """As `Client.count_tokens`."""
+        desk = self._desk()
+        return await self._result(count_tokens(desk, desk.request(messages, model, {"tools": tools})))
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """As `Client.tasks`."""
+        return AsyncTasks(self._desk, self._result)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """As `Client.files`."""
+        return AsyncFiles(self._desk, self._result)
+
+    @property
+    def batches(self) -> AsyncBatches:
+        """As `Client.batches`."""
+        return AsyncBatches(self._desk, self._result)
+
+    async def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
         line = await self._line(model, timeout)
         async with aclosing(self._steps(flow, line)) as deltas:
             async for _ in deltas:
                 pass
-        return line.answer
+        return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
     async def _steps(self, flow: _Flow, line: _AsyncLine) -> AsyncGenerator[Delta]:
         answer: Any = None
@@ -519,7 +471,7 @@ class AsyncClient(_Base):
             await line.drop()
 
     async def _line(self, model: str | None, timeout: Any) -> _AsyncLine:
-        return _AsyncLine(await self._http(), self, model, timeout)
+        return _AsyncLine((http := await self._http()), _library_of(http), self, model, timeout)
 
     async def _http(self) -> Any:
         if self.settings.http_async_client is not None:
@@ -562,150 +514,10 @@ async def _keeper(http: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient]:
         await http.aclose()
 
 
-# Fields that decide where to connect and as whom: with others, other clients are needed.
-_CONNECTION = (
-    "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
-    "default_headers", "allow_http", "dialect", "base64_as",
-)  # fmt: skip
-
-
-class Clients:
-    """Both clients of one place, made when first used. No network and no look at the key before that.
-
-    A component keeps one and asks it by `of(self)` before each call: a copy of the component may have got another
-    key or base. Copies and pickles begin without connections.
-    """
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
-        self._made_for = _connection(self._settings)
-        self._sync: Client | None = None
-        self._async: AsyncClient | None = None
-
-    def of(self, settings: Settings) -> Clients:
-        """These clients when they are for the same place, else new ones."""
-        return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
-
-    def __copy__(self) -> Clients:
-        return Clients(self._settings)
-
-    def __deepcopy__(self, memo: object) -> Clients:
-        return Clients()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Clients, ()
-
-    @property
-    def sync(self) -> Client:
-        """The blocking one."""
-        if self._sync is None:
-            self._sync = Client.of(self._settings)
-        return self._sync
-
-    @property
-    def asynchronous(self) -> AsyncClient:
-        """The asynchronous one."""
-        if self._async is None:
-            self._async = AsyncClient.of(self._settings)
-        return self._async
-
-    def close(self) -> None:
-        """Close the blocking one."""
-        if self._sync is not None:
-            self._sync.close()
-
-    async def aclose(self) -> None:
-        """Close both."""
-        self.close()
-        if self._async is not None:
-            await self._async.aclose()
-
-
-def _connection(settings: Settings) -> tuple[Any, ...]:
-    return tuple(getattr(settings, name) for name in _CONNECTION)
-
-
-def _unpickled(kind: type[_Base], options: dict[str, Any]) -> _Base:
-    return kind(**options)
-
-
-class _Bound(threading.local):
-    """Until when the call on this thread may wait, in monotonic seconds."""
-
-    until: float | None = None
-
-
-_bound = _Bound()
-
-
-class _BoundedStream:
-    """A network stream whose every wait ends at the call's deadline.
-
-    The library's own timeouts hold for one read each, so a server that drips a byte a second would never end.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        return self._stream.read(max_bytes, _left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
-        return self._stream.write(buffer, _left(timeout))
-
-    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        return _BoundedStream(self._stream.start_tls(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class _BoundedBackend:
-    """Makes bounded streams."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-
-    def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
-        return _BoundedStream(self._backend.connect_tcp(*args, **kwargs | {"timeout": _left(kwargs.get("timeout"))}))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-
-def _left(timeout: float | None) -> float | None:
-    if _bound.until is None:
-        return timeout
-    left = max(_bound.until - time.monotonic(), 0.0005)
-    return left if timeout is None else min(left, timeout)
-
-
-def _bounded(http: httpx.Client) -> httpx.Client:
-    """Let the deadline hold inside a read: the pool has no public place for that, so its own field is used."""
-    for transport in (http._transport, *http._mounts.values()):  # noqa: SLF001 - see above; a test watches it
-        pool = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = _BoundedBackend(pool._network_backend)  # noqa: SLF001
-    return http
-
-
 def _loop_time(until: float | None) -> float | None:
     if until is None:
         return None
     return asyncio.get_running_loop().time() + max(until - time.monotonic(), 0.0)
-
-
-def _timeouts(timeout: Any) -> dict[str, float | None]:
-    """Seconds, an `httpx.Timeout`, or None -> what the library wants for each phase."""
-    match timeout:
-        case None:
-            return {**_TIMEOUTS, "pool": None}
-        case int() | float():
-            return {"connect": float(timeout), "read": float(timeout), "write": float(timeout), "pool": None}
-        case _ if hasattr(timeout, "connect") and hasattr(timeout, "read"):
-            return {"connect": timeout.connect, "read": timeout.read, "write": timeout.write, "pool": None}
-        case _:
-            raise InvalidRequestError(f"timeout is seconds or an httpx.Timeout; got {type(timeout).__name__}.")
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
@@ -747,49 +559,3 @@ def _library_of(http: Any) -> Any:
         if name in ("httpx", "httpx2"):
             return sys.modules[name]
     return httpx
-
-
-def _translated(error: Exception, library: Any, host: str) -> Exception:
-    """What the HTTP library raises -> what the flow knows. Anything else is a mistake of ours and stays as it is."""
-    match error:
-        case TimeoutError():
-            return Failure("read_timeout", "Nothing came in time.")
-        case library.ConnectTimeout():
-            return Failure("connect_timeout", f"No connection to {host} in time: {_said(error)}.")
-        case library.WriteTimeout():
-            return Failure("write_timeout", "The request could not be sent in time.")
-        case library.TimeoutException():
-            return Failure("read_timeout", "Nothing came in time.")
-        case library.ConnectError() | library.ProxyError():
-            return _not_connected(error, host)
-        case library.NetworkError() | library.RemoteProtocolError():
-            return Failure("reset", f"The server broke the connection: {_said(error)}.")
-        case library.InvalidURL() | library.UnsupportedProtocol() | library.LocalProtocolError():
-            return InvalidRequestError(f"The request cannot be sent: {_said(error)}.")
-        case library.HTTPError():
-            return Failure("reset", f"The answer cannot be read: {_said(error)}.")
-        case library.StreamError() | RuntimeError():
-            return Failure("closed", f"The connection was closed on this side: {_said(error)}.")
-        case _:
-            return error
-
-
-def _not_connected(error: Exception, host: str) -> Failure:
-    cause: BaseException | None = error
-    while cause is not None:
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return Failure("tls", f"The certificate of {host} is not accepted: {cause.verify_message}.")
-            case socket.gaierror(errno=socket.EAI_AGAIN):
-                return Failure("dns", f"The name of {host} cannot be looked up just now.")
-            case socket.gaierror():
-                return Failure("no_such_host", f"There is no host {host}: check base_url.")
-            case _:
-                cause = cause.__cause__ or cause.__context__
-    return Failure(
-        "connect", f"No connection to {host}: {_said(error)}. Is the server (or the emulator) running there?"
-    )
-
-
-def _said(error: Exception) -> str:
-    return str(error)[:200].rstrip(".") or type(error).__name__

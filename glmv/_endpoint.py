@@ -10,8 +10,9 @@ from urllib.parse import quote, urlencode
 
 from glmv._errors import InvalidRequestError
 from glmv._flow import MAX_BODY_BYTES, Call, Step
+from glmv._messages import Messages
 from glmv._prepare import policy_of, renewed
-from glmv._request import Settings
+from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
 from glmv._where import Place
 from glmv._wire import Body, json_body
@@ -39,6 +40,10 @@ class Desk:
     place: Place
     budget: Budget
     clock: Callable[[], float] = time.monotonic
+
+    def request(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> ChatRequest:
+        """Messages and options of one call -> the request."""
+        return ChatRequest.of(messages, self.settings, {**options, "model": model} if model else options)
 
     def call(
         self,

@@ -39,7 +39,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
 
     def body(request_id: str) -> Body:
         return encode(
-            request.but(options={**options, "request_id": request_id}),
+            request.but(options={**options, "request_id": request_id} if request_id else options),
             where.dialect,
             stream=stream,
             lists=lists,

@@ -1,0 +1,140 @@
+"""What both clients share: settings, a place and a budget, and one attempt on its way. No waiting here."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Self
+
+from glmv._bounds import TIMEOUTS, timeouts
+from glmv._catalog import find
+from glmv._endpoint import Desk
+from glmv._errors import GateTimeout
+from glmv._flow import Call, Opened, Send
+from glmv._gate import Gate, Ticket, gate
+from glmv._messages import Messages
+from glmv._prepare import chat_call, settings_of
+from glmv._request import ChatRequest, Settings
+from glmv._retry import Budget
+from glmv._version import __version__
+from glmv._where import Place, place
+
+
+class Base:
+    """What both clients are: settings, a place, a budget; and how messages become a call."""
+
+    def __init__(self, api_key: str | None = None, **options: Any) -> None:
+        self._begin(settings_of(api_key, options))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """A client for settings that are made already; they are read at each call."""
+        client = cls.__new__(cls)
+        client._begin(settings)  # noqa: SLF001 - our own, before anyone has seen it
+        return client
+
+    def _begin(self, settings: Settings) -> None:
+        self.settings = settings
+        self._budget = Budget()
+        self._place: Place | None = None
+        self._closed = False
+
+    @property
+    def place(self) -> Place:
+        """Where requests go; decided when first needed, so that no key is asked for before."""
+        if self._place is None:
+            self._place = place(self.settings, os.environ)
+        return self._place
+
+    def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:
+        """Messages and options -> the request that `run` and `run_stream` take."""
+        return ChatRequest.of(messages, self.settings, {"model": model, **options} if model else options)
+
+    def _call(self, request: ChatRequest, *, stream: bool) -> Call:
+        return chat_call(request, self.settings, self.place, self._budget, stream=stream)
+
+    def _desk(self) -> Desk:
+        return Desk(self.settings, self.place, self._budget)
+
+    def slots(self, model: str) -> Gate:
+        """The gate that calls of this model pass."""
+        row = find(model)
+        where = self.place
+        return gate(where.account, where.host, model, self.settings.max_concurrency, row.concurrency if row else None)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={self.settings.model!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Neither connections nor the key go into a pickle: the key is read from the environment again.
+        return _unpickled, (type(self), self.settings.model_dump(exclude_unset=True))
+
+
+class Line:
+    """One attempt on its way: the slot, the request, the answer. What both lines share."""
+
+    def __init__(self, http: Any, library: Any, client: Base, model: str | None, timeout: Any) -> None:
+        self.answer: Any = None
+        self._http = http
+        self._library = library
+        self._where = client.place
+        self._slots = client.slots(model) if model else None
+        self._timeouts = timeouts(client.settings.timeout if timeout is None else timeout)
+        self._headers = client.settings.default_headers or {}
+        self._ticket: Ticket | None = None
+        self._response: Any = None
+        self._data: Any = None
+
+    def _request(self, step: Send, body: Any) -> Any:
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "content-type": "application/json; charset=UTF-8",
+            "user-agent": f"glmv/{__version__}",
+            **step.headers,
+        }
+        if step.body is not None:
+            headers["content-length"] = str(len(step.body))
+        if (signer := self._where.signer) is not None:
+            headers["authorization"] = signer.header(time.time())
+        headers |= self._headers
+        timeouts = dict(self._timeouts)
+        if step.until is not None:
+            left = max(step.until - time.monotonic(), 0.001)
+            timeouts = {phase: min(left, most or left) for phase, most in timeouts.items()}
+        url = step.path if "://" in step.path else self._where.base_url + step.path
+        return self._http.build_request(
+            step.method, url, content=body, headers=headers, extensions={"timeout": timeouts}
+        )
+
+    def _opened(self, response: Any) -> Opened:
+        self._response = response
+        return Opened(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+
+    def _patience(self) -> float:
+        return self._timeouts["read"] or TIMEOUTS["read"]
+
+    def _gives_up(self, ticket: Ticket, until: float | None, started: float) -> float:
+        """Seconds that waiting for a slot still makes sense: while the queue moves, or until the deadline."""
+        assert self._slots is not None
+        limit = max(self._slots.moved, started) + self._patience()
+        left = (limit if until is None else min(limit, until)) - time.monotonic()
+        if left > 0:
+            return left
+        told = self._slots.holders()
+        ticket.leave()
+        raise GateTimeout(
+            f"No slot came free in {time.monotonic() - started:.1f} s: {told}. Close streams that are no longer read, "
+            "do not call synchronously on the thread of a running event loop, or raise max_concurrency if the "
+            "account allows more.",
+            retryable=True,
+        )
+
+    def _leave(self, *, busy: bool = False, good: bool = False) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.leave(busy=busy, good=good)
+
+
+def _unpickled(kind: type[Base], options: dict[str, Any]) -> Base:
+    return kind(**options)

@@ -1,0 +1,418 @@
+"""Batches: many requests in one file, answered within a day or so at half the price.
+
+Source: docs.bigmodel.cn, "批量处理" (a JSONL line a request, 50,000 lines and 100 MB a file, `custom_id` of 6
+characters or more, pictures but no videos, the models named below) and the platform's cookbook
+(github.com/MetaGLM/glm-cookbook, glm_batch_api: times in milliseconds, answers in another order than the requests).
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from glmv._catalog import find
+from glmv._codes import Envelope, envelope, error_from
+from glmv._endpoint import AsyncRun, Desk, Run, quoted, seconds
+from glmv._errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
+from glmv._files import MAX_FILE_BYTES, content, pages, upload
+from glmv._flow import Step, answer_of, fetch
+from glmv._media import Image
+from glmv._messages import Messages
+from glmv._prepare import chat_call
+from glmv._request import ChatRequest
+from glmv._tasks import once, pauses, waited
+from glmv._types import Completion, Text
+from glmv._wire import parse
+
+MAX_REQUESTS = 50_000
+MIN_CUSTOM_ID = 6
+VISION_MODELS = ("glm-4v", "glm-4v-plus", "glm-4v-plus-0111")
+ENDED = ("completed", "failed", "expired", "cancelled")
+ENDPOINT = "/v4/chat/completions"
+# Seconds between two questions: a batch takes minutes to hours.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+_OURS = "glmv-"
+
+Requests = Iterable[Messages | ChatRequest] | Mapping[str, Messages | ChatRequest]
+
+
+class Line(NamedTuple):
+    """What has to be known of a request when its answer comes."""
+
+    custom_id: str
+    cut: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int] | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that were handed in together.
+
+    Attributes:
+        id: what `get`, `wait`, `results` and `cancel` take.
+        status: "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled".
+        input_file_id, output_file_id, error_file_id: files on the platform, None while there is none.
+        total, completed, failed: how many requests, None while the platform has not counted.
+        created_at: seconds since the epoch.
+        notes: what was changed or is in doubt, one line each.
+        raw: the body as it came.
+    """
+
+    id: str
+    status: str
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    total: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    created_at: int | None = None
+    notes: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _lines: tuple[Line, ...] = field(default=(), repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one request: an answer, or an error of the class that `Client.chat` would have raised."""
+
+    custom_id: str
+    completion: Completion | None = None
+    error: GLMVError | None = None
+
+
+def create(
+    desk: Desk,
+    requests: str | Requests,
+    model: str | None,
+    metadata: Mapping[str, str] | None,
+    auto_delete_input_file: bool | None,
+    options: Mapping[str, Any],
+) -> Generator[Step, Any, Batch]:
+    """Write the file, upload it, hand it in; returns the batch."""
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    if isinstance(requests, str):
+        if options or model:
+            raise InvalidRequestError("The file holds the requests already: model and options cannot be changed.")
+        file_id = requests
+    else:
+        data, lines, notes = written(desk, requests, model, options)
+        file_id = (yield from upload(desk, data, "batch", "batch.jsonl")).id
+    wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
+    payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}
+    try:
+        answer = yield from fetch(desk.call("POST", "/batches", payload, repeatable=False))
+    except GLMVError as error:
+        error.add_note(
+            f"The requests lie on the platform as file {file_id}; create({file_id!r}) takes them from there."
+        )
+        raise
+    return _batch(answer, Batch("", "", notes=notes, _lines=lines))
+
+
+def written(
+    desk: Desk, requests: Requests, model: str | None, options: Mapping[str, Any]
+) -> tuple[bytes, tuple[Line, ...], tuple[str, ...]]:
+    """Requests -> (the JSONL file, a line's facts each, notes).
+
+    Raises:
+        LimitExceeded, UnsupportedContent, InvalidRequestError: naming the request; nothing was sent.
+    """
+    pieces: list[bytes] = []
+    lines: list[Line] = []
+    notes: dict[str, None] = {}
+    size = 0
+    for custom_id, item in _named(requests):
+        if len(lines) == MAX_REQUESTS:
+            raise LimitExceeded(f"A batch takes {MAX_REQUESTS:,} requests; there are more. Make several batches.")
+        try:
+            request = item if isinstance(item, ChatRequest) else desk.request(item, model, options)
+            _fits(request)
+            call = chat_call(once(request, desk), desk.settings, desk.place, desk.budget, stream=False)
+        except GLMVError as error:
+            error.message = f"{custom_id}: {error.message}"
+            raise
+        row = find(request.model)
+        if row is not None and row.sees and row.name not in VISION_MODELS:
+            known = ", ".join(VISION_MODELS)
+            notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None
+        head = json.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT}, ensure_ascii=False)
+        pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")
+        size += len(pieces[-1])
+        if size > MAX_FILE_BYTES:
+            raise LimitExceeded(f"A batch takes 100 MB; it is full at {custom_id}. Make several batches.")
+        lines.append(Line(custom_id, call.cut, call.notes, call.sizes))
+    if not lines:
+        raise InvalidRequestError("There is no request for the batch.")
+    return b"".join(pieces), tuple(lines), tuple(notes)
+
+
+def _named(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
+    if not isinstance(requests, Mapping):
+        yield from ((f"{_OURS}{index:06}", item) for index, item in enumerate(requests))
+        return
+    for custom_id, item in requests.items():
+        if not isinstance(custom_id, str) or len(custom_id) < MIN_CUSTOM_ID:
+            raise LimitExceeded(f"A custom_id has {MIN_CUSTOM_ID} characters or more; got {custom_id!r}.")
+        yield custom_id, item
+
+
+def _fits(request: ChatRequest) -> None:
+    if "request_id" in request.options:
+        raise InvalidRequestError("request_id cannot be given: requests of a batch are told by their custom_id.")
+    for part in (part for message in request.messages for part in message.content):
+        if not isinstance(part, Text | Image):
+            raise UnsupportedContent(f"Batches take text and pictures, no {type(part).__name__}.")
+
+
+def get(desk: Desk, batch: str | Batch, deadline: float | None = None) -> Generator[Step, Any, Batch]:
+    """How a batch stands."""
+    known = batch if isinstance(batch, Batch) else Batch(batch, "")
+    path = f"/batches/{quoted('batch', known.id)}"
+    return _batch((yield from fetch(desk.call("GET", path, deadline=deadline))), known)
+
+
+def listed(desk: Desk, limit: int | None) -> Generator[Step, Any, list[Batch]]:
+    """All pages of the list, or as many as it takes for `limit`."""
+    return [_batch(row, Batch("", "")) for row in (yield from pages(desk, "/batches", {}, limit))]
+
+
+def cancel(desk: Desk, batch: str | Batch) -> Generator[Step, Any, Batch]:
+    """Stop a batch."""
+    known = batch if isinstance(batch, Batch) else Batch(batch, "")
+    return _batch((yield from fetch(desk.call("POST", f"/batches/{quoted('batch', known.id)}/cancel"))), known)
+
+
+def wait(desk: Desk, batch: str | Batch, deadline: float | None) -> Generator[Step, Any, Batch]:
+    """Ask until it has ended."""
+    name = batch.id if isinstance(batch, Batch) else batch
+    return (
+        yield from waited(
+            lambda left: get(desk, batch, left),
+            lambda found: found.ended,
+            pauses(FIRST_PAUSE, LONGEST_PAUSE),
+            deadline,
+            desk.clock,
+            f"Batch {name} has not ended",
+        )
+    )
+
+
+def results(desk: Desk, batch: str | Batch) -> Generator[Step, Any, list[BatchResult]]:
+    """Fetch what came of the requests, in their order.
+
+    Raises:
+        InvalidRequestError: when the batch has not ended yet, or its file was refused.
+    """
+    found = yield from get(desk, batch)
+    if not found.ended:
+        raise InvalidRequestError(f"Batch {found.id} has not ended ({found.status}): wait for it first.")
+    data = b""
+    for file_id in (found.output_file_id, found.error_file_id):
+        if file_id is not None:
+            data += (yield from content(desk, file_id)) + b"\n"
+    if found.status == "failed" and not data.strip():
+        raise InvalidRequestError(f"Batch {found.id} failed: {_reasons(found.raw.get('errors'))}.")
+    return gathered(desk, found, data)
+
+
+def gathered(desk: Desk, batch: Batch, data: bytes) -> list[BatchResult]:
+    """The output's lines -> one result a request, in the order of the requests."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    strange: list[BatchResult] = []
+    for line in data.split(b"\n"):  # never at U+2028 and its like, which may stand inside a string
+        if not line.strip():
+            continue
+        try:
+            row = parse(line, "A line of the batch's output")
+            rows.setdefault(str(row["custom_id"]), row)
+        except MalformedResponse as error:
+            strange.append(BatchResult("", error=error))
+        except (KeyError, TypeError):
+            strange.append(BatchResult("", error=MalformedResponse("A line of the batch's output has no custom_id.")))
+    lines = batch._lines or tuple(map(Line, _order(rows, batch.total)))  # noqa: SLF001 - made in this file
+    asked = {line.custom_id for line in lines}
+    lines += tuple(Line(custom_id) for custom_id in rows if custom_id not in asked)
+    return [_result(desk, line, rows.get(line.custom_id), batch) for line in lines] + strange
+
+
+def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
+    """The ids of the requests in their order, as far as it can be told without the requests: ours are numbered."""
+    if not all(name.startswith(_OURS) for name in rows):
+        return list(rows)
+    return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})
+
+
+def _result(desk: Desk, line: Line, row: Mapping[str, Any] | None, batch: Batch) -> BatchResult:
+    if row is None:
+        lost = MalformedResponse(f"There is no answer to {line.custom_id}: the batch is {batch.status}.")
+        return BatchResult(line.custom_id, error=lost)
+    response = row.get("response")
+    response = response if isinstance(response, Mapping) else {}
+    body, status = response.get("body"), response.get("status_code")
+    status = status if isinstance(status, int) else None
+    found = envelope(body) or (envelope(row) if row.get("error") else None)
+    if found is None and (status or 200) >= 300:
+        found = Envelope(None, "", None, None)
+    try:
+        if found is not None:
+            raise error_from(status, found)
+        if not isinstance(body, dict):
+            raise MalformedResponse(f"The line for {line.custom_id} has no answer in it; it has {sorted(row)}.")
+        call = desk.call("GET", "")
+        call.cut, call.notes, call.sizes = line.cut, line.notes, line.sizes
+        return BatchResult(line.custom_id, answer_of(call, body))
+    except GLMVError as error:
+        return BatchResult(line.custom_id, error=error)
+
+
+def _reasons(errors: object) -> str:
+    rows = errors.get("data") if isinstance(errors, Mapping) else errors
+    rows = rows if isinstance(rows, list) else []
+    told = [str(row.get("message") or row.get("code")) for row in rows if isinstance(row, Mapping)]
+    return "; ".join(told[:5])[:500] or "the platform gave no reason"
+
+
+def _batch(payload: Mapping[str, Any], known: Batch) -> Batch:
+    counts = payload.get("request_counts")
+    counts = counts if isinstance(counts, Mapping) else {}
+    name = payload.get("id") or known.id
+    if not name:
+        raise MalformedResponse(f"A batch object holds no id; it has {sorted(payload)}.")
+
+    def count(of: str) -> int | None:
+        return counts[of] if isinstance(counts.get(of), int) else None
+
+    def file(of: str) -> str | None:
+        return str(payload[of]) if payload.get(of) else None  # "" while there is none
+
+    return replace(
+        known,
+        id=str(name),
+        status=str(payload.get("status") or known.status),
+        input_file_id=file("input_file_id"),
+        output_file_id=file("output_file_id"),
+        error_file_id=file("error_file_id"),
+        total=count("total"),
+        completed=count("completed"),
+        failed=count("failed"),
+        created_at=seconds(payload.get("created_at")),
+        raw=payload,
+    )
+
+
+class Batches:
+    """Batches of one client's account: `glm.batches`."""
+
+    def __init__(self, desk: Callable[[], Desk], run: Run) -> None:
+        self._desk = desk
+        self._run = run
+
+    def create(
+        self,
+        requests: str | Requests,
+        *,
+        model: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        auto_delete_input_file: bool | None = None,
+        **options: Any,
+    ) -> Batch:
+        """Hand in many requests at once.
+
+        Args:
+            requests: what `Client.chat` takes as messages, one a request; or such by custom_id (6 characters or
+                more); or the id of a file that was uploaded with purpose "batch".
+            model, options: of all requests, as in `Client.chat`.
+            metadata, auto_delete_input_file: sent as they are.
+
+        Raises:
+            LimitExceeded: above 50,000 requests or 100 MB; nothing was sent.
+            UnsupportedContent: for videos and files; nothing was sent.
+        """
+        return self._run(create(self._desk(), requests, model, metadata, auto_delete_input_file, options))
+
+    def get(self, batch: str | Batch) -> Batch:
+        """How a batch stands."""
+        return self._run(get(self._desk(), batch))
+
+    def list(self, *, limit: int | None = None) -> builtins.list[Batch]:
+        """The batches of the account, as many as `limit` says; None is all."""
+        return self._run(listed(self._desk(), limit))
+
+    def cancel(self, batch: str | Batch) -> Batch:
+        """Stop a batch; what is answered already can be fetched."""
+        return self._run(cancel(self._desk(), batch))
+
+    def wait(self, batch: str | Batch, *, deadline: float | None = None) -> Batch:
+        """Ask with growing pauses until a batch has ended, in whatever way.
+
+        Args:
+            batch: what `create` returned, or its id.
+            deadline: seconds; None waits as long as it takes: the platform itself ends a batch after some days.
+
+        Raises:
+            DeadlineExceeded: when it has not ended in time; the batch goes on.
+        """
+        return self._run(wait(self._desk(), batch, deadline))
+
+    def results(self, batch: str | Batch) -> builtins.list[BatchResult]:
+        """What came of each request, in the order of the requests.
+
+        Args:
+            batch: what `create` or `wait` returned, or its id. With an id alone, the order of custom_ids that you
+                chose is not known: results come as the platform wrote them.
+
+        Raises:
+            InvalidRequestError: when the batch has not ended, or its file was refused.
+        """
+        return self._run(results(self._desk(), batch))
+
+
+class AsyncBatches:
+    """Batches of one client's account: `glm.batches`, with `await`."""
+
+    def __init__(self, desk: Callable[[], Desk], run: AsyncRun) -> None:
+        self._desk = desk
+        self._run = run
+
+    async def create(
+        self,
+        requests: str | Requests,
+        *,
+        model: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        auto_delete_input_file: bool | None = None,
+        **options: Any,
+    ) -> Batch:
+        """As `Batches.create`."""
+        return await self._run(create(self._desk(), requests, model, metadata, auto_delete_input_file, options))
+
+    async def get(self, batch: str | Batch) -> Batch:
+        """As `Batches.get`."""
+        return await self._run(get(self._desk(), batch))
+
+    async def list(self, *, limit: int | None = None) -> builtins.list[Batch]:
+        """As `Batches.list`."""
+        return await self._run(listed(self._desk(), limit))
+
+    async def cancel(self, batch: str | Batch) -> Batch:
+        """As `Batches.cancel`."""
+        return await self._run(cancel(self._desk(), batch))
+
+    async def wait(self, batch: str | Batch, *, deadline: float | None = None) -> Batch:
+        """As `Batches.wait`."""
+        return await self._run(wait(self._desk(), batch, deadline))
+
+    async def results(self, batch: str | Batch) -> builtins.list[BatchResult]:
+        """As `Batches.results`."""
+        return await self._run(results(self._desk(), batch))

@@ -1,0 +1,70 @@
+"""Both clients of a component, made when first used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glmv._client import AsyncClient, Client
+from glmv._request import Settings
+
+# Fields that decide where to connect and as whom: with others, other clients are needed.
+_CONNECTION = (
+    "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
+    "default_headers", "allow_http", "dialect", "base64_as",
+)  # fmt: skip
+
+
+class Clients:
+    """Both clients of one place, made when first used. No network and no look at the key before that.
+
+    A component keeps one and asks it by `of(self)` before each call: a copy of the component may have got another
+    key or base. Copies and pickles begin without connections.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._made_for = _connection(self._settings)
+        self._sync: Client | None = None
+        self._async: AsyncClient | None = None
+
+    def of(self, settings: Settings) -> Clients:
+        """These clients when they are for the same place, else new ones."""
+        return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
+
+    def __copy__(self) -> Clients:
+        return Clients(self._settings)
+
+    def __deepcopy__(self, memo: object) -> Clients:
+        return Clients()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Clients, ()
+
+    @property
+    def sync(self) -> Client:
+        """The blocking one."""
+        if self._sync is None:
+            self._sync = Client.of(self._settings)
+        return self._sync
+
+    @property
+    def asynchronous(self) -> AsyncClient:
+        """The asynchronous one."""
+        if self._async is None:
+            self._async = AsyncClient.of(self._settings)
+        return self._async
+
+    def close(self) -> None:
+        """Close the blocking one."""
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close both."""
+        self.close()
+        if self._async is not None:
+            await self._async.aclose()
+
+
+def _connection(settings: Settings) -> tuple[Any, ...]:
+    return tuple(getattr(settings, name) for name in _CONNECTION)

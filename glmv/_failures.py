@@ -1,0 +1,61 @@
+"""What the HTTP library raises -> what the flow knows. The library is given, so that none is imported here."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+from glmv._errors import InvalidRequestError
+from glmv._flow import Failure
+
+
+def translated(error: Exception, library: Any, host: str) -> Exception:
+    """An error of the library -> a failure on the way. Anything else is a mistake of ours and stays as it is.
+
+    Args:
+        library: the module that the client object comes from, `httpx` or `httpx2`.
+        host: for the message.
+    """
+    match error:
+        case TimeoutError():
+            return Failure("read_timeout", "Nothing came in time.")
+        case library.ConnectTimeout():
+            return Failure("connect_timeout", f"No connection to {host} in time: {_said(error)}.")
+        case library.WriteTimeout():
+            return Failure("write_timeout", "The request could not be sent in time.")
+        case library.TimeoutException():
+            return Failure("read_timeout", "Nothing came in time.")
+        case library.ConnectError() | library.ProxyError():
+            return _not_connected(error, host)
+        case library.NetworkError() | library.RemoteProtocolError():
+            return Failure("reset", f"The server broke the connection: {_said(error)}.")
+        case library.InvalidURL() | library.UnsupportedProtocol() | library.LocalProtocolError():
+            return InvalidRequestError(f"The request cannot be sent: {_said(error)}.")
+        case library.HTTPError():
+            return Failure("reset", f"The answer cannot be read: {_said(error)}.")
+        case library.StreamError() | RuntimeError():
+            return Failure("closed", f"The connection was closed on this side: {_said(error)}.")
+        case _:
+            return error
+
+
+def _not_connected(error: Exception, host: str) -> Failure:
+    cause: BaseException | None = error
+    while cause is not None:
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return Failure("tls", f"The certificate of {host} is not accepted: {cause.verify_message}.")
+            case socket.gaierror(errno=socket.EAI_AGAIN):
+                return Failure("dns", f"The name of {host} cannot be looked up just now.")
+            case socket.gaierror():
+                return Failure("no_such_host", f"There is no host {host}: check base_url.")
+            case _:
+                cause = cause.__cause__ or cause.__context__
+    return Failure(
+        "connect", f"No connection to {host}: {_said(error)}. Is the server (or the emulator) running there?"
+    )
+
+
+def _said(error: Exception) -> str:
+    return str(error)[:200].rstrip(".") or type(error).__name__

@@ -1,0 +1,33 @@
+"""How many tokens messages have, counted by the platform. Source: docs.bigmodel.cn, "文本分词器" (POST /tokenizer)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from glmv._catalog import find
+from glmv._check import check
+from glmv._endpoint import Desk
+from glmv._errors import MalformedResponse
+from glmv._flow import Step, fetch
+from glmv._request import ChatRequest
+from glmv._wire import encode
+
+
+def count_tokens(desk: Desk, request: ChatRequest) -> Generator[Step, Any, int]:
+    """Messages and tools of a request -> tokens of the prompt, pictures and videos included."""
+    row = find(request.model)
+    tools = {name: value for name, value in request.options.items() if name == "tools"}
+    asked = check(request.but(options=tools), row)
+    body = encode(asked, desk.place.dialect, stream=False, lists=row is not None and not row.string_content)
+    return _count((yield from fetch(desk.call("POST", "/tokenizer", body))))
+
+
+def _count(answer: Mapping[str, Any]) -> int:
+    usage = answer.get("usage")
+    # The reference has `usage`; a client in the field reads `tokens` at the top.
+    for found in (usage if isinstance(usage, Mapping) else {}, {"total_tokens": answer.get("tokens")}):
+        for name in ("prompt_tokens", "total_tokens"):
+            if isinstance(count := found.get(name), int):
+                return count
+    raise MalformedResponse(f"The tokenizer's answer holds no count; it has {sorted(answer)}.")
