@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import AliasChoices, BaseModel, ValidationError
 
 import glmv
 
@@ -36,48 +33,22 @@ _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_
 _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
 
 
-def constructor(given: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
-    """Constructor keywords -> those of the fields.
+def constructor(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor keywords -> those of the fields; names that no one knows are refused by `glmv.Settings`.
 
     Raises:
-        InvalidRequestError: an option that no one knows, with the nearest name.
+        InvalidRequestError: an option for what GLM cannot do.
     """
-    known = _names(cls)
-    options = {}
-    for name, value in given.items():
-        if name in known:
-            options[name] = value
-        elif name in _RENAMED:
-            options.setdefault(_RENAMED[name], value)
-        elif not (name == "n" and value in (None, 1)):
-            raise glmv.InvalidRequestError(f"{cls.__name__} has no option {name!r}. {_hint(name, known)}")
+    return {_RENAMED.get(name, name): value for name, value in _possible(given).items()}
+
+
+def _possible(given: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(given)
+    if options.get("n") == 1:
+        del options["n"]
+    for name in options.keys() & _UNKNOWN_TO_GLM.keys():
+        raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
     return options
-
-
-def explained(error: ValidationError) -> str:
-    """What pydantic found wrong, one clause each, without the values."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in found)
-
-
-@cache
-def _names(cls: type[BaseModel]) -> frozenset[str]:
-    names = set(cls.model_fields)
-    for field in cls.model_fields.values():
-        match field.validation_alias or field.alias:
-            case str(alias):
-                names.add(alias)
-            case AliasChoices(choices=choices):
-                names |= {choice for choice in choices if isinstance(choice, str)}
-    return frozenset(names)
-
-
-def _hint(name: str, known: frozenset[str]) -> str:
-    if name in _UNKNOWN_TO_GLM:
-        return _UNKNOWN_TO_GLM[name]
-    close = difflib.get_close_matches(name, [*known, *_RENAMED], n=1)
-    asked = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{asked}Further keys of the request's body go into extra_body={{...}}."
 
 
 def call(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
@@ -93,11 +64,7 @@ def call(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], 
     usage = options.pop("stream_usage", None)
     if "model_name" in options:
         options["model"] = options.pop("model_name")
-    if options.get("n") in (None, 1):
-        options.pop("n", None)
-    for name in options:
-        if name in _UNKNOWN_TO_GLM:
-            raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
+    options = _possible(options)
     wanted = options.get("response_format")
     if wanted is not None and (isinstance(wanted, type) or "type" not in wanted):
         options["response_format"] = response_format(wanted)

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 import glmv
 from langchain_glmv import _options, _structured, _tokens, _tools
@@ -26,8 +26,6 @@ from langchain_glmv._errors import joined_errors
 from langchain_glmv._messages import to_glmv
 from langchain_glmv._profile import profile_of
 
-# What a pair of clients is built from; the options of a call travel with the request.
-_CONNECTION = tuple(sorted(glmv.Settings.model_fields.keys() - glmv.Options.model_fields.keys() - {"model"}))
 _OPTIONS = tuple(glmv.Options.model_fields)
 
 
@@ -54,17 +52,11 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     streaming: bool = False
     stream_usage: bool = True
-    # Headers may carry credentials: they stay out of `dumps`, traces and cache keys.
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-
-    _made: tuple[tuple[Any, ...], glmv.Clients] | None = PrivateAttr(default=None)
+    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
 
     def __init__(self, **given: Any) -> None:
         with joined_errors():
-            try:
-                super().__init__(**_options.constructor(given, type(self)))
-            except ValidationError as error:  # its text and its data would show the key
-                raise glmv.InvalidRequestError(_options.explained(error)) from None
+            super().__init__(**_options.constructor(given))
 
     @model_validator(mode="after")
     def _set_glmv_version(self) -> Self:
@@ -79,15 +71,9 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
-    @property
-    def _clients(self) -> glmv.Clients:
-        made_with = tuple(getattr(self, name) for name in _CONNECTION)
-        if self._made is None or self._made[0] != made_with:
-            settings = glmv.Settings.model_construct(
-                **{name: getattr(self, name) for name in glmv.Settings.model_fields}
-            )
-            self._made = (made_with, glmv.Clients(settings))
-        return self._made[1]
+    def _own_clients(self) -> glmv.Clients:
+        self._clients = self._clients.of(self)
+        return self._clients
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -108,7 +94,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.feed(self._clients.sync.run(request).as_delta()))
+            return _result(mapper.feed(self._own_clients().sync.run(request).as_delta()))
 
     async def _agenerate(
         self,
@@ -119,7 +105,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.feed((await self._clients.asynchronous.run(request)).as_delta()))
+            return _result(mapper.feed((await self._own_clients().asynchronous.run(request)).as_delta()))
 
     def _stream(
         self,
@@ -130,7 +116,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            with closing(self._clients.sync.run_stream(request)) as deltas:
+            with closing(self._own_clients().sync.run_stream(request)) as deltas:
                 for delta in deltas:
                     message = mapper.feed(delta)
                     if message is None:
@@ -150,7 +136,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            async with aclosing(self._clients.asynchronous.run_stream(request)) as deltas:
+            async with aclosing(self._own_clients().asynchronous.run_stream(request)) as deltas:
                 async for delta in deltas:
                     message = mapper.feed(delta)
                     if message is None:
@@ -293,23 +279,9 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     # ---- copies ---------------------------------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        memo = {} if memo is None else memo
-        # Clients, limiters and handlers hold locks and connections: a copy shares them.
-        for shared in (
-            self._made,
-            self.http_client,
-            self.http_async_client,
-            self.callbacks,
-            self.rate_limiter,
-            self.cache,
-        ):
-            memo[id(shared)] = shared
-        return super().__deepcopy__(memo)
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        left_out = {"api_key": None, "http_client": None, "http_async_client": None}
-        return state | {"__dict__": state["__dict__"] | left_out, "__pydantic_private__": {"_made": None}}
+        # Limiters, handlers and clients of the user hold locks and connections: a copy shares them.
+        shared = (self.http_client, self.http_async_client, self.callbacks, self.rate_limiter, self.cache)
+        return super().__deepcopy__({**(memo or {}), **{id(one): one for one in shared}})
 
 
 def _result(chunk: AIMessageChunk | None) -> ChatResult:

@@ -134,11 +134,11 @@ def test_the_settings_of_a_copy_are_its_own() -> None:
 
 def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
     ours = model()
-    same, elsewhere = ours.model_copy(update={"temperature": 0.1}), ours.model_copy(update={"max_retries": 0})
-    clients = ours._clients
-    assert ours.model_copy(update={"temperature": 0.1})._clients is clients
-    assert elsewhere._clients is not clients
-    assert same.temperature == 0.1
+    clients = ours._own_clients()
+    elsewhere = ours.model_copy(update={"base_url": "https://x.example/v4"})
+    assert elsewhere._own_clients() is not clients
+    assert elsewhere._own_clients().sync.place.base_url == "https://x.example/v4"
+    assert ours._own_clients() is clients
 
 
 def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() -> None:
