@@ -30,7 +30,7 @@ Dialect = Literal["platform", "proxy"]
 def look(place: Place, model: Model, settings: Settings, dialect: Dialect, hosted: Own, uploaded: Own) -> Medium:
     """The medium at a place, looked at if its bytes are here: base64, or hosted by or uploaded to this emulator."""
     if place.type == "file":
-        return _file(place, hosted, uploaded)
+        return _file(place, model, hosted, uploaded)
     url = place.value.get("url")
     if not isinstance(url, str) or not url:
         raise Refusal("1213", f"messages.content.{place.type}.url")
@@ -94,7 +94,7 @@ def _checked_video(data: bytes, model: Model, settings: Settings) -> SeenVideo:
     return seen
 
 
-def _file(place: Place, hosted: Own, uploaded: Own) -> Medium:
+def _file(place: Place, model: Model, hosted: Own, uploaded: Own) -> Medium:
     given = [name for name in ("file_id", "file_url", "file_data") if place.value.get(name)]
     if len(given) != 1:
         raise Refusal("1215" if given else "1213", " / ".join(given) or "file.file_id / file_url / file_data")
@@ -103,7 +103,7 @@ def _file(place: Place, hosted: Own, uploaded: Own) -> Medium:
         raise Refusal("1214", f"file.{given[0]}")
     match given[0]:
         case "file_id":
-            data = uploaded(value)
+            data = uploaded(value) if model.file_id else None
             if data is None:
                 raise _bad_file()
         case "file_url":

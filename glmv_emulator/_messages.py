@@ -76,12 +76,16 @@ def _content(message: dict[str, Any], index: int, model: Model, settings: Settin
                 raise Refusal("1214", "messages.content", "messages: Input cannot be empty, content")
             return []
         case list() if role in ("user", "assistant") and content:
-            return [place for part, value in enumerate(content) for place in _part(value, role, index, part, model)]
+            return [
+                place
+                for part, value in enumerate(content)
+                for place in _part(value, role, index, part, model, settings)
+            ]
         case _:
             raise Refusal("1214", "messages.content")
 
 
-def _part(value: Any, role: str, message: int, part: int, model: Model) -> list[Place]:
+def _part(value: Any, role: str, message: int, part: int, model: Model, settings: Settings) -> list[Place]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise Refusal("1214", "messages.content.type")
     kind = value["type"]
@@ -89,8 +93,9 @@ def _part(value: Any, role: str, message: int, part: int, model: Model) -> list[
         if not isinstance(value.get("text"), str):
             raise Refusal("1213", "messages.content.text")
         return []
-    if kind not in _types_of(model) or role != "user":
-        types = "['text']" if role != "user" or model.kind == "text" else str(sorted(_types_of(model) | {"text"}))
+    taken = _types_of(model, settings) if role == "user" else set()
+    if kind not in taken:
+        types = str(sorted(taken | {"text"}))
         raise Refusal(
             "1210",
             f"messages.content.type 参数非法，取值范围 {types}",
@@ -102,13 +107,13 @@ def _part(value: Any, role: str, message: int, part: int, model: Model) -> list[
     return [Place(KINDS[kind], kind, message, part, inner)]
 
 
-def _types_of(model: Model) -> set[str]:
+def _types_of(model: Model, settings: Settings) -> set[str]:
     types = {"image_url"} if model.images else set()
     if model.videos:
         types.add("video_url")
     if model.files:
         types.add("file_url")
-    if model.file_part:
+    if settings.read(model.file_part):
         types.add("file")
     return types
 

@@ -15,6 +15,7 @@ K = 1024
 STOP_WORDS: int | Doubt[int] = Doubt("stop-one", loose=4, strict=1)
 ALL_VIDEO = Doubt("video-mp4", loose=frozenset({"mp4", "mkv", "mov"}), strict=frozenset({"mp4"}))
 MP4 = frozenset({"mp4"})
+FILE_PART = Doubt("file-part", loose=True, strict=False)
 NEWER_IMAGES = Doubt("images-50", loose=150, strict=50)
 
 # Pictures count by pixels up to these many tokens: 1120 x 1120 pixels at 28 a side for the first generation.
@@ -38,7 +39,8 @@ class Model:
     video_formats: frozenset[str] | Doubt[frozenset[str]] = ALL_VIDEO
     video_first: bool = False
     files: int = 0
-    file_part: bool = False
+    file_part: bool | Doubt[bool] = False
+    file_id: bool = False
     turns_only: bool | Doubt[bool] = False
     tools: bool | Doubt[bool] = False
     thinking: Literal["no", "switch", "always"] = "no"
@@ -60,6 +62,7 @@ def _newer(name: str, *, asynchronous: bool = True) -> Model:
         images=NEWER_IMAGES,
         videos=2,
         files=50,
+        file_part=FILE_PART,
         tools=True,
         thinking="switch",
         lowest=0.01,
@@ -77,6 +80,7 @@ def _newest(name: str) -> Model:
         videos=2,
         files=50,
         file_part=True,
+        file_id=True,
         tools=True,
         thinking="always",
         refuses_thinking_off=True,
@@ -170,6 +174,7 @@ _ROWS = (
         images=50,
         videos=1,
         files=50,
+        file_part=FILE_PART,
         tools=Doubt("tools-4.5v", loose=True, strict=False),
         thinking="switch",
         lowest=0.01,
@@ -185,6 +190,7 @@ _ROWS = (
         images=NEWER_IMAGES,
         videos=2,
         files=50,
+        file_part=FILE_PART,
         tools=True,
         thinking="switch",
         lowest=0.01,

@@ -19,6 +19,7 @@ DOUBTS = {
     "stop-one": "one stop word at most and in a list; newer pages say four, and OpenAI clients send a string",
     "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
+    "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
     "context-flash": "glm-4v-flash reads 16K tokens; another page says 128K",
 }
 

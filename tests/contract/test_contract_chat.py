@@ -79,9 +79,9 @@ def test_curl_asks_a_proxy_about_a_picture(glmv_emulator: Any, chart: Path) -> N
         {"type": "image_url", "image_url": {"url": glmv_emulator.host(chart)}},
     ]
     body = json.dumps({"model": "GLM-4V", "messages": [{"role": "user", "content": content}]})
+    headers = ["-H", "Content-Type: application/json", "-H", "Authorization: Bearer sk-any"]
     done = subprocess.run(
-        ["curl", "-sS", "-X", "POST", f"{glmv_emulator.proxy_url}/chat/completions"]  # fmt: skip
-        + ["-H", "Content-Type: application/json", "-H", "Authorization: Bearer sk-any", "-d", body],
+        ["curl", "-sS", "-X", "POST", f"{glmv_emulator.proxy_url}/chat/completions", *headers, "-d", body],
         capture_output=True,
         text=True,
         check=True,

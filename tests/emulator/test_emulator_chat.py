@@ -293,3 +293,17 @@ def test_no_more_run_at_once_than_allowed_and_ids_run_once(emulate: Any) -> None
         assert glm.code("Hello", model="glm-4v-flash") == "1302"
         assert glm.code("Hello", model="glm-4v", request_id="the-same-id") == "1231"
         assert glm.code("Hello", model="glm-4v") == ""
+
+
+def test_a_file_comes_by_url_or_in_the_request(emulate: Any) -> None:
+    loose, strict = emulate(), emulate(strict={"file-part"})
+    pdf = f"data:application/pdf;base64,{loose.base64(b'%PDF-1.4 hello')}"
+    for value in ({"file_data": pdf, "filename": "a.pdf"}, {"file_url": "https://example.com/a.pdf"}):
+        file = {"type": "file", "file": value}
+        assert loose.code(file, "Sum up", model="glm-4.6v") == ""
+        assert strict.code(file, "Sum up", model="glm-4.6v") == "1210"
+        assert strict.code(file, "Sum up", model="glm-5.3-flash") == ""
+    both = {"type": "file", "file": {"file_data": pdf, "file_url": "https://example.com/a.pdf"}}
+    assert loose.code(both, "Sum up", model="glm-4.6v") == "1215"
+    unknown = {"type": "file", "file": {"file_id": "no-such-file"}}
+    assert loose.code(unknown, "Sum up", model="glm-5.3-flash") == "1210"

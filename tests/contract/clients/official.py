@@ -177,7 +177,7 @@ def refused() -> Any:
     def outcome(caller: Any, model: str, **more: Any) -> list[Any]:
         try:
             caller.chat.completions.create(model=model, messages=message, **more)
-        except Exception as problem:  # noqa: BLE001 - its class is what is asked for
+        except Exception as problem:
             return [type(problem).__name__, getattr(problem, "status_code", None)]
         return []
 
