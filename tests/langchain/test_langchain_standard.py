@@ -22,6 +22,9 @@ from glmv import _strategy
 from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV
 
+# LangChain calls some of what it tests a beta.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+
 
 class TestChatGLMVUnit(ChatModelUnitTests):
     @property

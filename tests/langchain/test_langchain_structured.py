@@ -215,6 +215,19 @@ def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
     assert (found.colour, found.width) == ("blue", 64)
 
 
+@pytest.mark.parametrize("nature", [{"stubborn": True}, {"seed": 1}, {"seed": 2}, {"seed": 3}])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_a_picture_fills_a_schema_however_the_model_wraps_its_answer(nature: Any, method: Any, blue: str) -> None:
+    with Emulator(**nature) as emulator:
+        model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
+        question = [
+            HumanMessage(["Describe the picture.", {"type": "image", "base64": blue, "mime_type": "image/png"}])
+        ]
+        structured = model.with_structured_output(Picture, method=method)
+        assert structured.invoke(question) == Picture(colour="blue", width=64)
+        assert list(structured.stream(question))[-1] == Picture(colour="blue", width=64)
+
+
 def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
     answer = saying(json.dumps(GOOD))[0].bind(response_format=Picture).invoke("What?")
     assert Picture.model_validate_json(answer.text) == Picture(**GOOD)
