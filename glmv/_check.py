@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from glmv._check_media import Place, Tell, checked_media, kind, media
+from glmv._check_media import Tell, checked_media
 from glmv._check_options import checked_options
 from glmv._errors import InvalidRequestError, UnsupportedContent
 from glmv._types import Message, Text
@@ -47,14 +47,8 @@ def check(request: ChatRequest, model: Model | None) -> ChatRequest:
 
 
 def _roles(messages: tuple[Message, ...], model: Model) -> None:
-    """Refuse roles that the model has no place for, and media where no message of that role holds any."""
+    """Refuse turns that the model has no place for, and a conversation in which nobody asks."""
     for index, message in enumerate(messages):
-        if message.role != "user":
-            for part, medium in media(message):
-                raise UnsupportedContent(
-                    f"{Place(index, part)}: messages of role {message.role} hold text only, not {kind(medium)}; "
-                    "put it into a user message."
-                )
         if (message.role == "tool" or message.tool_calls) and ("tool" not in model.roles or not model.tools):
             what = "the result of a tool" if message.role == "tool" else "calls of tools"
             raise UnsupportedContent(

@@ -215,11 +215,6 @@ class TestRoles:
         assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
         assert checked("glm-4.6v", turns).messages[1] is turn
 
-    @pytest.mark.parametrize("role", ["system", "assistant", "tool"])
-    def test_only_users_show_pictures(self, role: Any) -> None:
-        with pytest.raises(UnsupportedContent, match=rf"messages\[1\], part 1: messages of role {role}"):
-            checked("glm-4.6v", [Message("user", "hi"), Message(role, ["look", URL])])
-
     @pytest.mark.parametrize("role", ["system", "assistant"])
     def test_somebody_has_to_ask(self, role: Any) -> None:
         with pytest.raises(InvalidRequestError, match="no user message"):

@@ -1,0 +1,73 @@
+"""Pictures of tools and assistants reach the model: they move into the user message that follows."""
+
+import pytest
+
+from glmv import ChatRequest, Image, Message, Settings, Text, ToolCall
+
+SHOT = Image.from_url("https://example.org/shot.png")
+OTHER = Image.from_url("https://example.org/other.png")
+
+
+def sent(*messages: Message) -> ChatRequest:
+    return ChatRequest.of(messages, Settings(), {})
+
+
+def calls(*ids: str) -> Message:
+    return Message("assistant", "", tool_calls=[ToolCall(call_id, "screenshot") for call_id in ids])
+
+
+def test_a_screenshot_moves_into_a_user_message_after_the_whole_group_of_results() -> None:
+    request = sent(
+        Message("user", "Look twice."),
+        calls("a", "b"),
+        Message("tool", ["Here it is:", SHOT], tool_call_id="a"),
+        Message("tool", "nothing new", tool_call_id="b"),
+    )
+    roles = [message.role for message in request.messages]
+    assert roles == ["user", "assistant", "tool", "tool", "user"]
+    label, picture = request.messages[-1].content
+    assert picture is SHOT
+    assert isinstance(label, Text)
+    assert "screenshot" in label.text
+    assert "call a" in label.text
+    assert "image 1" in request.messages[2].text
+    assert request.messages[2].text.startswith("Here it is:")
+    assert len(request.notes) == 1
+
+
+def test_it_joins_the_users_next_message_in_front_of_what_was_said() -> None:
+    request = sent(
+        Message("user", "Look."),
+        calls("a"),
+        Message("tool", [SHOT], tool_call_id="a"),
+        Message("user", ["And this?", OTHER]),
+    )
+    assert [message.role for message in request.messages] == ["user", "assistant", "tool", "user"]
+    parts = request.messages[-1].content
+    assert [part for part in parts if isinstance(part, Image)] == [SHOT, OTHER]
+
+
+def test_several_pictures_are_numbered_in_the_order_in_which_they_stood() -> None:
+    request = sent(Message("user", "Look."), calls("a"), Message("tool", [SHOT, "then", OTHER], tool_call_id="a"))
+    assert request.messages[2].text.index("image 1") < request.messages[2].text.index("image 2")
+    labels = [part.text for part in request.messages[-1].content if isinstance(part, Text)]
+    assert ["image 1" in labels[0], "image 2" in labels[1]] == [True, True]
+
+
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_pictures_of_other_roles_move_too_before_the_next_turn(role: str) -> None:
+    request = sent(
+        Message("user", "Hi"),
+        Message(role, ["see", SHOT]),  # type: ignore[arg-type]  # one of the roles
+        Message("assistant", "Well."),
+        Message("user", "Go on."),
+    )
+    assert [message.role for message in request.messages] == ["user", role, "user", "assistant", "user"]
+    assert SHOT in request.messages[2].content
+
+
+def test_a_conversation_without_such_pictures_stays_the_same_object() -> None:
+    messages = (Message("user", [SHOT, "What?"]), Message("assistant", "A shot."), Message("user", "Sure?"))
+    request = ChatRequest.of(messages, Settings(), {})
+    assert all(ours is theirs for ours, theirs in zip(request.messages, messages, strict=True))
+    assert request.notes == ()
