@@ -31,6 +31,12 @@ class Clients:
         """These clients when they are for the same place, else new ones."""
         return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
 
+    # pydantic compares private attributes, too: components are equal when their settings are.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clients)
+
+    __hash__ = None  # type: ignore[assignment]  # as every class that says what is equal and can change
+
     def __copy__(self) -> Clients:
         return Clients(self._settings)
 

@@ -146,12 +146,10 @@ class Settings(Options):
             raise InvalidRequestError(explained(error, type(self))) from None
 
     def __getstate__(self) -> dict[str, Any]:
-        # pydantic would pickle the key in the clear; whoever unpickles reads it from the environment again.
-        # Connections do not travel either.
+        # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
         state = super().__getstate__()
-        kept = {name: value for name, value in (self.default_headers or {}).items() if not _secret(name.lower())}
-        stays = {"api_key": None, "http_client": None, "http_async_client": None, "default_headers": kept or None}
-        return {**state, "__dict__": {**state["__dict__"], **stays}}
+        headers = {name: value for name, value in (self.default_headers or {}).items() if not _secret(name.lower())}
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
 
 
 # What one call may set beside the options of the body.
