@@ -7,7 +7,8 @@ from langchain_glmv._load import dumps, load
 from langchain_glmv._redact import redact
 from langchain_glmv._register import register
 from langchain_glmv.chat_models import ChatGLMV
+from langchain_glmv.embeddings import GLMVEmbeddings
 
 _translator.install()
 
-__all__ = ["ChatGLMV", "dumps", "errors", "image", "load", "redact", "register", "video"]
+__all__ = ["ChatGLMV", "GLMVEmbeddings", "dumps", "errors", "image", "load", "redact", "register", "video"]

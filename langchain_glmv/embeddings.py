@@ -1,0 +1,62 @@
+"""`GLMVEmbeddings`: the platform's text vectors with the same key, for retrieval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+from pydantic import AliasChoices, Field, PrivateAttr
+
+import glmv
+from langchain_glmv._errors import joined_errors
+from langchain_glmv._options import constructor
+
+
+class GLMVEmbeddings(glmv.Settings, Embeddings):
+    """Texts -> vectors. Where requests go, and as whom, is said by the fields of `glmv.Settings`, as in `ChatGLMV`.
+
+    Attributes:
+        model: "embedding-3" or "embedding-2".
+        dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
+
+    Example:
+        >>> from langchain_glmv import GLMVEmbeddings
+        >>> GLMVEmbeddings(dimensions=256).embed_query("a red lighthouse")  # doctest: +SKIP
+    """
+
+    model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
+    dimensions: int | None = None
+
+    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
+
+    def __init__(self, **given: Any) -> None:
+        with joined_errors():
+            super().__init__(**constructor(given))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector a text, in the order of the texts; [] for none.
+
+        Raises:
+            GLMVError: one of its classes, which are LangChain's, too.
+        """
+        with joined_errors():
+            client = self._own_clients().sync
+            return client.embed(texts, model=self.model, dimensions=self.dimensions).vectors if texts else []
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one text."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """As `embed_documents`."""
+        with joined_errors():
+            client = self._own_clients().asynchronous
+            return (await client.embed(texts, model=self.model, dimensions=self.dimensions)).vectors if texts else []
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """As `embed_query`."""
+        return (await self.aembed_documents([text]))[0]
+
+    def _own_clients(self) -> glmv.Clients:
+        self._clients = self._clients.of(self)
+        return self._clients
