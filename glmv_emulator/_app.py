@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route, Router
 
-from glmv_emulator import _chat, _respond, _shapes
+from glmv_emulator import _chat, _endpoints, _respond, _shapes
 from glmv_emulator._errors import NotImplementedHere, Refusal
 from glmv_emulator._gatehouse import Gatehouse
 from glmv_emulator._hosting import FOLDER
@@ -51,6 +51,7 @@ def application(world: World) -> Gatehouse:
             Route(f"{base}/models", models(world), methods=["GET"]),
             *[Route(base + path, elsewhere, methods=["GET", "POST", "DELETE"]) for path in ELSEWHERE],
         ]
+    routes += _endpoints.routes(world, parsed, BASES)
     routes += [
         Route("/v1/chat/completions", chat(world, "proxy"), methods=["POST"]),
         Route("/v1/models", models(world), methods=["GET"]),

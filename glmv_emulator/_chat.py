@@ -73,7 +73,7 @@ async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange 
 
 
 def _look(world: World, places: list[_messages.Place], model: Model, dialect: Dialect) -> list[Medium]:
-    own, uploaded = world.hosting.own, world.uploaded
+    own, uploaded = world.hosting.own, world.files.of_a_message
     return [_media.look(place, model, world.settings, dialect, own, uploaded) for place in places]
 
 

@@ -98,7 +98,8 @@ def _text(name: str, context: int | None, output: int, **more: bool) -> Model:
         thinking="switch" if more.get("thinking") else "no",
         tool_stream=more.get("tool_stream", False),
         asynchronous=True,
-        batch=True,
+        # Users report that uploads of batches for glm-4.6 and later are refused.
+        batch=not more.get("tool_stream", False),
     )
 
 

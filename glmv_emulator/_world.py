@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from glmv_emulator._errors import Refusal
+from glmv_emulator._files import Files
 from glmv_emulator._hosting import Hosting
 from glmv_emulator._journal import Exchange, Journal
 from glmv_emulator._mind import Ask, Reply
@@ -25,6 +26,7 @@ class World:
     mind: Mind
     journal: Journal
     hosting: Hosting = field(default_factory=Hosting)
+    files: Files = field(default_factory=Files)
     running: set[str] = field(default_factory=set)
     busy: Counter[str] = field(default_factory=Counter)
     widest: Counter[str] = field(default_factory=Counter)
@@ -32,10 +34,6 @@ class World:
     def now(self) -> float:
         """The emulator's wall clock, in seconds since the epoch."""
         return time.time() + self.settings.clock_offset
-
-    def uploaded(self, file_id: str) -> bytes | None:
-        """The bytes of an uploaded file that a message may name."""
-        return None
 
     def enter(self, exchange: Exchange, model: str, request_id: str | None) -> None:
         """Count a request as running until its exchange ends; refuse a running id, and more than the limit."""

@@ -1,0 +1,48 @@
+"""What the platform's own SDK tests exercise, done by the official clients on the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+
+
+def test_thinking_is_had_and_can_be_turned_off(run: Run, official: str, glmv_emulator: Any, chart: Path) -> None:
+    got = run(official, "official.py", "thinking", URL=glmv_emulator.host(chart))
+    assert got["whole"] == got["streamed"]
+    assert got["whole"]["reasoning"]
+    assert got["off"]["reasoning"] == ""
+    assert got["off"]["text"] == got["whole"]["text"]
+
+
+def test_a_tool_is_called_and_its_result_is_heard(run: Run, official: str) -> None:
+    got = run(official, "official.py", "tools")
+    assert (got["finish"], got["name"]) == ("tool_calls", "get_weather")
+    assert got["arguments"] == {"city": "Berlin"}
+    assert "rain" in got["text"]
+
+
+def test_an_asynchronous_task_is_polled_to_its_end(run: Run, official: str) -> None:
+    got = run(official, "official.py", "deferred")
+    assert got["states"] == ["PROCESSING", "PROCESSING", "SUCCESS"]
+    assert got["request_id"] == "deferred-1"
+    assert got["text"]
+
+
+def test_embeddings_of_near_texts_are_near(run: Run, official: str) -> None:
+    got = run(official, "official.py", "embeddings")
+    assert got["size"] == 256
+    assert got["near"] > got["far"] + 0.2
+
+
+def test_a_batch_goes_from_file_to_answers(run: Run, official: str) -> None:
+    got = run(official, "official.py", "files")
+    assert got["listed"]
+    assert (got["states"][0], got["states"][-1]) == ("validating", "completed")
+    assert sorted(got["ids"]) == [f"request-{number}" for number in range(5)]
+    assert all(got["texts"])
+    assert (got["counts"]["total"], got["counts"]["completed"]) == (5, 5)
+    assert got["metadata"] == {"what": "a test"}
+    assert got["deleted"]
