@@ -42,7 +42,7 @@ EXCEPTIONS = {
 # The one room that may import the other packages.
 CLI = {"glmv", "typer", "rich", "glmv_emulator"}
 
-# The only files that touch these modules of the standard library: blobs have one home, ADR-0008 and `_media`.
+# The only files that touch these modules of the standard library: bytes of pictures have one home (ADR-0009).
 BASE64 = {
     "glmv/_blob.py",  # parts are encoded and decoded here
     "glmv/_auth.py",  # a signed token is URL-safe base64 of JSON, not of a picture

@@ -1,0 +1,46 @@
+"""What the documents say about the house is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+DECISIONS = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")}
+
+
+def test_the_map_shows_every_room_of_the_core_once() -> None:
+    drawn = re.search(
+        r"^glmv/ .*?^langchain_glmv/", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert drawn is not None
+    shown = re.findall(r"(?<!`)\b_[a-z_]+\b(?!`)", drawn.group())
+    rooms = [path.stem for path in (ROOT / "glmv").glob("_*.py") if path.stem not in {"__init__", "_version"}]
+    assert sorted(shown) == sorted(rooms)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_link_inside_the_project_leads_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_a_decision_that_code_or_documents_name_is_written_down() -> None:
+    sources = [
+        path
+        for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_emulator")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    named = {
+        number for path in [*sources, *DOCUMENTS] for number in re.findall(r"ADR-(\d{4})", path.read_text("utf-8"))
+    }
+    assert named - DECISIONS == set()
+
+
+def test_every_target_that_the_documents_name_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for path in DOCUMENTS for name in re.findall(r"`make ([a-z-]+)", path.read_text("utf-8"))}
+    assert named - targets == set()
