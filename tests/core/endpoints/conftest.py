@@ -1,0 +1,93 @@
+"""A platform of a few lines: answers requests, keeps them, and has a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+from glmv._endpoint import Desk
+from glmv._flow import Drop, Enter, Finish, Opened, Pause, Read, Send, Step
+from glmv._request import Settings
+from glmv._retry import Budget
+from glmv._where import place
+
+KEY = "test-id.test-secret"
+Answer = Callable[[httpx.Request], Any]
+
+
+class Wire:
+    """What `answer` returns for a request is sent back: a response, bytes, or anything that JSON can say."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.requests: list[httpx.Request] = []
+        self.pauses: list[float] = []
+        self.now = 1000.0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        found = self.answer(request)
+        match found:
+            case httpx.Response():
+                return found
+            case bytes():
+                return httpx.Response(200, content=found)
+            case _:
+                return httpx.Response(200, json=found)
+
+    def client(self, key: str | None = KEY, **options: Any) -> glmv.Client:
+        return glmv.Client(key, http_client=httpx.Client(transport=httpx.MockTransport(self)), **options)
+
+    def async_client(self, key: str | None = KEY, **options: Any) -> glmv.AsyncClient:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self))
+        return glmv.AsyncClient(key, http_async_client=http, **options)
+
+    def desk(self, **options: Any) -> Desk:
+        settings = Settings(api_key=KEY, **options)
+        return Desk(settings, place(settings, {}), Budget(), lambda: self.now)
+
+    def run(self, flow: Generator[Step, Any, Any]) -> Any:
+        """Take the steps of a flow; a pause moves the clock."""
+        base = "https://open.bigmodel.cn/api/paas/v4"
+        given: Any = None
+        body = b""
+        while True:
+            try:
+                step = flow.send(given)
+            except StopIteration as end:
+                return end.value
+            given = None
+            match step:
+                case Send():
+                    content = None if step.body is None else bytes(step.body)
+                    request = httpx.Request(step.method, base + step.path, headers=step.headers, content=content)
+                    response = self(request)
+                    given, body = Opened(response.status_code, dict(response.headers)), response.read()
+                case Read():
+                    given, body = body, b""
+                case Pause():
+                    self.pauses.append(step.seconds)
+                    self.now += step.seconds
+                case Enter() | Finish() | Drop():
+                    pass
+                case _:
+                    raise AssertionError(f"no such step: {step!r}")
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests if request.content]
+
+    @property
+    def lines(self) -> list[str]:
+        """Method and path of each request, below the base URL."""
+        return [f"{request.method} {request.url.raw_path.decode().split('/v4', 1)[-1]}" for request in self.requests]
+
+
+@pytest.fixture
+def wire() -> Callable[[Answer], Wire]:
+    return Wire

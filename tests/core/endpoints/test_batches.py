@@ -1,0 +1,341 @@
+"""Batches: many requests in one file, and their answers in the order of the requests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv import _batches
+from glmv._batches import Batch, gathered, wait
+
+PICTURE = glmv.Image.from_url("https://example.com/a.png")
+BATCH = {
+    "id": "batch_1",
+    "object": "batch",
+    "endpoint": "/v4/chat/completions",
+    "input_file_id": "f-in",
+    "output_file_id": "",
+    "error_file_id": "",
+    "status": "validating",
+    "created_at": 1715674031399,
+    "request_counts": {"completed": None, "failed": None, "total": None},
+}
+DONE = {
+    **BATCH,
+    "status": "completed",
+    "output_file_id": "f-out",
+    "request_counts": {"completed": 2, "failed": 1, "total": 3},
+}
+
+
+def line(custom_id: str, text: str = "yes", **body: Any) -> bytes:
+    """A line of the output as it was recorded."""
+    answer = {
+        "created": 1716472886,
+        "usage": {"completion_tokens": 1, "prompt_tokens": 9, "total_tokens": 10},
+        "model": "glm-4v-plus",
+        "id": "8685314030377838818",
+        "choices": [{"finish_reason": "stop", "index": 0, "message": {"role": "assistant", "content": text}}],
+        "request_id": f"615-{custom_id}",
+        **body,
+    }
+    row = {"response": {"status_code": 200, "body": answer}, "custom_id": custom_id, "id": "batch_17"}
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def refused(custom_id: str, status: int = 400) -> bytes:
+    body = {"error": {"code": "1301", "message": "unsafe"}}
+    return json.dumps({"response": {"status_code": status, "body": body}, "custom_id": custom_id}).encode() + b"\n"
+
+
+def platform(output: bytes = b"", errors: bytes = b"", **batch: Any) -> Any:
+    """Answers of a platform on which one batch has come to its end."""
+
+    def answer(request: httpx.Request) -> Any:
+        path = request.url.path.split("/v4", 1)[1]
+        match request.method, path:
+            case "POST", "/files":
+                return {"id": "f-in", "fileName": "batch.jsonl"}
+            case "POST", "/batches":
+                return BATCH
+            case "GET", "/batches/batch_1":
+                return {**DONE, **batch}
+            case "GET", "/files/f-out/content":
+                return output
+            case "GET", "/files/f-err/content":
+                return errors
+            case _:
+                return httpx.Response(404)
+
+    return answer
+
+
+def sent(wire: Any) -> list[dict[str, Any]]:
+    """The lines of the uploaded file."""
+    body = next(request.content for request in wire.requests if request.url.path.endswith("/files"))
+    return [json.loads(row) for row in body.split(b"\r\n") if row.startswith(b"{") for row in row.splitlines()]
+
+
+def test_each_request_becomes_a_line_and_the_file_becomes_a_batch(wire: Any) -> None:
+    desk = wire(platform())
+    batch = desk.client(model="glm-4v-plus").batches.create([["What is it?", PICTURE], "hello"], temperature=0.5)
+    assert desk.lines == ["POST /files", "POST /batches"]
+    first, second = sent(desk)
+    assert (first["method"], first["url"]) == ("POST", "/v4/chat/completions")
+    assert first["body"] == {
+        "model": "glm-4v-plus",
+        "temperature": 0.5,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+                ],
+            }
+        ],
+    }
+    assert first["custom_id"] != second["custom_id"]
+    assert min(len(first["custom_id"]), len(second["custom_id"])) >= 6
+    assert json.loads(desk.requests[1].content) == {"input_file_id": "f-in", "endpoint": "/v4/chat/completions"}
+    assert (batch.id, batch.status, batch.ended) == ("batch_1", "validating", False)
+
+
+def test_times_are_seconds_and_what_is_unset_is_none(wire: Any) -> None:
+    batch = wire(platform()).client().batches.create(["hi"])
+    assert batch.created_at == 1715674031
+    assert (batch.output_file_id, batch.error_file_id, batch.total) == (None, None, None)
+
+
+def test_a_file_that_lies_there_is_handed_in_by_its_id(wire: Any) -> None:
+    desk = wire(platform())
+    desk.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
+    assert desk.bodies == [
+        {
+            "input_file_id": "f-7",
+            "endpoint": "/v4/chat/completions",
+            "metadata": {"job": "x"},
+            "auto_delete_input_file": False,
+        }
+    ]
+
+
+def test_options_for_a_file_that_is_written_already_are_refused(wire: Any) -> None:
+    desk = wire(platform())
+    with pytest.raises(glmv.InvalidRequestError, match="already"):
+        desk.client().batches.create("f-7", temperature=0.5)
+    assert desk.requests == []
+
+
+def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
+    output = b"\n  " + line("glmv-000002", "three") + b"\r\n\n" + line("glmv-000000", "one\u2028\u0085still")
+    desk = wire(platform(output, refused("glmv-000001"), error_file_id="f-err"))
+    batches = desk.client(model="glm-4v").batches
+    first, second, third = batches.results(batches.create(["a", "b", "c"]))
+    assert first.completion.text == "one\u2028\u0085still"
+    assert first.completion.usage == glmv.Usage(9, 1, 10)
+    assert first.completion.request_id == "615-glmv-000000"
+    assert isinstance(second.error, glmv.ContentFilterError)
+    assert second.completion is None
+    assert third.completion.text == "three"
+    assert third.error is None
+
+
+def test_the_order_holds_with_the_id_of_a_batch_alone(wire: Any) -> None:
+    output = line("glmv-000002", "3") + line("glmv-000000", "1")
+    found = wire(platform(output)).client().batches.results("batch_1")
+    assert [result.custom_id for result in found] == ["glmv-000000", "glmv-000001", "glmv-000002"]
+    assert isinstance(found[1].error, glmv.MalformedResponse)
+
+
+def test_requests_may_bear_names_of_their_own(wire: Any) -> None:
+    desk = wire(platform(line("second-one", "2") + line("first-one", "1")))
+    batches = desk.client(model="glm-4v").batches
+    batch = batches.create({"first-one": "a", "second-one": "b"})
+    assert [row["custom_id"] for row in sent(desk)] == ["first-one", "second-one"]
+    assert [(found.custom_id, found.completion.text) for found in batches.results(batch)] == [
+        ("first-one", "1"),
+        ("second-one", "2"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["short", "", 7])
+def test_a_name_is_at_least_six_characters(wire: Any, name: Any) -> None:
+    desk = wire(platform())
+    with pytest.raises(glmv.LimitExceeded, match="6 characters"):
+        desk.client().batches.create({name: "a"})
+    assert desk.requests == []
+
+
+def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, monkeypatch: Any) -> None:
+    desk = wire(platform())
+    monkeypatch.setattr(_batches, "MAX_REQUESTS", 3)
+    desk.client().batches.create(["x"] * 3)
+    desk.requests.clear()
+    with pytest.raises(glmv.LimitExceeded, match="takes 3 requests"):
+        desk.client().batches.create(["x"] * 4)
+    assert desk.requests == []
+    monkeypatch.undo()
+    assert _batches.MAX_REQUESTS == 50_000
+
+
+def test_more_than_100_mb_are_refused_before_sending(wire: Any) -> None:
+    desk = wire(platform())
+    with pytest.raises(glmv.LimitExceeded, match=r"100 MB.*glmv-000010"):
+        desk.client(model="glm-4-plus").batches.create(["x" * 10_000_000] * 12)
+    assert desk.requests == []
+
+
+def test_videos_and_files_are_refused_by_the_name_of_their_request(wire: Any) -> None:
+    desk = wire(platform())
+    video = glmv.Video.from_url("https://example.com/a.mp4")
+    with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*no Video"):
+        desk.client(model="glm-4v-plus").batches.create(["a", [video, "b"]])
+    assert desk.requests == []
+
+
+def test_a_model_that_the_guide_does_not_name_is_sent_and_noted(wire: Any) -> None:
+    desk = wire(platform())
+    assert desk.client(model="glm-4v").batches.create(["a"]).notes == ()
+    assert any("glm-4.6v" in note for note in desk.client(model="glm-4.6v").batches.create(["a"]).notes)
+
+
+def test_a_request_id_for_all_is_refused(wire: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="custom_id"):
+        wire(platform()).client().batches.create(["a"], request_id="abcdef")
+
+
+def test_an_empty_batch_is_refused(wire: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="no request"):
+        wire(platform()).client().batches.create([])
+
+
+def test_a_refused_hand_in_says_where_the_requests_lie(wire: Any) -> None:
+    def answer(request: httpx.Request) -> Any:
+        busy = httpx.Response(400, json={"error": {"code": "1214", "message": "no"}})
+        return busy if request.url.path.endswith("/batches") else {"id": "f-in"}
+
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        wire(answer).client().batches.create(["a"])
+    assert "f-in" in caught.value.__notes__[0]
+
+
+def test_a_batch_is_never_ordered_twice(wire: Any) -> None:
+    desk = wire(platform())
+
+    def broken(request: httpx.Request) -> Any:
+        if request.url.path.endswith("/batches"):
+            raise httpx.ReadTimeout("late", request=request)
+        return {"id": "f-in"}
+
+    desk.answer = broken
+    with pytest.raises(glmv.RequestTimeout):
+        desk.client().batches.create(["a"])
+    assert desk.lines == ["POST /files", "POST /batches"]
+
+
+def test_waiting_ends_with_the_batch(wire: Any) -> None:
+    states = iter(["validating", "in_progress", "in_progress", "finalizing", "completed"])
+    desk = wire(lambda _: {**BATCH, "status": next(states)})
+    batch = desk.run(wait(desk.desk(), "batch_1", None))
+    assert batch.status == "completed"
+    assert desk.pauses == sorted(desk.pauses)
+    assert 1 <= desk.pauses[0] <= desk.pauses[-1] <= 60
+
+
+@pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
+def test_waiting_ends_however_the_batch_ends(wire: Any, status: str) -> None:
+    desk = wire(lambda _: {**BATCH, "status": status})
+    assert desk.run(wait(desk.desk(), "batch_1", None)).status == status
+
+
+def test_waiting_ends_at_the_deadline(wire: Any) -> None:
+    desk = wire(lambda _: BATCH)
+    with pytest.raises(glmv.DeadlineExceeded, match="Batch batch_1"):
+        desk.run(wait(desk.desk(), "batch_1", 30))
+    assert sum(desk.pauses) <= 30
+
+
+def test_results_of_a_batch_under_way_are_refused(wire: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="in_progress"):
+        wire(platform(status="in_progress")).client().batches.results("batch_1")
+
+
+def test_a_batch_whose_file_was_refused_says_why(wire: Any) -> None:
+    why = {"object": "list", "data": [{"code": "1210", "message": "wrong model", "line": 3}]}
+    with pytest.raises(glmv.InvalidRequestError, match="wrong model"):
+        wire(lambda _: {**BATCH, "status": "failed", "errors": why}).client().batches.results("batch_1")
+
+
+def test_an_expired_batch_gives_what_there_is(wire: Any) -> None:
+    found = wire(platform(line("glmv-000001"), status="expired")).client().batches.results("batch_1")
+    assert [result.completion is None for result in found] == [True, False, True]
+    assert "expired" in str(found[0].error)
+
+
+def test_boxes_notes_and_stop_words_of_a_request_reach_its_answer(wire: Any) -> None:
+    desk = wire(platform(line("glmv-000000", "one, two. nine")))
+    batches = desk.client(model="glm-4v").batches
+    (found,) = batches.results(batches.create(["count"], stop=["ten", "nine"]))
+    assert found.completion.text == "one, two. "
+    assert found.completion.notes
+
+
+def test_a_broken_line_is_told_and_harms_no_other(wire: Any) -> None:
+    output = b'{"broken\n[1]\n' + line("glmv-000000")
+    counts = {"total": 1, "completed": 1, "failed": 0}
+    found = wire(platform(output, request_counts=counts)).client().batches.results("batch_1")
+    assert found[0].completion.text == "yes"
+    assert [type(result.error) for result in found[1:]] == [glmv.MalformedResponse] * 2
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"response": {"status_code": 429, "body": {}}}, glmv.RateLimitError),
+        ({"response": {"status_code": 500, "body": None}}, glmv.ServerError),
+        ({"response": None, "error": {"code": "1211", "message": "no such model"}}, glmv.NotFoundError),
+        ({"response": {"status_code": 200, "body": {"choices": []}}}, glmv.MalformedResponse),
+        ({}, glmv.MalformedResponse),
+        ({"response": {"body": {"choices": [{"finish_reason": "network_error", "message": {}}]}}}, glmv.GLMVError),
+    ],
+)
+def test_each_way_to_fail_is_an_error_of_its_class(wire: Any, row: Any, error: type[Exception]) -> None:
+    data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
+    (found,) = gathered(wire(None).desk(), Batch("b", "completed"), data)
+    assert isinstance(found.error, error)
+    assert found.completion is None
+
+
+@given(st.one_of(st.binary(max_size=300), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["custom_id", "response", "body", "status_code", "choices", "error", "message", "content"]),
+        inner, max_size=5),
+    max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
+def test_any_output_is_results_and_never_anything_else(wire: Any, data: bytes) -> None:
+    for found in gathered(wire(None).desk(), Batch("b", "completed"), data):
+        assert (found.completion is None) != (found.error is None)
+
+
+def test_batches_are_listed_and_stopped(wire: Any) -> None:
+    desk = wire(lambda request: {"data": [BATCH]} if request.method == "GET" else {**BATCH, "status": "cancelling"})
+    client = desk.client()
+    assert [batch.id for batch in client.batches.list()] == ["batch_1"]
+    assert client.batches.cancel("batch_1").status == "cancelling"
+    assert desk.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
+
+
+async def test_the_asynchronous_client_has_the_same_names(wire: Any) -> None:
+    desk = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
+    async with desk.async_client(model="glm-4v") as glm:
+        batch = await glm.batches.create(["a", "b", "c"])
+        assert (await glm.batches.get(batch)).ended
+        batch = await glm.batches.wait(batch)
+        assert [found.completion.text for found in await glm.batches.results(batch)] == ["1", "2", "3"]

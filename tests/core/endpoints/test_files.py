@@ -1,0 +1,191 @@
+"""Files on the platform: sent, listed, fetched and removed."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv._files import MAX_FILE_BYTES, multipart
+
+STORED = {
+    "id": "20240514_ea19d21b",
+    "object": "file",
+    "bytes": 490,
+    "created_at": 1715673494,
+    "fileName": "notes.pdf",
+    "purpose": "user_data",
+}
+
+
+def form(request: httpx.Request) -> dict[str, tuple[str | None, str, bytes]]:
+    """The parts of a form by name: file name, content type and content, as another reader sees them."""
+    return form_of(request.headers["content-type"], request.content)
+
+
+def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, bytes]]:
+    found = email.message_from_bytes(
+        b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email.policy.HTTP
+    )
+    return {
+        part.get_param("name", header="content-disposition"): (
+            part.get_filename(),
+            part.get_content_type(),
+            part.get_payload(decode=True),
+        )
+        for part in found.iter_parts()
+    }
+
+
+def test_a_path_is_sent_as_a_form_with_its_purpose(wire: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notes.pdf"
+    path.write_bytes(b"%PDF-1.7 text")
+    platform = wire(lambda _: STORED)
+    found = platform.client().files.upload(path)
+    assert platform.lines == ["POST /files"]
+    assert form(platform.requests[0]) == {
+        "purpose": (None, "text/plain", b"user_data"),
+        "file": ("notes.pdf", "application/pdf", b"%PDF-1.7 text"),
+    }
+    assert (found.id, found.name, found.bytes) == ("20240514_ea19d21b", "notes.pdf", 490)
+    assert (found.purpose, found.created_at) == ("user_data", 1715673494)
+
+
+def test_bytes_are_sent_under_the_name_they_are_given(wire: Any) -> None:
+    platform = wire(lambda _: STORED)
+    platform.client().files.upload(b"{}\n", purpose="batch", name="in.jsonl")
+    assert form(platform.requests[0])["file"] == ("in.jsonl", "application/jsonl", b"{}\n")
+    assert form(platform.requests[0])["purpose"][2] == b"batch"
+
+
+@pytest.mark.parametrize("answer", [STORED, {**STORED, "fileName": None, "filename": "notes.pdf"}])
+def test_both_names_of_the_name_are_understood(wire: Any, answer: Any) -> None:
+    assert wire(lambda _: answer).client().files.upload(b"x").name == "notes.pdf"
+
+
+def test_a_name_cannot_end_its_header() -> None:
+    content_type, body = multipart({"purpose": "batch"}, 'a"\r\nX-Evil: 1\r\n\r\nb.txt', b"x", "line")
+    parts = form_of(content_type, bytes(body))
+    assert set(parts) == {"purpose", "file"}
+    assert parts["file"][2] == b"x"
+    assert b"\r\nX-Evil" not in bytes(body)
+
+
+@given(st.binary(max_size=200), st.uuids())
+def test_any_bytes_arrive_as_they_are(data: bytes, boundary: Any) -> None:
+    content_type, body = multipart({"purpose": "batch"}, "name.bin", data, boundary.hex)
+    whole = bytes(body)
+    assert len(body) == len(whole)
+    assert whole.split(b"\r\n\r\n", 2)[2].rpartition(f"\r\n--{boundary.hex}--".encode())[0] == data
+    assert boundary.hex in content_type
+
+
+def test_more_than_100_mb_is_refused_before_sending(wire: Any, tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    platform = wire(lambda _: STORED)
+    with pytest.raises(glmv.LimitExceeded, match="105 MB"):
+        platform.client().files.upload(path)
+    assert platform.requests == []
+
+
+def test_what_is_no_file_is_refused(wire: Any, tmp_path: Path) -> None:
+    platform = wire(lambda _: STORED)
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(glmv.InvalidRequestError):
+            platform.client().files.upload(path)
+    with pytest.raises(glmv.InvalidRequestError):
+        platform.client().files.upload(7)
+    assert platform.requests == []
+
+
+def test_a_list_is_read_page_by_page(wire: Any) -> None:
+    rows = [{**STORED, "id": f"f-{n}"} for n in range(5)]
+
+    def page(request: httpx.Request) -> dict[str, Any]:
+        after = request.url.params.get("after")
+        start = 0 if after is None else int(after[2:]) + 1
+        return {"object": "list", "data": rows[start : start + 2], "has_more": start + 2 < 5}
+
+    platform = wire(page)
+    assert [file.id for file in platform.client().files.list(purpose="batch")] == [f"f-{n}" for n in range(5)]
+    assert platform.lines == [
+        "GET /files?purpose=batch",
+        "GET /files?purpose=batch&after=f-1",
+        "GET /files?purpose=batch&after=f-3",
+    ]
+    assert [file.id for file in platform.client().files.list(limit=3)] == ["f-0", "f-1", "f-2"]
+
+
+def test_a_list_that_never_ends_ends(wire: Any) -> None:
+    platform = wire(lambda _: {"data": [STORED], "has_more": True})
+    assert len(platform.client().files.list()) == 1
+    assert len(platform.requests) == 2
+
+
+def test_an_empty_list_is_empty(wire: Any) -> None:
+    assert wire(lambda _: {"object": "list", "data": []}).client().files.list() == []
+
+
+def test_a_file_is_removed_by_its_id(wire: Any) -> None:
+    platform = wire(lambda _: {"id": "a/b", "deleted": True, "object": "file"})
+    platform.client().files.delete("a/b")
+    assert platform.lines == ["DELETE /files/a%2Fb"]
+
+
+@pytest.mark.parametrize("file_id", ["", " ", None])
+def test_no_id_never_means_all_files(wire: Any, file_id: Any) -> None:
+    platform = wire(lambda _: {})
+    with pytest.raises(glmv.InvalidRequestError, match="id of a file"):
+        platform.client().files.delete(file_id)
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00\xff", b'{"a":1}', b'{"custom_id":"x","error":{"code":"1301"}}', b"{broken", b"[1]"]
+)
+def test_content_is_the_bytes_that_lie_there(wire: Any, data: bytes) -> None:
+    platform = wire(lambda _: data)
+    assert platform.client().files.content("f-1") == data
+    assert platform.lines == ["GET /files/f-1/content"]
+
+
+def test_an_error_in_place_of_content_is_an_error_also_with_status_200(wire: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="downloading"):
+        wire(lambda _: {"error": {"code": "1210", "message": "does not support downloading"}}).client().files.content(
+            "f"
+        )
+
+
+def test_a_file_that_is_not_there_is_told_by_its_class(wire: Any) -> None:
+    with pytest.raises(glmv.NotFoundError):
+        wire(lambda _: httpx.Response(404, json={"error": {"message": "no such file"}})).client().files.content("f")
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": ""}, {"data": [1]}])
+def test_an_answer_without_an_id_is_our_own_error(wire: Any, answer: Any) -> None:
+    with pytest.raises(glmv.MalformedResponse):
+        wire(lambda _: answer).client().files.upload(b"x")
+
+
+@pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{}]}])
+def test_a_list_of_something_else_is_our_own_error(wire: Any, answer: Any) -> None:
+    with pytest.raises(glmv.MalformedResponse):
+        wire(lambda _: answer or {"object": "list"}).client().files.list()
+
+
+async def test_the_asynchronous_client_has_the_same_names(wire: Any) -> None:
+    platform = wire(lambda request: {"data": [STORED]} if request.method == "GET" else STORED)
+    async with platform.async_client() as glm:
+        assert (await glm.files.upload(b"x", name="a.txt")).id == STORED["id"]
+        assert [file.id for file in await glm.files.list()] == [STORED["id"]]
+        await glm.files.delete("f")
+        assert b"data" in await glm.files.content("f")
