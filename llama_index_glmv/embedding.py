@@ -1,0 +1,85 @@
+"""Zhipu's text embeddings in LlamaIndex, with the key of the model."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from llama_index.core.embeddings import BaseEmbedding
+from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
+from pydantic import AliasChoices, Field, PrivateAttr, model_validator
+
+import glmv
+
+MAX_TEXTS = 64
+"""Texts of one request at most (docs.bigmodel.cn, "文本嵌入")."""
+
+
+class GLMVEmbedding(glmv.Settings, BaseEmbedding):
+    """embedding-3 and embedding-2 for indexes and retrievers: `GLMVEmbedding(dimensions=1024)`.
+
+    The fields that say where and as whom to ask are those of `GLMV`. Captions of pictures are embedded, not
+    pictures: the platform has no model for these.
+
+    Attributes:
+        model: "embedding-3" or "embedding-2"; `model_name` is the same.
+        dimensions: 256, 512, 1024 or 2048; None is the platform's default, 2048. embedding-2 has 1024.
+        embed_batch_size: texts in one request, 64 at most.
+
+    Raises:
+        GLMVError: a call fails, or a text is empty.
+    """
+
+    model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
+    dimensions: int | None = Field(default=None, gt=0)
+    embed_batch_size: int = Field(default=MAX_TEXTS, gt=0, le=MAX_TEXTS)
+    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
+
+    @model_validator(mode="after")
+    def _no_chat(self) -> Self:
+        self.model_name = self.model
+        set_in_vain = [name for name in glmv.Options.model_fields if getattr(self, name) is not None]
+        if set_in_vain:
+            raise ValueError(f"{', '.join(set_in_vain)}: embeddings have no such option, chat models have")
+        return self
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name it is serialized under."""
+        return "glmv_embedding"
+
+    @property
+    def clients(self) -> glmv.Clients:
+        """The pair of clients for the settings as they are now; no connection is made before a call."""
+        self._clients = self._clients.of(self)
+        return self._clients
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return self.clients.sync.embed(texts, model=self.model, dimensions=self.dimensions).vectors
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        found = await self.clients.asynchronous.embed(texts, model=self.model, dimensions=self.dimensions)
+        return found.vectors
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await self._aget_text_embedding(query)
+
+    def to_payload(self) -> dict[str, Any]:
+        """What tracers get to see: no key and no header."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model,
+            "embed_batch_size": self.embed_batch_size,
+            "dimensions": self.dimensions,
+        }
+
+
+RECOGNIZED_EMBEDDINGS[GLMVEmbedding.class_name()] = GLMVEmbedding

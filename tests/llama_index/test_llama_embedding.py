@@ -1,0 +1,93 @@
+"""Texts that become vectors with the key of the model, and are found by them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from llama_index.core import Document, Settings, VectorStoreIndex
+from llama_index.core.embeddings.loading import load_embed_model
+
+import glmv
+from llama_index_glmv import GLMVEmbedding
+
+
+@pytest.fixture
+def embedding(glmv_emulator: Any) -> GLMVEmbedding:
+    return GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url)
+
+
+def test_a_text_has_the_length_that_the_platform_gives(embedding: GLMVEmbedding) -> None:
+    assert len(embedding.get_text_embedding("a red wall")) == 2048
+
+
+@pytest.mark.parametrize("dimensions", [256, 512, 1024, 2048])
+def test_the_length_may_be_chosen(dimensions: int, glmv_emulator: Any) -> None:
+    chosen = GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, dimensions=dimensions)
+    assert len(chosen.get_query_embedding("a red wall")) == dimensions
+
+
+async def test_all_ways_give_the_same_vectors(embedding: GLMVEmbedding) -> None:
+    texts = ["a red wall", "a blue door"]
+    together = embedding.get_text_embedding_batch(texts)
+    assert together == [embedding.get_text_embedding(text) for text in texts]
+    assert together == await embedding.aget_text_embedding_batch(texts)
+    assert together == [await embedding.aget_query_embedding(text) for text in texts]
+    await embedding.clients.aclose()
+
+
+def test_many_texts_go_in_few_requests(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
+    texts = [f"text number {number}" for number in range(130)]
+    assert len(embedding.get_text_embedding_batch(texts)) == 130
+    assert [len(request.body["input"]) for request in glmv_emulator.requests][:2] == [64, 64]
+    assert len(glmv_emulator.requests) == 3
+
+
+def test_an_index_finds_the_text_that_fits(embedding: GLMVEmbedding) -> None:
+    texts = ["a receipt of a bakery, total 3.50", "a bar chart of rain in May", "a cat on a sofa"]
+    index = VectorStoreIndex.from_documents([Document(text=text) for text in texts], embed_model=embedding)
+    (found,) = index.as_retriever(similarity_top_k=1).retrieve("the chart of rain")
+    assert found.node.get_content() == texts[1]
+
+
+def test_settings_take_it(embedding: GLMVEmbedding) -> None:
+    before = Settings._embed_model
+    Settings.embed_model = embedding
+    assert Settings.embed_model is embedding
+    Settings._embed_model = before
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda model: GLMVEmbedding.from_dict(model.to_dict()),
+        lambda model: load_embed_model(model.to_dict()),
+        lambda model: pickle.loads(pickle.dumps(model)),
+        copy.deepcopy,
+    ],
+)
+def test_a_copy_has_all_settings_and_writes_down_no_key(again: Any) -> None:
+    model = GLMVEmbedding(model_name="embedding-2", api_key="test-id.test-secret", embed_batch_size=3)
+    copied = again(model)
+    assert (copied.model, copied.model_name, copied.embed_batch_size) == ("embedding-2", "embedding-2", 3)
+    assert "test-secret" not in repr(model) + str(model.to_dict()) + str(model.to_payload())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"temperature": 0.5}, "temperature: embeddings have no such option"),
+        ({"dimension": 5}, "Did you mean 'dimensions'"),
+        ({"embed_batch_size": 65}, "embed_batch_size"),
+    ],
+)
+def test_settings_that_cannot_hold_are_told(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=told):
+        GLMVEmbedding(**given)
+
+
+def test_an_empty_text_is_told(embedding: GLMVEmbedding) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="empty"):
+        embedding.get_text_embedding("")
