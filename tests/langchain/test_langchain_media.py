@@ -1,0 +1,130 @@
+"""Video, documents, thinking and boxes through LangChain."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+import glmv
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV, draw_boxes, image, video
+
+PDF = b64encode(b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n").decode()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Two seconds of blue, as an mp4 file."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(10):
+            frame = av.VideoFrame.from_image(Pillow.new("RGB", (64, 48), "blue"))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_is_asked_about_by_path_bytes_and_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
+    for source in (clip, clip.read_bytes(), emulator.host(clip)):
+        answer = model.invoke([HumanMessage([video(source), "What colour does the video show, and how long is it?"])])
+        assert "blue" in answer.text
+        assert "2" in answer.text
+
+
+def test_a_model_without_video_says_so_and_takes_frames(model: ChatGLMV, clip: Path) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="frames"):
+        model.invoke([HumanMessage([video(clip), "What colour?"])], model="glm-4v")
+    frames = [image(frame) for frame in glmv.Video.from_path(clip).frames(3)]
+    answer = model.invoke([HumanMessage([*frames, "What is the main colour of these pictures?"])], model="glm-4v")
+    assert "blue" in answer.text
+
+
+def test_a_document_inside_the_message_or_by_url_is_taken(model: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(b"%PDF-1.4\n%%EOF\n")
+    for block in (
+        {"type": "file", "base64": PDF, "mime_type": "application/pdf", "filename": "paper.pdf"},
+        {"type": "file", "url": emulator.host(path)},
+    ):
+        assert model.invoke([HumanMessage([block, "What is this?"])]).text
+
+
+@pytest.mark.parametrize("helper", [image, video])
+def test_the_helpers_refuse_what_is_not_there_or_of_another_kind(helper: Any, tmp_path: Path) -> None:
+    text = tmp_path / "note.txt"
+    text.write_text("no picture")
+    for source in (tmp_path / "nowhere.png", text):
+        with pytest.raises(glmv.InvalidRequestError) as refusal:
+            helper(source)
+        assert source.name in str(refusal.value)
+
+
+def test_the_helper_takes_a_pillow_picture() -> None:
+    block = image(Pillow.new("RGB", (4, 4), "red"))
+    assert (block["type"], block["mime_type"]) == ("image", "image/png")
+
+
+def test_thinking_comes_before_the_answer_and_can_be_switched(model: ChatGLMV, blue: str) -> None:
+    question = [HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
+    thinking = model.invoke(question, thinking=True)
+    assert [block["type"] for block in thinking.content_blocks] == ["reasoning", "text"]
+    assert thinking.usage_metadata is not None
+    assert thinking.usage_metadata["output_token_details"]["reasoning"] > 0
+    still = model.invoke(question, thinking=False)
+    assert [block["type"] for block in still.content_blocks] == ["text"]
+    streamed = list(model.stream(question, thinking=True))
+    assert streamed[0].content_blocks[0]["type"] == "reasoning"
+    assert streamed[0].additional_kwargs["reasoning_content"]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_a_thinking_answer_goes_back_into_the_conversation(model: ChatGLMV, blue: str, version: str) -> None:
+    model = model.model_copy(update={"output_version": version, "thinking": True})
+    question = HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])
+    answer = model.invoke([question])
+    again = model.invoke([question, answer, HumanMessage("And which colour was it, again?")])
+    assert "blue" in again.text
+
+
+def test_boxes_are_drawn_where_the_answer_says() -> None:
+    message = AIMessage(
+        "There.", response_metadata={"boxes": [{"grid": [250, 250, 750, 750], "pixels": None, "image": 0}]}
+    )
+    picture = draw_boxes(Pillow.new("RGB", (400, 200), "white"), color="red", width=1).invoke(message)
+    assert picture.getpixel((100, 50)) == (255, 0, 0)
+    assert picture.getpixel((300, 150)) == (255, 0, 0)
+    assert picture.getpixel((200, 100)) == (255, 255, 255)
+
+
+def test_boxes_of_another_picture_are_not_drawn() -> None:
+    message = AIMessage("There.", response_metadata={"boxes": [{"grid": [0, 0, 500, 500], "pixels": None, "image": 1}]})
+    picture = draw_boxes(Pillow.new("RGB", (40, 20), "white"), index=0).invoke(message)
+    assert picture.getcolors() == [(800, (255, 255, 255))]
+
+
+@pytest.mark.eyes
+def test_the_model_points_at_a_button_and_the_box_is_drawn(model: ChatGLMV) -> None:
+    pytest.importorskip("rapidocr")
+    page = Pillow.new("RGB", (640, 360), "white")
+    pen = ImageDraw.Draw(page)
+    pen.text((400, 250), "Save", fill="black", font_size=36)
+    question = [HumanMessage([image(page), "Where is the button Save?"])]
+    answer = model.invoke(question)
+    [box] = answer.response_metadata["boxes"]
+    x1, y1, x2, y2 = box["pixels"]
+    assert x1 < 440 < x2
+    assert y1 < 272 < y2
+    drawn = (model | draw_boxes(page, color="lime")).invoke(question)
+    out = io.BytesIO()
+    drawn.save(out, "PNG")
+    assert (0, 255, 0) in {colour for _, colour in drawn.getcolors(100_000)}
