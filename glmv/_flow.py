@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from glmv._errors import (
     StreamTruncated,
 )
 from glmv._retry import Policy, Tries, retry_after
-from glmv._sse import SSEDecoder
+from glmv._sse import Event, SSEDecoder
 from glmv._stop import StopCutter
 from glmv._tags import boxes_in
 from glmv._types import Accumulator, Completion, Delta
@@ -38,6 +38,10 @@ from glmv._wire import DeltaDecoder, excerpt, parse
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024
+# A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.
+MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
+# Decompressed bytes at a time.
+PIECE = 64 * 1024
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
 
@@ -64,6 +68,13 @@ class Send(NamedTuple):
     body: Any
     headers: Mapping[str, str]
     until: float | None
+
+
+class Headers(dict[str, str]):
+    """Headers of a request. They may hold credentials: a traceback that prints values shows their names only."""
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self)})"
 
 
 class Opened(NamedTuple):
@@ -135,6 +146,7 @@ class Call:
     sizes: tuple[tuple[int, int] | None, ...] = ()
     limit: int = MAX_BODY_BYTES
     accumulator: Accumulator = field(default_factory=Accumulator)
+    decoder: DeltaDecoder | None = None
 
 
 def exchange(call: Call, *, stream: bool) -> Generator[Step, Any, Completion]:
@@ -162,17 +174,16 @@ def _tried(call: Call, once: Once) -> Generator[Step, Any, Any]:
             result = yield from once(call, tries)
         except (Failure, GLMVError) as problem:
             error, kind = _judged(problem, call, tries)
-            yield Drop(busy=kind is Retry.BUSY)
-            pause = tries.again(error, kind)
-            if pause is None:
-                raise _told(error, call, tries) from (problem.__cause__ or None)
-            if kind is Retry.TOKEN:
-                call.renew()
-            if pause:
-                yield Pause(pause)
         else:
             call.policy.budget.earn(after_retry=tries.attempt > 1)
             return result
+        # Outside of `except`, so that the error does not drag along what was being handled.
+        yield Drop(busy=kind is Retry.BUSY)
+        pause = tries.again(error, kind)
+        if pause is None:
+            raise _told(error, call, tries)
+        if pause:
+            yield Pause(pause)
 
 
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
@@ -180,25 +191,18 @@ def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     tries.begin()
     request_id = uuid.uuid4().hex if call.request_id is None else call.request_id
     tries.request_id = request_id or None
-    opened: Opened = yield Send(call.method, call.path, call.body(request_id), call.headers(), tries.deadline)
+    opened: Opened = yield Send(call.method, call.path, call.body(request_id), Headers(call.headers()), tries.deadline)
+    tries.opened = True
     return opened
 
 
-def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
-    decode = _decompressor(opened.headers)
-    pieces: list[bytes] = []
-    size = 0
+def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytearray]:
+    unpack = _unpacker(opened.headers, call.limit)
+    body = bytearray()
     while data := (yield Read(tries.deadline)):
         tries.check()
-        data = decode(data, call.limit - size + 1)
-        size += len(data)
-        if size > call.limit:
-            raise MalformedResponse(
-                f"The body is larger than {call.limit} bytes; an answer is far smaller. It was dropped.",
-                status_code=opened.status,
-            )
-        pieces.append(data)
-    body = b"".join(pieces)
+        for piece in unpack(data):
+            body += piece
     if opened.status >= 300:
         raise _refused(opened, body, tries)
     return body
@@ -208,7 +212,7 @@ def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
     opened = yield from _open(call, tries)
     body = yield from _body(opened, call, tries)
     yield Finish()
-    return body
+    return bytes(body)
 
 
 def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
@@ -219,9 +223,9 @@ def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
     return payload
 
 
-def _payload(opened: Opened, body: bytes, tries: Tries) -> Any:
+def _payload(opened: Opened, body: bytearray, tries: Tries) -> Any:
     kind = opened.headers.get("content-type", "")
-    if not body.strip():
+    if not body or body.isspace():
         raise MalformedResponse("The answer has no body.", status_code=opened.status)
     if "html" in kind:
         raise MalformedResponse(
@@ -274,76 +278,89 @@ def _completed(call: Call, tries: Tries, payload: dict[str, Any], status: int | 
 def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
     kind = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
+    shaper = _Shaper(call, DeltaDecoder(), tries)
     if opened.status >= 300 or kind != "text/event-stream":
         body = yield from _body(opened, call, tries)
-        _payload(opened, body, tries)  # raises the error that the JSON holds
-        raise MalformedResponse(
-            f"A stream was asked for and {kind or 'something without a content type'} came: {excerpt(body)}",
-            status_code=opened.status,
-        )
-    decode = _decompressor(opened.headers)
+        payload = _payload(opened, body, tries)  # raises the error that the JSON holds
+        if not payload.get("choices"):
+            raise MalformedResponse(
+                f"A stream was asked for and {kind or 'something without a content type'} came: {excerpt(body)}",
+                status_code=opened.status,
+            )
+        delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
+        yield Hand([*([delta] if delta else []), *shaper.end()])
+    else:
+        yield from _events(opened, shaper, tries)
+        yield Hand(shaper.end())
+    yield Finish()
+    return call.accumulator.completion()
+
+
+def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, Any, None]:
+    """Reads a stream to its end and hands out what it shows."""
+    packed = opened.headers.get("content-encoding", "identity") != "identity"
+    unpack = _unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
     events = SSEDecoder()
-    decoder = DeltaDecoder()
-    shaper = _Shaper(call, decoder, tries)
+    decoder = shaper.decoder
     idle = tries.policy.idle_timeout
     heard = tries.policy.clock()
-    done = False
-    while not done:
-        quiet = LINGER if decoder.finished else idle
-        until = tries.until(None if quiet is None else heard + quiet)
+    while True:
+        patience = LINGER if decoder.finished else idle
+        until = tries.until(heard + patience if patience else None)
         try:
             data = yield Read(until)
         except Failure:
             if not decoder.finished:
                 raise
             data = b""
-        if data:
-            found = events.feed(decode(data, MAX_BODY_BYTES))
-        else:
-            rest = events.flush()
-            found = [rest] if rest else []
-            done = True
-        deltas: list[Delta] = []
-        broken: GLMVError | None = None
-        for event in found:
-            if event.data.strip()[:6].upper() == b"[DONE]":
-                done = decoder.ended = True
+        for found in map(events.feed, unpack(data)) if data else [events.flush()]:
+            deltas, broken = shaper.events(found)
+            if deltas:
+                tries.handed = True
+                yield Hand(deltas)
+            if broken is not None:
+                raise broken
+            if found:
+                heard = tries.policy.clock()
+            if decoder.ended:
                 break
-            try:
-                delta = shaper.event(event.type, event.data)
-            except GLMVError as error:
-                broken = error
-                break
-            if delta is not None:
-                deltas.append(delta)
-        if deltas:
-            tries.handed = True
-            yield Hand(deltas)
-        if broken is not None:
-            raise broken
-        if found:
-            heard = tries.policy.clock()
+        if decoder.ended or not data:
+            break
+        if decoder.finished:
+            continue
         tries.check()
-        if idle and not done and not decoder.finished and tries.policy.clock() - heard > idle:
+        if idle and tries.policy.clock() - heard > idle:
             raise Failure("read_timeout", f"No event came for {idle:g} s.")
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is not whole.")
-    yield Hand(shaper.end())
-    yield Finish()
-    return call.accumulator.completion()
 
 
 class _Shaper:
     """Chunks -> deltas as the caller sees them: cut at stop words, added up, closed by one terminal delta."""
 
-    __slots__ = ("_call", "_cutter", "_decoder", "_tries")
+    __slots__ = ("_call", "_cutter", "_tries", "decoder")
 
     def __init__(self, call: Call, decoder: DeltaDecoder, tries: Tries) -> None:
         self._call = call
-        self._decoder = decoder
+        self.decoder = call.decoder = decoder
         self._tries = tries
         self._cutter = StopCutter(call.cut) if call.cut else None
         call.accumulator = Accumulator()
+
+    def events(self, found: Iterable[Event]) -> tuple[list[Delta], GLMVError | None]:
+        """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
+        deltas: list[Delta] = []
+        for event in found:
+            if event.data.strip()[:6].upper() == b"[DONE]":
+                self.decoder.ended = True
+                break
+            try:
+                delta = self.event(event.type, event.data)
+            except GLMVError as error:
+                return deltas, error
+            if delta is not None:
+                deltas.append(delta)
+        return deltas, None
 
     def event(self, kind: str, data: bytes) -> Delta | None:
         """One event of the stream -> its delta, if it shows anything."""
@@ -363,7 +380,7 @@ class _Shaper:
         return self.take(payload)
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
-        delta = self._decoder.feed(payload)
+        delta = self.decoder.feed(payload)
         return self._kept(delta) if delta is not None else None
 
     def _kept(self, delta: Delta) -> Delta | None:
@@ -376,7 +393,9 @@ class _Shaper:
 
     def end(self) -> list[Delta]:
         """What was held back, and the terminal delta; or the error that the finish reason stands for."""
-        call, decoder = self._call, self._decoder
+        call, decoder = self._call, self.decoder
+        if not decoder.answered:
+            raise MalformedResponse("The stream ended without an answer in it.")
         deltas = []
         rest = decoder.rest()
         if rest is not None and (rest := self._kept(rest)) is not None:
@@ -406,7 +425,7 @@ class _Shaper:
         return deltas
 
 
-def _refused(opened: Opened, body: bytes, tries: Tries) -> GLMVError:
+def _refused(opened: Opened, body: bytearray, tries: Tries) -> GLMVError:
     """An answer with an error status -> the error."""
     wait = retry_after(opened.headers, tries.policy.wall())
     try:
@@ -428,7 +447,7 @@ def _refused(opened: Opened, body: bytes, tries: Tries) -> GLMVError:
         )
     if isinstance(error, AuthenticationError):
         error.message += _skew(opened.headers, tries)
-    return error.fill(request_id=opened.headers.get("x-request-id"))
+    return error.fill(request_id=opened.headers.get("x-request-id") or opened.headers.get("x-log-id"))
 
 
 def _skew(headers: Mapping[str, str], tries: Tries) -> str:
@@ -461,6 +480,8 @@ def _judged(problem: Exception, call: Call, tries: Tries) -> tuple[GLMVError, Re
         case GLMVError():
             error = problem
             kind = row(problem.status_code, problem.code).retry if problem.code or problem.status_code else Retry.NEVER
+            if kind is not Retry.TOKEN and not problem.retryable:
+                kind = Retry.NEVER
             if problem.code == "1231" and tries.timed_out:
                 # The request that timed out on our side is still running there.
                 kind = Retry.BUSY
@@ -479,24 +500,44 @@ def _told(error: GLMVError, call: Call, tries: Tries) -> GLMVError:
     partial = None
     if tries.handed or isinstance(error, ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded):
         partial = call.accumulator.completion()
+        partial.attempts = tries.attempt
+        if call.decoder is not None:
+            partial.usage = call.decoder.usage
+            error.fill(request_id=call.decoder.facts.get("request_id"))
     return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=partial)
 
 
-def _decompressor(headers: Mapping[str, str]) -> Callable[[bytes, int], bytes]:
-    """We ask for `identity`; a server that compresses all the same is read with a bound on what comes out."""
+def _unpacker(headers: Mapping[str, str], limit: int) -> Callable[[bytes], Iterable[bytes]]:
+    """Bytes as they come -> pieces of the body, small ones, so that a bomb is stopped before it goes off.
+
+    We ask for `identity`; a server that compresses all the same is read with a bound on what comes out.
+    """
+    size = 0
+
+    def counted(piece: bytes) -> bytes:
+        nonlocal size
+        size += len(piece)
+        if size > limit:
+            raise MalformedResponse(f"The body is larger than {limit} bytes; an answer is far smaller. It was dropped.")
+        return piece
+
     encoding = headers.get("content-encoding", "identity").strip().lower()
     match encoding:
         case "" | "identity":
-            return lambda data, _: data
+            return lambda data: (counted(data),)
         case "gzip" | "x-gzip" | "deflate":
             inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-            def bounded(data: bytes, limit: int) -> bytes:
-                try:
-                    return inflate.decompress(data, limit)
-                except zlib.error as error:
-                    raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
+            def inflated(data: bytes) -> Iterator[bytes]:
+                piece = b""
+                while data or len(piece) == PIECE:
+                    try:
+                        piece = inflate.decompress(data, PIECE)
+                    except zlib.error as error:
+                        raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
+                    data = inflate.unconsumed_tail
+                    yield counted(piece)
 
-            return bounded
+            return inflated
         case _:
             raise MalformedResponse(f"The body is compressed by {encoding!r}, which was not asked for.")

@@ -20,12 +20,13 @@ from glmv._errors import DeadlineExceeded, GLMVError
 # A server that asks for a longer pause is not waited for: the caller decides.
 MAX_RETRY_AFTER = 120.0
 # Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
-PAUSES = {Retry.BUSY: (1.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
+# 2 s for "busy": a thousand callers that are refused together come back over 2 s, no 50 ms with more than a twentieth.
+PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
 # A clock further off than this is worth a word: signed tokens live 210 s by default.
 MAX_SKEW = 60.0
 
-# Kinds of failure on the way -> when to try again. "reset" is a connection that broke before an answer: the first
-# one is tried again at once, since a kept connection may have been closed by the server just then.
+# Kinds of failure on the way -> when to try again. "reset" is a connection that broke: the first one before any answer
+# is tried again at once and for free, since a kept connection may have been closed by the server just then.
 FAILURES: dict[str, Retry] = {
     "connect": Retry.TRANSIENT,
     "connect_timeout": Retry.TRANSIENT,
@@ -106,6 +107,7 @@ class Tries:
         "attempt",
         "deadline",
         "handed",
+        "opened",
         "policy",
         "renewals",
         "request_id",
@@ -118,6 +120,7 @@ class Tries:
         self.deadline = None if policy.deadline is None else self._started + policy.deadline
         self.attempt = 0
         self.handed = False  # a piece of the answer is with the caller: no retry from here on
+        self.opened = False  # this attempt got an answer's headers
         self.timed_out = False
         self.renewals = 0
         self.request_id: str | None = None
@@ -126,6 +129,7 @@ class Tries:
     def begin(self) -> None:
         """Count an attempt."""
         self.attempt += 1
+        self.opened = False
 
     def until(self, moment: float | None) -> float | None:
         """The earlier of a moment and the deadline."""
@@ -172,24 +176,26 @@ class Tries:
         asked = error.retry_after
         if asked is not None and asked > MAX_RETRY_AFTER:
             return None
-        if not self.policy.budget.take(kind):
-            return None
         if kind is Retry.TOKEN:
             self.renewals += 1
-            return 0.0
-        base, cap = PAUSES[kind]
-        pause: float = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))
-        if asked is not None:
+            pause = 0.0
+        elif not (self._reset or self.opened) and getattr(error, "kind", None) == "reset":
+            self._reset = True
+            pause = 0.0
+        elif not self.policy.budget.take(kind):
+            return None
+        elif asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
             # up to a tenth later, so that not all come back at once.
             pause = asked + self.policy.chance() * min(0.1 * asked, 3.0)
-        elif not self._reset and getattr(error, "kind", None) == "reset":
-            self._reset = True
-            pause = 0.0
+        else:
+            base, cap = PAUSES[kind]
+            pause = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))
         if self.deadline is not None and self.policy.clock() + pause >= self.deadline:
             late = self.too_late(error)
             late.__cause__ = error
-            raise late.fill(attempts=self.attempt, request_id=self.request_id, code=error.code)
+            facts = {name: getattr(error, name) for name in ("status_code", "code", "request_id", "retry_after")}
+            raise late.fill(attempts=self.attempt, **facts).fill(request_id=self.request_id)
         return pause
 
 
@@ -200,8 +206,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         headers: with names in lower case.
         now: seconds since the epoch, for the form with a date.
     """
-    if ms := headers.get("retry-after-ms"):
-        return _seconds(ms, 1000)
+    if (seconds := _seconds(headers.get("retry-after-ms", ""), 1000)) is not None:
+        return seconds
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

@@ -90,7 +90,7 @@ class SSEDecoder:
                 self._keep(tail)
         return events
 
-    def flush(self) -> Event | None:
+    def flush(self) -> list[Event]:
         """The event that was under way when the stream ended, if it had data.
 
         The standard discards it; the last event of a GLM stream without its blank line is still an answer.
@@ -101,7 +101,7 @@ class SSEDecoder:
             self._line.clear()
             self._take(line, events)
         self._take(b"", events)
-        return events[0] if events else None
+        return events
 
     def _keep(self, piece: bytes) -> None:
         if (self._line[0] if self._line else piece)[:1] == b":":

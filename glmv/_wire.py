@@ -182,7 +182,7 @@ def _blob(part: Image | Video | File, data_uri: bool, blobs: list[bytes]) -> str
     return f"{prefix}{_MARK}{len(blobs) - 1}@"
 
 
-def parse(data: bytes, what: str = "The answer") -> Any:
+def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
     """JSON bytes -> a value; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
@@ -197,7 +197,7 @@ def parse(data: bytes, what: str = "The answer") -> Any:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
 
-def excerpt(data: bytes, limit: int = 200) -> str:
+def excerpt(data: bytes | bytearray, limit: int = 200) -> str:
     """The beginning of a body for a message: control characters escaped, never longer than `limit`."""
     text = data[: limit * 4].decode("utf-8", "replace").strip()
     shown = "".join(c if c.isprintable() else " " for c in text)
@@ -214,7 +214,7 @@ class DeltaDecoder:
     index -1, no index, or the same index twice; ids and names repeat; content is a string, a list or null.
     """
 
-    __slots__ = ("_calls", "_chunk", "_filter", "_usage", "ended", "facts", "finish_reason", "usage")
+    __slots__ = ("_calls", "_chunk", "_filter", "_usage", "answered", "ended", "facts", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self._filter = TagFilter()
@@ -222,6 +222,7 @@ class DeltaDecoder:
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
         self.ended = False  # `[DONE]` was seen
+        self.answered = False  # a choice was seen
         self.facts: dict[str, Any] = {}
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
@@ -240,6 +241,7 @@ class DeltaDecoder:
         choice = _first(chunk.get("choices"))
         if choice is None:
             return None
+        self.answered = True
         piece = choice.get("delta")
         if not isinstance(piece, Mapping):
             piece = choice.get("message")

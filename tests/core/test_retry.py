@@ -1,0 +1,177 @@
+"""How often, how long and for how much it is tried again: figures, with no clock but ours."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
+from glmv._codes import Retry
+from glmv._retry import MAX_RETRY_AFTER, Budget, Policy, Tries, retry_after
+
+NOW = 1_800_000_000.0
+
+
+class World:
+    """A policy whose clock stands still and whose chance is told."""
+
+    def __init__(self, chance: float = 1.0, **options: Any) -> None:
+        self.now = 50.0
+        self.chance = chance
+        self.policy = Policy(clock=lambda: self.now, wall=lambda: NOW, chance=lambda: self.chance, **options)
+        self.tries = Tries(self.policy)
+
+    def pauses(self, kind: Retry, error: GLMVError | None = None) -> list[float]:
+        found = []
+        for _ in range(100):
+            self.tries.begin()
+            pause = self.tries.again(error or RateLimitError("busy"), kind)
+            if pause is None:
+                return found
+            found.append(pause)
+        raise AssertionError("it never gave up")
+
+
+def test_a_call_makes_at_most_max_retries_and_one_requests() -> None:
+    for kind in (Retry.BUSY, Retry.TRANSIENT, Retry.TOKEN):
+        for retries in (0, 1, 3):
+            assert len(World(max_retries=retries).pauses(kind)) == retries
+
+
+def test_what_is_never_tried_again_is_not_tried_again() -> None:
+    assert World().pauses(Retry.NEVER) == []
+
+
+def test_pauses_double_up_to_their_cap() -> None:
+    assert World(max_retries=6).pauses(Retry.BUSY) == [2, 4, 8, 16, 30, 30]
+    assert World(max_retries=6).pauses(Retry.TRANSIENT) == [0.5, 1, 2, 4, 8, 8]
+
+
+def test_a_pause_is_anywhere_between_nothing_and_its_bound() -> None:
+    assert World(chance=0.0).pauses(Retry.BUSY) == [0, 0, 0]
+    assert World(chance=0.25).pauses(Retry.BUSY) == [0.5, 1, 2]
+
+
+def test_a_thousand_refused_together_do_not_come_back_together() -> None:
+    dice = random.Random(7)
+    firsts = [World(chance=dice.random()).pauses(Retry.BUSY)[0] for _ in range(1000)]
+    assert max(Counter(int(pause / 0.05) for pause in firsts).values()) <= 50
+
+
+def test_the_first_break_before_any_answer_is_tried_again_at_once_and_for_free() -> None:
+    world = World()
+    reset = ServerError("reset")
+    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    assert world.pauses(Retry.TRANSIENT, reset) == [0, 1, 2]
+    assert world.policy.budget._tokens == Budget.CAPACITY - 2 * Budget.COST[Retry.TRANSIENT]
+
+
+def test_a_break_inside_the_answer_is_tried_again_after_a_pause() -> None:
+    world = World()
+    reset = ServerError("reset")
+    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    world.tries.begin()
+    world.tries.opened = True
+    assert world.tries.again(reset, Retry.TRANSIENT) == 0.5
+
+
+def test_a_pause_the_server_asks_for_is_kept_and_a_little_more() -> None:
+    assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0)) == [3.0, 3.0, 3.0]
+    assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0))[0] == pytest.approx(3.3)
+    assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=100.0))[0] == 103.0
+
+
+def test_a_pause_too_long_to_wait_for_is_left_to_the_caller() -> None:
+    assert World().pauses(Retry.BUSY, RateLimitError("", retry_after=3600.0)) == []
+    assert len(World().pauses(Retry.BUSY, RateLimitError("", retry_after=MAX_RETRY_AFTER))) == 3
+
+
+def test_a_server_that_asks_for_no_pause_gets_the_usual_one() -> None:
+    assert World().pauses(Retry.BUSY, RateLimitError("", retry_after=0.0)) == [2, 4, 8]
+
+
+def test_a_pause_that_would_end_after_the_deadline_is_not_begun() -> None:
+    world = World(deadline=1.5)
+    world.tries.begin()
+    with pytest.raises(DeadlineExceeded) as raised:
+        world.tries.again(RateLimitError("busy", status_code=429, code="1302"), Retry.BUSY)
+    facts = (raised.value.status_code, raised.value.code, raised.value.attempts)
+    assert facts == (429, "1302", 1)
+    assert "busy" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "3.5"}, 3.5),
+        ({"retry-after": " 3 "}, 3.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "3 seconds"}, None),
+        ({"retry-after": "1" + "0" * 35}, 1e35),
+        ({"retry-after": "1" + "0" * 400}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-5", "retry-after": "9"}, 9.0),
+        ({"retry-after": formatdate(NOW + 20, usegmt=True)}, 20.0),
+        ({"retry-after": formatdate(NOW - 20, usegmt=True)}, 0.0),
+        ({"retry-after": "Fri, 99 Foo 2026 99:99:99 GMT"}, None),
+        ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
+    ],
+)
+def test_the_header_is_read_as_the_standard_and_well_tried_clients_read_it(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers, NOW) == seconds
+
+
+def test_ten_thousand_calls_at_full_throttling_cost_little_more_than_themselves() -> None:
+    budget = Budget()
+    extra = sum(len(World(budget=budget).pauses(Retry.BUSY)) for _ in range(10_000))
+    assert 0 < extra <= 110
+
+
+def test_an_empty_budget_is_full_again_after_500_successes() -> None:
+    budget = Budget()
+    while budget.take(Retry.BUSY):
+        pass
+    for _ in range(500):
+        budget.earn(after_retry=False)
+    assert budget._tokens == Budget.CAPACITY
+    budget.earn(after_retry=True)
+    assert budget._tokens == Budget.CAPACITY
+
+
+def test_a_success_after_a_retry_gives_back_what_it_cost() -> None:
+    budget = Budget()
+    budget.take(Retry.BUSY)
+    budget.earn(after_retry=True)
+    assert budget._tokens == Budget.CAPACITY
+
+
+def test_signing_anew_costs_nothing() -> None:
+    world = World()
+    assert world.pauses(Retry.TOKEN) == [0, 0, 0]
+    assert world.policy.budget._tokens == Budget.CAPACITY
+
+
+@pytest.mark.parametrize(("off", "told"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])
+def test_a_clock_that_is_off_is_noticed_by_the_date_header(off: int, told: int) -> None:
+    assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == told
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Foo 2026"])
+def test_a_date_that_is_none_says_nothing_of_the_clock(date: str) -> None:
+    assert World().policy.skew(date) == 0
