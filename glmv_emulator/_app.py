@@ -39,6 +39,7 @@ ELSEWHERE = (
     "/agents",
     "/tools",
 )
+OTHER_BASES = ("/api/anthropic/{rest:path}", "/api/v1/responses")
 Endpoint = Callable[[Request], Awaitable[Performance]]
 
 
@@ -55,8 +56,7 @@ def application(world: World) -> Gatehouse:
     routes += [
         Route("/v1/chat/completions", chat(world, "proxy"), methods=["POST"]),
         Route("/v1/models", models(world), methods=["GET"]),
-        Route("/api/anthropic/{rest:path}", elsewhere, methods=["GET", "POST"]),
-        Route("/api/v1/responses", elsewhere, methods=["GET", "POST"]),
+        *[Route(path, elsewhere, methods=["GET", "POST"]) for path in OTHER_BASES],
     ]
     return Gatehouse(world, Router(routes, redirect_slashes=False, default=_nowhere))
 

@@ -109,6 +109,8 @@ async def answer(world: World, prepared: Prepared) -> Outcome:
         proxied=proxied,
         include_usage=parameters.include_usage,
         tool_stream=parameters.tool_stream,
+        arguments_object="arguments-object" in world.settings.strict and not parameters.tool_stream,
+        content_array="content-array" in world.settings.strict and prepared.model.kind == "vision",
     )
 
 

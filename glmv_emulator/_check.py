@@ -40,8 +40,8 @@ def check(body: dict[str, Any], model: Model, settings: Settings) -> Parameters:
             raise Refusal("1214", name)
     if given.get("do_sample", True):
         # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
-        _number(given, "temperature", model.lowest)
-        _number(given, "top_p", model.lowest)
+        for name in ("temperature", "top_p"):
+            _number(given, name, model.lowest, inside="range-open" in settings.strict)
     most = settings.read(model.output)
     name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
     max_tokens = given.get(name, min(model.default_output, most))
@@ -67,11 +67,16 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(given: dict[str, Any], name: str, lowest: float) -> None:
+def _number(given: dict[str, Any], name: str, lowest: float, *, inside: bool) -> None:
     value = given.get(name)
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= 1:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not lowest <= value <= 1
+        or (inside and value in (0, 1))
+    ):
         raise Refusal("1214", f"{name}（{lowest:g} - 1）", f"{name} ({lowest:g} - 1)")
 
 

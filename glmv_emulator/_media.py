@@ -37,7 +37,8 @@ def look(place: Place, model: Model, settings: Settings, dialect: Dialect, hoste
     if re.match(r"https?://", url, re.IGNORECASE):
         data = hosted(url)
         return Medium(place.kind, place.message, place.part, url, _seen(place, data, model, settings), data)
-    if place.kind == "file" or not model.base64:
+    url_only = place.kind == "file" or (place.kind == "video" and "video-base64" in settings.strict)
+    if url_only or not model.base64:
         raise Refusal("1210", "该模型不支持base64，请传入URL", "this model takes a URL, no base64")
     data = _decoded(url, place.kind, settings, dialect)
     return Medium(place.kind, place.message, place.part, None, _seen(place, data, model, settings), data)

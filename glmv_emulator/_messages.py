@@ -36,13 +36,19 @@ def check(messages: Any, model: Model, settings: Settings) -> list[Place]:
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
         raise Refusal("1214", "messages")
     turns_only = settings.read(model.turns_only)
+    tool_turns = takes_tool_turns(model, settings)
     found: list[Place] = []
     for index, message in enumerate(messages):
-        _check_role(message.get("role"), turns_only, bool(settings.read(model.tools)))
+        _check_role(message.get("role"), turns_only, tool_turns)
         found += _content(message, index, model, settings, turns_only=turns_only)
     _check_order([message["role"] for message in messages])
     _check_counts(found, model, settings)
     return found
+
+
+def takes_tool_turns(model: Model, settings: Settings) -> bool:
+    """Whether a conversation may hold calls of tools and their results."""
+    return settings.read(model.tools) and not (model.kind == "vision" and "tool-turns" in settings.strict)
 
 
 def _check_role(role: Any, turns_only: bool, tools: bool) -> None:
@@ -62,7 +68,7 @@ def _check_order(roles: list[str]) -> None:
 def _content(message: dict[str, Any], index: int, model: Model, settings: Settings, *, turns_only: bool) -> list[Place]:
     role, content = message["role"], message.get("content")
     if role == "assistant" and message.get("tool_calls"):
-        if not settings.read(model.tools):
+        if not takes_tool_turns(model, settings):
             raise Refusal("1210", "该模型不支持 tool_calls", "this model takes no tool_calls")
         if content is None:
             return []
@@ -104,6 +110,8 @@ def _part(value: Any, role: str, message: int, part: int, model: Model, settings
     inner = value.get(kind)
     if not isinstance(inner, dict):
         raise Refusal("1213", f"messages.content.{kind}")
+    if kind == "image_url" and "detail" in settings.strict and set(inner) - {"url"}:
+        raise Refusal("1210", "image_url 只有 url", "image_url has a url only")
     return [Place(KINDS[kind], kind, message, part, inner)]
 
 

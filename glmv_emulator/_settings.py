@@ -21,6 +21,12 @@ DOUBTS = {
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
     "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
     "context-flash": "glm-4v-flash reads 16K tokens; another page says 128K",
+    "range-open": "temperature and top_p lie between 0 and 1, and are not 0 or 1 themselves",
+    "detail": "image_url has a url and nothing else; a shipped application sends detail too",
+    "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
+    "video-base64": "video_url takes a URL only; older examples send base64",
+    "arguments-object": "tool calls are answered with arguments as an object, as the schema has it, not as a string",
+    "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
 
 # bigmodel.cn docs, video of 200 MB at most; in base64 that is 267 MB, and the rest of a body is small beside it.

@@ -48,6 +48,8 @@ class Outcome:
     proxied: bool = False
     include_usage: bool = False
     tool_stream: bool = False
+    arguments_object: bool = False
+    content_array: bool = False
 
 
 def new_id(era: Era, *, proxied: bool = False) -> str:
@@ -76,6 +78,8 @@ def usage(outcome: Outcome, era: Era) -> dict[str, Any]:
 def whole(outcome: Outcome, era: Era) -> dict[str, Any]:
     """An answer that is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": outcome.text}
+    if outcome.content_array:
+        message["content"] = [{"type": "text", "text": outcome.text}]
     if outcome.reasoning:
         message["reasoning_content"] = outcome.reasoning
     if outcome.calls:
@@ -155,10 +159,14 @@ def _calls(outcome: Outcome, indexes: range | list[int]) -> list[dict[str, Any]]
             "id": f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}",
             "index": index,
             "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            "function": {"name": call.name, "arguments": _arguments(outcome, call)},
         }
         for number, (index, call) in enumerate(zip(indexes, outcome.calls, strict=True))
     ]
+
+
+def _arguments(outcome: Outcome, call: Call) -> Any:
+    return call.arguments if outcome.arguments_object else json.dumps(call.arguments, ensure_ascii=False)
 
 
 def _head(outcome: Outcome, era: Era, kind: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 
 from glmv_emulator import Emulator
 
+FUNCTION = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+
 
 def said(answer: Any) -> str:
     return str(answer.json()["choices"][0]["message"]["content"])
@@ -133,14 +135,15 @@ def test_doubts_are_read_either_way(emulate: Any) -> None:
         ("1214", ("x",), {"model": "glm-4.1v-thinking-flash", "max_tokens": 32768}),
         ("1210", (*[(url,)] * 51, "x"), {"model": "glm-4.6v"}),
         ("1214", ("x",), {"model": "glm-4.6v", "stop": "end"}),
+        ("1214", ("x",), {"model": "glm-4.6v", "temperature": 1}),
+        ("1214", ("x",), {"model": "glm-4v", "top_p": 0}),
+        ("1210", ({"type": "image_url", "image_url": {"url": url, "detail": "auto"}}, "x"), {"model": "glm-4.6v"}),
+        ("1210", ("x",), {"model": "glm-4.5v", "tools": [FUNCTION]}),
         ("1214", ("x",), {"model": "glm-4.6v", "stop": ["a", "b"]}),
     ]
     for code, content, more in asks:
         assert loose.code(*content, **more) == ""
         assert strict.code(*content, **more) == code
-
-
-FUNCTION = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
 
 
 @pytest.mark.parametrize(
@@ -307,3 +310,48 @@ def test_a_file_comes_by_url_or_in_the_request(emulate: Any) -> None:
     assert loose.code(both, "Sum up", model="glm-4.6v") == "1215"
     unknown = {"type": "file", "file": {"file_id": "no-such-file"}}
     assert loose.code(unknown, "Sum up", model="glm-5.3-flash") == "1210"
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def test_answers_have_the_shape_of_the_schema_when_told_so(emulate: Any) -> None:
+    glm = emulate(strict={"arguments-object", "content-array"})
+    called = glm.chat("What is the weather in the city Berlin?", model="glm-4.6v", tools=[WEATHER]).json()
+    (call,) = called["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == {"city": "Berlin"}
+    (text,) = said_parts = glm.chat((glm.emu.host(glm.drawn()),), "Hm").json()["choices"][0]["message"]["content"]
+    assert text["type"] == "text", said_parts
+
+
+@pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
+def test_tool_choice_is_auto_whatever_was_asked(glm: Any, choice: Any) -> None:
+    asks = {"Weather in the city Berlin, please": "tool_calls", "Say hello": "stop"}
+    for text, finish in asks.items():
+        answer = glm.chat(text, model="glm-4.6v", tools=[WEATHER], tool_choice=choice).json()
+        assert answer["choices"][0]["finish_reason"] == finish
+
+
+@pytest.mark.parametrize(("era", "index"), [("2024", 0), ("2025", -1), ("2026", 0)])
+def test_a_tool_call_streams_as_its_era_did(emulate: Any, era: str, index: int) -> None:
+    frames = emulate(era=era).frames("Weather in the city Berlin?", model="glm-4.6v", tools=[WEATHER])
+    choices = [choice for frame in frames[:-1] for choice in frame["choices"]]
+    (call,) = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
+    assert (call["index"], json.loads(call["function"]["arguments"])) == (index, {"city": "Berlin"})
+    finishes = [choice["finish_reason"] for choice in choices if "finish_reason" in choice]
+    assert finishes == ["tool_calls"] * (2 if era == "2025" else 1)
+
+
+def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
+    frames = glm.frames("Weather in the city Berlin?", model="glm-4.6", tools=[WEATHER], tool_stream=True)
+    calls = [c for f in frames[:-1] for choice in f["choices"] for c in choice["delta"].get("tool_calls", ())]
+    assert len(calls) > 2
+    assert [("id" in call) for call in calls] == [True] + [False] * (len(calls) - 1)
+    assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {"city": "Berlin"}
