@@ -197,7 +197,7 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
 
-def excerpt(data: bytes | bytearray, limit: int = 200) -> str:
+def excerpt(data: bytes | bytearray, limit: int = 160) -> str:
     """The beginning of a body for a message: control characters escaped, never longer than `limit`."""
     text = data[: limit * 4].decode("utf-8", "replace").strip()
     shown = "".join(c if c.isprintable() else " " for c in text)

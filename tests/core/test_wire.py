@@ -47,7 +47,6 @@ END = chunk(
 )
 TOOLS_END = chunk({"role": "assistant", "content": ""}, "tool_calls")
 
-# --------------------------------------------------------------------------------------------- streamed answers
 
 TEXTS: dict[str, list[dict[str, Any]]] = {
     "glm-4v of 2024: created is a string": [
@@ -237,8 +236,6 @@ def test_filter_levels_come_as_data(flow: Any, key: str) -> None:
     assert flow.decode([chunk({"content": "x"}, "stop", **{key: found})]).whole.content_filter == found
 
 
-# ------------------------------------------------------------------------------------------------- tool calls
-
 CALLS: dict[str, list[dict[str, Any]]] = {
     "glm-4.5-flash of 2025: index -1, finish_reason twice": [
         chunk({"role": "assistant", "content": "\n"}),
@@ -375,9 +372,6 @@ def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------------- whole answers
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -468,8 +462,6 @@ def test_any_bytes_are_json_or_malformed(data: bytes) -> None:
     except glmv.MalformedResponse:
         pass
 
-
-# ------------------------------------------------------------------------------------------------- the way out
 
 PNG = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
