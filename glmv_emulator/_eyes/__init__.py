@@ -2,6 +2,20 @@
 
 from glmv_emulator._eyes._colours import Colour
 from glmv_emulator._eyes._picture import SeenImage, Unreadable, look_image
+from glmv_emulator._eyes._reading import Code, Line, Reading, can_read, read_image
 from glmv_emulator._eyes._video import Frame, SeenVideo, look_video
 
-__all__ = ["Colour", "Frame", "SeenImage", "SeenVideo", "Unreadable", "look_image", "look_video"]
+__all__ = [
+    "Code",
+    "Colour",
+    "Frame",
+    "Line",
+    "Reading",
+    "SeenImage",
+    "SeenVideo",
+    "Unreadable",
+    "can_read",
+    "look_image",
+    "look_video",
+    "read_image",
+]

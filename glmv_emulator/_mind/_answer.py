@@ -7,8 +7,10 @@ from functools import cache
 from glmv_emulator._mind._chat import after_tools, small_talk, stubbornly
 from glmv_emulator._mind._evidence import Page
 from glmv_emulator._mind._json_plea import dressed, wanted_shape, write
-from glmv_emulator._mind._pictures import about_media
-from glmv_emulator._mind._tools import calls_for
+from glmv_emulator._mind._pictures import about_items, about_media, chosen_media
+from glmv_emulator._mind._reading import sheet_of
+from glmv_emulator._mind._sheet import Sheets
+from glmv_emulator._mind._tools import calls_for, left_to_say
 from glmv_emulator._mind._turn import Turn
 from glmv_emulator._mind._values import Ask, Call, Reply
 
@@ -19,7 +21,7 @@ def answer(ask: Ask) -> Reply:
 
     @cache
     def page() -> Page | None:
-        return None
+        return page_of(turn)
 
     # A stubborn model gives in only when it is shown its own mistake.
     obeys = not ask.stubborn or turn.is_correction
@@ -29,14 +31,23 @@ def answer(ask: Ask) -> Reply:
     if shape is not None:
         text = dressed(write(turn, shape, page), turn) if obeys else stubbornly(turn)
     elif turn.results and not turn.since_result:
-        # Pictures that tools returned stand in the turn as well.
-        seen = about_media(turn) if turn.media and ask.vision else ""
+        # A picture that a tool returned stands in the turn as well; the newest is the one to speak of.
+        seen = about_items(left_to_say(turn), turn.media[-1:], turn.language) if turn.media and ask.vision else ""
         text = "\n".join(part for part in (after_tools(turn), seen) if part)
     elif turn.media and ask.vision:
         text = about_media(turn)
     else:
         text = small_talk(turn)
     return Reply(text, _reasoning(turn), [])
+
+
+def page_of(turn: Turn) -> Page | None:
+    """All that can be read in the pictures at hand; of pictures that tools returned, the newest."""
+    items = [item for item in chosen_media(turn.request, turn.media) if item.medium.kind == "image"]
+    if turn.results and items:
+        items = items[-1:]
+    sheets = [sheet for item in items if (sheet := sheet_of(item)) is not None] if turn.ask.vision else []
+    return Sheets(sheets) if sheets else None
 
 
 def _because_of(turn: Turn, calls: list[Call]) -> str:

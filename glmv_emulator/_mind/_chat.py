@@ -1,12 +1,11 @@
 """What is said when there is no picture to speak of."""
 
-
 from __future__ import annotations
 
 import re
 
 from glmv_emulator._mind._pictures import about_media
-from glmv_emulator._mind._turn import Turn
+from glmv_emulator._mind._turn import NOTE, Turn
 from glmv_emulator._mind._words import content_words, has
 
 LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
@@ -43,9 +42,15 @@ def _recall(turn: Turn) -> str | None:
 
 
 def after_tools(turn: Turn) -> str:
-    """An answer out of what the tools gave back in this turn."""
-    told = "; ".join(f"{result.name}: {_shortened(result.text)}" if result.name else _shortened(result.text) for result in turn.results)
-    return f"工具返回：{told}" if turn.language == "zh" else f"According to the tools, {told}"
+    """An answer out of what the tools gave back in this turn; '' when that was pictures only."""
+    told = []
+    for result in turn.results:
+        text = _shortened(NOTE.sub("", result.text))
+        if text:
+            told.append(f"{result.name}: {text}" if result.name else text)
+    if not told:
+        return "" if turn.media else ("工具没有返回内容。" if turn.language == "zh" else "The tools gave back nothing.")
+    return f"工具返回：{'；'.join(told)}" if turn.language == "zh" else f"According to the tools, {'; '.join(told)}"
 
 
 def stubbornly(turn: Turn) -> str:

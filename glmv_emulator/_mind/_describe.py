@@ -106,7 +106,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         lambda s: f"it measures {s.width} x {s.height} pixels", lambda s: f"尺寸 {s.width} × {s.height} 像素",
     ),
     Attribute(
-        "format", r"(?:file |image )?(?:format|type)|(?:jpe?g|png|webp|gif|bmp)\b.*\?|container|extension", "格式|类型",
+        "format", r"format|(?:file|image) ?type|(?:type|kind) of (?:file|image|picture)|jpe?g|png|webp|gif|container|extension", "格式|文件类型",
         lambda s: f"its format is {_format(s)}", lambda s: f"格式为 {_format(s)}",
     ),
     Attribute(
@@ -136,7 +136,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         lambda s: _channels(s, "en"), lambda s: _channels(s, "zh"),
     ),
     Attribute(
-        "duration", "duration|how long|seconds|lasts?|length", "时长|多长|多久|几秒|多少秒",
+        "duration", "duration|how long|how many seconds|lasts?", "时长|多长|多久|几秒|多少秒",
         lambda s: _length(s, "en"), lambda s: _length(s, "zh"),
     ),
 )  # fmt: skip

@@ -58,7 +58,9 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 # "replies in which you call no tool" tells of a case and forbids nothing.
-_DESCRIBES = re.compile(r"\b(?:which|when(?:ever)?|where|while|if|as long as|in case)\b|如果|若|时候?|当", re.IGNORECASE)
+_DESCRIBES = re.compile(
+    r"\b(?:which|when(?:ever)?|where|while|if|as long as|in case)\b|如果|若|时候?|当", re.IGNORECASE
+)
 _ONE_OF = re.compile(r"\b(?:one of|either|any of|at least one|one or more|or)\b|其中|之一|任一|或", re.IGNORECASE)
 
 

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 from glmv_emulator._mind._facts import Fact, find_facts
 from glmv_emulator._mind._mentions import (
     entities,
+    iso_date,
     labelled,
     numbers,
     phrase,
     prepositional,
     quotations,
     shape_of,
+    to_figure,
     to_number,
 )
 from glmv_emulator._mind._words import content_words, has, words
@@ -57,7 +59,7 @@ class Evidence:
     facts: list[Fact]
     known: set[str]
     page: Callable[[], Page | None] = lambda: None
-    each: list[list[Fact]] = field(default_factory=list)
+    each: list[tuple[list[Fact], Callable[[], Page | None]]] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     _used: set[str] = field(default_factory=set)
     _guess: str | None = None
@@ -67,16 +69,17 @@ class Evidence:
         shape = shape_of(name, form)
         for value in self._labelled(name):
             if shape is None or shape.search(value):
-                yield self._shaped(value, shape), NAMED
+                yield self._shaped(value, shape, form), NAMED
         yield from self._prepositional(name)
-        yield from self._read(name, hint, shape)
+        # What was measured comes before what must be read first, since reading takes seconds.
         for value in find_facts(self.facts, name):
-            if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            if not isinstance(value, (bool, list)):
                 yield str(value), NAMED
+        yield from self._read(name, hint, shape, form)
         if shape is not None:
             for text in self.texts:
                 for match in shape.finditer(text):
-                    yield match.group(), NAMED
+                    yield self._shaped(match.group(), shape, form), NAMED
             return
         yield from self._quoted_or_named(name)
         if (guess := self.guess()) != "":
@@ -92,16 +95,17 @@ class Evidence:
                 if self._fresh(value):
                     yield value, NAMED
 
-    def _read(self, name: str, hint: str, shape: re.Pattern[str] | None) -> Iterator[Offer]:
+    def _read(self, name: str, hint: str, shape: re.Pattern[str] | None, form: str | None) -> Iterator[Offer]:
         page = self.page()
         if page is None:
             return
         for value in page.values_of(name, hint):
-            yield self._shaped(value, shape), NAMED
+            if shape is None or shape.search(value):
+                yield self._shaped(value, shape, form), NAMED
         if set(words(name)) & {"text", "ocr", "transcript", "transcription", "文字"}:
             yield page.text(), NAMED
         if shape is not None and (match := shape.search(page.text())):
-            yield match.group(), NAMED
+            yield self._shaped(match.group(), shape, form), NAMED
 
     def _quoted_or_named(self, name: str) -> Iterator[Offer]:
         whole = any(word in _WHOLE for word in words(name))
@@ -131,13 +135,13 @@ class Evidence:
                 if len(words(name)[-1]) > 2 and (number := to_number(match.group(1))) is not None:
                     yield number, NAMED
         yield from self._places(name, hint)
-        page = self.page()
-        for value in page.values_of(name, hint) if page is not None else []:
-            if (number := to_number(value)) is not None:
-                yield number, NAMED
         for value in find_facts(self.facts, name):
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 yield value, NAMED
+        page = self.page()
+        for value in page.values_of(name, hint) if page is not None else []:
+            if (number := to_figure(value)) is not None:
+                yield (int(number) if number.is_integer() else number), NAMED
         for text in self.texts:
             for number in numbers(text):
                 if self._fresh(str(number)):
@@ -152,12 +156,12 @@ class Evidence:
         for value in self._labelled(name):
             number = to_number(value) if re.fullmatch(r"[-+−]?[\d.,]+", value) else None
             yield (value if number is None else number), NAMED
-        page = self.page()
-        for value in page.values_of(name, "") if page is not None else []:
-            number = to_number(value) if re.fullmatch(r"\W{0,2}[\d.,]+\W{0,2}", value) else None
-            yield (value if number is None else number), NAMED
         for value in find_facts(self.facts, name):
             yield value, NAMED
+        page = self.page()
+        for value in page.values_of(name, "") if page is not None else []:
+            number = to_figure(value) if re.fullmatch(r"\W{0,2}[\d.,]+\W{0,2}", value) else None
+            yield (value if number is None else number), NAMED
 
     def _places(self, name: str, hint: str) -> Iterator[tuple[int, int]]:
         """Coordinates of what the text names: for "click the button Save", the middle of the word Save."""
@@ -223,14 +227,15 @@ class Evidence:
         """Remember that a value has found its place."""
         self._used.add(str(value))
 
-    def narrowed(self, facts: list[Fact]) -> Evidence:
-        """The same words with the measurements of one picture only."""
-        return Evidence(self.texts, facts, self.known, lambda: None)
+    def alone(self) -> list[Evidence]:
+        """The same words with what was measured and read in one picture only, for each picture."""
+        return [Evidence(self.texts, facts, self.known, page) for facts, page in self.each]
 
     def _fresh(self, value: str) -> bool:
         return value not in self._used
 
     @staticmethod
-    def _shaped(value: str, shape: re.Pattern[str] | None) -> str:
+    def _shaped(value: str, shape: re.Pattern[str] | None, form: str | None) -> str:
         match = shape.search(value) if shape is not None else None
-        return match.group() if match else value
+        found = match.group() if match else value
+        return (iso_date(found) or found) if form == "date" else found

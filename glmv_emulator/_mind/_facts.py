@@ -105,5 +105,3 @@ def find_facts(facts: list[Fact], name: str) -> list[Any]:
         if fits and (have[-1] in {word for key in fact.names for word in key} or len(have) <= 2):
             scored.append((-max(fits), place, fact.value))
     return [value for _, _, value in sorted(scored, key=lambda row: row[:2])]
-
-

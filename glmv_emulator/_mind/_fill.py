@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from glmv_emulator._mind._evidence import KIND, NAMED, Evidence
-from glmv_emulator._mind._facts import find_facts
+from glmv_emulator._mind._facts import Fact, key_words
+from glmv_emulator._mind._mentions import to_figure
 from glmv_emulator._mind._pattern import matching
 from glmv_emulator._mind._schema import DEEPEST, Document, TooMuch, item_schemas, join, properties, required, types
 
@@ -112,7 +114,8 @@ class _Filler:
         for kind in named or self._likely(flat, name):
             yield from self._of(kind, flat, name, depth)
         if not named:
-            yield from ((value, NOTHING) for value in ({}, [], None, 0, "", True))
+            anything: tuple[Any, ...] = ({}, [], None, 0, "", True)
+            yield from ((value, NOTHING) for value in anything)
 
     def _likely(self, flat: dict[str, Any], name: str) -> tuple[str, ...]:
         return _ANY_ORDER if name and "not" not in flat else ()
@@ -198,21 +201,26 @@ class _Filler:
         if "object" not in types(flat) or not known:
             return []
         page = self.evidence.page()
-        for row in page.rows(list(known)) if page is not None else []:
-            if row:
-                rows = [self._row(item, cells, depth) for cells in page.rows(list(known))] if page else []
-                return [made for made in rows if made is not None]
+        cells = page.rows(list(known)) if page is not None else []
+        if cells:
+            return [made for row in cells if (made := self._row(item, row, depth)) is not None]
         made = []
-        for facts in self.evidence.each:
-            narrowed = _Filler(self.document, self.evidence.narrowed(facts))
-            if any(True for name in known for _ in find_facts(facts, name)):
-                made.append(narrowed.fill(item, "", depth + 1)[0])
-        return made
+        for one in self.evidence.alone():
+            filled, strength = _Filler(self.document, one).fill(item, "", depth + 1)
+            if strength == NAMED:
+                made.append(filled)
+        return made if len(made) == len(self.evidence.each) else []
 
     def _row(self, item: Any, cells: dict[str, str], depth: int) -> Any | None:
-        lines = [f"{name}: {value}" for name, value in cells.items()]
+        facts = []
+        for name, cell in cells.items():
+            key = (frozenset(key_words(name)),)
+            figure = to_figure(cell) if re.fullmatch(r"\W{0,2}[\d.,\s]+\W{0,2}", cell) else None
+            if figure is not None:
+                facts.append(Fact(key, int(figure) if figure.is_integer() else figure))
+            facts.append(Fact(key, cell))
         try:
-            return _Filler(self.document, Evidence(lines, [], set())).fill(item, "", depth + 1)[0]
+            return _Filler(self.document, Evidence([], facts, set())).fill(item, "", depth + 1)[0]
         except _Impossible:
             return None
 
@@ -306,6 +314,10 @@ def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []
     seen: list[Any] = []
     for value in options:
-        if len(seen) < len(made) and document.valid(value, schema) and not any(value == one and type(value) is type(one) for one in seen):
+        if (
+            len(seen) < len(made)
+            and document.valid(value, schema)
+            and not any(value == one and type(value) is type(one) for one in seen)
+        ):
             seen.append(value)
     return seen

@@ -21,11 +21,27 @@ _GIVE = (
     r"answer\w*|repl(?:y|ies|ied)|respon\w+|return\w*|output\w*|produc\w+|giv(?:e|en|ing)|giv\w+|format\w*|writ\w+|provid\w+|generat\w+|emit\w*|print\w*|send\w*|creat\w+|deliver\w*|mak(?:e|ing)|must|should|only|conform\w*|match\w*|follow\w*|extract\w*|fill\w*|put|using|use|as|in|valid|convert\w*|express\w*|shape\w*|encod\w+|want|need|adher\w+|satisf\w+|obey\w*|compl(?:y|ies)",
     r"输出|返回|回答|回复|给出|格式|必须|只|按照|以|用|生成|提取|填写|符合|遵循",
 )
-_NO_JSON = (r"(?:no|not|without|never|don't|instead of|avoid)\W+(?:\w+\W+){0,3}json|what is json|explain json", "不要.{0,6}json|不用.{0,4}json|什么是json")
+_NO_JSON = (
+    r"(?:no|not|without|never|don't|instead of|avoid)\W+(?:\w+\W+){0,3}json|what is json|explain json",
+    "不要.{0,6}json|不用.{0,4}json|什么是json",
+)
 _FIELDS = re.compile(
     r"\b(?:keys?|fields?|propert(?:y|ies)|attributes?|members|entries|columns)\b|字段|键|属性", re.IGNORECASE
 )
-_SCHEMA_KEYS = {"properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "items", "enum", "additionalProperties", "required", "definitions", "const"}
+_SCHEMA_KEYS = {
+    "properties",
+    "$ref",
+    "$defs",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "items",
+    "enum",
+    "additionalProperties",
+    "required",
+    "definitions",
+    "const",
+}
 _TYPE_NAMES = {"string", "number", "integer", "boolean", "array", "object", "null"}
 _STOP_NAMES = {"json", "the", "and", "or", "a", "an", "is", "are", "of", "with", "following", "these", "only", "nothing", "else", "object",
                "schema", "as", "string", "number", "integer", "boolean", "list", "array", "each", "must", "be", "in", "no", "other", "to"}  # fmt: skip
@@ -91,9 +107,17 @@ def _as_schema(value: Any) -> Any | None:
     typed = named in _TYPE_NAMES or (isinstance(named, list) and set(map(str, named)) <= _TYPE_NAMES)
     if isinstance(value.get("properties"), dict) or (typed and _SCHEMA_KEYS & set(value)) or "$ref" in value:
         return value
-    if _SCHEMA_KEYS & set(value) & {"anyOf", "oneOf", "allOf"} and isinstance(next(iter(value.values())), (list, dict, str)):
+    if _SCHEMA_KEYS & set(value) & {"anyOf", "oneOf", "allOf"} and isinstance(
+        next(iter(value.values())), (list, dict, str)
+    ):
         return value
-    return value if typed and set(value) <= {"type", "title", "description", "format", "minLength", "maxLength", "pattern", "minimum", "maximum"} else None
+    return (
+        value
+        if typed
+        and set(value)
+        <= {"type", "title", "description", "format", "minLength", "maxLength", "pattern", "minimum", "maximum"}
+        else None
+    )
 
 
 def _from_example(value: Any) -> dict[str, Any]:
@@ -136,7 +160,11 @@ def _field_names(text: str) -> list[str]:
 
 def write(turn: Turn, schema: Any, page: Callable[[], Page | None]) -> Any:
     """The value that the answer holds."""
-    names = " ".join(schema.get("properties", {})) if isinstance(schema, dict) and isinstance(schema.get("properties"), dict) else ""
+    names = (
+        " ".join(schema.get("properties", {}))
+        if isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
+        else ""
+    )
     titles = str(schema.get("title", "")) if isinstance(schema, dict) else ""
     evidence = evidence_of(turn, content_words(f"{names} {titles}"), page)
     if schema == {}:
@@ -147,10 +175,10 @@ def write(turn: Turn, schema: Any, page: Callable[[], Page | None]) -> Any:
 def _free(evidence: Evidence) -> dict[str, Any]:
     """An object of what is known, where nobody said which shape it has."""
     told: dict[str, Any] = {}
-    for facts in evidence.each[:1]:
+    for facts, _ in evidence.each[:1]:
         for key in ("width", "height", "format", "color", "brightness", "sha256"):
             for fact in facts:
-                if any(name == frozenset({key}) or key in name and len(name) == 1 for name in fact.names):
+                if any(name == frozenset({key}) or (key in name and len(name) == 1) for name in fact.names):
                     told.setdefault(key, fact.value)
     if not told:
         told["answer"] = evidence.guess() or (evidence.texts[0] if evidence.texts else "")

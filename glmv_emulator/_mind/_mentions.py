@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache
 
 from glmv_emulator._mind._duty import sentences
 from glmv_emulator._mind._words import STOP_WORDS, content_words_at, stem, words
 
-NUMBER = re.compile(r"(?<![\w.])[-+−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<![\w.])[-+−]?\d+(?:\.\d+)?(?![\w]|\.\d)|(?<=[一-鿿\[(=:])\d+(?:\.\d+)?|(?<![\w.])\d+(?:\.\d+)?(?=[a-zA-Z%°一-鿿])")
-QUOTED = re.compile(r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|‘([^’\n]{1,200})’|「([^」\n]{1,200})」|『([^』\n]{1,200})』|《([^》\n]{1,200})》|`([^`\n]{1,200})`")
-_NAME = re.compile(r"[A-Z0-9À-Þ][\w'’&.-]*(?:(?:,\s(?=[A-Z]{2}\b)|\s+(?:(?:of|de|la|van|von|der|the|and)\s+(?=[A-Z]))?)[A-ZÀ-Þ0-9][\w'’&-]*)*")
+NUMBER = re.compile(
+    r"(?<![\w.])[-+−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<![\w.])[-+−]?\d+(?:\.\d+)?(?![\w]|\.\d)|(?<=[一-鿿\[(=:])\d+(?:\.\d+)?|(?<![\w.])\d+(?:\.\d+)?(?=[a-zA-Z%°一-鿿])"
+)
+QUOTED = re.compile(
+    r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|‘([^’\n]{1,200})’|「([^」\n]{1,200})」|『([^』\n]{1,200})』|《([^》\n]{1,200})》|`([^`\n]{1,200})`"
+)
+_NAME = re.compile(
+    r"[A-Z0-9À-Þ][\w'’&.-]*(?:(?:,\s(?=[A-Z]{2}\b)|\s+(?:(?:of|de|la|van|von|der|the|and)\s+(?=[A-Z]))?)[A-ZÀ-Þ0-9][\w'’&-]*)*"
+)
 _CJK_RUN = re.compile(r"[一-鿿぀-ヿ가-힯·]+")
 # Chinese words that stand between what is asked and what it is asked of.
 _CHINESE_GLUE = re.compile(
@@ -42,7 +49,21 @@ _PREPOSITIONS: dict[str, str] = {
 }  # fmt: skip
 _LINKS = r"\s*(?:=|:|：|＝|\bis\b|\bare\b|\bto be\b|\bequals?\b|\bof\b|\bto\b|\bas\b|\bnamed\b|\bcalled\b|是|为|叫|等于|设为|到)\s*"
 _CHINESE_DIGITS = "零一二三四五六七八九"
-_ENGLISH_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_ENGLISH_DIGITS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 def to_number(text: str) -> float | int | None:
@@ -54,6 +75,21 @@ def to_number(text: str) -> float | int | None:
     return float(digits) if "." in digits else int(digits)
 
 
+def to_figure(text: str) -> float | None:
+    """The number in a piece of print; a comma before two digits at the end is a decimal one, a space groups."""
+    match = re.search(r"[-−]?\d[\d.,\s]*", text)
+    if match is None:
+        return None
+    digits = re.sub(r"\s", "", match.group()).replace("−", "-").rstrip(".,")
+    if re.search(r",\d{1,2}$", digits):
+        digits = digits.replace(".", "").replace(",", ".")
+    digits = digits.replace(",", "")
+    try:
+        return float(digits)
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=64)
 def numbers(text: str, *, figures_only: bool = False) -> tuple[float | int, ...]:
     """The numbers of a text in their order; written-out ones only where there are no figures."""
@@ -61,7 +97,10 @@ def numbers(text: str, *, figures_only: bool = False) -> tuple[float | int, ...]
     if not found and not figures_only:
         found = [_ENGLISH_DIGITS.index(word) for word in re.findall(r"[a-z]+", text.lower()) if word in _ENGLISH_DIGITS]
     if not found and not figures_only:
-        found = [_CHINESE_DIGITS.index(char) for char in re.findall(r"(?<!第)[零一二三四五六七八九](?=个|次|张|天|人|和|加|乘|减)", text)]
+        found = [
+            _CHINESE_DIGITS.index(char)
+            for char in re.findall(r"(?<!第)[零一二三四五六七八九](?=个|次|张|天|人|和|加|乘|减)", text)
+        ]
     return tuple(found)
 
 
@@ -69,6 +108,23 @@ def numbers(text: str, *, figures_only: bool = False) -> tuple[float | int, ...]
 def quotations(text: str) -> tuple[str, ...]:
     """What stands in quotation marks of any kind."""
     return tuple(next(group for group in match.groups() if group) for match in QUOTED.finditer(text))
+
+
+def iso_date(text: str) -> str | None:
+    """A written date as YYYY-MM-DD; with dots, or where it must be, the day comes first."""
+    parts = re.findall(r"\d+", text)
+    if len(parts) != 3:
+        return None
+    if len(parts[0]) == 4:
+        year, month, day = parts
+    elif "/" in text and int(parts[0]) <= 12:
+        month, day, year = parts
+    else:
+        day, month, year = parts
+    try:
+        return date(int(year), int(month), int(day)).isoformat()
+    except ValueError:
+        return None
 
 
 def shape_of(name: str, form: str | None) -> re.Pattern[str] | None:

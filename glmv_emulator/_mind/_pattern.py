@@ -12,7 +12,9 @@ from typing import Any
 
 LONGEST = 2000
 _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
-_PRINTABLE = [chr(code) for code in (*range(97, 123), *range(48, 58), *range(65, 91), 95, 45, 32, *range(33, 127), 0x4E2D)]
+_PRINTABLE = [
+    chr(code) for code in (*range(97, 123), *range(48, 58), *range(65, 91), 95, 45, 32, *range(33, 127), 0x4E2D)
+]
 _CATEGORIES = {
     ops.CATEGORY_DIGIT: "0", ops.CATEGORY_NOT_DIGIT: "a", ops.CATEGORY_SPACE: " ", ops.CATEGORY_NOT_SPACE: "a",
     ops.CATEGORY_WORD: "a", ops.CATEGORY_NOT_WORD: " ",
@@ -31,7 +33,11 @@ def matching(pattern: str, least: int = 0) -> str | None:
         if len(made) >= least and _matches(pattern, made):
             return made
     made = _write(tree, {}, 0)[:LONGEST]
-    for padded in (made + made[-1:] * (least - len(made)), made + "a" * (least - len(made)), "0" * (least - len(made)) + made):
+    for padded in (
+        made + made[-1:] * (least - len(made)),
+        made + "a" * (least - len(made)),
+        "0" * (least - len(made)) + made,
+    ):
         if len(padded) >= least and _matches(pattern, padded):
             return padded
     return None
@@ -55,7 +61,7 @@ def _nested(tree: Any, *, within: bool) -> bool:
         if op in _REPEATS:
             _, high, body = argument
             many = high > 8
-            if many and within or _nested(body, within=within or many):
+            if (many and within) or _nested(body, within=within or many):
                 return True
         elif op is ops.SUBPATTERN:
             if _nested(argument[-1], within=within):

@@ -1,13 +1,18 @@
 """Answers questions about pictures and videos."""
 
-
 from __future__ import annotations
 
 from glmv_emulator._mind._compare import compare, is_it, ordinals
 from glmv_emulator._mind._describe import ATTRIBUTES, Attribute, Language, describe, label, not_looked_at
+from glmv_emulator._mind._reading import about_text
 from glmv_emulator._mind._turn import Numbered, Turn
 from glmv_emulator._mind._words import has
 
+# Words of questions that measurements cannot answer.
+_ABOUT_WORDS = (
+    "read|reads|written|mentions?|where|locate|coordinates?|bounding|bbox|transcribe|ocr|qr|bar ?code|says?|text|total|words?",
+    "文字|写着|写了|提到|在哪|哪里|位置|坐标|二维码|条形码|读出|总计|合计",
+)
 _HOW_MANY = (
     "how many (?:pictures|images|photos|photographs|videos|screenshots)|number of (?:pictures|images)",
     "几张|多少张|几个视频",
@@ -20,10 +25,16 @@ def asked_of(text: str) -> list[Attribute]:
 
 
 def about_media(turn: Turn) -> str:
-    """An answer to the turn's question out of what was measured."""
-    items, text, language = turn.media, turn.request, turn.language
+    """An answer to the turn's question out of what was measured and read."""
+    return about_items(turn.request, turn.media, turn.language)
+
+
+def about_items(text: str, items: list[Numbered], language: Language) -> str:
+    """An answer to a question about some media."""
     if has(text, *_HOW_MANY):
         return _count(items, language)
+    if has(text, *_ABOUT_WORDS) and (read := about_text(text, chosen_media(text, items), language)) is not None:
+        return read
     if (compared := compare(text, items, language)) is not None:
         unseen = [not_looked_at(item, language) for item in items if item.medium.seen is None]
         return " ".join([compared, *unseen])
@@ -31,6 +42,8 @@ def about_media(turn: Turn) -> str:
     if len(chosen) == 1 and (verdict := is_it(text, chosen[0], language)) is not None:
         return verdict
     asked = asked_of(text)
+    if not asked and (read := about_text(text, chosen, language)) is not None:
+        return read
     return " ".join(_state(item, asked, language) for item in chosen)
 
 

@@ -18,7 +18,7 @@ MOST_STEPS = 20_000  # schemas looked at within one answer
 DEEPEST = 24
 
 
-class TooMuch(Exception):  # noqa: N818 - not a failure: the caller then takes the plainest value
+class TooMuch(Exception):
     """A schema asks for more work than an answer is worth."""
 
 
@@ -154,7 +154,9 @@ class Document:
         if any(name in value and not set(_list(others)) <= set(value) for name, others in needs.items()):
             return False
         return all(
-            self._valid(value, part, depth) for name, part in _dict(schema.get("dependentSchemas")).items() if name in value
+            self._valid(value, part, depth)
+            for name, part in _dict(schema.get("dependentSchemas")).items()
+            if name in value
         )
 
 
@@ -283,7 +285,7 @@ def _right_number(value: float, schema: dict[str, Any]) -> bool:
     if not low <= value <= high:
         return False
     # Draft 4 writes these two as booleans beside the bound.
-    if above is True and value == low or below is True and value == high:
+    if (above is True and value == low) or (below is True and value == high):
         return False
     if value <= _limit(schema, "exclusiveMinimum", -math.inf) or value >= _limit(schema, "exclusiveMaximum", math.inf):
         return False

@@ -9,23 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from glmv_emulator._mind._blocks import without_blocks
 from glmv_emulator._mind._duty import Duty, duties, sentences
 from glmv_emulator._mind._evidence import Evidence, Page
-from glmv_emulator._mind._facts import facts_of
+from glmv_emulator._mind._facts import Fact, facts_of
 from glmv_emulator._mind._fill import fill
 from glmv_emulator._mind._mentions import entities, numbers, quotations
 from glmv_emulator._mind._pictures import chosen_media
+from glmv_emulator._mind._reading import sheet_of
 from glmv_emulator._mind._turn import Turn, is_about_form
 from glmv_emulator._mind._values import Call
 from glmv_emulator._mind._words import content_words, content_words_at, has
 
 _ONE_BY_ONE = ("then|afterwards|after that|finally|next|first|before|once you", "然后|之后|接着|最后|再|首先|先")
 _STEPS = re.compile(
-    r"[,;.!?\n，；。！？]+|\b(?:and then|and also|and|then|after that|afterwards|finally)\b|然后|之后|接着|再|并且|并|和|以及",
+    r"[,;.!?\n，；。！？]+|\b(?:and then|and also|and|then|after that|afterwards|finally)\b"
+    r"|然后|之后|接着|再|并且|并|和|以及",
     re.IGNORECASE,
 )
 
@@ -98,7 +100,7 @@ def calls_for(turn: Turn, page: Callable[[], Page | None]) -> list[Call]:
             return [_call(turn, tool, turn.request, page) for tool in tools]
         steps = [(tool, step) for tool, step in steps if tool in tools]
     if len({tool.name for tool, _ in steps}) > 1 and not (obliged and duty.one_of and duty.force > 1):
-        if has(turn.request, *_ONE_BY_ONE):
+        if _is_sequence(turn.request, steps):
             return [_call(turn, *steps[0], page)]
         return _distinct([_call(turn, tool, step, page) for tool, step in steps])
     wanted = content_words(turn.request)
@@ -112,7 +114,7 @@ def _further(
     turn: Turn, tools: list[Tool], steps: list[tuple[Tool, str]], standing: Duty, page: Callable[[], Page | None]
 ) -> list[Call]:
     """What is still to be called after ``turn.made``."""
-    if len(steps) > 1 and has(turn.request, *_ONE_BY_ONE) and len(turn.made) < len(steps):
+    if _is_sequence(turn.request, steps) and len(turn.made) < len(steps):
         return [_call(turn, *steps[len(turn.made)], page)]
     fresh = [tool for tool in tools if tool.name not in turn.made]
     after = _strongest(without_blocks(turn.since_result), turn.tool_names)
@@ -143,30 +145,45 @@ def _strongest(text: str, names: list[str]) -> Duty:
     return top
 
 
-def _plan(request: str, tools: list[Tool]) -> list[tuple[Tool, str]]:
-    """The tools that a request names in its order, each with the piece of the request that names it."""
-    steps: list[tuple[Tool, str]] = []
-    position = 0
-    pieces: list[str] = []
+def _is_sequence(request: str, steps: list[tuple[Tool, str]]) -> bool:
+    """Whether the steps come one after the other: said so, or since a tool comes again after another one."""
+    names = [tool.name for tool, _ in steps]
+    return len(names) > 1 and (has(request, *_ONE_BY_ONE) or (len(set(names)) < len(names) and len(set(names)) > 1))
+
+
+def left_to_say(turn: Turn) -> str:
+    """The request without the pieces that name a tool: what is to be answered once the tools have been called."""
+    tools = tools_of(turn.ask.tools)
+    pieces = [piece for piece in _pieces(turn.request) if piece.strip() and not _named_in(piece, tools)]
+    return ", ".join(piece.strip() for piece in pieces) or turn.request
+
+
+def _pieces(request: str) -> list[str]:
+    pieces, position = [], 0
     for match in _STEPS.finditer(request):
         pieces.append(request[position : match.start()])
         position = match.end()
-    pieces.append(request[position:])
+    return [*pieces, request[position:]]
+
+
+def _named_in(piece: str, tools: list[Tool]) -> list[Tool]:
+    """The tools that a piece names, in its order."""
     own = {tool.name: _distinctive(tool, tools) for tool in tools}
-    for piece in pieces:
-        named = [
-            (at, tool) for tool in tools for word, at in content_words_at(piece) if word in own[tool.name]
-        ]
-        named += [(piece.find(tool.name), tool) for tool in tools if tool.name in piece]
-        if not named:
-            if steps:
-                tool, text = steps[-1]
-                steps[-1] = (tool, f"{text}, {piece}")
-            continue
-        for _, tool in sorted(named, key=lambda pair: pair[0]):
-            if not steps or steps[-1][0] != tool or steps[-1][1] != piece:
-                steps.append((tool, piece))
-    return list(dict.fromkeys(steps))
+    named = [(at, tool) for tool in tools for word, at in content_words_at(piece) if word in own[tool.name]]
+    named += [(piece.find(tool.name), tool) for tool in tools if tool.name in piece]
+    return list(dict.fromkeys(tool for _, tool in sorted(named, key=lambda pair: pair[0])))
+
+
+def _plan(request: str, tools: list[Tool]) -> list[tuple[Tool, str]]:
+    """The tools that a request names in its order, each with the piece of the request that names it."""
+    steps: list[tuple[Tool, str]] = []
+    for piece in _pieces(request):
+        named = _named_in(piece, tools)
+        if not named and steps:
+            tool, text = steps[-1]
+            steps[-1] = (tool, f"{text}, {piece}")
+        steps += [(tool, piece) for tool in named]
+    return steps
 
 
 def _distinctive(tool: Tool, tools: list[Tool]) -> set[str]:
@@ -197,7 +214,9 @@ def evidence_of(turn: Turn, known: set[str], page: Callable[[], Page | None], st
     orders = [s for s in sentences(without_blocks(turn.wish)) if s not in turn.request and not is_about_form(s)]
     chosen = chosen_media(turn.request, turn.media)
     facts = [fact for item in chosen for fact in facts_of(item, turn.language)]
-    each = [facts_of(item, turn.language) for item in turn.media if item.medium.seen is not None]
+    each: list[tuple[list[Fact], Callable[[], Page | None]]] = [
+        (facts_of(item, turn.language), partial(sheet_of, item)) for item in turn.media if item.medium.seen is not None
+    ]
     return Evidence(list(dict.fromkeys(texts)), facts, known | named, page, each, orders)
 
 

@@ -11,13 +11,19 @@ from typing import Any, Literal
 from glmv_emulator._mind._blocks import without_blocks
 from glmv_emulator._mind._duty import duties, sentences
 from glmv_emulator._mind._values import Ask, Medium
-from glmv_emulator._mind._words import STOP_WORDS, has, language_of, stem, words
+from glmv_emulator._mind._words import STOP_WORDS, has, language_of, listed, stem, words
 
 # A user who shows the model its own mistake speaks of the answer before, so the request before still stands.
 _CORRECTION = (
     "errors?|invalid|not valid|incorrect|wrong|mistakes?|fix|failed|fails|failure|rejected|malformed|could not be|"
     "couldn't be|cannot be|can't be|did not|didn't|was not|wasn't|does not|doesn't|again|missing",
     "错误|无效|不合|不符|修正|更正|重新|失败|再次|缺少|没有按",
+)
+# A line in square brackets is a note beside a picture and asks for nothing.
+NOTE = re.compile(r"^\s*\[[^\[\]{}\n\"]*\]\s*$", re.MULTILINE)
+_FORM_TALK = (
+    "json|schema|parsed?|valid\\w*|tools?|functions?|format|fields?|keys?|arguments?|repl(?:y|ies)|response|answer|output",
+    "格式|解析|工具|函数|字段|回答|回复|输出",
 )
 _ALL_PICTURES = (
     r"pictures|images|photos|photographs|earlier|previous|before|both|compare\w*|first|second|third|which|"
@@ -28,13 +34,16 @@ _ALL_PICTURES = (
 # Words of sentences that speak of the form of an answer and of nothing else.
 _FORM = frozenset(
     stem(word)
-    for word in """answer answers reply respond response output write add include text plain prose word words explanation
-    explain comment commentary markdown fence fences code function functions tool tools call calls invoke invocation use
-    object valid format field fields key keys argument arguments parameter parameters value values match accept accepted
-    allowed count counts permitted only must should need needs please nothing anything else other natural language
-    directly instead without free sentence sentences message follow following instruction instructions exactly name
-    names available listed below above choose pick one least send give given return produce step first now""".split()
-) | {"直接", "回答", "不要", "文字", "文本", "输出", "必须", "只能", "工具", "函数", "调用", "接回", "要直"}
+    for word in listed(
+        """answer answers reply respond response output write add include text plain prose word words explanation
+        explain comment commentary markdown fence fences code function functions tool tools call calls invoke invocation
+        use object valid format field fields key keys argument arguments parameter parameters value values match accept
+        accepted allowed count counts permitted only must should need needs please nothing anything else other natural
+        language directly instead without free sentence sentences message follow following instruction instructions
+        exactly name names available listed below above choose pick one least send give given return produce step first
+        now"""
+    )
+) | listed("直接 回答 不要 文字 文本 输出 必须 只能 工具 函数 调用 接回 要直")
 _GRAMMAR = frozenset(stem(word) for word in STOP_WORDS)
 
 
@@ -88,7 +97,7 @@ class Turn:
     def is_correction(self) -> bool:
         """Whether the user shows the model a mistake in its answer before."""
         answered = any(m.get("role") == "assistant" for m in self.ask.messages[: self.start])
-        return answered and bool(self.earlier) and has(self.text, *_CORRECTION)
+        return answered and bool(self.earlier) and has(self.text, *_CORRECTION) and has(self.text, *_FORM_TALK)
 
     @cached_property
     def wish(self) -> str:
@@ -182,4 +191,4 @@ def _since_result(messages: list[dict[str, Any]]) -> str:
 def _users_text(messages: list[dict[str, Any]]) -> str:
     """What the user wrote, without notes: lines in square brackets, as stand beside pictures, ask for nothing."""
     texts = [text_of(message) for message in messages if message.get("role") == "user"]
-    return "\n".join(text for text in texts if text and not re.fullmatch(r"\s*(?:\[[^\]]*\]\s*)+", text))
+    return "\n".join(text for text in texts if NOTE.sub("", text).strip())

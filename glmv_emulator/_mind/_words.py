@@ -11,11 +11,12 @@ _CJK = re.compile(r"[一-鿿぀-ヿ가-힯]")
 _CHINESE = re.compile(r"[一-鿿]")
 
 
-def _listed(text: str) -> frozenset[str]:
+def listed(text: str) -> frozenset[str]:
+    """The words of a text, parted at blanks."""
     return frozenset(text.split())
 
 
-STOP_WORDS = _listed(
+STOP_WORDS = listed(
     """a about above after again all also am an and any are as at be because been before being below between both
     but by can could did do does doing done down during each few for from further had has have having he her here
     hers him his how i if in into is it its itself just let like ll made make many may me might mine more most much
@@ -25,17 +26,18 @@ STOP_WORDS = _listed(
     within without would yes you your yours hello hi hey thanks thank ok okay"""
 )
 # Words that stand in every description of a tool and in every request; they tie no request to a tool.
-HOLLOW_WORDS = _listed(
+HOLLOW_WORDS = listed(
     """tool function call use return give get got given take want need know tell show help result value input output
     argument parameter param arg data do thing way user run invoke perform provide answer reply respond response
     question ask say something anything work new good able example based using used useful first second third
     current string number integer object list type field key null none true false default optional required"""
 )
-_CHINESE_HOLLOW = _listed(
+_CHINESE_HOLLOW = listed(
     """请问 一个 这个 那个 什么 怎么 如何 哪个 哪些 是什 工具 函数 调用 使用 用户 返回 结果 获取 可以 需要 我们 你们
     我想 想要 帮我 告诉 给我 一下 问题 回答 输入 输出 参数 图片 张图 这张 图中 图里 里的 中的 的是 是多 多少 有什"""
 )
-_IRREGULAR = {"colour": "color", "grey": "gray", "picture": "image", "photo": "image", "images": "image"}
+# Stems that mean the same.
+_IRREGULAR = {"colour": "color", "grey": "gray", "pictur": "imag", "photo": "imag", "photograph": "imag"}
 
 
 def language_of(text: str) -> str:
@@ -48,8 +50,6 @@ def language_of(text: str) -> str:
 def stem(word: str) -> str:
     """The word without the endings of plural and tense; good enough to pair 'converts' with 'convert'."""
     word = word.lower()
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
     for ending, least in (("ations", 4), ("ation", 4), ("ings", 3), ("ing", 3), ("ies", 2), ("ied", 2), ("ed", 3)):
         if word.endswith(ending) and len(word) - len(ending) >= least:
             word = word.removesuffix(ending) + ("y" if ending in ("ies", "ied") else "")
