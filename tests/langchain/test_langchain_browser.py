@@ -1,0 +1,56 @@
+"""The screenshot agent of the examples, in a real browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from langchain_core.messages import AIMessage
+
+from langchain_glmv import ChatGLMV
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "screenshot_agent" / "__main__.py"
+HOW = "make test-browser installs what the browser tests need"
+
+pytestmark = [pytest.mark.browser, pytest.mark.eyes]
+
+
+@pytest.fixture
+def example() -> Iterator[ModuleType]:
+    pytest.importorskip("playwright", reason=HOW)
+    pytest.importorskip("rapidocr", reason=HOW)
+    spec = importlib.util.spec_from_file_location("screenshot_agent", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["screenshot_agent"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.chromium() is None:
+        pytest.skip(f"there is no Chromium here: {HOW}")
+    yield module
+    del sys.modules["screenshot_agent"]
+
+
+@pytest.mark.parametrize("place", [(620, 760), (120, 480)])
+async def test_the_agent_clicks_the_button_wherever_it_stands_and_reports_what_the_page_says(
+    example: ModuleType, model: ChatGLMV, place: tuple[int, int]
+) -> None:
+    left, top = place
+    messages, status = await example.run(model, address=f"{example.PAGE.as_uri()}#save={left},{top}")
+    assert status == "Order 4711 was sent"
+    assert "4711 was sent" in messages[-1].text
+    calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    assert [call["name"] for call in calls] == ["screenshot", "click", "screenshot"]
+    at = calls[1]["args"]
+    assert left < at["x"] < left + 240
+    assert top < at["y"] < top + 90
+
+
+async def test_another_button_is_found_by_its_own_words(example: ModuleType, model: ChatGLMV) -> None:
+    task = "Take a screenshot, click the button Cancel, take another screenshot and tell me what the page says."
+    messages, status = await example.run(model, task=task)
+    assert status == "Nothing was sent"
+    assert "Nothing was sent" in messages[-1].text
