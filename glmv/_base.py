@@ -6,14 +6,14 @@ import os
 import time
 from typing import Any, Self
 
+from glmv._auth import Secret
 from glmv._bounds import TIMEOUTS, timeouts
-from glmv._catalog import find
 from glmv._endpoint import Desk
 from glmv._errors import GateTimeout
 from glmv._flow import Call, Opened, Send
 from glmv._gate import Gate, Ticket, gate
 from glmv._messages import Messages
-from glmv._prepare import chat_call, settings_of
+from glmv._prepare import chat_call, row_of, settings_of
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
 from glmv._version import __version__
@@ -58,8 +58,8 @@ class Base:
 
     def slots(self, model: str) -> Gate:
         """The gate that calls of this model pass."""
-        row = find(model)
         where = self.place
+        row = row_of(model, where.dialect)
         return gate(where.account, where.host, model, self.settings.max_concurrency, row.concurrency if row else None)
 
     def __repr__(self) -> str:
@@ -67,7 +67,13 @@ class Base:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Neither connections nor the key go into a pickle: the key is read from the environment again.
-        return _unpickled, (type(self), self.settings.model_dump(exclude_unset=True))
+        return type(self).of, (self.settings,)
+
+    def __copy__(self) -> Self:
+        return type(self).of(self.settings)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return type(self).of(self.settings)
 
 
 class Line:
@@ -86,18 +92,18 @@ class Line:
         self._data: Any = None
 
     def _request(self, step: Send, body: Any) -> Any:
-        headers = {
+        headers: dict[str, str | bytes] = {
             "accept": "application/json",
             "accept-encoding": "identity",
             "content-type": "application/json; charset=UTF-8",
             "user-agent": f"glmv/{__version__}",
-            **step.headers,
         }
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
         if (signer := self._where.signer) is not None:
-            headers["authorization"] = signer.header(time.time())
-        headers |= self._headers
+            headers["authorization"] = Secret(signer.header(time.time()), "ascii")
+        for given in (self._headers, step.headers):
+            headers |= {name.lower(): value for name, value in given.items()}
         timeouts = dict(self._timeouts)
         if step.until is not None:
             left = max(step.until - time.monotonic(), 0.001)
@@ -134,7 +140,3 @@ class Line:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.leave(busy=busy, good=good)
-
-
-def _unpickled(kind: type[Base], options: dict[str, Any]) -> Base:
-    return kind(**options)

@@ -19,6 +19,8 @@ class Dialect:
         name: what `dialect=` takes.
         base64: "raw" base64 in `url` fields, or a "data_uri".
         thinking: the body key that switches thinking.
+        limits: whether the platform's limits hold (see `_catalog`); weights on one's own machine have their own.
+        files: whether a message may hold documents.
         chooses_tools: whether `tool_choice` other than "auto" is obeyed.
         takes_schema: whether `response_format` with a JSON Schema is obeyed.
     """
@@ -26,6 +28,8 @@ class Dialect:
     name: str
     base64: Literal["raw", "data_uri"]
     thinking: Literal["thinking", "chat_template_kwargs"]
+    limits: bool = True
+    files: bool = True
     chooses_tools: bool = False
     takes_schema: bool = False
 
@@ -37,7 +41,15 @@ DIALECTS = {
         # (github.com/QuantumNous/new-api/issues/136).
         Dialect("platform", base64="raw", thinking="thinking"),
         Dialect("openai", base64="data_uri", thinking="thinking"),
-        Dialect("vllm", base64="data_uri", thinking="chat_template_kwargs", chooses_tools=True, takes_schema=True),
+        Dialect(
+            "vllm",
+            base64="data_uri",
+            thinking="chat_template_kwargs",
+            limits=False,
+            files=False,
+            chooses_tools=True,
+            takes_schema=True,
+        ),
     )
 }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glmv._bounds import timeouts
 from glmv._catalog import find
 from glmv._check import check
+from glmv._dialect import Dialect
 from glmv._flow import Call
 from glmv._media import Image
+from glmv._model import Model
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget, Policy
 from glmv._where import Place
@@ -30,7 +33,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
     Raises:
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `_check` and `_wire`.
     """
-    row = find(request.model)
+    row = row_of(request.model, where.dialect)
     asked = request.messages  # boxes are told in pixels of the caller's pictures, not of those fitted for the wire
     request = check(request, row)
     options = dict(request.options)
@@ -65,13 +68,20 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
     )
 
 
+def row_of(model: str, dialect: Dialect) -> Model | None:
+    """The catalogue row that holds for a model at a server."""
+    return find(model) if dialect.limits else None
+
+
 def policy_of(settings: Settings, budget: Budget, call: Mapping[str, Any]) -> Policy:
     """The patience of one call: the call's own figures before the client's."""
 
     def chosen(name: str) -> Any:
         return call[name] if name in call else getattr(settings, name)
 
-    return Policy(chosen("max_retries"), chosen("deadline"), chosen("idle_timeout"), budget)
+    retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
+    idle = chosen("idle_timeout") or timeouts(call.get("timeout") or settings.timeout)["read"]
+    return Policy(retries, chosen("deadline"), idle, budget)
 
 
 def renewed(where: Place) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from glmv._catalog import find
 from glmv._check import check
 from glmv._endpoint import Desk
 from glmv._errors import MalformedResponse
 from glmv._flow import Step, fetch
+from glmv._prepare import row_of
 from glmv._request import ChatRequest
 from glmv._wire import encode
 
 
 def count_tokens(desk: Desk, request: ChatRequest) -> Generator[Step, Any, int]:
     """Messages and tools of a request -> tokens of the prompt, pictures and videos included."""
-    row = find(request.model)
+    row = row_of(request.model, desk.place.dialect)
     tools = {name: value for name, value in request.options.items() if name == "tools"}
     asked = check(request.but(options=tools), row)
     body = encode(asked, desk.place.dialect, stream=False, lists=row is not None and not row.string_content)

@@ -69,6 +69,10 @@ def _checked(base_url: str, allow_http: bool) -> str:
         raise InvalidRequestError(
             f"base_url has to begin with https:// and name a host, as {BIGMODEL}; its scheme is {url.scheme!r}."
         )
+    # The bases ending in /api/anthropic speak Anthropic's Messages API (docs.bigmodel.cn, "Claude API 兼容").
+    for end, instead in (("/chat/completions", ""), ("/api/anthropic", "/api/paas/v4")):
+        if url.path.endswith(end):
+            raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
     if url.username or url.password:
         raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
     if url.scheme == "http" and not allow_http and not _is_loopback(host):

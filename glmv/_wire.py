@@ -165,6 +165,8 @@ def _part(part: Part, dialect: Dialect, blobs: list[bytes]) -> dict[str, Any]:
             kind = "image_url" if isinstance(part, Image) else "video_url"
             url = part.url if part.url is not None else _blob(part, dialect.base64 == "data_uri", blobs)
             return {"type": kind, kind: {"url": url}}
+        case File() if not dialect.files:
+            raise UnsupportedContent(f"Servers of dialect {dialect.name!r} take no documents: send pages as pictures.")
         case File(file_id=str(file_id)):
             return {"type": "file", "file": {"file_id": file_id}}
         case File(url=str(url)):

@@ -1,0 +1,122 @@
+"""What waits with `await` and what blocks are the same text, but for `async` and `await`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+import pytest
+
+from glmv import _batches, _client, _files, _tasks
+
+# Async name -> the name its twin has.
+NAMES = {
+    "AsyncGenerator": "Generator",
+    "AsyncIterator": "Iterator",
+    "AsyncBatches": "Batches",
+    "AsyncFiles": "Files",
+    "AsyncRun": "Run",
+    "AsyncTasks": "Tasks",
+    "_AsyncLine": "_SyncLine",
+    "aclosing": "closing",
+    "aclose": "close",
+    "aiter_bytes": "iter_bytes",
+    "aiter_raw": "iter_raw",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "asyncio": "time",  # asyncio.sleep
+}
+
+# Methods that cannot be twins, and why.
+APART = {
+    "_SyncLine": {
+        "_enter": "a thread waits by a lock, a task by an event",
+        "_send": "a deadline cuts a socket's read here and a task there",
+        "_read": "as _send",
+    },
+    "Client": {
+        "_begin": "one pool a process, or one a running loop",
+        "_http": "as _begin",
+        "close": "as _begin",
+    },
+}
+# Methods that only the asynchronous one has.
+ALONE = {"_AsyncLine": {"_next"}}
+
+TWINS = [
+    (_client.Client, _client.AsyncClient),
+    (_client._SyncLine, _client._AsyncLine),
+    (_tasks.Tasks, _tasks.AsyncTasks),
+    (_files.Files, _files.AsyncFiles),
+    (_batches.Batches, _batches.AsyncBatches),
+]
+
+
+class Blocking(ast.NodeTransformer):
+    """Takes `async` and `await` out, names their twins, and drops what documents."""
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self.visit_FunctionDef(ast.FunctionDef(**vars(node)))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = NAMES.get(node.name, node.name)
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return self.generic_visit(node)
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        return self.visit(node.value)
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
+        return self.generic_visit(ast.For(**vars(node)))
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
+        return self.generic_visit(ast.With(**vars(node)))
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = NAMES.get(node.id, node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        node.attr = NAMES.get(node.attr, node.attr)
+        return self.generic_visit(node)
+
+
+def methods(kind: type) -> dict[str, str]:
+    """The methods of a class by name, as they would be if nothing awaited."""
+    source = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(source, ast.ClassDef)
+    made = Blocking().visit(source)
+    return {
+        node.name: ast.unparse(ast.fix_missing_locations(node))
+        for node in made.body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
+def test_twins_differ_by_async_and_await_alone(blocking: Any, awaiting: Any) -> None:
+    ours, theirs = methods(blocking), methods(awaiting)
+    assert theirs.keys() - ours.keys() == ALONE.get(awaiting.__name__, set())
+    assert ours.keys() - theirs.keys() == set()
+    apart = APART.get(blocking.__name__, {})
+    assert {name: theirs[name] for name in ours if name not in apart} == {
+        name: text for name, text in ours.items() if name not in apart
+    }
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
+def test_nothing_is_excused_that_is_the_same(blocking: Any, awaiting: Any) -> None:
+    ours, theirs = methods(blocking), methods(awaiting)
+    assert [name for name in APART.get(blocking.__name__, {}) if ours[name] == theirs[name]] == []
+
+
+@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
+def test_public_arguments_are_the_same(blocking: Any, awaiting: Any) -> None:
+    for name, method in inspect.getmembers(blocking, inspect.isfunction):
+        if not name.startswith("_"):
+            twin = getattr(awaiting, {"close": "aclose"}.get(name, name))
+            assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters), name

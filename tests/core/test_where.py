@@ -1,0 +1,127 @@
+"""Where a request goes, and as whom: keys, base URLs and what the environment says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glmv
+from glmv._request import Settings
+from glmv._where import BIGMODEL, ZAI, place
+
+KEY = "test-id.test-secret"
+
+
+@pytest.mark.parametrize(
+    ("environment", "base_url", "key"),
+    [
+        ({"ZHIPUAI_API_KEY": "a.b"}, BIGMODEL, "a.b"),
+        ({"ZAI_API_KEY": "c.d"}, ZAI, "c.d"),
+        ({"ZHIPUAI_API_KEY": "a.b", "ZAI_API_KEY": "c.d"}, BIGMODEL, "a.b"),
+        ({"ZHIPUAI_API_KEY": "", "ZAI_API_KEY": "c.d"}, ZAI, "c.d"),
+        ({"ZHIPUAI_API_KEY": "a.b", "ZHIPUAI_BASE_URL": "https://one.example/v1"}, "https://one.example/v1", "a.b"),
+        ({"ZHIPUAI_API_KEY": "a.b", "ZAI_BASE_URL": "https://two.example/v1"}, BIGMODEL, "a.b"),
+        ({"ZAI_API_KEY": "c.d", "ZAI_BASE_URL": "https://two.example/v1"}, "https://two.example/v1", "c.d"),
+        ({"ZAI_API_KEY": "c.d", "ZHIPUAI_BASE_URL": "https://one.example/v1"}, ZAI, "c.d"),
+        (
+            {"ZAI_API_KEY": "c.d", "ZAI_BASE_URL": "https://two.example/v1", "GLMV_BASE_URL": "https://g.example/v1"},
+            "https://g.example/v1",
+            "c.d",
+        ),
+    ],
+)
+def test_the_environment_says_where_and_as_whom(environment: dict[str, str], base_url: str, key: str) -> None:
+    found = place(Settings(), environment)
+    assert found.base_url == base_url
+    assert found.signer is not None
+    assert found.signer.header(0) == f"Bearer {key}"
+
+
+def test_what_is_given_comes_before_the_environment() -> None:
+    found = place(
+        Settings(api_key="x.y", base_url="https://mine.example/v1/"),
+        {"ZHIPUAI_API_KEY": "a.b", "GLMV_BASE_URL": "https://g.example/v1"},
+    )
+    assert found.base_url == "https://mine.example/v1"
+    assert found.signer is not None
+    assert found.signer.header(0) == "Bearer x.y"
+
+
+def test_nothing_is_asked_for_before_the_first_call() -> None:
+    client = glmv.Client()
+    with pytest.raises(glmv.AuthenticationError, match=r"ZHIPUAI_API_KEY.*ZAI_API_KEY"):
+        client.chat("hi")
+
+
+@pytest.mark.parametrize("base_url", ["https://proxy.example/v1", "http://127.0.0.1:8000/v1"])
+def test_other_servers_need_no_key(base_url: str) -> None:
+    assert place(Settings(base_url=base_url), {}).signer is None
+
+
+def test_no_key_means_no_header() -> None:
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "hi"}}]})
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    assert glmv.Client(base_url="https://proxy.example/v1", http_client=http).chat("hi").text == "hi"
+    assert "authorization" not in seen[0]
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://[::1]:8000/v1", "http://app.localhost/v1",
+     "HTTPS://proxy.example/v1", "  https://proxy.example/v1/ "],
+)  # fmt: skip
+def test_good_bases_are_taken(base_url: str) -> None:
+    assert place(Settings(base_url=base_url), {}).base_url == base_url.strip().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "told"),
+    [
+        ("open.bigmodel.cn/api/paas/v4", "https://"),
+        ("ftp://open.bigmodel.cn", "ftp"),
+        ("https://", "host"),
+        ("https://user:pass@proxy.example/v1", "api_key"),
+        ("http://proxy.example/v1", "allow_http=True"),
+        ("http://192.168.1.5:8000/v1", "allow_http=True"),
+        ("http://127.0.0.1.example.com/v1", "allow_http=True"),
+        ("https://proxy.example:99999/v1", "cannot be read"),
+        ("https://[::1/v1", "cannot be read"),
+        (f"{BIGMODEL}/chat/completions", f"{BIGMODEL} instead"),
+        ("https://api.z.ai/api/anthropic", "https://api.z.ai/api/paas/v4 instead"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused_with_what_to_do(base_url: str, told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        place(Settings(api_key=KEY, base_url=base_url), {})
+    assert told in str(caught.value)
+    assert "pass@" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_unencrypted_servers_are_allowed_on_request() -> None:
+    found = place(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
+    assert (found.base_url, found.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_base_or_our_own_error(base_url: str) -> None:
+    try:
+        place(Settings(api_key=KEY, base_url=base_url), {})
+    except glmv.GLMVError:
+        pass
+
+
+def test_one_place_is_one_account_whatever_the_client(monkeypatch: Any) -> None:
+    monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
+    assert glmv.Client().slots("glm-4.6v") is glmv.AsyncClient(KEY).slots("GLM-4.6V")
+    assert glmv.Client().slots("glm-4.6v") is not glmv.Client("other.key").slots("glm-4.6v")
+    assert glmv.Client().slots("glm-4.6v") is not glmv.Client(base_url=ZAI).slots("glm-4.6v")
