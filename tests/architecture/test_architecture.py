@@ -37,7 +37,6 @@ EXCEPTIONS = {
     "glmv/_fit.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
-    "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`, imported when first needed
     "llama_index_glmv/testing.py": {"pytest"},  # a conformance suite that others may inherit
     "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
     "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
