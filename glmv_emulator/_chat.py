@@ -56,7 +56,7 @@ async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange 
         exchange.request_id = None if body.get("request_id") is None else str(body["request_id"])
     if model.kind == "embedding":
         raise Refusal("1212", "对话", "chat")
-    parameters = _check.check(body, model, world.settings)
+    parameters = _check.check(body if dialect == "platform" else _as_platform(body), model, world.settings)
     messages = body.get("messages")
     places = _messages.check(messages, model, world.settings)
     media = await asyncio.to_thread(_look, world, places, model, dialect) if places else []
@@ -70,6 +70,14 @@ async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange 
         if CAUGHT_INPUT in text:
             raise Refusal("1301", role="history" if number < len(written) - 1 else role)
     return Prepared(model, name, parameters, messages or [], media, prompt_tokens, dialect)
+
+
+def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
+    """A body for vLLM or SGLang in the platform's terms (README of zai-org/GLM-V: enable_thinking)."""
+    extra = body.get("chat_template_kwargs")
+    if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):
+        return body
+    return body | {"thinking": {"type": "enabled" if extra["enable_thinking"] else "disabled"}}
 
 
 def _look(world: World, places: list[_messages.Place], model: Model, dialect: Dialect) -> list[Medium]:

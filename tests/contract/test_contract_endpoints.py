@@ -46,3 +46,15 @@ def test_a_batch_goes_from_file_to_answers(run: Run, official: str) -> None:
     assert (got["counts"]["total"], got["counts"]["completed"]) == (5, 5)
     assert got["metadata"] == {"what": "a test"}
     assert got["deleted"]
+
+
+def test_what_the_clients_own_tests_send_is_answered(run: Run, official: str) -> None:
+    got = run(official, "official.py", "habits")
+    assert all(got["texts"].values()), got["texts"]
+    assert got["embedding"] == 1024
+
+
+def test_batches_are_listed_page_by_page_newest_first(run: Run, official: str) -> None:
+    got = run(official, "official.py", "pages")
+    assert got["listed"] == got["made"][::-1]
+    assert got["more"]

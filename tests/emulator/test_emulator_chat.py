@@ -355,3 +355,30 @@ def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
     assert len(calls) > 2
     assert [("id" in call) for call in calls] == [True] + [False] * (len(calls) - 1)
     assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {"city": "Berlin"}
+
+
+def test_greedy_decoding_ignores_the_sampling_values(glm: Any) -> None:
+    assert glm.code("Hello", temperature=7, do_sample=True) == "1214"
+    assert glm.code("Hello", temperature=7, do_sample=False) == ""
+
+
+def proxied(glm: Any, *content: Any, **more: Any) -> Any:
+    body = {"model": "GLM-4.6V", "messages": [glm.user(*content)]} | more
+    return glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
+
+
+def test_a_proxy_takes_data_uris_and_no_raw_base64_and_refuses_in_its_own_words(glm: Any) -> None:
+    raw = glm.base64(glm.drawn(size=(88, 44)))
+    assert "88" in said(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
+    refused = proxied(glm, (raw,), "What size?")
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
+    on, off = (
+        proxied(glm, "Hello", chat_template_kwargs={"enable_thinking": choice}).json()["choices"][0]["message"]
+        for choice in (True, False)
+    )
+    assert on["reasoning_content"]
+    assert "reasoning_content" not in off

@@ -169,6 +169,57 @@ def batch_line(name: str, text: str) -> dict[str, Any]:
     return {"custom_id": name, "method": "POST", "url": "/v4/chat/completions", "body": body}
 
 
+def habits() -> Any:
+    """What the clients' own tests send: numbers as request ids, bounds of sampling, tools of the platform."""
+    messages = [
+        {"role": "user", "content": "Write a slogan for my product."},
+        {"role": "assistant", "content": "What is the product?"},
+        {"role": "user", "content": "A platform for models."},
+    ]
+    search = {"type": "web_search", "web_search": {"search_query": "slogans", "search_result": True, "enable": True}}
+    asks: dict[str, dict[str, Any]] = {
+        "temperature 0": {"temperature": 0, "top_p": 0.7},
+        "temperature 1": {"temperature": 1, "top_p": 0.7},
+        "top_p 0": {"temperature": 0.9, "top_p": 0},
+        "top_p 1": {"temperature": 0.9, "top_p": 1},
+        "web search": {"tools": [search]},
+        "extra body": {"extra_body": {"temperature": 0.5, "max_tokens": 50}},
+        "word check": {"sensitive_word_check": {"type": "ALL", "status": "DISABLE"}},
+    }
+    answers = {
+        name: client.chat.completions.create(
+            model="glm-4", messages=messages, request_id=time.time(), user_id="12345678", **more
+        )
+        for name, more in asks.items()
+    }
+    vector = client.embeddings.create(model="embedding-2", input="你好", extra_body={"model_version": "v1"})
+    return {
+        "texts": {name: bool(answer.choices[0].message.content) for name, answer in answers.items()},
+        "embedding": len(vector.data[0].embedding),
+    }
+
+
+def pages() -> Any:
+    """A listing of batches, page after page."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.jsonl"
+        path.write_text(json.dumps(batch_line("request-1", "Hello")))
+        with path.open("rb") as opened:
+            file = client.files.create(file=opened, purpose="batch")
+    made = [
+        client.batches.create(
+            input_file_id=file.id,
+            endpoint="/v4/chat/completions",
+            completion_window="24h",
+            auto_delete_input_file=False,
+        ).id
+        for _ in range(5)
+    ]
+    first = client.batches.list(limit=2)
+    listed = [batch.id for page in first.iter_pages() for batch in page.data]
+    return {"made": made, "listed": listed, "more": first.has_more}
+
+
 def refused() -> Any:
     """Which exception the client makes of which refusal, without a retry."""
     wrong = type(client)(api_key="test-id.test-secret", base_url=os.environ["GLM_BASE"], max_retries=0)
@@ -195,7 +246,8 @@ def refused() -> Any:
 
 
 DEEDS: dict[str, Callable[[], Any]] = {
-    deed.__name__: deed for deed in (vision, token, thinking, tools, deferred, embeddings, files, refused)
+    deed.__name__: deed
+    for deed in (vision, token, thinking, tools, deferred, embeddings, files, habits, pages, refused)
 }
 
 if __name__ == "__main__":
