@@ -5,16 +5,23 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format dist size import-time clean
+.PHONY: help demo test test-browser lint types format dist size import-time clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
 	@$(BIN)/python examples/demo
 
 test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 	$(BIN)/pytest -n auto $(ARGS)
+
+ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
+test-browser: $(READY) ## the tests that need Chromium (Debian's package, installed where it is missing)
+	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group browser
+	$(BIN)/pytest -m browser $(ARGS)
 
 lint: $(READY) ## ruff: rules and formatting
 	$(BIN)/ruff check
