@@ -69,14 +69,15 @@ class Server:
     async def _serve(self) -> None:
         # Imported here, so that a program which only imports the emulator does not wait for it.
         from uvicorn import Config
-        from uvicorn.protocols.http.h11_impl import H11Protocol
         from uvicorn.server import ServerState
+
+        from glmv_emulator._connection import Connection
 
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
         config = Config(
             self._application(),
-            http=H11Protocol,
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -90,7 +91,7 @@ class Server:
         )
         config.load()
         state = ServerState()
-        self._connection = functools.partial(H11Protocol, config=config, server_state=state, app_state={})
+        self._connection = functools.partial(Connection, config=config, server_state=state, app_state={})
         self._config, self._state = config, state
         await self.listen()
         self._ready.set()
