@@ -54,6 +54,15 @@ def _segment(data: bytes) -> bytes:
     return urlsafe_b64encode(data).rstrip(b"=")
 
 
+class Secret(bytes):
+    """A header's value on its way. A traceback that prints values does not print this one."""
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+
 class Signer:
     """Keeps a key and the token made of it. Its repr never shows either."""
 

@@ -80,17 +80,21 @@ class _SyncLine(Line):
         woken.acquire()
         self._ticket = self._slots.enter(_who(), woken.release)
         while self._ticket.state == "waiting":
-            woken.acquire(timeout=self._gives_up(self._ticket, step.until, started))
+            left = self._gives_up(self._ticket, step.until, started)
+            woken.acquire(timeout=left)
 
     def _send(self, step: Send) -> Opened:
-        request = self._request(step, _sync_body(step.body))
         BOUND.set(step.until)
         try:
+            request = self._request(step, _sync_body(step.body))
             return self._opened(self._http.send(request, stream=True, follow_redirects=False))
-        except Exception as error:
-            raise translated(error, self._library, self._where.host) from error
+        except Exception as error:  # noqa: BLE001 - translated
+            problem = translated(error, self._library, self._where.host)
+        except BaseException as error:  # noqa: BLE001 - interrupted: raised again without the library's frames
+            raise error.with_traceback(None)  # noqa: B904 - they hold the headers; it is the same error
         finally:
             BOUND.set(None)
+        raise problem
 
     def _read(self, step: Read) -> bytes:
         if self._data is None:
@@ -103,15 +107,18 @@ class _SyncLine(Line):
                 if data:
                     return data  # type: ignore[no-any-return]  # the library yields bytes
             return b""
-        except Exception as error:
-            raise translated(error, self._library, self._where.host) from error
+        except Exception as error:  # noqa: BLE001 - translated
+            problem = translated(error, self._library, self._where.host)
         finally:
             BOUND.set(None)
+        raise problem
 
     def _finish(self) -> None:
+        end = Read(time.monotonic() + _TAIL)
         try:
-            self._read(Read(time.monotonic() + _TAIL))
-        except Failure:
+            while self._read(end):
+                pass
+        except (Failure, GLMVError):
             pass
         self.drop(good=True)
 
@@ -156,18 +163,22 @@ class _AsyncLine(Line):
         loop = asyncio.get_running_loop()
         self._ticket = self._slots.enter(_who(), lambda: _wake(loop, woken))
         while self._ticket.state == "waiting":
+            left = self._gives_up(self._ticket, step.until, started)
             try:
-                await asyncio.wait_for(woken.wait(), self._gives_up(self._ticket, step.until, started))
+                await asyncio.wait_for(woken.wait(), left)
             except TimeoutError:
                 continue
 
     async def _send(self, step: Send) -> Opened:
-        request = self._request(step, _async_body(step.body))
         try:
+            request = self._request(step, _async_body(step.body))
             async with asyncio.timeout_at(_loop_time(step.until)):
                 return self._opened(await self._http.send(request, stream=True, follow_redirects=False))
-        except Exception as error:
-            raise translated(error, self._library, self._where.host) from error
+        except Exception as error:  # noqa: BLE001 - translated
+            problem = translated(error, self._library, self._where.host)
+        except BaseException as error:  # noqa: BLE001 - cancelled: raised again without the library's frames
+            raise error.with_traceback(None)  # noqa: B904 - they hold the headers; it is the same error
+        raise problem
 
     async def _read(self, step: Read) -> bytes:
         if self._data is None:
@@ -179,8 +190,9 @@ class _AsyncLine(Line):
                 return await self._next()
             async with asyncio.timeout_at(_loop_time(step.until)):
                 return await self._next()
-        except Exception as error:
-            raise translated(error, self._library, self._where.host) from error
+        except Exception as error:  # noqa: BLE001 - translated
+            problem = translated(error, self._library, self._where.host)
+        raise problem
 
     async def _next(self) -> bytes:
         async for data in self._data:
@@ -189,9 +201,11 @@ class _AsyncLine(Line):
         return b""
 
     async def _finish(self) -> None:
+        end = Read(time.monotonic() + _TAIL)
         try:
-            await self._read(Read(time.monotonic() + _TAIL))
-        except Failure:
+            while await self._read(end):
+                pass
+        except (Failure, GLMVError):
             pass
         await self.drop(good=True)
 

@@ -53,6 +53,7 @@ class Gate:
     def __init__(self, name: str, width: int) -> None:
         self.name = name
         self._lock = threading.Lock()
+        self._leaving: deque[tuple[Ticket, bool, bool]] = deque()
         self._most = width
         self._width = float(width)
         self._holders: OrderedDict[int, Ticket] = OrderedDict()
@@ -84,6 +85,7 @@ class Gate:
             self._most, self._width = width, float(width)
             called = self._call()
         _notify(called)
+        self._settle()
 
     def enter(self, what: str, notify: Callable[[], None]) -> Ticket:
         """Ask for a slot. The ticket's `state` is "in" when there is one now; else `notify` is called once there is.
@@ -95,28 +97,48 @@ class Gate:
         ticket = Ticket(self, what, notify)
         with self._lock:
             self._queue.append(ticket)
-            self._call()
+            called = self._call()
+        _notify([other for other in called if other is not ticket])
+        self._settle()
         return ticket
 
     def leave(self, ticket: Ticket, *, busy: bool, good: bool) -> None:
         """See `Ticket.leave`."""
-        with self._lock:
-            if ticket.state == "left":
-                return
-            if ticket.state == "waiting":
+        self._leaving.append((ticket, busy, good))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Strike those off who left.
+
+        Garbage collection closes forgotten streams at any moment, also while this very thread holds the lock. So
+        who leaves never waits for it: who holds it looks again after giving it back.
+        """
+        while self._leaving and self._lock.acquire(blocking=False):
+            try:
+                while self._leaving:
+                    self._strike(*self._leaving.popleft())
+                called = self._call()
+            finally:
+                self._lock.release()
+            _notify(called)
+
+    def _strike(self, ticket: Ticket, busy: bool, good: bool) -> None:
+        match ticket.state:
+            case "waiting":
                 self._queue.remove(ticket)
-            else:
+            case "in":
                 del self._holders[id(ticket)]
                 self._learn(ticket, busy=busy, good=good)
-            ticket.state = "left"
-            called = self._call()
-        _notify(called)
+            case "left":
+                return
+        ticket.state = "left"
 
     def holders(self) -> str:
         """Who holds the slots, for people."""
         now = time.monotonic()
         with self._lock:
             held = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
+        self._settle()
         shown = "; ".join(held[:5]) + (f"; and {len(held) - 5} more" if len(held) > 5 else "")
         return f"{len(held)} of {self.width} slots of {self.name} are held ({shown or 'by nobody'})"
 

@@ -1,0 +1,372 @@
+"""How many calls are under way at once: first come first served, fewer when the platform says "busy"."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+from glmv._gate import DEFAULT_WIDTH, Gate, gate
+
+BUSY = {"error": {"code": "1302", "message": "busy"}}
+ANSWER = {"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}
+STREAM = b'data: {"choices": [{"delta": {"content": "hel"}}]}\n\n'
+REST = b'data: {"choices": [{"delta": {"content": "lo"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+
+
+class Crowd:
+    """People at a gate, who note when they are called."""
+
+    def __init__(self, width: int) -> None:
+        self.gate = Gate("glm", width)
+        self.called: list[str] = []
+
+    def enter(self, name: str, notify: Callable[[], None] | None = None) -> Any:
+        return self.gate.enter(name, notify or (lambda: self.called.append(name)))
+
+
+def test_as_many_as_the_width_are_in_and_the_others_come_in_their_order() -> None:
+    crowd = Crowd(2)
+    a, b, c, d, e = (crowd.enter(name) for name in "abcde")
+    assert [ticket.state for ticket in (a, b, c, d, e)] == ["in", "in", "waiting", "waiting", "waiting"]
+    b.leave()
+    assert (crowd.called, c.state, crowd.gate.in_use) == (["c"], "in", 2)
+    a.leave()
+    c.leave()
+    assert (crowd.called, e.state) == (["c", "d", "e"], "in")
+
+
+def test_who_gives_up_waiting_is_not_called() -> None:
+    crowd = Crowd(1)
+    a, b, c = (crowd.enter(name) for name in "abc")
+    b.leave()
+    a.leave()
+    assert (crowd.called, b.state, c.state) == (["c"], "left", "in")
+
+
+def test_leaving_twice_is_leaving_once() -> None:
+    crowd = Crowd(1)
+    a, b, c = (crowd.enter(name) for name in "abc")
+    a.leave()
+    a.leave()
+    assert (b.state, c.state, crowd.gate.in_use) == ("in", "waiting", 1)
+
+
+def test_busy_narrows_once_for_all_that_were_sent_before() -> None:
+    crowd = Crowd(10)
+    tickets = [crowd.enter(str(number)) for number in range(10)]
+    for ticket in tickets:
+        ticket.leave(busy=True)
+    assert crowd.gate.width == 7
+    crowd.enter("later").leave(busy=True)
+    assert crowd.gate.width == 1  # one alone was too many
+
+
+def test_a_gate_is_never_narrower_than_one() -> None:
+    crowd = Crowd(1)
+    for _ in range(5):
+        crowd.enter("a").leave(busy=True)
+    assert crowd.gate.width == 1
+    assert crowd.enter("b").state == "in"
+
+
+def test_good_answers_widen_it_again_slowly_up_to_its_width() -> None:
+    crowd = Crowd(4)
+    held = [crowd.enter("a") for _ in range(4)]
+    held[0].leave(busy=True)
+    for ticket in held[1:]:
+        ticket.leave()
+    assert crowd.gate.width == 2
+    widths = []
+    for _ in range(9):
+        crowd.enter("a").leave(good=True)
+        widths.append(crowd.gate.width)
+    assert widths == [2, 3, 3, 3, 4, 4, 4, 4, 4]
+
+
+def test_calls_that_end_without_an_answer_widen_nothing() -> None:
+    crowd = Crowd(4)
+    crowd.enter("a").leave(busy=True)
+    for _ in range(50):
+        crowd.enter("a").leave()
+    assert crowd.gate.width == 1
+
+
+def test_a_wider_number_of_the_user_lets_the_waiting_in() -> None:
+    crowd = Crowd(1)
+    _, b, c = (crowd.enter(name) for name in "abc")
+    crowd.gate.widen_to(2)
+    assert (b.state, c.state, crowd.called) == ("in", "waiting", ["b"])
+
+
+def test_a_loop_that_is_gone_holds_nobody_up() -> None:
+    crowd = Crowd(1)
+
+    def gone() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    first = crowd.enter("a")
+    dead = crowd.enter("dead", gone)
+    alive = crowd.enter("alive")
+    first.leave()
+    assert (dead.state, alive.state, crowd.called) == ("left", "in", ["alive"])
+
+
+def test_who_leaves_while_the_books_are_open_is_struck_off_when_they_are_closed() -> None:
+    # Garbage collection closes forgotten streams at any moment, also in the middle of the gate's own work.
+    crowd = Crowd(1)
+    first = crowd.enter("a")
+    waiting = crowd.enter("b")
+    with crowd.gate._lock:
+        first.leave()
+        assert waiting.state == "waiting"
+    assert "1 of 1" in crowd.gate.holders()
+    assert waiting.state == "in"
+
+
+def test_the_holders_are_named_for_people() -> None:
+    crowd = Crowd(8)
+    for name in "abcdefg":
+        crowd.enter(f"a call in thread {name}")
+    told = crowd.gate.holders()
+    assert told.startswith("7 of 8 slots of glm are held (a call in thread a, for 0.0 s;")
+    assert "and 2 more" in told
+
+
+def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
+    found = Gate("glm", 3)
+    most = []
+
+    def come_and_go(number: int) -> None:
+        called = threading.Event()
+        ticket = found.enter(str(number), called.set)
+        while ticket.state == "waiting":
+            called.wait(10)
+        most.append(found.in_use)
+        ticket.leave(good=True)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(come_and_go, range(2000)))
+    assert max(most) <= 3
+    assert (found.in_use, len(found._queue), len(found._leaving)) == (0, 0, 0)
+
+
+def test_one_account_host_and_model_have_one_gate() -> None:
+    account = uuid.uuid4().hex
+    one = gate(account, "h", "GLM-4V", None, 10)
+    assert one.width == 10
+    assert gate(account, "h", "glm-4v", None, 10) is one
+    others = [
+        gate("other" + account, "h", "glm-4v", None, 10),
+        gate(account, "h2", "glm-4v", None, 10),
+        gate(account, "h", "x", None, 10),
+    ]
+    assert one not in others
+    assert gate(account, "h", "glm-4v", 3, 10).width == one.width == 3
+    assert gate(account, "h", "unknown", None, None).width == DEFAULT_WIDTH
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_begins_with_empty_gates() -> None:
+    account = uuid.uuid4().hex
+    gate(account, "h", "m", 1, None).enter("the parent's call", lambda: None)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(
+            write, gate(account, "h", "m", 1, None).enter("the child's call", lambda: None).state.encode()
+        )
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 9) == b"in"
+    os.close(read)
+    os.close(write)
+
+
+class Server:
+    """A platform with so many slots; it answers when told to."""
+
+    def __init__(self, slots: int = 10, **options: Any) -> None:
+        self.slots = slots
+        self.under_way = self.peak = self.requests = self.refused = 0
+        self.options = {
+            "api_key": f"{uuid.uuid4().hex}.test-secret",
+            "base_url": "https://open.bigmodel.cn/api/paas/v4",
+        } | options
+        self.go = threading.Event()
+
+    def sync(self, **options: Any) -> glmv.Client:
+        return glmv.Client(
+            **self.options | options, http_client=httpx.Client(transport=httpx.MockTransport(self._answer))
+        )
+
+    def asynchronous(self, **options: Any) -> glmv.AsyncClient:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._aanswer))
+        return glmv.AsyncClient(**self.options | options, http_async_client=http)
+
+    def _enters(self) -> httpx.Response | None:
+        self.requests += 1
+        self.under_way += 1
+        self.peak = max(self.peak, self.under_way)
+        if self.under_way > self.slots:
+            self.refused += 1
+            self.under_way -= 1
+            return httpx.Response(429, json=BUSY)
+        return None
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if (refused := self._enters()) is not None:
+            return refused
+        self.go.wait(10)
+        self.under_way -= 1
+        return httpx.Response(200, json=ANSWER)
+
+    async def _aanswer(self, request: httpx.Request) -> httpx.Response:
+        if (refused := self._enters()) is not None:
+            return refused
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.under_way -= 1
+        if b'"stream":true' in await request.aread():
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=self._pieces())
+        return httpx.Response(200, json=ANSWER)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        yield STREAM
+        yield REST
+
+
+async def test_a_hundred_calls_at_ten_documented_slots_need_a_hundred_requests() -> None:
+    server = Server(10)
+    glm = server.asynchronous(model="glm-4v-flash")
+    answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
+    assert [answer.text for answer in answers] == ["hello"] * 100
+    assert (server.requests, server.peak, server.refused) == (100, 10, 0)
+
+
+async def test_a_server_with_fewer_slots_than_documented_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server(3)
+    wait = asyncio.sleep
+
+    async def soon(seconds: float) -> None:
+        await wait(0)
+
+    monkeypatch.setattr("glmv._client.asyncio.sleep", soon)
+    glm = server.asynchronous(model="glm-4v-flash", max_retries=10)
+    answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
+    assert [answer.text for answer in answers] == ["hello"] * 100
+    assert server.requests <= 150
+
+
+async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
+    server = Server(2, max_concurrency=2, model="glm-4v")
+    sync, other = server.sync(), server.asynchronous()
+    threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
+    found = sync.slots("glm-4v")
+    while found.in_use < 2:
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(other.chat("hi"))
+    while len(found._queue) < 3:
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    server.go.set()
+    answers = await asyncio.gather(*threads, waiting)
+    assert [answer.text for answer in answers] == ["hello"] * 5
+    assert (server.peak, server.refused) == (2, 0)
+
+
+async def test_a_call_inside_an_open_stream_of_the_only_slot_says_who_holds_it() -> None:
+    glm = Server().asynchronous(max_concurrency=1, timeout=0.2)
+    stream = glm.stream("hi")
+    await anext(stream)
+    with pytest.raises(
+        glmv.GateTimeout, match=r"1 of 1 slots of glm-4.6v are held \(a call in Task-\d+, for"
+    ):
+        await glm.chat("nested")
+    await stream.aclose()
+    assert (await glm.chat("afterwards")).text == "hello"
+
+
+def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST])
+        )
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    glm = glmv.Client(f"{uuid.uuid4().hex}.test-secret", http_client=http, max_concurrency=1, deadline=0.2)
+    stream = glm.stream("hi")
+    next(stream)
+    with pytest.raises(glmv.GateTimeout, match="MainThread") as raised:
+        glm.chat("nested")
+    assert (raised.value.attempts, raised.value.retryable) == (0, True)
+    stream.close()
+
+
+async def test_a_sync_call_on_the_thread_of_a_running_loop_ends_by_saying_so() -> None:
+    server = Server(max_concurrency=1, deadline=0.2)
+    stream = server.asynchronous().stream("hi")
+    await anext(stream)
+    with pytest.raises(glmv.GateTimeout, match="running event loop"):
+        server.sync().chat("on the loop's own thread")
+    await stream.aclose()
+
+
+async def test_a_cancelled_call_gives_its_slot_or_its_place_back() -> None:
+    server = Server(max_concurrency=1)
+    glm = server.asynchronous()
+    stream = glm.stream("hi")
+    await anext(stream)
+    waiting = [asyncio.create_task(glm.chat("hi")) for _ in range(5)]
+    found = glm.slots("glm-4.6v")
+    while len(found._queue) < 5:
+        await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (len(found._queue), found.in_use) == (0, 1)
+    await stream.aclose()
+    assert found.in_use == 0
+
+
+async def test_a_stream_that_is_forgotten_gives_its_slot_back() -> None:
+    glm = Server(max_concurrency=1).asynchronous()
+    async for _ in glm.stream("hi"):
+        break
+    gc.collect()
+    assert (await glm.chat("next")).text == "hello"
+
+
+async def test_an_error_of_the_caller_inside_the_loop_gives_the_slot_back() -> None:
+    glm = Server(max_concurrency=1).asynchronous()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is the point
+        async for _ in glm.stream("hi"):
+            raise ZeroDivisionError
+    gc.collect()
+    assert (await glm.chat("next")).text == "hello"
+
+
+async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(0, max_concurrency=1)
+    glm = server.asynchronous()
+    pausing, held = asyncio.Event(), []
+
+    async def pause(seconds: float) -> None:
+        held.append(glm.slots("glm-4.6v").in_use)
+        pausing.set()
+
+    monkeypatch.setattr("glmv._client.asyncio.sleep", pause)
+    with pytest.raises(glmv.RateLimitError) as raised:
+        await glm.chat("hi")
+    assert (held, raised.value.attempts) == ([0, 0, 0], 4)
