@@ -112,9 +112,9 @@ def _engine() -> Any:  # RapidOCR ships no types
 
 
 def _lines(picture: Image) -> list[tuple[str, tuple[float, float, float, float]]]:
-    import numpy
+    import numpy as np
 
-    found = _engine()(numpy.asarray(picture)[:, :, ::-1])
+    found = _engine()(np.asarray(picture)[:, :, ::-1])
     if found.boxes is None:
         return []
     lines = []

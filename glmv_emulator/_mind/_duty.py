@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _ENDS = re.compile(r"(?<=[.!?])\s+|[\n。！？；;]+")
 _CLAUSE_ENDS = re.compile(
-    r"[,:，：—()]|\s-\s|(?<!nothing)(?<!anything)\s+but\s+(?!only)|\s+instead\b(?!\s+of)", re.IGNORECASE
+    r"[,;:，；：—()]|\s-\s|(?<!nothing)(?<!anything)\s+but\s+(?!only)|\s+instead\b(?!\s+of)", re.IGNORECASE
 )
 
 _CALL = re.compile(
@@ -44,10 +44,11 @@ _COMMAND = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_COMMAND = re.compile(
-    r"^\W*(?:(?:please|now|always|so|then)\W+)*(?:call|invoke|execute|trigger)\b", re.IGNORECASE
+    r"^\W*(?:(?:please|now|always|so|then)\W+)*(?:call|invoke|execute|trigger)\b|^\W*(?:请|现在|立即|务必)*(?:调用|执行)",
+    re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|never|no|none|nothing|nor|neither|without|avoid\w*|refrain\w*|forbidden|prohibited|cannot|unless|until|except"
+    r"\b(?:not|never|no|none|nothing(?! but)|nor|neither|without|avoid\w*|refrain\w*|forbidden|prohibited|cannot|unless|until|except"
     r"|other than|instead of|rather than|anything but)\b|n't\b|不要|不必|无需|不得|禁止|别|不需|勿|不能|不可|不准|不允许|不许|没有|除非|除了",
     re.IGNORECASE,
 )

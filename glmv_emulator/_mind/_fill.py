@@ -73,7 +73,7 @@ class _Filler:
         for key in ("anyOf", "oneOf"):
             if isinstance(flat.get(key), list):
                 rest = {other: value for other, value in flat.items() if other != key}
-                yield from self._branches(rest, flat[key], name, depth)
+                yield from self._branches(rest, flat[key], name, depth, alone=key == "oneOf")
                 return
         yield from self._by_type(flat, name, depth)
         if "if" in flat:
@@ -90,11 +90,15 @@ class _Filler:
         except _Impossible:
             return
 
-    def _branches(self, rest: dict[str, Any], branches: list[Any], name: str, depth: int) -> Iterator[_Filled]:
+    def _branches(
+        self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
+    ) -> Iterator[_Filled]:
         """The surest branch first. Without evidence: null where it is allowed, else the order of the schema."""
         found: list[tuple[int, int, Any]] = []
         for place, branch in enumerate(branches):
             joined = join(self.document.flat(branch), rest)
+            if alone and (others := branches[:place] + branches[place + 1 :]):
+                joined = join(joined, {"not": {"anyOf": others}})
             for value, strength in self._whole(joined, name, depth):
                 null_last = 1 if value is None and strength == NOTHING else 0
                 found.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
@@ -127,8 +131,7 @@ class _Filler:
             case "integer" | "number":
                 yield from self._number(flat, name, whole=kind == "integer")
             case "boolean":
-                for truth, strength in self.evidence.truth(name):
-                    yield truth, strength
+                yield from self.evidence.truth(name)
                 if isinstance(flat.get("default"), bool):
                     yield flat["default"], NOTHING
                 yield False, NOTHING
@@ -185,9 +188,9 @@ class _Filler:
             yield flat["default"], NOTHING
         if low == 0 and "contains" not in flat:
             yield [], NOTHING
-        made = []
-        for index in range(min(max(low, len(first) if low else 0), MOST_ITEMS)):
-            made.append(self.fill(first[index] if index < len(first) else rest, name, depth + 1)[0])
+        count = min(max(low, len(first) if low else 0), MOST_ITEMS)
+        schemas = [*first, *([rest] * count)][:count]
+        made = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
         yield made, NOTHING
         if "contains" in flat:
             wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * _whole_number(flat.get("minContains"), 1)
@@ -301,6 +304,8 @@ def _legal_numbers(flat: dict[str, Any], *, whole: bool) -> Iterator[int | float
     low, high = bound("exclusiveMinimum") or bound("minimum"), bound("exclusiveMaximum") or bound("maximum")
     if low is not None and high is not None:
         yield (low + high) / 2
+    if not whole:
+        yield 0.5
 
 
 def _tidy(value: float, *, whole: bool) -> int | float:

@@ -11,6 +11,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 LONGEST = 2000
+MOST_REPEATS = 64
 _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
 _PRINTABLE = [
     chr(code) for code in (*range(97, 123), *range(48, 58), *range(65, 91), 95, 45, 32, *range(33, 127), 0x4E2D)
@@ -28,7 +29,7 @@ def matching(pattern: str, least: int = 0) -> str | None:
         tree = parser.parse(pattern)
     except (re.error, RecursionError, OverflowError):
         return None
-    for more in (0, least):
+    for more in range(min(least, MOST_REPEATS) + 1):
         made = _write(tree, {}, more)[:LONGEST]
         if len(made) >= least and _matches(pattern, made):
             return made

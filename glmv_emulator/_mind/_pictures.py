@@ -10,7 +10,7 @@ from glmv_emulator._mind._words import has
 
 # Words of questions that measurements cannot answer.
 _ABOUT_WORDS = (
-    "read|reads|written|mentions?|where|locate|coordinates?|bounding|bbox|transcribe|ocr|qr|bar ?code|says?|text|total|words?",
+    "reads?|written|mentions?|where|locate|coordinates?|bounding|bbox|ocr|qr|bar ?code|says?|text|total|words",
     "文字|写着|写了|提到|在哪|哪里|位置|坐标|二维码|条形码|读出|总计|合计",
 )
 _HOW_MANY = (

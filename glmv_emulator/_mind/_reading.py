@@ -12,7 +12,7 @@ from glmv_emulator._mind._describe import Language, describe, label
 from glmv_emulator._mind._mentions import entities, phrase, quotations
 from glmv_emulator._mind._sheet import Sheet, label_words
 from glmv_emulator._mind._turn import Numbered
-from glmv_emulator._mind._words import content_words, has
+from glmv_emulator._mind._words import content_words, has, listed
 
 _READ = (
     r"read|transcribe|ocr|text|words?|written|writing|says?|said|printed|spell\w*|caption|inscription|quote",
@@ -39,31 +39,8 @@ _FRAME = content_words(
     "menu slide scan describe detail see look find locate position coordinates bounding box button link icon word text read write "
     "written say mention contain print transcribe please ocr grid normalize pixel where located answer question visible appear "
     "exactly stand list many much highest lowest most least largest smallest"
-) | set(
-    [
-        "发票",
-        "收据",
-        "小票",
-        "图表",
-        "表格",
-        "表单",
-        "截图",
-        "按钮",
-        "文字",
-        "哪里",
-        "在哪",
-        "位置",
-        "坐标",
-        "多少",
-        "提到",
-        "写着",
-        "上的",
-        "这张",
-        "张图",
-        "片上",
-        "图片",
-        "哪张",
-    ]
+) | listed(
+    "发票 收据 小票 图表 表格 表单 截图 按钮 文字 哪里 在哪 位置 坐标 多少 提到 写着 上的 这张 张图 片上 图片 哪张"
 )
 
 

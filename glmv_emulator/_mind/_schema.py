@@ -161,7 +161,7 @@ class Document:
 
 
 def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both schemas at once. Bounds take the narrower, properties are joined; what cannot be joined stays in ``allOf``."""
+    """Both schemas at once: the narrower bounds, all properties; what cannot be joined stays in ``allOf``."""
     joined = dict(one)
     for key, value in other.items():
         if key not in joined or joined[key] == value:
