@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from glmv._errors import InvalidRequestError, UnsupportedContent
@@ -12,6 +12,11 @@ from glmv._media import File, Image, Video
 from glmv._types import Message, Part, Role, Text, ToolCall, parts_of
 
 Messages = str | Part | Message | Sequence[str | Part | Message | Mapping[str, Any]]
+Tell = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """For those who do not want to know what was left out."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -20,11 +25,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def messages_of(messages: object) -> tuple[Message, ...]:
+def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
     """Everything `chat` accepts as messages -> a tuple of `Message`.
 
     A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of
-    OpenAI-shaped dicts is a conversation. Lists of strings alone are one user turn, too.
+    OpenAI-shaped dicts is a conversation. Lists of strings alone are one user turn, too. `tell` gets a line for
+    whatever has no place on the wire, as the `detail` of a picture.
 
     Raises:
         UnsupportedContent: when something else is in it, naming the place.
@@ -36,7 +42,7 @@ def messages_of(messages: object) -> tuple[Message, ...]:
         case Message():
             return (messages,)
         case Mapping():
-            return (_from_dict(messages, 0),)
+            return (_from_dict(messages, 0, tell),)
         case Iterable():
             items = list(messages)
         case _:
@@ -44,20 +50,22 @@ def messages_of(messages: object) -> tuple[Message, ...]:
     if not items:
         raise InvalidRequestError("messages is empty: give at least one user message.")
     if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
-        return tuple(_message(item, index) for index, item in enumerate(items))
-    return (Message("user", [dict_part(item, 0, "user") if isinstance(item, Mapping) else item for item in items]),)
+        return tuple(_message(item, index, tell) for index, item in enumerate(items))
+    return (
+        Message("user", [dict_part(item, 0, "user", tell) if isinstance(item, Mapping) else item for item in items]),
+    )
 
 
 def _is_part(item: object) -> bool:
     return isinstance(item, Mapping) and "role" not in item and "type" in item
 
 
-def _message(item: object, index: int) -> Message:
+def _message(item: object, index: int, tell: Tell) -> Message:
     match item:
         case Message():
             return item
         case Mapping():
-            return _from_dict(item, index)
+            return _from_dict(item, index, tell)
         case _:
             raise UnsupportedContent(
                 f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
@@ -75,7 +83,7 @@ _ROLES: dict[str, Role] = {
 _MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content", "name"}
 
 
-def _from_dict(item: Mapping[str, Any], index: int) -> Message:
+def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     role = _ROLES.get(str(item.get("role")))
     if role is None:
         raise UnsupportedContent(
@@ -86,6 +94,8 @@ def _from_dict(item: Mapping[str, Any], index: int) -> Message:
         raise UnsupportedContent(
             f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
         )
+    if item.get("name"):
+        tell(f"messages[{index}]: name was left out, GLM has no such field.")
     content = item.get("content")
     parts: list[Part] = []
     match content:
@@ -96,7 +106,7 @@ def _from_dict(item: Mapping[str, Any], index: int) -> Message:
         case Mapping() | Text() | Image() | Video() | File():
             parts = [dict_part(content, index, role)]
         case Iterable():
-            parts = [dict_part(part, index, role) for part in content]
+            parts = [dict_part(part, index, role, tell) for part in content]
         case _:
             raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
     calls = item.get("tool_calls") or ()
@@ -135,11 +145,32 @@ def _name(file: Mapping[Any, Any]) -> str | None:
     return str(file["filename"]) if file.get("filename") else None
 
 
-def dict_part(part: object, index: int, role: str) -> Part:
+# What the object inside a part may hold (docs.bigmodel.cn and docs.z.ai: "additionalProperties: false").
+_PART_KEYS = {
+    "image_url": {"url"},
+    "video_url": {"url"},
+    "file_url": {"url"},
+    "file": {"file_id", "file_url", "file_data", "filename"},
+}
+
+
+def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
+    kind = part.get("type")
+    inner = part.get(kind)
+    extra = part.keys() - {"type", kind}
+    if isinstance(inner, Mapping):
+        extra |= inner.keys() - _PART_KEYS.get(str(kind), set())
+    for name in sorted(map(str, extra)):
+        tell(f"messages[{index}]: {name} of a part {kind} was left out, GLM has no such field.")
+
+
+def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part:
     """One content part of the OpenAI or GLM wire shape -> a part.
 
     Strings in messages are not trusted: a path is refused and never opened (see SECURITY.md).
     """
+    if isinstance(part, Mapping):
+        _left_out(part, index, tell)
     match part:
         case str() | Text() | Image() | Video() | File():
             return parts_of(part)[0]

@@ -208,7 +208,7 @@ class ChatRequest:
             call = _call_keys({name: given.pop(name) for name in _CALL_KEYS if name in given})
             asked = validated(given)
             options = {name: value for name, value in (options | asked).items() if value is not None}
-        conversation = moved(messages_of(messages), notes.append)
+        conversation = moved(messages_of(messages, notes.append), notes.append)
         return cls(model, conversation, options, call, (), tuple(notes))
 
     def but(self, **changes: Any) -> Self:

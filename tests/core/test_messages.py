@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv import File, Image, Message, Text, ToolCall, Video
+from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Video
 from glmv._messages import messages_of
 
 PICTURE = Image.from_url("https://example.org/a.png")
@@ -148,9 +148,7 @@ def test_the_callers_objects_are_left_as_they_are() -> None:
 
 
 anything = st.recursive(
-    st.one_of(
-        st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.binary(max_size=3), st.just("user")
-    ),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.binary(max_size=3), st.just("user")),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
@@ -186,3 +184,30 @@ def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
         assert all(isinstance(message, Message) for message in messages_of(messages))
     except glmv.GLMVError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("messages", "name"),
+    [
+        ([{"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}}], "detail"),
+        ([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}], "cache_control"),
+        ([{"role": "user", "name": "ann", "content": "hi"}], "name"),
+        ([{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://e.com/a.mp4", "fps": 2}}]}],
+         "fps"),
+    ],
+)  # fmt: skip
+def test_what_has_no_place_on_the_wire_is_left_out_and_told(messages: Any, name: str) -> None:
+    request = ChatRequest.of(messages, Options(), {})
+    assert len(request.notes) == 1
+    assert f"{name} " in request.notes[0]
+    assert "messages[0]" in request.notes[0]
+
+
+def test_nothing_is_told_of_what_is_sent() -> None:
+    parts = [
+        {"type": "text", "text": "hi"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "file", "file": {"file_id": "f-1"}},
+        {"type": "image_url", "image_url": "https://example.com/a.png"},
+    ]
+    assert ChatRequest.of([{"role": "user", "content": parts}], Options(), {}).notes == ()
