@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk, ToolCallChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, message_chunk_to_message
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
 import glmv
@@ -39,25 +38,37 @@ class ChunkMapper:
 
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
         """One delta -> its chunk, or None when everything in it is held back."""
-        calls = [call for piece in delta.tool_calls for call in self._take(piece)]
-        if not delta.last:
-            if not (delta.text or delta.reasoning or calls):
-                return None
-            return AIMessageChunk(
-                content=delta.text,
-                additional_kwargs=_thought(delta),
-                tool_call_chunks=calls,
-                response_metadata={"model_provider": PROVIDER},
-            )
-        rest, cut = self._rest(delta.finish_reason)
-        return AIMessageChunk(
-            content=delta.text,
-            additional_kwargs=_thought(delta),
-            tool_call_chunks=calls + rest,
-            response_metadata=_facts(delta) | ({"cut_tool_calls": cut} if cut else {}),
-            usage_metadata=usage_of(delta.usage) if self._usage else None,
-            chunk_position="last",
-        )
+        fields = self._fields(delta)
+        return AIMessageChunk(**fields) if fields else None
+
+    def whole(self, answer: glmv.Completion) -> AIMessage:
+        """A whole answer, which is a stream of one, as the message that its chunks would add up to."""
+        fields = self._fields(answer.as_delta())
+        if fields["tool_call_chunks"]:
+            message = message_chunk_to_message(AIMessageChunk(**fields))
+            assert isinstance(message, AIMessage)
+            return message
+        del fields["tool_call_chunks"], fields["chunk_position"]
+        return AIMessage(**fields)
+
+    def _fields(self, delta: glmv.Delta) -> dict[str, Any]:
+        calls = [call for piece in delta.tool_calls for call in self._take(piece)] if delta.tool_calls else []
+        fields: dict[str, Any] = {
+            "content": delta.text,
+            "additional_kwargs": {"reasoning_content": delta.reasoning} if delta.reasoning else {},
+            "tool_call_chunks": calls,
+        }
+        if delta.last:
+            rest, cut = self._rest(delta.finish_reason)
+            calls += rest
+            fields["response_metadata"] = _facts(delta) | ({"cut_tool_calls": cut} if cut else {})
+            fields["usage_metadata"] = usage_of(delta.usage) if self._usage else None
+            fields["chunk_position"] = "last"
+        elif delta.text or delta.reasoning or calls:
+            fields["response_metadata"] = {"model_provider": PROVIDER}
+        else:
+            return {}
+        return fields
 
     def _take(self, piece: glmv.ToolCallDelta) -> Iterator[ToolCallChunk]:
         if piece.index in self._shown:  # something after whole arguments: shown too, and so they turn invalid
@@ -84,11 +95,6 @@ class ChunkMapper:
         return [_chunk(call) for call in held], []
 
 
-def generation(chunk: AIMessageChunk) -> ChatGenerationChunk:
-    """A chunk as LangChain's callbacks want it."""
-    return ChatGenerationChunk(message=chunk)
-
-
 def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
     """Tokens in LangChain's terms; the total stays as it was sent."""
     if usage is None:
@@ -101,10 +107,6 @@ def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
     if usage.reasoning_tokens is not None:
         counted["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
     return counted
-
-
-def _thought(delta: glmv.Delta) -> dict[str, Any]:
-    return {"reasoning_content": delta.reasoning} if delta.reasoning else {}
 
 
 _FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web_search")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
@@ -156,7 +156,5 @@ def _unfit(error: MalformedResponse, *, told: bool = False) -> AddableDict:
         raise error
     found = AddableDict(parsed=None, parsing_error=error)
     if not told:
-        chunk = ChunkMapper().feed(error.partial.as_delta())
-        assert chunk is not None  # the last delta always has its chunk
-        found["raw"] = message_chunk_to_message(chunk)
+        found["raw"] = ChunkMapper().whole(error.partial)
     return found

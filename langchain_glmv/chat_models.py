@@ -13,7 +13,7 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -53,6 +53,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     streaming: bool = False
     stream_usage: bool = True
     _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
+    _written: _Written = PrivateAttr(default_factory=lambda: _Written())
 
     def __init__(self, **given: Any) -> None:
         with joined_errors():
@@ -72,8 +73,11 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     # ---- calls ----------------------------------------------------------------------------------------------
 
     def _own_clients(self) -> glmv.Clients:
-        self._clients = self._clients.of(self)
-        return self._clients
+        kept = self._clients
+        clients = kept.of(self)
+        if clients is not kept:
+            self._clients = clients
+        return clients
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -94,7 +98,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.feed(self._own_clients().sync.run(request).as_delta()))
+            return _result(mapper.whole(self._own_clients().sync.run(request)))
 
     async def _agenerate(
         self,
@@ -105,7 +109,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.feed((await self._own_clients().asynchronous.run(request)).as_delta()))
+            return _result(mapper.whole(await self._own_clients().asynchronous.run(request)))
 
     def _stream(
         self,
@@ -214,7 +218,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
             "model": self.model,
             "base_url": self.base_url,
             "dialect": self.dialect,
-            **{name: value for name in _OPTIONS if (value := getattr(self, name)) is not None},
+            **{name: value for name in _OPTIONS if (value := self.__dict__[name]) is not None},
         }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -225,16 +229,17 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         with joined_errors():
-            return super()._get_invocation_params(stop=stop, **_options.traceable(kwargs))
+            return {**self.asdict(), "stop": stop, **_options.traceable(kwargs)}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         with joined_errors():
-            return super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
+            key = super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
+        self._written = _Written()  # core has cut names out of the other
+        return key
 
     @property
-    def _serialized(self) -> dict[str, Any]:  # core caches it, and a copy would carry that on
-        serialized: dict[str, Any] = dumpd(self)
-        return serialized
+    def _serialized(self) -> dict[str, Any]:
+        return self._written.of(self)  # core keeps it for good, and copies carry it on
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -284,7 +289,30 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
         return super().__deepcopy__({**(memo or {}), **{id(one): one for one in shared}})
 
 
-def _result(chunk: AIMessageChunk | None) -> ChatResult:
-    assert chunk is not None  # the last delta always has its chunk
-    message = message_chunk_to_message(chunk)
+def _result(message: AIMessage) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class _Written:
+    """What a model is in JSON: costly to write, so it is kept for as long as the model's values stay the same.
+
+    It holds the key, so copies and pickles begin empty; and models are equal whether it was written or not.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def of(self, model: ChatGLMV) -> dict[str, Any]:
+        values = tuple(model.__dict__.values())
+        kept = self._kept
+        if kept is None or kept[0] != values:
+            kept = self._kept = values, dumpd(model)
+        return kept[1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Written)
+
+    __hash__ = None  # type: ignore[assignment]  # equal and changing things have none
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Written, ()

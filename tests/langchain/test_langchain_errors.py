@@ -13,7 +13,11 @@ import glmv
 from langchain_glmv import errors
 
 CLASSES = sorted(
-    (kind for kind in vars(glmv).values() if isinstance(kind, type) and issubclass(kind, glmv.GLMVError)),
+    (
+        kind
+        for name in glmv.__all__
+        if isinstance(kind := getattr(glmv, name), type) and issubclass(kind, glmv.GLMVError)
+    ),
     key=lambda kind: kind.__name__,
 )
 
