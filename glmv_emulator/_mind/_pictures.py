@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from glmv_emulator._mind._compare import compare, is_it, ordinals
 from glmv_emulator._mind._describe import ATTRIBUTES, Attribute, Language, describe, label, not_looked_at
-from glmv_emulator._mind._reading import about_text
+from glmv_emulator._mind._reading import about_text, all_words
 from glmv_emulator._mind._turn import Numbered, Turn
-from glmv_emulator._mind._words import has
+from glmv_emulator._mind._words import content_words, has
 
+_DESCRIBE = ("describe|description|caption|summari[sz]e|summary", "描述|概括|总结|说明一下")
+_WRITTEN = ("text|words?|written|numbers?|read|transcribe|printed", "文字|文本|数字|写")
 # Words of questions that measurements cannot answer.
 _ABOUT_WORDS = (
     "reads?|written|mentions?|where|locate|coordinates?|bounding|bbox|ocr|qr|bar ?code|says?|text|total|words",
@@ -33,7 +35,12 @@ def about_items(text: str, items: list[Numbered], language: Language) -> str:
     """An answer to a question about some media."""
     if has(text, *_HOW_MANY):
         return _count(items, language)
-    if has(text, *_ABOUT_WORDS) and (read := about_text(text, chosen_media(text, items), language)) is not None:
+    if has(text, *_DESCRIBE):
+        written = has(text, *_WRITTEN)
+        return " ".join(
+            _described(item, asked_of(text), language, written=written) for item in chosen_media(text, items)
+        )
+    if has(text, *_ABOUT_WORDS) and (read := about_text(text, _named(text, items), language)) is not None:
         return read
     if (compared := compare(text, items, language)) is not None:
         unseen = [not_looked_at(item, language) for item in items if item.medium.seen is None]
@@ -42,15 +49,32 @@ def about_items(text: str, items: list[Numbered], language: Language) -> str:
     if len(chosen) == 1 and (verdict := is_it(text, chosen[0], language)) is not None:
         return verdict
     asked = asked_of(text)
-    if not asked and (read := about_text(text, chosen, language)) is not None:
+    if not asked and (read := about_text(text, _named(text, items), language)) is not None:
         return read
     return " ".join(_state(item, asked, language) for item in chosen)
 
 
-def chosen_media(text: str, items: list[Numbered]) -> list[Numbered]:
-    """The media that a text names by number; all of them when it names none."""
+def _named(text: str, items: list[Numbered]) -> list[Numbered]:
     numbers = ordinals(text, len(items))
     return [item for item in items if item.number in numbers] or items
+
+
+def _described(item: Numbered, asked: list[Attribute], language: Language, *, written: bool) -> str:
+    """A description, of the attributes asked for alone where they are all that is asked for."""
+    if not written:
+        return _state(item, asked, language)
+    return "\n".join(part for part in (describe(item, language), all_words(item, language)) if part)
+
+
+def chosen_media(text: str, items: list[Numbered]) -> list[Numbered]:
+    """The media that a text names by number, or by a word that stands before one only; else all of them."""
+    if len(numbered := _named(text, items)) < len(items):
+        return numbered
+    wanted = content_words(text)
+    shared = [len(wanted & content_words(item.note)) for item in items]
+    if len(items) > 1 and max(shared) > sorted(shared)[-2]:
+        return [items[shared.index(max(shared))]]
+    return items
 
 
 def _state(item: Numbered, asked: list[Attribute], language: Language) -> str:

@@ -10,9 +10,9 @@ from glmv_emulator._eyes import Reading, SeenImage, can_read, read_image
 from glmv_emulator._mind._compare import colour_asked
 from glmv_emulator._mind._describe import Language, describe, label
 from glmv_emulator._mind._mentions import entities, phrase, quotations
-from glmv_emulator._mind._sheet import Sheet, label_words
+from glmv_emulator._mind._sheet import FIGURE, SYNONYMS, Sheet, label_words
 from glmv_emulator._mind._turn import Numbered
-from glmv_emulator._mind._words import content_words, has, listed
+from glmv_emulator._mind._words import STOP_WORDS, content_words, has, listed, stem
 
 _READ = (
     r"read|transcribe|ocr|text|words?|written|writing|says?|said|printed|spell\w*|caption|inscription|quote",
@@ -29,6 +29,7 @@ _MENTION = (
 )
 _WHICH = (r"which|what (?:picture|image|photo|page|document)", "哪")
 _NUMBER = (r"how (?:many|much)|number|total|amount|sum|price|cost|tax|quantity|value", "多少|几|总|金额|价|数")
+_TIME = ("what time|which time|when|o'clock|time", "几点|时间|什么时候")
 _WHEN = ("when|what day|which day|date", "什么时候|哪天|几号|日期")
 _WHO = ("who|whom|whose", "谁")
 _HIGH = (r"highest|most|largest|biggest|maximum|max|best|greatest|top|peak", "最高|最多|最大")
@@ -42,6 +43,11 @@ _FRAME = content_words(
 ) | listed(
     "发票 收据 小票 图表 表格 表单 截图 按钮 文字 哪里 在哪 位置 坐标 多少 提到 写着 上的 这张 张图 片上 图片 哪张"
 )
+
+
+_LABEL_FRAME = {SYNONYMS.get(word, word) for word in _FRAME | {stem(word) for word in STOP_WORDS}} - {"total", "number"}
+_CLOCK = re.compile(r"\d{1,2}:\d{2}")
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:\s\d{1,2}:\d\d)?|\d{4}年\d{1,2}月\d{1,2}日")
 
 
 def sheet_of(item: Numbered) -> Sheet | None:
@@ -70,8 +76,8 @@ def about_text(text: str, items: Sequence[Numbered], language: Language) -> str 
         return _codes(sheets, language)
     if len(sheets) > 1 and has(text, *_WHICH) and has(text, *_MENTION):
         return _which(text, wanted, sheets, language)
-    for item, sheet in sheets:
-        if (found := _value(text, wanted, sheet)) is not None:
+    for item, sheet in _likeliest(text, sheets):
+        if (found := _value(text, sheet, item.note)) is not None:
             return _beside(item, *found, language)
     if explicit:
         return " ".join(_all(item, sheet, language) for item, sheet in sheets)
@@ -86,44 +92,49 @@ def _cannot(language: Language) -> str:
     return "I cannot read words in pictures: the emulator's extra `eyes` is not installed here."
 
 
-def _value(text: str, wanted: set[str], sheet: Sheet) -> tuple[str, str] | None:
+def _likeliest(text: str, sheets: Sequence[tuple[Numbered, Sheet]]) -> list[tuple[Numbered, Sheet]]:
+    """The pages, those first that hold most words of the question, in print or in the text before them."""
+    wanted = label_words(text)
+
+    def shared(pair: tuple[Numbered, Sheet]) -> int:
+        item, sheet = pair
+        return len(wanted & (label_words(sheet.text()) | label_words(item.note)))
+
+    return sorted(sheets, key=lambda pair: (-shared(pair), pair[0].number))
+
+
+def _value(text: str, sheet: Sheet, note: str) -> tuple[str, str] | None:
     """The label that fits the question, and the value that belongs to it."""
-    asks_number = has(text, *_NUMBER)
     pairs = sheet.pairs()
     for pattern, choose in ((_HIGH, max), (_LOW, min)):
         if pairs and has(text, *pattern):
             name, number = choose(pairs, key=lambda pair: pair[1])
             return name, f"{number:g}"
-    asked = label_words(" ".join(wanted)) | {
-        word for word in label_words(text) if word in ("total", "number", "dat", "nam", "tax", "pric")
-    }
-    for pattern, word in ((_WHEN, "dat"), (_WHO, "nam")):
-        asked |= {word} if has(text, *pattern) else set()
-    if asks_number:
+    timed = _CLOCK if has(text, *_TIME) else None
+    kind = timed if timed is not None and timed.search(sheet.text()) else (FIGURE if has(text, *_NUMBER) else None)
+    if (found := sheet.said(text, kind)) is not None:
+        return found
+    if has(text, *_NUMBER):
         for name, number in pairs:
             if any(word.startswith(name.lower()) or name.lower().startswith(word) for word in _raw(text)):
                 return name, f"{number:g}"
-    best: tuple[str, str] | None = None
-    for name, value in sheet.labelled(asked, whole_label=False, numeric=asks_number):
-        best = (name, value)
-        break
-    if best is None:
-        for name, value in sheet.labelled(asked, whole_label=True, numeric=asks_number):
-            best = (name, value)
-            break
-    if (
-        best is None
-        and asked & {"dat", "time"}
-        and (match := re.search(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:\s\d{1,2}:\d\d)?", sheet.text()))
-    ):
-        return ("date", match.group())
-    if best is None:
-        for key in asked:
-            if (found := next(sheet.labelled({key}), None)) is not None:
+    # The words of the heading tell which page is meant, and not which line of it.
+    asked = sorted(label_words(text) - _LABEL_FRAME)
+    narrower = set(asked) - label_words(sheet.heading()) - label_words(note)
+    for word, pattern in (("dat", _WHEN), ("nam", _WHO)):
+        narrower |= {word} if has(text, *pattern) else set()
+    for wanted in (narrower, set(asked)):
+        for whole in (False, True):
+            if (found := next(sheet.labelled(wanted, whole_label=whole, kind=kind), None)) is not None:
                 return found
-            if values := sheet.values_of(key, ""):
-                return key, values[0]
-    return best
+    if narrower & {"dat", "time"} and (match := _DATE.search(sheet.text())):
+        return "date", match.group()
+    for key in asked:
+        if (found := next(sheet.labelled({key}, kind=kind), None)) is not None:
+            return found
+        if values := sheet.values_of(key, ""):
+            return key, values[0]
+    return None
 
 
 def _raw(text: str) -> list[str]:
@@ -141,6 +152,12 @@ def _all(item: Numbered, sheet: Sheet, language: Language) -> str:
     if language == "zh":
         return f"{label(item, language)}上的文字：\n{text}" if text else f"{label(item, language)}上没有读到文字。"
     return f"{label(item, language)} reads:\n{text}" if text else f"I read no words in {label(item, language).lower()}."
+
+
+def all_words(item: Numbered, language: Language) -> str:
+    """All that can be read in one picture; '' where there is nothing or nobody can read."""
+    sheet = sheet_of(item)
+    return _all(item, sheet, language) if sheet is not None and (sheet.lines or sheet.codes) else ""
 
 
 def _nothing(item: Numbered, sheet: Sheet, language: Language) -> str:

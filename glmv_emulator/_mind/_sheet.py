@@ -13,7 +13,7 @@ from glmv_emulator._mind._mentions import to_figure
 from glmv_emulator._mind._words import content_words, listed, stem, words
 
 # Words that forms use for the same thing.
-_SAME = {
+SYNONYMS = {
     "no": "number", "nr": "number", "num": "number", "id": "number", "编号": "number", "单号": "number", "号码": "number",
     "amount": "total", "sum": "total", "合计": "total", "总计": "total", "总额": "total", "金额": "total", "总价": "total", "共计": "total",
     "tel": "phon", "telephon": "phon", "mobil": "phon", "电话": "phon", "手机": "phon", "日期": "dat", "day": "dat",
@@ -33,7 +33,7 @@ _SUMS = frozenset(
     stem(word)
     for word in listed("total subtotal tax change cash card paid pay balance due discount tip number amount vat")
 )
-_NUMERIC = re.compile(r"^\W{0,2}(?:[A-Z]{3}\s?)?[-+]?\d[\d.,\s]*(?:\s?(?:%|[A-Z]{3}|[a-zA-Z]{1,3}|元|€|\$))?\W{0,2}$")
+FIGURE = re.compile(r"^\W{0,2}(?:[A-Z]{3}\s?)?[-+]?\d[\d.,\s]*(?:\s?(?:%|[A-Z]{3}|[a-zA-Z]{1,3}|元|€|\$))?\W{0,2}$")
 _MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
 _COUNTED = re.compile(r"^\s*(\d+)\s*[x×*]\s*(.+)$", re.IGNORECASE)
 _CURRENCY = {"€": "EUR", "$": "USD", "¥": "CNY", "￥": "CNY", "£": "GBP", "元": "CNY"}
@@ -43,7 +43,7 @@ _CODES = re.compile(r"\b(?:EUR|USD|CNY|RMB|GBP|JPY|CHF|CAD|AUD|INR|KRW|HKD|SEK|N
 def label_words(text: str) -> set[str]:
     """The words of a label, each as its most usual synonym."""
     stems = {stem(word) for word in words(text) if len(word) > 1 or not word.isascii()}
-    return {_SAME.get(word, word) for word in stems} - {"the", "of", "on"}
+    return {SYNONYMS.get(word, word) for word in stems} - {"the", "of", "on"}
 
 
 class Sheet:
@@ -72,17 +72,19 @@ class Sheet:
         return "\n".join([*rows, *(code.text for code in self.codes)])
 
     def heading(self) -> str:
-        """The largest print of the upper half."""
+        """The first line of the upper half in about the largest print."""
         upper = [
             line
             for line in self.lines
             if _middle(line) < 0.5 * self.reading.height and re.search(r"[^\W\d]{2}", line.text)
         ]
-        return max(upper, key=lambda line: (round((line.box[3] - line.box[1]) / 4), -line.box[1])).text if upper else ""
+        tall = max((line.box[3] - line.box[1] for line in upper), default=0)
+        large = [line for line in upper if line.box[3] - line.box[1] >= 0.85 * tall]
+        return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
         """The values that fit a property's name, or else the words of its title and description."""
-        wanted = {_SAME.get(word, word) for word in key_words(name)}
+        wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
         if wanted & _HEADING:
             return [heading] if (heading := self.heading()) else []
         if "currency" in wanted or "货币" in wanted or "币种" in wanted:
@@ -96,24 +98,40 @@ class Sheet:
         return found
 
     def labelled(
-        self, wanted: set[str], *, whole_label: bool = False, numeric: bool = False
+        self, wanted: set[str], *, whole_label: bool = False, kind: re.Pattern[str] | None = None
     ) -> Iterator[tuple[str, str]]:
         """Labels that share words with ``wanted``, the closest first, each with its value.
 
-        ``whole_label``: all words of the label must be wanted. ``numeric``: values that are numbers come first.
+        ``whole_label``: all words of the label must be wanted. ``kind``: values that match come first.
         """
-        wanted = wanted - {""}
+        heading = self.heading()
         scored: list[tuple[float, float, int, str, str, bool]] = []
         for index, (label, line, rest) in enumerate(self._labels()):
             have = label_words(label)
+            if not rest and line.text == heading and len(self._row_of(line)) == 1:
+                continue
             shared = len(have & wanted)
             if not shared or (whole_label and not have <= wanted) or (not whole_label and 2 * shared < len(wanted)):
                 continue
             for value in [rest] if rest else self._beside(line):
-                off = numeric and not _NUMERIC.match(value)
+                off = kind is not None and not kind.search(value)
                 scored.append((off - shared / len(wanted), -shared / len(have), index, label, value, off))
         for _, _, _, label, value, _ in sorted(scored, key=lambda row: row[:3]):
             yield label, value
+
+    def said(self, text: str, kind: re.Pattern[str] | None) -> tuple[str, str] | None:
+        """The longest label that a text says as it is printed, with its value; not the heading."""
+        told, heading = " ".join(text.lower().split()), self.heading()
+        found: list[tuple[bool, int, int, str, str]] = []
+        for index, (label, line, rest) in enumerate(self._labels()):
+            name = " ".join(label.lower().split()).strip(" .:")
+            if len(name) < 2 or label == heading or not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", told):
+                continue
+            values = [rest] if rest else self._beside(line)
+            found += [
+                (kind is not None and not kind.search(value), -len(name), index, label, value) for value in values
+            ]
+        return min(found)[3:] if found else None
 
     def _labels(self) -> Iterator[tuple[str, Line, str]]:
         for row in self.grid:
@@ -121,26 +139,33 @@ class Sheet:
                 label, colon, rest = [*re.split(r"\s*([:：])\s*(?!\d\d\b)", line.text, maxsplit=1), "", ""][:3]
                 if colon and label:
                     yield label, line, rest.strip()
-                elif not _NUMERIC.match(line.text):
+                elif not FIGURE.match(line.text):
                     yield line.text, line, self._within(line)
 
     @staticmethod
     def _within(line: Line) -> str:
         """A figure at the end of the same line: "Total 16.90"."""
-        match = re.search(r"^[^\d]{2,}?\s+([$€£¥￥]?\d[\d.,]*(?:\s?[A-Z]{3})?|[$€£¥￥]\s?\d[\d.,]*)$", line.text)
-        return match.group(1) if match and not re.search(r"%", line.text) else ""
+        match = re.search(r"^\D{2,}?\s+((?:[$€£¥￥]\s?)?\d[\d.,]*(?:\s?(?:[A-Z]{3}|[€元]))?)$", line.text)
+        return (
+            match.group(1)
+            if match and (_MONEY.search(match.group(1)) or re.search(r"[$€£¥￥元]", match.group(1)))
+            else ""
+        )
+
+    def _row_of(self, line: Line) -> list[Line]:
+        return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
         """The values around a label: to its right, below it, above it; in a row of labels not to the right."""
-        row = next(row for row in self.grid if line in row)
+        row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
-        is_head = len(row) > 2 and sum(bool(_NUMERIC.match(other.text)) for other in row) * 2 < len(row)
+        is_head = len(row) > 2 and sum(bool(FIGURE.match(other.text)) for other in row) * 2 < len(row)
         column = [other for other in self.lines if other is not line and _same_column(line, other)]
         below = sorted((o for o in column if o.box[1] >= line.box[3] - 3), key=lambda o: o.box[1])[:1]
         above = sorted((o for o in column if o.box[3] <= line.box[1] + 3), key=lambda o: -o.box[3])[:1]
         height = line.box[3] - line.box[1]
         below = [other for other in below if other.box[1] - line.box[3] < 2.5 * height]
-        figures = [other for other in above if _NUMERIC.match(other.text)]
+        figures = [other for other in above if FIGURE.match(other.text)]
         if is_head:
             return [other.text for other in (*below, *figures)]
         if right:
@@ -150,12 +175,12 @@ class Sheet:
     def pairs(self) -> list[tuple[str, float]]:
         """The labels of a chart's axis, each with the figure above or below it; empty when there is no such row."""
         for row in self.grid:
-            labels = [line for line in row if not _NUMERIC.match(line.text)]
+            labels = [line for line in row if not FIGURE.match(line.text)]
             if len(labels) < 3 or len(labels) < len(row) - 1:
                 continue
             found = []
             for line in labels:
-                figure = next((value for value in self._beside(line) if _NUMERIC.match(value)), None)
+                figure = next((value for value in self._beside(line) if FIGURE.match(value)), None)
                 number = to_figure(figure) if figure else None
                 if number is not None:
                     found.append((line.text, number))
@@ -219,7 +244,7 @@ class Sheet:
             "scor",
             *label_words(self.heading()),
         }
-        counts = [name for name in names if {_SAME.get(word, word) for word in key_words(name)} & figures]
+        counts = [name for name in names if {SYNONYMS.get(word, word) for word in key_words(name)} & figures]
         if len(counts) != 1:
             return []
         other = next(name for name in names if name not in counts)
@@ -284,12 +309,12 @@ def _same_column(one: Line, other: Line) -> bool:
 
 
 def _fits(name: str, label: str) -> bool:
-    wanted, have = {_SAME.get(word, word) for word in key_words(name)}, label_words(label)
+    wanted, have = {SYNONYMS.get(word, word) for word in key_words(name)}, label_words(label)
     return bool(wanted & have) and 2 * len(wanted & have) >= len(have)
 
 
 def _item_key(name: str) -> str | None:
-    wanted = {_SAME.get(word, word) for word in key_words(name)}
+    wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
     if "unit" in wanted:
         return "unit"
     if wanted & {"quantity", "number"}:

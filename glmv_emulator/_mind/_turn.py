@@ -57,10 +57,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A medium and the number by which answers speak of it, counted from 1 within its kind."""
+    """A medium, the number by which answers speak of it (from 1 within its kind), and the text right before it."""
 
     number: int
     medium: Medium
+    note: str = ""
 
 
 def text_of(message: dict[str, Any]) -> str:
@@ -112,7 +113,7 @@ class Turn:
     @cached_property
     def request(self) -> str:
         """The wish without schemas and without sentences that only tell how to answer."""
-        plain = without_blocks(self.wish)
+        plain = without_blocks(_query(self.wish))
         kept = [s for s in sentences(plain) if not duties(s, self.tool_names).force and not is_about_form(s)]
         return "\n".join(kept).strip() or plain
 
@@ -135,7 +136,7 @@ class Turn:
         found = []
         for medium in sorted(newest, key=lambda medium: (medium.message, medium.part)):
             counts[medium.kind] = counts.get(medium.kind, 0) + 1
-            found.append(Numbered(counts[medium.kind], medium))
+            found.append(Numbered(counts[medium.kind], medium, _before(self.ask.messages, medium)))
         return found
 
 
@@ -145,6 +146,29 @@ def is_about_form(sentence: str) -> bool:
         return True
     said = {stem(word) for word in words(sentence)} - _GRAMMAR
     return bool(said) and said <= _FORM
+
+
+# Prompts that carry pages to answer from put the question itself behind such a word.
+_QUERY = re.compile(
+    r"^\W{0,3}(?:user )?(?:query|question|request|问题|提问|查询)(?: \w+)?\W{0,2}[:：]\s*(\S.*?)"
+    r"(?=^\W{0,3}(?:answer|response|refined answer|assistant|回答|答案)\b.{0,20}[:：]?\s*$|\Z)",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+MOST_NOTE = 300  # characters of the text before a picture that belong to it
+
+
+def _query(text: str) -> str:
+    found = _QUERY.findall(text)
+    return found[-1].strip() if found else text
+
+
+def _before(messages: list[dict[str, Any]], medium: Medium) -> str:
+    content = messages[medium.message].get("content") if medium.message < len(messages) else None
+    if not isinstance(content, list) or not 0 < medium.part <= len(content):
+        return ""
+    part = content[medium.part - 1]
+    text = part.get("text") if isinstance(part, dict) else None
+    return text[-MOST_NOTE:] if isinstance(text, str) else ""
 
 
 def _start(messages: list[dict[str, Any]]) -> int:
