@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from glmv_emulator import _auth
 from glmv_emulator._errors import NotImplementedHere, Refusal
@@ -34,6 +35,8 @@ class Gatehouse:
     def __init__(self, world: World, app: Any) -> None:
         self._world = world
         self._app = app
+        self._connections: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+        self._latest = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,6 +45,7 @@ class Gatehouse:
         scope["emu.exchange"] = exchange
         # `receive` is a method of uvicorn's request, whose connection the faults need.
         scope["emu.transport"] = receive.__self__.transport
+        exchange.connection, exchange.nth = self._counted(scope["emu.transport"])
         try:
             await self._answer(scope, receive, self._marked(exchange, send), exchange)
         finally:
@@ -55,6 +59,7 @@ class Gatehouse:
             else:
                 scope["emu.body"] = await self._body(headers, receive, exchange)
                 self._check_key(scope["path"], headers)
+                self._let_go_wrong(scope, headers, exchange)
                 await self._app(scope, _again(scope["emu.body"], receive), send)
                 return
         except _TooLarge:
@@ -109,10 +114,30 @@ class Gatehouse:
         elif path.startswith(PROXY) and not headers.get("authorization"):
             raise Refusal("1001")
 
+    def _let_go_wrong(self, scope: Scope, headers: dict[str, str], exchange: Exchange) -> None:
+        if not scope["path"].startswith((*PLATFORM, PROXY)):
+            return
+        host, _, port = headers["host"].partition(":")
+        other = f"{scope['scheme']}://{'localhost' if host == '127.0.0.1' else '127.0.0.1'}:{port}"
+        lab = self._world.lab
+
+        def refuse(refusal: Refusal) -> Performance:
+            return refused(refusal, scope["path"], headers, exchange)
+
+        scope["emu.change"] = lab.changing(lab.asked(headers), exchange, refuse, other)
+
+    def _counted(self, transport: Any) -> tuple[int, int]:
+        """The number of a connection, and of the request on it."""
+        number, requests = self._connections.get(transport, (self._latest + 1, 0))
+        self._latest = max(self._latest, number)
+        self._connections[transport] = (number, requests + 1)
+        return number, requests + 1
+
     def _marked(self, exchange: Exchange, send: Send) -> Send:
         async def marked(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                exchange.retry_after = _asked_to_wait(dict(message.get("headers", ())))
                 message["headers"] = [*self._marks(message.get("headers", ())), *message.get("headers", ())]
             await send(message)
 
@@ -123,6 +148,14 @@ class Gatehouse:
         if not any(name.lower() == b"date" for name, _ in headers):
             marks.append((b"date", formatdate(self._world.now(), usegmt=True).encode()))
         return marks
+
+
+def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
+    for name, per in ((b"retry-after-ms", 1000), (b"retry-after", 1)):
+        value = headers.get(name, b"")
+        if value.isdigit():
+            return int(value[:9]) / per
+    return None
 
 
 def refused(

@@ -27,6 +27,7 @@ class Exchange:
 
     `media` are the pictures and videos that were looked at, None for one that was not; `code` is the business code
     of a refusal; `ended_by` says who ended it: "server" (as it should), "client" (it left early) or "fault".
+    `connection` counts connections from 1, `nth` the requests on one; `last_sent` is when the last bytes left.
     """
 
     method: str
@@ -43,13 +44,17 @@ class Exchange:
     media: tuple[Any, ...] = ()
     chunks: int = 0
     fault: str | None = None
+    connection: int = 0
+    nth: int = 1
+    last_sent: float | None = None
     retry_after: float | None = None
     ended: float | None = None
     ended_by: str | None = None
     cleanup: list[Callable[[], None]] = field(default_factory=list, repr=False)
 
     def finish(self) -> None:
-        self.ended = time.monotonic()
+        if self.ended is None:
+            self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
         while self.cleanup:

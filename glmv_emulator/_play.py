@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from glmv_emulator._journal import Exchange
@@ -37,20 +38,41 @@ class Raw:
     data: bytes
 
 
-Act = bytes | Pause | End | Raw
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is sent until the event is set, or the client leaves."""
+
+    event: asyncio.Event
+
+
+Act = bytes | Pause | End | Raw | Hold
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A response as an ASGI application: its head, and the acts of its body. `status` 0 sends no head."""
+    """A response as an ASGI application: its head, and the acts of its body. `status` 0 sends no head.
+
+    `before` are acts that come before the head.
+    """
 
     status: int
     headers: Mapping[str, str]
     acts: Iterable[Act]
+    before: tuple[Act, ...] = ()
+
+    def with_acts(self, acts: Iterable[Act]) -> Performance:
+        """The same head, another body."""
+        return replace(self, acts=acts)
+
+    def after(self, acts: Iterable[Act]) -> Performance:
+        """The same, once these acts are over."""
+        return replace(self, before=(*acts, *self.before))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope["emu.exchange"]
-        playing = asyncio.ensure_future(self._play(scope, send, exchange))
+        change: Callable[[Performance], Performance] | None = scope.get("emu.change")
+        played = self if change is None else change(self)
+        playing = asyncio.ensure_future(played.play(scope, send, exchange))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,30 +86,42 @@ class Performance:
             if isinstance(result, Exception):
                 raise result
 
-    async def _play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
+    async def play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
+        """Send head and acts, one after the other."""
+        for act in self.before:
+            await _do(act, scope, send, exchange)
         if self.status:
             headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
         for act in self.acts:
-            match act:
-                case bytes():
-                    await send({"type": "http.response.body", "body": act, "more_body": True})
-                    exchange.chunks += 1
-                    # The loop must turn, or a client that left would go unseen until the end.
-                    await asyncio.sleep(0)
-                case Pause(seconds=None):
-                    await asyncio.Event().wait()
-                case Pause(seconds=float(seconds)):
-                    await asyncio.sleep(seconds)
-                case Raw(data=data):
-                    scope["emu.transport"].write(data)
-                case End(how="clean"):
-                    break
-                case End(how=how):
-                    exchange.ended_by = "fault"
-                    _cut(scope["emu.transport"], reset=how == "rst")
-                    await asyncio.Event().wait()
+            if act == End("clean"):
+                break
+            await _do(act, scope, send, exchange)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _do(act: Act, scope: Scope, send: Send, exchange: Exchange) -> None:
+    match act:
+        case bytes():
+            await send({"type": "http.response.body", "body": act, "more_body": True})
+            exchange.chunks += 1
+            exchange.last_sent = time.monotonic()
+            # The loop must turn, or a client that left would go unseen until the end.
+            await asyncio.sleep(0)
+        case Pause(seconds=None):
+            await asyncio.Event().wait()
+        case Pause(seconds=float(seconds)):
+            await asyncio.sleep(seconds)
+        case Hold(event=event):
+            await event.wait()
+        case Raw(data=data):
+            scope["emu.transport"].write(data)
+        case End(how=how):
+            exchange.ended_by, exchange.ended = "fault", time.monotonic()
+            _cut(scope["emu.transport"], reset=how == "rst")
+            await asyncio.Event().wait()
+        case _:
+            raise TypeError(f"no such act: {act!r}")
 
 
 async def _left(receive: Receive) -> None:

@@ -116,6 +116,12 @@ class Server:
             self._listening = None
             await asyncio.sleep(0)
 
+    async def hang_up(self) -> None:
+        """Close what is open, as a machine does that goes down."""
+        for connection in list(self._state.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)
+
     async def close(self) -> None:
         """End everything at once: nobody waits for an emulator."""
         await self.deaf()

@@ -11,6 +11,7 @@ from glmv_emulator._errors import Refusal
 from glmv_emulator._files import Files
 from glmv_emulator._hosting import Hosting
 from glmv_emulator._journal import Exchange, Journal
+from glmv_emulator._lab import Lab
 from glmv_emulator._mind import Ask, Reply
 from glmv_emulator._settings import Settings
 
@@ -25,6 +26,7 @@ class World:
     key: str
     mind: Mind
     journal: Journal
+    lab: Lab = field(default_factory=Lab)
     hosting: Hosting = field(default_factory=Hosting)
     files: Files = field(default_factory=Files)
     running: set[str] = field(default_factory=set)
