@@ -146,6 +146,8 @@ class Envelope(NamedTuple):
     content_filter: list[dict[str, Any]] | None
 
 
+# What a sentence of the platform may end with.
+_STOPS = ".!?。！？"
 # "[1308][已达到 5 小时的使用上限。…][202608301448…]": code, text and trace in one string.
 _WRAPPED = re.compile(r"^\s*\[(\d{3,4})\]\[(.*?)\](?:\[([^\]]*)\])?\s*$", re.DOTALL)
 # "您的限额将在 2026-08-24 00:27:12 重置": wall clock of Beijing, UTC+8.
@@ -191,7 +193,7 @@ def error_from(status: int | None, found: Envelope, *, retry_after: float | None
     said = "".join(c if c.isprintable() else " " for c in found.message)[:300] or "the platform gave no reason"
     reset = _RESET_TIME.search(found.message) if known.kind is QuotaError else None
     return known.kind(
-        f"{said} {known.advice}",
+        f"{said}{'' if said[-1] in _STOPS else '.'} {known.advice}",
         status_code=status,
         code=found.code,
         request_id=found.request_id,

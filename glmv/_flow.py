@@ -42,6 +42,8 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
 # Decompressed bytes at a time.
 PIECE = 64 * 1024
+# `[DONE]` in any case and with spaces around it is shorter than this.
+_DONE_BYTES = 32
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
 
@@ -351,7 +353,7 @@ class _Shaper:
         """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
         deltas: list[Delta] = []
         for event in found:
-            if event.data.strip()[:6].upper() == b"[DONE]":
+            if len(event.data) < _DONE_BYTES and event.data.strip()[:6].upper() == b"[DONE]":
                 self.decoder.ended = True
                 break
             try:

@@ -71,6 +71,12 @@ class SSEDecoder:
         if b"\r" in data:
             self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        alone = not (self._line or self._data or self._type)
+        if alone and data[:6] == b"data: " and data[-2:] == b"\n\n" and data.find(b"\n") == len(data) - 2:
+            # One whole event of one line, as the platform sends them: most of every stream.
+            self._bound(len(data))
+            self.last_event_id = self._id
+            return [Event("message", data[6:-2])]
         head, newline, rest = data.partition(b"\n")
         if not newline:
             self._keep(data)

@@ -236,7 +236,7 @@ class DeltaDecoder:
 
     def feed(self, chunk: Mapping[str, Any]) -> Delta | None:
         """One chunk -> its delta, or None when it holds nothing to show."""
-        if not self.facts or chunk.keys() - _SEEN_KEYS:
+        if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
         if self.finish_reason is None:
             self._chunk = chunk
@@ -245,9 +245,9 @@ class DeltaDecoder:
             return None
         self.answered = True
         piece = choice.get("delta")
-        if not isinstance(piece, Mapping):
+        if not isinstance(piece, dict):
             piece = choice.get("message")
-            if not isinstance(piece, Mapping):
+            if not isinstance(piece, dict):
                 piece = {}
         if reason := choice.get("finish_reason"):
             if self.finish_reason is None or reason == "sensitive":  # withdrawn is withdrawn, also after "stop"
@@ -374,7 +374,7 @@ def _integer(value: object) -> int | None:
 
 
 def _first(choices: object) -> Mapping[str, Any] | None:
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
 

@@ -76,7 +76,7 @@ def test_every_documented_code_has_its_error_and_its_advice(code: str) -> None:
     assert (raised.code, raised.status_code) == (code, status)
     assert raised.retryable is (retry in (Retry.BUSY, Retry.TRANSIENT))
     assert row(status, code).retry is retry
-    assert raised.message.startswith("m ")
+    assert raised.message.startswith("m. ")
     assert len(raised.message) > 12  # the advice: what a person should do
 
 
