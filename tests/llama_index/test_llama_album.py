@@ -1,0 +1,95 @@
+"""The ten-picture example: each question is answered by what only the right picture holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from llama_index.core import VectorStoreIndex
+from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine
+from llama_index.core.schema import ImageNode
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "picture_rag"
+
+pytest.importorskip("rapidocr", reason="the emulator reads words with the extra `eyes` only")
+pytestmark = pytest.mark.eyes
+if "multimodal" not in RetrieverQueryEngine.from_args.__code__.co_varnames:
+    pytest.skip("core before 0.14.23 has no multimodal=True", allow_module_level=True)
+
+sys.path.insert(0, str(EXAMPLE))
+try:
+    import search
+finally:
+    sys.path.remove(str(EXAMPLE))
+
+from glmv_emulator import Emulator  # noqa: E402 - after the skips
+from llama_index_glmv import GLMV, GLMVEmbedding  # noqa: E402 - after the skips
+
+
+class Album:
+    """The example, set up once: describing ten pictures takes the emulator's eyes some seconds."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        settings = {"api_key": emulator.api_key, "base_url": emulator.base_url}
+        self.llm = GLMV(**settings)
+        self.embedding = GLMVEmbedding(**settings)
+        self.index = search.index_of(search.FOLDERS, self.llm, self.embedding)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def album(emulator: Emulator) -> Iterator[Album]:
+    album = Album(emulator)
+    yield album
+    album.llm.close()
+    album.embedding.clients.close()
+
+
+def test_ten_pictures_are_found_by_what_is_in_them(album: Album) -> None:
+    nodes = list(album.index.docstore.docs.values())
+    assert len({node.metadata["file_name"] for node in nodes}) == 10
+    assert all(isinstance(node, ImageNode) and node.image_path and node.text for node in nodes)
+
+
+@pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
+def test_a_question_is_answered_from_the_right_picture(question: str, file: str, answer: str, album: Album) -> None:
+    response = search.engine_of(album.index, album.llm).query(question)
+    assert answer in str(response)
+    assert response.source_nodes[0].metadata["file_name"] == file
+
+
+def test_the_picture_itself_reaches_the_model_and_not_its_description(album: Album, emulator: Emulator) -> None:
+    search.engine_of(album.index, album.llm, pictures=1).query(search.QUESTIONS[2][0])
+    parts = emulator.requests[-1].body["messages"][-1]["content"]
+    assert [part["type"] for part in parts].count("image_url") == 1
+    assert "Apple pie 2.90" not in str(parts)
+
+
+def test_answers_cite_the_pictures_they_come_from(album: Album) -> None:
+    engine = CitationQueryEngine.from_args(
+        album.index, llm=album.llm, multimodal=True, retriever=album.index.as_retriever(similarity_top_k=2)
+    )
+    response = engine.query(search.QUESTIONS[1][0])
+    assert response.source_nodes[0].metadata["file_name"] == "bakery_receipt.png"
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+def test_a_store_on_disk_finds_the_pictures_again(emulator: Emulator, album: Album, tmp_path: Path) -> None:
+    qdrant = pytest.importorskip("llama_index.vector_stores.qdrant")
+    client = pytest.importorskip("qdrant_client").QdrantClient(path=str(tmp_path))
+    store = qdrant.QdrantVectorStore("album", client=client)
+    search.index_of(search.FOLDERS[1:], album.llm, album.embedding, store)
+    again = VectorStoreIndex.from_vector_store(store, embed_model=album.embedding)
+    question, file, answer = search.QUESTIONS[2]
+    response = search.engine_of(again, album.llm).query(question)
+    client.close()
+    assert response.source_nodes[0].metadata["file_name"] == file
+    assert isinstance(response.source_nodes[0].node, ImageNode)
+    assert answer in str(response)
