@@ -83,6 +83,7 @@ class Line:
         self.answer: Any = None
         self._http = http
         self._library = library
+        self._ours = http is not client.settings.http_client and http is not client.settings.http_async_client
         self._where = client.place
         self._slots = client.slots(model) if model else None
         self._timeouts = timeouts(client.settings.timeout if timeout is None else timeout)

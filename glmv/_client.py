@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Self, TypeVar
 
@@ -25,6 +25,7 @@ from glmv._base import Base, Line
 from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND, bounded
 from glmv._embed import Embeddings, embed
+from glmv._errand import WatchedBackend, errand
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
 from glmv._files import AsyncFiles, Files
@@ -122,12 +123,15 @@ class _SyncLine(Line):
             pass
         self.drop(good=True)
 
+    def _close(self, response: Any) -> None:
+        response.close()
+
     def drop(self, *, busy: bool = False, good: bool = False) -> None:
         """Close the answer, if there is one, and leave the slot. Safe to call again."""
         response, self._response, self._data = self._response, None, None
         try:
             if response is not None:
-                response.close()
+                self._close(response)
         except Exception:  # noqa: BLE001, S110 - a connection that cannot be closed in order is closed all the same
             pass
         finally:
@@ -170,28 +174,32 @@ class _AsyncLine(Line):
                 continue
 
     async def _send(self, step: Send) -> Opened:
-        try:
-            request = self._request(step, _async_body(step.body))
-            async with asyncio.timeout_at(_loop_time(step.until)):
-                return self._opened(await self._http.send(request, stream=True, follow_redirects=False))
-        except Exception as error:  # noqa: BLE001 - translated
-            problem = translated(error, self._library, self._where.host)
-        except BaseException as error:  # noqa: BLE001 - cancelled: raised again without the library's frames
-            raise error.with_traceback(None)  # noqa: B904 - they hold the headers; it is the same error
-        raise problem
+        return await self._work(self._sent(step), step.until)
+
+    async def _sent(self, step: Send) -> Opened:
+        request = self._request(step, _async_body(step.body))
+        return self._opened(await self._http.send(request, stream=True, follow_redirects=False))
 
     async def _read(self, step: Read) -> bytes:
         if self._data is None:
             # A mocked transport hands over bodies that are read already.
             read = self._response.is_stream_consumed
             self._data = self._response.aiter_bytes() if read else self._response.aiter_raw()
+        return await self._work(self._next(), step.until)
+
+    async def _close(self, response: Any) -> None:
+        await self._work(response.aclose(), None)
+
+    async def _work(self, work: Coroutine[Any, Any, _T], until: float | None) -> _T:
         try:
-            if step.until is None:
-                return await self._next()
-            async with asyncio.timeout_at(_loop_time(step.until)):
-                return await self._next()
+            if self._ours:
+                return await errand(work, until)
+            async with asyncio.timeout_at(_loop_time(until)):
+                return await work
         except Exception as error:  # noqa: BLE001 - translated
             problem = translated(error, self._library, self._where.host)
+        except BaseException as error:  # noqa: BLE001 - cancelled: raised again without the library's frames
+            raise error.with_traceback(None)  # noqa: B904 - they hold the headers; it is the same error
         raise problem
 
     async def _next(self) -> bytes:
@@ -214,7 +222,7 @@ class _AsyncLine(Line):
         response, self._response, self._data = self._response, None, None
         try:
             if response is not None:
-                await response.aclose()
+                await self._close(response)
         except Exception:  # noqa: BLE001, S110 - a connection that cannot be closed in order is closed all the same
             pass
         finally:
@@ -495,7 +503,7 @@ class AsyncClient(Base):
         loop = asyncio.get_running_loop()
         kept = self._pools.get(loop)
         if kept is None:
-            http = httpx.AsyncClient(verify=_tls(), limits=_LIMITS)
+            http = bounded(httpx.AsyncClient(verify=_tls(), limits=_LIMITS), WatchedBackend)
             keeper = _keeper(http)
             await anext(keeper)
             kept = self._pools.setdefault(loop, (http, keeper))

@@ -36,6 +36,7 @@ APART = {
         "_enter": "a thread waits by a lock, a task by an event",
         "_send": "a deadline cuts a socket's read here and a task there",
         "_read": "as _send",
+        "_close": "as _send",
     },
     "Client": {
         "_begin": "one pool a process, or one a running loop",
@@ -44,7 +45,7 @@ APART = {
     },
 }
 # Methods that only the asynchronous one has.
-ALONE = {"_AsyncLine": {"_next"}}
+ALONE = {"_AsyncLine": {"_next", "_sent", "_work"}}
 
 TWINS = [
     (_client.Client, _client.AsyncClient),

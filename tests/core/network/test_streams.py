@@ -1,0 +1,316 @@
+"""Streams over real sockets: ended at once, kept for the next, and let go of whatever the caller does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import glmv
+
+DONE = b"data: [DONE]\n\n"
+STREAM = [True, False]
+
+
+def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "delta": {"role": "assistant", "content": text}}
+    return {"id": "1", "choices": [choice | ({"finish_reason": finish_reason} if finish_reason else {})]}
+
+
+def streams(peer: Any) -> None:
+    peer.stream(chunk("hel"), chunk("lo", "stop"), DONE)
+
+
+def opens_and_stalls(peer: Any) -> None:
+    peer.stream(chunk("half"), end=False)
+    peer.stall()
+
+
+def connection(server: Any, **options: Any) -> dict[str, Any]:
+    return {"api_key": f"{uuid.uuid4().hex}.test-secret", "base_url": server.base_url, **options}
+
+
+@pytest.fixture
+def glm(server: Any) -> Iterator[glmv.Client]:
+    with glmv.Client(**connection(server, max_concurrency=1)) as client:
+        yield client
+
+
+def free(client: Any) -> bool:
+    slots = client.slots(client.settings.model)
+    return (slots.in_use, len(slots._queue)) == (0, 0)
+
+
+def test_ten_streams_in_a_row_use_one_connection(server: Any, glm: glmv.Client) -> None:
+    server.plays(streams)
+    for _ in range(10):
+        assert "".join(delta.text for delta in glm.stream("hi")) == "hello"
+    assert (server.connections, len(server.requests)) == (1, 10)
+
+
+async def test_ten_awaited_streams_in_a_row_use_one_connection(server: Any) -> None:
+    server.plays(streams)
+    async with glmv.AsyncClient(**connection(server)) as glm:
+        for _ in range(10):
+            assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
+    assert (server.connections, len(server.requests)) == (1, 10)
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_whole_answers_and_streams_share_a_connection(server: Any, glm: glmv.Client, stream: bool) -> None:
+    server.plays(
+        streams, lambda peer: peer.say({"choices": [{"finish_reason": "stop", "message": {"content": "x"}}]})
+    )
+    list(glm.stream("hi"))
+    for _ in range(3):
+        glm.chat("hi")
+    assert server.connections == 1
+
+
+def test_an_error_answer_leaves_the_connection_usable(server: Any, glm: glmv.Client) -> None:
+    server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": "m"}}, 400))
+    for _ in range(3):
+        with pytest.raises(glmv.InvalidRequestError):
+            glm.chat("hi")
+    assert server.connections == 1
+
+
+def test_the_end_is_with_the_caller_before_the_formal_end_of_the_body(server: Any, glm: glmv.Client) -> None:
+    ended = threading.Event()
+
+    def waits(peer: Any) -> None:
+        peer.stream(chunk("hello", "stop"), DONE, end=False)
+        ended.wait(10)
+        peer.send(b"0\r\n\r\n")
+
+    server.plays(waits, streams)
+    stream = glm.stream("hi")
+    deltas = [next(stream), next(stream)]
+    assert [delta.last for delta in deltas] == [False, True]
+    ended.set()
+    assert list(stream) == []
+    list(glm.stream("hi"))
+    assert server.connections == 1  # the end came soon after: the connection is used again
+
+
+async def test_the_end_is_with_the_awaiting_caller_before_the_formal_end_of_the_body(server: Any) -> None:
+    ended = threading.Event()
+
+    def waits(peer: Any) -> None:
+        peer.stream(chunk("hello", "stop"), DONE, end=False)
+        ended.wait(10)
+        peer.send(b"0\r\n\r\n")
+
+    server.plays(waits, streams)
+    async with glmv.AsyncClient(**connection(server)) as glm:
+        stream = glm.stream("hi")
+        assert [(await anext(stream)).last, (await anext(stream)).last] == [False, True]
+        ended.set()
+        assert [delta async for delta in stream] == []
+        assert [delta.last async for delta in glm.stream("hi")][-1]
+    assert server.connections == 1
+
+
+def test_a_piece_is_with_the_caller_before_the_next_is_sent(server: Any, glm: glmv.Client) -> None:
+    seen = threading.Event()
+
+    def waits(peer: Any) -> None:
+        peer.stream(chunk("hel"), end=False)
+        assert seen.wait(10)
+        peer.stream(chunk("lo", "stop"), DONE, head=False)
+
+    server.plays(waits)
+    stream = glm.stream("hi")
+    assert next(stream).text == "hel"
+    seen.set()
+    assert next(stream).text == "lo"
+
+
+def ends_by_break(glm: glmv.Client) -> None:
+    for _ in glm.stream("hi"):
+        break
+
+
+def ends_by_close(glm: glmv.Client) -> None:
+    stream = glm.stream("hi")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def ends_by_forgetting(glm: glmv.Client) -> None:
+    stream = glm.stream("hi")
+    next(stream)
+    holder = [stream]
+    holder.append(holder)  # type: ignore[arg-type]  # a cycle: only the collector finds it
+    del stream, holder
+    gc.collect()
+
+
+def ends_by_error(glm: glmv.Client) -> None:
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is the point
+        for _ in glm.stream("hi"):
+            raise ZeroDivisionError
+
+
+def ends_by_throwing(glm: glmv.Client) -> None:
+    stream = glm.stream("hi")
+    next(stream)
+    with pytest.raises(KeyboardInterrupt):
+        stream.throw(KeyboardInterrupt)  # type: ignore[attr-defined]  # it is a generator
+
+
+@pytest.mark.parametrize(
+    "ends", [ends_by_break, ends_by_close, ends_by_forgetting, ends_by_error, ends_by_throwing]
+)
+def test_a_stream_that_is_left_early_frees_connection_and_slot(
+    server: Any, glm: glmv.Client, ends: Any
+) -> None:
+    server.plays(opens_and_stalls)
+    ends(glm)
+    assert server.peers[0].left.wait(1)
+    assert free(glm)
+
+
+async def aends_by_aclose(glm: glmv.AsyncClient) -> None:
+    stream = glm.stream("hi")
+    await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def aends_by_break(glm: glmv.AsyncClient) -> None:
+    async for _ in glm.stream("hi"):
+        break
+
+
+async def aends_by_forgetting(glm: glmv.AsyncClient) -> None:
+    stream = glm.stream("hi")
+    await anext(stream)
+    holder = [stream]
+    holder.append(holder)  # type: ignore[arg-type]  # a cycle: only the collector finds it
+    del stream, holder
+    gc.collect()
+
+
+async def aends_by_error(glm: glmv.AsyncClient) -> None:
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is the point
+        async for _ in glm.stream("hi"):
+            raise ZeroDivisionError
+
+
+async def aends_by_cancel(glm: glmv.AsyncClient) -> None:
+    first = asyncio.Event()
+
+    async def reads() -> None:
+        async for _ in glm.stream("hi"):
+            first.set()
+
+    task = asyncio.create_task(reads())
+    await first.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def aends_by_timeout(glm: glmv.AsyncClient) -> None:
+    with pytest.raises(TimeoutError):  # noqa: PT012 - the loop is the point
+        async with asyncio.timeout(0.05):
+            async for _ in glm.stream("hi"):
+                pass
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [aends_by_aclose, aends_by_break, aends_by_forgetting, aends_by_error, aends_by_cancel, aends_by_timeout],
+)
+async def test_an_awaited_stream_that_is_left_early_frees_connection_and_slot(server: Any, ends: Any) -> None:
+    server.plays(opens_and_stalls)
+    async with glmv.AsyncClient(**connection(server, max_concurrency=1)) as glm:
+        await ends(glm)
+        assert await asyncio.to_thread(server.peers[0].left.wait, 1)
+        async with asyncio.timeout(1):
+            while not free(glm):
+                await asyncio.sleep(0)
+
+
+def test_an_interrupt_from_the_keyboard_passes_and_frees_all(server: Any, glm: glmv.Client) -> None:
+    import signal
+
+    def interrupts(peer: Any) -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]  # it runs
+        peer.stall()
+
+    server.plays(interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        glm.chat("hi")
+    assert server.peers[0].left.wait(1)
+    assert free(glm)
+
+
+async def test_random_cancellations_leave_no_connection_and_no_slot(server: Any) -> None:
+    dice = random.Random(11)
+
+    def dawdles(peer: Any) -> None:
+        peer.stream(chunk("hel"), end=False)
+        server.over.wait(dice.random() * 0.004)
+        peer.stream(chunk("lo", "stop"), DONE, head=False)
+
+    async def calls(glm: glmv.AsyncClient, stream: bool) -> None:
+        if stream:
+            async for _ in glm.stream("hi"):
+                pass
+        else:
+            await glm.chat("hi")
+
+    server.plays(dawdles)
+    async with glmv.AsyncClient(**connection(server, max_concurrency=10)) as glm:
+        cancelled = 0
+        while cancelled < 1000:
+            tasks = [asyncio.create_task(calls(glm, dice.random() < 0.8)) for _ in range(50)]
+            for task in dice.sample(tasks, len(tasks)):
+                for _ in range(dice.randrange(4)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            cancelled += sum(
+                isinstance(end, asyncio.CancelledError)
+                for end in await asyncio.gather(*tasks, return_exceptions=True)
+            )
+        assert free(glm)
+        (http, _) = glm._pools[asyncio.get_running_loop()]
+        busy = [
+            line for line in http._transport._pool.connections if not (line.is_idle() or line.is_closed())
+        ]
+        assert busy == []
+        assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
+
+
+def test_idle_connections_that_the_server_closes_are_no_ones_trouble(server: Any, glm: glmv.Client) -> None:
+    def ends(peer: Any) -> None:
+        streams(peer)
+        peer.close()
+
+    server.plays(ends)
+    for _ in range(100):
+        assert "".join(delta.text for delta in glm.stream("hi")) == "hello"
+
+
+def test_a_slow_reader_is_not_taken_for_a_silent_server(server: Any, glm: glmv.Client) -> None:
+    server.plays(streams)
+    for _ in glm.stream("hi", idle_timeout=0.05):
+        time.sleep(0.06)
+
+
+def test_a_deadline_bounds_the_wait_for_a_slot_too(server: Any, glm: glmv.Client) -> None:
+    server.plays(opens_and_stalls)
+    stream = glm.stream("hi")
+    next(stream)
+    started = time.monotonic()
+    with pytest.raises(glmv.GateTimeout):
+        glm.chat("hi", deadline=0.2)
+    assert time.monotonic() - started < 0.45
