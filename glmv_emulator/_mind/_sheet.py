@@ -79,7 +79,7 @@ class Sheet:
             if _middle(line) < 0.5 * self.reading.height and re.search(r"[^\W\d]{2}", line.text)
         ]
         tall = max((line.box[3] - line.box[1] for line in upper), default=0)
-        large = [line for line in upper if line.box[3] - line.box[1] >= 0.85 * tall]
+        large = [line for line in upper if line.box[3] - line.box[1] >= 0.7 * tall]
         return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
