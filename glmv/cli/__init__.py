@@ -1,4 +1,4 @@
-"""The command `glmv`: `ask`, `models`, `emulate`. One file a command.
+"""The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One file a command.
 
 This is the one room that may import the other packages, and it does so inside the commands: `glmv --help`
 and `import glmv` stay quick, and each command needs only what it uses.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from glmv.cli import ask, emulate, models
+from glmv.cli import ask, batch, doctor, emulate, models
 
 app = typer.Typer(
     help="Ask GLM-4V, Zhipu's vision model, about pictures.",
@@ -15,8 +15,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold keys and pictures
 )
 app.command(name="ask")(ask.ask)
+app.command(name="batch")(batch.batch)
 app.command(name="models")(models.models)
 app.command(name="emulate")(emulate.emulate)
+app.command(name="doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

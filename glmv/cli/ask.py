@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 import glmv
+from glmv.cli._cost import money
+from glmv.cli._preview import preview
+from glmv.cli._sources import parts
 from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
 from glmv.cli.emulate import emulator_class
 
-VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".mov"})
-
-
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="[FILE|URL]... QUESTION", help="Pictures or videos, then the question."),
+    typer.Argument(
+        metavar="[FILE|URL|PATTERN|-]... QUESTION",
+        help="Pictures or videos ('-' is a picture on standard input), then the question ('-' reads it there).",
+    ),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
+Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer has to fit.")]
+Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures in terminals that can.")]
 
 
-def ask(words: Words, model: Model = None, base_url: Base = None, emulator: Emulated = False) -> None:
+def ask(
+    words: Words,
+    model: Model = None,
+    base_url: Base = None,
+    emulator: Emulated = False,
+    as_json: AsJson = False,
+    schema: Schema = None,
+    shown: Shown = True,
+) -> None:
     """Ask about pictures. The key is read from ZHIPUAI_API_KEY or ZAI_API_KEY."""
     *sources, question = words
-    with failures_told(), _client(model, base_url, emulator) as client:
+    with failures_told(), client(model, base_url, emulator) as glm:
+        media = parts(sources)
+        if question == "-":
+            question = sys.stdin.read()
+        if shown and not as_json:
+            preview([part for part in media if isinstance(part, glmv.Image)])
+        options: dict[str, Any] = {"response_format": format_of(schema)} if schema else {}
         begun = time.monotonic()
-        last = _stream(client.stream([*map(_part, sources), question]))
+        if as_json:
+            answer = glm.chat([*media, question], **options)
+            say(json.dumps(_plain(answer), ensure_ascii=False, indent=2))
+            return
+        last = _stream(glm.stream([*media, question], **options))
         _tell(last, time.monotonic() - begun, emulator=emulator)
 
 
@@ -50,27 +77,38 @@ def _stream(deltas: Iterator[glmv.Delta]) -> glmv.Delta:
     return last
 
 
-def _part(source: str) -> glmv.Image | glmv.Video:
-    """What the person at the keyboard named -> a part. A path typed here is meant to be read."""
-    kind = glmv.Video if Path(source).suffix.lower() in VIDEO_ENDINGS else glmv.Image
-    return kind.from_url(source) if source.startswith(("http://", "https://")) else kind.from_path(source)
+def format_of(schema: Path) -> dict[str, Any]:
+    """A file with a JSON Schema -> the `response_format` that asks for it."""
+    try:
+        described = json.loads(schema.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: {error}") from None
+    return {"type": "json_schema", "json_schema": {"name": schema.stem, "schema": described}}
+
+
+def _plain(answer: glmv.Completion) -> dict[str, Any]:
+    facts = {name: value for name, value in dataclasses.asdict(answer).items() if name != "raw" and value}
+    return {**facts, "text": answer.text}
 
 
 @contextmanager
-def _client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[glmv.Client]:
+def client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[glmv.Client]:
+    """The client that the options ask for: the platform's, or one at an emulator made for this command."""
     named = {"model": model} if model else {}
     if emulator:
-        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as client:
-            yield client
+        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:
+            yield glm
     else:
-        with glmv.Client(base_url=base_url, **named) as client:
-            yield client
+        with glmv.Client(base_url=base_url, **named) as glm:
+            yield glm
 
 
 def _tell(last: glmv.Delta, seconds: float, *, emulator: bool) -> None:
     facts = [f"{seconds:.1f} s"]
     if last.usage is not None:
         facts.insert(0, f"{last.usage.prompt_tokens} + {last.usage.completion_tokens} tokens")
+        if not emulator and (cost := money(last.model, last.usage)):
+            facts.append(cost)
     if last.model:
         facts.insert(0, harmless(last.model))
     for note in last.notes:

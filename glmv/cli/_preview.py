@@ -1,0 +1,56 @@
+"""Small pictures in terminals that can show them, by the protocol that they document; elsewhere nothing.
+
+Sources: sw.kovidgoyal.net/kitty/graphics-protocol, iterm2.com/documentation-images.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import glmv
+
+ROWS = 8
+# The kitty protocol takes base64 in pieces of this size.
+PIECE = 4096
+
+
+def protocol(environ: Mapping[str, str]) -> str | None:
+    """ "kitty", "iterm" or None, told by what the terminal says of itself."""
+    if environ.get("KITTY_WINDOW_ID") or environ.get("TERM") in {"xterm-kitty", "xterm-ghostty"}:
+        return "kitty"
+    if environ.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"}:
+        return "iterm"
+    return None
+
+
+def preview(pictures: list[glmv.Image]) -> None:
+    """Show the pictures above the answer, where standard error is a terminal that can."""
+    kind = protocol(os.environ)
+    if kind is None or not sys.stderr.isatty():
+        return
+    for picture in pictures:
+        if picture.url is None:
+            sys.stderr.write(drawn(picture, kind))
+    sys.stderr.write("\n")
+    sys.stderr.flush()
+
+
+def drawn(picture: glmv.Image, kind: str) -> str:
+    """A picture -> the escape sequence that shows it; "" when the terminal takes no such format."""
+    data = picture.base64().decode("ascii")
+    match kind:
+        case "iterm":
+            return f"\x1b]1337;File=inline=1;height={ROWS};preserveAspectRatio=1:{data}\a\n"
+        case "kitty" if picture.format == "png":
+            pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+            first = f"a=T,f=100,r={ROWS},"
+            return "".join(
+                f"\x1b_G{first if at == 0 else ''}m={int(at < len(pieces) - 1)};{piece}\x1b\\"
+                for at, piece in enumerate(pieces)
+            )
+        case "kitty":
+            return ""
+        case _:
+            raise ValueError(f"no such protocol: {kind}")

@@ -1,0 +1,91 @@
+"""`glmv doctor`: what is set, what is reachable, which versions. No secrets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.text import Text
+
+import glmv
+from glmv.cli._terminal import err, out
+
+PACKAGES = (
+    "glmv", "httpx", "pydantic", "langchain-core", "langchain", "llama-index-core", "pillow", "av", "starlette",
+    "rapidocr", "typer",
+)  # fmt: skip
+KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
+BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+PATIENCE = 3.0
+
+Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, which costs a few tokens.")]
+
+
+def doctor(asking: Asking = False) -> None:
+    """Look at keys, base URL, network and versions; exit with 1 when a call could not work."""
+    out.print(Text(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"))
+    for name in PACKAGES:
+        try:
+            out.print(Text(f"  {name} {version(name)}"))
+        except PackageNotFoundError:
+            out.print(Text(f"  {name} is not installed", "dim"))
+    sound = True
+    for good, line in _findings(asking):
+        sound = sound and good is not False
+        mark, style = {True: ("ok  ", "green"), False: ("bad ", "red"), None: ("    ", "dim")}[good]
+        out.print(Text.assemble((mark, style), line))
+    if not sound:
+        err.print(Text("A call would fail: see the lines marked 'bad'."))
+        raise typer.Exit(1)
+
+
+def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
+    for name in KEYS:
+        if key := os.environ.get(name):
+            yield None, f"{name} is set: {len(key.strip())} characters, {_shape(key.strip())}"
+    for name in (*BASES, *PROXIES):
+        if value := os.environ.get(name) or os.environ.get(name.lower()):
+            yield None, f"{name} is set: {_without_user(value)}"
+    client = glmv.Client()
+    try:
+        where = client.place
+    except glmv.GLMVError as error:
+        yield False, str(error)
+        return
+    yield True, f"requests go to {where.base_url} ({where.dialect.name})"
+    yield _reachable(where.base_url)
+    if asking:
+        try:
+            answer = client.chat("Say yes.", max_tokens=16, max_retries=0, deadline=60)
+            yield True, f"{answer.model} answered ({answer.usage.total_tokens if answer.usage else '?'} tokens)"
+        except glmv.GLMVError as error:
+            yield False, str(error)
+
+
+def _shape(key: str) -> str:
+    head, dot, tail = key.partition(".")
+    return "of the form id.secret" if head and dot and tail and "." not in tail else "not of the form id.secret"
+
+
+def _without_user(url: str) -> str:
+    """A URL without the user name and password that proxies are often given."""
+    return url.rpartition("@")[2] if "@" in url else url
+
+
+def _reachable(base_url: str) -> tuple[bool | None, str]:
+    url = urlsplit(base_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    if any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXIES[:3]):
+        return None, f"{host}:{port} is asked through a proxy and was not tried"
+    try:
+        with socket.create_connection((host, port), PATIENCE):
+            return True, f"{host}:{port} is reachable"
+    except OSError as error:
+        return False, f"{host}:{port} is not reachable: {error}"

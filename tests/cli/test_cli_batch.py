@@ -1,0 +1,112 @@
+"""`glmv batch`: many pictures, one line each, nothing asked twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Picture
+from typer.testing import CliRunner
+
+from glmv.cli._app import app
+from glmv_emulator import Emulator
+
+SCHEMA = {"type": "object", "properties": {"width": {"type": "integer"}}, "required": ["width"]}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(["a.png", "b.png", "more/c.jpg"]):
+        Picture.new("RGB", (50 + number, 40), "teal").save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def run(emu: Emulator, *words: str) -> tuple[int, str]:
+    env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
+    result = CliRunner().invoke(app, ["batch", *words], env=env)
+    return result.exit_code, result.stderr
+
+
+def rows(path: Path) -> dict[str, dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = {row["key"]: row for row in lines}
+    assert len(found) == len(lines), "each picture stands once"
+    return found
+
+
+def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -> None:
+    with Emulator() as emu:
+        code, said = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
+    assert code == 0, said
+    found = rows(tmp_path / "out.jsonl")
+    assert set(found) == {"a.png", "b.png", "more/c.jpg"}
+    assert "52" in found["more/c.jpg"]["text"]
+    assert found["a.png"]["prompt_tokens"] > 0
+
+
+def test_what_is_answered_is_not_asked_again_and_a_torn_line_is(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with Emulator() as emu:
+        run(emu, str(photos), "How large is it?", "-o", str(out))
+        whole = out.read_bytes()
+        *kept, torn = whole.splitlines(keepends=True)
+        out.write_bytes(b"".join(kept) + torn[:-9])
+        code, _ = run(emu, str(photos), "How large is it?", "-o", str(out))
+        assert code == 0
+        assert len(emu.requests) == 4
+    assert len(rows(out)) == 3
+
+
+def test_a_table_names_its_pictures_and_its_keys(photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "products.csv"
+    table.write_text("id,photo\nred-1,photos/a.png\nred-2,photos/b.png\n")
+    with Emulator() as emu:
+        code, said = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--column", "photo")
+        assert code == 0, said
+        code, said = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "other.jsonl"))
+    assert set(rows(tmp_path / "out.jsonl")) == {"red-1", "red-2"}
+    assert code == 1
+    assert "--column" in said.replace("\n", " ")
+
+
+def test_a_picture_that_cannot_be_read_is_a_row_with_its_error(photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no picture")
+    with Emulator() as emu:
+        code, _ = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
+    found = rows(tmp_path / "out.jsonl")
+    assert code == 1
+    assert found["broken.png"]["class"] == "UnsupportedContent"
+    assert found["broken.png"]["retryable"] is False
+    assert "text" in found["a.png"]
+
+
+def test_a_schema_gives_parsed_rows(photos: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "size.json"
+    schema.write_text(json.dumps(SCHEMA))
+    with Emulator() as emu:
+        code, said = run(emu, str(photos), "Measure it.", "-o", str(tmp_path / "out.jsonl"), "--schema", str(schema))
+    assert code == 0, said
+    assert {row["parsed"]["width"] for row in rows(tmp_path / "out.jsonl").values()} == {50, 51, 52}
+
+
+def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_path: Path) -> None:
+    with Emulator() as emu:
+        env = {"ZHIPUAI_API_KEY": "wrong-id.wrong-secret", "ZHIPUAI_BASE_URL": emu.base_url}
+        result = CliRunner().invoke(app, ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")], env=env)
+    assert result.exit_code == 1
+    assert "key" in result.stderr
+    assert (tmp_path / "o.jsonl").read_text() == ""
+
+
+def test_calls_under_way_stay_within_the_gate(photos: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        Picture.new("RGB", (60 + number, 40), "navy").save(photos / f"n{number}.png")
+    with Emulator(concurrency={"glm-4.6v": 2}) as emu:
+        code, said = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--concurrency", "2")
+        assert code == 0, said
+        assert [entry.status for entry in emu.requests] == [200] * 15

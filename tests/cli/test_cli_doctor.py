@@ -1,0 +1,96 @@
+"""`glmv doctor`: what is wrong with a set-up, without telling secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+import glmv
+from glmv.cli._app import app
+from glmv.cli._cost import money
+from glmv.cli._preview import drawn, protocol
+from glmv_emulator import Emulator
+
+PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+
+
+def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = None) -> tuple[int, str]:  # noqa: A002
+    result = CliRunner().invoke(app, list(words), env=env, input=input)
+    return result.exit_code, result.output
+
+
+def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
+    with Emulator() as emu:
+        env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
+        code, said = run("doctor", "--ask", env=env)
+    assert code == 0, said
+    assert env["ZHIPUAI_BASE_URL"] in said
+    assert "is reachable" in said
+    assert "answered" in said
+    assert emu.api_key not in said
+    assert emu.api_key.partition(".")[2] not in said
+
+
+def test_without_a_key_it_says_so_and_fails() -> None:
+    code, said = run("doctor")
+    assert code == 1
+    assert "ZHIPUAI_API_KEY" in said
+
+
+def test_a_server_that_is_not_there_is_found() -> None:
+    env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "ZHIPUAI_BASE_URL": "http://127.0.0.1:9/api/paas/v4"}
+    code, said = run("doctor", env=env)
+    assert code == 1
+    assert "not reachable" in said
+
+
+def test_ask_prints_the_whole_answer_as_json() -> None:
+    code, said = run("ask", "--emulator", "--json", str(PICTURES / "coffee.jpg"), "How large is it?")
+    assert code == 0, said
+    answer = json.loads(said)
+    assert "600" in answer["text"]
+    assert answer["usage"]["total_tokens"] > 0
+
+
+def test_ask_takes_patterns_and_standard_input(tmp_path: Path) -> None:
+    code, said = run("ask", "--emulator", "--json", str(PICTURES / "*.png"), "Which picture is larger?")
+    assert code == 0, said
+    code, said = run("ask", "--emulator", "--json", "-", "How large is it?", input=(PICTURES / "cat.jpg").read_bytes())
+    assert code == 0, said
+    code, said = run("ask", "--emulator", str(tmp_path / "*.png"), "What?")
+    assert code == 1
+    assert "matches" in said
+
+
+def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
+    schema = tmp_path / "size.json"
+    schema.write_text(
+        json.dumps({"type": "object", "properties": {"height": {"type": "integer"}}, "required": ["height"]})
+    )
+    code, said = run(
+        "ask", "--emulator", "--json", "--schema", str(schema), str(PICTURES / "coffee.jpg"), "Measure it."
+    )
+    assert code == 0, said
+    assert json.loads(json.loads(said)["text"]) == {"height": 400}
+
+
+def test_money_names_the_day_of_its_price_and_stays_silent_where_none_is_known() -> None:
+    usage = glmv.Usage(1_000_000, 0, 1_000_000)
+    row = next(model for model in glmv.models() if model.price and model.price.input)
+    assert row.price is not None
+    assert row.price.date in money(row.name, usage)
+    assert money("glm-4.6v-flash", usage) == "free"
+    assert money("somebody-elses-model", usage) == ""
+
+
+def test_pictures_are_drawn_by_the_protocol_that_the_terminal_documents() -> None:
+    png = glmv.Image.from_path(PICTURES / "chart.png")
+    assert protocol({"TERM": "xterm-kitty"}) == "kitty"
+    assert protocol({"TERM_PROGRAM": "iTerm.app"}) == "iterm"
+    assert protocol({"TERM": "xterm-256color"}) is None
+    shown = drawn(png, "kitty")
+    assert shown.startswith("\x1b_Ga=T,f=100,")
+    assert all(len(piece) < 4200 for piece in shown.split("\x1b\\"))
+    assert drawn(png, "iterm").endswith("\a\n")
