@@ -145,6 +145,10 @@ class Settings(Options):
         except ValidationError as error:  # its text and its data would show a key under a misspelt name
             raise InvalidRequestError(explained(error, type(self))) from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # pydantic does not validate what is set later; a bare key would show up where only SecretStr is expected.
+        super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
+
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
         state = super().__getstate__()

@@ -14,7 +14,8 @@ from llama_index.core.schema import ImageNode
 EXAMPLE = Path(__file__).parents[2] / "examples" / "picture_rag"
 
 pytest.importorskip("rapidocr", reason="the emulator reads words with the extra `eyes` only")
-pytestmark = pytest.mark.eyes
+# One worker describes the pictures, not each: it takes the emulator's eyes half a minute.
+pytestmark = [pytest.mark.eyes, pytest.mark.xdist_group("album")]
 if "multimodal" not in RetrieverQueryEngine.from_args.__code__.co_varnames:
     pytest.skip("core before 0.14.23 has no multimodal=True", allow_module_level=True)
 

@@ -84,6 +84,13 @@ def test_a_copy_works_after_the_original_was_used(
             assert copied.complete("hello").text == first
 
 
+def test_a_key_may_be_set_later(glmv_emulator: Any) -> None:
+    with GLMV(base_url=glmv_emulator.base_url) as llm:
+        llm.api_key = glmv_emulator.api_key
+        assert llm.complete("hello").text
+        assert glmv_emulator.api_key not in repr(llm) + str(llm.__dict__)
+
+
 def test_a_copy_with_another_place_goes_there(script: Any) -> None:
     asked: list[str] = []
 
