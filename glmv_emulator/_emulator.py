@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from glmv_emulator._server import Server
     from glmv_emulator._world import Mind, World
 
+SETTLES_WITHIN = 0.5
 HINT = 'the emulator needs starlette, uvicorn and Pillow: pip install "glmv[emulator]"'
 
 
@@ -240,6 +242,10 @@ class Emulator:
             errors: how many calls your application saw fail. A call that could not succeed and was not seen to
                 fail is one whose broken answer was taken for a whole one.
         """
+        # A connection that was just closed is seen to be closed a moment later.
+        patience = time.monotonic() + SETTLES_WITHIN
+        while any(one.ended is None for one in self._journal.exchanges()) and time.monotonic() < patience:
+            time.sleep(0.01)
         return judge(self._journal.exchanges(), self._settings.concurrency, errors)
 
     @property

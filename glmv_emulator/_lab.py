@@ -17,6 +17,11 @@ from glmv_emulator._journal import Exchange
 from glmv_emulator._play import Hold, Performance
 
 HEADER = "x-glmv-fault"
+FOR = {
+    "stream": "that are streamed",
+    "whole": "that are not streamed",
+    "reused": "on a connection that was used before",
+}
 
 
 @dataclass(slots=True)
@@ -93,11 +98,12 @@ class Lab:
         if chance is not None and not 0 <= chance <= 1:
             raise ValueError(f"chance is between 0 and 1, not {chance!r}")
         self._seed = seed
-        self._chance = chance if chance is not None else 0.0 if faults else day.chance
+        scripted = bool(faults) and chance is None
+        self._chance = 0.0 if scripted else day.chance if chance is None else chance
         listed = tuple(faults) or day.faults
         self._likely = [chosen(*written(one)) for one in listed]
         # Without a chance, the faults of the constructor are a script: once each, in this order.
-        self._first = [] if self._chance else self._likely
+        self._first = self._likely if scripted else []
         self._always = [chosen(*written(one)) for one in day.always]
         self.concurrency = day.concurrency
         self._lock = threading.Lock()
@@ -152,11 +158,10 @@ class Lab:
             if answer.status != 200 or exchange.code is not None:
                 return answer
             if asked is not None and not asked.fault.suits(exchange):
-                return refuse(
-                    Refusal("1210", f"{HEADER}: {asked.fault.name} needs a request that is {asked.fault.needs}")
-                )
+                needs = f"{HEADER}: {asked.fault.name} is for requests {FOR[asked.fault.needs]}"
+                return refuse(Refusal("1210", needs))
             for order in self._taken(asked, exchange):
-                exchange.fault = order.fault.name
+                exchange.fault = exchange.fault or order.fault.name
                 assert order.fault.perform is not None
                 answer = order.fault.perform(answer, moment, **order.knobs)
             return answer
@@ -164,7 +169,7 @@ class Lab:
         return change
 
     def _taken(self, asked: Order | None, exchange: Exchange) -> list[Order]:
-        """Slowness, which comes on top of everything, and one fault at most."""
+        """One fault at most, and slowness, which comes on top of it."""
         with self._lock:
             found = [order for order in self._orders if order.suits(exchange)]
             slow = [order for order in found if order.fault.name == "slow"][:1]
@@ -172,7 +177,7 @@ class Lab:
             for order in (*slow, *other):
                 if order.left is not None:
                     order.left -= 1
-            return slow + (other or self._by_chance(exchange))
+            return (other or self._by_chance(exchange)) + slow
 
     def _by_chance(self, exchange: Exchange) -> list[Order]:
         if exchange.method != "POST" or not self._chance or self._random.random() >= self._chance:

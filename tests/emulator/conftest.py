@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ class Caller:
     def frames(self, *content: Any, **more: Any) -> list[Any]:
         """The frames of a stream: parsed chunks, and the string "[DONE]"."""
         return _frames(self.chat(*content, stream=True, **more).text)
+
+    def hello(self, **more: Any) -> dict[str, Any]:
+        """The body of a small request."""
+        return {"model": "glm-4v-plus-0111", "messages": [self.user("Hello")], **more}
+
+    def streaming(self, **options: Any) -> AbstractContextManager[httpx.Response]:
+        """A small streamed request, whose body is still to be read."""
+        url = f"{self.emu.base_url}/chat/completions"
+        return self.http.stream("POST", url, json=self.hello(stream=True), **options)
 
     @staticmethod
     def user(*content: Any) -> dict[str, Any]:
