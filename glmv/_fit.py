@@ -124,7 +124,7 @@ def _register_heif(label: str) -> None:
     except ImportError:
         raise UnsupportedContent(
             f"{label} is HEIC, which this model does not take and Pillow alone cannot read: "
-            "pip install pillow-heif, or export it as JPEG."
+            'pip install "glmv[heic]", or export it as JPEG.'
         ) from None
     heif.register_heif_opener()
 

@@ -179,5 +179,20 @@ def test_a_heic_without_its_decoder_names_the_command(monkeypatch: pytest.Monkey
     properties = box(b"iprp", box(b"ipco", box(b"ispe", bytes(4) + sides)))
     image = Image.from_bytes(box(b"ftyp", b"heic\0\0\0\0mif1") + box(b"meta", bytes(4) + properties), name="a.heic")
     assert (image.format, image.width, image.height) == ("heic", 4032, 3024)
-    with pytest.raises(UnsupportedContent, match="pip install pillow-heif"):
+    with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[heic\]"'):
         image.fitted(**LIMITS)
+
+
+def test_a_heic_photograph_is_sent_as_jpeg_where_the_extra_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    out = io.BytesIO()
+    Pillow.new("RGB", (64, 48), (255, 160, 0)).save(out, "HEIF")
+    image = Image.from_bytes(out.getvalue())
+    assert (image.format, image.width, image.height) == ("heic", 64, 48)
+    fitted, note = image.fitted(max_bytes=1_000_000, max_side=6000, formats=("jpg", "png"))
+    assert fitted.format == "jpg"
+    assert note is not None
+    assert "re-encoded as JPEG" in note
+    red, green, blue = Pillow.open(io.BytesIO(fitted.data())).getpixel((30, 20))  # type: ignore[misc]  # three channels
+    assert (red > 240, 140 < green < 180, blue < 30) == (True, True, True)
