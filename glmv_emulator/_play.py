@@ -103,9 +103,10 @@ class Performance:
 async def _do(act: Act, scope: Scope, send: Send, exchange: Exchange) -> None:
     match act:
         case bytes():
-            await send({"type": "http.response.body", "body": act, "more_body": True})
+            # Counted before it is sent: who has read a chunk finds it in the journal.
             exchange.chunks += 1
             exchange.last_sent = time.monotonic()
+            await send({"type": "http.response.body", "body": act, "more_body": True})
             # The loop must turn, or a client that left would go unseen until the end.
             await asyncio.sleep(0)
         case Pause(seconds=None):
