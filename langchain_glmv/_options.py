@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 import glmv
 
@@ -36,10 +38,18 @@ _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "d
 def constructor(given: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor keywords -> those of the fields; names that no one knows are refused by `glmv.Settings`.
 
+    `model_kwargs` of other classes holds options and further keys of the body.
+
     Raises:
         InvalidRequestError: an option for what GLM cannot do.
     """
-    return {_RENAMED.get(name, name): value for name, value in _possible(given).items()}
+    options = {_RENAMED.get(name, name): value for name, value in given.items()}
+    for name, value in (options.pop("model_kwargs", None) or {}).items():
+        if name in glmv.Options.model_fields:
+            options[name] = value
+        else:
+            options["extra_body"] = {**(options.get("extra_body") or {}), name: value}
+    return _possible(options)
 
 
 def _possible(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +75,15 @@ def call(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], 
     if "model_name" in options:
         options["model"] = options.pop("model_name")
     options = _possible(options)
+    if (options.get("stream_options") or {}).get("include_usage") is False:
+        usage = False
     wanted = options.get("response_format")
-    if wanted is not None and (isinstance(wanted, type) or "type" not in wanted):
-        options["response_format"] = response_format(wanted)
+    if wanted is not None and (isinstance(wanted, type) or wanted.get("type") not in _FORMATS):
+        options |= {**checked(wanted), "response_format": response_format(wanted)}
     return options, stream_usage if usage is None else bool(usage)
+
+
+_FORMATS = ("json_schema", "json_object", "text")
 
 
 def response_format(schema: Mapping[str, Any] | type) -> dict[str, Any]:
@@ -78,6 +93,19 @@ def response_format(schema: Mapping[str, Any] | type) -> dict[str, Any]:
         "type": "json_schema",
         "json_schema": {"name": str(described.get("title") or "answer"), "schema": described},
     }
+
+
+def is_model(schema: object) -> bool:
+    """Whether a schema is a pydantic class, of version 1 or 2."""
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+def checked(schema: Any) -> dict[str, Callable[[str], object]]:
+    """pydantic's own check for the core to run, so that its words are what the model is shown."""
+    if not is_model(schema):
+        return {}
+    read = schema.model_validate if hasattr(schema, "model_validate") else schema.parse_obj
+    return {"validate": lambda text: read(json.loads(text))}
 
 
 def traceable(given: Mapping[str, Any]) -> dict[str, Any]:

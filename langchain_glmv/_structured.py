@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import ValidationError
 
 import glmv
@@ -55,24 +53,23 @@ def structured(
         assert schema is not None
         name = convert_to_openai_tool(schema)["function"]["name"]
         llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **extra)
-        parser = _PydanticCall(tools=[schema]) if _is_model(schema) else _JsonCall(key_name=name)
+        parser = _PydanticCall(tools=[schema]) if _options.is_model(schema) else _JsonCall(key_name=name)
     else:
         wanted = _options.response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
-        llm = model.bind(response_format=wanted, **_check(schema), **extra)
-        parser = PydanticOutputParser(pydantic_object=schema) if _is_model(schema) else JsonOutputParser()
+        llm = model.bind(response_format=wanted, **_options.checked(schema), **extra)
+        parser = PydanticOutputParser(pydantic_object=schema) if _options.is_model(schema) else JsonOutputParser()
+    if "tools" in extra:
+        parser = _unless_called(parser)
     return _with_raw(llm, parser) if include_raw else llm | parser
 
 
-def _is_model(schema: object) -> bool:
-    return isinstance(schema, type) and is_basemodel_subclass(schema)
+def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
+    """With other tools at hand, a model may call one in place of an answer: then there is nothing to parse."""
 
+    def parse(message: AIMessage) -> Any:
+        return None if message.tool_calls else parser.invoke(message)
 
-def _check(schema: Any) -> dict[str, Callable[[str], object]]:
-    """pydantic's own check for the core to run, so that its words are what the model is shown."""
-    if not _is_model(schema):
-        return {}
-    read = schema.model_validate if hasattr(schema, "model_validate") else schema.parse_obj
-    return {"validate": lambda text: read(json.loads(text))}
+    return RunnableLambda(parse)
 
 
 class _NeverNone:

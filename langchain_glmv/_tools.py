@@ -15,6 +15,9 @@ Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 # Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
 PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")
 
+# What the `type` of a dict may be that describes a function: OpenAI's shape, a JSON Schema, or none.
+_OURS = ("function", "object", None)
+
 
 def converted(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """Tools -> dicts of the wire's shape.
@@ -26,9 +29,10 @@ def converted(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def _converted(tool: Tool) -> dict[str, Any]:
-    if isinstance(tool, Mapping) and tool.get("type") in PLATFORM_TOOLS:
+    kind = tool.get("type") if isinstance(tool, Mapping) and "input_schema" not in tool else None
+    if isinstance(tool, Mapping) and kind in PLATFORM_TOOLS:
         return dict(tool)
-    made = convert_to_openai_tool(tool)
+    made = convert_to_openai_tool(tool) if kind in _OURS else {"type": kind}
     if made.get("type") != "function":
         raise glmv.InvalidRequestError(
             f"A tool of type {made.get('type')!r} is run by another provider. What works: functions, and "

@@ -18,44 +18,27 @@ from langchain_glmv._chunks import PROVIDER
 
 def translate_content(message: AIMessage) -> list[ContentBlock]:
     """A whole message -> its content blocks."""
-    return [*_thought_and_text(message, {}, {}), *_calls(message, {})]
-
-
-def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
-    """A chunk, or the sum of some -> its content blocks, each with an index of its own."""
-    blocks = _thought_and_text(chunk, {"index": "lc_rs_0"}, {"index": "lc_txt_0"})
-    if chunk.chunk_position != "last":
-        return [*blocks, *({**call, "index": f"lc_tc_{call['index']}"} for call in chunk.tool_call_chunks)]
-    where = {call["id"]: f"lc_tc_{call['index']}" for call in chunk.tool_call_chunks}
-    invalid: list[Any] = [
-        {"type": "invalid_tool_call", **{k: v for k, v in call.items() if k != "type"}, "index": where.get(call["id"])}
-        for call in chunk.invalid_tool_calls
-    ]
-    return [*blocks, *_calls(chunk, where), *invalid]
-
-
-def _thought_and_text(message: AIMessage, thought: dict[str, Any], text: dict[str, Any]) -> list[Any]:
     if not isinstance(message.content, str):
         raise NotImplementedError  # content that we did not make: core's own reading is right
     blocks: list[Any] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
-        blocks.append({"type": "reasoning", "reasoning": reasoning, **thought})
+        blocks.append({"type": "reasoning", "reasoning": reasoning})
     if message.content:
-        blocks.append({"type": "text", "text": message.content, **text})
-    return blocks
+        blocks.append({"type": "text", "text": message.content})
+    return [*blocks, *({"type": "tool_call", **call} for call in message.tool_calls)]
 
 
-def _calls(message: AIMessage, where: dict[str | None, str]) -> list[Any]:
-    return [
-        {
-            "type": "tool_call",
-            "id": call["id"],
-            "name": call["name"],
-            "args": call["args"],
-            **({"index": where[call["id"]]} if call["id"] in where else {}),
-        }
-        for call in message.tool_calls
-    ]
+def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
+    """A chunk, or the sum of some -> its content blocks; those that go on have an index of their own."""
+    blocks: list[Any] = [*translate_content(chunk)]
+    if chunk.chunk_position == "last":
+        return [*blocks, *({**call, "type": "invalid_tool_call"} for call in chunk.invalid_tool_calls)]
+    going_on: list[Any] = [{**block, "index": _INDEX[block["type"]]} for block in blocks if block["type"] in _INDEX]
+    going_on += ({**call, "index": f"lc_tc_{call['index']}"} for call in chunk.tool_call_chunks)
+    return going_on
+
+
+_INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 
 
 def install() -> None:

@@ -199,7 +199,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
                 answers that do not fit.
             strict: accepted; answers are always checked. One that does not fit is shown to the model once, with
                 what is wrong.
-            kwargs: further options of each call, such as `tools`.
+            kwargs: further options of each call, such as `tools`; an answer that calls one of them is parsed as None.
 
         Raises:
             OutputParserException: from the returned runnable, when the second answer does not fit either.
@@ -211,6 +211,9 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "glmv-chat"
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        return {"model_name": self.model}
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

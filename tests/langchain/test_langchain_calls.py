@@ -165,6 +165,7 @@ def test_usage_callbacks_count_the_call_once(model: ChatGLMV, question: Any) -> 
 
 def test_usage_in_streams_can_be_turned_off(model: ChatGLMV, question: Any) -> None:
     assert total(list(model.stream(question, stream_usage=False))).usage_metadata is None
+    assert total(list(model.stream(question, stream_options={"include_usage": False}))).usage_metadata is None
     silent = model.model_copy(update={"stream_usage": False})
     assert total(list(silent.stream(question))).usage_metadata is None
 
@@ -195,6 +196,12 @@ def test_streaming_true_streams_inside_invoke(emulator: Emulator, question: Any)
 def test_a_model_for_one_call_answers_and_is_named(model: ChatGLMV, question: Any) -> None:
     for message in (model.invoke(question, model="glm-4.5v"), model.bind(model="glm-4.5v").invoke(question)):
         assert message.response_metadata["model_name"] == "glm-4.5v"
+
+
+def test_generate_names_the_model(model: ChatGLMV, question: Any) -> None:
+    result = model.generate([question, question])
+    assert result.llm_output == {"model_name": "glm-4.6v"}
+    assert "red" in result.generations[1][0].text
 
 
 def test_three_event_loops_in_a_row_work(model: ChatGLMV, question: Any) -> None:

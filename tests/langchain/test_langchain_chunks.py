@@ -157,6 +157,14 @@ def test_reasoning_text_and_calls_stay_apart_in_a_whole_message() -> None:
     assert told(message.content_blocks) == BLOCKS[:3]
 
 
+def test_the_sum_of_a_stream_has_the_blocks_of_the_whole_answer() -> None:
+    adder = glmv.Accumulator()
+    for delta in THINK_SPEAK_CALL:
+        adder.add(delta)
+    whole = ChunkMapper().whole(adder.completion())
+    assert merged(*THINK_SPEAK_CALL).content_blocks == whole.content_blocks
+
+
 def test_content_of_another_make_is_read_as_core_reads_it() -> None:
     message = AIMessage([{"type": "text", "text": "hi"}], response_metadata={"model_provider": "glmv"})
     assert message.content_blocks == [{"type": "text", "text": "hi"}]

@@ -65,6 +65,11 @@ def test_the_names_of_other_classes_for_the_same_option_work() -> None:
     assert ours.api_key.get_secret_value() == KEY
 
 
+def test_model_kwargs_of_other_classes_are_options_or_further_keys_of_the_body() -> None:
+    ours = model(model_kwargs={"top_p": 0.4, "new_field": 1}, extra_body={"other": 2})
+    assert (ours.top_p, ours.extra_body) == (0.4, {"other": 2, "new_field": 1})
+
+
 def test_making_a_model_needs_no_key_and_calling_it_says_where_keys_come_from() -> None:
     keyless = ChatGLMV(model="glm-4.6v")
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
@@ -224,6 +229,25 @@ def test_fallbacks_survive_binding_tools_and_schemas() -> None:
     ):
         assert isinstance(bound, RunnableWithFallbacks)
         assert len(bound.fallbacks) == 1
+
+
+@pytest.mark.parametrize(
+    "tool", [{"type": "web_search", "web_search": {"enable": True}}, {"type": "retrieval", "retrieval": {}}]
+)
+def test_tools_that_the_platform_runs_pass_as_they_are(tool: dict[str, Any]) -> None:
+    assert model().bind_tools([look, tool]).kwargs["tools"][1] == tool  # type: ignore[attr-defined]  # a binding
+
+
+@pytest.mark.parametrize("tool", [{"type": "code_interpreter"}, {"type": "text_editor_20250728", "name": "edit"}])
+def test_tools_that_another_provider_runs_are_refused(tool: dict[str, Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=tool["type"]):
+        model().bind_tools([tool])
+
+
+def test_a_function_without_words_gets_its_name_as_description() -> None:
+    tool = {"name": "go", "input_schema": {"type": "object", "properties": {}}, "cache_control": {"type": "ephemeral"}}
+    [bound] = model().bind_tools([tool]).kwargs["tools"]  # type: ignore[attr-defined]  # a binding
+    assert bound["function"] == {"name": "go", "description": "go", "parameters": {"type": "object", "properties": {}}}
 
 
 # ---- tokens

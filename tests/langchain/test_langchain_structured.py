@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 import glmv
 from glmv_emulator import Emulator
@@ -31,6 +31,19 @@ class PictureDict(TypedDict):
 
     colour: str
     width: int
+
+
+class Odd(BaseModel):
+    """An odd number."""
+
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def odd(cls, number: int) -> int:
+        if number % 2 == 0:
+            raise ValueError("the number must be odd")
+        return number
 
 
 GOOD = {"colour": "red", "width": 64}
@@ -118,20 +131,6 @@ def test_an_answer_that_does_not_fit_is_shown_to_the_model_once_with_the_error(s
 
 
 def test_pydantics_own_check_is_what_the_model_is_shown(saying: Models) -> None:
-    from pydantic import field_validator
-
-    class Odd(BaseModel):
-        """An odd number."""
-
-        number: int
-
-        @field_validator("number")
-        @classmethod
-        def odd(cls, number: int) -> int:
-            if number % 2 == 0:
-                raise ValueError("the number must be odd")
-            return number
-
     model, asked = saying('{"number": 2}', '{"number": 3}')
     assert model.with_structured_output(Odd).invoke("What?") == Odd(number=3)
     assert "the number must be odd" in str(asked[1])
@@ -226,6 +225,33 @@ def test_a_picture_fills_a_schema_however_the_model_wraps_its_answer(nature: Any
         structured = model.with_structured_output(Picture, method=method)
         assert structured.invoke(question) == Picture(colour="blue", width=64)
         assert list(structured.stream(question))[-1] == Picture(colour="blue", width=64)
+
+
+def test_a_model_with_other_tools_may_call_one_of_them_instead(saying: Models) -> None:
+    tool = {"title": "look", "description": "Look again.", "type": "object", "properties": {}}
+    answering, _ = saying(json.dumps(GOOD))
+    calling, _ = saying(call("look"))
+    for include_raw in (False, True):
+        found = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
+        assert (found["parsed"] if isinstance(found, dict) else found) == Picture(**GOOD)
+    raw = calling.with_structured_output(Picture, tools=[tool], include_raw=True)
+    for one in (raw.invoke("What?"), dict(pair for part in raw.stream("What?") for pair in part.items())):
+        assert isinstance(one, dict)
+        assert (one["parsed"], one["parsing_error"]) == (None, None)
+        assert [made["name"] for made in one["raw"].tool_calls] == ["look"]
+    assert calling.with_structured_output(Picture, tools=[tool]).invoke("What?") is None
+
+
+def test_a_class_as_response_format_is_checked_by_its_own_rules(saying: Models) -> None:
+    model, asked = saying('{"number": 2}')
+    with pytest.raises(glmv.MalformedResponse, match="the number must be odd"):
+        model.invoke("What?", response_format=Odd)
+    assert len(asked) == 2
+
+
+def test_a_bare_json_schema_is_a_response_format(saying: Models) -> None:
+    answer = saying(json.dumps(GOOD))[0].invoke("What?", response_format=Picture.model_json_schema())
+    assert json.loads(answer.text) == GOOD
 
 
 def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
