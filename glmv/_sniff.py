@@ -16,6 +16,8 @@ MAX_SEGMENTS = 4096
 """Header segments walked at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
 
 MAX_META_BYTES = 1 << 20
+# HEVC codes blocks of 64 pixels a side at most (ITU-T H.265, 7.4.3.2).
+MAX_HEIF_PADDING = 64
 """Bytes of a HEIC or AVIF `meta` box that are read at most; phones write 4 to 40 kB."""
 
 
@@ -295,9 +297,13 @@ def boxes(read: Read, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _heif(read: Read) -> _Measured:
-    """The largest `ispe` is the picture, smaller ones are tiles and thumbnails (ISO/IEC 23008-12, 6.5.3)."""
+    """The largest `ispe` is the picture, smaller ones are tiles and thumbnails (ISO/IEC 23008-12, 6.5.3).
+
+    A `clap` of nearly its size cuts off what the codec added to fill its blocks (6.5.9).
+    """
     everything = 1 << 62
     sides = (0, 0)
+    shown: list[tuple[int, int]] = []
     turned = False
     for kind, start, end in boxes(read, 0, everything):
         if kind != b"meta":
@@ -307,11 +313,18 @@ def _heif(read: Read) -> _Measured:
             if name == b"ispe":
                 found = struct.unpack(">II", meta[low + 4 : low + 12])
                 sides = max(sides, found, key=lambda pair: pair[0] * pair[1])
+            elif name == b"clap" and low + 16 <= high:
+                across, by, down, of = struct.unpack(">IIII", meta[low : low + 16])
+                shown.append((across // (by or 1), down // (of or 1)))
             elif name == b"irot" and low < high:
                 turned = turned or meta[low] % 2 == 1
         break
-    width, height = sides
+    width, height = next((clap for clap in shown if _fills(clap, sides)), sides)
     return (height, width, 1) if turned else (width, height, 1)
+
+
+def _fills(clap: tuple[int, int], sides: tuple[int, int]) -> bool:
+    return all(0 <= full - part < MAX_HEIF_PADDING for part, full in zip(clap, sides, strict=True))
 
 
 def _properties(meta: bytes) -> Iterator[tuple[bytes, int, int]]:
