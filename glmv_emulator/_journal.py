@@ -18,6 +18,8 @@ LONGEST_TEXT = 4_000
 LONGEST_BODY = 64_000
 SECRET_HEADERS = {"authorization", "cookie", "x-api-key", "api-key", "proxy-authorization", "set-cookie"}
 
+# A signed token: "eyJ" is how the base64 of a JSON object begins.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 
 
@@ -95,7 +97,7 @@ class Journal:
     def _redacted(self, value: Any) -> Any:
         match value:
             case str():
-                text = self._without_key(_BLOB.sub(_placeholder, value))
+                text = _BLOB.sub(_placeholder, self._without_key(value))
                 return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
             case Mapping():
                 return {str(name)[:LONGEST_TEXT]: self._redacted(inner) for name, inner in value.items()}
@@ -105,6 +107,7 @@ class Journal:
                 return value
 
     def _without_key(self, text: str) -> str:
+        text = _TOKEN.sub("<token>", text)
         secret = self._secret.partition(".")[2] or self._secret
         return text.replace(self._secret, "<key>").replace(secret, "<key>") if secret in text else text
 
