@@ -44,30 +44,29 @@ class ChunkMapper:
     def whole(self, answer: glmv.Completion) -> AIMessage:
         """A whole answer, which is a stream of one, as the message that its chunks would add up to."""
         fields = self._fields(answer.as_delta())
-        if fields["tool_call_chunks"]:
+        if "tool_call_chunks" in fields:
             message = message_chunk_to_message(AIMessageChunk(**fields))
             assert isinstance(message, AIMessage)
             return message
-        del fields["tool_call_chunks"], fields["chunk_position"]
+        del fields["chunk_position"]
         return AIMessage(**fields)
 
     def _fields(self, delta: glmv.Delta) -> dict[str, Any]:
+        """What a message is made of; only what there is, since every field costs, and there may be thousands."""
+        fields: dict[str, Any] = {"content": delta.text, "response_metadata": {"model_provider": PROVIDER}}
         calls = [call for piece in delta.tool_calls for call in self._take(piece)] if delta.tool_calls else []
-        fields: dict[str, Any] = {
-            "content": delta.text,
-            "additional_kwargs": {"reasoning_content": delta.reasoning} if delta.reasoning else {},
-            "tool_call_chunks": calls,
-        }
+        if delta.reasoning:
+            fields["additional_kwargs"] = {"reasoning_content": delta.reasoning}
         if delta.last:
             rest, cut = self._rest(delta.finish_reason)
             calls += rest
-            fields["response_metadata"] = _facts(delta) | ({"cut_tool_calls": cut} if cut else {})
+            fields["response_metadata"] |= _facts(delta) | ({"cut_tool_calls": cut} if cut else {})
             fields["usage_metadata"] = usage_of(delta.usage) if self._usage else None
             fields["chunk_position"] = "last"
-        elif delta.text or delta.reasoning or calls:
-            fields["response_metadata"] = {"model_provider": PROVIDER}
-        else:
+        elif not (delta.text or delta.reasoning or calls):
             return {}
+        if calls:
+            fields["tool_call_chunks"] = calls
         return fields
 
     def _take(self, piece: glmv.ToolCallDelta) -> Iterator[ToolCallChunk]:
@@ -114,7 +113,7 @@ _FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web
 
 def _facts(delta: glmv.Delta) -> dict[str, Any]:
     """What the last chunk says about the answer: plain JSON values, so that checkpointers can keep them."""
-    facts: dict[str, Any] = {"model_provider": PROVIDER}
+    facts: dict[str, Any] = {}
     if delta.model:
         facts["model_name"] = delta.model
     facts |= {name: value for name in _FACTS if (value := getattr(delta, name)) is not None}

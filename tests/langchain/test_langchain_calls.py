@@ -13,7 +13,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 import glmv
 from glmv_emulator import Emulator
-from langchain_glmv import ChatGLMV, image
+from langchain_glmv import ChatGLMV, errors, image
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
@@ -223,11 +223,9 @@ def test_notes_say_what_was_left_out(model: ChatGLMV, red: str) -> None:
 
 
 def test_an_error_reaches_handlers_and_is_of_both_families(emulator: Emulator) -> None:
-    from langchain_core.exceptions import ModelAuthenticationError
-
     handler = Tokens()
     wrong = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key="wrong-id.wrong-secret")
-    with pytest.raises(ModelAuthenticationError) as refusal:
+    with pytest.raises(errors.ModelAuthenticationError) as refusal:
         wrong.invoke("hi", {"callbacks": [handler]})
     assert isinstance(refusal.value, glmv.AuthenticationError)
     assert handler.errors == [refusal.value]
@@ -235,12 +233,10 @@ def test_an_error_reaches_handlers_and_is_of_both_families(emulator: Emulator) -
 
 
 def test_a_server_that_is_not_there_is_a_connection_error() -> None:
-    from langchain_core.exceptions import ModelConnectionError
-
     nowhere = ChatGLMV(
         model="glm-4.6v", base_url="http://127.0.0.1:9/api/paas/v4", api_key="test-id.test-secret", max_retries=0
     )
-    with pytest.raises(ModelConnectionError):
+    with pytest.raises(errors.ModelConnectionError):
         nowhere.invoke("hi")
 
 

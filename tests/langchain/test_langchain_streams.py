@@ -10,12 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.exceptions import ModelConnectionError, ModelInvalidRequestError
 from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 
 import glmv
-from langchain_glmv import ChatGLMV
+from langchain_glmv import ChatGLMV, errors
 
 Frame = dict[str, Any]
 
@@ -107,28 +106,28 @@ WITHDRAWN = frame("sensitive", USAGE, content="", role="user") | {"contentFilter
 @pytest.mark.parametrize(
     ("end", "frames", "kind", "langchains"),
     [
-        ("done", [WITHDRAWN], glmv.ContentFilterError, ModelInvalidRequestError),
-        ("break", [], glmv.StreamInterrupted, ModelConnectionError),
-        ("eof", [], glmv.StreamTruncated, ModelConnectionError),
+        ("done", [WITHDRAWN], glmv.ContentFilterError, errors.ModelInvalidRequestError),
+        ("break", [], glmv.StreamInterrupted, errors.ModelConnectionError),
+        ("eof", [], glmv.StreamTruncated, errors.ModelConnectionError),
     ],
 )
 async def test_a_stream_that_ends_badly_tells_what_had_arrived(
     end: str, frames: list[Frame], kind: type[glmv.GLMVError], langchains: type[Exception]
 ) -> None:
     model, wire = line(frame(content="Once "), frame(content="upon"), *frames, end=end)
-    errors = Errors()
+    told = Errors()
     seen: list[str] = []
     with pytest.raises(kind) as failure:
-        seen.extend(chunk.text for chunk in model.stream("Tell me.", {"callbacks": [errors]}))
+        seen.extend(chunk.text for chunk in model.stream("Tell me.", {"callbacks": [told]}))
     assert isinstance(failure.value, langchains)
     with pytest.raises(kind):
-        async for _ in model.astream("Tell me.", {"callbacks": [errors]}):
+        async for _ in model.astream("Tell me.", {"callbacks": [told]}):
             pass
     assert "".join(seen) == "Once upon"
     assert failure.value.partial is not None
     assert failure.value.partial.text == "Once upon"
-    assert [text for _, text in errors.seen] == ["Once upon"] * 2
-    assert errors.seen[0][0] is failure.value
+    assert [text for _, text in told.seen] == ["Once upon"] * 2
+    assert told.seen[0][0] is failure.value
     assert all(one.closed for one in wire.wires)
 
 
