@@ -1,36 +1,67 @@
-"""Every Python block of the README runs as it stands and prints an answer about the picture."""
+"""Every Python block of the README runs as it stands, and the table in it is the catalogue's."""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from glmv_emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README's reader has: a photograph, a folder of them, a short video. All measure 600 x 400 pixels."""
+    here = tmp_path_factory.mktemp("reader")
+    (here / "photos").mkdir()
+    for name in ("photo.jpg", "photos/coffee.jpg"):
+        shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", here / name)
+    shutil.copy(ROOT / "examples" / "pictures" / "chart.png", here / "photos")
+    with av.open(str(here / "clip.mp4"), "w") as video:
+        stream = video.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 600, 400, "yuv420p"
+        for shade in range(0, 240, 30):
+            frame = av.VideoFrame.from_ndarray(np.full((400, 600, 3), shade, np.uint8), format="rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+    return here
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block{number}" for number in range(1, len(BLOCKS) + 1)])
-def test_a_block_of_the_readme_runs_as_it_stands(code: str, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path / "photo.jpg")
+def test_a_block_of_the_readme_runs_as_it_stands(code: str, folder: Path) -> None:
     with Emulator() as emu:
         settings = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=tmp_path,
+            cwd=folder,
             env=os.environ | settings,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
     assert done.returncode == 0, done.stderr
     assert "600" in done.stdout, "the answer does not say how wide the picture is"
     assert "400" in done.stdout, "the answer does not say how high the picture is"
+
+
+def test_the_table_of_models_is_that_of_the_catalogue() -> None:
+    written = runpy.run_path(str(ROOT / "docs" / "models.py"))["readme"]
+    assert written(README) == README
+
+
+def test_every_file_that_the_readme_points_to_is_there() -> None:
+    linked = re.findall(r"\]\(((?!http)[^)#]+)", README)
+    assert [name for name in linked if not (ROOT / name).exists()] == []
