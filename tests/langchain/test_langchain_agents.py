@@ -246,3 +246,52 @@ def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
     assert [call["args"] for call in bound.invoke("Add.").tool_calls] == [{"a": 1, "b": 2}]
     first, *rest = bound.stream("Add.")
     assert [call["args"] for call in first.__add__(rest).tool_calls] == [{"a": 1, "b": 2}]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "any",
+        "required",
+        True,
+        "add",
+        {"type": "function", "function": {"name": "add"}},
+        {"type": "tool", "name": "add"},
+    ],
+)
+def test_every_way_of_forcing_a_tool_forces_it(made: Made, choice: Any) -> None:
+    asked: list[Ask] = []
+
+    def mind(ask: Ask) -> Reply:
+        asked.append(ask)
+        return Reply("No.", "", []) if len(asked) % 2 else Reply("", "", [Call("add", {"a": 1, "b": 2})])
+
+    bound = made(mind).bind_tools([add], tool_choice=choice)
+    assert [call["name"] for call in bound.invoke("Hello").tool_calls] == ["add"]
+    first, *rest = bound.stream("Hello")
+    assert [call["name"] for call in first.__add__(rest).tool_calls] == ["add"]
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
+def test_a_tool_that_is_not_forced_may_be_left_alone(made: Made, choice: Any, tools: int) -> None:
+    asked: list[Ask] = []
+
+    def mind(ask: Ask) -> Reply:
+        asked.append(ask)
+        return Reply("No.", "", [])
+
+    assert made(mind).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
+    assert [len(ask.tools) for ask in asked] == [tools]
+
+
+def test_a_choice_that_is_no_tool_is_refused(made: Made) -> None:
+    with pytest.raises(ValueError, match="subtract"):
+        made().bind_tools([add], tool_choice="subtract").invoke("Hello")
+
+
+def test_streaming_can_be_turned_off_for_tools_only(made: Made) -> None:
+    model = made(disable_streaming="tool_calling")
+    list(model.stream("Hello"))
+    list(model.bind_tools([add]).stream("Hello"))
+    assert [request.stream for request in made.running[0].requests] == [True, False]  # type: ignore[attr-defined]  # see the fixture
