@@ -78,9 +78,8 @@ def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.Mon
 
 
 def test_a_head_without_end_is_refused(glm: Any) -> None:
-    with socket.create_connection(address(glm), timeout=10) as peer:
-        with pytest.raises(ConnectionError):
-            peer.sendall(b"x" * 64 * 1024 * 1024)
+    with socket.create_connection(address(glm), timeout=10) as peer, pytest.raises(ConnectionError):
+        peer.sendall(b"x" * 64 * 1024 * 1024)
     assert glm.chat("Hello").status_code == 200
 
 
