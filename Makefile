@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lint types format dist size import-time clean
+.PHONY: help demo test test-browser lint types format dist size docs bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,13 @@ dist: $(READY) ## build the wheel and the source archive into dist/
 
 size: ## lines of each package
 	@$(PYTHON) benchmarks/size.py
+
+docs: $(READY) ## the documentation into site/, strictly
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
+	$(BIN)/python benchmarks/run.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/import_time.py

@@ -43,7 +43,9 @@ def _count(number: int | None) -> str:
 
 def readme(text: str) -> str:
     """The README with the table in its place."""
-    begin, end = (re.search(mark, text) for mark in (r"<!-- models:.*?-->\n", r"<!-- /models -->"))
+    begin, end = (
+        re.search(mark, text) for mark in (r"<!-- --8<-- \[start:models\] -->\n", r"<!-- --8<-- \[end:models\] -->")
+    )
     assert begin is not None
     assert end is not None
     return f"{text[: begin.end()]}{table()}\n{text[end.start() :]}"

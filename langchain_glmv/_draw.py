@@ -27,7 +27,8 @@ def draw_boxes(
     Args:
         source: the picture that was asked about: a path, bytes, a Pillow picture or a `glmv.Image` with bytes at hand.
         index: draw only the boxes of this picture, counted from 0 over the request; None draws all.
-        color, width: of the lines, in Pillow's terms and in pixels.
+        color: of the lines, in Pillow's terms.
+        width: of the lines, in pixels.
 
     Returns:
         A runnable from a message to a new Pillow picture; without boxes it is the picture as it was.
