@@ -1,0 +1,32 @@
+"""Documents are run in this process: what they import is imported once for all of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from glmv_emulator import Emulator
+
+ROOT = Path(__file__).parents[2]
+RunCode = Callable[..., str]
+
+
+@pytest.fixture
+def run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCode:
+    """Run code as a reader would: in a folder with photo.jpg, with a key (the emulator's) -> what it printed."""
+
+    def run(code: str, folder: Path = tmp_path) -> str:
+        if folder == tmp_path:
+            shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", folder / "photo.jpg")
+        monkeypatch.chdir(folder)
+        with Emulator() as emu:
+            monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+            monkeypatch.setenv("ZHIPUAI_BASE_URL", emu.base_url)
+            capsys.readouterr()
+            exec(compile(code, "document", "exec"), {"__name__": "__main__"})
+            return capsys.readouterr().out
+
+    return run
