@@ -3,6 +3,8 @@
 # ruff: noqa: E501 - a row of words and patterns reads better unbroken
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -142,8 +144,34 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 )  # fmt: skip
 
 
+_MAGIC = ((b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\xd0\xcf\x11\xe0", "OLE"), (b"{\\rtf", "RTF"))
+LONGEST_EXCERPT = 300
+
+
+def _file(item: Numbered, data: bytes, language: Language) -> str:
+    kind = next((name for magic, name in _MAGIC if data.startswith(magic)), "")
+    excerpt = ""
+    if not kind:
+        try:
+            excerpt = " ".join(data.decode()[: 4 * LONGEST_EXCERPT].split())[:LONGEST_EXCERPT]
+        except UnicodeDecodeError:
+            excerpt = ""
+        kind = "text" if excerpt else "unknown"
+    pages = len(re.findall(rb"/Type\s*/Page(?![a-zA-Z])", data)) if kind == "PDF" else 0
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    if language == "zh":
+        counted = f"，{pages} 页" if pages else ""
+        told = f"{label(item, language)}：类型 {kind}，{len(data)} 字节{counted}，SHA-256 开头为 {digest}。"
+        return told + (f"开头的内容：{excerpt}" if excerpt else "")
+    counted = f", pages: {pages}" if pages else ""
+    told = f"{label(item, language)} holds {len(data)} bytes of kind {kind}{counted}; its SHA-256 begins with {digest}."
+    return told + (f" It begins: {excerpt}" if excerpt else "")
+
+
 def not_looked_at(item: Numbered, language: Language) -> str:
-    """Says of a medium that nobody looked at it."""
+    """Says of a medium that nobody looked at it; of a file that came with the request, what its bytes show."""
+    if item.medium.data is not None:
+        return _file(item, item.medium.data, language)
     url = item.medium.url or ""
     shown = url if len(url) <= LONGEST_URL else url[: LONGEST_URL - 1] + "…"
     where = f" ({shown})" if shown and not shown.startswith("data:") else ""

@@ -24,6 +24,8 @@ from glmv_emulator._mind._turn import Turn, is_about_form
 from glmv_emulator._mind._values import Call
 from glmv_emulator._mind._words import content_words, content_words_at, has
 
+MOST_TEXT = 20_000  # characters of one text in which values are sought
+
 _ONE_BY_ONE = ("then|afterwards|after that|finally|next|first|before|once you", "然后|之后|接着|最后|再|首先|先")
 _STEPS = re.compile(
     r"[,;.!?\n，；。！？]+|\b(?:and then|and also|and|then|after that|afterwards|finally)\b"
@@ -217,7 +219,8 @@ def evidence_of(turn: Turn, known: set[str], page: Callable[[], Page | None], st
     each: list[tuple[list[Fact], Callable[[], Page | None]]] = [
         (facts_of(item, turn.language), partial(sheet_of, item)) for item in turn.media if item.medium.seen is not None
     ]
-    return Evidence(list(dict.fromkeys(texts)), facts, known | named, page, each, orders)
+    texts = list(dict.fromkeys(text[:MOST_TEXT] for text in texts))
+    return Evidence(texts, facts, known | named, page, each, orders)
 
 
 def _names_values(step: str) -> bool:

@@ -194,14 +194,15 @@ def _called(message: dict[str, Any]) -> list[str]:
 
 
 def _results(messages: list[dict[str, Any]]) -> list[Result]:
-    names: dict[Any, str] = {}
+    names: dict[str, str] = {}
     found = []
     for message in messages:
-        for call in message.get("tool_calls") or []:
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
             if isinstance(call, dict):
-                names[call.get("id")] = _name(call)
+                names[str(call.get("id"))] = _name(call)
         if message.get("role") == "tool":
-            name = names.get(message.get("tool_call_id")) or str(message.get("name") or "")
+            name = names.get(str(message.get("tool_call_id"))) or str(message.get("name") or "")
             found.append(Result(name, text_of(message)))
     return found
 

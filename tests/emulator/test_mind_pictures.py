@@ -144,3 +144,20 @@ def test_what_the_conversation_says_is_recalled() -> None:
 def test_a_thousand_equal_requests_get_one_answer() -> None:
     data = picture(RED)
     assert len({told(("Describe it.", [data])) for _ in range(1000)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (b"%PDF-1.7\n1 0 obj <</Type /Page>> 2 0 obj <</Type /Page>> 3 0 obj <</Type /Pages>>", ("PDF", "pages: 2")),
+        (b"The meeting is on Monday.", ("text", "The meeting is on Monday.")),
+        (b"\xff\xfe\x00\x80", ("unknown", "4 bytes")),
+    ],
+)
+def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple[str, ...]) -> None:
+    messages = [{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "What is in this file?"}]}]
+    medium = Medium("file", 0, 0, None, None, data)
+    text = answer(
+        Ask(messages, [medium], [], None, thinking=False, model="m", vision=True, seed=0, stubborn=False)
+    ).text
+    assert all(part in text for part in parts)
