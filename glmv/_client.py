@@ -88,6 +88,9 @@ class _SyncLine(Line):
         BOUND.set(step.until)
         try:
             request = self._request(step, _sync_body(step.body))
+            http = self._transport(request)
+            if http is not None:
+                return self._opened(http.handle_request(request))
             return self._opened(self._http.send(request, stream=True, follow_redirects=False))
         except Exception as error:  # noqa: BLE001 - translated
             problem = translated(error, self._library, self._where.host)
@@ -178,6 +181,9 @@ class _AsyncLine(Line):
 
     async def _sent(self, step: Send) -> Opened:
         request = self._request(step, _async_body(step.body))
+        http = self._transport(request)
+        if http is not None:
+            return self._opened(await http.handle_async_request(request))
         return self._opened(await self._http.send(request, stream=True, follow_redirects=False))
 
     async def _read(self, step: Read) -> bytes:

@@ -155,11 +155,11 @@ _PART_KEYS = {
 
 
 def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
-    kind = part.get("type")
+    kind = str(part.get("type"))
     inner = part.get(kind)
     extra = part.keys() - {"type", kind}
     if isinstance(inner, Mapping):
-        extra |= inner.keys() - _PART_KEYS.get(str(kind), set())
+        extra |= inner.keys() - _PART_KEYS.get(kind, set())
     for name in sorted(map(str, extra)):
         tell(f"messages[{index}]: {name} of a part {kind} was left out, GLM has no such field.")
 
