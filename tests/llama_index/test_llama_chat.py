@@ -179,3 +179,37 @@ def test_a_missing_key_is_told_at_the_first_call() -> None:
 def test_a_wrong_key_is_told_as_such(glmv_emulator: Emulator) -> None:
     with GLMV(api_key="test-id.wrong", base_url=glmv_emulator.base_url) as llm, pytest.raises(glmv.AuthenticationError):
         llm.complete("x")
+
+
+def test_a_stream_that_is_closed_early_gives_its_slot_back(connect: Callable[..., GLMV]) -> None:
+    llm = connect(max_concurrency=1, timeout=5.0)
+    stream = llm.stream_chat([ChatMessage(content="hello")])
+    next(stream)
+    stream.close()
+    assert words(llm.chat([ChatMessage(content="hello")]))
+
+
+@pytest.mark.parametrize("end", ["closed", "cancelled"])
+async def test_an_asynchronous_stream_that_ends_early_gives_its_slot_back(
+    end: str, connect: Callable[..., GLMV]
+) -> None:
+    llm = connect(max_concurrency=1, timeout=5.0)
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        stream = await llm.astream_chat([ChatMessage(content="hello")])
+        await anext(stream)
+        begun.set()
+        if end == "closed":
+            await stream.aclose()
+        else:
+            await asyncio.Event().wait()
+
+    reading = asyncio.create_task(read())
+    await begun.wait()
+    if end == "cancelled":
+        reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    del reading
+    assert words(await llm.achat([ChatMessage(content="hello")]))
+    await llm.aclose()
