@@ -25,13 +25,13 @@ from glmv._base import Base, Line
 from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND, bounded
 from glmv._embed import Embeddings, embed
-from glmv._errand import WatchedBackend, errand
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
 from glmv._files import AsyncFiles, Files
 from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, exchange
 from glmv._messages import Messages
 from glmv._request import ChatRequest, Settings
+from glmv._steady import AsyncBoundedBackend, steady
 from glmv._tasks import AsyncTasks, Tasks
 from glmv._tokens import count_tokens
 from glmv._types import Completion, Delta
@@ -197,15 +197,18 @@ class _AsyncLine(Line):
         await self._work(response.aclose(), None)
 
     async def _work(self, work: Coroutine[Any, Any, _T], until: float | None) -> _T:
+        BOUND.set(until)
         try:
-            if self._ours:
-                return await errand(work, until)
+            if self._ours or until is None:
+                return await steady(work, watched=self._ours)
             async with asyncio.timeout_at(_loop_time(until)):
-                return await work
+                return await steady(work, watched=self._ours)
         except Exception as error:  # noqa: BLE001 - translated
             problem = translated(error, self._library, self._where.host)
         except BaseException as error:  # noqa: BLE001 - cancelled: raised again without the library's frames
             raise error.with_traceback(None)  # noqa: B904 - they hold the headers; it is the same error
+        finally:
+            BOUND.set(None)
         raise problem
 
     async def _next(self) -> bytes:
@@ -509,7 +512,7 @@ class AsyncClient(Base):
         loop = asyncio.get_running_loop()
         kept = self._pools.get(loop)
         if kept is None:
-            http = bounded(httpx.AsyncClient(verify=_tls(), limits=_LIMITS), WatchedBackend)
+            http = bounded(httpx.AsyncClient(verify=_tls(), limits=_LIMITS), AsyncBoundedBackend)
             keeper = _keeper(http)
             await anext(keeper)
             kept = self._pools.setdefault(loop, (http, keeper))

@@ -126,9 +126,9 @@ def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
     users = {name_of(path) for path in files("glmv") if doers & set(imports(path))}
     assert {user for user in users if not user.startswith("glmv/cli/")} <= {
         "glmv/_client.py",
-        "glmv/_errand.py",  # what the asynchronous client waits in
         "glmv/_failures.py",  # tells errors of `socket` apart, opens none
         "glmv/_gate.py",
+        "glmv/_steady.py",  # how the asynchronous client waits
     }
 
 
