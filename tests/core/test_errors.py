@@ -11,7 +11,9 @@ import glmv
 from glmv import Completion, GLMVError
 
 KINDS = [
-    value for name, value in vars(glmv).items() if isinstance(value, type) and issubclass(value, GLMVError)
+    value
+    for value in (getattr(glmv, name) for name in glmv.__all__)
+    if isinstance(value, type) and issubclass(value, GLMVError)
 ]
 
 
