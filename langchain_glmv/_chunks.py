@@ -38,6 +38,8 @@ class ChunkMapper:
 
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
         """One delta -> its chunk, or None when everything in it is held back."""
+        if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # nearly all are so
+            return AIMessageChunk(content=delta.text, response_metadata={"model_provider": PROVIDER})
         fields = self._fields(delta)
         return AIMessageChunk(**fields) if fields else None
 
