@@ -18,13 +18,22 @@ from glmv._errors import AuthenticationError
 _EARLY = 0.15
 
 
+class Hidden(str):
+    """A key as a value of a variable. A traceback that prints values does not print this one."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Hidden(...)"
+
+
 def checked_key(key: str) -> str:
     """A key that can stand in a header, spaces around it removed.
 
     Raises:
         AuthenticationError: naming the shape that is wrong, never the key.
     """
-    key = key.strip()
+    key = Hidden(key.strip())
     if not key:
         raise AuthenticationError(
             "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
@@ -40,9 +49,9 @@ def sign(key: str, now: float, ttl: float) -> str:
     Raises:
         AuthenticationError: when the key is not of two parts with one dot between them.
     """
-    key_id, dot, secret = key.partition(".")
-    if not (key_id and dot and secret) or "." in secret:
+    if key.count(".") != 1 or key.startswith(".") or key.endswith("."):
         raise AuthenticationError("auth='token' needs a key of the form id.secret, with one dot; this one has another.")
+    key_id, _, secret = key.partition(".")
     stamp = int(now * 1000)
     header = {"alg": "HS256", "sign_type": "SIGN", "typ": "JWT"}
     payload = {"api_key": key_id, "exp": stamp + int(ttl * 1000), "timestamp": stamp}
@@ -69,8 +78,8 @@ class Signer:
     __slots__ = ("_key", "_made", "_token", "_ttl")
 
     def __init__(self, key: str, *, signed: bool, ttl: float) -> None:
-        self._key = checked_key(key)
         self._ttl = ttl if signed and ttl > 0 else 0.0
+        self._key = checked_key(key)
         self._token = ""
         self._made = 0.0
 

@@ -19,7 +19,7 @@ from glmv._prepare import chat_call, row_of, settings_of
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
 from glmv._version import __version__
-from glmv._where import Place, place
+from glmv._where import Place, known, place
 
 
 class Base:
@@ -45,7 +45,7 @@ class Base:
     def place(self) -> Place:
         """Where requests go; decided when first needed, so that no key is asked for before."""
         if self._place is None:
-            self._place = place(self.settings, os.environ)
+            self._place = place(self.settings, known(os.environ))
         return self._place
 
     def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:

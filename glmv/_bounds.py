@@ -74,7 +74,7 @@ def left(timeout: float | None) -> float | None:
     return left if timeout is None else min(left, timeout)
 
 
-def bounded(http: Any, backend: Callable[[Any], Any] = BoundedBackend) -> Any:
+def bounded(http: Any, backend: Callable[[Any], Any]) -> Any:
     """Let the deadline hold inside a read: the pool has no public place for that, so its own field is used.
 
     Args:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Self, TypeVar
 
@@ -23,7 +23,7 @@ import httpx
 from glmv import _strategy
 from glmv._base import Base, Line
 from glmv._batches import AsyncBatches, Batches
-from glmv._bounds import BOUND, bounded
+from glmv._bounds import BOUND, BoundedBackend, bounded
 from glmv._embed import Embeddings, embed
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
@@ -50,6 +50,15 @@ _T = TypeVar("_T")
 def _tls() -> ssl.SSLContext:
     """Making a TLS context costs more than a call: all clients share one."""
     return httpx.create_ssl_context()
+
+
+def _pool(kind: Callable[..., Any], backend: Callable[[Any], Any]) -> Any:
+    """A client of the HTTP library with our limits; proxies are those of the environment."""
+    try:
+        return bounded(kind(verify=_tls(), limits=_LIMITS), backend)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        told = str(error)
+    raise InvalidRequestError(f"The HTTP client cannot be made: {told} Look at HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
 
 
 class _SyncLine(Line):
@@ -382,7 +391,7 @@ class Client(Base):
             with self._lock:
                 if self._pool is None or self._pool[0] != os.getpid():
                     # In a forked child the parent's sockets are not ours to use or to close.
-                    pool = bounded(httpx.Client(verify=_tls(), limits=_LIMITS))
+                    pool = _pool(httpx.Client, BoundedBackend)
                     # Frameworks drop models without closing them.
                     weakref.finalize(self, _close_here, os.getpid(), pool).atexit = False
                     self._pool = (os.getpid(), pool)
@@ -512,7 +521,7 @@ class AsyncClient(Base):
         loop = asyncio.get_running_loop()
         kept = self._pools.get(loop)
         if kept is None:
-            http = bounded(httpx.AsyncClient(verify=_tls(), limits=_LIMITS), AsyncBoundedBackend)
+            http = _pool(httpx.AsyncClient, AsyncBoundedBackend)
             keeper = _keeper(http)
             await anext(keeper)
             kept = self._pools.setdefault(loop, (http, keeper))

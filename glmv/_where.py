@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from glmv._auth import Signer
+from glmv._auth import Hidden, Signer
 from glmv._dialect import Dialect, dialect_of
 from glmv._errors import AuthenticationError, InvalidRequestError
 from glmv._request import Settings
@@ -34,6 +34,12 @@ class Place:
         return self.signer.account if self.signer else ""
 
 
+def known(environ: Mapping[str, str]) -> dict[str, Hidden]:
+    """The variables that matter here, so that no traceback with values shows all of an environment."""
+    names = {"GLMV_BASE_URL", *(name for row in _KEYS for name in row[:2])}
+    return {name: Hidden(value) for name, value in environ.items() if name in names}
+
+
 def place(settings: Settings, environ: Mapping[str, str]) -> Place:
     """Settings and environment -> where to send to.
 
@@ -42,7 +48,7 @@ def place(settings: Settings, environ: Mapping[str, str]) -> Place:
         InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
     """
     variable, base_variable, home = next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else environ.get(variable, "")
+    key = Hidden(settings.api_key.get_secret_value() if settings.api_key is not None else environ.get(variable, ""))
     if settings.api_key is not None:
         base_variable, home = _KEYS[0][1:]
     base_url = settings.base_url or environ.get("GLMV_BASE_URL") or environ.get(base_variable) or home
