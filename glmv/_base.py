@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Self
 
 from glmv._auth import Secret
 from glmv._bounds import TIMEOUTS, timeouts
 from glmv._endpoint import Desk
 from glmv._errors import GateTimeout
-from glmv._flow import Call, Opened, Send
+from glmv._flow import Call, Opened, Send, Step
 from glmv._gate import Gate, Ticket, gate
 from glmv._messages import Messages
 from glmv._prepare import chat_call, row_of, settings_of
@@ -81,8 +81,11 @@ class Base:
 class Line:
     """One attempt on its way: the slot, the request, the answer. What both lines share."""
 
-    def __init__(self, http: Any, library: Any, client: Base, model: str | None, timeout: Any) -> None:
+    def __init__(
+        self, flow: Generator[Step, Any, Any], http: Any, library: Any, client: Base, model: str | None, timeout: Any
+    ) -> None:
         self.answer: Any = None
+        self._flow = flow
         self._http = http
         self._library = library
         self._ours = http is not client.settings.http_client and http is not client.settings.http_async_client

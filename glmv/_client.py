@@ -15,7 +15,6 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -63,6 +62,29 @@ def _pool(kind: Callable[..., Any], backend: Callable[[Any], Any]) -> Any:
 
 class _SyncLine(Line):
     """Takes the steps of a flow, blocking."""
+
+    def advance(self) -> list[Delta] | None:
+        """Take steps up to the next deltas; None at the end of the flow, whose result is in `answer` then."""
+        answer: Any = None
+        failed: Exception | None = None
+        while True:
+            try:
+                step = self._flow.send(answer) if failed is None else self._flow.throw(failed)
+            except StopIteration as end:
+                self.answer = end.value
+                return None
+            answer = failed = None
+            if isinstance(step, Hand):
+                return step.deltas
+            try:
+                answer = self.take(step)
+            except (Failure, GLMVError) as error:
+                failed = error
+
+    def end(self) -> None:
+        """Let go of everything, wherever the flow was left."""
+        self._flow.close()
+        self.drop()
 
     def take(self, step: Step) -> Any:
         """Take one step and answer with what came of it; raise `Failure` when it broke."""
@@ -152,6 +174,29 @@ class _SyncLine(Line):
 
 class _AsyncLine(Line):
     """Takes the steps of a flow, awaiting."""
+
+    async def advance(self) -> list[Delta] | None:
+        """Take steps up to the next deltas; None at the end of the flow, whose result is in `answer` then."""
+        answer: Any = None
+        failed: Exception | None = None
+        while True:
+            try:
+                step = self._flow.send(answer) if failed is None else self._flow.throw(failed)
+            except StopIteration as end:
+                self.answer = end.value
+                return None
+            answer = failed = None
+            if isinstance(step, Hand):
+                return step.deltas
+            try:
+                answer = await self.take(step)
+            except (Failure, GLMVError) as error:
+                failed = error
+
+    async def end(self) -> None:
+        """Let go of everything, wherever the flow was left."""
+        self._flow.close()
+        await self.drop()
 
     async def take(self, step: Step) -> Any:
         """Take one step and answer with what came of it; raise `Failure` when it broke."""
@@ -306,11 +351,14 @@ class Client(Base):
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
             call = self._call(plan.request, stream=True)
-            line = self._line(plan.request.model, plan.request.call.get("timeout"))
-            with closing(self._steps(exchange(call, stream=True), line)) as deltas:
-                for delta in deltas:
-                    for shown in plan.show(delta):
-                        yield shown
+            line = self._line(exchange(call, stream=True), plan.request.model, plan.request.call.get("timeout"))
+            try:
+                while (deltas := line.advance()) is not None:
+                    for delta in deltas:
+                        for shown in plan.show(delta):
+                            yield shown
+            finally:
+                line.end()
 
     def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
@@ -350,37 +398,16 @@ class Client(Base):
         return Batches(self._desk, self._result)
 
     def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
-        line = self._line(model, timeout)
-        with closing(self._steps(flow, line)) as deltas:
-            for _ in deltas:
+        line = self._line(flow, model, timeout)
+        try:
+            while line.advance() is not None:
                 pass
+        finally:
+            line.end()
         return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
-    def _steps(self, flow: _Flow, line: _SyncLine) -> Generator[Delta]:
-        answer: Any = None
-        failed: Exception | None = None
-        try:
-            while True:
-                try:
-                    step = flow.send(answer) if failed is None else flow.throw(failed)
-                except StopIteration as end:
-                    line.answer = end.value
-                    return
-                answer = failed = None
-                if isinstance(step, Hand):
-                    for delta in step.deltas:
-                        yield delta
-                    continue
-                try:
-                    answer = line.take(step)
-                except (Failure, GLMVError) as error:
-                    failed = error
-        finally:
-            flow.close()
-            line.drop()
-
-    def _line(self, model: str | None, timeout: Any) -> _SyncLine:
-        return _SyncLine((http := self._http()), _library_of(http), self, model, timeout)
+    def _line(self, flow: _Flow, model: str | None, timeout: Any) -> _SyncLine:
+        return _SyncLine(flow, (http := self._http()), _library_of(http), self, model, timeout)
 
     def _http(self) -> Any:
         if self.settings.http_client is not None:
@@ -446,11 +473,14 @@ class AsyncClient(Base):
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
             call = self._call(plan.request, stream=True)
-            line = await self._line(plan.request.model, plan.request.call.get("timeout"))
-            async with aclosing(self._steps(exchange(call, stream=True), line)) as deltas:
-                async for delta in deltas:
-                    for shown in plan.show(delta):
-                        yield shown
+            line = await self._line(exchange(call, stream=True), plan.request.model, plan.request.call.get("timeout"))
+            try:
+                while (deltas := await line.advance()) is not None:
+                    for delta in deltas:
+                        for shown in plan.show(delta):
+                            yield shown
+            finally:
+                await line.end()
 
     async def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
@@ -481,37 +511,16 @@ class AsyncClient(Base):
         return AsyncBatches(self._desk, self._result)
 
     async def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
-        line = await self._line(model, timeout)
-        async with aclosing(self._steps(flow, line)) as deltas:
-            async for _ in deltas:
+        line = await self._line(flow, model, timeout)
+        try:
+            while await line.advance() is not None:
                 pass
+        finally:
+            await line.end()
         return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
-    async def _steps(self, flow: _Flow, line: _AsyncLine) -> AsyncGenerator[Delta]:
-        answer: Any = None
-        failed: Exception | None = None
-        try:
-            while True:
-                try:
-                    step = flow.send(answer) if failed is None else flow.throw(failed)
-                except StopIteration as end:
-                    line.answer = end.value
-                    return
-                answer = failed = None
-                if isinstance(step, Hand):
-                    for delta in step.deltas:
-                        yield delta
-                    continue
-                try:
-                    answer = await line.take(step)
-                except (Failure, GLMVError) as error:
-                    failed = error
-        finally:
-            flow.close()
-            await line.drop()
-
-    async def _line(self, model: str | None, timeout: Any) -> _AsyncLine:
-        return _AsyncLine((http := await self._http()), _library_of(http), self, model, timeout)
+    async def _line(self, flow: _Flow, model: str | None, timeout: Any) -> _AsyncLine:
+        return _AsyncLine(flow, (http := await self._http()), _library_of(http), self, model, timeout)
 
     async def _http(self) -> Any:
         if self.settings.http_async_client is not None:
@@ -521,6 +530,9 @@ class AsyncClient(Base):
         loop = asyncio.get_running_loop()
         kept = self._pools.get(loop)
         if kept is None:
+            # A pool knows its loop, so that the dictionary alone would let neither go.
+            for old in [old for old in self._pools if old.is_closed()]:
+                del self._pools[old]
             http = _pool(httpx.AsyncClient, AsyncBoundedBackend)
             keeper = _keeper(http)
             await anext(keeper)

@@ -1,0 +1,203 @@
+"""What a client sends, from where it takes its settings, and whose connections it uses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+
+KEY = "test-id.test-secret"
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
+    b"\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+def headers(server: Any, number: int = -1) -> dict[str, str]:
+    first, *lines = server.requests[number][0].split("\r\n")
+    assert first == "POST /api/paas/v4/chat/completions HTTP/1.1"
+    found = [line.partition(": ") for line in lines]
+    names = [name.lower() for name, _, _ in found]
+    assert sorted(names) == sorted(set(names))  # none twice
+    return {name.lower(): value for name, _, value in found}
+
+
+def body(server: Any, number: int = -1) -> dict[str, Any]:
+    return dict(json.loads(server.requests[number][1]))
+
+
+def test_a_request_has_the_headers_it_needs(ask: Any, server: Any) -> None:
+    ask(api_key=KEY)
+    sent = headers(server)
+    assert sent["authorization"] == f"Bearer {KEY}"
+    assert sent["content-type"] == "application/json; charset=UTF-8"
+    assert (sent["accept"], sent["accept-encoding"]) == ("application/json", "identity")
+    assert sent["user-agent"] == f"glmv/{glmv.__version__}"
+    assert sent["content-length"] == str(len(server.requests[0][1]))
+
+
+def test_a_request_has_an_id_and_asks_for_a_stream_only_when_it_wants_one(ask: Any, server: Any) -> None:
+    ask()
+    ask(stream=True)
+    assert [set(body(server, number)) for number in (0, 1)] == [
+        {"model", "messages", "request_id"},
+        {"model", "messages", "request_id", "stream"},
+    ]
+    assert len({body(server, number)["request_id"] for number in (0, 1)}) == 2
+
+
+def test_default_headers_and_those_of_a_call_replace_ours_in_any_case(server: Any) -> None:
+    with glmv.Client(
+        KEY, base_url=server.base_url, default_headers={"User-Agent": "app", "X-A": "client", "X-B": "b"}
+    ) as glm:
+        glm.chat("hi", extra_headers={"x-a": "call"})
+    sent = headers(server)
+    assert (sent["user-agent"], sent["x-a"], sent["x-b"]) == ("app", "call", "b")
+
+
+def test_a_token_is_signed_and_used_again(server: Any) -> None:
+    with glmv.Client(KEY, base_url=server.base_url, auth="token") as glm:
+        glm.chat("hi")
+        glm.chat("hi")
+    tokens = [headers(server, number)["authorization"] for number in (0, 1)]
+    assert tokens[0] == tokens[1]
+    assert tokens[0].count(".") == 2
+    assert "test-secret" not in tokens[0]
+
+
+def test_a_large_picture_is_sent_whole_with_its_length(ask: Any, server: Any) -> None:
+    picture = glmv.Image.from_bytes(PNG + bytes(1_000_000))
+    found = ask(messages=[picture, "hi"], stream=False)
+    assert isinstance(found, glmv.Completion)
+    assert headers(server)["content-length"] == str(len(server.requests[0][1]))
+    assert "transfer-encoding" not in headers(server)
+    assert body(server)["messages"][0]["content"][0]["image_url"]["url"] == picture.base64().decode()
+
+
+def test_options_of_a_call_win_over_the_clients(server: Any) -> None:
+    with glmv.Client(KEY, base_url=server.base_url, model="glm-4.5v", temperature=0.5, top_p=0.5) as glm:
+        glm.chat("hi", model="glm-4.6v", temperature=0.7, top_p=None)
+    sent = body(server)
+    assert (sent["model"], sent["temperature"], "top_p" in sent) == ("glm-4.6v", 0.7, False)
+
+
+def test_answers_tell_what_was_changed_and_how_often_was_asked(server: Any, no_pauses: list[float]) -> None:
+    refusal = {"error": {"code": "1302", "message": "m"}}
+    server.plays(lambda peer: peer.say(refusal, 429), server.scripts[0])
+    with glmv.Client(KEY + "2", base_url=server.base_url) as glm:
+        answer = glm.chat("hi", strict=True)
+    assert answer.attempts == 2
+    assert answer.request_id == body(server)["request_id"]
+    assert any("strict" in note for note in answer.notes)
+
+
+def test_a_constructor_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (glmv.Client, glmv.AsyncClient):
+        assert repr(kind(base_url="http://elsewhere.example")) == f"{kind.__name__}(model='glm-4.6v')"
+    with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
+        glmv.Client().chat("hi")
+
+
+@pytest.mark.parametrize(
+    ("variables", "base"),
+    [
+        ({"ZHIPUAI_API_KEY": KEY}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZAI_API_KEY": KEY}, "https://api.z.ai/api/paas/v4"),
+        ({"ZHIPUAI_API_KEY": KEY, "ZAI_API_KEY": "other.key"}, "https://open.bigmodel.cn/api/paas/v4"),
+        ({"ZHIPUAI_API_KEY": KEY, "ZHIPUAI_BASE_URL": "https://a.example/v4/"}, "https://a.example/v4"),
+        ({"ZAI_API_KEY": KEY, "ZHIPUAI_BASE_URL": "https://a.example/v4"}, "https://api.z.ai/api/paas/v4"),
+        ({"ZAI_API_KEY": KEY, "ZAI_BASE_URL": "https://b.example/v4"}, "https://b.example/v4"),
+        (
+            {"ZAI_API_KEY": KEY, "ZAI_BASE_URL": "https://b.example", "GLMV_BASE_URL": "https://c.example"},
+            "https://c.example",
+        ),
+    ],
+)
+def test_key_and_base_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], base: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert glmv.Client().place.base_url == base
+
+
+def test_an_injected_client_is_used_and_left_open(server: Any) -> None:
+    with httpx.Client(headers={"x-mine": "yes"}) as http:
+        with glmv.Client(KEY, base_url=server.base_url, http_client=http) as glm:
+            assert glm.chat("hi").text == "hello"
+        assert not http.is_closed
+    assert headers(server)["x-mine"] == "yes"
+
+
+async def test_an_injected_awaiting_client_is_used_and_left_open(server: Any) -> None:
+    async with httpx.AsyncClient(headers={"x-mine": "yes"}) as http:
+        async with glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http) as glm:
+            assert (await glm.chat("hi")).text == "hello"
+        assert not http.is_closed
+    assert headers(server)["x-mine"] == "yes"
+
+
+def test_an_injected_client_that_was_closed_is_our_own_error(server: Any) -> None:
+    http = httpx.Client()
+    http.close()
+    with pytest.raises(glmv.ConnectionFailed) as raised:
+        glmv.Client(KEY, base_url=server.base_url, http_client=http).chat("hi")
+    assert raised.value.attempts == 1
+
+
+def test_a_closed_client_says_so(server: Any) -> None:
+    glm = glmv.Client(KEY, base_url=server.base_url)
+    glm.chat("hi")
+    glm.close()
+    with pytest.raises(glmv.InvalidRequestError, match="closed"):
+        glm.chat("hi")
+
+
+@pytest.mark.parametrize("timeout", [5, 5.0, httpx.Timeout(5.0), httpx.Timeout(None), None])
+def test_a_timeout_is_seconds_or_a_timeout_of_the_library(ask: Any, timeout: Any) -> None:
+    assert isinstance(ask(timeout=timeout), glmv.Completion)
+
+
+@pytest.mark.parametrize("timeout", ["5", [5], object()])
+def test_another_timeout_is_refused(ask: Any, timeout: Any) -> None:
+    assert isinstance(ask(timeout=timeout), glmv.InvalidRequestError)
+
+
+def test_whatever_an_injected_client_raises_is_our_own_error(server: Any) -> None:
+    for raised in (
+        OSError("odd"),
+        KeyError("odd"),
+        httpx.ReadError("odd"),
+        RuntimeError("odd"),
+        ValueError("odd"),
+    ):
+
+        def fails(request: httpx.Request, raised: Exception = raised) -> httpx.Response:
+            raise raised
+
+        http = httpx.Client(transport=httpx.MockTransport(fails))
+        with pytest.raises(glmv.GLMVError, match="odd"):
+            glmv.Client(KEY, base_url=server.base_url, http_client=http, max_retries=0).chat("hi")
+
+
+def test_a_hook_that_refuses_an_answer_is_our_own_error(server: Any) -> None:
+    server.plays(lambda peer: peer.say({"error": {"code": "1302", "message": "m"}}, 429))
+    with httpx.Client(event_hooks={"response": [lambda response: response.raise_for_status()]}) as http:
+        glm = glmv.Client(KEY, base_url=server.base_url, http_client=http)
+        with pytest.raises(glmv.ConnectionFailed, match="hook") as raised:
+            glm.chat("hi")
+    assert raised.value.attempts == 1
+
+
+def test_both_clients_of_a_component_are_made_once_and_closed_together(server: Any) -> None:
+    clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
+    assert clients.sync is clients.sync
+    assert clients.asynchronous is clients.asynchronous
+    assert clients.sync.chat("hi").text == "hello"
+    clients.close()
+    with pytest.raises(glmv.InvalidRequestError, match="closed"):
+        clients.sync.chat("hi")

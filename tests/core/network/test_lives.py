@@ -1,0 +1,184 @@
+"""Clients in real programs: many threads, loops that come and go, notebooks, and an end without noise."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import glmv
+
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "delta": {"role": "assistant", "content": text}}
+    return {"id": "1", "choices": [choice | ({"finish_reason": finish_reason} if finish_reason else {})]}
+
+
+def plays(peer: Any) -> None:
+    peer.stream(chunk("hel"), chunk("lo", "stop"), DONE)
+
+
+def connection(server: Any, **options: Any) -> dict[str, Any]:
+    return {"api_key": f"{uuid.uuid4().hex}.test-secret", "base_url": server.base_url, **options}
+
+
+def run(script: str, server: Any) -> str:
+    """A program of its own; what it wrote, and nothing of that to stderr."""
+    head = f"import asyncio, os, sys, threading, glmv\noptions = {connection(server)!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_one_client_serves_many_threads(server: Any) -> None:
+    with glmv.Client(**connection(server, max_concurrency=8)) as glm, ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: glm.chat("hi").text, range(400)))
+        assert answers == ["hello"] * 400
+        assert glm.slots("glm-4.6v").in_use == 0
+    assert (len(server.requests), server.connections <= 8) == (400, True)
+
+
+def test_a_stream_may_be_read_on_in_another_thread(server: Any) -> None:
+    server.plays(plays)
+    with glmv.Client(**connection(server)) as glm:
+        stream = glm.stream("hi")
+        texts = [next(stream).text]
+        thread = threading.Thread(target=lambda: texts.extend(delta.text for delta in stream))
+        thread.start()
+        thread.join()
+        assert "".join(texts) == "hello"
+
+
+def test_one_awaiting_client_outlives_its_loops(server: Any) -> None:
+    server.plays(plays)
+    glm = glmv.AsyncClient(**connection(server, max_retries=0))
+
+    async def asks() -> str:
+        return "".join([delta.text async for delta in glm.stream("hi")])
+
+    assert [asyncio.run(asks()) for _ in range(3)] == ["hello"] * 3
+    assert len(glm._pools) == 1
+
+
+def test_one_awaiting_client_serves_loops_in_several_threads(server: Any) -> None:
+    server.plays(plays)
+    glm = glmv.AsyncClient(**connection(server, max_concurrency=2))
+
+    async def asks() -> str:
+        found = await asyncio.gather(*(read() for _ in range(5)))
+        return "".join(found)
+
+    async def read() -> str:
+        return "".join([delta.text async for delta in glm.stream("hi")])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: asyncio.run(asks()), range(4))) == ["hello" * 5] * 4
+    assert glm.slots("glm-4.6v").in_use == 0
+
+
+async def test_a_blocking_call_works_inside_a_running_loop_as_in_a_notebook(server: Any) -> None:
+    with glmv.Client(**connection(server)) as glm:
+        assert glm.chat("hi").text == "hello"
+
+
+QUIET = {
+    "a client that was never closed": """
+glm = glmv.Client(**options)
+print(glm.chat("hi").text)
+""",
+    "a stream left open": """
+glm = glmv.Client(**options)
+stream = glm.stream("hi")
+next(stream)
+print("hello")
+""",
+    "an awaiting client that was never closed": """
+glm = glmv.AsyncClient(**options)
+async def main():
+    print((await glm.chat("hi")).text)
+asyncio.run(main())
+""",
+    "an awaited stream left open": """
+glm = glmv.AsyncClient(**options)
+async def main():
+    global stream
+    stream = glm.stream("hi")
+    await anext(stream)
+    print("hello")
+asyncio.run(main())
+""",
+    "a task with a stream, cancelled by the end of its loop": """
+glm = glmv.AsyncClient(**options)
+async def reads(first):
+    async for _ in glm.stream("hi"):
+        first.set()
+async def main():
+    global task
+    first = asyncio.Event()
+    task = asyncio.create_task(reads(first))
+    await first.wait()
+    print("hello")
+asyncio.run(main())
+""",
+    "a daemon thread inside a stream": """
+glm = glmv.Client(**options)
+threading.Thread(target=lambda: list(glm.stream("hi")), daemon=True).start()
+print("hello")
+""",
+    "three loops in a row": """
+glm = glmv.AsyncClient(**options)
+async def main():
+    return (await glm.chat("hi")).text
+assert {asyncio.run(main()) for _ in range(3)} == {"hello"}
+print("hello")
+""",
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_a_program_ends_without_noise(server: Any, name: str) -> None:
+    if "stream" in name:
+
+        def opens(peer: Any) -> None:
+            peer.stream(chunk("hel"), end=False)
+            peer.stall()
+
+        server.plays(opens)
+    assert run(QUIET[name], server) == "hello\n"
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_forked_children_have_connections_of_their_own(server: Any) -> None:
+    script = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+glm = glmv.Client(**options, max_retries=0)
+assert glm.chat("hi").text == "hello"
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        for _ in range(25):
+            assert glm.chat("hi").text == "hello"
+        os._exit(0)
+    children.append(child)
+assert glm.chat("hi").text == "hello"
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+print("hello")
+"""
+    assert run(script, server) == "hello\n"
+    assert (len(server.requests), server.connections) == (102, 5)
