@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lint types format dist size docs bench import-time clean
+.PHONY: help demo test test-browser notebooks lint types format dist size docs bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ test-browser: $(READY) ## the tests that need Chromium (Debian's package, instal
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group browser
 	$(BIN)/pytest -m browser $(ARGS)
+
+notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS="video rag" chooses)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
+	@$(BIN)/python notebooks/run.py $(if $(WRITE),--write) $(ARGS)
 
 lint: $(READY) ## ruff: rules and formatting
 	$(BIN)/ruff check

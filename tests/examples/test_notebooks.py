@@ -1,0 +1,93 @@
+"""The notebooks as they are committed: what a reader sees on a page, before running anything.
+
+`make notebooks` runs them; this looks at what is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+LARGEST = 600_000  # bytes; pages with more are slow to open
+# What is of the machine that ran it, or must never be told: paths, ports, keys.
+PRIVATE = {
+    "a path of a machine": re.compile(r"/(?:home|Users|root|work|tmp|opt|usr|var)/\w"),
+    "a port": re.compile(r"(?:127\.0\.0\.1|localhost):\d"),
+    "a key": re.compile(r"\b[0-9a-f]{32}\.\w{8,}|Bearer [\w.]{8,}"),
+}
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def cells(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The cells of a kind, "code" or "markdown"."""
+    return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def outputs(path: Path) -> list[dict[str, Any]]:
+    return [output for cell in cells(path, "code") for output in cell["outputs"]]
+
+
+def words(path: Path) -> str:
+    """All that the outputs say."""
+    said = [output.get("text") or output.get("data", {}).get("text/plain") or "" for output in outputs(path)]
+    return "\n".join("".join(text) for text in said)
+
+
+def pictures(path: Path) -> list[str]:
+    """The pictures that are shown, as base64."""
+    shown = [output.get("data", {}) for output in outputs(path)]
+    return ["".join(data[kind]) for data in shown for kind in data if kind.startswith("image/")]
+
+
+def test_there_are_the_six_that_the_list_names() -> None:
+    listed = re.findall(r"\]\((\w+\.ipynb)\)", (NOTEBOOKS[0].parent / "README.md").read_text("utf-8"))
+    assert listed == [path.name for path in NOTEBOOKS]
+    assert len(listed) == 6
+
+
+def test_it_was_run_from_top_to_bottom_and_nothing_failed(path: Path) -> None:
+    counts = [cell["execution_count"] for cell in cells(path, "code")]
+    assert counts == list(range(1, len(counts) + 1))
+    assert [output for output in outputs(path) if output["output_type"] == "error"] == []
+    assert [output for output in outputs(path) if output.get("name") == "stderr"] == []
+
+
+def test_it_says_at_its_top_who_answered(path: Path) -> None:
+    first = "".join(cells(path, "code")[0]["outputs"][0]["text"])
+    assert first.startswith("Answers come from the emulator")
+
+
+def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:
+    for what, pattern in PRIVATE.items():
+        assert pattern.search(words(path)) is None, what
+
+
+def test_it_is_small_enough_to_be_opened_at_once(path: Path) -> None:
+    assert path.stat().st_size <= LARGEST
+
+
+def test_its_pictures_are_whole(path: Path) -> None:
+    if path.stem.startswith("6_"):
+        pytest.skip("what a client does cannot be photographed")
+    assert pictures(path)
+    for encoded in pictures(path):
+        Image.open(io.BytesIO(base64.b64decode(encoded))).load()
+
+
+def test_it_explains_before_it_shows(path: Path) -> None:
+    told = json.loads(path.read_text("utf-8"))["cells"]
+    assert told[0]["cell_type"] == "markdown"
+    assert "".join(told[0]["source"]).startswith(f"# {path.stem[0]} · ")
+    assert len(cells(path, "markdown")) >= 5
