@@ -108,7 +108,10 @@ def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
     medians = {name: statistics.median(runner.values) for name, runner in runners.items() if runner.values}
     base = medians.get("httpx") or min(medians.values())
     memory = any(runner.memory for runner in runners.values())
-    lines = [f"## {title}", "", f"| subject | {unit} | to httpx |" + (" memory |" if memory else ""), "|---|---:|---:|" + ("---:|" if memory else "")]  # fmt: skip
+    head, rule = f"| subject | {unit} | to httpx |", "|---|---:|---:|"
+    if memory:
+        head, rule = f"{head} memory |", f"{rule}---:|"
+    lines = [f"## {title}", "", head, rule]
     for name, value in medians.items():
         shown = f"| {name} | {value:,.2f} | {value / base:.2f} |"
         if memory:
@@ -184,7 +187,8 @@ def _head(rounds: int) -> list[str]:
         f"subject is a process of its own; they are measured in turns, {rounds} rounds, medians. CPU time is that of",
         "the client's process. Absolute figures are of one small machine and drift; the ratios are what counts.",
         "",
-        f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}.",
+        f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}.",
         f"Versions: {', '.join(versions)}.",
         "",
         '"Floor" is a chat model of that framework that returns a constant; "floor + httpx" runs both in turn.',

@@ -168,9 +168,9 @@ def envelope(payload: object) -> Envelope | None:
             code, message = error.get("code"), error.get("message") or error.get("msg") or ""
         case {"error": str(message)} if message:
             code = payload.get("code")
-        case {"success": False} | {"code": int() | str(), "msg": str()} | {"code": int() | str(), "message": str()} if (
-            not (payload.get("choices") or payload.get("success"))
-        ):
+        case (
+            {"success": False} | {"code": int() | str(), "msg": str()} | {"code": int() | str(), "message": str()}
+        ) if not (payload.get("choices") or payload.get("success")):
             code, message = payload.get("code"), payload.get("msg") or payload.get("message") or ""
         case _:
             return None

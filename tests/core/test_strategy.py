@@ -32,7 +32,8 @@ PERSON = {
 
 
 def call(name: str, arguments: str) -> dict[str, Any]:
-    return {"tool_calls": [{"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": arguments}}]}
+    function = {"name": name, "arguments": arguments}
+    return {"tool_calls": [{"id": f"call_{name}", "type": "function", "function": function}]}
 
 
 def text(content: str) -> dict[str, Any]:
@@ -238,9 +239,7 @@ def test_text_models_get_the_json_mode_that_they_document(stream: bool) -> None:
 @both
 def test_a_server_that_obeys_the_fields_is_left_alone(stream: bool) -> None:
     server = Script(text('{"name": "Ada", "age": 36}'), call("weather", '{"town": "A"}'))
-    vllm = glmv.Client(
-        base_url="http://127.0.0.1:8000/v1", dialect="vllm", http_client=server.glm.settings.http_client
-    )
+    vllm = glmv.Client(base_url="http://127.0.0.1:8000/v1", dialect="vllm", http_client=server.glm.settings.http_client)
     ask: Callable[..., Any] = (lambda *a, **k: list(vllm.stream(*a, **k))) if stream else vllm.chat
     ask("Who?", response_format=PERSON)
     ask("Where?", tools=[WEATHER], tool_choice="required")

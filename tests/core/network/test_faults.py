@@ -284,6 +284,7 @@ def test_14_retry_after_is_waited(ask: Any, server: Any, no_pauses: list[float],
         (f"Retry-After: {formatdate(time.time() + 60, usegmt=True)}", 30, 66),
         *((f"Retry-After: {odd}", 0, 2) for odd in ("inf", "nan", "-1", "soon", "0", "Fri, 99 Foo 2026")),
     ],
+    ids=["ms", "date", "inf", "nan", "negative", "word", "zero", "no date"],
 )
 def test_15_retry_after_in_every_form(
     ask: Any, server: Any, no_pauses: list[float], line: str, low: float, high: float
@@ -301,9 +302,7 @@ def test_16_retry_after_too_long_to_wait_for(ask: Any, server: Any, seconds: str
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1302", "1303", "1305"])
-def test_17_and_18_busy_without_end(
-    ask: Any, server: Any, no_pauses: list[float], stream: bool, code: str
-) -> None:
+def test_17_and_18_busy_without_end(ask: Any, server: Any, no_pauses: list[float], stream: bool, code: str) -> None:
     server.plays(refuses(code))
     failure(ask(stream=stream), glmv.RateLimitError, code=code, status_code=429, attempts=4)
     assert len(server.requests) == 4
@@ -332,9 +331,7 @@ def test_21_an_expired_token_is_signed_anew(
     monkeypatch.setattr("glmv._base.time.time", lambda: float(next(ticks)))
     server.plays(refuses("1003", 401), good(stream))
     assert hello(ask(stream=stream, auth="token")).attempts == 2
-    tokens = {
-        line for head, _ in server.requests for line in head.split("\r\n") if line.startswith("authorization")
-    }
+    tokens = {line for head, _ in server.requests for line in head.split("\r\n") if line.startswith("authorization")}
     assert len(tokens) == 2
 
 
