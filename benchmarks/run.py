@@ -187,8 +187,10 @@ def _head(rounds: int) -> list[str]:
         f"subject is a process of its own; they are measured in turns, {rounds} rounds, medians. CPU time is that of",
         "the client's process. Absolute figures are of one small machine and drift; the ratios are what counts.",
         "",
-        f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}.",
+        (
+            f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+            f"Python {platform.python_version()}."
+        ),
         f"Versions: {', '.join(versions)}.",
         "",
         '"Floor" is a chat model of that framework that returns a constant; "floor + httpx" runs both in turn.',
