@@ -136,7 +136,8 @@ class _SyncLine(Line):
             # A mocked transport hands over bodies that are read already.
             read = self._response.is_stream_consumed
             self._data = self._response.iter_bytes() if read else self._response.iter_raw()
-        BOUND.set(step.until)
+        if step.until is not None:
+            BOUND.set(step.until)
         try:
             for data in self._data:
                 if data:
@@ -145,7 +146,8 @@ class _SyncLine(Line):
         except Exception as error:  # noqa: BLE001 - translated
             problem = translated(error, self._library, self._where.host)
         finally:
-            BOUND.set(None)
+            if step.until is not None:
+                BOUND.set(None)
         raise problem
 
     def _finish(self) -> None:

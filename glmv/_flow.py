@@ -298,6 +298,9 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     return call.accumulator.completion()
 
 
+_READ = Read(None)
+
+
 def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, Any, None]:
     """Reads a stream to its end and hands out what it shows."""
     packed = opened.headers.get("content-encoding", "identity") != "identity"
@@ -307,10 +310,10 @@ def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, An
     idle = tries.policy.idle_timeout
     heard = tries.policy.clock()
     while True:
-        patience = LINGER if decoder.finished else idle
-        until = tries.until(heard + patience if patience else None)
+        patience = idle if decoder.finish_reason is None else LINGER
+        until = tries.until(heard + patience) if patience else tries.deadline
         try:
-            data = yield Read(until)
+            data = yield Read(until) if until is not None else _READ
         except Failure:
             if not decoder.finished:
                 raise
@@ -322,13 +325,13 @@ def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, An
                 yield Hand(deltas)
             if broken is not None:
                 raise broken
-            if found:
+            if found and (idle or decoder.finish_reason is not None):
                 heard = tries.policy.clock()
             if decoder.ended:
                 break
         if decoder.ended or not data:
             break
-        if decoder.finished:
+        if decoder.finish_reason is not None:
             continue
         tries.check()
         if idle and tries.policy.clock() - heard > idle:

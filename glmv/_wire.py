@@ -240,9 +240,10 @@ class DeltaDecoder:
             self._note(chunk)
         if self.finish_reason is None:
             self._chunk = chunk
-        choice = _first(chunk.get("choices"))
-        if choice is None:
+        choices = chunk.get("choices")
+        if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
             return None
+        choice = choices[0]
         self.answered = True
         piece = choice.get("delta")
         if not isinstance(piece, dict):
@@ -371,12 +372,6 @@ def _integer(value: object) -> int | None:
             return int(value)
         case _:
             return None
-
-
-def _first(choices: object) -> Mapping[str, Any] | None:
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
-    return None
 
 
 def _joined(content: object) -> str:
