@@ -97,6 +97,8 @@ class Performance:
             if act == End("clean"):
                 break
             await _do(act, scope, send, exchange)
+        # A client that has read the last bytes may be back before this coroutine has its next turn.
+        exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
