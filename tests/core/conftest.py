@@ -36,9 +36,7 @@ class Answer:
 
 def streamed(*chunks: object, done: bool = True, headers: Mapping[str, str] = EVENT_STREAM) -> Answer:
     """Chunks (dicts, or anything a script's piece may be) as an event stream."""
-    pieces: list[Piece] = [
-        chunk if isinstance(chunk, bytes | Failure | float) else event(chunk) for chunk in chunks
-    ]
+    pieces: list[Piece] = [chunk if isinstance(chunk, bytes | Failure | float) else event(chunk) for chunk in chunks]
     return Answer([*pieces, b"data: [DONE]\n\n"] if done else pieces, 200, headers)
 
 
@@ -143,9 +141,7 @@ class Flow:
     ) -> Outcome:
         """Let a call meet the answers, in order; a call that asks for more than there are fails the test."""
         outcome = Outcome()
-        made = Call(
-            "POST", "/chat/completions", lambda request_id: request_id, policy or self.policy(), **call
-        )
+        made = Call("POST", "/chat/completions", lambda request_id: request_id, policy or self.policy(), **call)
         flow = exchange(made, stream=stream)
         left = list(answers)
         pieces: list[Piece] = []

@@ -219,9 +219,7 @@ def test_a_used_up_allowance_says_until_when_in_beijing_time() -> None:
 
 
 def test_a_filtered_content_says_whose_and_how_bad() -> None:
-    raised = error(
-        {"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "m"}}
-    )
+    raised = error({"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "m"}})
     assert raised.content_filter == [{"level": 1, "role": "user"}]
 
 
@@ -238,14 +236,10 @@ def test_a_platform_that_gives_no_reason_is_quoted_so() -> None:
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=6,
 )
-words = st.sampled_from(
-    ["error", "code", "msg", "message", "success", "request_id", "contentFilter", "choices"]
-)
+words = st.sampled_from(["error", "code", "msg", "message", "success", "request_id", "contentFilter", "choices"])
 
 
 @given(st.dictionaries(words, st.one_of(json_values, st.dictionaries(words, json_values, max_size=3)), max_size=5),

@@ -30,9 +30,7 @@ def good(flow: Any, stream: bool) -> Any:
 
 
 def test_a_call_enters_sends_reads_hands_over_and_ends(flow: Any) -> None:
-    outcome = flow.run(
-        flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE))
-    )
+    outcome = flow.run(flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)))
     assert outcome.steps == [
         "Enter",
         "Send",
@@ -152,9 +150,7 @@ def test_a_connection_the_server_had_closed_is_replaced_at_once(flow: Any) -> No
 @pytest.mark.parametrize("stream", STREAM)
 def test_a_break_inside_an_answer_that_nobody_saw_is_tried_again(flow: Any, stream: bool) -> None:
     half = (
-        flow.streamed(Failure("reset", "x"), done=False)
-        if stream
-        else flow.Answer([b'{"id"', Failure("reset", "x")])
+        flow.streamed(Failure("reset", "x"), done=False) if stream else flow.Answer([b'{"id"', Failure("reset", "x")])
     )
     outcome = flow.run(half, good(flow, stream), stream=stream)
     assert (outcome.whole.text, outcome.whole.attempts, outcome.pauses) == ("hello", 2, [0.5])
@@ -237,9 +233,7 @@ def test_an_error_body_is_typed_by_its_code_whatever_the_status(flow: Any, strea
         (b'{"choices": [5]}', "application/json", "without an answer"),
     ],
 )
-def test_an_answer_that_is_none_is_malformed(
-    flow: Any, stream: bool, data: bytes, kind: str, told: str
-) -> None:
+def test_an_answer_that_is_none_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, told: str) -> None:
     error = flow.run(flow.Answer([data], 200, {"content-type": kind}), stream=stream).failure
     assert type(error) is glmv.MalformedResponse
     assert error.attempts == 1
@@ -322,9 +316,7 @@ def test_an_error_inside_the_stream_carries_what_came(flow: Any, kind: str) -> N
 
 def test_pieces_in_front_of_an_error_in_the_same_bytes_are_handed_over_first(flow: Any) -> None:
     outcome = flow.run(
-        flow.streamed(
-            flow.event(flow.piece("half")) + flow.event({"error": {"code": "1305", "message": "m"}})
-        )
+        flow.streamed(flow.event(flow.piece("half")) + flow.event({"error": {"code": "1305", "message": "m"}}))
     )
     assert outcome.text == "half"
     assert (outcome.failure.code, outcome.failure.attempts, outcome.failure.partial.text) == (
@@ -350,9 +342,7 @@ def test_an_error_event_without_code_is_the_servers(flow: Any) -> None:
     "what", [Failure("reset", "broken"), Failure("read_timeout", "late"), b"data: {x\n\n", b"data: 5\n\n"]
 )
 def test_nothing_is_tried_again_once_a_piece_was_handed_over(flow: Any, what: Any) -> None:
-    outcome = flow.run(
-        flow.streamed(flow.piece("half", usage=flow.USAGE, request_id="theirs"), what, done=False)
-    )
+    outcome = flow.run(flow.streamed(flow.piece("half", usage=flow.USAGE, request_id="theirs"), what, done=False))
     error = outcome.failure
     assert isinstance(error, glmv.StreamInterrupted) is isinstance(what, Failure)
     assert isinstance(error, glmv.MalformedResponse)
@@ -377,9 +367,7 @@ def test_sensitive_withdraws_what_was_streamed(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 def test_sensitive_is_handed_over_when_the_app_judges_itself(flow: Any, stream: bool) -> None:
-    answers = (
-        flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
-    )
+    answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
     assert type(flow.run(answers, stream=stream).failure) is glmv.ContentFilterError
@@ -387,11 +375,7 @@ def test_sensitive_is_handed_over_when_the_app_judges_itself(flow: Any, stream: 
 
 @pytest.mark.parametrize("stream", STREAM)
 def test_an_answer_that_the_platform_broke_off_is_no_success(flow: Any, stream: bool) -> None:
-    broken = (
-        flow.streamed(flow.piece("", "network_error"))
-        if stream
-        else flow.body(flow.whole("", "network_error"))
-    )
+    broken = flow.streamed(flow.piece("", "network_error")) if stream else flow.body(flow.whole("", "network_error"))
     assert flow.run(broken, good(flow, stream), stream=stream).whole.attempts == 2
     error = flow.run(*[broken] * 4, stream=stream).failure
     assert isinstance(error, glmv.StreamInterrupted)
@@ -408,9 +392,7 @@ def test_stop_words_that_are_left_to_us_end_the_text_and_say_stop(flow: Any) -> 
 
 
 def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
-    outcome = flow.run(
-        flow.streamed(flow.piece("[0, 0, 500, 1000]", "stop")), notes=("n",), sizes=((200, 100),)
-    )
+    outcome = flow.run(flow.streamed(flow.piece("[0, 0, 500, 1000]", "stop")), notes=("n",), sizes=((200, 100),))
     box = Box((0, 0, 500, 1000), (0, 0, 100, 100), 0)
     assert (outcome.whole.boxes, outcome.whole.notes) == ((box,), ("n",))
     assert [(delta.boxes, delta.notes) for delta in outcome.deltas] == [((), ()), ((box,), ("n",))]
@@ -436,9 +418,7 @@ def test_a_body_that_drips_ends_at_the_deadline(flow: Any, stream: bool) -> None
 
 
 def test_a_deadline_inside_a_stream_hands_over_what_came(flow: Any) -> None:
-    outcome = flow.run(
-        flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0)
-    )
+    outcome = flow.run(flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.failure.partial.text, outcome.failure.attempts, flow.now) == ("half", 1, 1010.0)
 
@@ -484,9 +464,7 @@ def test_events_that_show_nothing_do(flow: Any) -> None:
 
 
 def test_a_server_that_keeps_the_line_open_after_its_finish_reason_is_not_waited_for(flow: Any) -> None:
-    outcome = flow.run(
-        flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0)
-    )
+    outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
     assert flow.now == 1000.0 + LINGER
 
@@ -505,9 +483,7 @@ def packed(data: bytes, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "GZIP"])
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_server_that_compresses_unasked_is_read_all_the_same(
-    flow: Any, encoding: str, stream: bool
-) -> None:
+def test_a_server_that_compresses_unasked_is_read_all_the_same(flow: Any, encoding: str, stream: bool) -> None:
     text = "南" * 70_000
     plain = flow.streamed(flow.piece(text), flow.piece("", "stop")) if stream else flow.body(flow.whole(text))
     data = packed(b"".join(plain.pieces), encoding.lower().removeprefix("x-"))
@@ -530,9 +506,7 @@ def test_a_compressed_body_that_is_none_is_malformed(flow: Any, stream: bool) ->
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
-def test_a_bomb_is_stopped_at_the_bound(
-    flow: Any, stream: bool, line: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv._flow.MAX_BODY_BYTES", 300_000)
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"

@@ -182,9 +182,7 @@ def test_a_forked_child_begins_with_empty_gates() -> None:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(
-            write, gate(account, "h", "m", 1, None).enter("the child's call", lambda: None).state.encode()
-        )
+        os.write(write, gate(account, "h", "m", 1, None).enter("the child's call", lambda: None).state.encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 9) == b"in"
@@ -290,9 +288,7 @@ async def test_a_call_inside_an_open_stream_of_the_only_slot_says_who_holds_it()
     glm = Server().asynchronous(max_concurrency=1, timeout=0.2)
     stream = glm.stream("hi")
     await anext(stream)
-    with pytest.raises(
-        glmv.GateTimeout, match=r"1 of 1 slots of glm-4.6v are held \(a call in Task-\d+, for"
-    ):
+    with pytest.raises(glmv.GateTimeout, match=r"1 of 1 slots of glm-4.6v are held \(a call in Task-\d+, for"):
         await glm.chat("nested")
     await stream.aclose()
     assert (await glm.chat("afterwards")).text == "hello"
@@ -300,9 +296,7 @@ async def test_a_call_inside_an_open_stream_of_the_only_slot_says_who_holds_it()
 
 def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST])
-        )
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
     glm = glmv.Client(f"{uuid.uuid4().hex}.test-secret", http_client=http, max_concurrency=1, deadline=0.2)

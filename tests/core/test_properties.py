@@ -49,9 +49,7 @@ def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
         add({"role": "assistant", "reasoning_content": thought})
     for text in draw(texts):
         add({"content": text})
-    for number, pieces in enumerate(
-        draw(st.lists(st.lists(st.text("{}a1:", max_size=3), max_size=3), max_size=2))
-    ):
+    for number, pieces in enumerate(draw(st.lists(st.lists(st.text("{}a1:", max_size=3), max_size=3), max_size=2))):
         add(
             {
                 "tool_calls": [
@@ -136,9 +134,7 @@ def test_a_stream_of_single_bytes_gives_the_same_answer(flow: Any, chunks: list[
 
 
 @given(chunks=answers())
-def test_the_sum_of_a_stream_is_the_answer_that_is_not_streamed(
-    flow: Any, chunks: list[dict[str, Any]]
-) -> None:
+def test_the_sum_of_a_stream_is_the_answer_that_is_not_streamed(flow: Any, chunks: list[dict[str, Any]]) -> None:
     chunks = json.loads(json.dumps(chunks).encode("utf-8", "replace"))
     streamed = flow.decode(chunks, cut=("STOP",)).whole
     whole = flow.run(flow.body(as_whole(chunks)), stream=False, cut=("STOP",)).whole
@@ -228,9 +224,7 @@ def test_any_bytes_of_a_stream_are_an_answer_or_our_own_error(
     kind=st.sampled_from(["application/json", "text/html", ""]),
     stream=st.booleans(),
 )
-def test_any_body_is_an_answer_or_our_own_error(
-    flow: Any, data: bytes, status: int, kind: str, stream: bool
-) -> None:
+def test_any_body_is_an_answer_or_our_own_error(flow: Any, data: bytes, status: int, kind: str, stream: bool) -> None:
     outcome = flow.run(
         flow.Answer([data], status, {"content-type": kind}), stream=stream, policy=flow.policy(max_retries=0)
     )
@@ -245,9 +239,7 @@ header_values = st.one_of(
 
 @given(
     headers=st.dictionaries(
-        st.sampled_from(
-            ["retry-after", "retry-after-ms", "date", "content-encoding", "location", "x-request-id"]
-        ),
+        st.sampled_from(["retry-after", "retry-after-ms", "date", "content-encoding", "location", "x-request-id"]),
         header_values,
     )
 )

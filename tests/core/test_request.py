@@ -154,9 +154,7 @@ def test_settings_show_and_keep_no_secret() -> None:
         repr(settings.model_dump()),
         repr(vars(settings)["api_key"]),
     ]
-    shown += [
-        pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-    ]
+    shown += [pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
     assert [text for text in shown if "canary" in text] == []
     copied = pickle.loads(pickle.dumps(settings))
     assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})

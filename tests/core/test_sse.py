@@ -64,11 +64,7 @@ WPT: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
         [("message", "2"), ("message", "3")],
     ),
     "format-comments": (
-        b"data:1\n:\0\n:\r\ndata:2\n:"
-        + b"x" * 3000
-        + b"\rdata:3\n:data:fail\r:"
-        + b"x" * 3000
-        + b"\ndata:4\n\n",
+        b"data:1\n:\0\n:\r\ndata:2\n:" + b"x" * 3000 + b"\rdata:3\n:data:fail\r:" + b"x" * 3000 + b"\ndata:4\n\n",
         [("message", "1\n2\n3\n4")],
     ),
     "format-data-before-final-empty-line": (
@@ -82,8 +78,10 @@ WPT: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     "format-field-event": (b"event:test\ndata:x\n\ndata:x\n\n", [("test", "x"), ("message", "x")]),
     "format-field-event-empty": (b"event: \ndata:data\n\n", [("message", "data")]),
     "format-field-parsing": (
-        (b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n"
-        b" data:32\ndata:4\n\n"),
+        (
+            b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n"
+            b" data:32\ndata:4\n\n"
+        ),
         [("message", "\0\n 2\n1\n3\n\n4")],
     ),
     "format-field-unknown": (
@@ -193,9 +191,7 @@ def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
 fields = st.sampled_from(
     [b"data", b"data:", b"data: ", b"event:", b"id:", b"retry:", b":", b"", b"Data:", b"\xef\xbb\xbf"]
 )
-values = st.one_of(
-    st.binary(max_size=6), st.sampled_from([b"1", b"x y", "…\u2028\u0085".encode(), b"\0", b" :"])
-)
+values = st.one_of(st.binary(max_size=6), st.sampled_from([b"1", b"x y", "…\u2028\u0085".encode(), b"\0", b" :"]))
 ends = st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"])
 streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(
     lambda lines: b"".join(b"".join(line) for line in lines)

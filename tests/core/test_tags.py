@@ -102,9 +102,7 @@ def test_a_box_is_found_in_every_bracket_style(text: str) -> None:
 
 
 def test_a_box_is_given_in_pixels_of_the_only_picture() -> None:
-    assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (
-        Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),
-    )
+    assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),)
 
 
 def test_of_two_pictures_the_caller_names_the_one() -> None:

@@ -74,9 +74,7 @@ def test_tool_calls_are_put_together_by_index() -> None:
 def test_facts_come_from_the_last_delta_and_before_it_from_the_first() -> None:
     first = Delta("a", id="1", model="m", created=7, raw={"x": 1})
     middle = Delta("b", id="other", raw={"x": 2})
-    last = Delta(
-        last=True, id="1", finish_reason="stop", usage=Usage(1, 2, 3), notes=("n",), attempts=2, raw={"x": 3}
-    )
+    last = Delta(last=True, id="1", finish_reason="stop", usage=Usage(1, 2, 3), notes=("n",), attempts=2, raw={"x": 3})
     assert added(first, middle) == Completion("ab", id="1", model="m", created=7, raw={"x": 1})
     assert added(first, middle, last) == Completion(
         "ab", "", (), "stop", Usage(1, 2, 3), "1", "m", None, 7, notes=("n",), attempts=2, raw={"x": 3}

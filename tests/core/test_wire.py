@@ -34,9 +34,7 @@ def chunk(delta: dict[str, Any] | None, finish_reason: Any = "absent", **more: A
 
 
 def tool(name: str | None = None, arguments: Any = None, **call: Any) -> dict[str, Any]:
-    function = ({} if name is None else {"name": name}) | (
-        {} if arguments is None else {"arguments": arguments}
-    )
+    function = ({} if name is None else {"name": name}) | ({} if arguments is None else {"arguments": arguments})
     return {"type": "function", "function": function} | call
 
 
@@ -121,14 +119,10 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
     ],
     "finish_reason twice": [chunk({"content": "The sky"}, "stop"), chunk({"content": ""}, "stop")],
     "object and further fields of later years": [
-        chunk(
-            {"content": "The sky"}, object="chat.completion.chunk", system_fingerprint="x", service_tier=None
-        ),
+        chunk({"content": "The sky"}, object="chat.completion.chunk", system_fingerprint="x", service_tier=None),
         END,
     ],
-    "a message where a delta is due": [
-        {"choices": [{"message": {"content": "The sky"}, "finish_reason": "stop"}]}
-    ],
+    "a message where a delta is due": [{"choices": [{"message": {"content": "The sky"}, "finish_reason": "stop"}]}],
 }
 
 
@@ -201,9 +195,7 @@ def test_a_finish_reason_is_kept_as_it_came(flow: Any, reason: str) -> None:
 
 def test_the_first_of_two_finish_reasons_holds(flow: Any) -> None:
     assert (
-        flow.decode(
-            [chunk({"content": "x"}, "tool_calls"), chunk({"content": ""}, "stop")]
-        ).whole.finish_reason
+        flow.decode([chunk({"content": "x"}, "tool_calls"), chunk({"content": ""}, "stop")]).whole.finish_reason
         == "tool_calls"
     )
 
@@ -243,9 +235,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         TOOLS_END,
     ],
     "glm-4-plus: whole in one delta": [
-        chunk(
-            {"role": "assistant", "tool_calls": [tool("add", '{"a": 1}', id="call_1", index=0)]}, "tool_calls"
-        ),
+        chunk({"role": "assistant", "tool_calls": [tool("add", '{"a": 1}', id="call_1", index=0)]}, "tool_calls"),
         TOOLS_END,
     ],
     "tool_stream: arguments in fragments": [
@@ -265,9 +255,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         chunk({"tool_calls": [tool(None, '{"a": 1}', index=0)]}),
         TOOLS_END,
     ],
-    "arguments as an object": [
-        chunk({"tool_calls": [tool("add", {"a": 1}, id="call_1", index=0)]}, "tool_calls")
-    ],
+    "arguments as an object": [chunk({"tool_calls": [tool("add", {"a": 1}, id="call_1", index=0)]}, "tool_calls")],
     "nulls around": [
         chunk(
             {
@@ -356,18 +344,14 @@ def test_a_call_without_id_gets_one_that_stays(flow: Any) -> None:
 )
 def test_ids_of_calls_are_kept_as_they_came(flow: Any, call_id: str) -> None:
     assert (
-        flow.decode([chunk({"tool_calls": [tool("a", "{}", id=call_id)]}, "tool_calls")])
-        .whole.tool_calls[0]
-        .id
+        flow.decode([chunk({"tool_calls": [tool("a", "{}", id=call_id)]}, "tool_calls")]).whole.tool_calls[0].id
         == call_id
     )
 
 
 def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
     assert (
-        flow.decode([chunk({"tool_calls": [tool("a", '{"x": 南', id="c")]}, "stop")])
-        .whole.tool_calls[0]
-        .arguments
+        flow.decode([chunk({"tool_calls": [tool("a", '{"x": 南', id="c")]}, "stop")]).whole.tool_calls[0].arguments
         == '{"x": 南'
     )
 
@@ -395,9 +379,7 @@ def test_every_recorded_shape_of_a_whole_answer_reads_the_same(flow: Any, messag
 @pytest.mark.parametrize("content", [None, "\n", ""])
 def test_a_whole_answer_with_tool_calls_and_no_text(flow: Any, content: str | None) -> None:
     call = tool("get_weather", '{"location": "Beijing"}', id="call_-83", index=0)
-    answer = flow.run(
-        flow.body(flow.whole(content, "tool_calls", message={"tool_calls": [call]})), stream=False
-    ).whole
+    answer = flow.run(flow.body(flow.whole(content, "tool_calls", message={"tool_calls": [call]})), stream=False).whole
     assert answer.tool_calls == (ToolCall("call_-83", "get_weather", '{"location": "Beijing"}'),)
     assert answer.text == ""
 
@@ -481,9 +463,7 @@ def test_a_plain_question_is_the_smallest_body() -> None:
 
 
 def test_what_is_not_set_is_absent_and_never_null() -> None:
-    assert b"null" not in bytes(
-        encode(ChatRequest.of("hi", Options(), {"temperature": None}), PLATFORM, stream=True)
-    )
+    assert b"null" not in bytes(encode(ChatRequest.of("hi", Options(), {"temperature": None}), PLATFORM, stream=True))
 
 
 def test_zero_and_one_are_sent_as_zero_and_one() -> None:
@@ -534,9 +514,7 @@ def test_every_option_of_the_body_goes_out_by_its_name() -> None:
         (VLLM, "auto", {}),
     ],
 )
-def test_thinking_is_switched_as_the_server_wants_it(
-    dialect: Any, thinking: Any, expected: dict[str, Any]
-) -> None:
+def test_thinking_is_switched_as_the_server_wants_it(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
     body = written("hi", dialect, thinking=thinking)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
@@ -587,9 +565,7 @@ def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
             "role": "assistant",
             "content": "",
             "reasoning_content": "r",
-            "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-            ],
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
         },
         {"role": "tool", "content": "result", "tool_call_id": "call_1"},
     ]

@@ -63,9 +63,7 @@ class Peer:
         if head:
             self.head(200, "content-type: text/event-stream", "transfer-encoding: chunked")
         for frame in frames:
-            self.chunk(
-                frame if isinstance(frame, bytes) else b"data: " + json.dumps(frame).encode() + b"\n\n"
-            )
+            self.chunk(frame if isinstance(frame, bytes) else b"data: " + json.dumps(frame).encode() + b"\n\n")
         if end:
             self.send(b"0\r\n\r\n")
 

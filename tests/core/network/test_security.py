@@ -61,8 +61,7 @@ def locals_of(error: BaseException) -> Iterator[str]:
     for frame in traceback.TracebackException.from_exception(error, capture_locals=True).stack:
         if frame.filename.partition("site-packages")[1] or "/glmv/" in frame.filename:
             yield from (
-                f"{frame.filename}:{frame.lineno} {name}={value}"
-                for name, value in (frame.locals or {}).items()
+                f"{frame.filename}:{frame.lineno} {name}={value}" for name, value in (frame.locals or {}).items()
             )
 
 
@@ -133,9 +132,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
     "no json": lambda peer: peer.say(b"{"),
     "odd head": lambda peer: peer.send(b"HTTP/9.9 what\r\n\r\n") or peer.close(),
     "not http": lambda peer: peer.send(b"SSH-2.0-hello\r\n") or peer.close(),
-    "huge head": lambda peer: (
-        peer.send(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n") or peer.close()
-    ),
+    "huge head": lambda peer: peer.send(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n") or peer.close(),
     "reset": lambda peer: peer.reset(),
     "close": lambda peer: peer.close(),
     "stall": lambda peer: peer.stall(),
@@ -146,9 +143,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
     "sensitive": lambda peer: peer.stream(chunk("x"), chunk("", "sensitive")),
     "error event": lambda peer: peer.stream(chunk("x"), {"error": {"code": "1301", "message": "m"}}),
     "compressed": lambda peer: peer.say(b"xx", 200, "content-encoding: gzip"),
-    "bad chunked": lambda peer: (
-        peer.head(200, "transfer-encoding: chunked") or peer.send(b"zz\r\n") or peer.close()
-    ),
+    "bad chunked": lambda peer: peer.head(200, "transfer-encoding: chunked") or peer.send(b"zz\r\n") or peer.close(),
 }
 
 

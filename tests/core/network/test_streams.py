@@ -65,9 +65,7 @@ async def test_ten_awaited_streams_in_a_row_use_one_connection(server: Any) -> N
 
 @pytest.mark.parametrize("stream", STREAM)
 def test_whole_answers_and_streams_share_a_connection(server: Any, glm: glmv.Client, stream: bool) -> None:
-    server.plays(
-        streams, lambda peer: peer.say({"choices": [{"finish_reason": "stop", "message": {"content": "x"}}]})
-    )
+    server.plays(streams, lambda peer: peer.say({"choices": [{"finish_reason": "stop", "message": {"content": "x"}}]}))
     list(glm.stream("hi"))
     for _ in range(3):
         glm.chat("hi")
@@ -166,12 +164,8 @@ def ends_by_throwing(glm: glmv.Client) -> None:
         stream.throw(KeyboardInterrupt)  # type: ignore[attr-defined]  # it is a generator
 
 
-@pytest.mark.parametrize(
-    "ends", [ends_by_break, ends_by_close, ends_by_forgetting, ends_by_error, ends_by_throwing]
-)
-def test_a_stream_that_is_left_early_frees_connection_and_slot(
-    server: Any, glm: glmv.Client, ends: Any
-) -> None:
+@pytest.mark.parametrize("ends", [ends_by_break, ends_by_close, ends_by_forgetting, ends_by_error, ends_by_throwing])
+def test_a_stream_that_is_left_early_frees_connection_and_slot(server: Any, glm: glmv.Client, ends: Any) -> None:
     server.plays(opens_and_stalls)
     ends(glm)
     assert server.peers[0].left.wait(1)
@@ -278,14 +272,11 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(server: Any)
                     await asyncio.sleep(0)
                 task.cancel()
             cancelled += sum(
-                isinstance(end, asyncio.CancelledError)
-                for end in await asyncio.gather(*tasks, return_exceptions=True)
+                isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
             )
         assert free(glm)
         (http, _) = glm._pools[asyncio.get_running_loop()]
-        busy = [
-            line for line in http._transport._pool.connections if not (line.is_idle() or line.is_closed())
-        ]
+        busy = [line for line in http._transport._pool.connections if not (line.is_idle() or line.is_closed())]
         assert busy == []
         assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
 
