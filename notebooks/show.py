@@ -30,8 +30,7 @@ def row(
     letter = ImageFont.load_default(PRINT)
     rooms = [max(one.width, wrap * PRINT // 2) for one in small]
     notes = [
-        textwrap.wrap(text, wrap or max(12, room * 2 // PRINT))
-        for text, room in zip(captions, rooms, strict=False)
+        textwrap.wrap(text, room * 2 // PRINT) for text, room in zip(captions, rooms, strict=False)
     ]
     below = max((len(lines) for lines in notes), default=0) * LINE + (8 if notes else 0)
     sheet = Image.new("RGB", (sum(rooms) + GAP * (len(rooms) - 1), height + below), PAPER)
