@@ -1,0 +1,105 @@
+"""The inspection of product photos, with the emulator's eyes on photos that are drawn for each test."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "inspection"
+
+pytestmark = pytest.mark.eyes
+pytest.importorskip("rapidocr", reason="the extra `eyes` reads labels")
+pytest.importorskip("zxingcpp", reason="the extra `eyes` reads codes")
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """The example's files as modules; they are gone after the test, since other examples have such names, too."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    names = ("draw", "rules", "flow")
+    for name in names:
+        sys.modules.pop(name, None)
+
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Tins -> what the flow found, by their numbers from 0."""
+
+    def inspected(*tins: Any) -> dict[str, Any]:
+        paths = [tmp_path / f"{number}.png" for number in range(len(tins))]
+        for path, tin in zip(paths, tins, strict=True):
+            load("draw").photo(tin).save(path)
+        model = ChatGLMV(
+            model="glm-4.6v", thinking=False, max_retries=0, base_url=emulator.base_url, api_key=emulator.api_key
+        )
+        flow = load("flow").inspection(model, load("rules").Order())
+        return flow.invoke({"paths": [str(path) for path in paths]})
+
+    return inspected
+
+
+def test_each_tin_gets_the_verdict_that_its_label_and_code_deserve(load: Any, inspect: Any) -> None:
+    tins = load("draw").TINS
+    found = inspect(*tins.values())
+    verdicts = [one["verdict"] for one in sorted(found["findings"], key=lambda one: one["photo"])]
+    assert verdicts == ["pass", "rework", "reject", "rework", "reject"]
+
+
+def test_the_report_counts_and_says_why(load: Any, inspect: Any) -> None:
+    Tin = load("draw").Tin  # noqa: N806 - it is a class
+    report = inspect(Tin(), Tin(code="HG250/B-7"), Tin(grams=80))["report"]
+    assert report.startswith("3 photos: 1 pass, 1 reject, 1 rework")
+    assert re.search(r"\| 1\.png \| rework \| .*B-7", report)
+    assert re.search(r"\| 2\.png \| reject \| .*80 g", report)
+
+
+def test_a_busy_platform_is_asked_again_by_the_flow(load: Any, inspect: Any, emulator: Emulator) -> None:
+    emulator.fail(times=2, code=1302)
+    assert inspect(load("draw").Tin())["findings"][0]["verdict"] == "pass"
+    assert [exchange.status for exchange in emulator.requests] == [429, 429, 200, 200]
+    emulator.report().assert_resilient()
+
+
+def test_arrears_stop_the_shift_at_the_first_call(load: Any, inspect: Any, emulator: Emulator) -> None:
+    emulator.fail(times=None, code=1113)
+    with pytest.raises(glmv.QuotaError):
+        inspect(load("draw").Tin())
+    assert len(emulator.requests) == 1
+
+
+def test_a_photo_whose_answer_is_withdrawn_goes_to_a_person_and_stops_nobody(
+    load: Any, inspect: Any, emulator: Emulator
+) -> None:
+    emulator.inject("content-filter")  # whichever photo comes first
+    found = inspect(load("draw").Tin(), load("draw").Tin())
+    assert sorted(one["verdict"] for one in found["findings"]) == ["by hand", "pass"]
+
+
+def test_a_file_that_is_no_picture_goes_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture at all")
+    model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
+    flow = load("flow").inspection(model, load("rules").Order())
+    (found,) = flow.invoke({"paths": [str(tmp_path / "notes.png")]})["findings"]
+    assert found["verdict"] == "by hand"
+    assert emulator.requests == []
