@@ -99,27 +99,34 @@ def open_after_done(answer: Performance, moment: Moment) -> Performance:
 
 
 @fault(36, "odd-framing", "BOM, comments, CR and CRLF, JSON over lines, U+2028", "the same answer", needs="stream")
-def odd_framing(answer: Performance, moment: Moment) -> Performance:
-    return answer.with_acts(_odd(answer.acts))
+def odd_framing(answer: Performance, moment: Moment, what: str = "bom ends comments lines unicode") -> Performance:
+    return answer.with_acts(_odd(answer.acts, frozenset(what.split())))
 
 
 # All of this is allowed: html.spec.whatwg.org, 9.2.5 "Parsing an event stream".
 _ENDINGS = (b"\r\n", b"\r", b"\n")
 
 
-def _odd(acts: Iterable[Act]) -> Iterator[Act]:
-    yield b"\xef\xbb\xbf: keep-alive\r\rretry: 3000\nid: 1\r\n\r\n"
+def _odd(acts: Iterable[Act], what: frozenset[str]) -> Iterator[Act]:
+    if unknown := what - {"bom", "ends", "comments", "lines", "unicode"}:
+        raise ValueError(f"odd-framing knows no {', '.join(sorted(unknown))}")
+    if "bom" in what:
+        yield b"\xef\xbb\xbf"
+    if "comments" in what:
+        yield b": keep-alive\n\nretry: 3000\nid: 1\n\n"
     for number, act in enumerate(acts):
-        ending = _ENDINGS[number % len(_ENDINGS)]
+        ending = _ENDINGS[number % len(_ENDINGS)] if "ends" in what else b"\n"
         if not isinstance(act, bytes):
             yield act
         elif act == DONE:
             yield b"data:[DONE]" + ending * 2
         else:
-            value = json.loads(act.removeprefix(b"data: ")) | {"emu_note": "\u2028 \u2029 \x85 \x0b"}
-            text = json.dumps(value, ensure_ascii=False, indent=1)
+            value = json.loads(act.removeprefix(b"data: "))
+            if "unicode" in what:
+                value["emu_note"] = "\u2028 \u2029 \x85"
+            text = json.dumps(value, ensure_ascii=False, indent=1 if "lines" in what else None)
             lines = [b"data: " + line.encode() for line in text.split("\n")]
-            yield b":" + ending + ending.join(lines) + ending * 2
+            yield (b":" + ending if "comments" in what else b"") + ending.join(lines) + ending * 2
 
 
 _CONTENT = re.compile(rb'content":"')
