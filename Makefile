@@ -61,7 +61,9 @@ clean: ## remove what the other targets made
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.
-INSTALL := -e ".[all]" --group dev
+# EXTRAS=all,eyes brings the models that let the emulator read, about 170 MB.
+EXTRAS ?= all
+INSTALL := -e ".[$(EXTRAS)]" --group dev
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "glmv needs Python 3.11 or later; choose one: make PYTHON=python3.12 ..."; exit 1; }

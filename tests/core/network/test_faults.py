@@ -281,7 +281,7 @@ def test_14_retry_after_is_waited(ask: Any, server: Any, no_pauses: list[float],
     ("line", "low", "high"),
     [
         ("retry-after-ms: 1500", 1.5, 1.65),
-        (f"Retry-After: {formatdate(time.time() + 60, usegmt=True)}", 30, 66),
+        ("Retry-After: {date}", 55, 66),
         *((f"Retry-After: {odd}", 0, 2) for odd in ("inf", "nan", "-1", "soon", "0", "Fri, 99 Foo 2026")),
     ],
     ids=["ms", "date", "inf", "nan", "negative", "word", "zero", "no date"],
@@ -289,7 +289,8 @@ def test_14_retry_after_is_waited(ask: Any, server: Any, no_pauses: list[float],
 def test_15_retry_after_in_every_form(
     ask: Any, server: Any, no_pauses: list[float], line: str, low: float, high: float
 ) -> None:
-    server.plays(refuses("1302", 429, line), well)
+    in_a_minute = formatdate(time.time() + 60, usegmt=True)
+    server.plays(refuses("1302", 429, line.format(date=in_a_minute)), well)
     hello(ask())
     assert low <= no_pauses[0] <= high
 
