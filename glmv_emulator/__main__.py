@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"base url  {emulator.base_url}\n"
                 f"proxy     {emulator.proxy_url}\n"
                 f"api key   {emulator.api_key}\n"
+                f"page      {emulator.origin}/\n"
                 "Ctrl-C ends it.\n"
             )
             sys.stdout.flush()

@@ -62,6 +62,7 @@ async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange 
     media = await asyncio.to_thread(_look, world, places, model, dialect) if places else []
     if exchange is not None:
         exchange.media = tuple(one.seen for one in media)
+        world.notes.media(exchange, media)
     prompt_tokens = _usage.prompt(messages or [], media, parameters.tools, model.picture_cap)
     if model.context is not None and prompt_tokens > world.settings.read(model.context):
         raise Refusal("1261")

@@ -233,6 +233,7 @@ class Emulator:
             self._call(self._server.listen)
         if self._world is not None:
             self._world.widest.clear()
+            self._world.notes.clear()
         self._journal.clear()
 
     def report(self, errors: int = 0) -> Report:

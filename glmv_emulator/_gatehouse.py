@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 from glmv_emulator import _auth
 from glmv_emulator._errors import NotImplementedHere, Refusal
 from glmv_emulator._journal import Exchange
+from glmv_emulator._page import Page, belongs
+from glmv_emulator._page_notes import Note
 from glmv_emulator._play import Performance, Receive, Scope, Send
 from glmv_emulator._respond import whole
 from glmv_emulator._world import World
@@ -35,11 +37,15 @@ class Gatehouse:
     def __init__(self, world: World, app: Any) -> None:
         self._world = world
         self._app = app
+        self._page = Page(world)
         self._connections: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
         self._latest = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            return
+        if belongs(scope) and self._stranger(_by_name(scope)) is None:
+            await self._page(scope, receive, send)
             return
         exchange = self._world.journal.open(scope["method"], scope["path"], scope["headers"])
         scope["emu.exchange"] = exchange
@@ -47,12 +53,14 @@ class Gatehouse:
         scope["emu.transport"] = receive.__self__.transport
         exchange.connection, exchange.nth = self._counted(scope["emu.transport"])
         try:
-            await self._answer(scope, receive, self._marked(exchange, send), exchange)
+            await self._answer(scope, receive, self._marked(exchange, self._world.notes.open(exchange), send), exchange)
+        except asyncio.CancelledError:
+            log.debug("the emulator stopped while it answered %s", exchange.path)
         finally:
             exchange.finish()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
-        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
+        headers = _by_name(scope)
         try:
             if (stranger := self._stranger(headers)) is not None:
                 answer = whole({"error": {"code": "403", "message": stranger}}, 403)
@@ -133,12 +141,16 @@ class Gatehouse:
         self._connections[transport] = (number, requests + 1)
         return number, requests + 1
 
-    def _marked(self, exchange: Exchange, send: Send) -> Send:
+    def _marked(self, exchange: Exchange, note: Note, send: Send) -> Send:
         async def marked(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                exchange.retry_after = _asked_to_wait(dict(message.get("headers", ())))
+                headers = dict(message.get("headers", ()))
+                exchange.retry_after = _asked_to_wait(headers)
+                self._world.notes.head(note, headers)
                 message["headers"] = [*self._marks(message.get("headers", ())), *message.get("headers", ())]
+            else:
+                self._world.notes.piece(note, message.get("body", b""))
             await send(message)
 
         return marked
@@ -148,6 +160,10 @@ class Gatehouse:
         if not any(name.lower() == b"date" for name, _ in headers):
             marks.append((b"date", formatdate(self._world.now(), usegmt=True).encode()))
         return marks
+
+
+def _by_name(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
 
 
 def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:

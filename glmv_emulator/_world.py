@@ -13,6 +13,7 @@ from glmv_emulator._hosting import Hosting
 from glmv_emulator._journal import Exchange, Journal
 from glmv_emulator._lab import Lab
 from glmv_emulator._mind import Ask, Reply
+from glmv_emulator._page_notes import Notes
 from glmv_emulator._settings import Settings
 
 Mind = Callable[[Ask], Reply]
@@ -29,6 +30,7 @@ class World:
     lab: Lab = field(default_factory=Lab)
     hosting: Hosting = field(default_factory=Hosting)
     files: Files = field(default_factory=Files)
+    notes: Notes = field(default_factory=Notes)
     running: set[str] = field(default_factory=set)
     busy: Counter[str] = field(default_factory=Counter)
     widest: Counter[str] = field(default_factory=Counter)

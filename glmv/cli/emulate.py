@@ -25,7 +25,8 @@ def emulate(port: Port = 0) -> None:
         out.print(f"{EMULATOR} it measures pictures and answers from what it measured; it is not GLM-4V.\n")
         out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
         out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
-        out.print("\nPaste these two lines into the other shell. Ctrl-C ends the emulator.", style="dim")
+        out.print("\nPaste these two lines into the other shell.", style="dim")
+        out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=True)
         ended.wait()
 
 
