@@ -1,0 +1,130 @@
+"""Programs that `test_figures.py` runs as processes of their own: `programs.py NAME BASE KEY` prints JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import glmv
+
+MODEL = "glm-4v-plus-0111"
+WHERE: dict[str, Any] = {"base_url": sys.argv[2], "api_key": sys.argv[3], "model": MODEL}
+
+
+def megabytes() -> float:
+    """Memory in use now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def peak() -> float:
+    """The most memory that was ever in use."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def clients() -> dict[str, Any]:
+    """500 clients, each made, used once and closed; every other one is asynchronous."""
+
+    def one(number: int) -> None:
+        if number % 2:
+            with glmv.Client(**WHERE) as glm:
+                glm.chat("Hello")
+        else:
+            asyncio.run(awaited())
+
+    async def awaited() -> None:
+        async with glmv.AsyncClient(**WHERE) as glm:
+            await glm.chat("Hello")
+
+    for number in range(50):
+        one(number)
+    gc.collect()
+    before, opened = megabytes(), descriptors()
+    for number in range(500):
+        one(number)
+    gc.collect()
+    return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+
+
+def bomb() -> dict[str, Any]:
+    """One call, and another whose answer is a bomb."""
+    streamed = os.environ["STREAM"] == "1"
+    with glmv.Client(**WHERE) as glm:
+        glm.chat("Hello")
+        before = peak()
+        try:
+            for _ in glm.stream("Hello", extra_headers=FAULT) if streamed else [glm.chat("Hello", extra_headers=FAULT)]:
+                pass
+        except glmv.MalformedResponse as error:
+            return {"grown": peak() - before, "error": str(error)}
+    return {"error": None}
+
+
+FAULT = {"x-glmv-fault": os.environ.get("FAULT", "")}
+
+
+def picture() -> dict[str, Any]:
+    """A message with 200 MB of base64 in it."""
+    with glmv.Client(**WHERE) as glm:
+        glm.chat("Hello")
+        url = "data:image/png;base64," + "A" * (200 * 1024 * 1024)
+        message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+        before = peak()
+        try:
+            glm.chat([message])
+        except glmv.InvalidRequestError as error:
+            return {"grown": peak() - before, "error": str(error)[:200]}
+    return {"error": None}
+
+
+def loops() -> dict[str, Any]:
+    """Three event loops in a row with one client."""
+    glm = glmv.AsyncClient(**WHERE, max_retries=0)
+
+    async def three() -> list[str]:
+        whole = [(await glm.chat("Hello")).text for _ in range(2)]
+        return [*whole, "".join([delta.text async for delta in glm.stream("Hello")])]
+
+    return {"texts": len({text for _ in range(3) for text in asyncio.run(three())})}
+
+
+def forks() -> dict[str, Any]:
+    """Eight children of a process that has used its client, with fifty calls each."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
+    glm = glmv.Client(**WHERE, max_retries=0)
+    glm.chat("Hello")
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            failed = 0
+            for _ in range(50):
+                try:
+                    glm.chat("Hello")
+                except glmv.GLMVError:
+                    failed += 1
+            os._exit(failed)
+        children.append(child)
+    failed = sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    glm.chat("Hello")
+    return {"failed": failed}
+
+
+PROGRAMS: dict[str, Callable[[], dict[str, Any]]] = {
+    program.__name__: program for program in (clients, bomb, picture, loops, forks)
+}
+
+if __name__ == "__main__":
+    json.dump(PROGRAMS[sys.argv[1]](), sys.stdout)

@@ -1,0 +1,173 @@
+"""The figures that are promised: deadlines, leaks, bombs, loops and forks, against the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator import Emulator
+
+PROGRAMS = Path(__file__).with_name("programs.py")
+DEADLINE = 0.4  # seconds
+LATE = 0.25  # the figure: a deadline is met within so many seconds
+BOMB = 64  # the figure: megabytes by which memory may grow
+LEAK = 4  # the figure: megabytes by which 500 clients may grow it
+ENDS_WITHIN = 120
+
+
+@pytest.fixture
+def emu() -> Any:
+    with Emulator() as running:
+        yield running
+
+
+def client(emu: Emulator, **options: Any) -> glmv.Client:
+    where = {"base_url": emu.base_url, "api_key": emu.api_key, "model": "glm-4v-plus-0111"}
+    return glmv.Client(**where | options)
+
+
+def awaiting(emu: Emulator, **options: Any) -> glmv.AsyncClient:
+    where = {"base_url": emu.base_url, "api_key": emu.api_key, "model": "glm-4v-plus-0111"}
+    return glmv.AsyncClient(**where | options)
+
+
+def program(name: str, emu: Emulator, **environment: str) -> dict[str, Any]:
+    """What a program of `programs.py` found; it must not write to standard error."""
+    command = [sys.executable, "-W", "error", str(PROGRAMS), name, emu.base_url, emu.api_key]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ENDS_WITHIN, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def asked(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None:
+    async def ask() -> None:
+        async with awaiting(emu, **options) as glm:
+            if stream:
+                async for _ in glm.stream("Hello"):
+                    pass
+            else:
+                await glm.chat("Hello")
+
+    if awaited:
+        asyncio.run(ask())
+        return
+    with client(emu, **options) as glm:
+        for _ in glm.stream("Hello") if stream else [glm.chat("Hello")]:
+            pass
+
+
+def lateness(act: Callable[[], None]) -> float:
+    """Seconds after the deadline at which an act gave up; the best of three, for a busy machine is late by itself."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.monotonic()
+        with pytest.raises(glmv.DeadlineExceeded):
+            act()
+        best = min(best, time.monotonic() - began - DEADLINE)
+        if best <= LATE / 2:
+            break
+    return best
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "stream"),
+    [
+        ("stall-before-headers", False),
+        ("stall-before-headers", True),
+        ("stall-in-body", False),
+        ("stall; after=2", True),
+        ("drip; every=0.05", False),
+        ("drip-stream; every=0.05", True),
+        ("slow; between=0.15", True),
+        ("retry-after; seconds=3", False),
+        ("busy", True),
+    ],
+)
+def test_a_deadline_is_met_whatever_the_server_does(emu: Emulator, fault: str, stream: bool, awaited: bool) -> None:
+    name, _, knobs = fault.partition("; ")
+    emu.inject(name, times=None, **dict([knobs.split("=")] if knobs else []))
+    late = lateness(lambda: asked(emu, stream=stream, awaited=awaited, deadline=DEADLINE))
+    # Where the next pause would end too late, there is nothing to wait for.
+    assert (-DEADLINE if fault.startswith(("retry", "busy")) else -0.01) <= late <= LATE
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_deadline_covers_the_making_of_a_connection(emu: Emulator, awaited: bool) -> None:
+    base = emu.trap("blackhole")
+    late = lateness(lambda: asked(emu, stream=False, awaited=awaited, deadline=DEADLINE, base_url=base))
+    assert -0.01 <= late <= LATE
+
+
+def test_a_deadline_covers_the_wait_for_a_slot(emu: Emulator) -> None:
+    emu.stall(after=1)
+    with client(emu, max_concurrency=1) as glm:
+        open_stream = iter(glm.stream("Hello"))
+        next(open_stream)
+        began = time.monotonic()
+        with pytest.raises((glmv.GateTimeout, glmv.DeadlineExceeded)):
+            glm.chat("Hello", deadline=DEADLINE)
+        assert DEADLINE - 0.01 <= time.monotonic() - began <= DEADLINE + 2 * LATE
+        emu.release()
+        open_stream.close()  # type: ignore[attr-defined] # it is a generator
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_hundred_calls_pass_ten_slots_with_a_hundred_requests(awaited: bool) -> None:
+    async def gathered(emu: Emulator) -> list[str]:
+        async with awaiting(emu, model="glm-4v-flash") as glm:
+            return [answer.text for answer in await asyncio.gather(*[glm.chat("Hello") for _ in range(100)])]
+
+    with Emulator(concurrency={"glm-4v-flash": 10}) as emu:
+        emu.slow(first=0.03)
+        if awaited:
+            texts = asyncio.run(gathered(emu))
+        else:
+            with client(emu, model="glm-4v-flash") as glm, ThreadPoolExecutor(100) as threads:
+                texts = list(threads.map(lambda _: glm.chat("Hello").text, range(100)))
+        assert (len(texts), len(emu.requests)) == (100, 100)
+        assert {exchange.status for exchange in emu.requests} == {200}
+        emu.report().assert_resilient()
+
+
+def test_five_hundred_clients_leave_nothing_behind(emu: Emulator) -> None:
+    found = program("clients", emu)
+    assert found["descriptors"] == 0
+    assert found["grown"] < LEAK
+
+
+@pytest.mark.parametrize(
+    ("fault", "stream"),
+    [("gzip-bomb", False), ("huge-body", False), ("endless-line", True), ("endless-line; megabytes=200", True)],
+)
+def test_a_bomb_is_dropped_before_it_fills_the_memory(emu: Emulator, fault: str, stream: bool) -> None:
+    found = program("bomb", emu, FAULT=fault, STREAM=str(int(stream)))
+    assert "larger than" in found["error"]
+    assert found["grown"] < BOMB
+
+
+def test_two_hundred_megabytes_of_base64_are_refused_without_being_decoded(emu: Emulator) -> None:
+    found = program("picture", emu)
+    assert found["error"]
+    assert found["grown"] < BOMB
+
+
+def test_three_event_loops_in_a_row_work_without_a_word(emu: Emulator) -> None:
+    assert program("loops", emu) == {"texts": 1}
+
+
+def test_eight_forked_children_with_fifty_calls_each_fail_never(emu: Emulator) -> None:
+    assert program("forks", emu) == {"failed": 0}
+    # No connection is shared: the parent's, and one for each child.
+    assert len({exchange.connection for exchange in emu.requests}) == 9
