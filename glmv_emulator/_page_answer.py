@@ -76,7 +76,8 @@ def _fold(answer: Answer, value: Any) -> bool:
         if isinstance(message, dict):
             answer.text += _written(message.get("content"))
             answer.reasoning += _written(message.get("reasoning_content"))
-            for call in message.get("tool_calls") or ():
+            calls = message.get("tool_calls")
+            for call in calls if isinstance(calls, list) else ():
                 _add_call(answer, call)
     return True
 

@@ -226,7 +226,7 @@ def _answered(entry: Entry) -> Html:
         _pairs(_figures(answer)),
         tag(
             "figure",
-            timeline(entry.note.moments, entry.duration, running=running),
+            timeline(entry.note.moments, entry.duration),
             tag("figcaption", told(entry.note.moments, entry.duration, running=running)),
             class_="timing",
         ),
@@ -243,7 +243,7 @@ def _fault(name: str | None) -> Html | None:
     if fault is None:
         return None
     said = tag("p", tag("b", f"Fault injected: {fault.name}"), f" – {fault.what}")
-    return tag("div", said, tag("p", f"A client should: {fault.advice}"), class_="note fault")
+    return tag("div", said, tag("p", f"Expected of a client: {fault.advice}"), class_="note fault")
 
 
 def _error(entry: Entry) -> Html | None:

@@ -17,7 +17,7 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
-def timeline(moments: Sequence[tuple[float, int]], duration: float, *, running: bool) -> Html:
+def timeline(moments: Sequence[tuple[float, int]], duration: float) -> Html:
     """The wait before the first piece as a thin line, and a mark for each piece. `moments` are (seconds, bytes)."""
     span = max(duration, moments[-1][0] if moments else 0.0, 1e-6)
 
@@ -28,10 +28,8 @@ def timeline(moments: Sequence[tuple[float, int]], duration: float, *, running: 
     places = sorted({x(moment) for moment, _ in moments}, key=float)
     step = -(-len(places) // MOST_MARKS) or 1
     marks = [tag("line", x1=place, x2=place, y1=AXIS - 12, y2=AXIS, class_="piece") for place in places[::step]]
-    said = told(moments, duration, running=running)
     return tag(
         "svg",
-        tag("title", said),
         tag("line", x1=EDGE, x2=WIDTH - EDGE, y1=AXIS, y2=AXIS, class_="axis"),
         tag("line", x1=EDGE, x2=x(first), y1=AXIS, y2=AXIS, class_="wait"),
         join(*marks),
@@ -39,7 +37,7 @@ def timeline(moments: Sequence[tuple[float, int]], duration: float, *, running: 
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         width=WIDTH,
         height=HEIGHT,
-        role="img",
+        aria_hidden="true",
     )
 
 
