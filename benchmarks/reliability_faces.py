@@ -1,0 +1,196 @@
+"""The three ways into the house, for `reliability_abuse.py`, and what its checks look with."""
+
+from __future__ import annotations
+
+import pickle
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from langchain_core.load import dumps
+from langchain_core.messages import HumanMessage
+from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+
+import glmv
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV
+from langchain_glmv import image as langchain_image
+from llama_index_glmv import GLMV
+
+CANARY = "canary-id.canary-secret-never-shown"
+MODEL = "glm-4v-plus-0111"
+PROMPT = "Hello"
+SECRET = CANARY.partition(".")[2]
+
+
+class Face:
+    """One way into the house: how a question, a picture of a message and a picture of the programmer go in."""
+
+    name = ""
+
+    def model(self, base: str, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def ask(self, model: Any, *content: Any) -> str:
+        """Content are texts, and dicts as a message may hold them."""
+        raise NotImplementedError
+
+    def part(self, one: Any) -> Any:
+        """A part of a message as the framework holds it."""
+        return one
+
+    def trusted(self, path: Path) -> Any:
+        """What the programmer writes to send a file."""
+        raise NotImplementedError
+
+    def surfaces(self, model: Any) -> list[Any]:
+        raise NotImplementedError
+
+
+class Core(Face):
+    name = "glmv"
+
+    def model(self, base: str, **options: Any) -> Any:
+        return glmv.Client(**{"api_key": CANARY, "base_url": base, "model": MODEL} | options)
+
+    def ask(self, model: Any, *content: Any) -> str:
+        parts = [{"type": "text", "text": one} if isinstance(one, str) else one for one in content]
+        if any(isinstance(one, glmv.Image) for one in content):
+            return str(model.chat(list(content)).text)
+        return str(model.chat([{"role": "user", "content": parts}]).text)
+
+    def trusted(self, path: Path) -> Any:
+        return glmv.Image.from_path(path)
+
+    def surfaces(self, model: Any) -> list[Any]:
+        return [repr(model), str(model), f"{model}", vars(model), vars(model.settings), pickle.dumps(model),
+                repr(model.settings), model.settings.model_dump_json()]  # fmt: skip
+
+
+class LangChain(Face):
+    name = "ChatGLMV"
+
+    def model(self, base: str, **options: Any) -> Any:
+        return ChatGLMV(**{"api_key": CANARY, "base_url": base, "model": MODEL} | options)
+
+    def ask(self, model: Any, *content: Any) -> str:
+        parts = [{"type": "text", "text": one} if isinstance(one, str) else one for one in content]
+        return str(model.invoke([HumanMessage(parts)]).content)
+
+    def trusted(self, path: Path) -> Any:
+        return langchain_image(path)
+
+    def surfaces(self, model: Any) -> list[Any]:
+        return [repr(model), str(model), f"{model}", dumps(model), model.model_dump_json(), pickle.dumps(model),
+                model.to_json(), model.model_dump(), repr(vars(model))]  # fmt: skip
+
+
+class LlamaIndex(Face):
+    name = "GLMV"
+
+    def model(self, base: str, **options: Any) -> Any:
+        return GLMV(**{"api_key": CANARY, "base_url": base, "model": MODEL} | options)
+
+    def ask(self, model: Any, *content: Any) -> str:
+        return str(model.chat([ChatMessage(role="user", blocks=[self.part(one) for one in content])]).message.content)
+
+    def part(self, one: Any) -> Any:
+        match one:
+            case str():
+                return TextBlock(text=one)
+            case {"image_url": {"url": url}}:
+                return ImageBlock(url=url)
+        return one
+
+    def trusted(self, path: Path) -> Any:
+        return ImageBlock(path=path)
+
+    def surfaces(self, model: Any) -> list[Any]:
+        return [repr(model), str(model), f"{model}", model.to_json(), model.to_dict(), model.model_dump_json(),
+                pickle.dumps(model), repr(vars(model))]  # fmt: skip
+
+
+FACES = (Core(), LangChain(), LlamaIndex())
+
+
+class Wrong(Exception):
+    """What should not have been seen."""
+
+
+class NotHere(Exception):
+    """The face has nothing of the kind."""
+
+
+_seen: list[str] | None = None
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if _seen is not None and event in ("open", "socket.connect", "socket.getaddrinfo", "subprocess.Popen"):
+        _seen.append(f"{event} {args[1] if event == 'socket.connect' else args[0]!r}")
+
+
+sys.addaudithook(_watch)
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Files that are opened and connections that are made meanwhile, but for those to the emulator and to code."""
+    global _seen
+    _seen = found = []
+    try:
+        yield found
+    finally:
+        _seen = None
+
+
+class World:
+    """An emulator and a face for one check."""
+
+    def __init__(self, face: Face, emu: Emulator) -> None:
+        self.face, self.emu = face, emu
+
+    def model(self, **options: Any) -> Any:
+        return self.face.model(self.emu.base_url, **options)
+
+    def ask(self, *content: Any, **options: Any) -> str:
+        return self.face.ask(self.model(**options), *content)
+
+    def error(self, *content: Any, **options: Any) -> Exception:
+        """The error of a call that has to fail with one of ours."""
+        try:
+            got = self.ask(*(content or (PROMPT,)), **options)
+        except glmv.GLMVError as error:
+            return error
+        except Exception as error:
+            raise Wrong(f"raw {type(error).__name__}: {error}"[:120]) from error
+        raise Wrong(f"was answered: {got[:40]!r}")
+
+
+def no_secret(shown: object, where: str) -> None:
+    if SECRET in repr(shown):
+        raise Wrong(f"the key stands in {where}")
+
+
+def port(emu: Emulator) -> int:
+    return int(emu.origin.rpartition(":")[2])
+
+
+@contextmanager
+def trap() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        yield listening
+
+
+def not_visited(listening: socket.socket) -> None:
+    with suppress(TimeoutError):
+        listening.accept()[0].close()
+        raise Wrong("the URL was fetched")
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
