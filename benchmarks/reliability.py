@@ -408,8 +408,9 @@ application would have to know), soon, and without requests that cannot help. Th
 of faults: they are what `glmv` was built to stand, and others may want other things.
 
 `glmv`, `ChatGLMV` and `GLMV` were run synchronously and asynchronously; one cell stands for both unless they differ.
-"–" means that the client has no such call. "success" shows the beginning of a text that was taken for whole and was
-not. Only `glmv` has a deadline for a whole call and queues calls by itself. A signed token (21, 39) is what the
+"–" means that the client has no such call. "success" shows the beginning of a text that was handed over as the answer
+and is not the one that was asked for. Only `glmv` has a deadline for a whole call and queues calls by itself. "+ MB"
+is memory that a fresh process came to need beyond what a calm call had taken. A signed token (21, 39) is what the
 platform's own clients send when they are told to keep one; openai has a plain key only.
 
 {faults}
