@@ -20,6 +20,8 @@ from glmv._request import ChatRequest
 from glmv._tags import TagFilter
 from glmv._types import Delta, Message, Part, Text, ToolCallDelta, Usage
 
+# Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
+MAX_VALUES = 300_000
 # Stands for a blob of base64 while the body is made; random, so that no text can hold it by chance or by malice.
 _MARK = f"@glmv-{secrets.token_hex(16)}:"
 
@@ -188,8 +190,10 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
     """JSON bytes -> a value; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
-        MalformedResponse: when it is not JSON; the message quotes the beginning.
+        MalformedResponse: when it is not JSON, or holds more values than any answer; the message quotes the beginning.
     """
+    if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise MalformedResponse(f"{what} holds more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
     try:
         return from_json(data)
     except ValueError:

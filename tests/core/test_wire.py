@@ -622,3 +622,14 @@ def test_any_text_arrives_as_it_was_said(said: str, asked: str) -> None:
         assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in said + asked)  # half a character is none
     else:
         assert [message["content"] for message in body["messages"]] == [said, asked]
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'{"a":[1]}'])
+def test_json_of_very_many_small_values_is_refused_before_it_takes_memory(value: bytes) -> None:
+    with pytest.raises(glmv.MalformedResponse, match="more than 300000 values"):
+        parse(b'{"choices":[' + (value + b",") * 300_001 + value + b"]}")
+
+
+def test_the_largest_answer_of_vectors_is_read() -> None:
+    vector = b"[" + b",".join([b"0.12345678"] * 4096) + b"]"
+    assert len(parse(b"[" + b",".join([vector] * 64) + b"]")) == 64
