@@ -110,7 +110,8 @@ class Settings(Options):
         http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them.
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
-        on_sensitive: "raise" withdraws filtered answers by `ContentFilterError`; "return" hands them over.
+        on_sensitive: "raise" withdraws filtered answers by `ContentFilterError`; "return" hands over those that end
+            with the finish reason "sensitive" (an error of code 1301 is raised in any case).
         dialect: how the server speaks: "platform", "openai" (a proxy), "vllm" (also SGLang); None is told by the URL.
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
     """
