@@ -48,7 +48,7 @@ size: ## lines of each package
 
 docs: $(READY) ## the documentation into site/, strictly
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py
