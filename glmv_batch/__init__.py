@@ -1,0 +1,32 @@
+"""Many pictures, asked the same: nothing paid twice, nothing lost, and it says how far it is.
+
+    from glmv_batch import Job
+    job = Job("photos", "Describe it in one sentence.", model="glm-4v-flash")
+    job.write("answers.jsonl")                            # run again: it goes on where it stopped
+
+Many machines are `glmv_batch.ray`, the platform's own half-price batches `Job(..., via="platform")`.
+"""
+
+import importlib as _importlib
+import typing as _typing
+
+if _typing.TYPE_CHECKING:
+    from glmv_batch._items import Item
+    from glmv_batch._job import Job
+    from glmv_batch._progress import Progress
+    from glmv_batch._row import Row
+
+_HOMES = {"Item": "_items", "Job": "_job", "Progress": "_progress", "Row": "_row"}
+
+__all__ = ["Item", "Job", "Progress", "Row"]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,74 @@
+"""What became of one item: an answer, or the error that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import glmv
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One item's answer.
+
+    Attributes:
+        key: the item's name: its path in the folder, its `key` or `id` column, or its number.
+        text: the answer, None after an error.
+        parsed: with a schema, what the answer says: an object of the pydantic class, or what JSON holds.
+        usage: tokens, where the platform counted them.
+        model: the model that answered.
+        attempts: requests that were sent for it.
+        seconds: from reading the picture to the last byte of the answer, waiting for a slot included.
+        error, error_class, code, retryable: what went wrong, the name of its class in `glmv`, the platform's
+            code, and whether the same again may go well.
+        notes: what was changed or left out on the way.
+        columns: the row of the table that the item came from.
+    """
+
+    key: str
+    text: str | None = None
+    parsed: Any = None
+    usage: glmv.Usage | None = None
+    model: str | None = None
+    attempts: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+    error_class: str | None = None
+    code: str | None = None
+    retryable: bool | None = None
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was answered."""
+        return self.error is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a line of JSON holds of it: the fields that are set, tokens beside them."""
+        found: dict[str, Any] = {"key": self.key, "text": self.text, "parsed": plain(self.parsed), "model": self.model}
+        if self.usage is not None:
+            found |= {
+                "prompt_tokens": self.usage.prompt_tokens,
+                "completion_tokens": self.usage.completion_tokens,
+                "cached_tokens": self.usage.cached_tokens or None,
+                "reasoning_tokens": self.usage.reasoning_tokens or None,
+            }
+        found |= {
+            "attempts": self.attempts,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "error": self.error,
+            "error_class": self.error_class,
+            "code": self.code,
+            "retryable": self.retryable,
+            "notes": list(self.notes) or None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def plain(parsed: Any) -> Any:
+    """An object of a pydantic class -> what JSON holds of it; anything else as it is."""
+    dump = getattr(parsed, "model_dump", None)
+    return parsed if dump is None else dump(mode="json")
