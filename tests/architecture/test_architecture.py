@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CLIENT_SIDE = ("glmv", "langchain_glmv", "llama_index_glmv")
-ADAPTERS = ("langchain_glmv", "llama_index_glmv")
+CLIENT_SIDE = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch")
+ADAPTERS = ("langchain_glmv", "llama_index_glmv", "glmv_batch")
 PACKAGES = (*CLIENT_SIDE, "glmv_emulator")
 
 BYTES_OF_A_FILE = 24 * 1024
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "glmv": {"pydantic", "pydantic_core"},
     "langchain_glmv": {"glmv", "langchain_core", "pydantic", "pydantic_core"},
     "llama_index_glmv": {"glmv", "llama_index.core", "llama_index_instrumentation", "pydantic", "pydantic_core"},
+    "glmv_batch": {"glmv", "pydantic", "pyarrow"},
     "glmv_emulator": {"starlette", "uvicorn", "PIL"},
     "llama_index": {"llama_index_glmv"},  # the names under which LlamaIndex users look for an integration
 }
@@ -38,12 +39,13 @@ EXCEPTIONS = {
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest"},  # a conformance suite that others may inherit
+    "glmv_batch/ray.py": {"ray"},  # the extra `ray`
     "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
     "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
     "glmv_emulator/pytest_plugin.py": {"pytest"},
 }
 # The one room that may import the other packages.
-CLI = {"glmv", "typer", "rich", "glmv_emulator"}
+CLI = {"glmv", "glmv_batch", "typer", "rich", "glmv_emulator"}
 
 # The only files that touch these modules of the standard library: bytes of pictures have one home (ADR-0009).
 BASE64 = {

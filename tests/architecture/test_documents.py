@@ -31,7 +31,7 @@ def test_a_link_inside_the_project_leads_somewhere(document: Path) -> None:
 def test_a_decision_that_code_or_documents_name_is_written_down() -> None:
     sources = [
         path
-        for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_emulator")
+        for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator")
         for path in (ROOT / folder).rglob("*.py")
     ]
     named = {

@@ -1,0 +1,157 @@
+"""A JSON Schema -> typed columns, and what an answer says -> values that fit them.
+
+Whatever a column cannot hold by its type (a schema of several types, a schema that refers to itself, free objects)
+is kept as JSON text: nothing an answer said is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_INT64 = 2**63
+
+
+class Column(NamedTuple):
+    """A column's type in Arrow, and how a value out of JSON is put into it."""
+
+    type: pa.DataType
+    fit: Callable[[Any], Any]
+
+
+def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
+    """The properties of an object's schema -> a column each; a schema of anything else -> one column, `value`.
+
+    Args:
+        schema: JSON Schema, also as pydantic writes it (`$defs`, `anyOf` with null).
+    """
+    import pyarrow as pa
+
+    reader = _Reader(pa, schema)
+    whole, _ = reader.resolved(schema)
+    properties = whole.get("properties")
+    if whole.get("type", "object") != "object" or not isinstance(properties, Mapping) or not properties:
+        return {"value": reader.column(schema)}
+    return {name: reader.column(wanted) for name, wanted in properties.items()}
+
+
+class _Reader:
+    def __init__(self, pa: Any, schema: Mapping[str, Any]) -> None:
+        self._pa = pa
+        self._root = schema
+        self._within: frozenset[str] = frozenset()
+
+    def column(self, schema: Any) -> Column:
+        """The column for one value; JSON text where the schema refers to itself."""
+        whole, followed = self.resolved(schema)
+        outer = self._within
+        if outer & followed:
+            return self._text()
+        self._within = outer | followed
+        try:
+            return self._column(whole)
+        finally:
+            self._within = outer
+
+    def resolved(self, schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+        """A schema -> (it without "or null", for every column may be null; the references that led there)."""
+        followed: set[str] = set()
+        while isinstance(schema, Mapping):
+            kinds = schema.get("type")
+            real = [one for one in kinds if one != "null"] if isinstance(kinds, list) else []
+            if (reference := schema.get("$ref")) is not None:
+                if reference in followed:
+                    break
+                followed.add(reference)
+                schema = self._at(str(reference))
+            elif len(choices := _choices(schema)) == 1:
+                schema = choices[0]
+            elif len(real) == 1:
+                schema = {**schema, "type": real[0]}
+            else:
+                return schema, frozenset(followed)
+        return {}, frozenset(followed)
+
+    def _at(self, reference: str) -> Any:
+        found: Any = self._root
+        for step in reference.removeprefix("#").strip("/").split("/"):
+            found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+        return found
+
+    def _column(self, schema: Mapping[str, Any]) -> Column:
+        pa = self._pa
+        match schema.get("type"):
+            case "string":
+                return Column(pa.string(), lambda value: text(value) if isinstance(value, str) else _json(value))
+            case "integer":
+                return Column(pa.int64(), _integer)
+            case "number":
+                return Column(pa.float64(), _float)
+            case "boolean":
+                return Column(pa.bool_(), lambda value: value if isinstance(value, bool) else None)
+            case "array" if isinstance(schema.get("items"), Mapping):
+                return self._list(self.column(schema["items"]))
+            case "object" if isinstance(schema.get("properties"), Mapping) and schema["properties"]:
+                return self._struct({name: self.column(wanted) for name, wanted in schema["properties"].items()})
+            case _:
+                return self._text()
+
+    def _list(self, inner: Column) -> Column:
+        return Column(
+            self._pa.list_(inner.type),
+            lambda value: [fitted(inner, one) for one in value] if isinstance(value, list) else None,
+        )
+
+    def _struct(self, fields: Mapping[str, Column]) -> Column:
+        return Column(
+            self._pa.struct([(name, column.type) for name, column in fields.items()]),
+            lambda value: (
+                {name: fitted(column, value.get(name)) for name, column in fields.items()}
+                if isinstance(value, Mapping)
+                else None
+            ),
+        )
+
+    def _text(self) -> Column:
+        return Column(self._pa.string(), _json)
+
+
+def fitted(column: Column, value: Any) -> Any:
+    """A value as the column holds it; null stays null."""
+    return None if value is None else column.fit(value)
+
+
+def _choices(schema: Mapping[str, Any]) -> list[Any]:
+    """What a value may be but null."""
+    listed = next((schema[word] for word in ("anyOf", "oneOf", "allOf") if schema.get(word)), ())
+    return [one for one in listed if one != {"type": "null"}]
+
+
+def text(value: str) -> str:
+    """A string as Arrow can hold it: half of a surrogate pair, which JSON may escape, is no character in UTF-8."""
+    return value.encode("utf-8", "replace").decode()
+
+
+def _json(value: Any) -> str:
+    return text(json.dumps(value, ensure_ascii=False))
+
+
+def _float(value: Any) -> float | None:
+    try:
+        return float(value) if _number(value) else None
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _integer(value: Any) -> int | None:
+    """Whole numbers, 3.0 among them (JSON Schema counts it), as far as 64 bits go."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if _number(value) and whole and -_INT64 <= value < _INT64 else None
