@@ -1,7 +1,7 @@
 """Batches: many requests in one file, answered within a day or so at half the price.
 
 Source: docs.bigmodel.cn, "批量处理" (a JSONL line a request, 50,000 lines and 100 MB a file, `custom_id` of 6
-characters or more, pictures but no videos, the models named below) and the platform's cookbook
+characters or more, pictures but no videos, of the models with eyes those whose row says so) and the platform's cookbook
 (github.com/MetaGLM/glm-cookbook, glm_batch_api: times in milliseconds, answers in another order than the requests).
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from glmv._catalog import find
+from glmv._catalog import find, models
 from glmv._codes import Envelope, envelope, error_from
 from glmv._endpoint import AsyncRun, Desk, Run, quoted, seconds
 from glmv._errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
@@ -29,7 +29,6 @@ from glmv._wire import parse
 
 MAX_REQUESTS = 50_000
 MIN_CUSTOM_ID = 6
-VISION_MODELS = ("glm-4v", "glm-4v-plus", "glm-4v-plus-0111")
 ENDED = ("completed", "failed", "expired", "cancelled")
 ENDPOINT = "/v4/chat/completions"
 # Seconds between two questions: a batch takes minutes to hours.
@@ -143,8 +142,8 @@ def written(
             error.message = f"{custom_id}: {error.message}"
             raise
         row = find(request.model)
-        if row is not None and row.sees and row.name not in VISION_MODELS:
-            known = ", ".join(VISION_MODELS)
+        if row is not None and row.sees and not row.batch:
+            known = ", ".join(known.name for known in models() if known.batch)
             notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT}, ensure_ascii=False)
         pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")

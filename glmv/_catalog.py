@@ -48,6 +48,7 @@ _GLM_4V = Model(
     default_temperature=0.8,
     default_top_p=0.6,
     concurrency=5,
+    batch=True,  # docs.bigmodel.cn, "批量处理"; so are the two that follow from this row
     doubts=(
         "max_output: 1024 in bigmodel.cn's guide of 2024, 4095 in the Go SDK's",
         "temperature: documented as 0.0 to 1.0 and as positive, which 0 is not",
@@ -94,6 +95,7 @@ _GLM_4V_FLASH = replace(
     images=1,
     image_base64=False,  # "GLM-4V-Flash 不支持base64编码" (docs.bigmodel.cn, image_url)
     concurrency=10,
+    batch=None,
     price=Price(0, 0, "CNY", "2026-09", _OVERVIEW),
     doubts=(
         *(told for told in _GLM_4V.doubts if not told.startswith("max_output")),

@@ -48,6 +48,7 @@ class Model:
         stop: stop words that the platform takes; the rest is cut on our side.
         temperature, top_p: lowest and highest value; with their defaults.
         concurrency: requests under way at once, for an account of the lowest level.
+        batch: whether the platform's guide to batches names it among the models that they take.
         price: of a million tokens.
         doubts: where documents disagree, each line begins with the field's name.
     """
@@ -88,6 +89,7 @@ class Model:
     top_p: tuple[float, float] = (0.0, 1.0)
     default_top_p: float | None = None
     concurrency: int | None = None
+    batch: bool | None = None
     price: Price | None = None
     doubts: tuple[str, ...] = ()
 
