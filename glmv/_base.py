@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Self
 
 from glmv._auth import Secret
 from glmv._bounds import TIMEOUTS, timeouts
+from glmv._embed import Embeddings, embed
 from glmv._endpoint import Desk
 from glmv._errors import GateTimeout
-from glmv._flow import Call, Opened, Send, Step
+from glmv._flow import Call, Opened, Send, Step, exchange
 from glmv._gate import Gate, Ticket, gate
 from glmv._messages import Messages
 from glmv._prepare import chat_call, row_of, settings_of
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
+from glmv._telemetry import Asked, watched
+from glmv._types import Completion
 from glmv._version import __version__
 from glmv._where import Place, known, place
 
@@ -54,6 +57,15 @@ class Base:
 
     def _call(self, request: ChatRequest, *, stream: bool) -> Call:
         return chat_call(request, self.settings, self.place, self._budget, stream=stream)
+
+    def _exchange(self, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
+        flow = exchange(self._call(request, stream=stream), stream=stream)
+        return watched(flow, Asked("chat", request.model, stream, request.options, request.messages), self.place)
+
+    def _embedding(
+        self, texts: str | Sequence[str], model: str, dimensions: int | None
+    ) -> Generator[Step, Any, Embeddings]:
+        return watched(embed(self._desk(), texts, model, dimensions), Asked("embeddings", model), self.place)
 
     def _desk(self) -> Desk:
         return Desk(self.settings, self.place, self._budget)

@@ -23,11 +23,11 @@ from glmv import _strategy
 from glmv._base import Base, Line
 from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND, BoundedBackend, bounded
-from glmv._embed import Embeddings, embed
+from glmv._embed import Embeddings
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
 from glmv._files import AsyncFiles, Files
-from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, exchange
+from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv._messages import Messages
 from glmv._request import ChatRequest, Settings
 from glmv._steady import AsyncBoundedBackend, steady
@@ -340,10 +340,8 @@ class Client(Base):
         """`chat` for a request that is made already."""
         plan = _strategy.plan(request, self.place.dialect)
         while True:
-            call = self._call(plan.request, stream=False)
-            answer: Completion = self._result(
-                exchange(call, stream=False), plan.request.model, plan.request.call.get("timeout")
-            )
+            flow = self._exchange(plan.request, stream=False)
+            answer: Completion = self._result(flow, plan.request.model, plan.request.call.get("timeout"))
             answer = plan.judge(answer)
             if plan.done:
                 return answer
@@ -352,8 +350,8 @@ class Client(Base):
         """`stream` for a request that is made already."""
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
-            call = self._call(plan.request, stream=True)
-            line = self._line(exchange(call, stream=True), plan.request.model, plan.request.call.get("timeout"))
+            flow = self._exchange(plan.request, stream=True)
+            line = self._line(flow, plan.request.model, plan.request.call.get("timeout"))
             try:
                 while (deltas := line.advance()) is not None:
                     for delta in deltas:
@@ -375,7 +373,7 @@ class Client(Base):
         Raises:
             LimitExceeded: for dimensions that the model does not have.
         """
-        return self._result(embed(self._desk(), texts, model, dimensions), model)
+        return self._result(self._embedding(texts, model, dimensions), model)
 
     def count_tokens(
         self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
@@ -462,10 +460,8 @@ class AsyncClient(Base):
         """`chat` for a request that is made already."""
         plan = _strategy.plan(request, self.place.dialect)
         while True:
-            call = self._call(plan.request, stream=False)
-            answer: Completion = await self._result(
-                exchange(call, stream=False), plan.request.model, plan.request.call.get("timeout")
-            )
+            flow = self._exchange(plan.request, stream=False)
+            answer: Completion = await self._result(flow, plan.request.model, plan.request.call.get("timeout"))
             answer = plan.judge(answer)
             if plan.done:
                 return answer
@@ -474,8 +470,8 @@ class AsyncClient(Base):
         """`stream` for a request that is made already."""
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
-            call = self._call(plan.request, stream=True)
-            line = await self._line(exchange(call, stream=True), plan.request.model, plan.request.call.get("timeout"))
+            flow = self._exchange(plan.request, stream=True)
+            line = await self._line(flow, plan.request.model, plan.request.call.get("timeout"))
             try:
                 while (deltas := await line.advance()) is not None:
                     for delta in deltas:
@@ -488,7 +484,7 @@ class AsyncClient(Base):
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
     ) -> Embeddings:
         """As `Client.embed`."""
-        return await self._result(embed(self._desk(), texts, model, dimensions), model)
+        return await self._result(self._embedding(texts, model, dimensions), model)
 
     async def count_tokens(
         self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None

@@ -1,0 +1,383 @@
+"""What OpenTelemetry is told of a call: spans and metrics by the GenAI conventions, and nothing that was said."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from PIL import Image as Pillow
+
+import glmv
+from glmv_emulator import Emulator
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+SAID = "the tortoise wears a hat"
+
+
+class Seen:
+    """What a program that set OpenTelemetry up gets to see."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracing = TracerProvider()
+        self.tracing.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._reader = InMemoryMetricReader()
+        self.measuring = MeterProvider([self._reader])
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    @property
+    def span(self) -> ReadableSpan:
+        """The only one."""
+        (span,) = self.spans
+        return span
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Attributes of the only span."""
+        return dict(self.span.attributes or {})
+
+    def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
+        """(attributes, sum) of each series of a metric."""
+        data = self._reader.get_metrics_data()
+        return [
+            (dict(point.attributes or {}), getattr(point, "sum", None) or getattr(point, "value", 0))
+            for resource in (data.resource_metrics if data else [])
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
+
+    def text(self) -> str:
+        """All that left the program, as one text."""
+        return "".join(span.to_json() for span in self.spans)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """OpenTelemetry set up, for one test."""
+    seen = Seen()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: seen.tracing)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: seen.measuring)
+    monkeypatch.delenv(CAPTURE, raising=False)
+    return seen
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(concurrency={"glm-4.6v": 5}) as running:
+        yield running
+
+
+@pytest.fixture
+def glm(emulator: Emulator) -> Iterator[glmv.Client]:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+        yield client
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Pillow.new("RGB", (64, 48), "red").save(out, "PNG")
+    return out.getvalue()
+
+
+def whole(emulator: Emulator) -> None:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm:
+        glm.chat("hello", temperature=0.25, max_tokens=500)
+
+
+def streamed(emulator: Emulator) -> None:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm:
+        list(glm.stream("hello", temperature=0.25, max_tokens=500))
+
+
+def awaited(emulator: Emulator) -> None:
+    async def ask() -> None:
+        async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url) as glm:
+            await glm.chat("hello", temperature=0.25, max_tokens=500)
+
+    asyncio.run(ask())
+
+
+def awaited_stream(emulator: Emulator) -> None:
+    async def ask() -> None:
+        async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url) as glm:
+            assert [delta async for delta in glm.stream("hello", temperature=0.25, max_tokens=500)]
+
+    asyncio.run(ask())
+
+
+def langchain(emulator: Emulator) -> None:
+    from langchain_glmv import ChatGLMV
+
+    model = ChatGLMV(api_key=emulator.api_key, base_url=emulator.base_url, temperature=0.25, max_tokens=500)
+    model.invoke("hello")
+
+
+def llama_index(emulator: Emulator) -> None:
+    from llama_index_glmv import GLMV
+
+    llm = GLMV(api_key=emulator.api_key, base_url=emulator.base_url, temperature=0.25, max_tokens=500)
+    for _ in llm.stream_complete("hello"):
+        pass
+
+
+WAYS = [whole, streamed, awaited, awaited_stream, langchain, llama_index]
+
+
+@pytest.mark.parametrize("ask", WAYS)
+def test_every_way_of_asking_leaves_one_span_by_the_conventions(
+    ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
+) -> None:
+    ask(emulator)
+    facts = seen.facts
+    port = int(emulator.base_url.split(":")[2].split("/")[0])
+    told = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
+    assert seen.span.name == "chat glm-4.6v"
+    assert seen.span.kind is SpanKind.CLIENT
+    assert seen.span.status.status_code is StatusCode.UNSET
+    assert told.pop("glmv.gate.duration") < 5
+    assert told.pop("glmv.request_id") == emulator.requests[-1].request_id
+    assert told == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "zhipu_ai",
+        "gen_ai.request.model": "glm-4.6v",
+        "gen_ai.request.temperature": 0.25,
+        "gen_ai.request.max_tokens": 500,
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "glmv.retries": 0,
+    } | ({"gen_ai.request.stream": True} if facts.get("gen_ai.request.stream") else {})
+    assert facts["gen_ai.response.model"] == "glm-4.6v"
+    assert facts["gen_ai.response.id"]
+    assert list(facts["gen_ai.response.finish_reasons"]) == ["stop"]
+    assert facts["gen_ai.usage.input_tokens"] > 0
+    assert facts["gen_ai.usage.output_tokens"] > 0
+
+
+@pytest.mark.parametrize("ask", WAYS)
+def test_duration_and_tokens_are_measured_once(ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator) -> None:
+    ask(emulator)
+    ((series, seconds),) = seen.points("gen_ai.client.operation.duration")
+    tokens = {series["gen_ai.token.type"]: count for series, count in seen.points("gen_ai.client.token.usage")}
+    assert 0 < seconds < 30
+    assert series["gen_ai.operation.name"] == "chat"
+    assert series["gen_ai.response.model"] == "glm-4.6v"
+    assert "error.type" not in series
+    assert tokens["input"] == seen.facts["gen_ai.usage.input_tokens"]
+    assert tokens["output"] == seen.facts["gen_ai.usage.output_tokens"]
+    assert len(seen.points("glmv.client.gate.duration")) == 1
+    assert seen.points("glmv.client.retries") == []
+
+
+@pytest.mark.parametrize("ask", [streamed, awaited_stream])
+def test_a_stream_tells_when_its_first_chunk_came(
+    ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
+) -> None:
+    ask(emulator)
+    ((_, seconds),) = seen.points("gen_ai.client.operation.time_to_first_chunk")
+    assert seconds == pytest.approx(seen.facts["gen_ai.response.time_to_first_chunk"])
+    assert 0 < seconds < seen.points("gen_ai.client.operation.duration")[0][1]
+
+
+def test_a_whole_answer_has_no_first_chunk(seen: Seen, glm: glmv.Client) -> None:
+    glm.chat("hello")
+    assert seen.points("gen_ai.client.operation.time_to_first_chunk") == []
+
+
+def test_an_error_is_told_by_its_class_and_code_and_not_by_its_words(seen: Seen, emulator: Emulator) -> None:
+    emulator.fail(code=1301)
+    with (
+        glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm,
+        pytest.raises(glmv.ContentFilterError) as caught,
+    ):
+        glm.chat("hello")
+    assert seen.facts["error.type"] == "ContentFilterError"
+    assert seen.facts["glmv.error.code"] == "1301"
+    assert seen.facts["http.response.status_code"] == 400
+    assert seen.span.status.status_code is StatusCode.ERROR
+    assert caught.value.message not in seen.text()
+    ((series, _),) = seen.points("gen_ai.client.operation.duration")
+    assert series["error.type"] == "ContentFilterError"
+
+
+def test_a_retry_is_counted_and_says_why(seen: Seen, emulator: Emulator, glm: glmv.Client) -> None:
+    emulator.fail(code=1302, retry_after=0.01)
+    assert glm.chat("hello").attempts == 2
+    assert seen.facts["glmv.retries"] == 1
+    assert [(event.name, dict(event.attributes or {})) for event in seen.span.events] == [
+        ("glmv.retry", {"error.type": "429"})
+    ]
+    assert [count for _, count in seen.points("glmv.client.retries")] == [1]
+
+
+def test_a_stream_that_is_left_early_is_no_error(seen: Seen, glm: glmv.Client) -> None:
+    stream = glm.stream("hello")
+    next(iter(stream))
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+    assert seen.facts["glmv.left_early"] is True
+    assert seen.span.status.status_code is StatusCode.UNSET
+    assert "gen_ai.response.finish_reasons" not in seen.facts
+
+
+async def test_a_call_that_is_cancelled_says_so(seen: Seen, emulator: Emulator) -> None:
+    emulator.stall()
+    async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url) as glm:
+        call = asyncio.create_task(glm.chat("hello"))
+        async with asyncio.timeout(20):
+            while not emulator.requests:
+                await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert seen.facts["error.type"] == "cancelled"
+
+
+def test_waiting_for_a_slot_is_measured(seen: Seen, emulator: Emulator) -> None:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url, max_concurrency=1) as glm:
+        stream = iter(glm.stream("hello"))
+        next(stream)
+        with pytest.raises(glmv.GateTimeout):
+            glm.chat("hello", deadline=0.2)
+        list(stream)
+    waits = {series.get("error.type"): seconds for series, seconds in seen.points("glmv.client.gate.duration")}
+    assert waits["GateTimeout"] >= 0.2
+    assert waits[None] < 0.2
+
+
+def test_a_second_turn_for_better_json_is_a_call_of_its_own(seen: Seen) -> None:
+    with (
+        Emulator(stubborn=True) as emulator,
+        glmv.Client(emulator.api_key, base_url=emulator.base_url, model="glm-4v-flash") as glm,
+    ):
+        answer = glm.chat("Count to three, as JSON.", response_format={"type": "json_object"})
+    usages = [dict(span.attributes or {})["gen_ai.usage.input_tokens"] for span in seen.spans]
+    assert len(usages) == 2
+    assert answer.usage is not None
+    assert sum(usages) == answer.usage.prompt_tokens  # type: ignore[arg-type]  # they are numbers
+
+
+def test_json_that_the_model_has_a_field_for_is_told(seen: Seen, glm: glmv.Client) -> None:
+    glm.chat("Count to three, as JSON.", model="glm-4.6", response_format={"type": "json_object"})
+    assert seen.facts["gen_ai.output.type"] == "json"
+
+
+def test_embeddings_have_a_span_too(seen: Seen, glm: glmv.Client) -> None:
+    found = glm.embed(["one text"] * 70)  # two requests
+    assert seen.span.name == "embeddings embedding-3"
+    assert seen.facts["gen_ai.operation.name"] == "embeddings"
+    assert seen.facts["gen_ai.usage.input_tokens"] == found.usage.prompt_tokens
+    assert seen.facts["glmv.retries"] == 0
+
+
+def test_nothing_that_was_said_is_told(seen: Seen, glm: glmv.Client) -> None:
+    answer = glm.chat([SAID, glmv.Image.from_bytes(png())])
+    assert answer.text
+    assert SAID not in seen.text()
+    assert answer.text not in seen.text()
+
+
+def test_what_was_said_is_told_where_it_is_asked_for_but_never_a_picture(
+    seen: Seen, glm: glmv.Client, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CAPTURE, "true")
+    picture = glmv.Image.from_bytes(png())
+    link = emulator.host(png())
+    answer = glm.chat([SAID, picture, glmv.Image.from_url(link + "?signature=hidden")])
+    asked = json.loads(seen.facts["gen_ai.input.messages"])
+    said = json.loads(seen.facts["gen_ai.output.messages"])
+    assert asked == [
+        {
+            "role": "user",
+            "parts": [
+                {"type": "text", "content": SAID},
+                {
+                    "type": "blob",
+                    "modality": "image",
+                    "mime_type": "image/png",
+                    "content": "",
+                    "bytes": len(png()),
+                    "sha256": picture.digest,
+                },
+                {"type": "uri", "modality": "image", "mime_type": None, "uri": link},
+            ],
+        }
+    ]
+    thought = {"type": "reasoning", "content": answer.reasoning}
+    told = {"type": "text", "content": answer.text}
+    assert said == [{"role": "assistant", "parts": [thought, told], "finish_reason": "stop"}]
+    assert picture.base64().decode() not in seen.text()
+    assert "hidden" not in seen.text()
+
+
+def test_the_key_is_never_told(seen: Seen, glm: glmv.Client, emulator: Emulator) -> None:
+    glm.chat("hello")
+    assert emulator.api_key not in seen.text()
+    assert emulator.api_key.partition(".")[2] not in seen.text()
+
+
+def test_the_call_belongs_to_the_span_around_it_and_what_the_http_library_does_to_the_call(
+    seen: Seen, emulator: Emulator
+) -> None:
+    import httpx
+
+    inside: list[Any] = []
+    tracer = seen.tracing.get_tracer("app")
+    hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
+    with (
+        httpx.Client(event_hooks=hooks) as http,
+        glmv.Client(emulator.api_key, base_url=emulator.base_url, http_client=http) as glm,
+        tracer.start_as_current_span("app") as outer,
+    ):
+        for _ in glm.stream("hello"):
+            assert trace.get_current_span() is outer
+    ours = next(span for span in seen.spans if span.name != "app")
+    assert ours.parent is not None
+    assert ours.parent.span_id == outer.get_span_context().span_id
+    assert [span.get_span_context().span_id for span in inside] == [ours.context.span_id]
+
+
+def test_only_metrics_may_be_set_up(monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client) -> None:
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+    glm.chat("hello")
+    assert seen.spans == []
+    assert len(seen.points("gen_ai.client.operation.duration")) == 1
+
+
+ALONE = """
+import sys
+import glmv
+from glmv_emulator import Emulator
+with Emulator() as emulator, glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm:
+    glm.chat("hello")
+    list(glm.stream("hello"))
+print([name for name in sys.modules if name.partition(".")[0] == "opentelemetry"])
+"""
+
+
+def test_nothing_is_imported_where_nobody_set_it_up() -> None:
+    run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
+    from glmv._flow import exchange
+
+    flow = glm._exchange(glm.request("hello"), stream=True)
+    assert flow.gi_code is exchange.__code__  # type: ignore[attr-defined]  # it is a generator
