@@ -23,6 +23,7 @@ from glmv._media import Image
 from glmv._messages import Messages
 from glmv._prepare import chat_call
 from glmv._request import ChatRequest
+from glmv._strategy import reduced
 from glmv._tasks import once, pauses, waited
 from glmv._types import Completion, Text
 from glmv._wire import parse
@@ -207,7 +208,9 @@ def wait(desk: Desk, batch: str | Batch, deadline: float | None) -> Generator[St
     )
 
 
-def results(desk: Desk, batch: str | Batch) -> Generator[Step, Any, list[BatchResult]]:
+def results(
+    desk: Desk, batch: str | Batch, response_format: Mapping[str, Any] | None = None
+) -> Generator[Step, Any, list[BatchResult]]:
     """Fetch what came of the requests, in their order.
 
     Raises:
@@ -222,7 +225,17 @@ def results(desk: Desk, batch: str | Batch) -> Generator[Step, Any, list[BatchRe
             data += (yield from content(desk, file_id)) + b"\n"
     if found.status == "failed" and not data.strip():
         raise InvalidRequestError(f"Batch {found.id} failed: {_reasons(found.raw.get('errors'))}.")
-    return gathered(desk, found, data)
+    answers = gathered(desk, found, data)
+    return answers if response_format is None else [_reduced(answer, response_format) for answer in answers]
+
+
+def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchResult:
+    if result.completion is None:
+        return result
+    try:
+        return replace(result, completion=reduced(result.completion, response_format))
+    except GLMVError as error:
+        return BatchResult(result.custom_id, error=error)
 
 
 def gathered(desk: Desk, batch: Batch, data: bytes) -> list[BatchResult]:
@@ -364,17 +377,21 @@ class Batches:
         """
         return self._run(wait(self._desk(), batch, deadline))
 
-    def results(self, batch: str | Batch) -> builtins.list[BatchResult]:
+    def results(
+        self, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
+    ) -> builtins.list[BatchResult]:
         """What came of each request, in the order of the requests.
 
         Args:
             batch: what `create` or `wait` returned, or its id. With an id alone, the order of custom_ids that you
                 chose is not known: results come as the platform wrote them.
+            response_format: what the requests asked for: each text is reduced to its JSON then, and an answer that
+                does not fit is a `MalformedResponse` with the answer in `partial`, for nobody asks a second time.
 
         Raises:
             InvalidRequestError: when the batch has not ended, or its file was refused.
         """
-        return self._run(results(self._desk(), batch))
+        return self._run(results(self._desk(), batch, response_format))
 
 
 class AsyncBatches:
@@ -412,6 +429,8 @@ class AsyncBatches:
         """As `Batches.wait`."""
         return await self._run(wait(self._desk(), batch, deadline))
 
-    async def results(self, batch: str | Batch) -> builtins.list[BatchResult]:
+    async def results(
+        self, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
+    ) -> builtins.list[BatchResult]:
         """As `Batches.results`."""
-        return await self._run(results(self._desk(), batch))
+        return await self._run(results(self._desk(), batch, response_format))

@@ -130,13 +130,7 @@ class Asked(Plan):
             return answer.text, _misfit_call(answer.tool_calls, self._force, self.request.options.get("tools") or ())
         if self._wants is None or answer.tool_calls:
             return answer.text, None
-        found = json_in(answer.text)
-        if found is None:
-            return answer.text, "it holds no JSON" if answer.text.strip() else "it is empty"
-        try:
-            return self._wants(found), None
-        except ValueError as error:
-            return found, str(error)[:1000]
+        return _json_of(answer.text, self._wants)
 
     def _ask_again(self, answer: Completion, problem: str) -> None:
         if self._asked_again or answer.finish_reason == "sensitive":
@@ -151,14 +145,8 @@ class Asked(Plan):
         )
 
     def _fail(self, answer: Completion, problem: str) -> None:
-        asked = "a tool call" if self._force else "JSON"
-        cut = " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
-        raise MalformedResponse(
-            f"The model was asked for {asked} and gave an answer that does not fit: {problem}.{cut}",
-            request_id=answer.request_id,
-            attempts=answer.attempts + (self._before.attempts if self._before else 0),
-            partial=answer,
-        )
+        attempts = answer.attempts + (self._before.attempts if self._before else 0)
+        raise _unfit("a tool call" if self._force else "JSON", problem, answer, attempts)
 
     def _summed(self, answer: Completion) -> Completion:
         """The answer with the tokens and attempts of both turns: both were paid."""
@@ -216,6 +204,42 @@ def plan(request: ChatRequest, dialect: Dialect) -> Plan:
         return Plan(request)
     return Asked(
         request, instruction=instruction, force=force, wants=None if force else wants, one_call=one_call, array=array
+    )
+
+
+def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
+    """An answer for which there is no second turn -> the same, its text reduced to the JSON that was asked for.
+
+    Args:
+        wanted: the `response_format` of the request.
+
+    Raises:
+        MalformedResponse: when it does not fit; `partial` is the answer.
+    """
+    text, problem = _json_of(answer.text, _fits(_schema(wanted), None))
+    if problem is not None:
+        raise _unfit("JSON", problem, answer, answer.attempts)
+    return replace(answer, text=text)
+
+
+def _json_of(text: str, wants: Callable[[str], str]) -> tuple[str, str | None]:
+    """(the JSON in an answer, what is wrong with it or None)"""
+    found = json_in(text)
+    if found is None:
+        return text, "it holds no JSON" if text.strip() else "it is empty"
+    try:
+        return wants(found), None
+    except ValueError as error:
+        return found, str(error)[:1000]
+
+
+def _unfit(asked: str, problem: str, answer: Completion, attempts: int) -> MalformedResponse:
+    cut = " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
+    return MalformedResponse(
+        f"The model was asked for {asked} and gave an answer that does not fit: {problem}.{cut}",
+        request_id=answer.request_id,
+        attempts=attempts,
+        partial=answer,
     )
 
 

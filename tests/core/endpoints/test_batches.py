@@ -262,6 +262,19 @@ def test_waiting_ends_at_the_deadline(wire: Any) -> None:
     assert sum(desk.pauses) <= 30
 
 
+def test_answers_in_json_are_taken_out_of_their_fences_and_misfits_are_errors_with_the_answer(wire: Any) -> None:
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
+    fenced, prose = 'Here:\n```json\n{"total": 4.5}\n```', "It is a cat."
+    glm = wire(platform(line("glmv-000000", fenced) + line("glmv-000001", prose))).client()
+    good, bad, _ = glm.batches.results("batch_1", response_format=wanted)
+    assert good.completion is not None
+    assert json.loads(good.completion.text) == {"total": 4.5}
+    assert isinstance(bad.error, glmv.MalformedResponse)
+    assert bad.error.partial is not None
+    assert bad.error.partial.text == prose
+
+
 def test_results_of_a_batch_under_way_are_refused(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="in_progress"):
         wire(platform(status="in_progress")).client().batches.results("batch_1")
