@@ -80,7 +80,9 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
-_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content", "name"}
+_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content"}
+# What people's messages hold because another API has a place for it (OpenAI's names and answers, Anthropic's caching).
+_FOREIGN_KEYS = {"name", "cache_control", "refusal", "annotations", "audio", "function_call"}
 
 
 def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
@@ -89,13 +91,14 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         raise UnsupportedContent(
             f"messages[{index}] has role {item.get('role')!r}; roles are system, user, assistant and tool."
         )
-    if unknown := {str(key) for key, value in item.items() if value is not None} - _MESSAGE_KEYS:
+    extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
+    if unknown := extra - _FOREIGN_KEYS:
         key = min(unknown)
         raise UnsupportedContent(
             f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
         )
-    if item.get("name"):
-        tell(f"messages[{index}]: name was left out, GLM has no such field.")
+    for key in sorted(extra):
+        tell(f"messages[{index}]: {key} was left out, GLM has no such field.")
     content = item.get("content")
     parts: list[Part] = []
     match content:
@@ -104,7 +107,7 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         case str():
             parts = [Text(content)]
         case Mapping() | Text() | Image() | Video() | File():
-            parts = [dict_part(content, index, role)]
+            parts = [dict_part(content, index, role, tell)]
         case Iterable():
             parts = [dict_part(part, index, role, tell) for part in content]
         case _:
@@ -119,6 +122,10 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         tool_call_id=item.get("tool_call_id"),
         reasoning=item.get("reasoning_content"),
     )
+
+
+def _empty(value: object) -> bool:
+    return value is None or (isinstance(value, str | Sequence | Mapping) and not len(value))
 
 
 def _tool_call(call: object, index: int) -> ToolCall:

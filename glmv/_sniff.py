@@ -16,9 +16,10 @@ MAX_SEGMENTS = 4096
 """Header segments walked at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
 
 MAX_META_BYTES = 1 << 20
+"""Bytes of a HEIC or AVIF `meta` box that are read at most; phones write 4 to 40 kB."""
+
 # HEVC codes blocks of 64 pixels a side at most (ITU-T H.265, 7.4.3.2).
 MAX_HEIF_PADDING = 64
-"""Bytes of a HEIC or AVIF `meta` box that are read at most; phones write 4 to 40 kB."""
 
 
 class Picture(NamedTuple):

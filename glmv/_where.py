@@ -47,10 +47,9 @@ def place(settings: Settings, environ: Mapping[str, str]) -> Place:
         AuthenticationError: when the platform is asked without a key.
         InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
     """
-    variable, base_variable, home = next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
-    key = Hidden(settings.api_key.get_secret_value() if settings.api_key is not None else environ.get(variable, ""))
-    if settings.api_key is not None:
-        base_variable, home = _KEYS[0][1:]
+    given = None if settings.api_key is None else Hidden(settings.api_key.get_secret_value())
+    variable, base_variable, home = _belonging(given, environ)
+    key = Hidden(environ.get(variable, "")) if given is None else given
     base_url = settings.base_url or environ.get("GLMV_BASE_URL") or environ.get(base_variable) or home
     base_url = base_url.strip().rstrip("/")
     host = _checked(base_url, settings.allow_http)
@@ -63,6 +62,16 @@ def place(settings: Settings, environ: Mapping[str, str]) -> Place:
         )
     signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl) if key.strip() else None
     return Place(base_url, host, signer, dialect)
+
+
+def _belonging(key: str | None, environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """The row of `_KEYS` that a key is of: where it stands there; else the one whose base URL alone is set."""
+    if key is None:
+        return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
+    same = (row for row in _KEYS if environ.get(row[0]) == key)
+    # A base URL that stands beside another key is that key's: this one is not sent there.
+    free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
+    return next(same, None) or next(free, None) or _KEYS[0]
 
 
 def _checked(base_url: str, allow_http: bool) -> str:

@@ -192,6 +192,8 @@ def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
         ([{"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}}], "detail"),
         ([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}], "cache_control"),
         ([{"role": "user", "name": "ann", "content": "hi"}], "name"),
+        ([{"role": "user", "content": "hi", "cache_control": {"type": "ephemeral"}}], "cache_control"),
+        ([{"role": "user", "content": {"type": "text", "text": "hi", "cache_control": {}}}], "cache_control"),
         ([{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://e.com/a.mp4", "fps": 2}}]}],
          "fps"),
     ],
@@ -201,6 +203,16 @@ def test_what_has_no_place_on_the_wire_is_left_out_and_told(messages: Any, name:
     assert len(request.notes) == 1
     assert f"{name} " in request.notes[0]
     assert "messages[0]" in request.notes[0]
+
+
+def test_an_answer_as_openais_client_dumps_it_can_be_sent_back() -> None:
+    answer: Any = {"role": "assistant", "content": "Hi.", "refusal": None, "annotations": [], "audio": None,
+                   "function_call": None, "tool_calls": None}  # fmt: skip
+    request = ChatRequest.of(
+        [{"role": "user", "content": "hi"}, answer, {"role": "user", "content": "?"}], Options(), {}
+    )
+    assert request.messages[1] == Message("assistant", "Hi.")
+    assert request.notes == ()
 
 
 def test_nothing_is_told_of_what_is_sent() -> None:

@@ -41,6 +41,31 @@ def test_the_environment_says_where_and_as_whom(environment: dict[str, str], bas
     assert found.signer.header(0) == f"Bearer {key}"
 
 
+@pytest.mark.parametrize(
+    ("environment", "base_url"),
+    [
+        ({}, BIGMODEL),
+        ({"ZHIPUAI_BASE_URL": "https://one.example/v1"}, "https://one.example/v1"),
+        ({"ZAI_BASE_URL": "https://two.example/v1"}, "https://two.example/v1"),
+        ({"ZHIPUAI_BASE_URL": "https://one.example/v1", "ZAI_BASE_URL": "https://two.example/v1"},
+         "https://one.example/v1"),
+        ({"ZAI_API_KEY": "x.y"}, ZAI),
+        ({"ZHIPUAI_API_KEY": "a.b", "ZAI_API_KEY": "x.y", "ZAI_BASE_URL": "https://two.example/v1"},
+         "https://two.example/v1"),
+        ({"ZAI_API_KEY": "c.d", "ZAI_BASE_URL": "https://two.example/v1"}, BIGMODEL),
+        ({"ZHIPUAI_API_KEY": "a.b", "ZHIPUAI_BASE_URL": "https://one.example/v1"}, "https://one.example/v1"),
+        ({"ZAI_BASE_URL": "https://two.example/v1", "GLMV_BASE_URL": "https://g.example/v1"}, "https://g.example/v1"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_given_goes_where_its_variable_says_and_to_no_other_keys_base(
+    environment: dict[str, str], base_url: str
+) -> None:
+    found = place(Settings(api_key="x.y"), environment)
+    assert found.base_url == base_url
+    assert found.signer is not None
+    assert found.signer.header(0) == "Bearer x.y"
+
+
 def test_what_is_given_comes_before_the_environment() -> None:
     found = place(
         Settings(api_key="x.y", base_url="https://mine.example/v1/"),
