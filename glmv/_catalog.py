@@ -118,7 +118,7 @@ _GLM_41V = Model(
     **_PICTURES,
     videos=None,
     video_bytes=200 * MIB,
-    video_formats=("mp4", "mov"),
+    video_formats=_VIDEO_FORMATS,
     thinking="always",
     default_temperature=0.8,
     default_top_p=0.6,
@@ -126,7 +126,7 @@ _GLM_41V = Model(
     price=Price(0, 0, "CNY", "2026-09", _OVERVIEW),
     doubts=(
         "max_output: 32768 in one table of docs.bigmodel.cn, 16384 in another",
-        "video_formats: mp4 by the text of docs.bigmodel.cn, whose own example is a .mov",
+        "video_formats: mp4 alone on docs.bigmodel.cn of December 2025; mp4, mkv and mov in April 2026",
         "concurrency: 5, and 1 in another snapshot of the console",
         _VIDEO_BASE64,
     ),

@@ -189,10 +189,14 @@ def _video(video: Video, place: Place, model: Model, tell: Tell) -> Video:
             f"{place}: {model.name} takes videos of at most {model.video_seconds:g} s; {video!r} lasts "
             f"{video.duration:.1f} s. Cut it, or use a model without this limit, such as glm-4.6v."
         )
+    if model.video_seconds is not None and video.duration is None:
+        tell(
+            f"{model.name} takes videos of at most {model.video_seconds:g} s; how long {video!r} lasts is not told in it."
+        )
     if (doubt := model.doubt("video_base64")) is not None:
         tell(f"A video was sent to {model.name} as base64, which is in doubt: {doubt}.")
-    if video.container == "mov" and (doubt := model.doubt("video_formats")) is not None:
-        tell(f"A MOV video was sent to {model.name}, which is in doubt: {doubt}.")
+    if video.container != "mp4" and (doubt := model.doubt("video_formats")) is not None:
+        tell(f"{video!r} was sent to {model.name}, which is in doubt: {doubt}.")
     return video
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from glmv._fragments import length as fragments_length
 from glmv._sniff import MAX_SEGMENTS, Read, boxes
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def _mp4(read: Read, size: int, kind: str) -> Container | None:
                 duration = length / scale if scale and length else duration
             elif inner == b"trak":
                 sides = sides or _frame(read, low, high)
-            elif inner == b"mvex" and duration is None and scale:
-                duration = _fragments(read, low, high, scale)
+        if duration is None:
+            duration = fragments_length(read, (start, end), size, scale)
         return Container(kind, duration, *(sides or (None, None)))
     return None
 
@@ -90,15 +91,6 @@ def _times(read: Read, start: int) -> tuple[int, int]:
         return scale, 0 if length == 2**64 - 1 else length
     scale, length = struct.unpack(">II", read(start + 12, 8))
     return scale, 0 if length == 2**32 - 1 else length
-
-
-def _fragments(read: Read, start: int, end: int, scale: int) -> float | None:
-    """The duration of a fragmented file stands in `mehd`, if anywhere (8.8.2)."""
-    for name, low, _ in boxes(read, start, end):
-        if name == b"mehd":
-            length = int.from_bytes(read(low + 4, 8 if read(low, 1) == b"\x01" else 4), "big")
-            return length / scale
-    return None
 
 
 def _frame(read: Read, start: int, end: int) -> tuple[int, int] | None:

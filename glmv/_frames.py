@@ -50,7 +50,7 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     first = float((stream.start_time or 0) * stream.time_base)
-    length = duration or (container.duration or 0) / 1e6 or 1.0
+    length = duration or (container.duration or 0) / 1e6 or _length(container, stream, first)
     wanted = [length * (2 * i + 1) / (2 * n) for i in range(n)]
     last = -1.0
     for target in wanted:
@@ -64,3 +64,9 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
                     yield at, _fit.encode_frame(frame.to_image(), frame.rotation or 0)
                     last = at
                 break
+
+
+def _length(container: Any, stream: Any, first: float) -> float:
+    """Seconds of a recording that does not say how long it is: where its last packet ends. Nothing is decoded."""
+    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    return float(max(ends, default=0) * stream.time_base) - first

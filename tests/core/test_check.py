@@ -166,6 +166,15 @@ class TestVideos:
         checked("glm-4v-plus", ["hi", mp4(30, 20 * 1024**2)])
         checked("glm-4.6v", ["hi", mp4(31)])
 
+    def test_a_video_that_does_not_tell_its_length_is_sent_and_told(self) -> None:
+        unmeasured = mp4(0)
+        assert unmeasured.duration is None
+        assert "at most 30 s; how long" in checked("glm-4v-plus", [unmeasured, "hi"]).notes[0]
+
+    def test_a_container_that_one_document_names_is_sent_with_its_doubt(self) -> None:
+        mkv = Video.from_bytes(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x80")
+        assert "MKV" in checked("glm-4.1v-thinking-flash", ["hi", mkv]).notes[1]
+
     def test_a_container_that_no_document_names_is_refused(self) -> None:
         webm = Video.from_bytes(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67\x80")
         assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
