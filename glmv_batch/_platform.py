@@ -1,0 +1,209 @@
+"""The platform's own batches as a way to ask: half the price, no limit of concurrency, an answer within a day or so.
+
+Source: docs.bigmodel.cn, "批量处理" (50,000 lines and 100 MB a file, `custom_id` of 6 characters or more, output in
+another order than the input).
+
+A chunk of the job is one batch there. The ledger knows a chunk before it is handed in and its name travels along as
+metadata, so a run that was killed between the two finds the batch again and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import glmv
+
+MAX_LINES = 50_000
+MAX_BYTES = 100 * 1024 * 1024
+CUSTOM_ID = 32  # hex digits of an item's key: 128 bits tell any number of items apart
+# Seconds between two looks at the batches: they take minutes to hours.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+
+_LINE = 512  # bytes of a line around its messages: custom_id, model, options
+_METADATA = "glmv_chunk"
+
+
+class Ask(Protocol):
+    """What is asked about one item, read when it is needed and not before."""
+
+    key: str
+
+    @property
+    def size(self) -> int:
+        """Bytes that it will have on the wire, about."""
+
+    def messages(self) -> Any:
+        """What `glmv.Client.chat` takes; reads the picture."""
+
+
+class Chunk(NamedTuple):
+    """Items that are handed in together: its name, and the platform's id once it has one."""
+
+    name: str
+    batch: str | None
+
+
+class Chunks(Protocol):
+    """What the ledger keeps of chunks; each is on disk when it returns."""
+
+    def chunk_planned(self, name: str, keys: list[str]) -> None: ...
+    def chunk_sent(self, name: str, batch: str) -> None: ...
+    def chunk_ended(self, name: str) -> None: ...
+    def chunks(self) -> list[Chunk]: ...
+    def chunk_keys(self, name: str) -> Iterable[str]: ...
+
+
+def refuse_model(name: str) -> None:
+    """Refuse a model that the platform's batches do not take.
+
+    Raises:
+        UnsupportedContent: with the list of those that they do take.
+    """
+    row = glmv.find_model(name)
+    if row is not None and row.sees and not row.batch:
+        taken = ", ".join(model.name for model in glmv.models() if model.batch)
+        raise glmv.UnsupportedContent(f"The platform's batches take pictures for {taken}; {name} is none of them.")
+
+
+class Platform:
+    """Chunks of a job as batches of the platform. All of it blocks: it runs in a thread of its own."""
+
+    def __init__(
+        self,
+        client: glmv.Client,
+        chunks: Chunks,
+        *,
+        model: str | None,
+        options: Mapping[str, Any],
+        stop: threading.Event,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        refuse_model(model or client.settings.model)
+        self._client = client
+        self._chunks = chunks
+        self._model = model
+        self._options = dict(options)
+        self._stop = stop
+        self._told = told
+
+    def take_up(self) -> None:
+        """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten."""
+        lost = [chunk for chunk in self._chunks.chunks() if chunk.batch is None]
+        if not lost:
+            return
+        named = {str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()}
+        for chunk in lost:
+            if (found := named.get(chunk.name)) is not None:
+                self._chunks.chunk_sent(chunk.name, found.id)
+            else:
+                self._chunks.chunk_ended(chunk.name)
+
+    def hand_in(self, asks: Iterable[Ask]) -> Iterator[tuple[str, glmv.GLMVError]]:
+        """Make batches of them; yields the keys of those that cannot be sent, each with what is wrong with it."""
+        for chunk in self._cut(asks):
+            if self._stop.is_set():
+                return
+            yield from self._create(chunk)
+
+    def _cut(self, asks: Iterable[Ask]) -> Iterator[list[Ask]]:
+        """Asks -> as many at a time as one batch takes."""
+        chunk: list[Ask] = []
+        size = 0
+        for ask in asks:
+            more = ask.size + _LINE
+            if chunk and (len(chunk) == MAX_LINES or size + more > MAX_BYTES):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(ask)
+            size += more
+        if chunk:
+            yield chunk
+
+    def _create(self, asks: list[Ask]) -> Iterator[tuple[str, glmv.GLMVError]]:
+        while asks:
+            requests = _Requests(asks)
+            name = f"chunk-{secrets.token_hex(8)}"
+            self._chunks.chunk_planned(name, [ask.key for ask in asks])
+            try:
+                batch = self._client.batches.create(
+                    requests, model=self._model, metadata={_METADATA: name}, **self._options
+                )
+            except glmv.LimitExceeded as full:
+                self._chunks.chunk_ended(name)
+                if len(asks) == 1:
+                    yield asks[0].key, full
+                    return
+                # Pictures that were fitted can be larger than their files: two halves, then.
+                yield from self._create(asks[: len(asks) // 2])
+                asks = asks[len(asks) // 2 :]
+            except (glmv.InvalidRequestError, glmv.UnsupportedContent) as wrong:
+                self._chunks.chunk_ended(name)
+                if requests.last is None or wrong.status_code is not None:
+                    raise  # of the whole file, and not of one of its lines
+                yield requests.last.key, wrong
+                asks = [ask for ask in asks if ask is not requests.last]
+            else:
+                self._chunks.chunk_sent(name, batch.id)
+                self._told(f"Handed in {len(asks):,} requests as batch {batch.id}.")
+                return
+
+    def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
+        """What comes of the batches, by the key of each item, until all have ended or the job is stopped."""
+        pause = FIRST_PAUSE
+        while (waiting := self._chunks.chunks()) and not self._stop.is_set():
+            ended = False
+            for chunk in waiting:
+                if chunk.batch is not None and (batch := self._client.batches.get(chunk.batch)).ended:
+                    yield from self._results(chunk, batch)
+                    self._chunks.chunk_ended(chunk.name)
+                    ended = True
+            pause = FIRST_PAUSE if ended else min(pause * 1.5, LONGEST_PAUSE)
+            if not ended:
+                self._stop.wait(pause)
+
+    def _results(self, chunk: Chunk, batch: glmv.Batch) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
+        keys = {key[:CUSTOM_ID]: key for key in self._chunks.chunk_keys(chunk.name)}
+        try:
+            found = self._client.batches.results(batch, response_format=self._options.get("response_format"))
+        except glmv.InvalidRequestError as refused:  # the whole file was
+            yield from ((key, refused) for key in keys.values())
+            return
+        for result in found:
+            if (key := keys.pop(result.custom_id, None)) is not None:
+                yield key, result.completion or result.error or _unanswered(batch)
+        yield from ((key, _unanswered(batch)) for key in keys.values())
+
+    def cancel(self) -> int:
+        """Stop the batches that are under way; returns how many. What is answered already still can be fetched."""
+        self.take_up()
+        stopped = 0
+        for chunk in self._chunks.chunks():
+            if chunk.batch is not None and not self._client.batches.get(chunk.batch).ended:
+                self._client.batches.cancel(chunk.batch)
+                stopped += 1
+        return stopped
+
+
+class _Requests(Mapping[str, Any]):
+    """Requests by their `custom_id`, each read when its line is written: pictures never lie in memory together."""
+
+    def __init__(self, asks: list[Ask]) -> None:
+        self._asks = {ask.key[:CUSTOM_ID]: ask for ask in asks}
+        self.last: Ask | None = None
+
+    def __getitem__(self, custom_id: str) -> Any:
+        self.last = self._asks[custom_id]
+        return self.last.messages()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._asks)
+
+    def __len__(self) -> int:
+        return len(self._asks)
+
+
+def _unanswered(batch: glmv.Batch) -> glmv.GLMVError:
+    return glmv.ServerError(f"Batch {batch.id} is {batch.status} and has no answer to this.", retryable=True)
