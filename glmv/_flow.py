@@ -355,12 +355,12 @@ class _Shaper:
     def events(self, found: Iterable[Event]) -> tuple[list[Delta], GLMVError | None]:
         """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
         deltas: list[Delta] = []
-        for event in found:
-            if len(event.data) < _DONE_BYTES and event.data.strip()[:6].upper() == b"[DONE]":
+        for kind, data in found:
+            if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
                 self.decoder.ended = True
                 break
             try:
-                delta = self.event(event.type, event.data)
+                delta = self.event(kind, data)
             except GLMVError as error:
                 return deltas, error
             if delta is not None:

@@ -135,19 +135,19 @@ class Delta:
     text: str = ""
     reasoning: str = ""
     tool_calls: Sequence[ToolCallDelta] = ()
-    last: bool = False
-    finish_reason: str | None = None
-    usage: Usage | None = None
     id: str | None = None
     model: str | None = None
     request_id: str | None = None
     created: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    last: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
     content_filter: list[dict[str, Any]] | None = None
     web_search: list[dict[str, Any]] | None = None
     boxes: tuple[Box, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: int = 1
-    raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

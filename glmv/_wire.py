@@ -211,6 +211,7 @@ def excerpt(data: bytes | bytearray, limit: int = 160) -> str:
 
 
 _FACTS = ("id", "model", "request_id")
+_EVERY = (*_FACTS, "created")
 
 
 class DeltaDecoder:
@@ -220,7 +221,18 @@ class DeltaDecoder:
     index -1, no index, or the same index twice; ids and names repeat; content is a string, a list or null.
     """
 
-    __slots__ = ("_calls", "_chunk", "_filter", "_usage", "answered", "ended", "facts", "finish_reason", "usage")
+    __slots__ = (
+        "_calls",
+        "_chunk",
+        "_every",
+        "_filter",
+        "_usage",
+        "answered",
+        "ended",
+        "facts",
+        "finish_reason",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._filter = TagFilter()
@@ -230,6 +242,7 @@ class DeltaDecoder:
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
         self.facts: dict[str, Any] = {}
+        self._every: tuple[Any, ...] = (None,) * len(_EVERY)  # those facts that every delta tells
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
 
@@ -238,7 +251,7 @@ class DeltaDecoder:
         """Whether a finish reason was seen: the answer is whole, even without `[DONE]`."""
         return self.finish_reason is not None
 
-    def feed(self, chunk: Mapping[str, Any]) -> Delta | None:
+    def feed(self, chunk: dict[str, Any]) -> Delta | None:
         """One chunk -> its delta, or None when it holds nothing to show."""
         if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
@@ -269,12 +282,9 @@ class DeltaDecoder:
         pieces = [self._call(call) for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else ()
         if not (text or reasoning or pieces):
             return None
-        facts = self.facts
-        return Delta(
-            text, reasoning, pieces,
-            id=facts.get("id"), model=facts.get("model"), request_id=facts.get("request_id"),
-            created=facts.get("created"), raw=chunk,  # type: ignore[arg-type]  # parsed JSON is a dict
-        )  # fmt: skip
+        ident, model, request_id, created = self._every
+        # By position: by name it takes twice as long.
+        return Delta(text, reasoning, pieces, ident, model, request_id, created, chunk)
 
     def finish(self) -> Delta:
         """The terminal delta. Text that was held back comes before it: see `rest`."""
@@ -297,6 +307,7 @@ class DeltaDecoder:
                 facts[name] = str(value)
         if "created" not in facts and (created := _integer(chunk.get("created"))) is not None:
             facts["created"] = created
+        self._every = tuple(map(facts.get, _EVERY))
         for name, other in (("content_filter", "contentFilter"), ("web_search", "")):
             found = chunk.get(name) or chunk.get(other)
             if isinstance(found, list) and found:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glmv import MalformedResponse
-from glmv._sse import Event, SSEDecoder
+from glmv._sse import SSEDecoder
 
 
 def decoded(pieces: Iterable[bytes], *, flush: bool = False) -> list[tuple[str, bytes]]:
@@ -20,7 +20,7 @@ def decoded(pieces: Iterable[bytes], *, flush: bool = False) -> list[tuple[str, 
     events = [event for piece in pieces for event in decoder.feed(piece)]
     if flush:
         events += decoder.flush()
-    return [(event.type, event.data) for event in events]
+    return events
 
 
 def by_the_standard(stream: bytes) -> tuple[list[tuple[str, str]], str, int | None]:
@@ -176,15 +176,15 @@ def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) 
     decoder = SSEDecoder()
     found = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
     first = len(b"data: x" + end) - 1 - end.endswith(b"\r\n")
-    assert found[first] == [Event("message", b"x")]
-    assert found[first + len(b"data: y" + end)] == [Event("message", b"y")]
+    assert found[first] == [("message", b"x")]
+    assert found[first + len(b"data: y" + end)] == [("message", b"y")]
     assert sum(map(len, found)) == 2
 
 
 def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"event: a\ndata: 1\ndata: 2") == []
-    assert decoder.flush() == [Event("a", b"1\n2")]
+    assert decoder.flush() == [("a", b"1\n2")]
     assert decoder.flush() == []
 
 
@@ -205,7 +205,7 @@ def test_any_bytes_in_any_pieces_read_as_the_standard_reads_them(stream: bytes, 
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = SSEDecoder()
     events = [e for a, b in itertools.pairwise(places) for e in decoder.feed(stream[a:b])]
-    found = [(e.type, e.data.decode("utf-8", "replace")) for e in events]
+    found = [(kind, data.decode("utf-8", "replace")) for kind, data in events]
     assert (found, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
 
 
@@ -240,7 +240,7 @@ def test_a_comment_is_dropped_unread_however_long_it_is(first: bytes) -> None:
     decoder.feed(b"\n" + first)
     for _ in range(200):
         decoder.feed(b"x" * 100)
-    assert decoder.feed(b"\ndata: x\n\n") == [Event("message", b"x")]
+    assert decoder.feed(b"\ndata: x\n\n") == [("message", b"x")]
     decoder.feed(b": a" + b"y" * 500)
     assert sum(map(len, decoder._line)) < 100
 
@@ -277,6 +277,6 @@ def test_a_long_line_in_small_pieces_costs_once_its_length() -> None:
         events = decoder.feed(b"\n\n")
     finally:
         sys.setprofile(None)
-    assert len(events[0].data) == size
+    assert len(events[0][1]) == size
     assert Counted.seen <= 4 * size  # each byte is looked at a bounded number of times
     assert calls <= 30 * (size // piece)  # and each piece costs a bounded number of steps
