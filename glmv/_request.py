@@ -267,9 +267,11 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
                 f"unknown option {name!r}.{nearest(name, known)} Further keys of the body go into extra_body={{...}}."
             )
         else:
-            value = "" if _secret(name) else f"; got {reprlib.repr(found['input'])}"
+            # Without a name it concerns all that was given, and the key is among that.
+            value = "" if not name or _secret(name) else f"; got {reprlib.repr(found['input'])}"
             takes = _range(model.model_fields.get(name))
-            lines.append(f"{name or 'options'}: {found['msg']}{takes and f' (it takes {takes})'}{value}")
+            told = found["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
     return "; ".join(lines)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from llama_index.core.base.llms.types import DocumentBlock, ImageBlock, VideoBlock
-from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node, NodeWithScore
+from llama_index.core.schema import BaseNode, ImageNode, Node, NodeWithScore
+from pydantic import BaseModel
 
 import glmv
-from llama_index_glmv._messages import part_of
+from llama_index_glmv._intake import Intake
+from llama_index_glmv._messages import parts_of_block
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -21,7 +24,7 @@ ImageSource = Union[
     DocumentBlock,
     BaseNode,
     NodeWithScore,
-    glmv.Image,
+    glmv.Part,
     str,
     PathLike[str],
     bytes,
@@ -29,81 +32,74 @@ ImageSource = Union[
 ]
 """A picture as LlamaIndex users hold it. A str with a scheme is a URL, any other is a path."""
 
-ImageDocuments = Sequence[ImageSource]
+ImageDocuments = Sequence[ImageSource] | ImageSource
+"""Some of them, or one."""
+
+_SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
 
-def parts_of(documents: ImageDocuments, notes: list[str]) -> list[glmv.Part]:
+def parts_of(documents: ImageDocuments | None, intake: Intake) -> list[glmv.Part]:
     """Pictures as people hold them -> parts, in order.
 
     Args:
-        documents: blocks, nodes and documents with a picture, scored nodes, paths, URLs, bytes, Pillow's.
-        notes: gets one line for each thing that was left out.
+        documents: blocks, nodes and documents with a picture, scored nodes, paths, URLs, bytes, Pillow's; one or some.
+        intake: the rules, and where notes go.
 
     Raises:
-        UnsupportedContent: an item that holds no picture, naming its place and type.
+        InvalidRequestError: an item that cannot be sent or holds no picture, by its place and type.
     """
-    if isinstance(documents, str | bytes | PathLike | BaseNode | NodeWithScore | ImageBlock):
-        documents = [documents]
     parts: list[glmv.Part] = []
-    for index, document in enumerate(documents):
-        parts.extend(_parts(document, f"image_documents[{index}]", notes))
+    for index, document in enumerate(_some(documents)):
+        where = f"image_documents[{index}]"
+        try:
+            parts.extend(_parts(document, where, intake))
+        except glmv.InvalidRequestError as error:
+            intake.refuse(error, where)
     return parts
 
 
-def _parts(document: ImageSource, where: str, notes: list[str]) -> list[glmv.Part]:
+def _some(documents: Any) -> Iterable[Any]:
+    match documents:
+        case None:
+            return ()
+        case str() | bytes() | bytearray() | BaseModel():  # pydantic's models iterate over their fields
+            return (documents,)
+        case Iterable():
+            return documents
+        case _:
+            return (documents,)
+
+
+def _parts(document: ImageSource, where: str, intake: Intake) -> Iterator[glmv.Part]:
     match document:
         case NodeWithScore():
-            return _parts(document.node, where, notes)
+            yield from _parts(document.node, where, intake)
         case ImageBlock() | VideoBlock() | DocumentBlock():
-            return list(part_of(document, where, notes))
-        case ImageNode():
-            return [_image_node(document, where)]
-        case Node() if document.image_resource is not None:
-            return [_resource(document.image_resource, where)]
-        case Node() if document.video_resource is not None:
-            return [_video_resource(document.video_resource, where)]
+            yield from parts_of_block(document, where, intake)
         case BaseNode():
-            raise _nothing(document, where)
+            yield from _held(document, intake)
+        case glmv.Text() | glmv.Image() | glmv.Video() | glmv.File():
+            yield document
+        case str() if _SCHEME.match(document):
+            yield intake.medium(glmv.Image, url=document)
+        case str() | PathLike():
+            yield intake.medium(glmv.Image, path=document)
         case _:
-            return [glmv.Image.of(document)]
+            yield glmv.Image.of(document)
 
 
-def _image_node(node: ImageNode, where: str) -> glmv.Image:
-    if node.image:
-        return glmv.Image.from_base64(node.image)
-    if node.image_path:
-        return glmv.Image.from_path(node.image_path)
-    if node.image_url:
-        return glmv.Image.from_url(str(node.image_url))
-    raise _nothing(node, where)
-
-
-def _resource(resource: MediaResource, where: str) -> glmv.Image:
-    match resource:
-        case MediaResource(data=bytes(base64)) if base64:
-            return glmv.Image.from_base64(base64)
-        case MediaResource(path=path) if path is not None:
-            return glmv.Image.from_path(path)
-        case MediaResource(url=url) if url is not None:
-            return glmv.Image.from_url(str(url))
-        case _:
-            raise _nothing(resource, where)
-
-
-def _video_resource(resource: MediaResource, where: str) -> glmv.Video:
-    match resource:
-        case MediaResource(data=bytes(base64)) if base64:
-            return glmv.Video.from_base64(base64)
-        case MediaResource(path=path) if path is not None:
-            return glmv.Video.from_path(path)
-        case MediaResource(url=url) if url is not None:
-            return glmv.Video.from_url(str(url))
-        case _:
-            raise _nothing(resource, where)
-
-
-def _nothing(holder: object, where: str) -> glmv.UnsupportedContent:
-    hint = ""
-    if isinstance(holder, BaseNode) and holder.metadata.get("file_path"):
-        hint = " Its metadata names a file, but metadata may come from anyone and is not opened: set image_path."
-    return glmv.UnsupportedContent(f"{where}: this {type(holder).__name__} holds no picture.{hint}")
+def _held(node: BaseNode, intake: Intake) -> Iterator[glmv.Image | glmv.Video]:
+    kinds: list[tuple[type[glmv.Image | glmv.Video], Any, Any, Any]] = []
+    match node:
+        case ImageNode():
+            kinds = [(glmv.Image, node.image, node.image_path, node.image_url)]
+        case Node():
+            resources = ((glmv.Image, node.image_resource), (glmv.Video, node.video_resource))
+            kinds = [(kind, held.data, held.path, held.url) for kind, held in resources if held is not None]
+    kinds = [one for one in kinds if any(one[1:])]
+    if not kinds:
+        hint = "Its metadata names a file, but metadata may come from anyone and is not opened: set image_path."
+        named = bool(node.metadata.get("file_path"))
+        raise glmv.UnsupportedContent(f"this {type(node).__name__} holds no picture. {hint * named}".strip())
+    for kind, data, path, url in kinds:
+        yield intake.medium(kind, data=data, path=path, url=url)

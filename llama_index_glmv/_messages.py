@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import IOBase
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import (
@@ -26,6 +25,7 @@ from llama_index.core.base.llms.types import (
 )
 
 import glmv
+from llama_index_glmv._intake import Intake
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -42,12 +42,12 @@ ROLES: dict[MessageRole, Role] = {
 }
 
 
-def to_glmv(messages: Sequence[ChatMessage], notes: list[str]) -> list[glmv.Message]:
+def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Message]:
     """A conversation of LlamaIndex -> ours.
 
     Args:
         messages: read only; neither they nor their blocks are changed.
-        notes: gets one line for each thing that was left out.
+        intake: the rules; its notes get one line for each thing that was left out.
 
     Returns:
         Messages without empty ones, every block in its place; the core moves media of tools and assistants to users.
@@ -55,7 +55,7 @@ def to_glmv(messages: Sequence[ChatMessage], notes: list[str]) -> list[glmv.Mess
     Raises:
         UnsupportedContent: a block that the wire has no place for, by message, role and name.
     """
-    mapped = (_message(message, index, notes) for index, message in enumerate(messages))
+    mapped = (_message(message, index, intake) for index, message in enumerate(messages))
     return [message for message in mapped if message is not None]
 
 
@@ -74,7 +74,10 @@ def _path_of(block: object) -> bool:
             return getattr(block, "path", None) is not None
 
 
-def _message(message: ChatMessage, index: int, notes: list[str]) -> glmv.Message | None:
+def _message(message: object, index: int, intake: Intake) -> glmv.Message | None:
+    if not isinstance(message, ChatMessage):
+        kind = type(message).__name__
+        raise glmv.InvalidRequestError(f"messages[{index}] is a {kind}; give a ChatMessage, with blocks for pictures.")
     role = ROLES[message.role]
     where = f"messages[{index}] ({message.role.value})"
     parts: list[glmv.Part] = []
@@ -86,12 +89,8 @@ def _message(message: ChatMessage, index: int, notes: list[str]) -> glmv.Message
                 thoughts.append(block.content or "")
             case ToolCallBlock() if role == "assistant":
                 calls.append(_call(block.tool_call_id, block.tool_name, block.tool_kwargs))
-            case ThinkingBlock() | ToolCallBlock():
-                raise glmv.UnsupportedContent(
-                    f"{where}: a {type(block).__name__} belongs into an assistant message only."
-                )
             case _:
-                parts.extend(part_of(block, where, notes))
+                parts.extend(parts_of_block(block, where, intake))
     legacy = message.additional_kwargs
     if role == "assistant" and not calls:
         calls.extend(legacy_calls(legacy.get("tool_calls")))
@@ -117,101 +116,54 @@ def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
     ]
 
 
-def part_of(block: object, where: str, notes: list[str]) -> Iterator[glmv.Part]:
+def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]:
     """One block -> its parts.
 
     Args:
         block: a content block that any role can hold.
         where: the place, for messages: "messages[2] (tool)".
-        notes: gets one line for each thing that was left out.
+        intake: the rules, and where notes go.
 
     Raises:
-        UnsupportedContent: a block that the wire has no place for.
+        InvalidRequestError: a block that cannot be sent, by its place and name.
     """
+    try:
+        return list(_parts(block, where, intake))
+    except glmv.InvalidRequestError as error:
+        intake.refuse(error, f"{where}, {type(block).__name__}")
+        return []
+
+
+def _parts(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:
     match block:
         case TextBlock():
             yield glmv.Text(block.text)
         case ImageBlock():
+            yield intake.medium(glmv.Image, data=block.image, path=block.path, url=block.url)
             if block.detail is not None:
-                notes.append(f"{where}: detail={block.detail!r} was left out, GLM-4V has no such field.")
-            yield _image(block, where)
+                intake.note(where, f"detail={block.detail!r} was left out, GLM-4V has no such field.")
         case VideoBlock():
+            yield intake.medium(glmv.Video, data=block.video, path=block.path, url=block.url)
             for name, value in (("detail", block.detail), ("fps", block.fps)):
                 if value is not None:
-                    notes.append(f"{where}: {name}={value!r} was left out, GLM-4V samples videos by itself.")
-            yield _video(block, where)
+                    intake.note(where, f"{name}={value!r} was left out, GLM-4V samples videos by itself.")
         case DocumentBlock():
-            yield _file(block, where)
+            yield intake.medium(glmv.File, data=block.data, path=block.path, url=block.url, name=block.title)
         case CitableBlock():
             yield glmv.Text(f"[{block.title}] ({block.source})")
             for inner in block.content:
-                yield from part_of(inner, where, notes)
+                yield from parts_of_block(inner, f"{where}, CitableBlock", intake)
         case CitationBlock():
-            yield from part_of(block.cited_content, where, notes)
+            yield from parts_of_block(block.cited_content, f"{where}, CitationBlock", intake)
             yield glmv.Text(f"[{block.title}] ({block.source})")
         case CachePoint():
-            notes.append(f"{where}: a CachePoint was left out, the platform caches prompts by itself.")
+            intake.note(where, "a CachePoint was left out, the platform caches prompts by itself.")
+        case ThinkingBlock() | ToolCallBlock():
+            raise intake.no_place("It belongs into a message of the assistant.")
         case _:
-            raise glmv.UnsupportedContent(
-                f"{where}: {type(block).__name__} cannot be sent; GLM-4V takes text, pictures, video, files. "
-                "Give its content as a TextBlock, for example as a transcript."
+            raise intake.no_place(
+                "GLM-4V takes text, pictures, video, files: give its content as a TextBlock, such as a transcript."
             )
-
-
-def _image(block: ImageBlock, where: str) -> glmv.Image:
-    match block:
-        case ImageBlock(image=bytes(base64)) if base64:
-            # The block's own validator stores base64: `resolve_image` would decode and encode it again.
-            return glmv.Image.from_base64(base64)
-        case ImageBlock(image=IOBase() as file):
-            return glmv.Image.from_bytes(_content(file))
-        case ImageBlock(path=path) if path is not None:
-            return glmv.Image.from_path(path)
-        case ImageBlock(url=url) if url is not None:
-            return glmv.Image.from_url(str(url))
-        case _:
-            raise _empty(block, where)
-
-
-def _video(block: VideoBlock, where: str) -> glmv.Video:
-    match block:
-        case VideoBlock(video=bytes(base64)) if base64:
-            return glmv.Video.from_base64(base64)
-        case VideoBlock(video=IOBase() as file):
-            return glmv.Video.from_bytes(_content(file))
-        case VideoBlock(path=path) if path is not None:
-            return glmv.Video.from_path(path)
-        case VideoBlock(url=url) if url is not None:
-            return glmv.Video.from_url(str(url))
-        case _:
-            raise _empty(block, where)
-
-
-def _file(block: DocumentBlock, where: str) -> glmv.File:
-    name = block.title
-    match block:
-        case DocumentBlock(data=bytes(base64)) if base64:
-            return glmv.File.from_base64(base64, name=name)
-        case DocumentBlock(data=IOBase() as file):
-            return glmv.File.from_bytes(_content(file), name=name)
-        case DocumentBlock(path=path) if path is not None:
-            return glmv.File.from_path(path)
-        case DocumentBlock(url=url) if url is not None:
-            return glmv.File.from_url(str(url), name=name)
-        case _:
-            raise _empty(block, where)
-
-
-def _content(file: IOBase) -> bytes:
-    file.seek(0)
-    data = file.read()
-    file.seek(0)  # the block belongs to the caller, who may send it again
-    return bytes(data)
-
-
-def _empty(block: object, where: str) -> glmv.UnsupportedContent:
-    kind = type(block).__name__
-    return glmv.UnsupportedContent(f"{where}: the {kind} is empty, it has neither content nor path nor url.")
 
 
 def _call(call_id: object, name: str, arguments: object) -> glmv.ToolCall:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
-from pydantic import AliasChoices, Field, PrivateAttr, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 import glmv
+from llama_index_glmv._connected import OF_CLIENTS, Connected
 
 MAX_TEXTS = 64
 """Texts of one request at most (docs.bigmodel.cn, "文本嵌入")."""
 
 
-class GLMVEmbedding(glmv.Settings, BaseEmbedding):
+class GLMVEmbedding(Connected, BaseEmbedding):
     """embedding-3 and embedding-2 for indexes and retrievers: `GLMVEmbedding(dimensions=1024)`.
 
     The fields that say where and as whom to ask are those of `GLMV`. Captions of pictures are embedded, not
@@ -29,10 +30,10 @@ class GLMVEmbedding(glmv.Settings, BaseEmbedding):
         GLMVError: a call fails, or a text is empty.
     """
 
+    shares: ClassVar[frozenset[str]] = OF_CLIENTS
     model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
     dimensions: int | None = Field(default=None, gt=0)
     embed_batch_size: int = Field(default=MAX_TEXTS, gt=0, le=MAX_TEXTS)
-    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
 
     @model_validator(mode="after")
     def _no_chat(self) -> Self:
@@ -47,17 +48,11 @@ class GLMVEmbedding(glmv.Settings, BaseEmbedding):
         """The name it is serialized under."""
         return "glmv_embedding"
 
-    @property
-    def clients(self) -> glmv.Clients:
-        """The pair of clients for the settings as they are now; no connection is made before a call."""
-        self._clients = self._clients.of(self)
-        return self._clients
-
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self.clients.sync.embed(texts, model=self.model, dimensions=self.dimensions).vectors
+        return self._sync.embed(texts, model=self.model, dimensions=self.dimensions).vectors
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        found = await self.clients.asynchronous.embed(texts, model=self.model, dimensions=self.dimensions)
+        found = await self._asynchronous.embed(texts, model=self.model, dimensions=self.dimensions)
         return found.vectors
 
     def _get_text_embedding(self, text: str) -> list[float]:

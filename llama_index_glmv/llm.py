@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from llama_index.core.base.llms.types import (
@@ -20,10 +20,12 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
-from pydantic import AliasChoices, Field, PrivateAttr
+from pydantic import AliasChoices, BeforeValidator, Field
 
 import glmv
+from llama_index_glmv._connected import Connected
 from llama_index_glmv._documents import ImageDocuments, parts_of
+from llama_index_glmv._intake import Intake, LocalFiles, OnUnsupported, folders
 from llama_index_glmv._messages import reads_files, to_glmv
 from llama_index_glmv._metadata import GLMVMetadata, metadata_of
 from llama_index_glmv._responses import Answer, as_completion, whole
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 
-class GLMV(glmv.Settings, StructuredOutput):
+class GLMV(Connected, StructuredOutput):
     """GLM-4V in LlamaIndex: chat, completion, streaming, tools and structured output, with pictures.
 
     All fields of `glmv.Settings` are fields here: `GLMV(model="glm-4.6v", temperature=0.2)`. The key comes
@@ -43,6 +45,10 @@ class GLMV(glmv.Settings, StructuredOutput):
     Attributes:
         context_window: tokens of the model's window, where the catalogue does not know better.
         extra_body: further keys of the body; `additional_kwargs` is an older name of it.
+        client: a `glmv.Client` or `glmv.AsyncClient` that is shared.
+        local_files: which files typed fields (`ImageBlock.path`, `image_path`, paths in `image_documents`) may name:
+            True reads any, False none, a list of folders those inside them, links resolved. Metadata is never read.
+        on_unsupported: "raise", or "warn" to leave out blocks that cannot be sent, with a warning and a note.
 
     Every method raises `glmv.GLMVError` and nothing else when a call fails.
 
@@ -55,7 +61,8 @@ class GLMV(glmv.Settings, StructuredOutput):
     extra_body: dict[str, Any] | None = Field(
         default=None, validation_alias=AliasChoices("extra_body", "additional_kwargs")
     )
-    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
+    local_files: Annotated[LocalFiles, BeforeValidator(folders)] = True
+    on_unsupported: OnUnsupported = "raise"
 
     @classmethod
     def class_name(cls) -> str:
@@ -113,7 +120,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     def complete(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments = False,
+        formatted: bool | ImageDocuments | None = False,
         image_documents: ImageDocuments | None = None,
         **kwargs: Any,
     ) -> CompletionResponse:
@@ -132,7 +139,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     def stream_complete(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments = False,
+        formatted: bool | ImageDocuments | None = False,
         image_documents: ImageDocuments | None = None,
         **kwargs: Any,
     ) -> CompletionResponseGen:
@@ -150,7 +157,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     async def acomplete(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments = False,
+        formatted: bool | ImageDocuments | None = False,
         image_documents: ImageDocuments | None = None,
         **kwargs: Any,
     ) -> CompletionResponse:
@@ -162,7 +169,7 @@ class GLMV(glmv.Settings, StructuredOutput):
     async def astream_complete(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments = False,
+        formatted: bool | ImageDocuments | None = False,
         image_documents: ImageDocuments | None = None,
         **kwargs: Any,
     ) -> CompletionResponseAsyncGen:
@@ -218,9 +225,13 @@ class GLMV(glmv.Settings, StructuredOutput):
 
     # ---- the engine: no events here, or each would come twice
 
+    def _intake(self, kwargs: dict[str, Any]) -> Intake:
+        model = kwargs.get("model") or self.model
+        return Intake(model, local_files=self.local_files, on_unsupported=self.on_unsupported)
+
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
-        notes: list[str] = []
-        return self._asked_for(to_glmv(messages, notes), notes, kwargs)
+        intake = self._intake(kwargs)
+        return self._asked_for(to_glmv(messages, intake), intake, kwargs)
 
     async def _arequest(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
         if reads_files(messages):
@@ -230,86 +241,54 @@ class GLMV(glmv.Settings, StructuredOutput):
     def _prompt(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments,
+        formatted: bool | ImageDocuments | None,
         image_documents: ImageDocuments | None,
         kwargs: dict[str, Any],
     ) -> glmv.ChatRequest:
-        notes: list[str] = []
+        intake = self._intake(kwargs)
         if not isinstance(formatted, bool):
-            image_documents = [*formatted, *(image_documents or ())]
+            image_documents = formatted if image_documents is None else image_documents
             formatted = False
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        parts = parts_of(image_documents or (), notes)
-        return self._asked_for([glmv.Message("user", [*parts, glmv.Text(prompt)])], notes, kwargs)
+        parts = parts_of(image_documents, intake)
+        return self._asked_for([glmv.Message("user", [*parts, glmv.Text(prompt)])], intake, kwargs)
 
     async def _aprompt(
         self,
         prompt: str,
-        formatted: bool | ImageDocuments,
+        formatted: bool | ImageDocuments | None,
         image_documents: ImageDocuments | None,
         kwargs: dict[str, Any],
     ) -> glmv.ChatRequest:
-        if image_documents or not isinstance(formatted, bool):
-            return await asyncio.to_thread(self._prompt, prompt, formatted, image_documents, kwargs)
-        return self._prompt(prompt, formatted, image_documents, kwargs)
+        if isinstance(formatted, bool) and image_documents is None:
+            return self._prompt(prompt, formatted, None, kwargs)
+        return await asyncio.to_thread(self._prompt, prompt, formatted, image_documents, kwargs)
 
-    def _asked_for(
-        self, messages: Sequence[glmv.Message], notes: Sequence[str], kwargs: dict[str, Any]
-    ) -> glmv.ChatRequest:
+    def _asked_for(self, messages: Sequence[glmv.Message], intake: Intake, kwargs: dict[str, Any]) -> glmv.ChatRequest:
         match kwargs.get("response_format"):
             case Schema() as schema:
                 kwargs = {"validate": schema.validate, **kwargs}
         request = glmv.ChatRequest.of(messages, defaults=self, overrides=kwargs)
-        return request.but(notes=(*request.notes, *notes)) if notes else request
+        return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
 
     def _run(self, request: glmv.ChatRequest) -> glmv.Completion:
-        return self.clients.sync.run(request)
+        return self._sync.run(request)
 
     async def _arun(self, request: glmv.ChatRequest) -> glmv.Completion:
-        return await self.clients.asynchronous.run(request)
+        return await self._asynchronous.run(request)
 
     def _stream(self, request: glmv.ChatRequest) -> ChatResponseGen:
         answer = Answer()
-        with closing(self.clients.sync.run_stream(request)) as deltas:
+        with closing(self._sync.run_stream(request)) as deltas:
             for delta in deltas:
                 yield answer.add(delta)
 
     async def _astream(self, request: glmv.ChatRequest) -> ChatResponseAsyncGen:
         answer = Answer()
-        async with aclosing(self.clients.asynchronous.run_stream(request)) as deltas:
+        async with aclosing(self._asynchronous.run_stream(request)) as deltas:
             async for delta in deltas:
                 yield answer.add(delta)
-
-    # ---- clients
-
-    @property
-    def clients(self) -> glmv.Clients:
-        """The pair of clients for the settings as they are now; no connection is made before a call."""
-        self._clients = self._clients.of(self)
-        return self._clients
-
-    def close(self) -> None:
-        """Close the connections of blocking calls. The next call opens new ones."""
-        clients, self._clients = self.clients, glmv.Clients()
-        clients.close()
-
-    async def aclose(self) -> None:
-        """Close all connections. The next call opens new ones."""
-        clients, self._clients = self.clients, glmv.Clients()
-        await clients.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 RECOGNIZED_LLMS[GLMV.class_name()] = GLMV

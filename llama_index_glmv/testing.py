@@ -8,6 +8,8 @@
             return MyModel(api_key=self.secret, base_url=...)
 
 Needs pytest. Set `sees`, `calls_tools`, `answers_objects` or `counts` to False for what a model does not claim.
+
+`Script` says what a test tells it to, in the place of the platform; `glmv_emulator` answers by looking.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import pickle
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import httpx
 import pytest
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, MessageRole, TextBlock
@@ -35,6 +38,8 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from pydantic import BaseModel
 
+from llama_index_glmv.llm import GLMV
+
 QUESTION = "What is the dominant colour of this picture?"
 
 
@@ -47,6 +52,62 @@ def red_png(side: int = 32) -> bytes:
     rows = (b"\0" + b"\xff\0\0" * side) * side
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class Script:
+    """A server without a network: call after call gets the deltas that were queued, streamed or whole as it asks.
+
+    script = Script().say({"reasoning_content": "Hm."}, "It is ", "red.")
+    script.llm().complete("What colour?").text      # "It is red."
+    script.requests[0]["messages"]                  # what was sent
+
+    Attributes:
+        answers: the deltas of the answers to come; a call beyond them is an IndexError.
+        requests: the bodies that came.
+        usage: what each answer says it cost.
+    """
+
+    usage: ClassVar[dict[str, int]] = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
+
+    def __init__(self) -> None:
+        self.answers: list[list[dict[str, Any]]] = []
+        self.requests: list[dict[str, Any]] = []
+
+    def say(self, *deltas: dict[str, Any] | str) -> Self:
+        """Queue an answer: deltas as the wire has them, or a str for one of visible text."""
+        self.answers.append([{"content": delta} if isinstance(delta, str) else delta for delta in deltas])
+        return self
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request; for an `httpx.MockTransport`."""
+        self.requests.append(json.loads(request.content))
+        deltas = self.answers.pop(0)
+        reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
+        if not self.requests[-1].get("stream"):
+            message = {"role": "assistant", **_joined(deltas)}
+            choice = {"index": 0, "finish_reason": reason, "message": message}
+            return httpx.Response(200, json={"id": "1", "choices": [choice], "usage": self.usage})
+        chunks: list[dict[str, Any]] = [{"id": "1", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+        last = {"index": 0, "finish_reason": reason, "delta": {"role": "assistant", "content": ""}}
+        chunks.append({"id": "1", "choices": [last], "usage": self.usage})
+        text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+    def llm(self, kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
+        """A model that talks to this server."""
+        transport = httpx.MockTransport(self.handle)
+        place = {"api_key": "test-id.test-secret", "base_url": "http://localhost/api/paas/v4"}
+        clients = {"http_client": httpx.Client(transport=transport)}
+        asynchronous = {"http_async_client": httpx.AsyncClient(transport=transport)}
+        return kind(**{**place, **clients, **asynchronous, **settings})
+
+
+def _joined(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for delta in deltas:
+        for name, value in delta.items():
+            whole[name] = whole[name] + value if name in whole else value
+    return whole
 
 
 def _read(make: Callable[[], Any]) -> list[Any]:

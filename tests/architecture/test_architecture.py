@@ -40,7 +40,7 @@ EXCEPTIONS = {
     "glmv/_telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
-    "llama_index_glmv/testing.py": {"pytest"},  # a conformance suite that others may inherit
+    "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray"},  # the extra `ray`
     "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
     "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`

@@ -21,12 +21,13 @@ from PIL import Image
 
 import glmv
 from llama_index_glmv._documents import parts_of
+from llama_index_glmv._intake import Intake
 
 URL = "https://example.com/a.png"
 
 
 def part(document: Any) -> Any:
-    (only,) = parts_of([document], [])
+    (only,) = parts_of([document], Intake())
     return only
 
 
@@ -48,7 +49,7 @@ def test_all_kinds_of_pictures_at_hand_become_the_same_part(red: bytes, red_path
         str(red_path),
         red,
     ]
-    assert set(parts_of(documents, [])) == {glmv.Image.from_bytes(red)}
+    assert set(parts_of(documents, Intake())) == {glmv.Image.from_bytes(red)}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,27 @@ def test_videos_of_blocks_and_nodes_are_videos() -> None:
     assert part(Document(video_resource=MediaResource(url=url))).url == url
 
 
-def test_one_picture_need_not_be_in_a_list(red_path: Path) -> None:
-    assert parts_of(red_path, []) == parts_of([red_path], [])  # type: ignore[arg-type]  # what people write
+@pytest.mark.parametrize(
+    "kind", [str, Path, Path.read_bytes, glmv.Image.from_path, Image.open, lambda p: ImageBlock(path=p)]
+)
+def test_one_picture_need_not_be_in_a_list(kind: Any, red_path: Path) -> None:
+    picture = kind(red_path)
+    assert parts_of(picture, Intake()) == parts_of([picture], Intake())
+    assert len(parts_of(picture, Intake())) == 1
+
+
+def test_one_video_need_not_be_in_a_list() -> None:
+    assert isinstance(parts_of(VideoBlock(url="https://example.com/a.mp4"), Intake())[0], glmv.Video)
+
+
+def test_pictures_may_come_from_a_generator(red: bytes) -> None:
+    assert len(parts_of((picture for picture in [red, red]), Intake())) == 2  # type: ignore[arg-type]  # what people write
+
+
+def test_a_node_that_holds_a_picture_and_a_video_gives_both(red: bytes) -> None:
+    video = MediaResource(url="https://example.com/a.mp4")
+    node = Document(image_resource=MediaResource(data=red), video_resource=video)
+    assert [type(part) for part in parts_of(node, Intake())] == [glmv.Image, glmv.Video]
 
 
 @pytest.mark.parametrize("document", [TextNode(text="x"), Document(text="x"), ImageNode(text="x")])

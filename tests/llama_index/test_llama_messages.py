@@ -26,13 +26,14 @@ from llama_index.core.base.llms.types import (
 )
 
 import glmv
+from llama_index_glmv._intake import Intake
 from llama_index_glmv._messages import reads_files, to_glmv
 
 URL = "https://example.com/a.png?sig=1"
 
 
 def mapped(*messages: ChatMessage) -> list[glmv.Message]:
-    return to_glmv(messages, [])
+    return to_glmv(messages, Intake())
 
 
 def user(*blocks: ContentBlock) -> glmv.Message:
@@ -130,18 +131,23 @@ def test_a_citation_becomes_its_text_and_source() -> None:
     ],
 )
 def test_what_the_platform_has_no_field_for_is_left_out_with_a_note(block: ContentBlock, told: str) -> None:
-    notes: list[str] = []
-    to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], notes)
-    assert [note[: len(told)] for note in notes] == [told]
+    intake = Intake()
+    to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], intake)
+    assert [note[: len(told)] for note in intake.notes] == [told]
 
 
 def test_audio_is_refused_by_name_and_place() -> None:
-    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\] \(user\): AudioBlock cannot be sent"):
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\] \(user\), AudioBlock: it cannot be sent to"):
         mapped(ChatMessage(content="hi"), ChatMessage(blocks=[AudioBlock(url="https://example.com/a.mp3")]))
 
 
+def test_what_is_no_message_is_told_by_its_place() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] is a dict; give a ChatMessage"):
+        to_glmv([{"role": "user", "content": "hi"}], Intake())  # type: ignore[list-item]  # what people write
+
+
 def test_an_empty_picture_is_refused() -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="the ImageBlock is empty"):
+    with pytest.raises(glmv.UnsupportedContent, match="ImageBlock: it is empty"):
         user(ImageBlock())
 
 
@@ -207,7 +213,7 @@ def test_calls_are_not_sent_twice_when_blocks_and_additional_kwargs_have_them() 
 
 @pytest.mark.parametrize("block", [ThinkingBlock(content="hm"), ToolCallBlock(tool_name="zoom")])
 def test_thoughts_and_calls_of_others_are_refused(block: ContentBlock) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="belongs into an assistant message"):
+    with pytest.raises(glmv.UnsupportedContent, match="belongs into a message of the assistant"):
         user(block)
 
 

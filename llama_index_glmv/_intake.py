@@ -1,0 +1,130 @@
+"""What holds while one request is read: which files may be opened, and what becomes of content without a place."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from io import IOBase
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import glmv
+
+LocalFiles = bool | list[str]
+OnUnsupported = Literal["raise", "warn"]
+
+M = TypeVar("M", bound=glmv.Image | glmv.Video | glmv.File)
+
+
+class Intake:
+    """The rules of one request, and the notes that come of it.
+
+    Args:
+        model: the one that is asked, for messages and for what it takes.
+        local_files: True reads what typed fields name, False nothing, folders only what lies in them.
+        on_unsupported: "raise", or "warn" to leave out what cannot be sent with a note and a warning.
+
+    Attributes:
+        notes: one line for each thing that was left out.
+    """
+
+    __slots__ = ("_local_files", "_model", "_warns", "notes")
+
+    def __init__(
+        self, model: str = "GLM-4V", *, local_files: object = True, on_unsupported: OnUnsupported = "raise"
+    ) -> None:
+        self.notes: list[str] = []
+        self._model, self._local_files, self._warns = model, local_files, on_unsupported == "warn"
+
+    def note(self, where: str, what: str) -> None:
+        """Tell the caller what was left out."""
+        self.notes.append(f"{where}: {what}")
+
+    def no_place(self, why: str) -> glmv.UnsupportedContent:
+        """The error for content that the wire has no place for."""
+        return glmv.UnsupportedContent(f"it cannot be sent to {self._model}. {why}")
+
+    def refuse(self, error: glmv.InvalidRequestError, where: str) -> None:
+        """Raise an error of one block with its place; or note it, if the caller prefers to go on without.
+
+        Raises:
+            InvalidRequestError: of the same class as `error`.
+        """
+        if not error.message.startswith(where):
+            error = type(error)(f"{where}: {error.message}")
+        if not (self._warns and isinstance(error, glmv.UnsupportedContent)):
+            raise error from None
+        self.notes.append(f"{error.message} It was left out.")
+        warnings.warn(self.notes[-1], stacklevel=2)
+
+    def medium(self, kind: type[M], *, data: object = None, path: Any = None, url: Any = None, **named: Any) -> M:
+        """What a block or a node holds -> a picture, a video or a file.
+
+        Args:
+            kind: which of them.
+            data: base64, as LlamaIndex' fields hold it, or an open file, which is left at its beginning.
+            path: a file, if there is no data.
+            url: for the platform to fetch, if there is neither.
+            named: a `name` for a file.
+
+        Raises:
+            InvalidRequestError: there is nothing, or it will not do.
+        """
+        row = glmv.find_model(self._model) if self._warns else None
+        kinds = f"{kind.__name__.lower()}s"
+        if row is not None and getattr(row, kinds) == 0:
+            raise self.no_place(f"The model takes no {kinds}.")
+        make: Any = kind
+        match data:
+            case bytes() | str() if data:
+                # It is kept as it is: `resolve_image` of LlamaIndex would decode and encode it again.
+                return make.from_base64(data, **named)  # type: ignore[no-any-return]  # of the class that was asked for
+            case IOBase():
+                return make.from_bytes(_content(data), **named)  # type: ignore[no-any-return]  # likewise
+        if path:
+            return make.from_path(self._allowed(path))  # type: ignore[no-any-return]  # likewise
+        if url:
+            return make.from_url(str(url), **named)  # type: ignore[no-any-return]  # likewise
+        raise glmv.UnsupportedContent("it is empty, it has neither content nor path nor url.")
+
+    def _allowed(self, path: str | os.PathLike[str]) -> Path:
+        """The file itself, links resolved, when `local_files` has it."""
+        roots = folders(self._local_files)
+        if roots is True:
+            return Path(path)
+        try:
+            real = Path(os.path.realpath(path))
+        except (OSError, ValueError) as error:
+            raise glmv.InvalidRequestError(f"{path!r} is no path ({error}).") from None
+        if roots and any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+            return real
+        raise glmv.InvalidRequestError(
+            f"the file {os.fspath(path)!r} is not read, because local_files is {roots}. "
+            "Give the content as bytes, or name its folder in local_files."
+        )
+
+
+def folders(given: object) -> LocalFiles:
+    """`local_files` as people write it -> True, False or absolute folders.
+
+    Raises:
+        ValueError: it is something else; an empty path would be the working directory.
+    """
+    match given:
+        case bool():
+            return given
+        case str() | os.PathLike():
+            return folders([given])
+        case Iterable():
+            roots = list(given)
+            if all(isinstance(root, str | os.PathLike) and os.fspath(root) for root in roots):
+                return [os.path.abspath(root) for root in roots]  # noqa: PTH100 - links are resolved at each call
+    raise ValueError(f"local_files is True, False or a list of folders; got {given!r}")
+
+
+def _content(file: IOBase) -> bytes:
+    file.seek(0)
+    data = file.read()
+    file.seek(0)  # the block belongs to the caller, who may send it again
+    return bytes(data)

@@ -1,0 +1,82 @@
+"""One client for several components, and components without one of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator import Emulator
+from llama_index_glmv import GLMV, GLMVEmbedding
+
+
+@pytest.fixture
+def shared(glmv_emulator: Emulator) -> glmv.Client:
+    """A client that the user has already."""
+    return glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url, model="glm-4.5v", temperature=0.5)
+
+
+def test_a_model_takes_over_the_client_that_it_is_given_and_its_settings(
+    shared: glmv.Client, glmv_emulator: Emulator
+) -> None:
+    llm = GLMV(client=shared, top_p=0.5)
+    assert llm.complete("Say hello.").text
+    body = glmv_emulator.requests[-1].body
+    assert (body["model"], body["temperature"], body["top_p"]) == ("glm-4.5v", 0.5, 0.5)
+
+
+def test_calls_of_the_other_kind_go_to_the_same_place(shared: glmv.Client) -> None:
+    assert asyncio.run(GLMV(client=shared).acomplete("Say hello.")).text
+
+
+def test_an_asynchronous_client_is_shared_too(glmv_emulator: Emulator) -> None:
+    llm = GLMV(client=glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url))
+    assert asyncio.run(llm.acomplete("Say hello.")).text == llm.complete("Say hello.").text
+
+
+def test_an_embedding_takes_over_the_place_and_not_the_options_of_a_chat(shared: glmv.Client) -> None:
+    embedding = GLMVEmbedding(client=shared)
+    assert embedding.model == "embedding-3"
+    assert len(embedding.get_text_embedding("hello")) == 2048
+
+
+def test_a_shared_client_stays_open_when_the_model_is_closed(shared: glmv.Client) -> None:
+    with GLMV(client=shared) as llm:
+        llm.complete("Say hello.")
+    assert shared.chat("Say hello.").text
+
+
+def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
+    shared: glmv.Client, glmv_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = pickle.dumps(GLMV(client=shared))
+    assert glmv_emulator.api_key.encode() not in written
+    monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
+    assert pickle.loads(written).complete("Say hello.").text
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda client: GLMV(client=client, base_url="http://localhost/v4"), "base_url: the client that is shared"),
+        (lambda client: GLMV(client=client, api_base="http://localhost/v4"), "api_base: the client that is shared"),
+        (lambda _: GLMV(client="mine"), "client is a glmv.Client or a glmv.AsyncClient; got str"),
+    ],
+)
+def test_what_contradicts_the_client_is_told(make: Callable[[Any], Any], told: str, shared: glmv.Client) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=told):
+        make(shared)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda key: GLMVEmbedding(api_key=key, temperature=0.5), lambda key: GLMV(api_key=key, client="mine")],
+)
+def test_the_key_is_not_told_when_settings_do_not_fit_together(make: Callable[[str], Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        make("test-id.test-secret")
+    assert "test-secret" not in f"{caught.value!r}{caught.value}"

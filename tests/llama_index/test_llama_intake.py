@@ -1,0 +1,183 @@
+"""Which files typed fields may name, and what becomes of content that cannot be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import AudioBlock, ChatMessage, DocumentBlock, ImageBlock, TextBlock, VideoBlock
+from llama_index.core.schema import Document, ImageNode, MediaResource, NodeWithScore
+
+import glmv
+from llama_index_glmv import GLMV, GLMVImageCaptioner
+
+QUESTION = TextBlock(text="What is it?")
+
+
+@pytest.fixture
+def folders(red: bytes, tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with a red.png, and another one with the same, which is none of ours."""
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    for folder in (ours, others):
+        folder.mkdir()
+        (folder / "red.png").write_bytes(red)
+    return ours, others
+
+
+def chat(*blocks: Any) -> list[ChatMessage]:
+    return [ChatMessage(role="user", blocks=[*blocks, QUESTION])]
+
+
+WAYS: dict[str, Callable[[GLMV, Path], Any]] = {
+    "ImageBlock": lambda llm, path: llm.chat(chat(ImageBlock(path=path))),
+    "VideoBlock": lambda llm, path: llm.chat(chat(VideoBlock(path=path))),
+    "DocumentBlock": lambda llm, path: llm.chat(chat(DocumentBlock(path=path))),
+    "streamed": lambda llm, path: list(llm.stream_chat(chat(ImageBlock(path=path)))),
+    "asynchronous": lambda llm, path: asyncio.run(llm.achat(chat(ImageBlock(path=path)))),
+    "a tool's picture": lambda llm, path: llm.chat(
+        [*chat(), ChatMessage(role="tool", blocks=[ImageBlock(path=path)], additional_kwargs={"tool_call_id": "1"})]
+    ),
+    "str": lambda llm, path: llm.complete("What?", image_documents=[str(path)]),
+    "Path": lambda llm, path: llm.complete("What?", image_documents=path),
+    "ImageNode": lambda llm, path: llm.complete("What?", image_documents=[ImageNode(image_path=str(path))]),
+    "NodeWithScore": lambda llm, path: llm.complete(
+        "What?", image_documents=[NodeWithScore(node=Document(image_resource=MediaResource(path=path)))]
+    ),
+    "captioner": lambda llm, path: GLMVImageCaptioner(llm=llm)([ImageNode(image_path=str(path))]),
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("allowed", ["none", "ours"])
+def test_a_file_outside_is_not_read_whatever_names_it(
+    way: str, allowed: str, script: Any, folders: tuple[Path, Path]
+) -> None:
+    ours, others = folders
+    llm = script.llm(local_files=False if allowed == "none" else [ours])
+    with pytest.raises(glmv.InvalidRequestError, match="is not read, because local_files is"):
+        WAYS[way](llm, others / "red.png")
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("allowed", [lambda ours: [ours], str, lambda ours: [ours / ".." / "ours" / "."]])
+def test_a_file_inside_is_read(allowed: Callable[[Path], Any], script: Any, folders: tuple[Path, Path]) -> None:
+    llm = script.say("red").llm(local_files=allowed(folders[0]))
+    assert llm.complete("What?", image_documents=[folders[0] / "red.png"]).text == "red"
+
+
+@pytest.mark.parametrize("path", ["../others/red.png", "link.png", "inner/red.png", "missing.png/../../others/red.png"])
+def test_dots_and_links_do_not_lead_out(path: str, script: Any, folders: tuple[Path, Path]) -> None:
+    ours, others = folders
+    (ours / "link.png").symlink_to(others / "red.png")
+    (ours / "inner").symlink_to(others, target_is_directory=True)
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        script.llm(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
+
+
+def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(script: Any, folders: tuple[Path, Path]) -> None:
+    ours, _ = folders
+    link = ours.parent / "link"
+    link.symlink_to(ours, target_is_directory=True)
+    llm = script.say("red").say("red").llm(local_files=[link])
+    for folder in (link, ours):
+        assert llm.complete("What?", image_documents=[folder / "red.png"]).text == "red"
+
+
+def test_a_name_that_only_begins_alike_is_outside(script: Any, folders: tuple[Path, Path], red: bytes) -> None:
+    beside = folders[0].parent / "ours2"
+    beside.mkdir()
+    (beside / "red.png").write_bytes(red)
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        script.llm(local_files=[folders[0]]).complete("What?", image_documents=[beside / "red.png"])
+
+
+def test_a_relative_folder_is_that_of_the_moment_it_was_named(
+    script: Any, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, others = folders
+    monkeypatch.chdir(ours)
+    llm = script.llm(local_files=["."])
+    monkeypatch.chdir(others)
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        llm.complete("What?", image_documents=["red.png"])
+
+
+def test_whether_a_file_outside_exists_is_not_told(script: Any, folders: tuple[Path, Path]) -> None:
+    told = []
+    for name in ("red.png", "nowhere.png"):
+        with pytest.raises(glmv.InvalidRequestError) as caught:
+            script.llm(local_files=[folders[0]]).complete("What?", image_documents=[folders[1] / name])
+        told.append(str(caught.value).replace(name, "x"))
+    assert told[0] == told[1]
+
+
+def test_what_names_no_file_is_taken_all_the_same(script: Any, red: bytes) -> None:
+    llm = script.say("red").llm(local_files=False)
+    message = chat(ImageBlock(image=red), ImageBlock(url="https://example.com/a.png"))
+    assert llm.chat(message).message.content == "red"
+
+
+@pytest.mark.parametrize("given", ["", [""], None, 3, [3]])
+def test_folders_that_are_none_are_told(given: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="local_files is True, False or a list of folders"):
+        GLMV(local_files=given)
+
+
+def test_a_folder_set_later_holds_as_one(script: Any, folders: tuple[Path, Path]) -> None:
+    llm = script.llm()
+    llm.local_files = os.fspath(folders[0])
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        llm.complete("What?", image_documents=[folders[1] / "red.png"])
+
+
+def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
+    llm = GLMV(local_files=[folders[0]])
+    assert GLMV.from_json(llm.to_json()).local_files == [str(folders[0])]
+
+
+def test_a_call_cannot_widen_what_may_be_read(script: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="unknown option 'local_files'"):
+        script.llm(local_files=False).chat(chat(), local_files=True)
+
+
+AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        (AUDIO, r"messages\[0\] \(user\), AudioBlock: it cannot be sent to glm-4.6v"),
+        (ImageBlock(image=b"no picture at all"), r"messages\[0\] \(user\), ImageBlock: .* this is no picture"),
+        (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
+    ],
+)
+def test_a_block_that_cannot_be_sent_is_left_out_with_a_warning_when_asked(block: Any, told: str, script: Any) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=told):
+        script.llm().chat(chat(block))
+    llm = script.say("nothing").llm(on_unsupported="warn")
+    with pytest.warns(UserWarning, match=told):
+        (note,) = llm.chat(chat(block)).additional_kwargs["notes"]
+    assert note.endswith("It was left out.")
+    assert script.requests[0]["messages"] == [{"role": "user", "content": "What is it?"}]
+
+
+def test_a_picture_for_a_model_of_words_is_left_out_when_asked(script: Any, red: bytes) -> None:
+    llm = script.say("nothing").llm(model="glm-4-plus", on_unsupported="warn")
+    with pytest.warns(UserWarning, match="ImageBlock: it cannot be sent to glm-4-plus. The model takes no images"):
+        llm.chat(chat(ImageBlock(image=red)))
+
+
+def test_one_document_of_several_is_left_out_when_asked(script: Any, red: bytes) -> None:
+    llm = script.say("red").llm(on_unsupported="warn")
+    with pytest.warns(UserWarning, match=r"image_documents\[0\]: this Document holds no picture"):
+        llm.complete("What?", image_documents=[Document(text="words"), red])
+    assert [part["type"] for part in script.requests[0]["messages"][0]["content"]] == ["image_url", "text"]
+
+
+def test_a_file_that_may_not_be_read_is_an_error_in_any_case(script: Any, folders: tuple[Path, Path]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        script.llm(local_files=False, on_unsupported="warn").chat(chat(ImageBlock(path=folders[0] / "red.png")))
