@@ -41,8 +41,11 @@ class Connected(glmv.Settings):
     @property
     def clients(self) -> glmv.Clients:
         """The pair of clients for the settings as they are now; no connection is made before a call."""
-        self._clients = self._clients.of(self)
-        return self._clients
+        kept = self._clients
+        clients = kept.of(self)
+        if clients is not kept:
+            self._clients = clients
+        return clients
 
     @property
     def _sync(self) -> glmv.Client:

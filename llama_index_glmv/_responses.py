@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -22,15 +21,18 @@ import glmv
 
 # What the last delta knows beside its text, handed on under the same names.
 _FACTS = ("finish_reason", "id", "request_id", "model", "created", "attempts", "content_filter", "web_search")
+_COUNTS = tuple(field.name for field in fields(glmv.Usage))
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class Answer:
     """An answer as it grows: each delta in, LlamaIndex's cumulative response out."""
 
-    __slots__ = ("_sum",)
+    __slots__ = ("_calls", "_sum")
 
     def __init__(self) -> None:
         self._sum = glmv.Accumulator()
+        self._calls = False
 
     def add(self, delta: glmv.Delta) -> ChatResponse:
         """Take one more delta.
@@ -41,20 +43,31 @@ class Answer:
             agents read it; in `raw` the plain wire dict. The last one has the usage in `raw` and in
             `additional_kwargs`, so that token counters need not estimate.
         """
-        self._sum.add(delta)
-        calls = self._sum.tool_calls
-        facts: dict[str, Any] = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
-        if delta.last:
-            facts |= _facts(delta)
+        total = self._sum
+        total.add(delta)
+        if delta.tool_calls:
+            self._calls = True
+        calls = total.tool_calls if self._calls else ()
+        blocks: list[ContentBlock] = []
+        if reasoning := total.reasoning:
+            tokens = delta.usage.reasoning_tokens if delta.usage else None
+            blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
+        # An answer without any text is "" and not None, unless it only calls tools.
+        if (text := total.text) or not calls:
+            blocks.append(TextBlock(text=text))
+        blocks += [_block(call) for call in calls]
+        facts, raw = (_facts(delta), _raw(delta)) if delta.last else ({}, delta.raw)
+        if delta.reasoning:
+            facts["thinking_delta"] = delta.reasoning
         return ChatResponse(
             message=ChatMessage(
                 role=MessageRole.ASSISTANT,
-                blocks=_blocks(self._sum.reasoning, self._sum.text, calls, delta.usage),
+                blocks=blocks,
                 # The streaming of structured output looks for calls here only (core, program/utils.py).
                 additional_kwargs={"tool_calls": [_wire_call(call) for call in calls]} if calls else {},
             ),
             delta=delta.text,
-            raw=_raw(delta),
+            raw=raw,
             additional_kwargs=facts,
         )
 
@@ -77,17 +90,8 @@ def as_completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
-def _blocks(reasoning: str, text: str, calls: Iterable[glmv.ToolCall], usage: glmv.Usage | None) -> list[ContentBlock]:
-    tool_calls = [
-        ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call)) for call in calls
-    ]
-    blocks: list[ContentBlock] = []
-    if reasoning:
-        blocks.append(ThinkingBlock(content=reasoning, num_tokens=usage.reasoning_tokens if usage else None))
-    # An answer without any text is "" and not None, unless it only calls tools.
-    if text or not tool_calls:
-        blocks.append(TextBlock(text=text))
-    return [*blocks, *tool_calls]
+def _block(call: glmv.ToolCall) -> ToolCallBlock:
+    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call))
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
@@ -106,7 +110,7 @@ def _wire_call(call: glmv.ToolCall) -> dict[str, Any]:
 def _facts(delta: glmv.Delta) -> dict[str, Any]:
     facts = {name: value for name in _FACTS if (value := getattr(delta, name)) is not None}
     if delta.usage is not None:
-        facts |= {name: value for name, value in asdict(delta.usage).items() if value is not None}
+        facts |= {name: value for name in _COUNTS if (value := getattr(delta.usage, name)) is not None}
     if delta.notes:
         facts["notes"] = list(delta.notes)
     if delta.boxes:
@@ -124,6 +128,3 @@ def _raw(delta: glmv.Delta) -> dict[str, Any]:
     wire = delta.raw.get("usage") or {}
     total = {name: getattr(delta.usage, name) for name in _TOKENS}
     return delta.raw if total.items() <= wire.items() else {**delta.raw, "usage": {**wire, **total}}
-
-
-_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")

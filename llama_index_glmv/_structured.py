@@ -18,6 +18,8 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
+import glmv
+
 dispatcher = get_dispatcher(__name__)
 
 Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa: UP007 - mypy knows this one as an alias
@@ -110,10 +112,15 @@ class StructuredOutput(FunctionCallingLLM):
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        current: Model | FlexibleModel | None = None
-        for response in self.stream_chat(messages, **options):
-            current = _grown(response, output_cls, current)
-            yield current
+        for last in (False, True):
+            current: Model | FlexibleModel | None = None
+            try:
+                for response in self.stream_chat(messages, **options):
+                    current = _grown(response, output_cls, current)
+                    yield current
+                return
+            except glmv.MalformedResponse as error:
+                messages = _once_more(messages, error, may=current is not None and not last)
 
     async def _structured_astream_call(
         self,
@@ -127,10 +134,16 @@ class StructuredOutput(FunctionCallingLLM):
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
-            current: Model | FlexibleModel | None = None
-            async for response in await self.astream_chat(messages, **options):
-                current = _grown(response, output_cls, current)
-                yield current
+            asked = messages
+            for last in (False, True):
+                current: Model | FlexibleModel | None = None
+                try:
+                    async for response in await self.astream_chat(asked, **options):
+                        current = _grown(response, output_cls, current)
+                        yield current
+                    return
+                except glmv.MalformedResponse as error:
+                    asked = _once_more(asked, error, may=current is not None and not last)
 
         return objects()
 
@@ -146,6 +159,22 @@ def _ended(output: Model) -> Model:
 
 def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
     return output_cls.model_validate_json(response.message.content or "")
+
+
+def _once_more(messages: list[ChatMessage], error: glmv.MalformedResponse, *, may: bool) -> list[ChatMessage]:
+    """The conversation that shows the model what is wrong with its answer.
+
+    The core asks again by itself as long as nothing was shown. What it has shown it does not take back; an object that
+    grows anew is no contradiction, so here it may.
+
+    Raises:
+        MalformedResponse: that of before, when this may not be or would not help.
+    """
+    said = error.partial
+    if not may or said is None or said.finish_reason in {None, "length", "sensitive"}:
+        raise error
+    told = f"{error.message} Reply once more."
+    return [*messages, ChatMessage(role="assistant", content=said.text), ChatMessage(role="user", content=told)]
 
 
 def _grown(

@@ -115,6 +115,31 @@ def test_a_streamed_object_grows_field_by_field(asynchronous: bool, script: Any)
     assert objects[-1] == RECEIPT
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_streamed_object_that_pydantic_refuses_is_streamed_once_more(asynchronous: bool, script: Any) -> None:
+    llm = (
+        script.say('{"shop": "Bakery", ', '"total": -1}')
+        .say('{"shop": "Bakery", ', GOOD[len('{"shop": "Bakery", ') :])
+        .llm()
+    )
+    objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    assert objects[-1] == RECEIPT
+    first, second = script.requests
+    assert second["messages"][1 : len(first["messages"])] == first["messages"][1:]
+    assert second["messages"][-2]["content"] == '{"shop": "Bakery", "total": -1}'
+    assert "a total is not negative" in second["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_stream_that_fails_twice_is_told_with_what_it_said(asynchronous: bool, script: Any) -> None:
+    llm = script.say('{"shop": "A"', "}").say('{"shop": "B"', "}").llm()
+    with pytest.raises(glmv.MalformedResponse) as failed:
+        astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    assert failed.value.partial is not None
+    assert failed.value.partial.text == '{"shop": "B"}'
+    assert len(script.requests) == 2
+
+
 def test_a_picture_reaches_the_model_that_answers_with_an_object(script: Any, red: bytes) -> None:
     llm = script.say(GOOD).llm()
     message = ChatMessage(blocks=[ImageBlock(image=red), TextBlock(text="What does it say?")])
