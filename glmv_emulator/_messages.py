@@ -41,6 +41,7 @@ def check(messages: Any, model: Model, settings: Settings) -> list[Place]:
     for index, message in enumerate(messages):
         _check_role(message.get("role"), turns_only, tool_turns)
         found += _content(message, index, model, settings, turns_only=turns_only)
+    _check_results(messages)
     _check_order([message["role"] for message in messages])
     _check_counts(found, model, settings)
     return found
@@ -63,6 +64,20 @@ def _check_order(roles: list[str]) -> None:
     turns = [role for role in roles if role != "system"]
     if "user" not in turns or turns[0] != "user":
         raise Refusal("1214", "messages")
+
+
+def _check_results(messages: list[dict[str, Any]]) -> None:
+    """A result that names a call names one that was made before it; a result without a name is taken."""
+    made: set[str] = set()
+    for message in messages:
+        if (
+            message["role"] == "tool"
+            and message.get("tool_call_id") is not None
+            and str(message["tool_call_id"]) not in made
+        ):
+            raise Refusal("1214", "messages.tool_call_id")
+        calls = message.get("tool_calls")
+        made |= {str(call.get("id")) for call in calls if isinstance(call, dict)} if isinstance(calls, list) else set()
 
 
 def _content(message: dict[str, Any], index: int, model: Model, settings: Settings, *, turns_only: bool) -> list[Place]:

@@ -15,6 +15,8 @@ K = 1024
 STOP_WORDS: int | Doubt[int] = Doubt("stop-one", loose=4, strict=1)
 ALL_VIDEO = Doubt("video-mp4", loose=frozenset({"mp4", "mkv", "mov"}), strict=frozenset({"mp4"}))
 MP4 = frozenset({"mp4"})
+# Its page says mp4 and shows a .mov in its example.
+MP4_AND_MOV = Doubt("video-mp4", loose=frozenset({"mp4", "mov"}), strict=MP4)
 FILE_PART = Doubt("file-part", loose=True, strict=False)
 NEWER_IMAGES = Doubt("images-50", loose=150, strict=50)
 
@@ -132,7 +134,7 @@ _ROWS = (
         images=5,
         videos=1,
         video_first=True,
-        video_formats=MP4,
+        video_formats=MP4_AND_MOV,
         turns_only=Doubt("system-2025", loose=False, strict=True),
         picture_cap=CAP_2024,
         batch=True,

@@ -29,7 +29,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SeenVideo:
-    """What was measured of one video. ``frames`` is empty where PyAV is not installed."""
+    """What was measured of one video. ``frames`` is empty where PyAV is not installed.
+
+    ``duration`` is 0 where the container does not tell it and PyAV is not there to find its end.
+    """
 
     container: str
     duration: float
@@ -51,34 +54,46 @@ def look_video(data: bytes) -> SeenVideo:
     if not data:
         raise Unreadable("there are no bytes in it")
     header = read_container(data)
+    found, seconds = _watched(data)
     return SeenVideo(
         container=header.name,
-        duration=header.duration,
+        duration=header.duration or seconds,
         width=header.width,
         height=header.height,
         codec=header.codec,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        frames=_frames(data),
+        frames=found,
     )
 
 
 @lru_cache(maxsize=8)
-def _frames(data: bytes) -> tuple[Frame, ...]:
+def _watched(data: bytes) -> tuple[tuple[Frame, ...], float]:
+    """Some frames, and the seconds up to the end."""
     try:
         import av
     except ImportError:  # PyAV belongs to an extra of its own
-        return ()
+        return (), 0.0
     try:
         with av.open(io.BytesIO(data)) as opened:
-            return tuple(_decode(opened))
+            length = _seconds(opened)
+            return tuple(_decode(opened, length)), length
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise Unreadable(f"its frames cannot be decoded ({error})") from None
 
 
-def _decode(opened: Any) -> list[Frame]:  # PyAV's container class has no stable public type
+def _seconds(opened: Any) -> float:  # PyAV's container class has no stable public type
+    """What its head says; of recordings and streams whose head does not know, where the last packet ends."""
+    if opened.duration:
+        return float(opened.duration) / 1_000_000
     stream = opened.streams.video[0]
-    length = float(opened.duration or 0) / 1_000_000
+    ends = [packet.pts + (packet.duration or 0) for packet in opened.demux(stream) if packet.pts is not None]
+    opened.seek(0)
+    return float(max(ends, default=0) * stream.time_base)
+
+
+def _decode(opened: Any, length: float) -> list[Frame]:
+    stream = opened.streams.video[0]
     found: list[Frame] = []
     for number in range(FRAMES_LOOKED_AT):
         target = length * number / FRAMES_LOOKED_AT

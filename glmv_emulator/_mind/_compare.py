@@ -62,6 +62,12 @@ MEASURES: tuple[Measure, ...] = (
     ),
 )  # fmt: skip
 
+# Of three and more one is not darker but the darkest; Chinese says so by one character.
+_MOST = {"wider": "the widest", "narrower": "the narrowest", "taller": "the tallest", "less tall": "the least tall", "brighter": "the brightest",
+         "darker": "the darkest", "the heavier file": "the heaviest file", "the lighter file": "the lightest file", "longer": "the longest",
+         "shorter": "the shortest", "larger": "the largest", "smaller": "the smallest"}  # fmt: skip
+_ORDER = ("order|sort|rank|arrange", "排序|排列|顺序")
+_PLACES = ("second|2nd", "third|3rd", "fourth|4th")
 # Further words for the colours of the palette.
 _SYNONYMS = {"gray": "grey", "crimson": "red", "scarlet": "red", "violet": "purple", "turquoise": "cyan", "navy": "blue",
              "reddish": "red", "bluish": "blue", "greenish": "green", "redness": "red", "greenness": "green",
@@ -108,6 +114,9 @@ def ordinals(text: str, count: int) -> list[int]:
         found.append((match.start(), int(next(group for group in match.groups() if group))))
     for match in re.finditer(r"第\s*([一二三四五六七八九])\s*[张个幅]", text):
         found.append((match.start(), "一二三四五六七八九".index(match.group(1)) + 1))
+    if not found:
+        for match in re.finditer(r"\b(\d+)(?:\s*(?:,|or|and|vs\.?|versus|和|与|或|还是)\s*(\d+)\b)+", text):
+            found += [(match.start(), int(number)) for number in re.findall(r"\d+", match.group())]
     return list(dict.fromkeys(number for _, number in sorted(found) if 1 <= number <= count))
 
 
@@ -116,17 +125,34 @@ def compare(text: str, items: list[Numbered], language: Language) -> str | None:
     looked_at = [item for item in items if item.medium.seen is not None]
     if len(looked_at) < 2:
         return None
+    named = ordinals(text, len(items))
+    if len(pair := [item for item in looked_at if item.number in named]) > 1:
+        looked_at = pair
     colour = colour_asked(text)
     comparative = has(text, r"more|most|less|least|\w+er than|\w+est") or has(text, "更|最|较|多")
     if colour and (has(text, *_WHICH) or comparative):
         return _rank_by_colour(text, colour, looked_at, language)
     for measure in MEASURES:
-        high = has(text, measure.high) or has(text, measure.high_chinese)
-        if high or has(text, measure.low) or has(text, measure.low_chinese):
-            return _rank(text, measure, looked_at, language, high=high)
+        high, low = _at(text, measure.high, measure.high_chinese), _at(text, measure.low, measure.low_chinese)
+        if min(high, low) < len(text):
+            return _rank(text, measure, looked_at, language, high=high < low)
     if has(text, *_SAME) or has(text, *_DIFFERENT):
         return _difference(looked_at, language)
     return None
+
+
+def _at(text: str, english: str, chinese: str) -> int:
+    """Where the first of these words stands; the length of the text when none does."""
+    found = (re.search(pattern, text, re.IGNORECASE) for pattern in (rf"\b(?:{english})\b", chinese))
+    return min((match.start() for match in found if match), default=len(text))
+
+
+def _place(text: str, measure: Measure) -> tuple[int, str]:
+    """Which of the order is asked for, as in "the second darkest", and the word for it."""
+    for place, word in enumerate(_PLACES, 1):
+        if has(text, rf"(?:{word})[\s-]+(?:{measure.high}|{measure.low})"):
+            return place, f"the {word.partition('|')[0]} "
+    return 0, "the "
 
 
 def _rank(text: str, measure: Measure, items: list[Numbered], language: Language, *, high: bool) -> str:
@@ -138,19 +164,25 @@ def _rank(text: str, measure: Measure, items: list[Numbered], language: Language
         assert item.medium.seen is not None
         return measure.shown(item.medium.seen)
 
-    more, less, more_zh, less_zh = measure.words
+    word, chinese = measure.words[0 if high else 1], measure.words[2 if high else 3]
+    if many := len(items) > 2:
+        word, chinese = _MOST[word], chinese.replace("更", "最")
     ordered = sorted(items, key=lambda item: (-value(item) if high else value(item), item.number))
     rest = ", ".join(f"{label(item, language)}: {shown(item)}" for item in ordered)
-    first, second = ordered[:2]
-    if value(first) == value(second):
-        return f"Neither is {more if high else less}: {rest}." if language == "en" else f"一样（{rest}）。"
-    if language == "zh":
-        return f"{_yes(text, first, items, language)}{label(first, language)}{more_zh if high else less_zh}（{rest}）。"
-    return f"{_yes(text, first, items, language)}{label(first, language)} is {more if high else less} ({rest})."
+    if has(text, *_ORDER):
+        return f"{', '.join(label(item, language) for item in ordered)} ({rest})."
+    place, nth = _place(text, measure)
+    found = ordered[min(place, len(ordered) - 1)]
+    word = f"{nth}{word.removeprefix('the ')}" if many else word
+    if sum(value(item) == value(found) for item in ordered) > 1:
+        nobody = "None of them" if many else "Neither"
+        return f"{nobody} is {word}: {rest}." if language == "en" else f"一样（{rest}）。"
+    told = f"{_yes(text, found, items, language)}{label(found, language)}"
+    return f"{told} is {word} ({rest})." if language == "en" else f"{told}{chinese}（{rest}）。"
 
 
 def _yes(text: str, winner: Numbered, items: list[Numbered], language: Language) -> str:
-    named = ordinals(text, len(items))
+    named = ordinals(text, max(item.number for item in items))
     if not named or not _IS.search(text):
         return ""
     if named[0] == winner.number:

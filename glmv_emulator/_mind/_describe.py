@@ -88,6 +88,8 @@ def _channels(seen: Seen, language: Language) -> str:
 def _length(seen: Seen, language: Language) -> str:
     if isinstance(seen, SeenImage):
         return "it is a still picture" if seen.frames == 1 else f"it has {seen.frames} frames"
+    if not seen.duration:
+        return "it does not tell how long it lasts" if language == "en" else "没有注明时长"
     return f"it lasts {seen.duration:.1f} seconds" if language == "en" else f"时长 {seen.duration:.1f} 秒"
 
 
@@ -210,14 +212,15 @@ def describe(item: Numbered, language: Language) -> str:
 
 def _describe_video(seen: SeenVideo, name: str, language: Language) -> str:
     if language == "en":
+        length = f"{seen.duration:.1f} seconds" if seen.duration else "unknown length"
         told = (
-            f"{name} is a {seen.container.upper()} of {seen.duration:.1f} seconds, {seen.width} x {seen.height} pixels "
+            f"{name} is a {seen.container.upper()} of {length}, {seen.width} x {seen.height} pixels "
             f"(codec {seen.codec}, {seen.size_bytes} bytes)."
         )
         shown = "; ".join(f"at {frame.at:.1f} s {colours(frame.colours[:3], language)}" for frame in seen.frames)
         return f"{told} Frames: {shown}." if shown else told
     told = (
-        f"{name}是 {seen.container.upper()}，时长 {seen.duration:.1f} 秒，{seen.width} × {seen.height} 像素"
+        f"{name}是 {seen.container.upper()}，{_length(seen, language)}，{seen.width} × {seen.height} 像素"
         f"（编码 {seen.codec}，{seen.size_bytes} 字节）。"
     )
     shown = "；".join(f"{frame.at:.1f} 秒：{colours(frame.colours[:3], language)}" for frame in seen.frames)

@@ -53,6 +53,8 @@ class Evidence:
     """Offers values by name and kind. Numbers and names of the text are offered once each, in their order.
 
     ``orders`` are sentences that tell how to answer; they count for little more than the figures in them.
+    ``named_only``: what bears the name of a property fills it and nothing else does, since the words are a request to
+    look at a picture and hold no values of their own.
     """
 
     texts: list[str]
@@ -61,6 +63,7 @@ class Evidence:
     page: Callable[[], Page | None] = lambda: None
     each: list[tuple[list[Fact], Callable[[], Page | None]]] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
+    named_only: bool = False
     _used: set[str] = field(default_factory=set)
     _guess: str | None = None
 
@@ -80,6 +83,8 @@ class Evidence:
             for text in self.texts:
                 for match in shape.finditer(text):
                     yield self._shaped(match.group(), shape, form), NAMED
+            return
+        if self.named_only:
             return
         yield from self._quoted_or_named(name)
         if (guess := self.guess()) != "":
@@ -142,6 +147,8 @@ class Evidence:
         for value in page.values_of(name, hint) if page is not None else []:
             if (number := to_figure(value)) is not None:
                 yield (int(number) if number.is_integer() else number), NAMED
+        if self.named_only:
+            return
         for text in self.texts:
             for number in numbers(text):
                 if self._fresh(str(number)):
@@ -191,6 +198,8 @@ class Evidence:
         for value in find_facts(self.facts, name):
             if isinstance(value, list):
                 yield value, NAMED
+        if self.named_only:
+            return
         for text in self.texts:
             for found in (quotations(text), entities(text), numbers(text)):
                 if found:
@@ -229,7 +238,7 @@ class Evidence:
 
     def alone(self) -> list[Evidence]:
         """The same words with what was measured and read in one picture only, for each picture."""
-        return [Evidence(self.texts, facts, self.known, page) for facts, page in self.each]
+        return [Evidence(self.texts, facts, self.known, page, named_only=self.named_only) for facts, page in self.each]
 
     def _fresh(self, value: str) -> bool:
         return value not in self._used

@@ -90,7 +90,7 @@ def _of_video(seen: SeenVideo) -> list[Fact]:
     return [
         Fact(_named("format", "container", "格式", "类型"), seen.container),
         Fact(_named("codec", "编码"), seen.codec),
-        Fact(_named("duration", "seconds", "length", "时长"), round(seen.duration, 3)),
+        *([Fact(_named("duration", "seconds", "length", "时长"), round(seen.duration, 3))] if seen.duration else []),
     ]
 
 

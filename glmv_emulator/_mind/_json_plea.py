@@ -11,10 +11,12 @@ from typing import Any
 from glmv_emulator._mind._blocks import blocks, without_blocks
 from glmv_emulator._mind._duty import sentences
 from glmv_emulator._mind._evidence import Evidence, Page
+from glmv_emulator._mind._facts import Fact
 from glmv_emulator._mind._fill import fill
+from glmv_emulator._mind._pictures import about_media
 from glmv_emulator._mind._tools import evidence_of
 from glmv_emulator._mind._turn import Turn, text_of
-from glmv_emulator._mind._words import content_words, has
+from glmv_emulator._mind._words import content_words, has, stem, words
 
 _JSON = re.compile(r"json|schema\b|结构化|键值", re.IGNORECASE)
 _GIVE = (
@@ -43,6 +45,7 @@ _SCHEMA_KEYS = {
     "const",
 }
 _TYPE_NAMES = {"string", "number", "integer", "boolean", "array", "object", "null"}
+_ANSWERS = {"answer", "reply", "response", "回答", "答案"}
 _STOP_NAMES = {"json", "the", "and", "or", "a", "an", "is", "are", "of", "with", "following", "these", "only", "nothing", "else", "object",
                "schema", "as", "string", "number", "integer", "boolean", "list", "array", "each", "must", "be", "in", "no", "other", "to"}  # fmt: skip
 
@@ -167,6 +170,9 @@ def write(turn: Turn, schema: Any, page: Callable[[], Page | None]) -> Any:
     )
     titles = str(schema.get("title", "")) if isinstance(schema, dict) else ""
     evidence = evidence_of(turn, content_words(f"{names} {titles}"), page)
+    if set(words(names)) & _ANSWERS and turn.media and turn.ask.vision:
+        evidence.facts.append(Fact(tuple(frozenset({stem(word)}) for word in _ANSWERS), about_media(turn)))
+    evidence.named_only = schema != {} and turn.ask.vision and any(item.medium.seen is not None for item in turn.media)
     if schema == {}:
         return _free(evidence)
     return fill(schema, evidence)

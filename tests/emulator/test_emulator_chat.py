@@ -220,6 +220,20 @@ def test_the_first_generation_knows_user_and_assistant_and_lists_only(glm: Any, 
         assert glm.post({"model": "glm-4.6v", "messages": messages}).status_code == 200
 
 
+def test_a_result_belongs_to_a_call_that_was_made(glm: Any) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
+    made = {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    def code(**result: str) -> str:
+        messages = [glm.user("Hello"), made, {"role": "tool", "content": "5", **result}]
+        answer = glm.post({"model": "glm-4.6v", "messages": messages})
+        return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
+
+    assert code(tool_call_id="call_1") == ""
+    assert code() == ""
+    assert code(tool_call_id="call_2") == "1214"
+
+
 def test_media_that_exclude_each_other_are_refused(glm: Any) -> None:
     picture = (glm.emu.host(glm.drawn()),)
     video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}

@@ -14,13 +14,16 @@ av = pytest.importorskip("av", reason="the videos are made with PyAV")
 
 
 def video(
-    name: str = "mp4", colours: tuple[tuple[int, int, int], ...] = ((255, 0, 0), (0, 0, 255)), seconds: int = 2
+    name: str = "mp4",
+    colours: tuple[tuple[int, int, int], ...] = ((255, 0, 0), (0, 0, 255)),
+    seconds: int = 2,
+    **options: str,
 ) -> bytes:
     """A video of flat colours one after the other, ten frames a second, 160 x 120 pixels."""
     from PIL import Image
 
     held = io.BytesIO()
-    with av.open(held, "w", format=name) as made:
+    with av.open(held, "w", format=name, options=options) as made:
         stream = made.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for number in range(10 * seconds):
@@ -38,6 +41,12 @@ def test_a_video_is_measured(name: str, called: str) -> None:
     assert seen.duration == pytest.approx(2, abs=0.15)
     assert seen.colours[0].name == "red"
     assert seen.frames[-1].colours[0].name == "blue"
+
+
+def test_a_video_in_fragments_is_measured_to_its_end() -> None:
+    seen = look_video(video(movflags="frag_keyframe+empty_moov"))
+    assert seen.duration == pytest.approx(2, abs=0.15)
+    assert seen.frames[-1].at > 1
 
 
 @pytest.mark.parametrize("name", ["mp4", "avi"])

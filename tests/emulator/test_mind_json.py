@@ -83,6 +83,28 @@ def test_an_array_of_objects_holds_one_for_each_picture() -> None:
     assert json.loads(told) == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
+def test_what_no_picture_holds_is_the_smallest_value_that_the_schema_allows_and_no_word_of_the_request() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "merchant": {"type": "string", "minLength": 1},
+            "total": {"type": "number"},
+            "count": {"type": "integer", "minimum": 3},
+            "date": {"type": "string", "format": "date"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "width": {"type": "integer"},
+        },
+    }
+    schema["required"] = list(schema["properties"])  # type: ignore[call-overload]  # it is a dict
+    told = answer(ask(f"Fill in 5 fields of the Receipt by ACME. JSON Schema: {json.dumps(schema)}", pictures=1)).text
+    assert json.loads(told) == {"merchant": "a", "total": 0, "count": 3, "date": "1970-01-01", "tags": [], "width": 120}
+
+
+def test_a_field_for_the_answer_holds_the_answer() -> None:
+    told = answer(ask("What colour is it? Reply in JSON with the key `answer`.", pictures=1)).text
+    assert "red" in json.loads(told)["answer"]
+
+
 def test_the_seed_decides_whether_it_is_bare_fenced_or_boxed() -> None:
     bare, fenced, boxed = (
         answer(ask("JSON with the keys `width`, please: give it.", pictures=1, seed=seed)).text for seed in range(3)

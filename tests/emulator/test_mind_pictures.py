@@ -74,6 +74,26 @@ def test_pictures_are_compared(question: str, first: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("Which is the darkest of the three pictures?", "Picture 3 is the darkest"),
+        ("Which picture is the second darkest?", "Picture 1 is the second darkest"),
+        ("Which picture is larger, 1 or 3?", "Picture 1 is larger"),
+        ("Is picture 3 larger than picture 1?", "No: Picture 1 is larger"),
+        ("Sort them from darkest to brightest", "Picture 3, Picture 1, Picture 2"),
+        ("Which is the heaviest file?", "Picture 2 is the heaviest file"),
+        ("哪张图片最暗？", "图3最暗"),
+    ],
+)
+def test_of_three_pictures_one_is_the_most_of_all(question: str, first: str) -> None:
+    assert told((question, [picture(RED), picture(WHITE, 300, 200), picture(DARK, 10, 10)])).startswith(first)
+
+
+def test_of_equal_pictures_none_is_the_largest() -> None:
+    assert told(("Which is the largest?", [picture(RED)] * 3)).startswith("None of them is the largest")
+
+
+@pytest.mark.parametrize(
     ("question", "part"),
     [
         ("How wide is it?", "100 pixels wide"),
