@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +25,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from PIL import Image as Pillow
 
 import glmv
+from glmv._flow import exchange
+from glmv._telemetry import Asked, watched
 from glmv_emulator import Emulator
 
+ROOT = Path(__file__).parents[2]
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 SAID = "the tortoise wears a hat"
 
@@ -360,6 +367,20 @@ def test_only_metrics_may_be_set_up(monkeypatch: pytest.MonkeyPatch, seen: Seen,
     assert len(seen.points("gen_ai.client.operation.duration")) == 1
 
 
+def test_the_page_about_it_runs_as_it_stands(emulator: Emulator, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "telemetry.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path / "photo.jpg")
+    ours = {"ZHIPUAI_API_KEY": emulator.api_key, "ZHIPUAI_BASE_URL": emulator.base_url}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **ours}, capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    for name in re.findall(r"^\| `(gen_ai\.client[^`]*\.(?:duration|usage))`", page, re.MULTILINE):
+        assert f'"{name}"' in run.stdout
+    assert '"chat glm-4.6v"' in run.stdout
+
+
 ALONE = """
 import sys
 import glmv
@@ -377,7 +398,5 @@ def test_nothing_is_imported_where_nobody_set_it_up() -> None:
 
 
 def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
-    from glmv._flow import exchange
-
-    flow = glm._exchange(glm.request("hello"), stream=True)
-    assert flow.gi_code is exchange.__code__  # type: ignore[attr-defined]  # it is a generator
+    flow = exchange(glm._call(glm.request("hello"), stream=True), stream=True)
+    assert watched(flow, Asked("chat", "glm-4.6v", stream=True), glm.place) is flow

@@ -1,0 +1,58 @@
+"""What it costs a call and a chunk that OpenTelemetry may watch: prints the table of docs/telemetry.md."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable, Generator
+from typing import Any
+
+import glmv
+from glmv._flow import Enter, Hand
+from glmv._telemetry import Asked, watched
+
+CHUNKS = 1000
+PLACE = glmv.Client("test-id.test-secret").place
+ASKED = Asked("chat", "glm-4.6v", stream=True, options={"temperature": 0.5})
+HAND = Hand([])
+
+
+def flow(chunks: int) -> Generator[Any, Any, glmv.Completion]:
+    """A call that does nothing but hand out chunks."""
+    yield Enter(None)
+    for _ in range(chunks):
+        yield HAND
+    return glmv.Completion("", model="glm-4.6v", usage=glmv.Usage(1000, 100, 1100))
+
+
+def seen(chunks: int) -> Generator[Any, Any, glmv.Completion]:
+    """The same, watched."""
+    return watched(flow(chunks), ASKED, PLACE)
+
+
+def microseconds(work: Callable[[], object], number: int) -> float:
+    return min(timeit.repeat(work, number=number, repeat=7)) / number * 1e6
+
+
+def report(name: str) -> None:
+    """One row: what being watched adds to a call, and to each of its chunks."""
+    call = microseconds(lambda: list(seen(0)), 1000) - microseconds(lambda: list(flow(0)), 1000)
+    more = microseconds(lambda: list(seen(CHUNKS)), 100) - microseconds(lambda: list(flow(CHUNKS)), 100)
+    print(f"{name:25} {call:8.1f} us a call {(more - call) / CHUNKS:8.3f} us a chunk")
+
+
+def main() -> None:
+    """Without, with the API alone, with the SDK; the order matters, for nothing takes an import back."""
+    report("not imported")
+    from opentelemetry import metrics, trace
+
+    report("the API, no provider")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+
+    trace.set_tracer_provider(TracerProvider())
+    metrics.set_meter_provider(MeterProvider())
+    report("the SDK")
+
+
+if __name__ == "__main__":
+    main()
