@@ -1,0 +1,151 @@
+"""What is asked about each item, and what becomes of the answer; knows no key and no connection, so it may travel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import glmv
+from glmv_batch._items import Item
+from glmv_batch._row import Row, plain
+
+
+class Asking:
+    """The same question about every item.
+
+    Args:
+        prompt: asked about each picture.
+        messages: instead of the prompt: messages, to whose last turn of the user the picture is added, or a function
+            from `Item` to messages.
+        schema: a pydantic class or JSON Schema that the answer fits.
+        model, options: of each call, as `glmv.Client.chat` takes them.
+
+    Raises:
+        InvalidRequestError: for neither or both of prompt and messages, or a schema that is none.
+    """
+
+    def __init__(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Any = None,
+        schema: Any = None,
+        model: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if (prompt is None) == (messages is None):
+            raise glmv.InvalidRequestError("Say what is asked: prompt='...' or messages=..., and not both.")
+        self.prompt, self.messages, self.schema, self.model = prompt, messages, schema, model
+        self.json_schema = json_schema_of(schema)
+        self.options: dict[str, Any] = dict(options or {})
+        if self.json_schema is not None:
+            named = {"name": str(self.json_schema.get("title") or "answer"), "schema": self.json_schema}
+            self.options["response_format"] = {"type": "json_schema", "json_schema": named}
+            self.options["validate"] = self.parsed
+
+    def messages_of(self, item: Item) -> Any:
+        """What is sent for an item. Reads the picture: to be called in a worker thread.
+
+        Raises:
+            GLMVError: there is no such picture.
+        """
+        if callable(self.messages):
+            return self.messages(item)
+        part = item.part()
+        parts = () if part is None else (part,)
+        if self.prompt is not None:
+            return [glmv.Message("user", (*parts, self.prompt))]
+        return list(_with(self.messages, parts))
+
+    def parsed(self, text: str) -> Any:
+        """An answer's text -> what it says by the schema.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        said = json.loads(text)
+        validate: Callable[[Any], Any] | None = getattr(self.schema, "model_validate", None)
+        return said if validate is None else validate(said)
+
+    def row_of(self, item: Item, answer: Any, seconds: float) -> Row:
+        """What became of an item -> its row.
+
+        Args:
+            answer: a `Completion`, the error, or what a function of the user's own returned: a text, or what is parsed.
+        """
+        match answer:
+            case glmv.Completion():
+                return Row(
+                    item.name,
+                    answer.text,
+                    None if self.json_schema is None else self.parsed(answer.text),
+                    answer.usage,
+                    answer.model,
+                    answer.attempts,
+                    seconds,
+                    notes=answer.notes,
+                    columns=item.columns,
+                )
+            case Exception():
+                return failed(item, answer, seconds)
+            case str():
+                parsed = None if self.json_schema is None else self.parsed(answer)
+                return Row(item.name, answer, parsed, seconds=seconds, columns=item.columns)
+            case _:
+                said = json.dumps(plain(answer), ensure_ascii=False)
+                return Row(item.name, said, answer, seconds=seconds, columns=item.columns)
+
+
+def failed(item: Item, error: Exception, seconds: float) -> Row:
+    """An item that was not answered -> its row."""
+    ours = isinstance(error, glmv.GLMVError)
+    partial = error.partial if isinstance(error, glmv.GLMVError) else None
+    return Row(
+        item.name,
+        usage=partial.usage if partial is not None else None,
+        attempts=error.attempts if isinstance(error, glmv.GLMVError) else None,
+        seconds=seconds,
+        error=str(error) or type(error).__name__,
+        # LangChain's errors are classes that are both theirs and ours: the name is ours.
+        error_class=next(kind.__name__ for kind in type(error).__mro__ if not ours or kind.__module__ == _ERRORS),
+        code=error.code if isinstance(error, glmv.GLMVError) else None,
+        retryable=error.retryable if isinstance(error, glmv.GLMVError) else False,
+        columns=item.columns,
+    )
+
+
+_ERRORS = glmv.GLMVError.__module__
+
+
+def json_schema_of(schema: Any) -> dict[str, Any] | None:
+    """A pydantic class or JSON Schema -> JSON Schema.
+
+    Raises:
+        InvalidRequestError: it is neither.
+    """
+    match schema:
+        case None:
+            return None
+        case Mapping():
+            return dict(schema)
+        case _ if hasattr(schema, "model_json_schema"):
+            described: dict[str, Any] = schema.model_json_schema()
+            return described
+        case _:
+            raise glmv.InvalidRequestError(
+                f"schema is a pydantic class or JSON Schema as a dict; got {type(schema).__name__}."
+            )
+
+
+def _with(messages: Any, parts: tuple[Any, ...]) -> Iterable[Any]:
+    """Messages with the picture in the last turn of the user, before its words."""
+    if isinstance(messages, str):
+        return [glmv.Message("user", (*parts, messages))]
+    told = list(messages)
+    for place in range(len(told) - 1, -1, -1):
+        turn = told[place]
+        if isinstance(turn, glmv.Message) and turn.role == "user":
+            told[place] = glmv.Message("user", (*parts, *turn.content))
+            return told
+    return [*told, glmv.Message("user", parts)] if parts else told
