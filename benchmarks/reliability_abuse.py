@@ -238,7 +238,19 @@ def llama_documents(world: World) -> str:
                 with suppress(glmv.GLMVError):
                     world.face.ask(model, "What is it?", ImageBlock(url=url))
                 not_visited(listening)
-            return "metadata is not read, a URL not fetched"
+            with tempfile.TemporaryDirectory() as ours, tempfile.NamedTemporaryFile(suffix=".png") as theirs:
+                Pictures.new("RGB", (32, 32), "red").save(theirs, "PNG")
+                theirs.flush()
+                link = Path(ours, "link.png")
+                link.symlink_to(theirs.name)
+                for allowed, path in (([ours], theirs.name), ([ours], link), (False, link)):
+                    confined = world.model(local_files=allowed)
+                    with watched() as found, suppress(glmv.InvalidRequestError):
+                        world.face.ask(confined, "What is it?", ImageBlock(path=path))
+                        raise Wrong(f"{path} was sent with local_files={allowed}")
+                    if any(str(path) in one or theirs.name in one for one in found):
+                        raise Wrong(f"{path} was opened with local_files={allowed}")
+            return "metadata is not read, a URL not fetched, a path outside local_files not opened"
     raise NotHere
 
 
