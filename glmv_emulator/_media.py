@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def _decoded(text: str, kind: str, settings: Settings, dialect: Dialect) -> byte
         raise _unreadable(kind, f"{prefix['type']}")
     try:
         # The standard alphabet with padding and nothing between: blanks and line breaks make the platform fail.
-        return base64.b64decode(memoryview(text.encode())[prefix.end() if prefix else 0 :], validate=True)
+        return binascii.a2b_base64(text[prefix.end() :] if prefix else text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise _unreadable(kind, "base64") from None
 
@@ -116,7 +115,7 @@ def _file(place: Place, model: Model, hosted: Own, uploaded: Own) -> Medium:
             if prefix is None:
                 raise _bad_file()
             try:
-                data = base64.b64decode(memoryview(value.encode())[prefix.end() :], validate=True)
+                data = binascii.a2b_base64(value[prefix.end() :], strict_mode=True)
             except (binascii.Error, ValueError):
                 raise _bad_file() from None
     if data is not None and len(data) > FILE_BYTES:
