@@ -76,17 +76,20 @@ class Intake:
         if row is not None and getattr(row, kinds) == 0:
             raise self.no_place(f"The model takes no {kinds}.")
         make: Any = kind
+        made: M
         match data:
             case bytes() | str() if data:
                 # It is kept as it is: `resolve_image` of LlamaIndex would decode and encode it again.
-                return make.from_base64(data, **named)  # type: ignore[no-any-return]  # of the class that was asked for
+                made = make.from_base64(data, **named)
             case IOBase():
-                return make.from_bytes(_content(data), **named)  # type: ignore[no-any-return]  # likewise
-        if path:
-            return make.from_path(self._allowed(path))  # type: ignore[no-any-return]  # likewise
-        if url:
-            return make.from_url(str(url), **named)  # type: ignore[no-any-return]  # likewise
-        raise glmv.UnsupportedContent("it is empty, it has neither content nor path nor url.")
+                made = make.from_bytes(_content(data), **named)
+            case _ if path:
+                made = make.from_path(self._allowed(path))
+            case _ if url:
+                made = make.from_url(str(url), **named)
+            case _:
+                raise glmv.UnsupportedContent("it is empty, it has neither content nor path nor url.")
+        return made
 
     def _allowed(self, path: str | os.PathLike[str]) -> Path:
         """The file itself, links resolved, when `local_files` has it."""
@@ -109,7 +112,7 @@ def folders(given: object) -> LocalFiles:
     """`local_files` as people write it -> True, False or absolute folders.
 
     Raises:
-        ValueError: it is something else; an empty path would be the working directory.
+        InvalidRequestError: it is something else; an empty path would be the working directory.
     """
     match given:
         case bool():
@@ -120,11 +123,16 @@ def folders(given: object) -> LocalFiles:
             roots = list(given)
             if all(isinstance(root, str | os.PathLike) and os.fspath(root) for root in roots):
                 return [os.path.abspath(root) for root in roots]  # noqa: PTH100 - links are resolved at each call
-    raise ValueError(f"local_files is True, False or a list of folders; got {given!r}")
+    raise glmv.InvalidRequestError(f"local_files is True, False or a list of folders; got {given!r}")
 
 
 def _content(file: IOBase) -> bytes:
-    file.seek(0)
-    data = file.read()
-    file.seek(0)  # the block belongs to the caller, who may send it again
-    return bytes(data)
+    try:
+        if file.seekable():
+            file.seek(0)
+        data = file.read()
+        if file.seekable():
+            file.seek(0)  # the block belongs to the caller, who may send it again
+        return bytes(data)
+    except (OSError, TypeError, ValueError) as error:
+        raise glmv.InvalidRequestError(f"the open file cannot be read as bytes ({error}).") from None

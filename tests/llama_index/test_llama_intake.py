@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import AudioBlock, ChatMessage, DocumentBlock, ImageBlock, TextBlock, VideoBlock
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    VideoBlock,
+)
 from llama_index.core.schema import Document, ImageNode, MediaResource, NodeWithScore
 
 import glmv
@@ -134,6 +143,13 @@ def test_a_folder_set_later_holds_as_one(script: Any, folders: tuple[Path, Path]
         llm.complete("What?", image_documents=[folders[1] / "red.png"])
 
 
+def test_something_else_set_later_is_told_at_the_call(script: Any, red_path: Path) -> None:
+    llm = script.llm()
+    llm.local_files = 3
+    with pytest.raises(glmv.InvalidRequestError, match="local_files is True, False or a list of folders; got 3"):
+        llm.complete("What?", image_documents=[red_path])
+
+
 def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
     llm = GLMV(local_files=[folders[0]])
     assert GLMV.from_json(llm.to_json()).local_files == [str(folders[0])]
@@ -142,6 +158,21 @@ def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
 def test_a_call_cannot_widen_what_may_be_read(script: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="unknown option 'local_files'"):
         script.llm(local_files=False).chat(chat(), local_files=True)
+
+
+def closed(path: Path) -> Any:
+    with path.open("rb") as file:
+        return file
+
+
+@pytest.mark.parametrize("file", [closed, lambda path: StringIO("words")])
+def test_a_file_that_gives_no_bytes_is_told_by_its_place(
+    file: Callable[[Path], Any], script: Any, red_path: Path
+) -> None:
+    block = ImageBlock.model_construct(image=file(red_path), path=None, url=None, detail=None)
+    message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[block])
+    with pytest.raises(glmv.InvalidRequestError, match="ImageBlock: the open file cannot be read as bytes"):
+        script.llm().chat([message])
 
 
 AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
