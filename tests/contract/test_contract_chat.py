@@ -47,6 +47,16 @@ def test_a_token_signed_by_the_official_clients_is_accepted(run: Run, official: 
     assert got["finish"] == ["stop"]
 
 
+def test_the_official_clients_raise_for_each_refusal_what_they_raise_for_the_platforms(run: Run, official: str) -> None:
+    assert run(official, "official.py", "refused") == {
+        "wrong key": ["APIAuthenticationError", 401],
+        "unknown model": ["APIRequestFailedError", 400],
+        "busy": ["APIReachLimitError", 429],
+        "broken": ["APIInternalError", 500],
+        "overloaded": ["APIServerFlowExceedError", 503],
+    }
+
+
 @pytest.mark.parametrize(("client", "script"), [("openai", "openai_chat.py"), ("openai-node", "openai_chat.mjs")])
 def test_openais_clients_work_with_the_platforms_base(
     run: Run, client: str, script: str, glmv_emulator: Any, chart: Path
