@@ -1,7 +1,7 @@
 """Many pictures, asked the same: nothing paid twice, nothing lost, and it says how far it is.
 
     from glmv_batch import Job
-    job = Job("photos", "Describe it in one sentence.", model="glm-4v-flash")
+    job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
     job.write("answers.jsonl")                            # run again: it goes on where it stopped
 
 Many machines are `glmv_batch.ray`, the platform's own half-price batches `Job(..., via="platform")`.

@@ -11,7 +11,7 @@ import csv
 import glob
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -114,6 +114,25 @@ def items(source: Any, column: str | None = None) -> Iterator[Item]:
         case _:
             found = _each(_rows_of(source), column)
     return (item if item.name else replace(item, name=str(number)) for number, item in enumerate(found, 1))
+
+
+def count_of(source: Any) -> int | None:
+    """How many items there are, where that can be known without using them up: the rows of a file are counted."""
+    match source:
+        case str() | os.PathLike() if Path(source).suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            return int(parquet.read_metadata(source).num_rows)
+        case str() | os.PathLike() if Path(source).suffix.lower() in _TABLES:
+            with Path(source).open("rb") as file:
+                lines = sum(1 for line in file if line.strip())
+            return lines if Path(source).suffix.lower() in {".jsonl", ".ndjson"} else max(0, lines - 1)
+        case str() | os.PathLike():
+            return sum(1 for _ in items(source))
+        case Sized():
+            return len(source)
+        case _:
+            return None
 
 
 def _place(source: str, column: str | None) -> Iterator[Item]:

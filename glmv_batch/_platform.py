@@ -29,7 +29,9 @@ _METADATA = "glmv_chunk"
 class Ask(Protocol):
     """What is asked about one item, read when it is needed and not before."""
 
-    key: str
+    @property
+    def key(self) -> str:
+        """The item's key, hex."""
 
     @property
     def size(self) -> int:
@@ -51,6 +53,7 @@ class Chunks(Protocol):
 
     def chunk_planned(self, name: str, keys: list[str]) -> None: ...
     def chunk_sent(self, name: str, batch: str) -> None: ...
+    def chunk_undone(self, name: str) -> None: ...
     def chunk_ended(self, name: str) -> None: ...
     def chunks(self) -> list[Chunk]: ...
     def chunk_keys(self, name: str) -> Iterable[str]: ...
@@ -132,7 +135,7 @@ class Platform:
                     requests, model=self._model, metadata={_METADATA: name}, **self._options
                 )
             except glmv.LimitExceeded as full:
-                self._chunks.chunk_ended(name)
+                self._chunks.chunk_undone(name)
                 if len(asks) == 1:
                     yield asks[0].key, full
                     return
@@ -140,7 +143,7 @@ class Platform:
                 yield from self._create(asks[: len(asks) // 2])
                 asks = asks[len(asks) // 2 :]
             except (glmv.InvalidRequestError, glmv.UnsupportedContent) as wrong:
-                self._chunks.chunk_ended(name)
+                self._chunks.chunk_undone(name)
                 if requests.last is None or wrong.status_code is not None:
                     raise  # of the whole file, and not of one of its lines
                 yield requests.last.key, wrong

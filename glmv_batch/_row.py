@@ -53,6 +53,7 @@ class Row:
             found |= {
                 "prompt_tokens": self.usage.prompt_tokens,
                 "completion_tokens": self.usage.completion_tokens,
+                "total_tokens": self.usage.total_tokens,
                 "cached_tokens": self.usage.cached_tokens or None,
                 "reasoning_tokens": self.usage.reasoning_tokens or None,
             }
@@ -72,3 +73,25 @@ def plain(parsed: Any) -> Any:
     """An object of a pydantic class -> what JSON holds of it; anything else as it is."""
     dump = getattr(parsed, "model_dump", None)
     return parsed if dump is None else dump(mode="json")
+
+
+def restored(facts: Mapping[str, Any], key: str, columns: Mapping[str, Any], schema: Any = None) -> Row:
+    """What `Row.as_dict` gave, kept for a while -> the row, for an item of this name.
+
+    Args:
+        schema: a pydantic class makes an object of it again.
+    """
+    kept = dict(facts)
+    tokens = {name: kept.pop(name, None) for name in _TOKENS}
+    usage = None
+    if tokens["prompt_tokens"] is not None:
+        usage = glmv.Usage(**{name: count for name, count in tokens.items() if count is not None})
+    validate = getattr(schema, "model_validate", None)
+    parsed = kept.pop("parsed", None)
+    if validate is not None and parsed is not None:
+        parsed = validate(parsed)
+    notes = tuple(kept.pop("notes", ()))
+    return Row(**{**kept, "key": key}, parsed=parsed, usage=usage, notes=notes, columns=columns)
+
+
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")

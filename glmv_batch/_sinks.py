@@ -26,6 +26,7 @@ FACTS = {
     "model": "string",
     "prompt_tokens": "int64",
     "completion_tokens": "int64",
+    "total_tokens": "int64",
     "cached_tokens": "int64",
     "reasoning_tokens": "int64",
     "attempts": "int64",

@@ -1,0 +1,254 @@
+"""Items -> rows: a small window of them at a time, each read just before it is sent.
+
+A place in the window is taken before an item is read from the source, and given back when its row was taken by
+whoever wants the rows: memory does not grow with the number of items, however slow the platform or the reader is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import glmv
+from glmv_batch._asking import Asking, failed
+from glmv_batch._items import Item
+from glmv_batch._key import Keys
+from glmv_batch._prices import Budget
+from glmv_batch._progress import Progress
+from glmv_batch._row import Row, restored
+
+# Items beyond the calls that may be under way: their pictures are read while others wait for an answer.
+AHEAD = 4
+# Threads that read and encode pictures: they wait for the disk as much as they compute.
+READERS = 4
+# In the order of the input, rows wait for those before them: this many times the calls under way may.
+PATIENCE = 8
+# What will be the same for every further item: nobody is asked any more.
+FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
+
+
+class Memory(Protocol):
+    """Who remembers answers; the ledger, or nobody."""
+
+    def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None: ...
+    def keep(self, key: str, facts: Any) -> Future[None]: ...
+    def digest(self, path: str, size: int, mtime: int) -> str | None: ...
+    def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...
+    def room(self) -> None: ...
+
+
+class Forgetful:
+    """Remembers nothing: a job without a ledger."""
+
+    def answer(self, key: str, *, retry_failed: bool = False) -> None:
+        """Nothing is known."""
+
+    def keep(self, key: str, facts: Any) -> Future[None]:
+        """Kept by nobody."""
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def digest(self, path: str, size: int, mtime: int) -> None:
+        """Nothing is known."""
+
+    def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None:
+        """Kept by nobody."""
+
+    def room(self) -> None:
+        """There always is."""
+
+
+class Found(NamedTuple):
+    """An item with its key, the row that is known of it, or what has to be sent."""
+
+    key: str
+    item: Item
+    known: Row | None
+    messages: Any
+
+
+class Engine:
+    """One run of a job. `run` belongs to one event loop; the other methods are called there, too.
+
+    Args:
+        hand: gets each row; must not block. Whoever has taken a row says so by `taken`.
+    """
+
+    def __init__(
+        self,
+        client: glmv.AsyncClient,
+        source: Iterator[Item],
+        asking: Asking,
+        memory: Memory,
+        progress: Progress,
+        *,
+        hand: Callable[[Row], None],
+        budget: Budget,
+        retry_failed: bool = False,
+        ordered: bool = False,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._asking = asking
+        self._memory = memory
+        self._progress = progress
+        self._hand = hand
+        self._budget = budget
+        self._retry_failed = retry_failed
+        self._ordered = ordered
+        self._keys = Keys(asking, asking.model or client.settings.model, memory)
+        self._gate = client.slots(asking.model or client.settings.model)
+        self._width = self._gate.width + AHEAD
+        self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
+        self._reading = asyncio.Lock()
+        self._turn = asyncio.Condition()
+        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        self._waiting: dict[int, Row | None] = {}
+        self._read = self._next = 0
+        self._ended = False
+        self._fatal: Exception | None = None
+
+    async def run(self) -> None:
+        """Ask about every item.
+
+        Raises:
+            GLMVError: what would be the same for all of them (a wrong key, an empty account, a full disk); what is
+                under way has ended and is kept by then.
+        """
+        with ThreadPoolExecutor(1, "glmv source") as source, ThreadPoolExecutor(READERS, "glmv pictures") as readers:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._width):
+                    group.create_task(self._work(source, readers))
+        if self._fatal is not None:
+            raise self._fatal
+
+    def stop(self, why: str) -> None:
+        """Begin nothing more; what is under way ends, and its rows come."""
+        self._ended = True
+        self._progress.stopped = self._progress.stopped or why
+
+    def taken(self) -> None:
+        """A row was taken: there is a place in the window."""
+        self._window.release()
+
+    async def _work(self, source: Executor, readers: Executor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._window.acquire()
+            async with self._reading:
+                item = None if self._ended else await loop.run_in_executor(source, self._take)
+                number, self._read = self._read, self._read + (item is not None)
+            if item is None:
+                self._ended = True
+                self._window.release()
+                return
+            self._hand_on(number, await self._row(item, readers))
+
+    def _take(self) -> Item | None:
+        try:
+            return next(self._source, None)
+        except Exception as error:  # noqa: BLE001 - whatever the user's own source raises ends the run
+            self._fatal = self._fatal or error
+            return None
+
+    def _hand_on(self, number: int, row: Row | None) -> None:
+        """Rows in the order that is wanted; None where nobody was asked."""
+        self._waiting[number if self._ordered else self._next] = row
+        while self._next in self._waiting:
+            ready = self._waiting.pop(self._next)
+            self._next += 1
+            if ready is None:
+                self._window.release()
+            else:
+                self._hand(ready)
+
+    async def _row(self, item: Item, readers: Executor) -> Row | None:
+        begun = time.monotonic()
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(readers, self._find, item)
+        except glmv.GLMVError as error:
+            unread = failed(item, error, time.monotonic() - begun)
+            self._progress.count(unread)
+            return unread
+        if found.known is not None:
+            self._progress.count(found.known, known=True)
+            return found.known
+        if (same := self._asked.get(found.key)) is not None:
+            answered = await same
+            if answered is not None:
+                self._progress.count(answered, known=True)
+            return None if answered is None else replace(answered, key=item.name, columns=item.columns)
+        mine = self._asked[found.key] = asyncio.get_running_loop().create_future()
+        row: Row | None = None
+        try:
+            row = await self._ask(found, begun)
+        finally:
+            del self._asked[found.key]
+            mine.set_result(row)
+        return row
+
+    def _find(self, item: Item) -> Found:
+        """What is known of an item, or what is to be sent. In a worker thread: it reads and encodes pictures."""
+        key, holding = self._keys.of(item)
+        facts = self._memory.answer(key, retry_failed=self._retry_failed)
+        if facts is not None:
+            return Found(key, item, restored(facts, item.name, item.columns, self._asking.schema), None)
+        messages = self._asking.messages_of(holding)
+        for message in messages if isinstance(messages, list) else ():
+            for part in getattr(message, "content", ()):
+                if isinstance(part, glmv.Image | glmv.Video) and part.url is None:
+                    part.base64()
+        return Found(key, item, None, messages)
+
+    async def _ask(self, found: Found, begun: float) -> Row | None:
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
+            if not self._ended_early:
+                self._look()
+            if self._ended_early:
+                return None
+            self._budget.begin()
+        usage = None
+        try:
+            answer = await self._client.chat(found.messages, model=self._asking.model, **self._asking.options)
+            usage = answer.usage
+            row = self._asking.row_of(found.item, answer, time.monotonic() - begun)
+        except FATAL as error:
+            self._give_up(error)
+            return None
+        except glmv.GLMVError as error:
+            row = failed(found.item, error, time.monotonic() - begun)
+            usage = row.usage
+        finally:
+            self._budget.end(self._asking.model or self._client.settings.model, usage)
+            self._progress.width = self._gate.width
+            async with self._turn:
+                self._turn.notify_all()
+        try:
+            await asyncio.wrap_future(self._memory.keep(found.key, row.as_dict()))
+        except glmv.LimitExceeded as full:
+            self._give_up(full)  # the row itself is handed on: it is paid for
+        self._progress.count(row)
+        return row
+
+    def _look(self) -> None:
+        """Stop where the next call cannot be paid for, or its answer could not be kept."""
+        if not self._budget.allows:
+            self.stop("the budget is spent")
+        try:
+            self._memory.room()
+        except glmv.LimitExceeded as full:
+            self._give_up(full)
+
+    @property
+    def _ended_early(self) -> bool:
+        return self._progress.stopped is not None or self._fatal is not None
+
+    def _give_up(self, error: Exception) -> None:
+        self._fatal = self._fatal or error
+        self.stop(str(error))

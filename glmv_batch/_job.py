@@ -1,0 +1,263 @@
+"""A job: the same question about many items. What is asked is said once; where it is asked can change."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import glmv
+from glmv_batch._asking import Asking
+from glmv_batch._items import count_of, items
+from glmv_batch._ledger import Ledger
+from glmv_batch._platform import Platform, refuse_model
+from glmv_batch._prices import BATCH_SHARE, Budget
+from glmv_batch._progress import Progress
+from glmv_batch._row import Row
+from glmv_batch._run import ByCalls, ByPlatform, Plan, Run, Thread
+from glmv_batch._sinks import sink
+
+Order = Literal["arrival", "input"]
+PathLike = str | os.PathLike[str]
+
+# Seconds between two looks at the keyboard while no row comes.
+_LOOK = 0.5
+
+
+class Job:
+    """Ask the same about many items.
+
+        job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
+        job.write("answers.jsonl")                       # or .parquet; the ledger stands beside it
+        for row in job.rows(ledger="answers.ledger"):    # or one by one
+            print(row.key, row.text)
+
+    Args:
+        source: a folder, a pattern, a CSV, TSV, JSONL or Parquet file, or an iterable of paths, URLs, bytes, Pillow
+            pictures, rows (mappings), parts of `glmv` or `Item`; also tables of pyarrow and pandas and data sets of
+            Hugging Face and Ray. It is read one by one.
+        prompt: what is asked about each.
+        messages: instead of the prompt: messages, to which the picture is added, or a function from `Item` to them.
+        schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
+        model: its name.
+        column: of a table, the one that holds the picture.
+        via: "calls", or "platform": its own batches, half the price, within a day or so.
+        api_key: the platform's key, or a function that returns it; None reads the environment.
+        base_url, max_concurrency: as `glmv.Client` takes them.
+        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it.
+        client: a `glmv.AsyncClient` of your own instead of the three before; you close it.
+        options: further options of `glmv.Client`, and of its calls.
+
+    Raises:
+        InvalidRequestError: for what cannot be asked so; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        prompt: str | None = None,
+        *,
+        messages: Any = None,
+        schema: Any = None,
+        model: str | None = None,
+        column: str | None = None,
+        via: Literal["calls", "platform"] = "calls",
+        api_key: str | Callable[[], str] | None = None,
+        base_url: str | None = None,
+        max_concurrency: int | None = None,
+        budget: str | None = None,
+        client: glmv.AsyncClient | None = None,
+        **options: Any,
+    ) -> None:
+        asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
+        self._source = source
+        self._column = column
+        self._asking = Asking(prompt, messages=messages, schema=schema, model=model, options=asked)
+        self._own = client
+        self._api_key = api_key
+        given = {name: value for name, value in options.items() if name not in asked}
+        given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
+        self._connection = {name: value for name, value in given.items() if value is not None}
+        clash = {*self._connection, *(["api_key"] if api_key else [])} - {"model"}
+        if client is not None and clash:
+            told = ", ".join(sorted(clash))
+            raise glmv.InvalidRequestError(f"A client of your own has its own {told}: give one or the other.")
+        self._settings = (client or glmv.AsyncClient(**self._connection)).settings
+        self._model = model or self._settings.model
+        match via:
+            case "calls":
+                self._kind: type[ByCalls | ByPlatform] = ByCalls
+            case "platform":
+                self._kind = ByPlatform
+                refuse_model(self._model)
+                if budget is not None:
+                    raise glmv.InvalidRequestError("What a batch costs is known when it has ended: no budget holds it.")
+            case _:
+                raise glmv.InvalidRequestError(f"via is 'calls' or 'platform'; got {via!r}.")
+        self._share = BATCH_SHARE if via == "platform" else 1.0
+        self._budget = budget
+        Budget.of(budget, self._model)
+        self.progress = Progress(share=self._share)
+        self._stop: Callable[[str], None] = lambda why: None
+
+    def write(
+        self,
+        path: PathLike,
+        *,
+        ledger: PathLike | None = None,
+        order: Order = "arrival",
+        retry_failed: bool = False,
+        on_row: Callable[[Row], None] | None = None,
+    ) -> Progress:
+        """Run, and write a file: `.jsonl` or `.parquet`. The same again goes on where it stopped.
+
+        Args:
+            path: the output; it is there when the run has ended, and `<path>.part` while it goes on.
+            ledger: None is `<path>.ledger`.
+            order: of the rows: as they come, or as the items stand in the source.
+            retry_failed: ask again where a failure stands that may go well now.
+            on_row: called with each row, to show how far it is (see `progress`).
+
+        Returns:
+            `progress`, whose `str` is a summary.
+
+        Raises:
+            GLMVError: what would be the same for every item (a wrong key, an empty account, a full disk, a table
+                with a row that has no picture). Everything answered is in the ledger.
+            KeyboardInterrupt: after what was under way has ended and is kept.
+        """
+        out = Path(path)
+        with sink(out, self._asking.json_schema) as file:
+            rows = self.rows(
+                ledger=f"{os.fspath(path)}.ledger" if ledger is None else ledger, order=order, retry_failed=retry_failed
+            )
+            for row in rows:
+                file.write(row)
+                if on_row is not None:
+                    on_row(row)
+        return self.progress
+
+    def rows(
+        self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
+    ) -> Iterator[Row]:
+        """Run, and hand out row after row. Without a ledger nothing is remembered.
+
+        Ctrl-C, or leaving the loop, begins nothing more; what is under way ends and is kept.
+
+        Raises:
+            As `write`.
+        """
+        ready: queue.SimpleQueue[Row | BaseException | None] = queue.SimpleQueue()
+        run = Thread(self._run(ledger, order, retry_failed), ready.put)
+        self._stop = run.stop
+        run.start()
+        interrupted: BaseException | None = None
+        try:
+            while True:
+                try:
+                    row = ready.get(timeout=_LOOK)
+                except queue.Empty:
+                    continue
+                except KeyboardInterrupt as error:
+                    if interrupted is not None:
+                        raise
+                    interrupted = error
+                    run.stop("interrupted")
+                    continue
+                match row:
+                    case None:
+                        break
+                    case Row():
+                        run.taken()
+                        yield row
+                    case BaseException():
+                        raise row
+        finally:
+            run.stop("interrupted")
+            run.join()
+        if interrupted is not None:
+            raise interrupted
+
+    async def arows(
+        self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
+    ) -> AsyncIterator[Row]:
+        """As `rows`, with `async for`, on the running loop."""
+        ready: asyncio.Queue[Row | None] = asyncio.Queue()
+        run = self._run(ledger, order, retry_failed)
+        self._stop = run.stop
+        task = asyncio.create_task(run(ready.put_nowait))
+        task.add_done_callback(lambda done: ready.put_nowait(None))
+        try:
+            while (row := await ready.get()) is not None:
+                run.taken()
+                yield row
+            await task
+        finally:
+            run.stop("interrupted")
+            if not task.done():
+                await asyncio.wait([task])
+
+    def stop(self, why: str = "stopped") -> None:
+        """Begin nothing more; what is under way ends, and its rows come. From any thread."""
+        self._stop(why)
+
+    def cancel(self, ledger: PathLike) -> int:
+        """Stop the platform's batches that this ledger knows, from whatever run; returns how many.
+
+        What they answered until then still comes with the next run.
+        """
+        with self._sync_client() as client, Ledger(ledger, place=self._place()) as kept:
+            return Platform(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
+
+    def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> Run:
+        if order not in ("arrival", "input"):
+            raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
+        self.progress = Progress(share=self._share)
+        threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
+        return self._kind(
+            Plan(
+                source=items(self._source, self._column),
+                asking=self._asking,
+                model=self._model,
+                client=self._client,
+                own=self._own is not None,
+                sync_client=self._sync_client,
+                ledger=ledger,
+                place=self._place(),
+                progress=self.progress,
+                budget=Budget.of(self._budget, self._model),
+                retry_failed=retry_failed,
+                ordered=order == "input",
+            )
+        )
+
+    def _count(self, progress: Progress) -> None:
+        try:
+            progress.total = count_of(self._source)
+        except (OSError, ValueError, glmv.GLMVError):
+            pass  # the run itself tells what is wrong with the source
+
+    def _client(self) -> glmv.AsyncClient:
+        return self._own or glmv.AsyncClient(self._key(), **self._connection)
+
+    def _sync_client(self) -> glmv.Client:
+        if self._own is not None:
+            return glmv.Client.of(self._settings)
+        return glmv.Client(self._key(), **self._connection)
+
+    def _key(self) -> str | None:
+        return self._api_key() if callable(self._api_key) else self._api_key
+
+    def _place(self) -> str:
+        """Where is asked, without the port of this machine, which an emulator has anew each time.
+
+        Raises:
+            AuthenticationError: there is no key: nothing was read yet.
+        """
+        found = urlsplit(self._client().place.base_url)
+        return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc

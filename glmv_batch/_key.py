@@ -1,0 +1,103 @@
+"""The key of an item: a hash of what would be sent. The same question about the same picture is paid once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import glmv
+from glmv_batch._asking import Asking
+from glmv_batch._items import Item
+
+# Options that change how a call is made and not what is asked.
+_MANNER = frozenset({"validate", "request_id", "user_id"})
+
+
+class Digests(Protocol):
+    """Who remembers the SHA-256 of files that have not changed."""
+
+    def digest(self, path: str, size: int, mtime: int) -> str | None: ...
+    def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...
+
+
+class Keyed(NamedTuple):
+    """An item and its key; the item holds its picture where it had to be read for the key."""
+
+    key: str
+    item: Item
+
+
+class Keys:
+    """Keys of the items of one job.
+
+    A file is read for its key once: after that its size and its time of change tell that it is the same.
+    """
+
+    def __init__(self, asking: Asking, model: str, digests: Digests) -> None:
+        self._asking = asking
+        self._digests = digests
+        options = {name: value for name, value in asking.options.items() if name not in _MANNER}
+        asked = None if callable(asking.messages) else _told(asking.messages_of(Item("")))
+        self._question = _hash([model.lower(), options, asked])
+
+    def of(self, item: Item) -> Keyed:
+        """The key of an item. To be called in a worker thread: it may read the picture.
+
+        Raises:
+            GLMVError: there is no such picture.
+        """
+        if callable(self._asking.messages):
+            return Keyed(_hash([self._question, _told(self._asking.messages_of(item))]), item)
+        if item.path is not None and (known := self._known(item.path)) is not None:
+            return Keyed(_hash([self._question, known]), item)
+        stamp = None if item.path is None else _stamp(item.path)
+        part = item.part()
+        digest = _digest(part)
+        if stamp is not None and digest is not None:
+            self._digests.keep_digest(*stamp, digest)
+        return Keyed(_hash([self._question, digest]), replace(item, source=part))
+
+    def _known(self, path: Path) -> str | None:
+        stamp = _stamp(path)
+        return None if stamp is None else self._digests.digest(*stamp)
+
+
+def _stamp(path: Path) -> tuple[str, int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return str(path.absolute()), facts.st_size, facts.st_mtime_ns
+
+
+def _digest(part: Any) -> str | None:
+    """What tells a picture: the hash of its bytes, or its URL."""
+    if part is None:
+        return None
+    return str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()
+
+
+def _told(messages: Any) -> Any:
+    """Messages as plain values, pictures by what tells them."""
+    match messages:
+        case glmv.Message():
+            calls = [[call.name, call.arguments] for call in messages.tool_calls]
+            return [messages.role, [_told(part) for part in messages.content], calls]
+        case glmv.Image() | glmv.Video() | glmv.File():
+            return [type(messages).__name__, _digest(messages)]
+        case glmv.Text():
+            return messages.text
+        case Mapping():
+            return {str(name): _told(value) for name, value in messages.items()}
+        case list() | tuple():
+            return [_told(one) for one in messages]
+        case _:
+            return messages
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,264 @@
+"""What was answered already, on disk before anybody hears of it: one SQLite file beside the output.
+
+WAL with `synchronous=FULL`: an answer that was handed over survives the power's failing (sqlite.org/pragma.html,
+"synchronous"). `locking_mode=EXCLUSIVE`: a second run finds the ledger locked, and a killed one leaves no lock behind,
+because it is the operating system's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple, Self
+
+import glmv
+from glmv_batch._platform import Chunk
+
+VERSION = 1
+# Bytes that must be free before anything is paid for: room for the answers under way, and for the log of SQLite.
+MARGIN = 64 * 1024 * 1024
+# Writes of one transaction at most; each waits for the disk once.
+_GROUP = 1_000
+
+_TABLES = """
+create table if not exists meta (name text primary key, value text) without rowid;
+create table if not exists answers (key text primary key, ok integer, retryable integer, row text) without rowid;
+create table if not exists files (path text primary key, size integer, mtime integer, digest text) without rowid;
+create table if not exists chunks (name text primary key, batch text) without rowid;
+create table if not exists chunk_items (chunk text, key text, name text, columns text);
+create index if not exists chunk_items_by_chunk on chunk_items (chunk);
+create index if not exists chunk_items_by_key on chunk_items (key);
+"""
+
+_Write = tuple[str, Sequence[Any], "Future[None]"]
+
+
+class Waiting(NamedTuple):
+    """An item that waits for the answer of a chunk."""
+
+    key: str
+    name: str
+    columns: Mapping[str, Any]
+
+
+class Ledger:
+    """Answers by the key of what was asked. Its methods may be called from any thread."""
+
+    def __init__(self, path: str | os.PathLike[str], *, place: str) -> None:
+        """Open it, or make it.
+
+        Args:
+            path: the file.
+            place: the base URL that is asked; answers of another place are not mixed in.
+
+        Raises:
+            InvalidRequestError: another run holds it (with who that is), it is no ledger, or holds answers of
+                another place.
+        """
+        self.path = Path(path)
+        self._holder = self.path.with_name(f"{self.path.name}.holder")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
+        try:
+            self._begin(place)
+        except BaseException:
+            self._db.close()
+            raise
+        self._holder.write_text(json.dumps(_me()))
+        self._writes: SimpleQueue[_Write | None] = SimpleQueue()
+        self._broken: Exception | None = None
+        self._writer = threading.Thread(target=self._write_all, name="glmv ledger", daemon=True)
+        self._writer.start()
+
+    def _begin(self, place: str) -> None:
+        try:
+            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+                self._db.execute(f"pragma {pragma}")
+            self._db.executescript(_TABLES)
+            meta = dict(self._db.execute("select name, value from meta"))
+            self._db.execute("insert or ignore into meta values ('version', ?), ('place', ?)", (VERSION, place))
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise glmv.InvalidRequestError(f"The ledger {self.path} cannot be opened: {error}.") from error
+            raise glmv.InvalidRequestError(
+                f"Another run holds the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise glmv.InvalidRequestError(f"{self.path} is no ledger of glmv_batch: {error}.") from error
+        if meta.get("version", str(VERSION)) != str(VERSION):
+            raise glmv.InvalidRequestError(f"{self.path} was written by another version ({meta['version']}).")
+        if meta.get("place", place) != place:
+            raise glmv.InvalidRequestError(
+                f"The ledger {self.path} holds answers of {meta['place']}, and now {place} is asked. Use another "
+                "ledger: an answer stands for the place that gave it."
+            )
+
+    def _who(self) -> str:
+        try:
+            held = json.loads(self._holder.read_text())
+            return f"process {held['pid']} on {held['host']}, since {held['since']}"
+        except (OSError, ValueError, KeyError):
+            return "a process that did not say who it is"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left, and let go."""
+        if self._writer.is_alive():
+            self._writes.put(None)
+            self._writer.join()
+            self._holder.unlink(missing_ok=True)
+            self._db.close()
+
+    def room(self) -> None:
+        """Look whether there is room for what comes next.
+
+        Raises:
+            LimitExceeded: when the disk is all but full. Nothing was sent, nothing is lost.
+        """
+        if self._broken is not None:
+            raise glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.") from self._broken
+        free = shutil.disk_usage(self.path.parent).free
+        if free < MARGIN:
+            raise glmv.LimitExceeded(
+                f"The disk of {self.path} has {free >> 20} MB left, and {MARGIN >> 20} are kept free for answers that "
+                "are paid for. Make room and run again: everything that was answered is in the ledger."
+            )
+
+    def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None:
+        """What is known: the facts of a row as `Row.as_dict` gives them, or None.
+
+        Args:
+            retry_failed: take failures that may go well next time as not known.
+        """
+        found = self._rows("select ok, retryable, row from answers where key = ?", key)
+        if not found:
+            return None
+        ok, retryable, row = found[0]
+        return None if retry_failed and not ok and retryable else json.loads(row)
+
+    def keep(self, key: str, facts: Mapping[str, Any]) -> Future[None]:
+        """Put an answer, or the failure that stands for it, on disk; done when the future is."""
+        ok = "error" not in facts
+        row = json.dumps({name: value for name, value in facts.items() if name != "key"}, ensure_ascii=True)
+        return self._put(
+            "insert or replace into answers values (?, ?, ?, ?)", (key, ok, bool(facts.get("retryable")), row)
+        )
+
+    def digest(self, path: str, size: int, mtime: int) -> str | None:
+        """The SHA-256 of a file that has not changed since it was read, or None."""
+        found = self._rows("select digest from files where path = ? and size = ? and mtime = ?", path, size, mtime)
+        return str(found[0][0]) if found else None
+
+    def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None:
+        """Remember a file's SHA-256; it may come to disk later."""
+        self._put("insert or replace into files values (?, ?, ?, ?)", (path, size, mtime, digest))
+
+    def chunk_planned(self, name: str, keys: Sequence[str]) -> None:
+        """A chunk is about to be handed in."""
+        self._put("insert into chunks values (?, null)", (name,))
+        last = None
+        for key in keys:
+            last = self._put("update chunk_items set chunk = ? where key = ? and chunk is null", (name, key))
+        if last is not None:
+            last.result()
+
+    def chunk_sent(self, name: str, batch: str) -> None:
+        """It was, and this is the platform's name for it."""
+        self._put("update chunks set batch = ? where name = ?", (batch, name)).result()
+
+    def chunk_undone(self, name: str) -> None:
+        """It was not handed in: its items wait for another chunk."""
+        self._put("update chunk_items set chunk = null where chunk = ?", (name,))
+        self._put("delete from chunks where name = ?", (name,)).result()
+
+    def chunk_ended(self, name: str) -> None:
+        """Nothing more comes of it."""
+        self._put("delete from chunk_items where chunk = ?", (name,))
+        self._put("delete from chunks where name = ?", (name,)).result()
+
+    def chunks(self) -> list[Chunk]:
+        """Those of which something may come."""
+        return [Chunk(name, batch) for name, batch in self._rows("select name, batch from chunks")]
+
+    def chunk_keys(self, name: str) -> Iterator[str]:
+        """The keys of its items, each once."""
+        return (key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name))
+
+    def wait_for(self, waiting: Waiting) -> bool:
+        """Note an item that waits for its answer; whether the same was asked before, so that nobody need ask again."""
+        before = self._rows("select chunk, name from chunk_items where key = ?", waiting.key)
+        if all(name != waiting.name for _, name in before):
+            chunk = before[0][0] if before else None
+            columns = json.dumps(waiting.columns, default=str)
+            values = (chunk, waiting.key, waiting.name, columns)
+            self._put("insert into chunk_items values (?, ?, ?, ?)", values).result()
+        return bool(before)
+
+    def waiting(self, key: str) -> Iterable[Waiting]:
+        """The items that wait for the answer to a key."""
+        rows = self._rows("select name, columns from chunk_items where key = ?", key)
+        return [Waiting(key, name, json.loads(columns)) for name, columns in rows]
+
+    def forget_waiting(self) -> None:
+        """Drop the items that no chunk holds: a run before this one noted them and came no further."""
+        self._put("delete from chunk_items where chunk is null", ()).result()
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def _put(self, sql: str, values: Sequence[Any]) -> Future[None]:
+        done: Future[None] = Future()
+        self._writes.put((sql, values, done))
+        return done
+
+    def _write_all(self) -> None:
+        """The writer's thread: whatever waits goes into one transaction."""
+        ended = False
+        while not ended:
+            first = self._writes.get()
+            group = [] if first is None else [first]
+            ended = first is None
+            while len(group) < _GROUP and not self._writes.empty():
+                more = self._writes.get()
+                ended = ended or more is None
+                group += [] if more is None else [more]
+            try:
+                with self._lock:
+                    self._db.execute("begin")
+                    for sql, values, _ in group:
+                        self._db.execute(sql, values)
+                    self._db.execute("commit")
+            except sqlite3.Error as error:
+                self._broken = error
+                self._undo()
+                for *_, done in group:
+                    done.set_exception(glmv.LimitExceeded(f"The ledger {self.path} takes no more: {error}."))
+            else:
+                for *_, done in group:
+                    done.set_result(None)
+
+    def _undo(self) -> None:
+        with self._lock:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+
+
+def _me() -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}

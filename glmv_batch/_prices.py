@@ -1,0 +1,109 @@
+"""Tokens -> money, by the price that was listed on the day that stands beside it; and what may be spent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import glmv
+
+MILLION = 1_000_000
+# "价格为同步调用的 50%" (docs.bigmodel.cn, "批量处理")
+BATCH_SHARE = 0.5
+
+_BUDGET = re.compile(
+    r"(?P<sign>[$¥￥]?)\s*(?P<amount>\d[\d_,]*(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?", re.IGNORECASE
+)
+_CURRENCIES = {"$": "USD", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "usd": "USD"}
+
+
+class Money(NamedTuple):
+    """An amount, and what it is told by."""
+
+    amount: float
+    currency: str
+    date: str
+
+    def __str__(self) -> str:
+        return "free" if self.amount == 0 else f"{self.amount:.4g} {self.currency} by the price of {self.date}"
+
+
+def cost(model: str | None, usage: glmv.Usage | None, *, share: float = 1.0) -> Money | None:
+    """What an answer cost; None when the price of the model is not known, or its tokens are not.
+
+    Args:
+        share: of the listed price: `BATCH_SHARE` in the platform's batches.
+    """
+    row = glmv.find_model(model or "")
+    if row is None or row.price is None or usage is None:
+        return None
+    price = row.price
+    spent = usage.prompt_tokens * price.input + usage.completion_tokens * price.output
+    return Money(share * spent / MILLION, price.currency, price.date)
+
+
+@dataclass
+class Budget:
+    """What a job may spend, what it has spent, and what the calls under way may come to cost.
+
+    A call under way is expected to cost what those before it did on average; before the first answer nobody knows,
+    so there is one call at a time until then.
+    """
+
+    limit: float = float("inf")
+    currency: str | None = None  # None counts tokens
+    share: float = 1.0
+    spent: float = 0.0
+    answers: int = 0
+    under_way: int = 0
+
+    @classmethod
+    def of(cls, told: str | None, model: str, *, share: float = 1.0) -> Budget:
+        """ "10 CNY", "$3", "2,000,000 tokens" or None -> a budget.
+
+        Raises:
+            InvalidRequestError: when it is neither money nor tokens, or money where the model's price is not known
+                or in another currency.
+        """
+        if told is None:
+            return cls()
+        found = _BUDGET.fullmatch(told.strip())
+        unit = (found["sign"] or found["unit"] or "").lower() if found else ""
+        if found is None or not unit:
+            raise glmv.InvalidRequestError(f"A budget is '10 CNY', '$3' or '2000000 tokens'; got {told!r}.")
+        limit = float(found["amount"].replace(",", "").replace("_", ""))
+        currency = _CURRENCIES.get(unit)
+        if currency is None:
+            return cls(limit)
+        row = glmv.find_model(model)
+        if row is None or row.price is None:
+            raise glmv.InvalidRequestError(f"The price of {model} is not known: give the budget in tokens.")
+        if row.price.currency != currency:
+            paid = row.price.currency
+            raise glmv.InvalidRequestError(f"{model} is paid in {paid}: give the budget so, or in tokens.")
+        return cls(limit, currency, share)
+
+    @property
+    def allows(self) -> bool:
+        """Whether one more call fits, beside those under way."""
+        if self.limit == float("inf"):
+            return True
+        if not self.answers:
+            return not self.under_way and self.spent < self.limit
+        return self.spent + (self.under_way + 1) * self.spent / self.answers <= self.limit
+
+    def begin(self) -> None:
+        """One more call is under way."""
+        self.under_way += 1
+
+    def end(self, model: str | None, usage: glmv.Usage | None) -> None:
+        """It has ended, and this is what it used; None when nobody counted, as after most errors."""
+        self.under_way -= 1
+        if usage is None:
+            return
+        if self.currency is None:
+            self.spent += usage.prompt_tokens + usage.completion_tokens
+        elif (money := cost(model, usage, share=self.share)) is not None:
+            self.spent += money.amount
+        self.answers += 1

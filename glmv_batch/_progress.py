@@ -1,0 +1,145 @@
+"""How far a job is: counted as rows come, told to people in a line and to machines as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from glmv_batch._prices import Money, cost
+from glmv_batch._row import Row
+
+# The rate is that of the last answers, so that it follows a gate that narrows.
+_RECENT = 200
+
+
+@dataclass
+class Progress:
+    """Counts of one run.
+
+    Attributes:
+        total: items, None while or where they cannot be counted.
+        answered, failed: in this run; `known`: whose answer stood in the ledger already.
+        input_tokens, output_tokens: of this run, as far as the platform counted.
+        errors: how many failed, by the name of the error's class.
+        spent: money of this run, None where no price is known; `unpriced` counts answers without a price.
+        width: calls that may be under way now: it narrows when the platform says that it is busy.
+        stopped: why the run ended before its items did, or None.
+    """
+
+    total: int | None = None
+    answered: int = 0
+    failed: int = 0
+    known: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    spent: Money | None = None
+    unpriced: int = 0
+    width: int | None = None
+    stopped: str | None = None
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    share: float = field(default=1.0, repr=False)
+    _begun: float | None = field(default=None, repr=False)
+    _ended: float | None = field(default=None, repr=False)
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
+
+    def begin(self) -> None:
+        """The run begins now."""
+        self._begun = self.clock()
+
+    def end(self) -> None:
+        """The run ends now."""
+        self._ended = self.clock()
+
+    def count(self, row: Row, *, known: bool = False) -> None:
+        """One more row."""
+        if known:
+            self.known += 1
+            return
+        self._recent.append(self.clock())
+        if row.ok:
+            self.answered += 1
+        else:
+            self.failed += 1
+            self.errors[row.error_class or "Error"] += 1
+        if row.usage is None:
+            return
+        self.input_tokens += row.usage.prompt_tokens
+        self.output_tokens += row.usage.completion_tokens
+        money = cost(row.model, row.usage, share=self.share)
+        if money is None:
+            self.unpriced += 1
+        elif self.spent is None or self.spent.currency == money.currency:
+            self.spent = money._replace(amount=money.amount + (self.spent.amount if self.spent else 0))
+
+    @property
+    def done(self) -> int:
+        """Rows so far."""
+        return self.answered + self.failed + self.known
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been going, or went."""
+        if self._begun is None:
+            return 0.0
+        return (self._ended if self._ended is not None else self.clock()) - self._begun
+
+    @property
+    def rate(self) -> float | None:
+        """Rows asked for a second, of late; None before there are two."""
+        if len(self._recent) < 2:
+            return None
+        return (len(self._recent) - 1) / max(self._recent[-1] - self._recent[0], 1e-9)
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until the end at this rate, None where nobody can know."""
+        if self.total is None or self.rate is None:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+    @property
+    def money(self) -> str:
+        """What the run cost, in words."""
+        if self.unpriced and self.spent is None:
+            return "price not known"
+        told = str(self.spent) if self.spent is not None else "nothing spent"
+        return f"{told}, {self.unpriced} answers without a known price" if self.unpriced else told
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a machine wants to know."""
+        spent = self.spent
+        return {
+            "total": self.total,
+            "done": self.done,
+            "answered": self.answered,
+            "failed": self.failed,
+            "known": self.known,
+            "rate": None if self.rate is None else round(self.rate, 2),
+            "eta": None if self.eta is None else round(self.eta, 1),
+            "seconds": round(self.seconds, 2),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "spent": None if spent is None else round(spent.amount, 6),
+            "currency": None if spent is None else spent.currency,
+            "price_date": None if spent is None else spent.date,
+            "unpriced": self.unpriced,
+            "width": self.width,
+            "errors": dict(self.errors),
+            "stopped": self.stopped,
+        }
+
+    def as_json(self) -> str:
+        """The same as one line of JSON."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def __str__(self) -> str:
+        told = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} were there already"
+        told += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
+        if self.errors:
+            told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
+        return f"{told}; stopped: {self.stopped}" if self.stopped else told

@@ -1,0 +1,272 @@
+"""One run of a job, by calls or by the platform's batches, and the thread that it has for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import glmv
+from glmv_batch._asking import Asking, failed
+from glmv_batch._engine import Engine, Forgetful
+from glmv_batch._items import Item
+from glmv_batch._key import Keys
+from glmv_batch._ledger import Ledger, Waiting
+from glmv_batch._platform import Ask, Platform
+from glmv_batch._prices import Budget
+from glmv_batch._progress import Progress
+from glmv_batch._row import Row, restored
+
+Hand = Callable[[Row], None]
+
+# Rows of the platform's batches that wait for whoever takes them.
+_ROOM = 1_000
+_LOOK = 0.1  # seconds between two looks whether a reader that takes nothing has left
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run has to know."""
+
+    source: Iterator[Item]
+    asking: Asking
+    model: str
+    client: Callable[[], glmv.AsyncClient]
+    own: bool
+    sync_client: Callable[[], glmv.Client]
+    ledger: str | os.PathLike[str] | None
+    place: str
+    progress: Progress
+    budget: Budget
+    retry_failed: bool
+    ordered: bool
+
+
+class Run(Protocol):
+    """One run. All of its methods are called on its own event loop."""
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run; `hand` gets each row."""
+
+    def taken(self) -> None:
+        """A row was taken by whoever wants it."""
+
+    def stop(self, why: str) -> None:
+        """Begin nothing more."""
+
+
+class ByCalls:
+    """A call an item."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._engine: Engine | None = None
+        self._stopped: str | None = None
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run; see `Run`."""
+        plan = self._plan
+        async with AsyncExitStack() as stack:
+            ledger = None if plan.ledger is None else Ledger(plan.ledger, place=plan.place)
+            if ledger is not None:
+                stack.callback(ledger.close)
+            client = plan.client()
+            if not plan.own:
+                await stack.enter_async_context(client)
+            engine = self._engine = Engine(
+                client,
+                plan.source,
+                plan.asking,
+                ledger or Forgetful(),
+                plan.progress,
+                hand=hand,
+                budget=plan.budget,
+                retry_failed=plan.retry_failed,
+                ordered=plan.ordered,
+            )
+            if self._stopped is not None:
+                engine.stop(self._stopped)
+            plan.progress.begin()
+            stack.callback(plan.progress.end)
+            await engine.run()
+
+    def taken(self) -> None:
+        """See `Run`."""
+        if self._engine is not None:
+            self._engine.taken()
+
+    def stop(self, why: str) -> None:
+        """See `Run`."""
+        self._stopped = why
+        if self._engine is not None:
+            self._engine.stop(why)
+
+
+class ByPlatform:
+    """The platform's batches. Its work blocks, so it is done in a worker thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._stop = threading.Event()
+        self._room = threading.Semaphore(_ROOM)
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run; see `Run`."""
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._work, lambda row: loop.call_soon_threadsafe(hand, row))
+
+    def taken(self) -> None:
+        """See `Run`."""
+        self._room.release()
+
+    def stop(self, why: str) -> None:
+        """See `Run`."""
+        self._plan.progress.stopped = self._plan.progress.stopped or why
+        self._stop.set()
+
+    def _work(self, hand: Callable[[Row], Any]) -> None:
+        plan = self._plan
+        with ExitStack() as stack:
+            path = plan.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
+            ledger = stack.enter_context(Ledger(path, place=plan.place))
+            client = stack.enter_context(plan.sync_client())
+            platform = Platform(
+                client, ledger, model=plan.model, options=_of_a_batch(plan.asking.options), stop=self._stop
+            )
+            plan.progress.begin()
+            stack.callback(plan.progress.end)
+            platform.take_up()
+            ledger.forget_waiting()
+            asks = self._asks(ledger, lambda row, known: self._give(hand, row, known=known))
+            for key, error in platform.hand_in(asks):
+                self._answered(hand, ledger, key, error)
+            for key, answer in platform.answers():
+                self._answered(hand, ledger, key, answer)
+
+    def _asks(self, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Ask]:
+        """The items that nobody has asked about."""
+        plan = self._plan
+        keys = Keys(plan.asking, plan.model, ledger)
+        for item in plan.source:
+            if self._stop.is_set():
+                return
+            try:
+                key, holding = keys.of(item)
+            except glmv.GLMVError as error:
+                give(failed(item, error, 0.0), False)
+                continue
+            facts = ledger.answer(key, retry_failed=plan.retry_failed)
+            if facts is not None:
+                give(restored(facts, item.name, item.columns, plan.asking.schema), True)
+            elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
+                ledger.room()
+                yield _Ask(key, plan.asking, item, _size(holding))
+
+    def _answered(
+        self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
+    ) -> None:
+        for number, waiting in enumerate(_once(ledger.waiting(key))):
+            item = Item(waiting.name, columns=waiting.columns)
+            row = replace(self._plan.asking.row_of(item, answer, 0.0), seconds=None)
+            if number == 0:
+                ledger.keep(key, row.as_dict()).result()
+            self._give(hand, row, known=number > 0)
+
+    def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool) -> None:
+        while not self._room.acquire(timeout=_LOOK):
+            if self._stop.is_set():
+                return
+        self._plan.progress.count(row, known=known)
+        hand(row)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """One item that goes into a batch; its picture is read when its line is written."""
+
+    key: str
+    asking: Asking
+    item: Item
+    size: int
+
+    def messages(self) -> Any:
+        """What is sent."""
+        return self.asking.messages_of(self.item)
+
+
+def _of_a_batch(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without the check that a second turn would need: there is none."""
+    return {name: value for name, value in options.items() if name != "validate"}
+
+
+def _size(item: Item) -> int:
+    """Bytes of its picture on the wire, about."""
+    if item.path is not None:
+        return item.path.stat().st_size * 4 // 3
+    part = item.source
+    return (part.size or 0) * 4 // 3 if isinstance(part, glmv.Image | glmv.Video | glmv.File) else 0
+
+
+def _once(waiting: Iterable[Waiting]) -> list[Waiting]:
+    return list({one.name: one for one in waiting}.values())
+
+
+class Thread:
+    """A run on an event loop of its own, for callers that have none.
+
+    Args:
+        put: gets each row; then None, or what ended the run.
+    """
+
+    def __init__(self, run: Run, put: Callable[[Row | BaseException | None], None]) -> None:
+        self._run = run
+        self._put = put
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="glmv job", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+        self._ready.wait()
+
+    def taken(self) -> None:
+        """A row was taken."""
+        self._call(self._run.taken)
+
+    def stop(self, why: str) -> None:
+        """Begin nothing more."""
+        self._call(lambda: self._run.stop(why))
+
+    def join(self) -> None:
+        """Wait until what is under way has ended."""
+        while self._thread.is_alive():
+            self._thread.join(_LOOK)
+
+    def _call(self, what: Callable[[], None]) -> None:
+        if self._loop is not None and self._thread.is_alive():
+            try:
+                self._loop.call_soon_threadsafe(what)
+            except RuntimeError:  # it has just ended
+                pass
+
+    def _main(self) -> None:
+        async def whole() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._ready.set()
+            await self._run(self._put)
+
+        try:
+            asyncio.run(whole())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the rows are taken
+            self._put(error)
+        else:
+            self._put(None)
+        finally:
+            self._ready.set()
