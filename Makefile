@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser notebooks lint types format dist size docs bench import-time clean
+.PHONY: help demo test test-browser test-cluster notebooks lint types format dist size docs bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,13 @@ test-browser: $(READY) ## the tests that need Chromium (Debian's package, instal
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group browser
 	$(BIN)/pytest -m browser $(ARGS)
+
+CLUSTER := .venv-ray
+test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment of its own (600 MB)
+	@test -x $(CLUSTER)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLUSTER)
+	@$(BIN)/uv pip install --quiet --python $(CLUSTER)/bin/python -e ".[ray,langchain,llama-index,emulator]" \
+	  'pytest>=8.3' 'pytest-asyncio>=1.0'
+	$(CLUSTER)/bin/pytest tests/batch/test_ray.py $(ARGS)
 
 notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS="video rag" chooses)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
@@ -57,7 +64,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/import_time.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

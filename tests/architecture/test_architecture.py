@@ -41,7 +41,7 @@ EXCEPTIONS = {
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
-    "glmv_batch/ray.py": {"ray"},  # the extra `ray`
+    "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
     "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
     "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
     "glmv_emulator/pytest_plugin.py": {"pytest"},

@@ -1,0 +1,322 @@
+"""Many machines: workers of Ray Data share the account's slots, and one that dies costs what it had under way.
+
+The cluster is real, of several node processes on this machine; the emulator runs in the test's own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image as Pillow
+from pyarrow import parquet
+
+import glmv
+from glmv_emulator import Emulator
+
+ray = pytest.importorskip("ray", reason="make test-cluster installs Ray")
+for name in ("ray.cloudpickle", "ray.cluster_utils", "ray.data.extensions"):
+    importlib.import_module(name)
+room = importlib.import_module("glmv_batch.ray")
+Vision, over, shares = room.Vision, room.over, room.shares
+
+# Ray warns of its own.
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
+# Workers cannot import a file of tests: its functions travel by value.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+ROOT = Path(__file__).parents[2]
+KEY = "test-id.test-secret"
+MODEL = "glm-4.6v"
+SLOTS, ACTORS = 10, 4
+LATENCY = 0.5
+RECEIPT = {
+    "title": "Receipt",
+    "type": "object",
+    "properties": {"width": {"type": "integer"}, "format": {"type": "string"}},
+    "required": ["width", "format"],
+}
+
+
+def key() -> str:
+    return KEY
+
+
+def png(number: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
+    """Pictures that differ."""
+    out = io.BytesIO()
+    Pillow.new("RGB", size, (number % 256, number // 256, 99)).save(out, "PNG")
+    return out.getvalue()
+
+
+def table(count: int) -> Any:
+    """A data set in small blocks, as a lake of pictures has them."""
+    rows = [{"id": number, "image": png(number)} for number in range(count)]
+    return ray.data.from_items(rows, override_num_blocks=max(1, count // 4))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Emulator]:
+    with Emulator(api_key=KEY, concurrency={MODEL: SLOTS}) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(server: Emulator) -> Emulator:
+    """One that refuses the eleventh call."""
+    server.reset()
+    return server
+
+
+@pytest.fixture(scope="module")
+def cluster(server: Emulator) -> Iterator[None]:
+    """A head and two nodes, which have a key and an address in their environment."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("ZHIPUAI_API_KEY", KEY)
+        environment.setenv("ZHIPUAI_BASE_URL", server.base_url)
+        yield from nodes()
+
+
+def nodes() -> Iterator[None]:
+    store = {"object_store_memory": 80 * 1024 * 1024}
+    cluster = ray.cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store}
+    )
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=2, **store)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def asked(emulator: Emulator) -> list[Any]:
+    return [one for one in emulator.requests if one.path.endswith("/chat/completions")]
+
+
+def most_at_once(emulator: Emulator) -> int:
+    moments = [(one.started, 1) for one in asked(emulator)] + [(one.ended, -1) for one in asked(emulator)]
+    now = most = 0
+    for _, change in sorted(moments):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def share_used(emulator: Emulator) -> float:
+    """How much of the slots was in use, from when all were for the first time until the last row was sent."""
+    calls = asked(emulator)
+    moments = sorted([(one.started, 1) for one in calls] + [(one.ended, -1) for one in calls])
+    now, since, used = 0, 0.0, 0.0
+    begin = 0.0
+    end = max(one.started for one in calls)
+    for moment, change in moments:
+        if begin and moment <= end:
+            used += now * (moment - since)
+        now += change
+        since = moment
+        if not begin and now == SLOTS:
+            begin = moment
+    assert begin, "the slots were never all in use"
+    return used / (SLOTS * (end - begin))
+
+
+def test_shares_add_up_to_the_slots_and_may_be_uneven() -> None:
+    assert shares(10, 4) == [3, 3, 2, 2]
+    assert shares(4, 4) == [1, 1, 1, 1]
+    assert sum(shares(75, 8)) == 75
+
+
+def test_more_actors_than_slots_are_refused() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"3 slots cannot be shared among 4 actors"):
+        shares(3, 4)
+
+
+def test_a_key_itself_is_not_taken_because_it_would_travel() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="called in each worker"):
+        over(None, "Describe it.", actors=1, api_key=KEY)
+
+
+def test_a_misspelt_option_is_refused_in_the_driver() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="temperature"):
+        over(None, "Describe it.", actors=1, temperatur=0.5)
+
+
+def test_a_worker_reads_its_key_from_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(glmv.AuthenticationError):
+        Vision("Describe it.", share=1, base_url=emulator.base_url)
+    monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
+    Vision("Describe it.", share=1, base_url=emulator.base_url)
+
+
+async def worked(worker: Any, rows: list[dict[str, Any]]) -> Any:
+    (found,) = [told async for told in worker(pa.Table.from_pylist(rows))]
+    return found
+
+
+def worker(emulator: Emulator, **options: Any) -> Any:
+    given: dict[str, Any] = {
+        "share": 2,
+        "api_key": key,
+        "model": MODEL,
+        "base_url": emulator.base_url,
+        "max_retries": 0,
+    }
+    return Vision(options.pop("prompt", "Describe it."), **{**given, **options})
+
+
+async def test_rows_come_back_in_order_with_typed_columns(emulator: Emulator) -> None:
+    rows = [{"id": size, "image": png(0, (size, 48))} for size in (40, 50, 60)]
+    prompt = "The width in pixels and the file format."
+    found = await worked(worker(emulator, prompt=prompt, schema=RECEIPT), rows)
+    assert found.column("id").to_pylist() == [40, 50, 60]
+    assert found.schema.field("width").type == pa.int64()
+    assert found.schema.field("format").type == pa.string()
+    assert found.column("error").to_pylist() == [None] * 3
+    assert all(count > 0 for count in found.column("prompt_tokens").to_pylist())
+    assert found.column("model").to_pylist() == [MODEL] * 3
+
+
+async def test_a_failure_is_a_row(emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "good.png").write_bytes(png())
+    rows = [{"path": str(tmp_path / name)} for name in ("text.png", "absent.png", "good.png")]
+    found = (await worked(worker(emulator), rows)).to_pylist()
+    assert [row["error_class"] for row in found] == ["UnsupportedContent", "InvalidRequestError", None]
+    assert "this is no picture" in found[0]["error"]
+    assert found[0]["retryable"] is False
+    assert found[2]["text"]
+    assert len(asked(emulator)) == 1
+
+
+async def test_a_refusal_is_a_row_with_its_code(emulator: Emulator) -> None:
+    emulator.fail(code=1302)
+    (row,) = (await worked(worker(emulator), [{"image": png()}])).to_pylist()
+    assert (row["error_class"], row["code"], row["retryable"], row["attempts"]) == ("RateLimitError", "1302", True, 1)
+
+
+async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> None:
+    wrong = worker(emulator, api_key=lambda: "another-id.another-secret", share=1)
+    wrong._ready = asyncio.Semaphore(1)  # one after the other: those under way are lost
+    found = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in found} == {"AuthenticationError"}
+    assert [row["attempts"] for row in found] == [1, 0, 0, 0, 0]
+
+
+async def test_a_worker_never_has_more_under_way_than_its_share(emulator: Emulator) -> None:
+    emulator.slow(first=0.05)
+    await worked(worker(emulator), [{"image": png(number)} for number in range(12)])
+    assert most_at_once(emulator) == 2
+
+
+async def test_an_array_is_a_picture(emulator: Emulator) -> None:
+    shape = (48, 64, 3)
+    picture = [[[255, 0, 0]] * shape[1]] * shape[0]
+    arrays = ray.data.extensions.ArrowTensorArray.from_numpy(np.array([picture], dtype=np.uint8))
+    (found,) = [told async for told in worker(emulator)(pa.table({"image": arrays}))]
+    assert found.column("error").to_pylist() == [None]
+    assert "64 x 48" in found.column("text").to_pylist()[0]
+
+
+async def test_a_column_of_the_same_name_stays_what_it_is(emulator: Emulator) -> None:
+    (row,) = (await worked(worker(emulator), [{"image": png(), "text": "mine"}])).to_pylist()
+    assert row["text"] == "mine"
+    assert row["answer_text"]
+
+
+def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:
+    read = ray.data.range(3).map(lambda row: 1 / 0)
+    with pytest.raises(glmv.AuthenticationError, match="No API key"):
+        over(read, "Describe it.", actors=1, model=MODEL, slots=1, base_url=emulator.base_url, api_key=lambda: "")
+
+
+def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emulator) -> None:
+    emulator.slow(first=LATENCY)
+    count = 160
+    found = over(
+        table(count), "Describe it.", actors=ACTORS, slots=SLOTS, rows_per_task=None,
+        model=MODEL, max_retries=0,
+    ).take_all()  # fmt: skip
+    used = share_used(emulator)
+    assert sorted(row["id"] for row in found) == list(range(count))
+    assert [row["error"] for row in found if row["error"]] == []
+    assert len(asked(emulator)) == count
+    assert most_at_once(emulator) == SLOTS
+    assert used >= 0.8
+
+
+def test_a_worker_that_is_killed_costs_what_it_had_under_way(cluster: None, emulator: Emulator, tmp_path: Path) -> None:
+    emulator.slow(first=LATENCY)
+    count = 100
+
+    def marking() -> str:
+        (tmp_path / str(os.getpid())).touch()
+        return KEY
+
+    dataset = over(
+        table(count), "Describe it.", actors=ACTORS, slots=SLOTS, rows_per_task=None,
+        model=MODEL, api_key=marking, base_url=emulator.base_url, max_retries=0,
+    )  # fmt: skip
+    killer = threading.Thread(target=kill_when, args=(lambda: len(asked(emulator)) >= count // 2, tmp_path))
+    killer.start()
+    found = dataset.take_all()
+    killer.join()
+    assert (tmp_path / "killed").exists()
+    assert sorted(row["id"] for row in found) == list(range(count))
+    assert [row["error"] for row in found if row["error"]] == []
+    assert len(asked(emulator)) <= count + max(shares(SLOTS, ACTORS))
+    assert most_at_once(emulator) <= SLOTS
+
+
+def test_the_page_about_it_runs_as_it_stands(
+    cluster: None, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = ROOT / "examples" / "pictures" / "coffee.jpg"
+    rows = [{"image": photo.read_bytes(), "shop": "here"}] * 2
+    (tmp_path / "photos").mkdir()
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "photos" / "1.parquet")
+    page = (ROOT / "docs" / "ray.md").read_text("utf-8")
+    lake, chain = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    run(lake.replace("s3://lake", str(tmp_path)))
+    found = parquet.read_table(tmp_path / "answers")
+    assert found.column("shop").to_pylist() == ["here", "here"]
+    assert found.column("error").to_pylist() == [None, None]
+    assert found.schema.field("price").type == pa.float64()
+    assert found.schema.field("name").type == pa.string()
+    run(chain.replace("photo.jpg", str(photo)))
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2
+    assert all("'error': None" in line and "600" in line for line in told)
+
+
+def run(code: str) -> None:
+    exec(compile(code, "docs/ray.md", "exec"), {"__name__": "__main__"})
+
+
+def kill_when(ready: Callable[[], bool], folder: Path) -> None:
+    """Kill one worker, as a machine that runs out of memory would."""
+    patience = time.monotonic() + 120
+    while not ready() and time.monotonic() < patience:
+        time.sleep(0.02)
+    for mark in folder.iterdir():
+        line = Path("/proc", mark.name, "cmdline")
+        if line.exists() and "Vision" in line.read_text():
+            os.kill(int(mark.name), signal.SIGKILL)
+            (folder / "killed").touch()
+            return
