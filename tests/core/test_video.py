@@ -14,11 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+import glmv
 from glmv import _containers
 from glmv._errors import InvalidRequestError, UnsupportedContent
 from glmv._media import Video
@@ -224,6 +226,31 @@ def test_a_large_video_costs_its_bytes_and_its_base64_once(tmp_path: Path) -> No
     tracemalloc.stop()
     assert peak < size + 1.15 * encoded < 2 * encoded
     assert kept < 1.1 * encoded
+
+
+class Drain(httpx.BaseTransport):
+    """Takes what is sent piece by piece, as a socket does, and keeps nothing."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        assert sum(map(len, request.stream)) == int(request.headers["content-length"])
+        return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
+
+
+@pytest.mark.parametrize("given", ["a path", "base64 in a message"])
+def test_a_call_with_a_video_of_20_mb_costs_no_more_than_22_tenths_of_its_base64(given: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    path.write_bytes(recorded("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
+    text = base64.b64encode(path.read_bytes()).decode()
+    encoded = len(text)
+    message = [{"type": "video_url", "video_url": {"url": text}}, {"type": "text", "text": "?"}]
+    with httpx.Client(transport=Drain()) as http, glmv.Client("test-id.test-secret", http_client=http) as glm:
+        glm.chat("warm")
+        tracemalloc.start()
+        assert glm.chat([Video.from_path(path), "?"] if given == "a path" else message).text == "ok"
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2.2 * encoded
 
 
 @given(st.binary(max_size=300))
