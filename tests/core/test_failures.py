@@ -1,0 +1,85 @@
+"""What goes wrong on the way is told in words that say what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import glmv
+
+# `openssl ca` is the one command of OpenSSL 3.0 that makes a certificate for days gone by.
+AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+x509_extensions = leaf
+[any]
+commonName = supplied
+[leaf]
+subjectAltName = DNS:localhost
+"""
+PAST = ("-startdate", "200101000000Z", "-enddate", "200201000000Z")
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+
+
+@pytest.fixture
+def expired(tmp_path: Path) -> Path:
+    """A folder with cert.pem, which is for localhost and whose time is over, and its key.pem."""
+    (tmp_path / "ca.cnf").write_text(AUTHORITY)
+    (tmp_path / "index.txt").touch()
+    (tmp_path / "serial").write_text("01\n")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem")
+    openssl(tmp_path, "req", "-new", *key, "-subj", "/CN=localhost", "-out", "request.pem")
+    signed = ("-selfsign", "-keyfile", "key.pem", "-in", "request.pem", "-out", "cert.pem")
+    openssl(tmp_path, "ca", "-batch", "-notext", "-config", "ca.cnf", *signed, *PAST)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def served(certificate: Path) -> Iterator[int]:
+    """A port where a TLS handshake is offered with the certificate of a folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            with contextlib.suppress(OSError):
+                taken, _ = listening.accept()
+                with taken:
+                    context.wrap_socket(taken, server_side=True)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(10)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
+def test_a_certificate_that_has_expired_is_named_as_such_and_not_tried_again(expired: Path) -> None:
+    trusting = ssl.create_default_context(cafile=expired / "cert.pem")  # so that its age alone is wrong
+    with (
+        served(expired) as port,
+        httpx.Client(verify=trusting) as http,
+        glmv.Client("test-id.test-secret", base_url=f"https://localhost:{port}/v1", http_client=http) as glm,
+        pytest.raises(glmv.ConnectionFailed, match=r"certificate of localhost.* has expired") as told,
+    ):
+        glm.chat("hi")
+    assert told.value.attempts == 1
+    assert not told.value.retryable
