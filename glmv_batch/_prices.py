@@ -12,6 +12,9 @@ MILLION = 1_000_000
 # "价格为同步调用的 50%" (docs.bigmodel.cn, "批量处理")
 BATCH_SHARE = 0.5
 
+# The next answer may well be a little longer than the longest so far.
+_CAUTION = 1.2
+
 _BUDGET = re.compile(
     r"(?P<sign>[$¥￥]?)\s*(?P<amount>\d[\d_,]*(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?", re.IGNORECASE
 )
@@ -47,15 +50,15 @@ def cost(model: str | None, usage: glmv.Usage | None, *, share: float = 1.0) -> 
 class Budget:
     """What a job may spend, what it has spent, and what the calls under way may come to cost.
 
-    A call under way is expected to cost what those before it did on average; before the first answer nobody knows,
-    so there is one call at a time until then.
+    A call under way is expected to cost a little more than the dearest before it did; before the first answer nobody
+    knows, so there is one call at a time until then.
     """
 
     limit: float = float("inf")
     currency: str | None = None  # None counts tokens
     share: float = 1.0
     spent: float = 0.0
-    answers: int = 0
+    dearest: float | None = None
     under_way: int = 0
 
     @classmethod
@@ -89,9 +92,9 @@ class Budget:
         """Whether one more call fits, beside those under way."""
         if self.limit == float("inf"):
             return True
-        if not self.answers:
-            return not self.under_way and self.spent < self.limit
-        return self.spent + (self.under_way + 1) * self.spent / self.answers <= self.limit
+        if self.dearest is None:
+            return not self.under_way
+        return self.spent + (self.under_way + 1) * self.dearest * _CAUTION <= self.limit
 
     def begin(self) -> None:
         """One more call is under way."""
@@ -103,7 +106,10 @@ class Budget:
         if usage is None:
             return
         if self.currency is None:
-            self.spent += usage.prompt_tokens + usage.completion_tokens
+            paid: float = usage.prompt_tokens + usage.completion_tokens
         elif (money := cost(model, usage, share=self.share)) is not None:
-            self.spent += money.amount
-        self.answers += 1
+            paid = money.amount
+        else:
+            return
+        self.spent += paid
+        self.dearest = max(paid, self.dearest or 0)

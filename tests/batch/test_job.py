@@ -1,0 +1,382 @@
+"""A job asks about every item once, keeps what it was told, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pydantic
+import pytest
+
+import glmv
+from glmv_batch import Item, Job, Row
+from glmv_batch import _ledger as ledger_room
+from glmv_emulator import Emulator
+
+MODEL = "glm-4.6v-flash"
+COLORS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
+
+
+class Shown(pydantic.BaseModel):
+    main_color: str
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number, color in enumerate(COLORS):
+        draw(tmp_path / "photos" / f"{number}.png", color)
+    return tmp_path / "photos"
+
+
+def draw(path: Path, color: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    PIL.Image.new("RGB", (32, 32), color).save(path)
+
+
+def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
+    given = {"model": MODEL, "max_concurrency": 4, "thinking": False, **options}
+    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert set(found) == {f"{number}.png" for number in range(len(COLORS))}
+    assert all(color in found[f"{number}.png"] for number, color in enumerate(COLORS))
+    assert (told.answered, told.failed, told.known) == (len(COLORS), 0, 0)
+    assert told.total == len(COLORS)
+
+
+def test_the_same_again_asks_nothing_and_writes_the_same(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    job(emulator, photos).write(out, order="input")
+    first, asked = lines(out), len(emulator.requests)
+    told = job(emulator, photos).write(out, order="input")
+    assert len(emulator.requests) == asked
+    assert lines(out) == first
+    assert told.known == len(COLORS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prompt": "What is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.2}, {"schema": Shown}],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_question_is_asked_anew(
+    emulator: Emulator, photos: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    job(emulator, photos).write(tmp_path / "o.jsonl")
+    told = job(emulator, photos, **change).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.known) == (len(COLORS), 0)
+
+
+def test_only_a_picture_that_changed_is_paid_for_and_a_name_that_changed_is_not(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    job(emulator, photos).write(tmp_path / "o.jsonl")
+    draw(photos / "0.png", "pink")
+    (photos / "1.png").rename(photos / "renamed.png")
+    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.known) == (1, len(COLORS) - 1)
+    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert "pink" in found["0.png"]
+    assert "green" in found["renamed.png"]
+
+
+def test_how_a_call_is_made_does_not_change_what_is_asked(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    job(emulator, photos).write(tmp_path / "o.jsonl")
+    told = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
+    assert told.answered == 0
+
+
+def test_equal_pictures_are_asked_once_and_each_has_its_row(emulator: Emulator, photos: Path) -> None:
+    given = [photos / "0.png", photos / "1.png"] * 5
+    rows = list(job(emulator, given).rows(order="input"))
+    assert [row.key for row in rows] == [str(path) for path in given]
+    assert all(row.ok for row in rows)
+    assert len(emulator.requests) <= 4  # those of a pair that came when the first had ended are asked again
+
+
+def test_with_a_ledger_equal_pictures_are_asked_once_at_whatever_time(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    rows = list(job(emulator, [photos / "0.png"] * 30).rows(ledger=tmp_path / "l"))
+    assert len(rows) == 30
+    assert len(emulator.requests) == 1
+
+
+def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Path) -> None:
+    given = [photos / f"{number}.png" for number in range(len(COLORS))] * 3
+    assert [row.key for row in job(emulator, given).rows(order="input")] == [str(path) for path in given]
+
+
+def test_a_schema_gives_objects_and_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        rows = list(job(emulator, photos, schema=Shown).rows(ledger=tmp_path / "l", order="input"))
+        assert [row.parsed.main_color for row in rows] == list(COLORS)
+    assert len(emulator.requests) == len(COLORS)
+
+
+def test_what_cannot_be_asked_is_a_row_and_stops_nobody(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    (photos / "torn.png").write_bytes(b"no picture")
+    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    [bad] = [row for row in lines(tmp_path / "o.jsonl") if "error" in row]
+    assert (bad["key"], bad["error_class"], bad["retryable"]) == ("torn.png", "UnsupportedContent", False)
+    assert (told.answered, told.failed, told.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
+
+
+def test_failures_are_kept_and_asked_again_when_that_is_wanted(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    emulator.fail(times=1, code=1305)
+    options = {"max_retries": 0, "max_concurrency": 1}
+    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.failed) == (len(COLORS) - 1, 1)
+    again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (again.answered, again.known) == (0, len(COLORS))
+    last = job(emulator, photos, **options).write(tmp_path / "o.jsonl", retry_failed=True)
+    assert (last.answered, last.known) == (1, len(COLORS) - 1)
+    assert all("text" in row for row in lines(tmp_path / "o.jsonl"))
+
+
+def test_a_wrong_key_ends_the_job_at_once(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    wrong = Job(photos, "What is it?", model=MODEL, base_url=emulator.base_url, api_key="test-id.wrong")
+    with pytest.raises(glmv.AuthenticationError):
+        wrong.write(tmp_path / "o.jsonl")
+    assert len(emulator.requests) <= 5
+
+
+def test_a_missing_key_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    read = []
+    source = (read.append(number) or "https://example.com/a.png" for number in count())  # type: ignore[func-returns-value]
+    with pytest.raises(glmv.AuthenticationError):
+        next(Job(source, "What is it?").rows())
+    assert read == []
+
+
+def test_an_endless_source_is_read_as_far_as_rows_are_taken(emulator: Emulator, photos: Path) -> None:
+    read = 0
+
+    def endless() -> Iterator[Item]:
+        nonlocal read
+        for number in count():
+            read = number + 1
+            yield Item(str(number), photos / f"{number % len(COLORS)}.png")
+
+    rows = job(emulator, endless(), max_concurrency=2).rows()
+    taken = [next(rows) for _ in range(30)]
+    rows.close()  # type: ignore[attr-defined]  # a generator
+    assert len(taken) == 30
+    assert read <= 30 + 2 * (2 + 4) + 1
+
+
+def test_a_reader_that_takes_nothing_holds_the_job_back(emulator: Emulator, photos: Path) -> None:
+    rows = job(emulator, [photos / "0.png"] * 500, max_concurrency=1).rows()
+    next(rows)
+    rows.close()  # type: ignore[attr-defined]  # a generator
+    assert len(emulator.requests) < 50
+
+
+def test_leaving_the_loop_keeps_what_was_answered(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    for row in job(emulator, photos, max_concurrency=2).rows(ledger=tmp_path / "l"):
+        assert row.ok
+        break
+    asked = len(emulator.requests)
+    rest = list(job(emulator, photos).rows(ledger=tmp_path / "l"))
+    assert len(rest) == len(COLORS)
+    assert len(emulator.requests) == len(COLORS)
+    assert asked <= len(COLORS)
+
+
+async def test_the_asynchronous_face_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    found = [row async for row in job(emulator, photos).arows(ledger=tmp_path / "l", order="input")]
+    assert [row.key for row in found] == sorted(path.name for path in photos.iterdir())
+
+
+async def test_the_event_loop_goes_on_while_pictures_are_read(emulator: Emulator, tmp_path: Path) -> None:
+    here = threading.get_ident()
+    readers = set()
+
+    class Slow(Item):
+        def part(self) -> Any:
+            readers.add(threading.get_ident())
+            return glmv.Image.from_url("https://example.com/a.png")
+
+    source = (Slow(str(number), "https://example.com/a.png") for number in range(5))
+    rows = [row async for row in job(emulator, source).arows()]
+    assert len(rows) == 5
+    assert readers
+    assert here not in readers
+
+
+async def test_a_client_of_ones_own_is_used_and_left_open(emulator: Emulator, photos: Path) -> None:
+    async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url, model=MODEL) as client:
+        own = Job(photos, "Which colour is it?", client=client, thinking=False)
+        assert len([row async for row in own.arows()]) == len(COLORS)
+        assert (await client.chat("Are you there?", thinking=False)).text
+
+
+def test_a_client_of_ones_own_and_a_key_are_one_too_many(emulator: Emulator) -> None:
+    client = glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url)
+    with pytest.raises(glmv.InvalidRequestError, match="api_key, base_url"):
+        Job(["a"], "?", client=client, api_key="k", base_url="https://example.com")
+    asyncio.run(client.aclose())
+
+
+def test_a_second_run_on_a_ledger_is_told_who_holds_it(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
+    next(rows)
+    asked = len(emulator.requests)
+    with pytest.raises(glmv.InvalidRequestError, match=r"Another run holds the ledger .*: process \d+ on .*, since 20"):
+        list(job(emulator, photos).rows(ledger=tmp_path / "l"))
+    assert len(emulator.requests) <= asked + 1  # the first run's own
+    rows.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    list(job(emulator, photos).rows(ledger=tmp_path / "l"))
+    elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
+    with pytest.raises(
+        glmv.InvalidRequestError, match=r"holds answers of loopback, and now open\.bigmodel\.cn is asked"
+    ):
+        next(elsewhere.rows(ledger=tmp_path / "l"))
+
+
+def test_a_disk_that_is_all_but_full_stops_the_job_before_anything_more_is_paid(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_room, "MARGIN", 1 << 62)
+    with pytest.raises(glmv.LimitExceeded, match="Make room and run again"):
+        list(job(emulator, photos).rows(ledger=tmp_path / "l"))
+    assert len(emulator.requests) == 0
+    monkeypatch.undo()
+    assert len(list(job(emulator, photos).rows(ledger=tmp_path / "l"))) == len(COLORS)
+
+
+def test_a_ledger_that_takes_no_more_ends_the_job_and_every_answer_is_in_it_or_was_handed_over(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = sqlite3.connect
+
+    def small(*args: Any, **more: Any) -> sqlite3.Connection:
+        db = pages(*args, **more)
+        db.execute("pragma max_page_count = 14")
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    given = [Item(f"{number:>03}", f"https://example.com/{number}.png") for number in range(400)]
+    rows: list[Row] = []
+    with pytest.raises(glmv.LimitExceeded, match="takes no more"):
+        rows.extend(job(emulator, given, max_concurrency=2).rows(ledger=tmp_path / "l"))
+    asked = len(emulator.requests)
+    assert 0 < asked < 400
+    monkeypatch.undo()
+    told = job(emulator, given, max_concurrency=2)
+    again = list(told.rows(ledger=tmp_path / "l"))
+    assert len(again) == 400
+    assert told.progress.known >= asked - 2 - 4
+
+
+def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    one = next(job(emulator, [photos / "0.png"]).rows())
+    assert one.usage is not None
+    limit = 4 * one.usage.total_tokens
+    bounded = job(emulator, photos, budget=f"{limit} tokens")
+    told = bounded.write(tmp_path / "o.jsonl")
+    assert told.stopped == "the budget is spent"
+    assert 1 <= told.answered <= 4
+    assert told.input_tokens + told.output_tokens <= limit
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == told.answered
+
+
+@pytest.mark.parametrize(
+    ("budget", "model", "told"),
+    [
+        ("much", MODEL, "A budget is"),
+        ("5", MODEL, "A budget is"),
+        ("5 CNY", "unknown-model", "price of unknown-model is not known"),
+        ("5 CNY", "glm-4.6v", "is paid in USD"),
+    ],
+)
+def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=told):
+        job(emulator, ["a.png"], model=model, budget=budget)
+
+
+@pytest.mark.parametrize(("prompt", "messages"), [(None, None), ("?", "?")])
+def test_one_question_is_asked_and_not_two(prompt: str | None, messages: str | None) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="Say what is asked"):
+        Job(["a.png"], prompt, messages=messages)
+
+
+def test_messages_can_be_made_of_each_row(emulator: Emulator) -> None:
+    def ask(item: Item) -> Any:
+        return f"Say the word {item.columns['word']}."
+
+    given = [Item(word, columns={"word": word}) for word in ("apple", "pear")]
+    rows = list(job(emulator, given, None, messages=ask).rows(order="input"))
+    assert all(row.ok for row in rows)
+    sent = [request.body["messages"][-1]["content"] for request in emulator.requests]
+    assert {"apple" in str(text) for text in sent} == {True, False}
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(glmv.GLMVError, match="temperature"):
+        Job(["a.png"], "?", temprature=0.1)
+
+
+def test_the_platforms_batches_answer_the_same_job(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    (photos / "same.png").write_bytes((photos / "0.png").read_bytes())
+    (photos / "torn.png").write_bytes(b"no picture")
+    options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
+    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    found = {row["key"]: row for row in lines(tmp_path / "o.jsonl")}
+    assert all(color in found[f"{number}.png"]["text"].lower() for number, color in enumerate(COLORS))
+    assert found["same.png"]["text"] == found["0.png"]["text"]
+    assert found["torn.png"]["error_class"] == "UnsupportedContent"
+    assert (told.answered, told.failed, told.known) == (len(COLORS), 1, 1)
+    posted = sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests)
+    assert posted == 1
+    again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (again.answered, again.known) == (0, len(COLORS) + 1)
+    assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
+
+
+def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="take pictures for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
+        Job(["a.png"], "?", model="glm-4.6v", via="platform")
+
+
+def test_progress_tells_people_and_machines_how_far_it_is(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    seen = []
+    running = job(emulator, photos, model="glm-4.6v")
+    running.write(tmp_path / "o.jsonl", on_row=lambda row: seen.append(json.loads(running.progress.as_json())))
+    assert [one["done"] for one in seen] == sorted(one["done"] for one in seen)
+    last = seen[-1]
+    assert (last["done"], last["total"], last["width"], last["errors"]) == (len(COLORS), len(COLORS), 4, {})
+    assert (last["currency"], last["price_date"]) == ("USD", "2026-01")
+    assert last["spent"] > 0
+    assert last["rate"] > 0
+    assert "USD by the price of 2026-01" in str(running.progress)
