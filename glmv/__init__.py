@@ -17,7 +17,7 @@ if _typing.TYPE_CHECKING:
     from glmv._catalog import find as find_model
     from glmv._catalog import models
     from glmv._client import AsyncClient, Client
-    from glmv._clients import Clients
+    from glmv._clients import Clients, Component
     from glmv._embed import Embeddings
     from glmv._errors import (
         AuthenticationError,
@@ -68,6 +68,7 @@ _HOMES = {
     "AsyncClient": "_client.AsyncClient",
     "Client": "_client.Client",
     "Clients": "_clients.Clients",
+    "Component": "_clients.Component",
     "Embeddings": "_embed.Embeddings",
     "AuthenticationError": "_errors.AuthenticationError",
     "ConnectionFailed": "_errors.ConnectionFailed",
@@ -120,6 +121,7 @@ __all__ = [
     "Client",
     "Clients",
     "Completion",
+    "Component",
     "ConnectionFailed",
     "ContentFilterError",
     "ContextLengthError",

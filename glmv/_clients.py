@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+
+from pydantic import PrivateAttr
 
 from glmv._client import AsyncClient, Client
 from glmv._request import Settings
@@ -70,6 +72,46 @@ class Clients:
         self.close()
         if self._async is not None:
             await self._async.aclose()
+
+
+class Component(Settings):
+    """Settings, and the clients that they are for: what a framework's model or embedding is made of.
+
+    It may be closed, or used in a `with` or `async with` block; whoever drops it without that leaks nothing.
+    """
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    @property
+    def clients(self) -> Clients:
+        """The pair of clients for the settings as they are now; no connection is made before a call."""
+        kept = self._clients
+        clients = kept.of(self)
+        if clients is not kept:
+            self._clients = clients
+        return clients
+
+    def close(self) -> None:
+        """Close the connections of blocking calls. The next call opens new ones."""
+        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        clients.close()
+
+    async def aclose(self) -> None:
+        """Close all connections. The next call opens new ones."""
+        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        await clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 def _connection(settings: Settings) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPromptValue
 
 import glmv
 from langchain_glmv._chunks import BROKEN
@@ -33,6 +34,42 @@ _FOREIGN = {
     "server_tool_use",
     "web_search_tool_result",
 }
+
+
+def typed(prompt: PromptValue) -> PromptValue:
+    """A prompt -> the same with a MIME type beside every picture: core's tracing raises where one is missing.
+
+    Raises:
+        UnsupportedContent: what is said to be a picture is none.
+    """
+    if isinstance(prompt, StringPromptValue):
+        return prompt
+    messages = prompt.to_messages()
+    if not any(_is_untyped(block) for message in messages for block in _blocks(message.content)):
+        return prompt
+    return ChatPromptValue(
+        messages=[
+            message.model_copy(update={"content": [_typed(block) for block in message.content]})
+            if isinstance(message.content, list)
+            else message
+            for message in messages
+        ]
+    )
+
+
+def _is_untyped(block: Any) -> bool:
+    return (
+        isinstance(block, dict)
+        and block.get("type") == "image"
+        and "mime_type" not in block
+        and ("base64" in block or block.get("source_type") == "base64")
+    )
+
+
+def _typed(block: Any) -> Any:
+    if not _is_untyped(block):
+        return block
+    return {**block, "mime_type": glmv.Image.from_base64(block.get("base64") or block.get("data") or "").mime}
 
 
 def to_glmv(messages: Sequence[BaseMessage], model: str) -> tuple[list[glmv.Message], tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -30,6 +31,14 @@ _UNKNOWN_TO_GLM = {
     "functions": "Use bind_tools().",
     "function_call": "Use bind_tools(..., tool_choice=...).",
 }
+# What says of these what GLM does anyway, so that it can go.
+_AS_IT_IS: dict[str, Any] = {
+    "n": 1,
+    "logprobs": False,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "modalities": ["text"],
+}
 # What core passes along for itself.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
 _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
@@ -54,10 +63,9 @@ def constructor(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _possible(given: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(given)
-    if options.get("n") == 1:
-        del options["n"]
     for name in options.keys() & _UNKNOWN_TO_GLM.keys():
-        raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
+        if options.pop(name) not in (None, _AS_IT_IS.get(name)):
+            raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
     return options
 
 
@@ -88,11 +96,21 @@ _FORMATS = ("json_schema", "json_object", "text")
 
 def response_format(schema: Mapping[str, Any] | type) -> dict[str, Any]:
     """A pydantic class, TypedDict or JSON Schema -> the `response_format` that asks for it."""
-    described = convert_to_json_schema(schema)  # type: ignore[arg-type]  # takes every class that it can read
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": str(described.get("title") or "answer"), "schema": described},
-    }
+    described = convert_to_json_schema(titled(schema))
+    return {"type": "json_schema", "json_schema": {"name": described["title"], "schema": described}}
+
+
+def titled(schema: Any) -> Any:
+    """A schema as core reads it: with a title, and not wrapped as OpenAI's `response_format` and its inner part are."""
+    match schema:
+        case {"type": "json_schema", "json_schema": Mapping() as inner}:
+            return titled(inner)
+        case {"name": str(name), "schema": Mapping() as inner}:
+            return {"title": name, **inner}
+        case {"type": "object"} | {"properties": _} if "title" not in schema:
+            return {"title": "answer", **schema}
+        case _:
+            return schema
 
 
 def is_model(schema: object) -> bool:
@@ -102,10 +120,12 @@ def is_model(schema: object) -> bool:
 
 def checked(schema: Any) -> dict[str, Callable[[str], object]]:
     """pydantic's own check for the core to run, so that its words are what the model is shown."""
-    if not is_model(schema):
-        return {}
+    return {"validate": partial(_read, schema)} if is_model(schema) else {}
+
+
+def _read(schema: Any, text: str) -> object:
     read = schema.model_validate if hasattr(schema, "model_validate") else schema.parse_obj
-    return {"validate": lambda text: read(json.loads(text))}
+    return read(json.loads(text))
 
 
 def traceable(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def register(name: str = PROVIDER) -> None:
         raise RuntimeError(
             "This version of langchain keeps its providers elsewhere. Make the model directly: ChatGLMV(model=...)."
         )
-    providers[name] = ("langchain_glmv", "ChatGLMV", _create)
+    for key in (name, name.replace("-", "_").lower()):  # as it is written, and as it is looked up
+        providers[key] = ("langchain_glmv", "ChatGLMV", _create)
 
 
 def _create(cls: Any, **kwargs: Any) -> Any:

@@ -45,6 +45,7 @@ def structured(
     if tools := extra.pop("tools", None):
         extra |= _tools.bound(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
     glmv.ChatRequest.of("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
+    schema = _options.titled(schema)
     if schema is not None:
         asked = {"method": method} | ({} if strict is None else {"strict": strict})
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -12,24 +12,24 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 import glmv
 from langchain_glmv import _options, _structured, _tokens, _tools
 from langchain_glmv._chunks import PROVIDER, ChunkMapper
 from langchain_glmv._errors import joined_errors
-from langchain_glmv._messages import to_glmv
+from langchain_glmv._messages import to_glmv, typed
 from langchain_glmv._profile import profile_of
 
 _OPTIONS = tuple(glmv.Options.model_fields)
 
 
-class ChatGLMV(glmv.Settings, BaseChatModel):
+class ChatGLMV(glmv.Component, BaseChatModel):
     """GLM-4V, the vision model of Zhipu, as a LangChain chat model.
 
     All fields of `glmv.Settings` are fields here: `model` (also `model_name`), `api_key`, `base_url`, `temperature`,
@@ -40,7 +40,8 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
         stream_usage: whether streams end with `usage_metadata`.
 
     Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
-    from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used.
+    from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
+    go at once; a model that is dropped does so in time.
 
     Example:
         >>> from langchain_glmv import ChatGLMV, image
@@ -52,8 +53,6 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     streaming: bool = False
     stream_usage: bool = True
-    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
-    _written: _Written = PrivateAttr(default_factory=lambda: _Written())
 
     def __init__(self, **given: Any) -> None:
         with joined_errors():
@@ -72,12 +71,9 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
-    def _own_clients(self) -> glmv.Clients:
-        kept = self._clients
-        clients = kept.of(self)
-        if clients is not kept:
-            self._clients = clients
-        return clients
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        with joined_errors():
+            return typed(super()._convert_input(model_input))
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -98,7 +94,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.whole(self._own_clients().sync.run(request)))
+            return _result(mapper.whole(self.clients.sync.run(request)))
 
     async def _agenerate(
         self,
@@ -109,7 +105,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> ChatResult:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            return _result(mapper.whole(await self._own_clients().asynchronous.run(request)))
+            return _result(mapper.whole(await self.clients.asynchronous.run(request)))
 
     def _stream(
         self,
@@ -120,7 +116,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            with closing(self._own_clients().sync.run_stream(request)) as deltas:
+            with closing(self.clients.sync.run_stream(request)) as deltas:
                 for delta in deltas:
                     message = mapper.feed(delta)
                     if message is None:
@@ -140,15 +136,16 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with joined_errors():
             request, mapper = self._request(messages, stop, kwargs)
-            async with aclosing(self._own_clients().asynchronous.run_stream(request)) as deltas:
-                async for delta in deltas:
-                    message = mapper.feed(delta)
-                    if message is None:
-                        continue
-                    chunk = ChatGenerationChunk(message=message)
-                    if run_manager:
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
+            # Left early, the generator below is closed by the loop as this one is. Closing it here, too, would meet
+            # the loop's own closing of both when it ends (`shutdown_asyncgens`), and that is an error.
+            async for delta in self.clients.asynchronous.run_stream(request):
+                message = mapper.feed(delta)
+                if message is None:
+                    continue
+                chunk = ChatGenerationChunk(message=message)
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     # ---- tools and structured output ------------------------------------------------------------------------
     # LangChain reads the return annotations at run time: `with_fallbacks(...).bind_tools(...)` keeps its fallbacks
@@ -204,7 +201,8 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
         Raises:
             OutputParserException: from the returned runnable, when the second answer does not fit either.
         """
-        return _structured.structured(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
+        with joined_errors():
+            return _structured.structured(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
 
     # ---- what others ask about the model --------------------------------------------------------------------
 
@@ -221,6 +219,7 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
             "model": self.model,
             "base_url": self.base_url,
             "dialect": self.dialect,
+            "on_sensitive": self.on_sensitive,
             **{name: value for name in _OPTIONS if (value := self.__dict__[name]) is not None},
         }
 
@@ -236,13 +235,14 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         with joined_errors():
-            key = super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
-        self._written = _Written()  # core has cut names out of the other
-        return key
+            return super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
 
     @property
     def _serialized(self) -> dict[str, Any]:
-        return self._written.of(self)  # core keeps it for good, and copies carry it on
+        # What traces and cache keys hold. Core would keep it for good, and copies would carry it on.
+        secrets = {name: {"lc": 1, "type": "secret", "id": [variable]} for name, variable in self.lc_secrets.items()}
+        kwargs = {name: value for name, value in self._identifying_params.items() if value is not None}
+        return {"lc": 1, "type": "constructor", "id": self.lc_id(), "kwargs": {**kwargs, **secrets}, "name": "ChatGLMV"}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -294,28 +294,3 @@ class ChatGLMV(glmv.Settings, BaseChatModel):
 
 def _result(message: AIMessage) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-class _Written:
-    """What a model is in JSON: costly to write, so it is kept for as long as the model's values stay the same.
-
-    It holds the key, so copies and pickles begin empty; and models are equal whether it was written or not.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-
-    def of(self, model: ChatGLMV) -> dict[str, Any]:
-        values = tuple(model.__dict__.values())
-        kept = self._kept
-        if kept is None or kept[0] != values:
-            kept = self._kept = values, dumpd(model)
-        return kept[1]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Written)
-
-    __hash__ = None  # type: ignore[assignment]  # equal and changing things have none
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Written, ()

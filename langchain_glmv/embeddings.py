@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
-from pydantic import AliasChoices, Field, PrivateAttr
+from pydantic import AliasChoices, Field
 
 import glmv
 from langchain_glmv._errors import joined_errors
 from langchain_glmv._options import constructor
 
 
-class GLMVEmbeddings(glmv.Settings, Embeddings):
+class GLMVEmbeddings(glmv.Component, Embeddings):
     """Texts -> vectors. Where requests go, and as whom, is said by the fields of `glmv.Settings`, as in `ChatGLMV`.
 
     Attributes:
@@ -27,8 +27,6 @@ class GLMVEmbeddings(glmv.Settings, Embeddings):
     model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
     dimensions: int | None = None
 
-    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
-
     def __init__(self, **given: Any) -> None:
         with joined_errors():
             super().__init__(**constructor(given))
@@ -40,7 +38,7 @@ class GLMVEmbeddings(glmv.Settings, Embeddings):
             GLMVError: one of its classes, which are LangChain's, too.
         """
         with joined_errors():
-            client = self._own_clients().sync
+            client = self.clients.sync
             return client.embed(texts, model=self.model, dimensions=self.dimensions).vectors if texts else []
 
     def embed_query(self, text: str) -> list[float]:
@@ -50,13 +48,9 @@ class GLMVEmbeddings(glmv.Settings, Embeddings):
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """As `embed_documents`."""
         with joined_errors():
-            client = self._own_clients().asynchronous
+            client = self.clients.asynchronous
             return (await client.embed(texts, model=self.model, dimensions=self.dimensions)).vectors if texts else []
 
     async def aembed_query(self, text: str) -> list[float]:
         """As `embed_query`."""
         return (await self.aembed_documents([text]))[0]
-
-    def _own_clients(self) -> glmv.Clients:
-        self._clients = self._clients.of(self)
-        return self._clients

@@ -92,10 +92,17 @@ def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
         image(emulator.host(path)),
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}"}},
         {"type": "image_url", "image_url": emulator.host(path)},
+        {"type": "image", "base64": red},
+        {"type": "image", "source_type": "base64", "data": red},
     ]
     answers = {model.invoke([HumanMessage(["Which colour is it?", block])]).text for block in blocks}
     assert len(answers) == 1
     assert "red" in answers.pop()
+
+
+def test_what_is_said_to_be_a_picture_and_is_none_is_refused_in_words(model: ChatGLMV) -> None:
+    with pytest.raises(errors.UnsupportedContent, match="no picture"):
+        model.invoke([HumanMessage([{"type": "image", "base64": "bm90IGEgcGljdHVyZQ=="}])])
 
 
 def test_a_chain_streams_the_answer(model: ChatGLMV, red: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
 import pytest
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, Field, field_validator
 
@@ -47,6 +48,7 @@ class Odd(BaseModel):
 
 
 GOOD = {"colour": "red", "width": 64}
+BARE = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
 SCHEMAS = [Picture, PictureDict, Picture.model_json_schema()]
 
 
@@ -198,12 +200,39 @@ def test_both_turns_are_counted_and_noted(saying: Models) -> None:
     [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
 )
 def test_wrong_arguments_are_refused_when_the_runnable_is_made(saying: Models, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"temprature|telepathy|schema"):
+    with pytest.raises(ValueError, match=r"temprature|telepathy|schema") as refusal:
         saying("x")[0].with_structured_output(**{"schema": Picture, **wrong})
+    assert isinstance(refusal.value, LangChainException) == ("temprature" in wrong)
 
 
 def test_json_mode_without_a_schema_gives_whatever_object_the_model_writes(saying: Models) -> None:
     assert saying('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        BARE,
+        {"properties": BARE["properties"]},
+        {"name": "Paint", "schema": BARE, "strict": True},
+        {"type": "json_schema", "json_schema": {"name": "Paint", "schema": BARE}},
+        {"name": "Paint", "description": "Some paint.", "parameters": BARE},
+        {"type": "function", "function": {"name": "Paint", "description": "Some paint.", "parameters": BARE}},
+    ],
+    ids=["without a title", "properties only", "inner part", "response_format", "function", "tool"],
+)
+def test_a_json_schema_is_read_however_other_classes_wrap_it(
+    model: ChatGLMV, wrapped: dict[str, Any], method: Any, blue: str
+) -> None:
+    question = [HumanMessage(["Describe it.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
+    assert model.with_structured_output(wrapped, method=method).invoke(question) == {"colour": "blue"}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_a_structured_model_travels_to_other_processes(method: Any) -> None:
+    structured = ChatGLMV(model="glm-4.6v").with_structured_output(Picture, method=method)
+    assert repr(pickle.loads(pickle.dumps(structured))) == repr(structured)
 
 
 def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
