@@ -263,7 +263,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str, folder: Path |
     if name is None or not row.get(name):
         raise glmv.InvalidRequestError(
             f"{where}: no picture in column {name or ' or '.join(PICTURE_COLUMNS)}; "
-            f"it has {', '.join(map(str, row)) or 'nothing'}. Say which column holds it."
+            f"it has {', '.join(map(str, row)) or 'nothing'}. Name the column (`column=`, `--column`)."
         )
     source, columns = row[name], dict(row)
     key = next((str(row[known]) for known in KEY_COLUMNS if row.get(known) not in (None, "")), "")

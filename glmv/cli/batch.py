@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-import glmv
-from glmv.cli._rows import Item, Ledger, items, part_of
-from glmv.cli._terminal import EMULATOR, err, failures_told, harmless
+from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
 from glmv.cli.ask import Base, Emulated, Model, format_of
 from glmv.cli.emulate import emulator_class
 
-# Pictures that are read and encoded ahead of the gate's slots: enough to keep it busy, and no more in memory.
-AHEAD = 2
+if TYPE_CHECKING:
+    from glmv_batch import Job, Row
 
-Source = Annotated[Path, typer.Argument(help="A folder of pictures, or a CSV or JSONL file with a picture a row.")]
+# Seconds between two lines of JSON about the progress.
+TELL = 1.0
+
+
+class Via(str, Enum):  # noqa: UP042 - Typer shows the values of a `str` enum
+    """How the pictures are asked about."""
+
+    calls = "calls"
+    platform = "platform"
+
+
+class Order(str, Enum):  # noqa: UP042 - as above
+    """How the rows stand in the output."""
+
+    arrival = "arrival"
+    input = "input"
+
+
+class Shown(str, Enum):  # noqa: UP042 - as above
+    """How the progress is told."""
+
+    bar = "bar"
+    json = "json"
+
+
+Source = Annotated[
+    str,
+    typer.Argument(help="A folder of pictures, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture a row."),
+]
 Prompt = Annotated[str, typer.Argument(help="What to ask about each picture.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="JSON lines; what is in it already is not asked again.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="The .jsonl or .parquet file; its ledger stands beside it.", dir_okay=False)
+]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer has to fit.")]
 Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
 Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
+Spend = Annotated[str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '2000000 tokens'.")]
+How = Annotated[Via, typer.Option("--via", help="'platform': its own batches, half the price, within a day or so.")]
+Sorted = Annotated[Order, typer.Option("--order", help="Rows as they arrive, or as the input has them.")]
+Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or lines of JSON for machines.")]
 
 
 def batch(
@@ -50,88 +74,82 @@ def batch(
     schema: Schema = None,
     retry_failed: Failed = False,
     concurrency: Width = None,
+    budget: Spend = None,
+    via: How = Via.calls,
+    order: Sorted = Order.arrival,
+    progress: Told = Shown.bar,
 ) -> None:
     """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
-    options: dict[str, Any] = {"response_format": format_of(schema)} if schema else {}
-    with failures_told(), _place(emulator, base_url) as (key, base), Ledger(out, retry_failed=retry_failed) as ledger:
-        todo = [item for item in items(source, column) if item.key not in ledger.done]
-        client = glmv.AsyncClient(
-            key, base_url=base, max_concurrency=concurrency, **({"model": model} if model else {})
+    from glmv_batch import Job
+
+    with failures_told(), _place(emulator, base_url) as (key, base):
+        wanted = format_of(schema)["json_schema"]["schema"] if schema else None
+        job = Job(
+            source,
+            prompt,
+            schema=wanted,
+            model=model,
+            column=column,
+            via=via.value,
+            api_key=key,
+            base_url=base,
+            max_concurrency=concurrency,
+            budget=budget,
         )
-        begun = time.monotonic()
-        with _progress() as progress:
-            tally = _Tally(progress, progress.add_task("asking", total=len(todo), facts=""))
-            try:
-                asyncio.run(_asked(client, todo, prompt, options, ledger, tally))
-            except* glmv.GLMVError as group:
-                raise group.exceptions[0] from None
-        _tell(tally, len(ledger.done), time.monotonic() - begun, out, emulator=emulator)
-    if tally.failed:
+        with _shown(job, progress) as on_row:
+            job.write(out, order=order.value, retry_failed=retry_failed, on_row=on_row)
+        told = harmless(f"{job.progress}; {out}")
+        if progress is Shown.bar:
+            err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+    if job.progress.failed or job.progress.stopped:
         raise typer.Exit(1)
 
 
-async def _asked(
-    client: glmv.AsyncClient, todo: list[Item], prompt: str, options: dict[str, Any], ledger: Ledger, tally: _Tally
-) -> None:
-    left = iter(todo)
-    width = client.slots(client.settings.model).width + AHEAD
+@contextmanager
+def _shown(job: Job, how: Shown) -> Iterator[Any]:
+    """What is called with each row to show how far the job is."""
+    match how:
+        case Shown.json:
+            last = 0.0
 
-    async def worker() -> None:
-        for item in left:
-            row = await _answered(client, item, prompt, options)
-            ledger.write(row)
-            tally.count(row)
+            def tell(row: Row) -> None:
+                nonlocal last
+                if time.monotonic() - last >= TELL:
+                    last = time.monotonic()
+                    say(job.progress.as_json())
 
-    async with client, asyncio.TaskGroup() as group:
-        for _ in range(min(width, len(todo))):
-            group.create_task(worker())
+            yield tell
+            say(job.progress.as_json())
+        case Shown.bar:
+            with _bar() as bar:
+                task = bar.add_task("asking", total=None, facts="")
 
+                def show(row: Row) -> None:
+                    now = job.progress
+                    bar.update(task, completed=now.done, total=now.total, facts=_facts(job))
 
-async def _answered(client: glmv.AsyncClient, item: Item, prompt: str, options: dict[str, Any]) -> dict[str, Any]:
-    """One item -> its row: the answer, or the error that stands for it."""
-    begun = time.monotonic()
-    row: dict[str, Any] = {"key": item.key}
-    try:
-        part = await asyncio.to_thread(part_of, item)
-        answer = await client.chat([part, prompt], **options)
-    except glmv.AuthenticationError:
-        raise  # it would be the same for every picture
-    except glmv.GLMVError as error:
-        row |= {"error": str(error), "class": type(error).__name__, "code": error.code, "retryable": error.retryable}
-    else:
-        row |= {"text": answer.text, "model": answer.model, "attempts": answer.attempts}
-        if options:
-            row["parsed"] = json.loads(answer.text)
-        if answer.usage is not None:
-            row |= {"prompt_tokens": answer.usage.prompt_tokens, "completion_tokens": answer.usage.completion_tokens}
-        if answer.notes:
-            row["notes"] = list(answer.notes)
-    return {**row, "seconds": round(time.monotonic() - begun, 3)}
+                yield show
 
 
-class _Tally:
-    """What was asked so far, as the progress bar shows it."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-        self._begun = time.monotonic()
-        self.good = self.failed = self.tokens = 0
-
-    def count(self, row: dict[str, Any]) -> None:
-        """One more row."""
-        self.failed += "error" in row
-        self.good += "error" not in row
-        self.tokens += row.get("prompt_tokens", 0) + row.get("completion_tokens", 0)
-        rate = (self.good + self.failed) / max(time.monotonic() - self._begun, 1e-6)
-        failed = f", {self.failed} failed" if self.failed else ""
-        self._progress.update(self._task, advance=1, facts=f"{rate:.1f}/s, {self.tokens:,} tokens{failed}")
+def _facts(job: Job) -> str:
+    """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
+    now = job.progress
+    told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
+    told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
+    if now.spent is not None:
+        told.append("free" if now.spent.amount == 0 else f"{now.spent.amount:.3g} {now.spent.currency}")
+    if now.width is not None:
+        told.append(f"{now.width} at once")
+    told += [f"{count} {name}" for name, count in now.errors.most_common(2)]
+    return ", ".join(told)
 
 
-def _progress() -> Progress:
+def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TaskProgressColumn(),
         TextColumn("{task.fields[facts]}"),
         TimeRemainingColumn(),
         console=err,
@@ -145,10 +163,3 @@ def _place(emulator: bool, base_url: str | None) -> Iterator[tuple[str | None, s
         return
     with emulator_class()() as emu:
         yield emu.api_key, emu.base_url
-
-
-def _tell(tally: _Tally, before: int, seconds: float, out: Path, *, emulator: bool) -> None:
-    facts = f"{tally.good} answered, {tally.failed} failed, {before} were there already"
-    facts += f"; {tally.tokens:,} tokens, {seconds:.1f} s"
-    tag = Text.from_markup(f"  {EMULATOR}" if emulator else "")
-    err.print(Text.assemble((f"{facts}; {harmless(str(out))}", "dim"), tag))
