@@ -96,49 +96,36 @@ def _named(block: Block) -> tuple[str, str]:
             return "text", value
         case {"data": str(value)}:
             return "base64", value
-        case {"url": str(value)} | {"file_url": str(value)}:
+        case {"url": str(value)}:
             return "url", value
         case {"text": str(value)}:
             return "text", value
-        case _:
-            return "", ""
+    for name in ("image_url", "video_url", "file_url"):
+        match block.get(name):
+            case str(value) | {"url": str(value)}:
+                return "url", value
+    return "", ""
 
 
 def _image(block: Block, place: Place) -> list[Part]:
-    match _named(block):
-        case "url", value:
-            return [glmv.Image.from_message(value)]
-        case "base64", value:
-            return [glmv.Image.from_base64(value)]
-        case "id", _:
-            raise place.refusal(block.get("type"), "Pictures have no file ids on this platform: give url or base64.")
-        case _:
-            raise place.refusal(block.get("type"), "An image block names its picture by url or base64.")
-
-
-def _image_url(block: Block, place: Place) -> list[Part]:
-    match block.get("image_url"):
-        case str(url):
-            pass
-        case {"url": str(url), **rest}:
-            if rest.get("detail") is not None:
-                place.leave_out("detail")
-        case _:
-            return _image(block, place)
-    return [glmv.Image.from_message(url)]
+    holders = (block, block.get("image_url"), block.get("extras"))
+    if any(isinstance(one, Mapping) and one.get("detail") is not None for one in holders):
+        place.leave_out("detail")
+    return _medium(block, place, glmv.Image, "an image")
 
 
 def _video(block: Block, place: Place) -> list[Part]:
-    match block.get("video_url"):
-        case str(url) | {"url": str(url)}:
-            return [glmv.Video.from_message(url)]
+    return _medium(block, place, glmv.Video, "a video")
+
+
+def _medium(block: Block, place: Place, make: type[glmv.Image | glmv.Video], what: str) -> list[Part]:
     match _named(block):
         case "url", value:
-            return [glmv.Video.from_message(value)]
+            return [make.from_message(value)]
         case "base64", value:
-            return [glmv.Video.from_base64(value)]
+            return [make.from_base64(value)]
         case _:
-            raise place.refusal(block.get("type"), "A video block names its video by url or base64.")
+            raise place.refusal(block.get("type"), f"Name {what} by url or base64; there are no file ids for it.")
 
 
 def _file(block: Block, place: Place) -> list[Part]:
@@ -195,14 +182,6 @@ def _decoded(value: str) -> str:
     return glmv.File.from_base64(value).data().decode("utf-8", "replace")
 
 
-def _file_url(block: Block, place: Place) -> list[Part]:
-    match block.get("file_url"):
-        case str(url) | {"url": str(url)}:
-            return [glmv.File.from_url(url, name=_name(block))]
-        case _:
-            raise place.refusal("file_url", 'It looks like {"type": "file_url", "file_url": {"url": "https://..."}}.')
-
-
 def _texts(block: Block, place: Place) -> list[Part]:
     """Blocks that hold results of searches and tools: their text is sent, with title and source in front."""
     for key in ("content", "output", "json", "value"):
@@ -246,14 +225,15 @@ def _audio(block: Block, place: Place) -> list[Part]:
 
 _CONVERTERS: dict[str, Callable[[Block, Place], list[Part]]] = {
     "image": _image,
-    "image_url": _image_url,
-    "input_image": _image_url,
+    "image_url": _image,
+    "input_image": _image,
     "input_text": lambda block, place: _parts({"text": block.get("text")}, place),
     "video": _video,
     "video_url": _video,
     "file": _file,
-    "file_url": _file_url,
+    "file_url": _file,
     "input_file": _file,
+    "media": _file,
     "text-plain": _file,
     "document": _document,
     "search_result": _texts,

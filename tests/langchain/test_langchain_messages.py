@@ -55,11 +55,12 @@ def images(red: str) -> list[Any]:
         {"type": "input_image", "image_url": uri},
         {"type": "file", "base64": red, "mime_type": "image/png"},
         {"type": "file", "file": {"file_data": uri, "filename": "red.png"}},
+        {"type": "media", "mime_type": "image/png", "data": red},
         {"type": "non_standard", "value": {"type": "image", "base64": red}},
     ]
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_every_shape_of_a_picture_inside_the_message_becomes_that_picture(number: int, red: str) -> None:
     found = part(images(red)[number])
     assert isinstance(found, glmv.Image)
@@ -177,6 +178,9 @@ def test_pictures_keep_their_places_between_texts(red: str, blue: str) -> None:
         ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "'input_audio'", "no audio"),
         ({"type": "image", "file_id": "file-7"}, "'image'", "url or base64"),
         ({"type": "image"}, "'image'", "url or base64"),
+        ({"type": "image_url", "image_url": {}}, "'image_url'", "url or base64"),
+        ({"type": "video_url", "video_url": 3}, "'video_url'", "url or base64"),
+        ({"type": "file_url", "file_url": None}, "'file_url'", "by url, base64 or file_id"),
         ({"type": "hologram", "url": URL}, "'hologram'", "What works"),
         ({"type": "non_standard", "value": {"type": "hologram"}}, "'hologram'", "What works"),
         ({"hologram": 1}, "'hologram'", "What works"),
@@ -210,6 +214,18 @@ def test_fields_that_glm_does_not_have_are_left_out_with_one_note_each(red: str)
         )
     )
     assert [line.partition(" ")[0] for line in told] == ["name", "cache_control", "detail"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image_url", "image_url": {"url": URL, "detail": "low"}},
+        {"type": "input_image", "image_url": URL, "detail": "low"},
+        {"type": "image", "url": URL, "extras": {"detail": "low"}},
+    ],
+)
+def test_the_detail_of_a_picture_is_left_out_with_a_note_wherever_it_stands(block: dict[str, Any]) -> None:
+    assert notes(HumanMessage([block])) == ("detail was left out: GLM has no field for it.",)
 
 
 def test_system_texts_are_joined_by_lines() -> None:
