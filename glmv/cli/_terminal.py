@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from glmv import GLMVError
+from glmv import AuthenticationError, GLMVError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
 EMULATOR = "[black on yellow] EMULATOR [/]"
 
 # Bidirectional overrides can make a text read as another one (Unicode TR 36, "Bidirectional Text Spoofing").
@@ -44,6 +45,8 @@ def failures_told() -> Iterator[None]:
         yield
     except GLMVError as error:
         err.print(Text.assemble(("error: ", "red"), harmless(str(error))))
+        if isinstance(error, AuthenticationError) and error.status_code is None:
+            err.print(Text(WITHOUT_A_KEY, "dim"))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

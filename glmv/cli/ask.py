@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ import glmv
 from glmv.cli._cost import money
 from glmv.cli._preview import preview
 from glmv.cli._sources import parts
-from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
+from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, out, say
+from glmv.cli._wrap import Wrap
 from glmv.cli.emulate import emulator_class
 
 Words = Annotated[
@@ -46,8 +49,8 @@ def ask(
     shown: Shown = True,
 ) -> None:
     """Ask about pictures. The key is read from ZHIPUAI_API_KEY or ZAI_API_KEY."""
-    *sources, question = words
     with failures_told(), client(model, base_url, emulator) as glm:
+        sources, question = _question_of(words)
         media = parts(sources)
         if question == "-":
             question = sys.stdin.read()
@@ -63,17 +66,27 @@ def ask(
         _tell(last, time.monotonic() - begun, emulator=emulator)
 
 
+def _question_of(words: list[str]) -> tuple[list[str], str]:
+    """The words typed -> what to look at, and the question: the last of them, unless that is a file."""
+    *sources, question = words
+    if question != "-" and Path(question).is_file():
+        like = shlex.join(word for word in words if Path(word).exists())
+        raise glmv.InvalidRequestError(
+            f'The question comes last, and {question} is a file. Write: glmv ask {like} "What is in this picture?"'
+        )
+    return sources, question
+
+
 def _stream(deltas: Iterator[glmv.Delta]) -> glmv.Delta:
     """Print the text as it comes and return the last delta, which has the facts."""
+    wrap = Wrap(out.width) if sys.stdout.isatty() else None
     last = glmv.Delta()
     with err.status("waiting for the first word"):
-        for last in deltas:
-            if last.text:
-                break
-    say(last.text, end="")
-    for last in deltas:
-        say(last.text, end="")
-    say("")
+        first = next((delta for delta in deltas if delta.text or delta.last), last)
+    for last in itertools.chain([first], deltas):
+        text = harmless(last.text)
+        say(wrap.feed(text) if wrap else text, end="")
+    say(wrap.rest() if wrap else "")
     return last
 
 

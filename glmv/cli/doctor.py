@@ -16,10 +16,21 @@ from rich.text import Text
 import glmv
 from glmv.cli._terminal import err, out
 
-PACKAGES = (
-    "glmv", "httpx", "pydantic", "langchain-core", "langchain", "llama-index-core", "pillow", "av", "starlette",
-    "rapidocr", "typer",
-)  # fmt: skip
+# What is looked for -> what it is for, said where it is missing.
+PACKAGES = {
+    "glmv": "",
+    "httpx": "",
+    "pydantic": "",
+    "langchain-core": 'LangChain: pip install "glmv[langchain]"',
+    "langchain": "LangChain's agents: pip install langchain",
+    "llama-index-core": 'LlamaIndex: pip install "glmv[llama-index]"',
+    "pillow": 'pictures that have to be fitted: pip install "glmv[images]"',
+    "pillow-heif": 'HEIC pictures: pip install "glmv[heic]"',
+    "av": 'frames of videos: pip install "glmv[video]"',
+    "starlette": 'the emulator: pip install "glmv[emulator]"',
+    "rapidocr": 'an emulator that reads: pip install "glmv[eyes]"',
+    "pyarrow": 'Parquet tables: pip install "glmv[batch]"',
+}
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -31,18 +42,18 @@ Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, wh
 def doctor(asking: Asking = False) -> None:
     """Look at keys, base URL, network and versions; exit with 1 when a call could not work."""
     out.print(Text(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"))
-    for name in PACKAGES:
+    for name, purpose in PACKAGES.items():
         try:
-            out.print(Text(f"  {name} {version(name)}"))
+            out.print(Text(f"  {name:<17} {version(name)}"))
         except PackageNotFoundError:
-            out.print(Text(f"  {name} is not installed", "dim"))
+            out.print(Text(f"  {name:<17} not installed; {purpose}", "dim"))
     sound = True
     for good, line in _findings(asking):
         sound = sound and good is not False
         mark, style = {True: ("ok  ", "green"), False: ("bad ", "red"), None: ("    ", "dim")}[good]
         out.print(Text.assemble((mark, style), line))
     if not sound:
-        err.print(Text("A call would fail: see the lines marked 'bad'."))
+        err.print(Text("A call would fail: see the lines marked 'bad'. Without a key: glmv ask --emulator."))
         raise typer.Exit(1)
 
 

@@ -1,0 +1,63 @@
+"""`glmv ask` at a terminal: lines that break between words, and a question where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from glmv.cli._app import app
+from glmv.cli._wrap import Wrap
+
+PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
+PROSE = (
+    "The cup is red.\n\n  It stands on a saucer, beside a silver spoon; 图里有一个红色的咖啡杯。 Unbreakable: "
+    + "x" * 30
+)
+
+
+def wrapped(text: str, width: int, step: int = 1) -> str:
+    wrap = Wrap(width)
+    return "".join(wrap.feed(text[at : at + step]) for at in range(0, len(text), step)) + wrap.rest()
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_lines_break_between_words_and_no_word_is_lost(step: int) -> None:
+    assert wrapped(PROSE, 24, step).splitlines() == [
+        "The cup is red.",
+        "",
+        "  It stands on a saucer,",
+        "beside a silver spoon;",
+        "图里有一个红色的咖啡杯。",
+        "Unbreakable:",
+        "x" * 30,
+    ]
+
+
+def test_text_that_fits_is_left_as_it_is() -> None:
+    assert wrapped(PROSE, 500) == PROSE
+
+
+def test_code_between_fences_is_not_broken() -> None:
+    code = "```python\nprint('a line that is longer than the terminal is wide')\n```\n"
+    assert wrapped(code, 20) == code
+    assert "\n" in wrapped(code + "and words after it are broken again", 20).removeprefix(code)
+
+
+@pytest.mark.parametrize("words", [["coffee.jpg"], ["What is this?", "coffee.jpg"], ["cat.jpg", "coffee.jpg"]])
+def test_a_question_that_is_missing_or_not_last_is_told_with_the_command_to_write(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PICTURES)
+    result = CliRunner().invoke(app, ["ask", "--emulator", *words], env={"COLUMNS": "200"})
+    assert result.exit_code == 1
+    assert "The question comes last" in result.stderr
+    files = " ".join(word for word in words if word.endswith(".jpg"))
+    assert f'glmv ask {files} "What is in this picture?"' in result.stderr
+
+
+def test_a_first_try_without_a_key_is_shown_the_way_that_needs_none() -> None:
+    result = CliRunner().invoke(app, ["ask", str(PICTURES / "cat.jpg"), "What is this?"], env={"COLUMNS": "200"})
+    assert result.exit_code == 1
+    assert "--emulator" in result.stderr

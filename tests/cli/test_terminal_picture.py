@@ -1,0 +1,26 @@
+"""The terminal that the README shows is what the commands in it print today."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+pytest.importorskip("pty", reason="the picture is taken in a pseudo-terminal, which Windows does not have")
+
+
+def test_the_commands_in_the_picture_print_what_the_picture_shows() -> None:
+    terminal = runpy.run_path(str(DOCS / "terminal.py"))
+    shown = (DOCS / "images" / "terminal.svg").read_text("utf-8")
+    assert terminal["words"](terminal["drawn"](terminal["session"]())) == terminal["words"](shown), (
+        "python docs/terminal.py draws it afresh"
+    )
+
+
+def test_the_picture_fetches_nothing() -> None:
+    shown = (DOCS / "images" / "terminal.svg").read_text("utf-8")
+    assert re.findall(r"url\((?!#)[^)]*\)|href=", shown) == []
