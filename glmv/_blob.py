@@ -241,4 +241,6 @@ def _within(size: int, cap: int, what: str) -> None:
 
 def _maybe_url(path: object) -> str:
     text = str(path)
+    if scheme_of(text) in {"http", "https", "data"}:
+        return " This is a URL: give it to from_url."
     return f" Did you mean {'https://' + short(text.lstrip('/'))!r}?" if looks_like_host(text) else ""

@@ -46,12 +46,13 @@ class Code(NamedTuple):
     advice: str
 
 
-_KEY = "Check the key: ZHIPUAI_API_KEY or ZAI_API_KEY, and that it belongs to this host (bigmodel.cn or z.ai)."
+# Frameworks that fall back to another model look for the words "invalid API key" and "rate limit" in a message.
+_KEY = "Invalid API key, or one of another host: check ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
 _ACCOUNT = "See the account's state in the platform's console."
 _FIELD = "Compare the request with the model's documentation."
 _PLAN = "Renew or change the plan, or use a key and base URL that pay by use."
 _RESET = "Wait until the allowance is reset, or use another key."
-_BUSY = "Fewer calls at once help: set max_concurrency."
+_BUSY = "The rate limit is reached: fewer calls at once help, set max_concurrency."
 
 CODES: dict[str, Code] = {
     "401": Code(AuthenticationError, Retry.TOKEN, _KEY),

@@ -43,6 +43,8 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
             return (messages,)
         case Mapping():
             return (_from_dict(messages, 0, tell),)
+        case bytes() | bytearray() | memoryview():
+            raise UnsupportedContent("messages is bytes: make a picture of them with glmv.Image.from_bytes.")
         case Iterable():
             items = list(messages)
         case _:

@@ -7,6 +7,7 @@ report is taken; docs/fidelity.md says which.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 # code -> HTTP status, Chinese message, English message. `{}` is the detail.
@@ -64,6 +65,11 @@ CODES: Mapping[str, tuple[int, str, str]] = {
 }
 
 
+# Codes whose message says when an allowance is reset, by Beijing's clock: it is an hour away where nobody says more.
+RESETS = ("1308", "1310")
+BEIJING = timezone(timedelta(hours=8))
+
+
 class Refusal(Exception):
     """The platform says no. `details` are in Chinese and English; `role` is who wrote what a filter caught."""
 
@@ -79,6 +85,8 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(code)
         self.code = code
+        if code in RESETS and not zh:
+            zh = (datetime.now(BEIJING) + timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S")
         self.details = (zh, zh if en is None else en)
         self.status = CODES[code][0] if status is None else status
         self.role = role

@@ -248,3 +248,8 @@ def test_any_body_is_an_error_or_none_and_nothing_breaks(payload: dict[str, Any]
     found = envelope(payload)
     if found is not None:
         assert isinstance(error_from(status, found), glmv.GLMVError)
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "invalid api key"), (429, "rate limit")])
+def test_frameworks_find_the_words_by_which_they_fall_back_to_another_model(status: int, words: str) -> None:
+    assert words in str(error({"error": {"code": "", "message": "不"}}, status)).lower()

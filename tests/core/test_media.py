@@ -206,6 +206,11 @@ def test_a_missing_file_is_named() -> None:
         Image.from_path("nowhere.png")
 
 
+def test_a_url_that_is_given_as_a_path_is_shown_the_way() -> None:
+    with pytest.raises(InvalidRequestError, match="This is a URL: give it to from_url"):
+        Image.from_path("https://example.com/cat.jpg")
+
+
 @pytest.mark.parametrize("where", ["/dev/zero", "/dev/stdin", "/", "."])
 def test_only_a_regular_file_is_read(where: str) -> None:
     for make in (Image.from_path, Video.from_path, File.from_path):

@@ -89,6 +89,7 @@ def test_every_part_of_the_wire_shape_is_read(part: dict[str, Any], expected: ob
         ([], "empty"),
         (5, "int"),
         (None, "NoneType"),
+        (b"\x89PNG", r"Image\.from_bytes"),
         ([5], "int"),
         (["a", Message("user", "b")], r"messages\[0\]"),
         ([Message("user", "b"), 7], r"messages\[1\]"),

@@ -252,6 +252,11 @@ def test_messages_are_chinese_unless_english_is_asked_for(glm: Any) -> None:
     assert english.json()["error"]["message"].isascii()
 
 
+def test_an_allowance_that_is_used_up_says_when_it_is_reset(glm: Any) -> None:
+    glm.emu.fail(code=1308)
+    assert re.search(r"将在 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 重置", glm.chat("Hello").json()["error"]["message"])
+
+
 def test_a_content_filter_says_whose_words_it_caught(glm: Any) -> None:
     body = glm.chat("EMU-SENSITIVE-INPUT").json()
     assert body["contentFilter"] == [{"level": 1, "role": "user"}]
