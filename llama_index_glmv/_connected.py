@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 import glmv
 
@@ -13,8 +13,8 @@ OF_CLIENTS = frozenset(glmv.Settings.model_fields) - frozenset(glmv.Options.mode
 _THEIR_NAMES = OF_CLIENTS | {"api_base", "async_http_client"}
 
 
-class Connected(glmv.Settings):
-    """Settings and the clients that they are for.
+class Connected(glmv.Component):
+    """Settings and the clients that they are for; one of them may be shared.
 
     Attributes:
         shares: the fields that are taken over from such a client.
@@ -24,7 +24,6 @@ class Connected(glmv.Settings):
 
     shares: ClassVar[frozenset[str]] = frozenset(glmv.Settings.model_fields)
     client: Any = Field(default=None, exclude=True, repr=False)
-    _clients: glmv.Clients = PrivateAttr(default_factory=glmv.Clients)
 
     @model_validator(mode="before")
     @classmethod
@@ -39,40 +38,9 @@ class Connected(glmv.Settings):
         return given
 
     @property
-    def clients(self) -> glmv.Clients:
-        """The pair of clients for the settings as they are now; no connection is made before a call."""
-        kept = self._clients
-        clients = kept.of(self)
-        if clients is not kept:
-            self._clients = clients
-        return clients
-
-    @property
     def _sync(self) -> glmv.Client:
         return self.client if isinstance(self.client, glmv.Client) else self.clients.sync
 
     @property
     def _asynchronous(self) -> glmv.AsyncClient:
         return self.client if isinstance(self.client, glmv.AsyncClient) else self.clients.asynchronous
-
-    def close(self) -> None:
-        """Close the connections of blocking calls. The next call opens new ones."""
-        clients, self._clients = self.clients, glmv.Clients()
-        clients.close()
-
-    async def aclose(self) -> None:
-        """Close all connections. The next call opens new ones."""
-        clients, self._clients = self.clients, glmv.Clients()
-        await clients.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()

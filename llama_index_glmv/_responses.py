@@ -80,6 +80,11 @@ def whole(completion: glmv.Completion) -> ChatResponse:
     return response
 
 
+def as_chat(response: ChatResponse) -> ChatResponse:
+    """A chat response for `chat` and its kin: itself."""
+    return response
+
+
 def as_completion(response: ChatResponse) -> CompletionResponse:
     """A chat response -> the same for `complete` and its kin."""
     return CompletionResponse(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from llama_index.core.base.llms.types import (
@@ -28,12 +28,14 @@ from llama_index_glmv._documents import ImageDocuments, parts_of
 from llama_index_glmv._intake import Intake, LocalFiles, OnUnsupported, folders
 from llama_index_glmv._messages import reads_files, to_glmv
 from llama_index_glmv._metadata import GLMVMetadata, metadata_of
-from llama_index_glmv._responses import Answer, as_completion, whole
+from llama_index_glmv._responses import Answer, as_chat, as_completion, whole
 from llama_index_glmv._structured import Schema, StructuredOutput
 from llama_index_glmv._tools import chat_arguments, first_only, selections
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
+
+R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
 class GLMV(Connected, StructuredOutput):
@@ -102,7 +104,7 @@ class GLMV(Connected, StructuredOutput):
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last response has the usage. Closing ends the request."""
-        return self._stream(self._request(messages, kwargs))
+        return self._stream(self._request(messages, kwargs), as_chat)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -112,7 +114,7 @@ class GLMV(Connected, StructuredOutput):
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """`stream_chat`, asynchronously."""
-        return self._astream(await self._arequest(messages, kwargs))
+        return self._astream(await self._arequest(messages, kwargs), as_chat)
 
     # ---- completion
 
@@ -144,14 +146,7 @@ class GLMV(Connected, StructuredOutput):
         **kwargs: Any,
     ) -> CompletionResponseGen:
         """`complete`, piece by piece."""
-        responses = self._stream(self._prompt(prompt, formatted, image_documents, kwargs))
-
-        def completions() -> CompletionResponseGen:
-            with closing(responses):
-                for response in responses:
-                    yield as_completion(response)
-
-        return completions()
+        return self._stream(self._prompt(prompt, formatted, image_documents, kwargs), as_completion)
 
     @llm_completion_callback()
     async def acomplete(
@@ -174,14 +169,7 @@ class GLMV(Connected, StructuredOutput):
         **kwargs: Any,
     ) -> CompletionResponseAsyncGen:
         """`stream_complete`, asynchronously."""
-        responses = self._astream(await self._aprompt(prompt, formatted, image_documents, kwargs))
-
-        async def completions() -> CompletionResponseAsyncGen:
-            async with aclosing(responses):
-                async for response in responses:
-                    yield as_completion(response)
-
-        return completions()
+        return self._astream(await self._aprompt(prompt, formatted, image_documents, kwargs), as_completion)
 
     # ---- tools
 
@@ -278,17 +266,18 @@ class GLMV(Connected, StructuredOutput):
     async def _arun(self, request: glmv.ChatRequest) -> glmv.Completion:
         return await self._asynchronous.run(request)
 
-    def _stream(self, request: glmv.ChatRequest) -> ChatResponseGen:
+    def _stream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> Generator[R, None, None]:
         answer = Answer()
         with closing(self._sync.run_stream(request)) as deltas:
             for delta in deltas:
-                yield answer.add(delta)
+                yield made(answer.add(delta))
 
-    async def _astream(self, request: glmv.ChatRequest) -> ChatResponseAsyncGen:
+    async def _astream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> AsyncGenerator[R, None]:
         answer = Answer()
-        async with aclosing(self._asynchronous.run_stream(request)) as deltas:
-            async for delta in deltas:
-                yield answer.add(delta)
+        # Not by `aclosing`: a loop that ends right after a stream was left closes all generators at once, and would log
+        # that the inner one is being closed already. Dropped, it is closed by the loop a tick later.
+        async for delta in self._asynchronous.run_stream(request):
+            yield made(answer.add(delta))
 
 
 RECOGNIZED_LLMS[GLMV.class_name()] = GLMV

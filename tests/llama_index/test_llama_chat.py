@@ -213,3 +213,22 @@ async def test_an_asynchronous_stream_that_ends_early_gives_its_slot_back(
     del reading
     assert words(await llm.achat([ChatMessage(content="hello")]))
     await llm.aclose()
+
+
+@pytest.mark.parametrize("way", ["astream_chat", "astream_complete"])
+def test_a_loop_may_end_right_after_a_stream_was_left(
+    way: str, connect: Callable[..., GLMV], caplog: pytest.LogCaptureFixture
+) -> None:
+    llm = connect(max_concurrency=1, timeout=5.0)
+
+    async def read_a_little() -> None:
+        stream = await (
+            llm.astream_chat([ChatMessage(content="hello")]) if "chat" in way else llm.astream_complete("hello")
+        )
+        async for _ in stream:
+            break
+
+    for _ in range(3):
+        asyncio.run(read_a_little())
+        assert llm.complete("hello").text  # the slot is free again
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
