@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,13 +29,29 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page: str, run_code: RunCo
     assert printed.count("600") >= sum("photo.jpg" in code for code in blocks(page))
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_blocks_about_many_pictures_run_one_after_the_other(
+    run_code: RunCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
+    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    for folder in ("photos", "receipts"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(ROOT / "examples" / "pictures" / "receipt.png", tmp_path / folder / "a.png")
+    monkeypatch.chdir(tmp_path)
+    printed = run_code("\n".join(blocks("batch.md")))
+    assert "1 answered, 0 failed, 0 were there already" in printed
+    assert (tmp_path / "answers.jsonl").exists()
+    assert (tmp_path / "receipts.parquet").exists()
+
+
 def test_the_chinese_readme_holds_the_chinese_quickstart() -> None:
     readme = (ROOT / "README.zh-CN.md").read_text("utf-8")
     _, _, quickstart = (DOCS / "zh" / "quickstart.md").read_text("utf-8").partition("\n")
     assert quickstart.strip() in readme
 
 
-@pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_emulator"])
+@pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
 def test_the_reference_names_every_public_name(package: str) -> None:
     page = runpy.run_path(str(DOCS / "reference.py"))["page"]
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
