@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-cluster notebooks lint types format dist size docs bench import-time clean
+.PHONY: help demo test test-browser test-cluster notebooks lint types format dist size docs pictures bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ size: ## lines of each package
 docs: $(READY) ## the documentation into site/, strictly
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: $(READY) ## take the terminal and the emulator's page of the README afresh (with what test-browser installs)
+	$(BIN)/python docs/terminal.py
+	$(BIN)/python docs/emulator_page.py
 
 bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+import runpy
 import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -233,3 +235,11 @@ def test_an_emulator_that_ended_is_told_and_found_again(sender: Sender, visit: A
     page.get_by_text("The emulator does not answer").wait_for()
     page.unroute("**/page/news*")
     page.get_by_text("Live").wait_for()
+
+
+def test_the_picture_of_the_documentation_can_be_taken_afresh(chromium: Any, tmp_path: Path) -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "emulator_page.py"))
+    script["taken"](chromium, tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as taken, Image.open(script["PICTURE"]) as shown:
+        assert taken.size == shown.size
+        assert len(taken.convert("RGB").getcolors(maxcolors=2**24) or ()) > 1000, "no photograph is on the page"
