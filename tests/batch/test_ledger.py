@@ -1,0 +1,130 @@
+"""The ledger: what is in it is on disk, one run holds it, and a killed run leaves nothing behind that is in the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import glmv
+from glmv_batch._ledger import Ledger, Waiting
+
+HOLD = """
+import sys, time
+from glmv_batch._ledger import Ledger
+ledger = Ledger(sys.argv[1], place="here")
+for number in range(100):
+    ledger.keep(str(number), {"text": "kept"}).result()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "job.ledger"
+
+
+def test_answers_are_there_when_it_is_opened_again(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        ledger.keep("a", {"key": "photo.jpg", "text": "a cat \ud800"}).result()
+        ledger.keep("b", {"error": "busy", "retryable": True}).result()
+    with Ledger(path, place="here") as ledger:
+        assert ledger.answer("a") == {"text": "a cat \ud800"}
+        assert ledger.answer("b") == {"error": "busy", "retryable": True}
+        assert ledger.answer("b", retry_failed=True) is None
+        assert ledger.answer("c") is None
+
+
+def test_a_later_answer_takes_the_place_of_a_failure(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        ledger.keep("a", {"error": "busy", "retryable": True}).result()
+        ledger.keep("a", {"text": "a cat"}).result()
+        assert ledger.answer("a", retry_failed=True) == {"text": "a cat"}
+
+
+def test_a_failure_that_will_not_go_well_is_not_asked_again(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        ledger.keep("a", {"error": "no picture", "retryable": False}).result()
+        assert ledger.answer("a", retry_failed=True) is not None
+
+
+def test_a_killed_run_leaves_its_answers_and_no_lock(path: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    run.stdout.readline()
+    with pytest.raises(glmv.InvalidRequestError, match=f"process {run.pid} on .*, since 20"):
+        Ledger(path, place="here")
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    with Ledger(path, place="here") as ledger:
+        assert all(ledger.answer(str(number)) == {"text": "kept"} for number in range(100))
+
+
+def test_who_held_it_is_forgotten_when_it_is_closed(path: Path) -> None:
+    with Ledger(path, place="here"):
+        assert json.loads(path.with_name("job.ledger.holder").read_text())["pid"]
+    assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.write_bytes(b"somebody's file, long enough to be read as a database " * 20)
+    before = path.read_bytes()
+    with pytest.raises(glmv.InvalidRequestError, match="is no ledger"):
+        Ledger(path, place="here")
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_of_another_version_is_refused(path: Path) -> None:
+    Ledger(path, place="here").close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("update meta set value = '99' where name = 'version'")
+    with pytest.raises(glmv.InvalidRequestError, match=r"another version \(99\)"):
+        Ledger(path, place="here")
+
+
+def test_a_files_digest_holds_as_long_as_it_has_not_changed(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        ledger.keep_digest("a.png", 10, 1, "digest")
+        ledger.keep("x", {}).result()
+        assert ledger.digest("a.png", 10, 1) == "digest"
+        assert ledger.digest("a.png", 10, 2) is None
+        assert ledger.digest("a.png", 11, 1) is None
+
+
+def test_items_wait_with_their_chunk_and_go_with_it(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
+        assert ledger.wait_for(Waiting("k", "copy of a.png", {}))
+        ledger.chunk_planned("chunk-1", ["k"])
+        ledger.chunk_sent("chunk-1", "batch_1")
+        assert ledger.chunks() == [("chunk-1", "batch_1")]
+        assert list(ledger.chunk_keys("chunk-1")) == ["k"]
+        assert list(ledger.waiting("k")) == [("k", "a.png", {"shelf": 3}), ("k", "copy of a.png", {})]
+        ledger.chunk_ended("chunk-1")
+        assert (ledger.chunks(), list(ledger.waiting("k"))) == ([], [])
+
+
+def test_items_of_a_chunk_that_was_not_handed_in_wait_for_another(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
+        ledger.wait_for(Waiting("k", "a.png", {}))
+        ledger.chunk_planned("chunk-1", ["k"])
+        ledger.chunk_undone("chunk-1")
+        assert list(ledger.waiting("k")) != []
+        ledger.chunk_planned("chunk-2", ["k"])
+        assert list(ledger.chunk_keys("chunk-2")) == ["k"]
+        ledger.chunk_undone("chunk-2")
+        ledger.forget_waiting()
+        assert list(ledger.waiting("k")) == []
+
+
+def test_its_bytes_hold_no_picture_and_no_key(path: Path) -> None:
+    with Ledger(path, place="https://open.bigmodel.cn") as ledger:
+        ledger.keep("k", {"text": "a cat"}).result()
+    assert b"base64" not in path.read_bytes()

@@ -1,0 +1,65 @@
+"""Progress: rate, what is left, money and errors, out of the rows as they come."""
+
+from __future__ import annotations
+
+import json
+
+import glmv
+from glmv_batch import Progress, Row
+
+USED = glmv.Usage(1000, 100, 1100)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rate_and_rest_follow_the_rows_of_late() -> None:
+    clock = Clock()
+    progress = Progress(total=100, clock=clock)
+    progress.begin()
+    assert (progress.rate, progress.eta) == (None, None)
+    for _ in range(11):
+        progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))
+        clock.now += 0.5
+    assert progress.rate == 2.0
+    assert progress.eta == (100 - 11) / 2.0
+
+
+def test_what_was_known_costs_nothing_and_makes_no_rate() -> None:
+    progress = Progress(total=2)
+    progress.count(Row("a", "x", usage=USED, model="glm-4.6v"), known=True)
+    assert (progress.done, progress.known, progress.spent, progress.rate, progress.input_tokens) == (
+        1,
+        1,
+        None,
+        None,
+        0,
+    )
+
+
+def test_errors_are_counted_by_their_class() -> None:
+    progress = Progress()
+    for kind in ("RateLimitError", "RateLimitError", "UnsupportedContent"):
+        progress.count(Row("a", error="no", error_class=kind))
+    assert progress.errors == {"RateLimitError": 2, "UnsupportedContent": 1}
+    assert "2 RateLimitError, 1 UnsupportedContent" in str(progress)
+
+
+def test_an_unknown_price_is_said_and_not_counted_as_free() -> None:
+    progress = Progress()
+    progress.count(Row("a", "x", usage=USED, model="somebody-else"))
+    assert progress.money == "price not known"
+    progress.count(Row("b", "x", usage=USED, model="glm-4.6v"))
+    assert "USD by the price of 2026-01, 1 answers without a known price" in progress.money
+
+
+def test_a_line_for_machines_is_json() -> None:
+    progress = Progress(total=1)
+    progress.begin()
+    progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))
+    told = json.loads(progress.as_json())
+    assert (told["done"], told["total"], told["output_tokens"], told["currency"]) == (1, 1, 100, "USD")
