@@ -44,7 +44,7 @@ def sse(data: bytes) -> None:
     one, two = SSEDecoder(), SSEDecoder()
     together = [*one.feed(data[1:]), *one.flush()]
     apart = [*two.feed(data[1 : 1 + cut]), *two.feed(data[1 + cut :]), *two.flush()]
-    assert [(event.type, event.data) for event in together] == [(event.type, event.data) for event in apart]
+    assert together == apart
 
 
 def answered(data: bytes, kind: str, *, stream: bool) -> None:

@@ -16,6 +16,7 @@ from glmv._errors import GateTimeout
 from glmv._flow import Call, Opened, Send, Step, exchange
 from glmv._gate import Gate, Ticket, gate
 from glmv._messages import Messages
+from glmv._pools import MARK
 from glmv._prepare import chat_call, row_of, settings_of
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
@@ -108,6 +109,7 @@ class Line:
         self._ticket: Ticket | None = None
         self._response: Any = None
         self._data: Any = None
+        self._mark = object()
 
     def _request(self, step: Send, body: Any) -> Any:
         headers: dict[str, str | bytes] = {
@@ -127,7 +129,7 @@ class Line:
             left = max(step.until - time.monotonic(), 0.001)
             timeouts = {phase: min(left, most or left) for phase, most in timeouts.items()}
         url = step.path if "://" in step.path else self._where.base_url + step.path
-        extensions = {"timeout": timeouts}
+        extensions = {"timeout": timeouts, MARK: self._mark}
         if self._ours:
             # Our own client has neither cookies nor headers to merge in, and half the cost of a call was merging.
             url = _url(self._library.URL, url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,43 +27,6 @@ def timeouts(timeout: Any) -> dict[str, float | None]:
             raise InvalidRequestError(f"timeout is seconds or an httpx.Timeout; got {type(timeout).__name__}.")
 
 
-class _BoundedStream:
-    """A network stream whose every wait ends at the call's deadline.
-
-    The library's own timeouts hold for one read each, so a server that drips a byte a second would never end.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        return self._stream.read(max_bytes, left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
-        return self._stream.write(buffer, left(timeout))
-
-    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["timeout"] = left(kwargs.get("timeout"))
-        return _BoundedStream(self._stream.start_tls(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class BoundedBackend:
-    """Makes bounded streams."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-
-    def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["timeout"] = left(kwargs.get("timeout"))
-        return _BoundedStream(self._backend.connect_tcp(*args, **kwargs))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-
 def left(timeout: float | None) -> float | None:
     """A timeout in seconds, cut where the call of this thread or task has to end."""
     until = BOUND.get()
@@ -72,17 +34,3 @@ def left(timeout: float | None) -> float | None:
         return timeout
     left = max(until - time.monotonic(), 0.0005)
     return left if timeout is None else min(left, timeout)
-
-
-def bounded(http: Any, backend: Callable[[Any], Any]) -> Any:
-    """Let the deadline hold inside a read: the pool has no public place for that, so its own field is used.
-
-    Args:
-        http: a client of ours.
-        backend: wraps the one that makes the pool's network streams.
-    """
-    for transport in (http._transport, *http._mounts.values()):  # noqa: SLF001 - see above; a test watches it
-        pool = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = backend(pool._network_backend)  # noqa: SLF001
-    return http

@@ -22,15 +22,15 @@ import httpx
 from glmv import _strategy
 from glmv._base import Base, Line
 from glmv._batches import AsyncBatches, Batches
-from glmv._bounds import BOUND, BoundedBackend, bounded
+from glmv._bounds import BOUND
 from glmv._embed import Embeddings
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
 from glmv._files import AsyncFiles, Files
 from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv._messages import Messages
+from glmv._pools import bounded, restored
 from glmv._request import ChatRequest, Settings
-from glmv._steady import AsyncBoundedBackend, steady
 from glmv._tasks import AsyncTasks, Tasks
 from glmv._tokens import count_tokens
 from glmv._types import Completion, Delta
@@ -51,10 +51,10 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _pool(kind: Callable[..., Any], backend: Callable[[Any], Any]) -> Any:
+def _pool(kind: Callable[..., Any]) -> Any:
     """A client of the HTTP library with our limits; proxies are those of the environment."""
     try:
-        return bounded(kind(verify=_tls(), limits=_LIMITS), backend)
+        return bounded(kind(verify=_tls(), limits=_LIMITS))
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         told = str(error)
     raise InvalidRequestError(f"The HTTP client cannot be made: {told} Look at HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
@@ -198,7 +198,11 @@ class _AsyncLine(Line):
     async def end(self) -> None:
         """Let go of everything, wherever the flow was left."""
         self._flow.close()
-        await self.drop()
+        try:
+            await self.drop()
+        finally:
+            if self.answer is None:
+                await restored(self._http, self._mark)
 
     async def take(self, step: Step) -> Any:
         """Take one step and answer with what came of it; raise `Failure` when it broke."""
@@ -256,9 +260,9 @@ class _AsyncLine(Line):
         BOUND.set(until)
         try:
             if self._ours or until is None:
-                return await steady(work, watched=self._ours)
+                return await work
             async with asyncio.timeout_at(_loop_time(until)):
-                return await steady(work, watched=self._ours)
+                return await work
         except Exception as error:  # noqa: BLE001 - translated
             problem = translated(error, self._library, self._where.host)
         except BaseException as error:  # noqa: BLE001 - cancelled: raised again without the library's frames
@@ -411,14 +415,14 @@ class Client(Base):
 
     def _http(self) -> Any:
         if self.settings.http_client is not None:
-            return self.settings.http_client
+            return bounded(self.settings.http_client)
         if self._closed:
             raise InvalidRequestError("This client is closed: make a new one.")
         if self._pool is None or self._pool[0] != os.getpid():
             with self._lock:
                 if self._pool is None or self._pool[0] != os.getpid():
                     # In a forked child the parent's sockets are not ours to use or to close.
-                    pool = _pool(httpx.Client, BoundedBackend)
+                    pool = _pool(httpx.Client)
                     # Frameworks drop models without closing them.
                     weakref.finalize(self, _close_here, os.getpid(), pool).atexit = False
                     self._pool = (os.getpid(), pool)
@@ -522,7 +526,7 @@ class AsyncClient(Base):
 
     async def _http(self) -> Any:
         if self.settings.http_async_client is not None:
-            return self.settings.http_async_client
+            return bounded(self.settings.http_async_client)
         if self._closed:
             raise InvalidRequestError("This client is closed: make a new one.")
         loop = asyncio.get_running_loop()
@@ -531,7 +535,7 @@ class AsyncClient(Base):
             # A pool knows its loop, so that the dictionary alone would let neither go.
             for old in [old for old in self._pools if old.is_closed()]:
                 del self._pools[old]
-            http = _pool(httpx.AsyncClient, AsyncBoundedBackend)
+            http = _pool(httpx.AsyncClient)
             keeper = _keeper(http)
             await anext(keeper)
             kept = self._pools.setdefault(loop, (http, keeper))

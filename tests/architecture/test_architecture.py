@@ -132,7 +132,6 @@ def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
         "glmv/_client.py",
         "glmv/_failures.py",  # tells errors of `socket` apart, opens none
         "glmv/_gate.py",
-        "glmv/_steady.py",  # how the asynchronous client waits
     }
 
 

@@ -22,6 +22,7 @@ NAMES = {
     "_AsyncLine": "_SyncLine",
     "aclosing": "closing",
     "aclose": "close",
+    "aiter": "iter",
     "aiter_bytes": "iter_bytes",
     "aiter_raw": "iter_raw",
     "__aenter__": "__enter__",
@@ -37,6 +38,7 @@ APART = {
         "_send": "a deadline cuts a socket's read here and a task there",
         "_read": "as _send",
         "_close": "as _send",
+        "end": "a task may be cancelled between two steps of a pool, a thread is not",
     },
     "Client": {
         "_begin": "one pool a process, or one a running loop",

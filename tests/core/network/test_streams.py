@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import threading
 import time
 import uuid
@@ -245,40 +244,6 @@ def test_an_interrupt_from_the_keyboard_passes_and_frees_all(server: Any, glm: g
         glm.chat("hi")
     assert server.peers[0].left.wait(1)
     assert free(glm)
-
-
-async def test_random_cancellations_leave_no_connection_and_no_slot(server: Any) -> None:
-    dice = random.Random(11)
-
-    def dawdles(peer: Any) -> None:
-        peer.stream(chunk("hel"), end=False)
-        server.over.wait(dice.random() * 0.004)
-        peer.stream(chunk("lo", "stop"), DONE, head=False)
-
-    async def calls(glm: glmv.AsyncClient, stream: bool) -> None:
-        if stream:
-            async for _ in glm.stream("hi"):
-                pass
-        else:
-            await glm.chat("hi")
-
-    server.plays(dawdles)
-    async with glmv.AsyncClient(**connection(server, max_concurrency=10)) as glm:
-        cancelled = 0
-        while cancelled < 1000:
-            tasks = [asyncio.create_task(calls(glm, dice.random() < 0.8)) for _ in range(50)]
-            for task in dice.sample(tasks, len(tasks)):
-                for _ in range(dice.randrange(4)):
-                    await asyncio.sleep(0)
-                task.cancel()
-            cancelled += sum(
-                isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
-            )
-        assert free(glm)
-        (http, _) = glm._pools[asyncio.get_running_loop()]
-        busy = [line for line in http._transport._pool.connections if not (line.is_idle() or line.is_closed())]
-        assert busy == []
-        assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
 
 
 def test_idle_connections_that_the_server_closes_are_no_ones_trouble(server: Any, glm: glmv.Client) -> None:

@@ -1,0 +1,108 @@
+"""What a connection pool of the HTTP library has no public place for: an end to every wait, and nothing lost.
+
+httpcore (below httpx 0.28) and httpcore2 (below httpx2) name the fields used here alike; a pool without them is left
+alone. tests/core/network/test_pools.py fails when they are renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from glmv._bounds import left
+
+# Under this name a request's extensions tell whose it is, down to the pool.
+MARK = "glmv"
+
+
+def bounded(http: Any) -> Any:
+    """Let the call's deadline hold inside a read, too.
+
+    Args:
+        http: a client, ours or one that was passed in: nothing changes for what else it is used for. Connections that
+            it has open already stay as they are.
+    """
+    for pool in _pools(http):
+        backend = pool._network_backend  # noqa: SLF001 - see above
+        if not isinstance(backend, _Backend):
+            kind = _AsyncBackend if hasattr(pool, "handle_async_request") else _Backend
+            pool._network_backend = kind(backend)  # noqa: SLF001 - see above
+    return http
+
+
+async def restored(http: Any, mark: object) -> None:
+    """Give a pool back what a cancelled call took from it.
+
+    httpcore passes locks between two of its steps, and asyncio delivers a cancellation there as anywhere else. The
+    connection then stays "active" for ever with no request that uses it, or with one that nobody will end.
+
+    Args:
+        http: the client whose pool it is.
+        mark: what the call's requests have under `MARK` in their extensions.
+    """
+    for pool in _pools(http):
+        pool._requests[:] = [one for one in pool._requests if one.request.extensions.get(MARK) is not mark]  # noqa: SLF001
+        used = {id(one.connection) for one in pool._requests}  # noqa: SLF001
+        for connection in list(pool._connections):  # noqa: SLF001
+            if id(connection) not in used and not (connection.is_idle() or connection.is_closed()):
+                pool._connections.remove(connection)  # noqa: SLF001
+                await connection.aclose()
+        await pool._close_connections(pool._assign_requests_to_connections())  # noqa: SLF001 - others may wait for it
+
+
+def _pools(http: Any) -> Iterator[Any]:
+    for transport in (getattr(http, "_transport", None), *getattr(http, "_mounts", {}).values()):
+        pool = getattr(transport, "_pool", None)
+        if hasattr(pool, "_network_backend"):
+            yield pool
+
+
+class _Bounded:
+    """A network stream whose every wait ends at the call's deadline.
+
+    The library's own timeouts hold for one read each, so a server that drips a byte a second would never end.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        return self._stream.read(max_bytes, left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
+        return self._stream.write(buffer, left(timeout))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Stream(_Bounded):
+    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
+        return _Stream(self._stream.start_tls(*args, **_cut(kwargs)))
+
+
+class _AsyncStream(_Bounded):
+    async def start_tls(self, *args: Any, **kwargs: Any) -> Any:
+        return _AsyncStream(await self._stream.start_tls(*args, **_cut(kwargs)))
+
+
+class _Backend:
+    """Opens network streams for a pool; these are bounded."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
+        return _Stream(self._backend.connect_tcp(*args, **_cut(kwargs)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+class _AsyncBackend(_Backend):
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
+        return _AsyncStream(await self._backend.connect_tcp(*args, **_cut(kwargs)))
+
+
+def _cut(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return kwargs | {"timeout": left(kwargs.get("timeout"))}

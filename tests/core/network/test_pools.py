@@ -1,0 +1,202 @@
+"""Pools of the HTTP library, our own and those passed in: nothing is lost in them, and no wait outlasts a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+import glmv
+
+WHOLE = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}]}
+DONE = b"data: [DONE]\n\n"
+KEY = "test-id.test-secret"
+LIBRARIES = ["httpx", "httpx2"]
+Call = Callable[[], Awaitable[None]]
+
+
+def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "delta": {"role": "assistant", "content": text}}
+    return {"id": "1", "choices": [choice | ({"finish_reason": finish_reason} if finish_reason else {})]}
+
+
+def asynchronous(library: str) -> Any:
+    """A client of the library, as a program passes it in; a small pool, so that a lost connection is missed."""
+    kind = pytest.importorskip(library)
+    return kind.AsyncClient(limits=kind.Limits(max_connections=12))
+
+
+async def by_task(call: Call, struck: asyncio.Event) -> bool:
+    """Runs the call until it is struck by `Task.cancel`; whether it was cut off."""
+    task = asyncio.ensure_future(call())
+    strike = asyncio.ensure_future(struck.wait())
+    await asyncio.wait([task, strike], return_when=asyncio.FIRST_COMPLETED)
+    strike.cancel()
+    task.cancel()
+    return isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
+
+
+async def by_scope(call: Call, struck: asyncio.Event) -> bool:
+    """The same by a cancel scope of anyio, as Starlette and FastAPI do when a visitor leaves."""
+    with anyio.CancelScope() as scope:
+
+        async def strikes() -> None:
+            await struck.wait()
+            scope.cancel()
+
+        strike = asyncio.ensure_future(strikes())
+        try:
+            await call()
+        finally:
+            strike.cancel()
+    return scope.cancelled_caught
+
+
+@pytest.mark.parametrize("cut", [by_task, by_scope])
+@pytest.mark.parametrize(("library", "times"), [("ours", 1000), ("httpx", 300), ("httpx2", 300)])
+async def test_random_cancellations_leave_no_connection_and_no_slot(
+    server: Any, library: str, times: int, cut: Callable[[Call, asyncio.Event], Awaitable[bool]]
+) -> None:
+    dice = random.Random(11)
+
+    def dawdles(peer: Any) -> None:
+        peer.stream(chunk("hel"), end=False)
+        server.over.wait(dice.random() * 0.004)
+        peer.stream(chunk("lo", "stop"), DONE, head=False)
+
+    server.plays(dawdles)
+    http = None if library == "ours" else asynchronous(library)
+    key = f"{uuid.uuid4().hex}.test-secret"
+    async with glmv.AsyncClient(key, base_url=server.base_url, max_concurrency=10, http_async_client=http) as glm:
+
+        async def reads() -> None:
+            async for _ in glm.stream("hi"):
+                pass
+
+        async def asks() -> None:
+            await glm.chat("hi")
+
+        cancelled = 0
+        while cancelled < times:
+            strikes = [asyncio.Event() for _ in range(50)]
+            ends = [asyncio.ensure_future(cut(reads if dice.random() < 0.8 else asks, one)) for one in strikes]
+            for strike in dice.sample(strikes, len(strikes)):
+                for _ in range(dice.randrange(4)):
+                    await asyncio.sleep(0)
+                strike.set()
+            cancelled += sum(end is True for end in await asyncio.gather(*ends, return_exceptions=True))
+        slots = glm.slots(glm.settings.model)
+        assert (slots.in_use, len(slots._queue)) == (0, 0)
+        pool = (http or glm._pools[asyncio.get_running_loop()][0])._transport._pool
+        assert [line for line in pool.connections if not (line.is_idle() or line.is_closed())] == []
+        assert pool._requests == []
+        assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
+    if http is not None:
+        await http.aclose()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_connection_that_a_cancellation_lost_is_given_back_to_those_who_wait(server: Any, library: str) -> None:
+    kind = pytest.importorskip(library)
+    server.plays(lambda peer: peer.stall(), lambda peer: peer.say(WHOLE))
+    async with kind.AsyncClient(limits=kind.Limits(max_connections=1)) as http:
+        glm = glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http)
+        first = asyncio.ensure_future(glm.chat("hi"))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        second = asyncio.ensure_future(glm.chat("hi"))
+        while len(http._transport._pool._requests) < 2:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        assert (await asyncio.wait_for(second, 5)).text == "hello"
+
+
+def drips_its_headers(peer: Any) -> None:
+    peer.send(b"HTTP/1.1 200 OK\r\n")
+    while not peer.over.is_set():
+        peer.send(b"x")
+        peer.over.wait(0.02)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_deadline_holds_inside_a_read_of_a_client_that_was_passed_in(server: Any, library: str) -> None:
+    server.plays(drips_its_headers)
+    with pytest.importorskip(library).Client() as http:
+        began = time.monotonic()
+        with pytest.raises(glmv.DeadlineExceeded):
+            glmv.Client(KEY, base_url=server.base_url, http_client=http, deadline=0.3).chat("hi")
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_deadline_holds_inside_an_awaited_read_of_a_client_that_was_passed_in(
+    server: Any, library: str
+) -> None:
+    server.plays(drips_its_headers)
+    async with pytest.importorskip(library).AsyncClient() as http:
+        with pytest.raises(glmv.DeadlineExceeded):
+            await asyncio.wait_for(
+                glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http, deadline=0.3).chat("hi"), 5
+            )
+
+
+def refused(peer: Any) -> None:
+    peer.say({"error": {"code": "1113", "message": "no money"}}, 429)
+
+
+FAULTS: dict[str, tuple[Any, type[glmv.GLMVError]]] = {
+    "a reset": (lambda peer: peer.reset(), glmv.ConnectionFailed),
+    "silence": (lambda peer: peer.stall(), glmv.ConnectionFailed),
+    "a half body": (lambda peer: (peer.head(200, "content-length: 99"), peer.send(b"{"), peer.close()),
+                    glmv.ConnectionFailed),
+    "no HTTP": (lambda peer: (peer.send(b"nonsense\r\n\r\n"), peer.close()), glmv.ConnectionFailed),
+    "a refusal": (refused, glmv.QuotaError),
+    "a redirect": (lambda peer: peer.say(b"", 307, "location: http://127.0.0.1:9/"), glmv.GLMVError),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_errors_of_a_client_that_was_passed_in_are_ours(server: Any, library: str, fault: str) -> None:
+    script, expected = FAULTS[fault]
+    server.plays(script)
+    with pytest.importorskip(library).Client() as http:
+        glm = glmv.Client(KEY, base_url=server.base_url, http_client=http, max_retries=0, timeout=0.3)
+        with pytest.raises(expected):
+            glm.chat("hi")
+        with pytest.raises(expected):
+            list(glm.stream("hi"))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_errors_of_an_awaited_client_that_was_passed_in_are_ours(server: Any, library: str, fault: str) -> None:
+    script, expected = FAULTS[fault]
+    server.plays(script)
+    async with pytest.importorskip(library).AsyncClient() as http:
+        glm = glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http, max_retries=0, timeout=0.3)
+        with pytest.raises(expected):
+            await glm.chat("hi")
+        with pytest.raises(expected):
+            assert [delta async for delta in glm.stream("hi")]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_connection_is_an_error_of_ours_too(unused_tcp_port: int, library: str) -> None:
+    kind = pytest.importorskip(library)
+    with kind.Client() as http:
+        glm = glmv.Client(KEY, base_url=f"http://127.0.0.1:{unused_tcp_port}/v4", http_client=http, max_retries=0)
+        with pytest.raises(glmv.ConnectionFailed, match="No connection to"):
+            glm.chat("hi")
+
+
+def test_a_client_without_a_pool_is_left_as_it_is() -> None:
+    http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=WHOLE)))
+    assert glmv.Client(KEY, http_client=http, deadline=5).chat("hi").text == "hello"
