@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from glmv._types import Box
+from glmv._types import GRID, Box, in_pixels
 
 _THINK, _THOUGHT = "<think>", "</think>"
 _DROPPED = ("<|begin_of_box|>", "<|end_of_box|>")
@@ -89,7 +89,6 @@ def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
     return text, ""
 
 
-GRID = 1000  # "coordinates are normalised to 0–1000" (GLM-V README, Grounding)
 _NUMBER = r"\s*(\d{1,4})\s*"
 _BOX = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
 
@@ -108,11 +107,7 @@ def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int
     found = []
     for match in _BOX.finditer(text):
         x1, y1, x2, y2 = (int(number) for number in match.groups())
-        if max(x2, y2) > GRID or x1 > x2 or y1 > y2:
-            continue
-        pixels = None
-        if size:
-            width, height = size
-            pixels = tuple(round(v * s / GRID) for v, s in zip((x1, y1, x2, y2), (width, height) * 2, strict=True))
-        found.append(Box((x1, y1, x2, y2), pixels, image if size else None))  # type: ignore[arg-type]  # four numbers
+        grid = x1, y1, x2, y2
+        if max(x2, y2) <= GRID and x1 <= x2 and y1 <= y2:
+            found.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
     return tuple(found)

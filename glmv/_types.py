@@ -10,8 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from glmv._errors import UnsupportedContent
+from glmv._errors import InvalidRequestError, UnsupportedContent
 from glmv._media import File, Image, Video
+
+GRID = 1000
+"""The model family's grid over a picture: "coordinates are normalised to 0–1000" (GLM-V README, Grounding)."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -150,19 +153,35 @@ class Delta:
     attempts: int = 1
 
 
+def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """A region of the grid -> the same in pixels of a picture of this size."""
+    x1, y1, x2, y2 = grid
+    return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A region the model pointed at.
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same in pixels of the original picture, when there is one measured picture.
+        pixels: the same in pixels of the original picture, when there is one measured picture; of several, `on` tells.
         image: index of that picture in the request, or None.
     """
 
     grid: tuple[int, int, int, int]
     pixels: tuple[int, int, int, int] | None = None
     image: int | None = None
+
+    def on(self, picture: Image) -> tuple[int, int, int, int]:
+        """The region in pixels of a picture: x1, y1, x2, y2.
+
+        Raises:
+            InvalidRequestError: for a picture of which nothing is known but its URL.
+        """
+        if not (picture.width and picture.height):
+            raise InvalidRequestError(f"{picture!r} was not measured here, so that it has no pixels to tell.")
+        return in_pixels(self.grid, picture.width, picture.height)
 
 
 @dataclass(slots=True)

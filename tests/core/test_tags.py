@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
-from glmv import Box
+import glmv
+from glmv import Box, Image
 from glmv._tags import TagFilter, boxes_in
 
 SPLIT = {
@@ -109,6 +112,15 @@ def test_of_two_pictures_the_caller_names_the_one() -> None:
     sizes = [(100, 100), (2000, 1000)]
     assert boxes_in("[0, 0, 500, 500]", sizes) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", sizes, image=1) == (Box((0, 0, 500, 500), (0, 0, 1000, 500), 1),)
+
+
+def test_a_box_is_told_in_pixels_of_any_picture_at_hand() -> None:
+    held = io.BytesIO()
+    Pillow.new("RGB", (300, 200)).save(held, "PNG")
+    box = Box((0, 500, 1000, 1000))
+    assert box.on(Image.from_bytes(held.getvalue())) == (0, 100, 300, 200)
+    with pytest.raises(glmv.InvalidRequestError, match="not measured"):
+        box.on(Image.from_url("https://example.com/a.png"))
 
 
 def test_a_picture_that_was_not_measured_gives_the_grid_alone() -> None:
