@@ -85,6 +85,8 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
     thoughts: list[str] = []
     for block in message.blocks:
         match block:
+            case TextBlock():
+                parts.append(glmv.Text(block.text))
             case ThinkingBlock() if role == "assistant":
                 thoughts.append(block.content or "")
             case ToolCallBlock() if role == "assistant":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.multi_modal_llms import MultiModalLLMMetadata
 
@@ -41,3 +44,9 @@ def metadata_of(model: str, *, context_window: int | None, max_tokens: int | Non
     if row is not None and row.images is not None:
         facts["num_input_files"] = row.images
     return GLMVMetadata.model_validate(facts)
+
+
+@lru_cache
+def written_metadata(model: str, context_window: int | None, max_tokens: int | None) -> dict[str, Any]:
+    """`metadata_of` as plain data, which tracers get with each call; not to be changed."""
+    return metadata_of(model, context_window=context_window, max_tokens=max_tokens).model_dump(mode="json")

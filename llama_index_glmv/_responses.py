@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -47,37 +48,19 @@ class Answer:
         total.add(delta)
         if delta.tool_calls:
             self._calls = True
-        calls = total.tool_calls if self._calls else ()
-        blocks: list[ContentBlock] = []
-        if reasoning := total.reasoning:
-            tokens = delta.usage.reasoning_tokens if delta.usage else None
-            blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
-        # An answer without any text is "" and not None, unless it only calls tools.
-        if (text := total.text) or not calls:
-            blocks.append(TextBlock(text=text))
-        blocks += [_block(call) for call in calls]
+        tokens = delta.usage.reasoning_tokens if delta.usage else None
+        message = _message(total.reasoning, tokens, total.text, total.tool_calls if self._calls else ())
         facts, raw = (_facts(delta), _raw(delta)) if delta.last else ({}, delta.raw)
         if delta.reasoning:
             facts["thinking_delta"] = delta.reasoning
-        return ChatResponse(
-            message=ChatMessage(
-                role=MessageRole.ASSISTANT,
-                blocks=blocks,
-                # The streaming of structured output looks for calls here only (core, program/utils.py).
-                additional_kwargs={"tool_calls": [_wire_call(call) for call in calls]} if calls else {},
-            ),
-            delta=delta.text,
-            raw=raw,
-            additional_kwargs=facts,
-        )
+        return ChatResponse(message=message, delta=delta.text, raw=raw, additional_kwargs=facts)
 
 
-def whole(completion: glmv.Completion) -> ChatResponse:
-    """A whole answer -> its response: the last of a stream of one, without the deltas."""
-    response = Answer().add(completion.as_delta())
-    response.delta = None
-    response.additional_kwargs.pop("thinking_delta", None)
-    return response
+def whole(answer: glmv.Completion) -> ChatResponse:
+    """A whole answer -> its response: the last of its stream, without the deltas."""
+    tokens = answer.usage.reasoning_tokens if answer.usage else None
+    message = _message(answer.reasoning, tokens, answer.text, answer.tool_calls)
+    return ChatResponse(message=message, raw=_raw(answer), additional_kwargs=_facts(answer))
 
 
 def as_chat(response: ChatResponse) -> ChatResponse:
@@ -95,8 +78,19 @@ def as_completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
-def _block(call: glmv.ToolCall) -> ToolCallBlock:
-    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call))
+def _message(reasoning: str, tokens: int | None, text: str, calls: Sequence[glmv.ToolCall]) -> ChatMessage:
+    blocks: list[ContentBlock] = []
+    if reasoning:
+        blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
+    # An answer without any text is "" and not None, unless it only calls tools.
+    if text or not calls:
+        blocks.append(TextBlock(text=text))
+    extra = {}
+    if calls:
+        blocks += [ToolCallBlock(tool_call_id=c.id, tool_name=c.name, tool_kwargs=_arguments(c)) for c in calls]
+        # The streaming of structured output looks for calls here only (core, program/utils.py).
+        extra["tool_calls"] = [_wire_call(call) for call in calls]
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
@@ -112,24 +106,24 @@ def _wire_call(call: glmv.ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _facts(delta: glmv.Delta) -> dict[str, Any]:
-    facts = {name: value for name in _FACTS if (value := getattr(delta, name)) is not None}
-    if delta.usage is not None:
-        facts |= {name: value for name in _COUNTS if (value := getattr(delta.usage, name)) is not None}
-    if delta.notes:
-        facts["notes"] = list(delta.notes)
-    if delta.boxes:
-        facts["boxes"] = [asdict(box) for box in delta.boxes]
+def _facts(said: glmv.Delta | glmv.Completion) -> dict[str, Any]:
+    facts = {name: value for name in _FACTS if (value := getattr(said, name)) is not None}
+    if said.usage is not None:
+        facts |= {name: value for name in _COUNTS if (value := getattr(said.usage, name)) is not None}
+    if said.notes:
+        facts["notes"] = list(said.notes)
+    if said.boxes:
+        facts["boxes"] = [asdict(box) for box in said.boxes]
     return facts
 
 
-def _raw(delta: glmv.Delta) -> dict[str, Any]:
+def _raw(said: glmv.Delta | glmv.Completion) -> dict[str, Any]:
     """The wire's dict, its usage that of the whole call: of both turns, when the model was asked twice.
 
     TokenCountingHandler reads it here; without it, it estimates, and fetches the user's picture URLs to do so.
     """
-    if delta.usage is None:
-        return delta.raw
-    wire = delta.raw.get("usage") or {}
-    total = {name: getattr(delta.usage, name) for name in _TOKENS}
-    return delta.raw if total.items() <= wire.items() else {**delta.raw, "usage": {**wire, **total}}
+    if said.usage is None:
+        return said.raw
+    wire = said.raw.get("usage") or {}
+    total = {name: getattr(said.usage, name) for name in _TOKENS}
+    return said.raw if total.items() <= wire.items() else {**said.raw, "usage": {**wire, **total}}

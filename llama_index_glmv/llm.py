@@ -27,7 +27,7 @@ from llama_index_glmv._connected import Connected
 from llama_index_glmv._documents import ImageDocuments, parts_of
 from llama_index_glmv._intake import Intake, LocalFiles, OnUnsupported, folders
 from llama_index_glmv._messages import reads_files, to_glmv
-from llama_index_glmv._metadata import GLMVMetadata, metadata_of
+from llama_index_glmv._metadata import GLMVMetadata, metadata_of, written_metadata
 from llama_index_glmv._responses import Answer, as_chat, as_completion, whole
 from llama_index_glmv._structured import Schema, StructuredOutput
 from llama_index_glmv._tools import chat_arguments, first_only, selections
@@ -80,7 +80,7 @@ class GLMV(Connected, StructuredOutput):
         """What tracers get to see of this model: no key, no header, of the base URL the host only."""
         return {
             "class_name": self.class_name(),
-            **self.metadata.model_dump(mode="json"),
+            **written_metadata(self.model, self.context_window, self.max_tokens),
             "model": self.model,
             "temperature": self.temperature,
             "top_p": self.top_p,

@@ -51,9 +51,9 @@ class DoubleGLMV(GLMV):
 class ChangingGLMV(GLMV):
     """A model with another usual mistake: all chunks share one message."""
 
-    def _stream(self, request: Any) -> Any:
+    def _stream(self, request: Any, made: Any) -> Any:
         kept = None
-        for response in super()._stream(request):
+        for response in super()._stream(request, made):
             kept = kept or response
             kept.message.blocks = response.message.blocks
             yield kept
