@@ -1,9 +1,10 @@
-"""Every Python block of the README runs as it stands, and the table in it is the catalogue's."""
+"""Every Python block and command of the README runs as it stands; its tables are those of the catalogue and pages."""
 
 from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from glmv.cli._app import app
+from glmv_emulator import Emulator
 
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
@@ -42,6 +47,30 @@ def test_a_block_of_the_readme_runs_as_it_stands(code: str, folder: Path, run_co
     printed = run_code(code, folder)
     assert "600" in printed, "the answer does not say how wide the picture is"
     assert "400" in printed, "the answer does not say how high the picture is"
+
+
+COMMANDS = sorted(set(re.findall(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)[^`#\n]*)", README, re.MULTILINE)))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_does_what_it_should(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with Emulator() as emu:
+        env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
+        result = CliRunner().invoke(app, shlex.split(command)[1:], env=env)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_readme_shows_the_first_question_and_a_batch_as_commands() -> None:
+    assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
+
+
+def test_the_figures_are_those_of_the_pages_that_scripts_wrote() -> None:
+    rendered = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rendered"]
+    assert rendered(README) == README, "python docs/figures.py puts them in place"
 
 
 def test_the_table_of_models_is_that_of_the_catalogue() -> None:
