@@ -46,3 +46,8 @@ def profile_of(model: str) -> ModelProfile | None:
     if row.reasoning_effort:
         profile["reasoning_effort_levels"] = list(row.reasoning_effort)
     return profile
+
+
+def profile_for(model: str, given: ModelProfile | None) -> ModelProfile | None:
+    """The profile of a model that was given one: that, unless it is the catalogue's of the model it is a copy of."""
+    return profile_of(model) if given is None or given == profile_of(given.get("name") or "") else given

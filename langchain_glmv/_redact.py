@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
 
 # What a data URI holds; and no prose has so many of these letters in a row without a space.
 _BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
@@ -16,10 +16,10 @@ _NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
 
 
 def redact(value: Any) -> Any:
-    """Any trace, message or text -> the same with every run of base64 shortened to its length and digest.
+    """Any trace, message, prompt, result or text -> the same with base64 shortened to its length and digest.
 
     Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own. What comes in
-    is not changed; dicts, lists, tuples and messages are copied where something was shortened.
+    is not changed: dicts, lists, tuples and pydantic objects, as messages and results are, are copied.
     """
     match value:
         case str():
@@ -33,11 +33,8 @@ def redact(value: Any) -> Any:
             return [redact(inner) for inner in value]
         case tuple():
             return tuple(redact(inner) for inner in value)
-        case BaseMessage():
-            changed = {"content": redact(value.content), "additional_kwargs": redact(value.additional_kwargs)}
-            if hasattr(value, "artifact"):
-                changed["artifact"] = redact(value.artifact)
-            return value.model_copy(update=changed)
+        case BaseModel():
+            return value.model_copy(update={name: redact(inner) for name, inner in vars(value).items()})
         case _:
             return value
 

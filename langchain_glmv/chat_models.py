@@ -24,7 +24,7 @@ from langchain_glmv import _options, _structured, _tokens, _tools
 from langchain_glmv._chunks import PROVIDER, ChunkMapper
 from langchain_glmv._errors import joined_errors
 from langchain_glmv._messages import to_glmv, typed
-from langchain_glmv._profile import profile_of
+from langchain_glmv._profile import profile_for, profile_of
 
 _OPTIONS = tuple(glmv.Options.model_fields)
 
@@ -57,6 +57,8 @@ class ChatGLMV(glmv.Component, BaseChatModel):
     def __init__(self, **given: Any) -> None:
         with joined_errors():
             super().__init__(**_options.constructor(given))
+        if given.get("profile"):  # `configurable_fields` hands over that of the model before
+            self.profile = profile_for(self.model, self.profile)
 
     @model_validator(mode="after")
     def _set_glmv_version(self) -> Self:
@@ -285,6 +287,17 @@ class ChatGLMV(glmv.Component, BaseChatModel):
         return [("model", self.model), *told]
 
     # ---- copies ---------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "model":
+            self.profile = profile_for(value, self.profile)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; the profile is that of its model."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.profile = profile_for(copied.model, copied.profile)
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # Limiters, handlers and clients of the user hold locks and connections: a copy shares them.

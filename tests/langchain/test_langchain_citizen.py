@@ -13,6 +13,8 @@ from langchain.chat_models import base as langchain_base
 from langchain.chat_models import init_chat_model
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableSequence
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
@@ -215,6 +217,26 @@ def test_a_model_without_a_row_has_no_profile_and_a_profile_given_wins() -> None
     assert model(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 
 
+@pytest.mark.parametrize("way", ["model_copy", "configurable_fields", "assignment"])
+def test_a_copy_with_another_model_has_the_profile_of_that_model_and_keeps_ones_own(way: str) -> None:
+    def changed(before: ChatGLMV) -> Any:
+        match way:
+            case "model_copy":
+                return before.model_copy(update={"model": "glm-4v-flash"})
+            case "configurable_fields":
+                configurable = before.configurable_fields(model=ConfigurableField(id="m"))
+                return configurable.prepare({"configurable": {"m": "glm-4v-flash"}})[0]
+            case _:
+                copied = before.model_copy()
+                copied.model = "glm-4v-flash"
+                return copied
+
+    before = model()
+    assert changed(before).profile == model(model="glm-4v-flash").profile
+    assert before.profile == model().profile
+    assert changed(model(profile={"max_input_tokens": 5})).profile == {"max_input_tokens": 5}
+
+
 def test_a_picture_by_url_only_is_what_the_profile_says_of_glm_4v_flash() -> None:
     profile = model(model="glm-4v-flash").profile
     assert profile is not None
@@ -311,6 +333,23 @@ def test_redact_shortens_pictures_wherever_they_stand(red: str) -> None:
     assert shown["text"].endswith(" there")
     assert (shown["n"], shown["messages"][0][0].content[0]) == (3, "What?")
     assert messages[0].content[1]["base64"] == red  # type: ignore[index]  # a dict
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda message: LLMResult(generations=[[ChatGeneration(message=message)]]),
+        lambda message: ChatPromptValue(messages=[message]),
+        lambda message: {"output": (message,)},
+        lambda message: dumpd(message),
+    ],
+    ids=["result", "prompt", "tuple", "dumped"],
+)
+def test_redact_reaches_into_what_handlers_are_given(wrap: Any, red: str) -> None:
+    given = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
+    assert red in repr(given)
+    assert red not in repr(redact(given))
+    assert type(redact(given)) is type(given)
 
 
 def test_redact_leaves_prose_alone() -> None:
