@@ -39,6 +39,8 @@ ELSEWHERE = (
     "/agents",
     "/tools",
 )
+# A method that a path is not documented for is not implemented either.
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 OTHER_BASES = ("/api/anthropic/{rest:path}", "/api/v1/responses")
 Endpoint = Callable[[Request], Awaitable[Performance]]
 
@@ -58,6 +60,7 @@ def application(world: World) -> Gatehouse:
         Route("/v1/models", models(world), methods=["GET"]),
         *[Route(path, elsewhere, methods=["GET", "POST"]) for path in OTHER_BASES],
     ]
+    routes += [Route(path, elsewhere, methods=METHODS) for path in dict.fromkeys(route.path for route in routes)]
     return Gatehouse(world, Router(routes, redirect_slashes=False, default=_nowhere))
 
 

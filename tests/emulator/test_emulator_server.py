@@ -138,6 +138,13 @@ def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/chat/completions"), ("PUT", "/files"), ("POST", "/models")])
+def test_a_method_that_a_path_does_not_have_is_answered_501(glm: Any, method: str, path: str) -> None:
+    url = f"{glm.emu.base_url}{path}"
+    answer = glm.http.request(method, url, headers={"authorization": f"Bearer {glm.emu.api_key}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
+
+
 def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
