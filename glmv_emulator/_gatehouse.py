@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from glmv_emulator import _auth
 from glmv_emulator._errors import NotImplementedHere, Refusal
 from glmv_emulator._journal import Exchange
+from glmv_emulator._page import Page, belongs
 from glmv_emulator._page_notes import Note
 from glmv_emulator._play import Performance, Receive, Scope, Send
 from glmv_emulator._respond import whole
@@ -36,14 +37,15 @@ class Gatehouse:
     def __init__(self, world: World, app: Any) -> None:
         self._world = world
         self._app = app
-        self._page: Any = None
+        self._page = Page(world)
         self._connections: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
         self._latest = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if scope["method"] in ("GET", "HEAD") and await self._shown(scope, receive, send):
+        if belongs(scope) and self._stranger(_by_name(scope)) is None:
+            await self._page(scope, receive, send)
             return
         exchange = self._world.journal.open(scope["method"], scope["path"], scope["headers"])
         scope["emu.exchange"] = exchange
@@ -56,16 +58,6 @@ class Gatehouse:
             log.debug("the emulator stopped while it answered %s", exchange.path)
         finally:
             exchange.finish()
-
-    async def _shown(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer a request for the page, which is imported for the first of them; False when it is for the API."""
-        from glmv_emulator._page import Page, belongs
-
-        if not belongs(scope) or self._stranger(_by_name(scope)) is not None:
-            return False
-        self._page = self._page or Page(self._world)
-        await self._page(scope, receive, send)
-        return True
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         headers = _by_name(scope)

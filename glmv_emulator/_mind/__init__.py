@@ -3,14 +3,7 @@
 It knows no picture and no test. Equal requests get equal answers.
 """
 
+from glmv_emulator._mind._answer import answer
 from glmv_emulator._mind._values import Ask, Call, Medium, Reply
 
 __all__ = ["Ask", "Call", "Medium", "Reply", "answer"]
-
-
-def answer(ask: Ask) -> Reply:
-    """The reply to a request. Pure: it depends on ``ask`` alone."""
-    # Its rules are half a hundred patterns to compile: an emulator is there before they are needed.
-    from glmv_emulator._mind._answer import answer as decided
-
-    return decided(ask)
