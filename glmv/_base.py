@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Any, Self
 
 from glmv._auth import Secret
@@ -24,6 +24,7 @@ from glmv._telemetry import Asked, watched
 from glmv._types import Completion
 from glmv._version import __version__
 from glmv._where import Place, known, place
+from glmv._wire import Body
 
 
 class Base:
@@ -95,9 +96,17 @@ class Line:
     """One attempt on its way: the slot, the request, the answer. What both lines share."""
 
     def __init__(
-        self, flow: Generator[Step, Any, Any], http: Any, library: Any, client: Base, model: str | None, timeout: Any
+        self,
+        flow: Generator[Step, Any, Any],
+        http: Any,
+        library: Any,
+        client: Base,
+        model: str | None,
+        timeout: Any,
+        what: str,
     ) -> None:
         self.answer: Any = None
+        self._what = what
         self._flow = flow
         self._http = http
         self._library = library
@@ -176,3 +185,22 @@ class Line:
 def _url(parse: Callable[[str], Any], url: str) -> Any:
     """The library's own form of a URL: endpoints are few, and reading one costs as much as a small answer."""
     return parse(url)
+
+
+def body_of(body: Body | None) -> Any:
+    """A body as the blocking HTTP client takes it."""
+    return body if body is None or body.large else bytes(body)
+
+
+def pieces_of(body: Body | None) -> Any:
+    """A body as the asynchronous one takes it."""
+    return body_of(body) if body is None or not body.large else _Pieces(body)
+
+
+class _Pieces:
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._body:
+            yield piece

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from glmv import _strategy
-from glmv._base import Base, Line
+from glmv._base import Base, Line, body_of, pieces_of
 from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND
 from glmv._embed import Embeddings
@@ -34,7 +34,6 @@ from glmv._request import ChatRequest, Settings
 from glmv._tasks import AsyncTasks, Tasks
 from glmv._tokens import count_tokens
 from glmv._types import Completion, Delta
-from glmv._wire import Body
 
 # How long the formal end of a body is waited for, so that the connection can be used again.
 _TAIL = 0.05
@@ -75,7 +74,7 @@ class _SyncLine(Line):
                 return None
             answer = failed = None
             if isinstance(step, Hand):
-                return step.deltas
+                return step
             try:
                 answer = self.take(step)
             except (Failure, GLMVError) as error:
@@ -110,7 +109,7 @@ class _SyncLine(Line):
         started = time.monotonic()
         woken = threading.Lock()
         woken.acquire()
-        self._ticket = self._slots.enter(_who(), woken.release)
+        self._ticket = self._slots.enter(f"{self._what} in {_where()}", woken.release)
         while self._ticket.state == "waiting":
             left = self._gives_up(self._ticket, step.until, started)
             woken.acquire(timeout=left)
@@ -118,7 +117,7 @@ class _SyncLine(Line):
     def _send(self, step: Send) -> Opened:
         BOUND.set(step.until)
         try:
-            request = self._request(step, _sync_body(step.body))
+            request = self._request(step, body_of(step.body))
             http = self._transport(request)
             if http is not None:
                 return self._opened(http.handle_request(request))
@@ -133,9 +132,7 @@ class _SyncLine(Line):
 
     def _read(self, step: Read) -> bytes:
         if self._data is None:
-            # A mocked transport hands over bodies that are read already.
-            read = self._response.is_stream_consumed
-            self._data = self._response.iter_bytes() if read else self._response.iter_raw()
+            self._data = self._body()
         if step.until is not None:
             BOUND.set(step.until)
         try:
@@ -158,6 +155,13 @@ class _SyncLine(Line):
         except (Failure, GLMVError):
             pass
         self.drop(good=True)
+
+    def _body(self) -> Any:
+        response = self._response
+        if self._ours:
+            return iter(response.stream)  # `iter_raw` adds a count and nothing else that we need
+        # A mocked transport hands over bodies that are read already.
+        return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
     def _close(self, response: Any) -> None:
         response.close()
@@ -189,7 +193,7 @@ class _AsyncLine(Line):
                 return None
             answer = failed = None
             if isinstance(step, Hand):
-                return step.deltas
+                return step
             try:
                 answer = await self.take(step)
             except (Failure, GLMVError) as error:
@@ -228,7 +232,7 @@ class _AsyncLine(Line):
         started = time.monotonic()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._ticket = self._slots.enter(_who(), lambda: _wake(loop, woken))
+        self._ticket = self._slots.enter(f"{self._what} in {_where()}", lambda: _wake(loop, woken))
         while self._ticket.state == "waiting":
             left = self._gives_up(self._ticket, step.until, started)
             try:
@@ -240,7 +244,7 @@ class _AsyncLine(Line):
         return await self._work(self._sent(step), step.until)
 
     async def _sent(self, step: Send) -> Opened:
-        request = self._request(step, _async_body(step.body))
+        request = self._request(step, pieces_of(step.body))
         http = self._transport(request)
         if http is not None:
             return self._opened(await http.handle_async_request(request))
@@ -248,10 +252,15 @@ class _AsyncLine(Line):
 
     async def _read(self, step: Read) -> bytes:
         if self._data is None:
-            # A mocked transport hands over bodies that are read already.
-            read = self._response.is_stream_consumed
-            self._data = self._response.aiter_bytes() if read else self._response.aiter_raw()
+            self._data = self._body()
         return await self._work(self._next(), step.until)
+
+    def _body(self) -> Any:
+        response = self._response
+        if self._ours:
+            return aiter(response.stream)  # `aiter_raw` adds a count and nothing else that we need
+        # A mocked transport hands over bodies that are read already.
+        return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
     async def _close(self, response: Any) -> None:
         await self._work(response.aclose(), None)
@@ -355,12 +364,11 @@ class Client(Base):
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
             flow = self._exchange(plan.request, stream=True)
-            line = self._line(flow, plan.request.model, plan.request.call.get("timeout"))
+            line = self._line(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
             try:
                 while (deltas := line.advance()) is not None:
-                    for delta in deltas:
-                        for shown in plan.show(delta):
-                            yield shown
+                    for delta in plan.show(deltas):
+                        yield delta
             finally:
                 line.end()
 
@@ -410,8 +418,8 @@ class Client(Base):
             line.end()
         return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
-    def _line(self, flow: _Flow, model: str | None, timeout: Any) -> _SyncLine:
-        return _SyncLine(flow, (http := self._http()), _library_of(http), self, model, timeout)
+    def _line(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> _SyncLine:
+        return _SyncLine(flow, (http := self._http()), _library_of(http), self, model, timeout, what)
 
     def _http(self) -> Any:
         if self.settings.http_client is not None:
@@ -475,12 +483,11 @@ class AsyncClient(Base):
         plan = _strategy.plan(request, self.place.dialect)
         while not plan.done:
             flow = self._exchange(plan.request, stream=True)
-            line = await self._line(flow, plan.request.model, plan.request.call.get("timeout"))
+            line = await self._line(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
             try:
                 while (deltas := await line.advance()) is not None:
-                    for delta in deltas:
-                        for shown in plan.show(delta):
-                            yield shown
+                    for delta in plan.show(deltas):
+                        yield delta
             finally:
                 await line.end()
 
@@ -521,8 +528,8 @@ class AsyncClient(Base):
             await line.end()
         return line.answer  # type: ignore[no-any-return]  # what the flow returned
 
-    async def _line(self, flow: _Flow, model: str | None, timeout: Any) -> _AsyncLine:
-        return _AsyncLine(flow, (http := await self._http()), _library_of(http), self, model, timeout)
+    async def _line(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> _AsyncLine:
+        return _AsyncLine(flow, (http := await self._http()), _library_of(http), self, model, timeout, what)
 
     async def _http(self) -> Any:
         if self.settings.http_async_client is not None:
@@ -578,32 +585,13 @@ def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
     loop.call_soon_threadsafe(woken.set)
 
 
-def _who() -> str:
-    """Who asks for a slot, for the message to others who wait in vain."""
+def _where() -> str:
+    """Where a slot is asked for, for the message to others who wait in vain."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
         task = None
-    return f"a call in {task.get_name()}" if task else f"a call in thread {threading.current_thread().name}"
-
-
-def _sync_body(body: Body | None) -> Any:
-    return body if body is None or body.large else bytes(body)
-
-
-def _async_body(body: Body | None) -> Any:
-    return body if body is None else _AsyncBody(body) if body.large else bytes(body)
-
-
-class _AsyncBody:
-    """A body in pieces, for the asynchronous client."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._body:
-            yield piece
+    return task.get_name() if task else f"thread {threading.current_thread().name}"
 
 
 def _library_of(http: Any) -> Any:

@@ -10,10 +10,12 @@ was handed over; a deadline covers everything from waiting for a slot to the las
 
 from __future__ import annotations
 
+import math
 import uuid
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from glmv._codes import Retry, envelope, error_from, row
@@ -44,6 +46,8 @@ MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
 PIECE = 64 * 1024
 # `[DONE]` in any case and with spaces around it is shorter than this.
 _DONE_BYTES = 32
+# "Unsafe or sensitive content in the input or the output" (bigmodel.cn docs, error codes). Others refuse a policy's.
+WITHDRAWN = "1301"
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
 
@@ -92,10 +96,8 @@ class Read(NamedTuple):
     until: float | None
 
 
-class Hand(NamedTuple):
-    """Hand these deltas to the caller."""
-
-    deltas: list[Delta]
+class Hand(list[Delta]):
+    """Hand these deltas, at least one, to the caller."""
 
 
 class Drop(NamedTuple):
@@ -132,6 +134,7 @@ class Call:
         cut: stop words that we cut ourselves.
         notes: what was changed on the way so far.
         sizes: (width, height) of the pictures in the request, None where unknown, to place boxes.
+        boxes_of: index of the picture that boxes are told in pixels of; None is the only one.
         limit: bytes that the answer may have.
     """
 
@@ -146,9 +149,10 @@ class Call:
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int] | None, ...] = ()
+    boxes_of: int | None = None
     limit: int = MAX_BODY_BYTES
     accumulator: Accumulator = field(default_factory=Accumulator)
-    decoder: DeltaDecoder | None = None
+    shaper: _Shaper | None = None
 
 
 def exchange(call: Call, *, stream: bool) -> Generator[Step, Any, Completion]:
@@ -157,13 +161,13 @@ def exchange(call: Call, *, stream: bool) -> Generator[Step, Any, Completion]:
     Raises:
         GLMVError: of the class that the platform's code, or what broke, stands for.
     """
-    answer: Completion = yield from _tried(call, _streamed if stream else _whole)
-    return answer
+    once = _streamed if stream else _whole
+    return _tried(call, partial(_withdrawn, once) if call.sensitive == "return" else once)
 
 
 def fetch(call: Call, *, raw: bool = False) -> Generator[Step, Any, Any]:
     """A call of any other endpoint: returns its parsed JSON, or its bytes when `raw`."""
-    return (yield from _tried(call, _bytes if raw else _json))
+    return _tried(call, _bytes if raw else _json)
 
 
 Once = Callable[[Call, Tries], Generator[Step, Any, Any]]
@@ -267,7 +271,7 @@ def answer_of(call: Call, payload: dict[str, Any]) -> Completion:
 
 
 def _completed(call: Call, tries: Tries, payload: dict[str, Any], status: int | None = None) -> Completion:
-    shaper = _Shaper(call, DeltaDecoder(), tries)
+    shaper = _Shaper(call, tries)
     shaper.take(payload)
     if not payload.get("choices"):
         raise MalformedResponse(f"The answer has no choices: {excerpt(repr(payload).encode())}", status_code=status)
@@ -280,7 +284,7 @@ def _completed(call: Call, tries: Tries, payload: dict[str, Any], status: int | 
 def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
     kind = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shaper = _Shaper(call, DeltaDecoder(), tries)
+    shaper = _Shaper(call, tries)
     if opened.status >= 300 or kind != "text/event-stream":
         body = yield from _body(opened, call, tries)
         payload = _payload(opened, body, tries)  # raises the error that the JSON holds
@@ -298,7 +302,19 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     return call.accumulator.completion()
 
 
-_READ = Read(None)
+def _withdrawn(once: Once, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
+    """One try whose content the app judges itself: what the platform refuses or withdraws is an answer, too."""
+    call.shaper = None
+    try:
+        return (yield from once(call, tries))  # type: ignore[no-any-return]  # of a chat call
+    except ContentFilterError as error:
+        if error.code != WITHDRAWN:
+            raise
+        deltas = (call.shaper or _Shaper(call, tries)).withdraw(error)
+    yield Drop()
+    if once is _streamed:
+        yield Hand(deltas)
+    return call.accumulator.completion()
 
 
 def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, Any, None]:
@@ -307,35 +323,44 @@ def _events(opened: Opened, shaper: _Shaper, tries: Tries) -> Generator[Step, An
     unpack = _unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
     events = SSEDecoder()
     decoder = shaper.decoder
-    idle = tries.policy.idle_timeout
-    heard = tries.policy.clock()
+    policy = tries.policy
+    idle, clock = policy.idle_timeout, policy.clock
+    # The driver's own timeout ends a read that is silent. A line that is kept open by comments is not.
+    silent = not idle or (policy.read_timeout or math.inf) <= idle
+    usual = Read(tries.deadline)
+    heard = clock()
+    read = usual if silent or not idle else Read(tries.until(heard + idle))
     while True:
-        patience = idle if decoder.finish_reason is None else LINGER
-        until = tries.until(heard + patience) if patience else tries.deadline
         try:
-            data = yield Read(until) if until is not None else _READ
+            data = yield read
         except Failure:
             if not decoder.finished:
                 raise
             data = b""
+        came = False
         for found in map(events.feed, unpack(data)) if data else [events.flush()]:
             deltas, broken = shaper.events(found)
             if deltas:
                 tries.handed = True
-                yield Hand(deltas)
+                yield deltas
             if broken is not None:
                 raise broken
-            if found and (idle or decoder.finish_reason is not None):
-                heard = tries.policy.clock()
+            came = came or bool(found)
             if decoder.ended:
                 break
         if decoder.ended or not data:
             break
-        if decoder.finish_reason is not None:
-            continue
-        tries.check()
-        if idle and tries.policy.clock() - heard > idle:
-            raise Failure("read_timeout", f"No event came for {idle:g} s.")
+        patience = idle if decoder.finish_reason is None else LINGER
+        if came:
+            heard = clock()
+        if decoder.finish_reason is None:
+            tries.check()
+            if idle and not came and clock() - heard > idle:
+                raise Failure("read_timeout", f"No event came for {idle:g} s.")
+        if came and silent and decoder.finish_reason is None:
+            read = usual
+        else:
+            read = Read(tries.until(heard + patience if patience else None))
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is not whole.")
 
@@ -345,16 +370,17 @@ class _Shaper:
 
     __slots__ = ("_call", "_cutter", "_tries", "decoder")
 
-    def __init__(self, call: Call, decoder: DeltaDecoder, tries: Tries) -> None:
+    def __init__(self, call: Call, tries: Tries) -> None:
         self._call = call
-        self.decoder = call.decoder = decoder
         self._tries = tries
         self._cutter = StopCutter(call.cut) if call.cut else None
+        self.decoder = DeltaDecoder()
         call.accumulator = Accumulator()
+        call.shaper = self
 
-    def events(self, found: Iterable[Event]) -> tuple[list[Delta], GLMVError | None]:
+    def events(self, found: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
         """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
-        deltas: list[Delta] = []
+        deltas = Hand()
         for kind, data in found:
             if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
                 self.decoder.ended = True
@@ -396,6 +422,17 @@ class _Shaper:
         self._call.accumulator.add(delta)
         return delta
 
+    def withdraw(self, error: ContentFilterError) -> list[Delta]:
+        """The end of an answer that the platform refused, or withdrew while it streamed."""
+        facts = self.decoder.facts
+        if error.request_id:
+            facts.setdefault("request_id", error.request_id)
+        if error.content_filter:
+            facts["content_filter"] = error.content_filter
+        self.decoder.answered = True
+        self.decoder.finish_reason = "sensitive"
+        return self.end()
+
     def end(self) -> list[Delta]:
         """What was held back, and the terminal delta; or the error that the finish reason stands for."""
         call, decoder = self._call, self.decoder
@@ -411,12 +448,12 @@ class _Shaper:
                 held = Delta(tail, raw=last.raw)
                 call.accumulator.add(held)
                 deltas.append(held)
-            if self._cutter.hit:
+            if self._cutter.hit and last.finish_reason != "sensitive":
                 last.finish_reason = "stop"
         last.notes = call.notes
         last.attempts = self._tries.attempt
         last.request_id = last.request_id or self._tries.request_id
-        last.boxes = boxes_in(call.accumulator.text, call.sizes)
+        last.boxes = boxes_in(call.accumulator.text, call.sizes, call.boxes_of)
         call.accumulator.add(last)
         if last.finish_reason == "network_error":
             raise Failure("network_error", "The platform broke off the answer (finish_reason network_error).")
@@ -502,14 +539,14 @@ def _judged(problem: Exception, call: Call, tries: Tries) -> tuple[GLMVError, Re
 
 
 def _told(error: GLMVError, call: Call, tries: Tries) -> GLMVError:
-    partial = None
+    told = None
     if tries.handed or isinstance(error, ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded):
-        partial = call.accumulator.completion()
-        partial.attempts = tries.attempt
-        if call.decoder is not None:
-            partial.usage = call.decoder.usage
-            error.fill(request_id=call.decoder.facts.get("request_id"))
-    return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=partial)
+        told = call.accumulator.completion()
+        told.attempts = tries.attempt
+        if call.shaper is not None:
+            told.usage = call.shaper.decoder.usage
+            error.fill(request_id=call.shaper.decoder.facts.get("request_id"))
+    return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=told)
 
 
 def _unpacker(headers: Mapping[str, str], limit: int) -> Callable[[bytes], Iterable[bytes]]:

@@ -80,8 +80,8 @@ def policy_of(settings: Settings, budget: Budget, call: Mapping[str, Any]) -> Po
         return call[name] if name in call else getattr(settings, name)
 
     retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
-    idle = chosen("idle_timeout") or timeouts(call.get("timeout") or settings.timeout)["read"]
-    return Policy(retries, chosen("deadline"), idle, budget)
+    read = timeouts(call.get("timeout") or settings.timeout)["read"]
+    return Policy(retries, chosen("deadline"), chosen("idle_timeout") or read, budget, read_timeout=read)
 
 
 def renewed(where: Place) -> bool:

@@ -75,6 +75,7 @@ class Policy:
         max_retries: requests at most, less one.
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
+        read_timeout: seconds that the driver waits for any one read of its own accord, or None.
         repeatable: whether a request that may have arrived may be sent once more.
         budget: shared by the calls of a client.
         clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
@@ -88,6 +89,7 @@ class Policy:
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
     repeatable: bool = True
+    read_timeout: float | None = None
 
     def skew(self, date: str) -> float:
         """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""

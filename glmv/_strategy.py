@@ -11,7 +11,7 @@ A plan is pure: a client sends `plan.request`, and gives back the answer (`judge
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,10 +43,10 @@ class Plan:
         self.done = True
         return answer
 
-    def show(self, delta: Delta) -> Sequence[Delta]:
-        """A delta -> what the caller gets of it."""
-        self.done = delta.last
-        return (delta,)
+    def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
+        """Deltas, at least one -> what the caller gets of them."""
+        self.done = deltas[-1].last
+        return deltas
 
 
 class Asked(Plan):
@@ -93,7 +93,12 @@ class Asked(Plan):
         self._ask_again(answer, problem)
         return answer
 
-    def show(self, delta: Delta) -> Sequence[Delta]:
+    def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
+        """What may be shown of deltas."""
+        for delta in deltas:
+            yield from self._seen(delta)
+
+    def _seen(self, delta: Delta) -> Sequence[Delta]:
         """What may be shown of a delta: text is held back while a tool call is due, prose around JSON is left out."""
         if self._one_call and delta.tool_calls:
             delta = replace(delta, tool_calls=[piece for piece in delta.tool_calls if piece.index == 0])

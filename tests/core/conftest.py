@@ -166,7 +166,7 @@ class Flow:
                     case Read():
                         result, problem = self._read(step, pieces)
                     case Hand():
-                        outcome.deltas += step.deltas
+                        outcome.deltas += step
                     case Drop():
                         outcome.drops.append(step.busy)
                     case Pause():

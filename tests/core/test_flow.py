@@ -373,6 +373,40 @@ def test_sensitive_is_handed_over_when_the_app_judges_itself(flow: Any, stream: 
     assert type(flow.run(answers, stream=stream).failure) is glmv.ContentFilterError
 
 
+WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
+
+
+def test_content_that_is_withdrawn_by_an_error_in_the_stream_is_handed_over_as_well(flow: Any) -> None:
+    outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
+    answer, last = outcome.whole, outcome.deltas[-1]
+    assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
+    assert answer.content_filter == WITHDRAWN["contentFilter"]
+    assert (last.last, last.finish_reason, last.content_filter) == (True, "sensitive", answer.content_filter)
+    assert [delta.last for delta in outcome.deltas] == [False, True]
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_request_that_is_refused_for_its_content_is_an_empty_answer_then(
+    flow: Any, stream: bool, status: int
+) -> None:
+    outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
+    assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "sensitive")
+    assert outcome.whole.content_filter == WITHDRAWN["contentFilter"]
+    assert outcome.whole.attempts == len(outcome.sent) == len(outcome.drops) == 1
+    assert [delta.last for delta in outcome.deltas] == [True] * stream
+
+
+def test_what_a_policy_blocks_is_raised_even_then(flow: Any) -> None:
+    outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
+    assert type(outcome.failure) is glmv.ContentFilterError
+
+
+def test_text_that_was_held_back_comes_before_the_end_of_withdrawn_content(flow: Any) -> None:
+    outcome = flow.run(flow.streamed(flow.piece("half <|beg"), WITHDRAWN), sensitive="return", cut=("fig",))
+    assert outcome.text == outcome.whole.text == "half <|beg"
+
+
 @pytest.mark.parametrize("stream", STREAM)
 def test_an_answer_that_the_platform_broke_off_is_no_success(flow: Any, stream: bool) -> None:
     broken = flow.streamed(flow.piece("", "network_error")) if stream else flow.body(flow.whole("", "network_error"))
@@ -453,6 +487,14 @@ def test_silence_between_two_events_ends_a_stream(flow: Any) -> None:
 def test_comments_do_not_keep_a_silent_stream_alive(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=flow.policy(idle_timeout=5.0))
+    assert type(outcome.failure) is glmv.StreamInterrupted
+    assert flow.now <= 1007.0
+
+
+def test_nor_where_the_client_gives_up_a_silent_read_by_itself(flow: Any) -> None:
+    pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
+    policy = flow.policy(idle_timeout=5.0, read_timeout=5.0)
+    outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=policy)
     assert type(outcome.failure) is glmv.StreamInterrupted
     assert flow.now <= 1007.0
 
