@@ -91,7 +91,7 @@ def session() -> Text:
         text.append("$ ", "bold green").append(f"{command}\n", "bold")
         text.append(Text.from_ansi("\n".join(run(command)))).append("\n\n")
     text.rstrip()
-    return text
+    return text.append("\n")
 
 
 def drawn(text: Text) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+
+from glmv.cli._app import app
 
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
@@ -49,6 +53,21 @@ def test_the_chinese_readme_holds_the_chinese_quickstart() -> None:
     readme = (ROOT / "README.zh-CN.md").read_text("utf-8")
     _, _, quickstart = (DOCS / "zh" / "quickstart.md").read_text("utf-8").partition("\n")
     assert quickstart.strip() in readme
+
+
+@pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
+def test_a_command_of_the_page_about_the_command_line_is_one(command: str) -> None:
+    _, name, *words = shlex.split(re.split(r" [<>] ", command)[0])
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    if words and words != ["..."]:
+        commands.commands[name].make_context(name, words)
+    assert name in commands.commands
+
+
+def test_every_notebook_is_a_tutorial_of_the_documentation() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert [book.stem for book in (ROOT / "notebooks").glob("*.ipynb") if f"tutorials/{book.stem}.md" not in nav] == []
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
