@@ -24,7 +24,7 @@ from glmv._messages import Messages
 from glmv._prepare import chat_call
 from glmv._request import ChatRequest
 from glmv._strategy import reduced
-from glmv._tasks import once, pauses, waited
+from glmv._tasks import once, pauses, waited, withdrawn
 from glmv._types import Completion, Text
 from glmv._wire import parse
 
@@ -285,7 +285,12 @@ def _result(desk: Desk, line: Line, row: Mapping[str, Any] | None, batch: Batch)
         call.cut, call.notes, call.sizes = line.cut, line.notes, line.sizes
         return BatchResult(line.custom_id, answer_of(call, body))
     except GLMVError as error:
-        return BatchResult(line.custom_id, error=error)
+        kept = withdrawn(error, desk)
+        return (
+            BatchResult(line.custom_id, replace(kept, notes=line.notes))
+            if kept
+            else BatchResult(line.custom_id, error=error)
+        )
 
 
 def _reasons(errors: object) -> str:

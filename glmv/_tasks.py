@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from glmv import _strategy
-from glmv._codes import envelope, error_from
 from glmv._endpoint import AsyncRun, Desk, Run, T, quoted
-from glmv._errors import DeadlineExceeded, GLMVError, MalformedResponse, ServerError
+from glmv._errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
 from glmv._flow import Call, Pause, Step, answer_of, fetch
 from glmv._messages import Messages
 from glmv._prepare import chat_call
@@ -86,12 +85,17 @@ def result(desk: Desk, task: str | Task, deadline: float | None = None) -> Gener
     """
     known = task if isinstance(task, Task) else Task(task, "")
     path = f"/async-result/{quoted('task', known.id)}"
-    call = desk.call("GET", path, deadline=deadline)
-    payload = yield from fetch(call)
+    try:
+        payload = yield from fetch(desk.call("GET", path, deadline=deadline))
+    except ContentFilterError as error:
+        if (kept := withdrawn(error, desk)) is None:
+            raise
+        return replace(known, status="FAIL", completion=replace(kept, notes=known.notes))
     found = _task(payload, known)
     match found.status:
         case "FAIL":
-            raise _failed(found)
+            failed = ServerError(f"Task {found.id} failed; the platform says no more.")
+            raise failed.fill(request_id=found.request_id)
         case "SUCCESS":
             return _answered(found, desk.call("GET", path))
         case _:
@@ -166,10 +170,16 @@ def _answered(task: Task, call: Call) -> Task:
     return replace(task, completion=answer_of(call, dict(task.raw)))
 
 
-def _failed(task: Task) -> GLMVError:
-    found = envelope(task.raw)
-    error = error_from(None, found) if found else ServerError(f"Task {task.id} failed; the platform says no more.")
-    return error.fill(request_id=task.request_id)
+def withdrawn(error: GLMVError, desk: Desk) -> Completion | None:
+    """The answer that stands for unsafe content (1301) where the app judges that itself; None where it is an error."""
+    if error.code != "1301" or desk.settings.on_sensitive == "raise":
+        return None
+    return Completion(
+        finish_reason="sensitive",
+        content_filter=error.content_filter,
+        request_id=error.request_id,
+        attempts=error.attempts,
+    )
 
 
 class Tasks:

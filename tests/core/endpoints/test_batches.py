@@ -275,6 +275,15 @@ def test_answers_in_json_are_taken_out_of_their_fences_and_misfits_are_errors_wi
     assert bad.error.partial.text == prose
 
 
+def test_unsafe_content_is_an_error_or_an_answer_as_the_app_wants_it(wire: Any) -> None:
+    desk = wire(platform(line("request-1", "one") + refused("request-2")))
+    _, error = desk.client().batches.results("batch_1")
+    assert isinstance(error.error, glmv.ContentFilterError)
+    _, kept = desk.client(on_sensitive="return").batches.results("batch_1")
+    assert kept.error is None
+    assert (kept.completion.text, kept.completion.finish_reason) == ("", "sensitive")
+
+
 def test_results_of_a_batch_under_way_are_refused(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="in_progress"):
         wire(platform(status="in_progress")).client().batches.results("batch_1")

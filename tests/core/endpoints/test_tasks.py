@@ -94,6 +94,15 @@ def test_a_failed_task_with_a_code_is_an_error_of_its_class(wire: Any) -> None:
     assert caught.value.code == "1301"
 
 
+def test_a_task_that_failed_for_its_content_is_an_answer_where_the_app_judges_itself(wire: Any) -> None:
+    failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
+              "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
+    task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")
+    assert (task.status, task.done) == ("FAIL", True)
+    assert (task.completion.text, task.completion.finish_reason) == ("", "sensitive")
+    assert task.completion.content_filter == [{"level": 0, "role": "user"}]
+
+
 def test_an_answer_that_was_withdrawn_is_an_error(wire: Any) -> None:
     choice = {"index": 0, "finish_reason": "sensitive", "message": {"role": "assistant", "content": "x"}}
     withdrawn = {**DONE, "choices": [choice]}
