@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from glmv._model import Model, Price
+from glmv._model import MIB, Model, Price
 
-MIB = 1024 * 1024
 K = 1024
 
 # Documents. Dates are those of the version that was read.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from glmv._blob import human
 from glmv._errors import LimitExceeded, UnsupportedContent
 from glmv._media import File, Image, Video
+from glmv._model import MIB
 from glmv._types import Message, Part, Text
 
 if TYPE_CHECKING:
     from glmv._model import Model
 
-MIB = 1024 * 1024
 
 Tell = Callable[[str], None]
 """Takes a line for `answer.notes`."""
@@ -140,12 +140,7 @@ def _image(image: Image, place: Place, model: Model, tell: Tell) -> Image:
     if not image.fit:
         _refuse_misfit(image, place, model)
         return image
-    fitted, note = image.fitted(
-        # A limit of "5 MB" may mean 5,000,000 or 5 MiB: fitted by the first, refused by the second.
-        max_bytes=None if model.image_bytes is None else model.image_bytes * 10**6 // MIB,
-        max_side=model.image_side,
-        formats=model.image_formats,
-    )
+    fitted, note = image.fitted_for(model)
     if note is not None:
         tell(note)
     return fitted
@@ -190,9 +185,8 @@ def _video(video: Video, place: Place, model: Model, tell: Tell) -> Video:
             f"{video.duration:.1f} s. Cut it, or use a model without this limit, such as glm-4.6v."
         )
     if model.video_seconds is not None and video.duration is None:
-        tell(
-            f"{model.name} takes videos of at most {model.video_seconds:g} s; how long {video!r} lasts is not told in it."
-        )
+        most = f"{model.video_seconds:g} s"
+        tell(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it.")
     if (doubt := model.doubt("video_base64")) is not None:
         tell(f"A video was sent to {model.name} as base64, which is in doubt: {doubt}.")
     if video.container != "mp4" and (doubt := model.doubt("video_formats")) is not None:

@@ -15,11 +15,13 @@ from glmv import _fit, _sniff
 from glmv._blob import Blob, checked_url, head_of, human, scheme_of
 from glmv._errors import LimitExceeded, UnsupportedContent
 from glmv._medium import Medium, refuse_path
+from glmv._model import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glmv._fit import PILImage
+    from glmv._model import Model
 
 MAX_PICTURE_BYTES = 100 * 10**6
 """Bytes of a picture that are read at most. The platform takes 5 MB; fitting makes that of larger ones."""
@@ -236,6 +238,18 @@ class Image(Medium):
             data = _fit.fit(self._blob.data(), self._label, facts, max_bytes, max_side, tuple(formats))
             self._fitted[key] = self._refit(data)
         return self._fitted[key]
+
+    def fitted_for(self, model: Model) -> tuple[Image, str | None]:
+        """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.
+
+        Who has many pictures can do it beforehand, in threads of their own.
+        """
+        return self.fitted(
+            # A limit of "5 MB" may mean 5,000,000 or 5 MiB: fitted by the first, refused by the second.
+            max_bytes=None if model.image_bytes is None else model.image_bytes * 10**6 // MIB,
+            max_side=model.image_side,
+            formats=model.image_formats,
+        )
 
     def _refit(self, data: bytes) -> tuple[Image, str]:
         image = Image.from_bytes(data, name=self._name)

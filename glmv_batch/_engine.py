@@ -101,8 +101,10 @@ class Engine:
         self._budget = budget
         self._retry_failed = retry_failed
         self._ordered = ordered
-        self._keys = Keys(asking, asking.model or client.settings.model, memory)
-        self._gate = client.slots(asking.model or client.settings.model)
+        self._model = asking.model or client.settings.model
+        self._keys = Keys(asking, self._model, memory)
+        self._gate = client.slots(self._model)
+        self._limits = glmv.find_model(self._model)
         self._width = self._gate.width + AHEAD
         self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
         self._reading = asyncio.Lock()
@@ -201,9 +203,16 @@ class Engine:
         messages = self._asking.messages_of(holding)
         for message in messages if isinstance(messages, list) else ():
             for part in getattr(message, "content", ()):
-                if isinstance(part, glmv.Image | glmv.Video) and part.url is None:
-                    part.base64()
+                self._encode(part)
         return Found(key, item, None, messages)
+
+    def _encode(self, part: Any) -> None:
+        """Fit and encode a picture now, so that the event loop need not: it keeps what was made of it."""
+        match part:
+            case glmv.Image() if part.url is None and part.fit and self._limits is not None:
+                part.fitted_for(self._limits)[0].base64()
+            case glmv.Image() | glmv.Video() if part.url is None:
+                part.base64()
 
     async def _ask(self, found: Found, begun: float) -> Row | None:
         async with self._turn:
@@ -225,7 +234,7 @@ class Engine:
             row = failed(found.item, error, time.monotonic() - begun)
             usage = row.usage
         finally:
-            self._budget.end(self._asking.model or self._client.settings.model, usage)
+            self._budget.end(self._model, usage)
             self._progress.width = self._gate.width
             async with self._turn:
                 self._turn.notify_all()

@@ -194,7 +194,7 @@ class Vision:
             return known
         async with self._ready:
             row = await self._row(columns)
-        if self._desk is not None:
+        if self._desk is not None and row.ok:
             self._desk.keep.remote(task, place, row)  # not waited for: a replacement takes seconds to start
         return row
 
