@@ -23,6 +23,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image as Pillow
 from pyarrow import parquet
+from pydantic import BaseModel
 
 import glmv
 from glmv_emulator import Emulator
@@ -49,6 +50,13 @@ RECEIPT = {
     "properties": {"width": {"type": "integer"}, "format": {"type": "string"}},
     "required": ["width", "format"],
 }
+
+
+class Receipt(BaseModel):
+    """The same as a class."""
+
+    width: int
+    format: str
 
 
 def key() -> str:
@@ -172,10 +180,11 @@ def worker(emulator: Emulator, **options: Any) -> Any:
     return Vision(options.pop("prompt", "Describe it."), **{**given, **options})
 
 
-async def test_rows_come_back_in_order_with_typed_columns(emulator: Emulator) -> None:
+@pytest.mark.parametrize("schema", [RECEIPT, Receipt])
+async def test_rows_come_back_in_order_with_typed_columns(schema: Any, emulator: Emulator) -> None:
     rows = [{"id": size, "image": png(0, (size, 48))} for size in (40, 50, 60)]
     prompt = "The width in pixels and the file format."
-    found = await worked(worker(emulator, prompt=prompt, schema=RECEIPT), rows)
+    found = await worked(worker(emulator, prompt=prompt, schema=schema), rows)
     assert found.column("id").to_pylist() == [40, 50, 60]
     assert found.schema.field("width").type == pa.int64()
     assert found.schema.field("format").type == pa.string()
