@@ -103,11 +103,14 @@ class Settings(Options):
         auth: "key" sends the key as it is; "token" signs a short-lived token with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
         timeout: seconds, or an `httpx.Timeout`; None is connect 8, read 300, write 60.
-        deadline: seconds for all of a call, from waiting for a slot to the last byte.
+        deadline: seconds for all of a call, from waiting for a slot to the last byte. Waiting for a slot ends
+            with `GateTimeout`, which says who holds the slots: at the deadline, or when none came free for as long as
+            the read timeout.
         idle_timeout: seconds between two events of a stream; None is the read timeout.
         max_retries: a call makes at most `max_retries + 1` requests.
         max_concurrency: calls under way at once for this account and model; None is the documented number.
-        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them.
+        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them. Their pools learn to end
+            every wait at a call's deadline, but for connections that are open already when they are passed in.
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
         on_sensitive: "raise" withdraws filtered answers by `ContentFilterError`; "return" hands over those that end

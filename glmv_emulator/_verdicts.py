@@ -109,19 +109,33 @@ def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int
 
 
 def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
-    """Requests in order -> calls: one that repeats a request which had failed by then is its next attempt."""
+    """Requests in order -> calls: one that repeats a request which had failed by then is its next attempt.
+
+    An application may make the same call twice at once, and then nothing tells one's retry from the other's first
+    request. So where the same request was ever under way twice, a repetition that would be a sin begins a call.
+    """
     calls: list[Call] = []
-    open_calls: dict[str, list[Call]] = {}
+    alike: dict[str, list[Exchange]] = {}
     for exchange in sorted(exchanges, key=lambda one: one.started):
-        same = open_calls.setdefault(_print(exchange), [])
-        for call in same:
-            if _over(call.last, exchange.started) and _failed(call.last):
-                call.attempts.append(exchange)
-                break
-        else:
-            calls.append(Call([exchange]))
-            same.append(calls[-1])
-    return calls
+        alike.setdefault(_print(exchange), []).append(exchange)
+    for group in alike.values():
+        crowd = any(not _over(one, other.started) for number, one in enumerate(group) for other in group[number + 1 :])
+        mine: list[Call] = []
+        for exchange in group:
+            failed = [call for call in mine if _failed(call.last) and _over(call.last, exchange.started)]
+            if crowd:
+                failed = [call for call in failed if _may_be_retried(call.last) and _due(call.last, exchange.started)]
+            if failed:
+                min(failed, key=lambda call: call.last.ended or 0.0).attempts.append(exchange)
+            else:
+                mine.append(Call([exchange]))
+        calls += mine
+    return sorted(calls, key=lambda call: call.attempts[0].started)
+
+
+def _due(exchange: Exchange, moment: float) -> bool:
+    """Whether a repetition at this moment waited as long as the answer had asked for."""
+    return moment - (exchange.ended or moment) >= (exchange.retry_after or 0.0) - CLOCK_IS_OFF
 
 
 def _over(exchange: Exchange, moment: float) -> bool:
@@ -175,8 +189,8 @@ def _storm(call: Call) -> Iterator[Verdict]:
 
 
 def _hasty(call: Call) -> Iterator[Verdict]:
-    for one, _, gap in call.pairs():
-        if one.retry_after is not None and gap < one.retry_after - CLOCK_IS_OFF:
+    for one, other, gap in call.pairs():
+        if one.retry_after is not None and not _due(one, other.started):
             evidence = f"came back after {gap:.2f} s, was asked to wait {one.retry_after:g} s; {call}"
             yield Verdict("ignored-retry-after", evidence, "Wait as long as Retry-After says, or give up.")
             return

@@ -6,9 +6,11 @@ import asyncio
 import gc
 import os
 import threading
+import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -284,37 +286,66 @@ async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
     assert (server.peak, server.refused) == (2, 0)
 
 
-async def test_a_call_inside_an_open_stream_of_the_only_slot_says_who_holds_it() -> None:
-    glm = Server().asynchronous(max_concurrency=1, timeout=0.2)
+# A slot that can never come free is given up after the smaller of the two.
+PATIENCE = [{"timeout": 0.2}, {"timeout": 0.2, "deadline": 30}, {"timeout": 30, "deadline": 0.2}, {"deadline": 0.2}]
+
+
+@contextmanager
+def given_up_after_a_fifth_of_a_second(match: str) -> Iterator[None]:
+    began = time.monotonic()
+    with pytest.raises(glmv.GateTimeout, match=match) as raised:
+        yield
+    assert 0.19 <= time.monotonic() - began < 10
+    assert (raised.value.attempts, raised.value.retryable) == (0, True)
+
+
+@pytest.mark.parametrize("patience", PATIENCE)
+async def test_a_call_inside_an_open_stream_of_the_only_slot_says_that_a_stream_holds_it(
+    patience: dict[str, Any],
+) -> None:
+    glm = Server().asynchronous(max_concurrency=1, **patience)
     stream = glm.stream("hi")
     await anext(stream)
-    with pytest.raises(glmv.GateTimeout, match=r"1 of 1 slots of glm-4.6v are held \(a call in Task-\d+, for"):
+    with given_up_after_a_fifth_of_a_second(r"1 of 1 slots of glm-4.6v are held \(a stream in Task-\d+, for"):
         await glm.chat("nested")
     await stream.aclose()
     assert (await glm.chat("afterwards")).text == "hello"
 
 
-def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_it() -> None:
+@pytest.mark.parametrize("patience", PATIENCE)
+def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_it(patience: dict[str, Any]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
-    glm = glmv.Client(f"{uuid.uuid4().hex}.test-secret", http_client=http, max_concurrency=1, deadline=0.2)
+    glm = glmv.Client(f"{uuid.uuid4().hex}.test-secret", http_client=http, max_concurrency=1, **patience)
     stream = glm.stream("hi")
     next(stream)
-    with pytest.raises(glmv.GateTimeout, match="MainThread") as raised:
+    with given_up_after_a_fifth_of_a_second("a stream in thread MainThread"):
         glm.chat("nested")
-    assert (raised.value.attempts, raised.value.retryable) == (0, True)
     stream.close()
 
 
-async def test_a_sync_call_on_the_thread_of_a_running_loop_ends_by_saying_so() -> None:
-    server = Server(max_concurrency=1, deadline=0.2)
+@pytest.mark.parametrize("patience", PATIENCE)
+async def test_a_sync_call_on_the_thread_of_a_running_loop_ends_by_saying_so(patience: dict[str, Any]) -> None:
+    server = Server(max_concurrency=1, **patience)
     stream = server.asynchronous().stream("hi")
     await anext(stream)
-    with pytest.raises(glmv.GateTimeout, match="running event loop"):
+    with given_up_after_a_fifth_of_a_second(r"a stream in Task-\d+, for .* running event loop"):
         server.sync().chat("on the loop's own thread")
     await stream.aclose()
+
+
+def test_a_call_that_holds_a_slot_is_told_from_a_stream() -> None:
+    server = Server(max_concurrency=1, deadline=0.2)
+    with ThreadPoolExecutor(1, "worker") as threads:
+        held = threads.submit(server.sync(deadline=30).chat, "hi")
+        while not server.requests:
+            time.sleep(0.001)
+        with given_up_after_a_fifth_of_a_second(r"a call in thread worker_0, for"):
+            server.sync().chat("hi")
+        server.go.set()
+        assert held.result().text == "hello"
 
 
 async def test_a_cancelled_call_gives_its_slot_or_its_place_back() -> None:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from glmv_emulator import Emulator
+from glmv_emulator._journal import Exchange
+from glmv_emulator._verdicts import judge
 
 
 class Client:
@@ -86,6 +88,44 @@ def test_coming_back_before_the_time_that_was_asked_for_is_seen(emu: Emulator, c
     emu.fail(code=1302, retry_after=1)
     client.retrying([0.2])
     assert names(emu) == ["ignored-retry-after"]
+
+
+def asked(begin: float, end: float, code: str | None = None, retry_after: float | None = None) -> Exchange:
+    """A request like all others, from second to second."""
+    exchange = Exchange("POST", "/chat/completions", {}, begin, body={"messages": "Hello"}, status=429 if code else 200)
+    exchange.ended, exchange.ended_by, exchange.code, exchange.retry_after = end, "server", code, retry_after
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("requests", "attempts"),
+    [
+        pytest.param(
+            [asked(0, 0.5), asked(0.1, 0.2, "1302", 1), asked(0.25, 0.6), asked(1.25, 1.5)],
+            [1, 2, 1],
+            id="another call comes soon after the refusal of one",
+        ),
+        pytest.param(
+            [asked(0, 0.1, "1302", 1), asked(0.05, 0.3, "1302"), asked(0.5, 0.6), asked(1.2, 1.3)],
+            [2, 2],
+            id="both are refused and the other comes back first",
+        ),
+        pytest.param(
+            [asked(0, 0.1, "1113"), asked(0.05, 0.3, "1113"), asked(0.5, 0.6, "1113")],
+            [1, 1, 1],
+            id="none is worth another try",
+        ),
+    ],
+)
+def test_the_same_call_made_twice_at_once_is_no_retry(requests: list[Exchange], attempts: list[int]) -> None:
+    report = judge(requests, {}, errors=3)
+    assert report.verdicts == []
+    assert [len(call.attempts) for call in report.calls] == attempts
+
+
+def test_coming_back_too_soon_is_seen_where_nothing_else_was_under_way() -> None:
+    requests = [asked(0, 0.1, "1302", 1), asked(0.3, 0.4)]
+    assert [verdict.name for verdict in judge(requests, {}, errors=0).verdicts] == ["ignored-retry-after"]
 
 
 @pytest.mark.parametrize("code", ["1113", "1301", "1211", "1261", "1304"])
