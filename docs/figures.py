@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-READMES = (DOCS.parent / "README.md",)
+# README -> the heads of the table's columns.
+HEADS = {
+    "README.md": ("expectations met", "faults met", "CPU of a call", "of a chunk"),
+    "README.zh-CN.md": ("满足的期望", "应对的故障", "每次调用的 CPU 时间", "每个分块的 CPU 时间"),
+}
 BEGIN, END = "<!-- figures: written by `python docs/figures.py` -->", "<!-- /figures -->"
 Row = dict[str, str]
 
@@ -32,17 +36,17 @@ def tables(page: str) -> list[list[Row]]:
 
 
 def expectations(name: str) -> str:
-    """ "31 of 34": the rows of the comparison that are met."""
+    """ "31 / 34": the rows of the comparison that are met."""
     rows = [row[COLUMN.get(name, name)] for row in tables(CLASSES[name][0])[0]]
     asked = [cell for cell in rows if cell in {"yes", "**no**"}]
-    return f"{asked.count('yes')} of {len(asked)}"
+    return f"{asked.count('yes')} / {len(asked)}"
 
 
 def faults(name: str) -> str:
-    """ "50 of 52": the faults after which the application got what it should."""
+    """ "50 / 52": the faults after which the application got what it should."""
     cells = [row.get(CLASSES[name][1], "") for table in tables("reliability.md") for row in table if "fault" in row]
     met = [cell for cell in cells if "✓" in cell or "✗" in cell]
-    return f"{sum('✗' not in cell for cell in met)} of {len(met)}"
+    return f"{sum('✗' not in cell for cell in met)} / {len(met)}"
 
 
 def cost(name: str, heading: str) -> str:
@@ -54,9 +58,9 @@ def cost(name: str, heading: str) -> str:
     return f"{micros / 1000:.1f} ms" if micros >= 1000 else f"{micros:.0f} µs"
 
 
-def table() -> str:
+def table(heads: tuple[str, ...]) -> str:
     """The markdown table: a class a row."""
-    lines = ["| | expectations met | faults met | CPU of a call | of a chunk |", "|---|---:|---:|---:|---:|"]
+    lines = [f"| | {' | '.join(heads)} |", "|---|---:|---:|---:|---:|"]
     for name in CLASSES:
         shown = f"**{name}**" if "GLMV" in name else name
         calls = cost(name, "One unstreamed call"), cost(name, "One streamed chunk")
@@ -64,13 +68,14 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def rendered(text: str) -> str:
-    """A page with the table as it is now."""
+def rendered(text: str, readme: str = "README.md") -> str:
+    """A README's text with the table as it is now."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table(HEADS[readme])}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    for readme in READMES:
-        readme.write_text(rendered(readme.read_text("utf-8")), "utf-8")
+    for name in HEADS:
+        path = DOCS.parent / name
+        path.write_text(rendered(path.read_text("utf-8"), name), "utf-8")

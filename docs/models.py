@@ -1,4 +1,4 @@
-"""The table of models, from the catalogue: `python docs/models.py` prints it, `--readme` writes it into the README."""
+"""The table of models, from the catalogue: `python docs/models.py` prints it, `--readme` writes it into the READMEs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,39 @@ from pathlib import Path
 
 import glmv
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
+HEAD = ("model", "window", "pictures", "each", "as", "video", "thinking", "tools", "at once")
+# README -> its words for ours.
+WORDS: dict[str, dict[str, str]] = {
+    "README.md": {},
+    "README.zh-CN.md": {
+        "model": "模型",
+        "window": "上下文",
+        "pictures": "图片数",
+        "each": "每张",
+        "as": "方式",
+        "video": "视频",
+        "thinking": "思考",
+        "tools": "工具",
+        "at once": "并发",
+        "URL only": "仅 URL",
+        "always": "总是",
+        "can be switched": "可开关",
+        "yes": "有",
+    },
+}
 
 
-def table() -> str:
-    """A markdown table of the models that see."""
-    lines = [
-        "| model | window | pictures | each | as | video | thinking | tools | at once |",
-        "|---|---:|---:|---:|---|---|---|---|---:|",
-    ]
-    lines += [_row(model) for model in glmv.models() if model.sees]
-    return "\n".join(lines)
+def table(words: dict[str, str] | None = None) -> str:
+    """A markdown table of the models that see, with other words for some cells."""
+    rows = [HEAD, *(_cells(model) for model in glmv.models() if model.sees)]
+    head, *lines = [f"| {' | '.join((words or {}).get(cell, cell) for cell in row)} |" for row in rows]
+    return "\n".join((head, "|---|---:|---:|---:|---|---|---|---|---:|", *lines))
 
 
-def _row(model: glmv.Model) -> str:
-    cells = (
+def _cells(model: glmv.Model) -> tuple[str, ...]:
+    return (
         model.name + (" (legacy)" if model.status == "legacy" else ""),
         f"{model.context // 1024}K" if model.context else "",
         _count(model.images),
@@ -34,25 +51,25 @@ def _row(model: glmv.Model) -> str:
         "yes" if model.tools else "–",
         _count(model.concurrency),
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def _count(number: int | None) -> str:
     return "" if number is None else str(number)
 
 
-def readme(text: str) -> str:
-    """The README with the table in its place."""
+def readme(text: str, words: dict[str, str] | None = None) -> str:
+    """A README with the table in its place."""
     begin, end = (
         re.search(mark, text) for mark in (r"<!-- --8<-- \[start:models\] -->\n", r"<!-- --8<-- \[end:models\] -->")
     )
     assert begin is not None
     assert end is not None
-    return f"{text[: begin.end()]}{table()}\n{text[end.start() :]}"
+    return f"{text[: begin.end()]}{table(words)}\n{text[end.start() :]}"
 
 
 if __name__ == "__main__":
     if "--readme" in sys.argv:
-        README.write_text(readme(README.read_text("utf-8")), "utf-8")
+        for name, words in WORDS.items():
+            (ROOT / name).write_text(readme((ROOT / name).read_text("utf-8"), words), "utf-8")
     else:
         print(table())

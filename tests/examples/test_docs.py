@@ -49,12 +49,6 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
     assert (tmp_path / "receipts.parquet").exists()
 
 
-def test_the_chinese_readme_holds_the_chinese_quickstart() -> None:
-    readme = (ROOT / "README.zh-CN.md").read_text("utf-8")
-    _, _, quickstart = (DOCS / "zh" / "quickstart.md").read_text("utf-8").partition("\n")
-    assert quickstart.strip() in readme
-
-
 @pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
 def test_a_command_of_the_page_about_the_command_line_is_one(command: str) -> None:
     _, name, *words = shlex.split(re.split(r" [<>] ", command)[0])

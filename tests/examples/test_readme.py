@@ -20,7 +20,14 @@ from glmv_emulator import Emulator
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
+
+
+def blocks(text: str, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks(README) + [code for code in blocks(CHINESE) if code not in blocks(README)]
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +75,33 @@ def test_the_readme_shows_the_first_question_and_a_batch_as_commands() -> None:
     assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
 
 
-def test_the_figures_are_those_of_the_pages_that_scripts_wrote() -> None:
+def test_the_chinese_readme_says_the_same_as_the_english() -> None:
+    def shape(text: str) -> list[list[str]]:
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        code = [re.sub(r'"[^"]*"| *#.*', "", one) for one in blocks(text)]
+        heads = [line.split(" ")[0] for line in text.splitlines() if line.startswith("#")]
+        links = re.findall(r"\]\(([^)]+)\)", text)
+        names = [re.sub(r'"[^"]*"', "", name) for name in re.findall(r"`([^`]+)`", prose)]
+        return [code, heads, sorted({*links} - other), sorted({*names})]
+
+    other = {"README.md", "README.zh-CN.md", "docs/zh/quickstart.md"}
+    assert shape(CHINESE) == shape(README)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_figures_are_those_of_the_pages_that_scripts_wrote(name: str) -> None:
     rendered = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rendered"]
-    assert rendered(README) == README, "python docs/figures.py puts them in place"
+    text = (ROOT / name).read_text("utf-8")
+    assert rendered(text, name) == text, "python docs/figures.py puts them in place"
 
 
-def test_the_table_of_models_is_that_of_the_catalogue() -> None:
-    written = runpy.run_path(str(ROOT / "docs" / "models.py"))["readme"]
-    assert written(README) == README
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
+    models = runpy.run_path(str(ROOT / "docs" / "models.py"))
+    text = (ROOT / name).read_text("utf-8")
+    assert models["readme"](text, models["WORDS"][name]) == text, "python docs/models.py --readme writes it"
 
 
 def test_every_file_that_the_readme_points_to_is_there() -> None:
-    linked = re.findall(r"\]\(((?!http)[^)#]+)", README)
+    linked = re.findall(r"\]\(((?!http)[^)#]+)", README + CHINESE)
     assert [name for name in linked if not (ROOT / name).exists()] == []
