@@ -62,7 +62,7 @@ class Script:
     script.requests[0]["messages"]                  # what was sent
 
     Attributes:
-        answers: the deltas of the answers to come; a call beyond them is an IndexError.
+        answers: the deltas of the answers to come; a call beyond them is an InvalidRequestError.
         requests: the bodies that came.
         usage: what each answer says it cost.
     """
@@ -81,6 +81,10 @@ class Script:
     def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; for an `httpx.MockTransport`."""
         self.requests.append(json.loads(request.content))
+        if not self.answers:
+            return httpx.Response(
+                400, json={"error": {"message": "No answer is queued for this call: say() one more."}}
+            )
         deltas = self.answers.pop(0)
         reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
         if not self.requests[-1].get("stream"):

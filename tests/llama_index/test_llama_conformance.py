@@ -9,6 +9,7 @@ import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.callbacks import llm_completion_callback
 
+import glmv
 from llama_index_glmv import GLMV, GLMVMultiModal
 from llama_index_glmv._responses import as_completion
 from llama_index_glmv.testing import LLMConformance
@@ -46,6 +47,12 @@ class DoubleGLMV(GLMV):
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: Any = False, **kwargs: Any) -> Any:
         return as_completion(self.chat([ChatMessage(content=prompt)], **kwargs))
+
+
+def test_a_script_says_when_nothing_is_queued(script: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="No answer is queued"):
+        script.llm().complete("hello")
+    assert len(script.requests) == 1
 
 
 class ChangingGLMV(GLMV):
