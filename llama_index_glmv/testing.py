@@ -82,9 +82,7 @@ class Script:
         """Answer a request; for an `httpx.MockTransport`."""
         self.requests.append(json.loads(request.content))
         if not self.answers:
-            return httpx.Response(
-                400, json={"error": {"message": "No answer is queued for this call: say() one more."}}
-            )
+            return httpx.Response(400, json={"error": {"message": "No answer is queued: say() one more."}})
         deltas = self.answers.pop(0)
         reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
         if not self.requests[-1].get("stream"):
