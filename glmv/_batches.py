@@ -46,6 +46,7 @@ class Line(NamedTuple):
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int] | None, ...] = ()
+    boxes_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def written(
         size += len(pieces[-1])
         if size > MAX_FILE_BYTES:
             raise LimitExceeded(f"A batch takes 100 MB; it is full at {custom_id}. Make several batches.")
-        lines.append(Line(custom_id, call.cut, call.notes, call.sizes))
+        lines.append(Line(custom_id, call.cut, call.notes, call.sizes, call.boxes_of))
     if not lines:
         raise InvalidRequestError("There is no request for the batch.")
     return b"".join(pieces), tuple(lines), tuple(notes)
@@ -282,7 +283,7 @@ def _result(desk: Desk, line: Line, row: Mapping[str, Any] | None, batch: Batch)
         if not isinstance(body, dict):
             raise MalformedResponse(f"The line for {line.custom_id} has no answer in it; it has {sorted(row)}.")
         call = desk.call("GET", "")
-        call.cut, call.notes, call.sizes = line.cut, line.notes, line.sizes
+        call.cut, call.notes, call.sizes, call.boxes_of = line.cut, line.notes, line.sizes, line.boxes_of
         return BatchResult(line.custom_id, answer_of(call, body))
     except GLMVError as error:
         kept = withdrawn(error, desk)

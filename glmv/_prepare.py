@@ -9,6 +9,7 @@ from glmv._bounds import timeouts
 from glmv._catalog import find
 from glmv._check import check
 from glmv._dialect import Dialect
+from glmv._errors import InvalidRequestError
 from glmv._flow import Call
 from glmv._media import Image
 from glmv._model import Model
@@ -31,7 +32,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
     """A request -> the call, with everything that can be refused before sending refused.
 
     Raises:
-        LimitExceeded, UnsupportedContent, InvalidRequestError: see `_check` and `_wire`.
+        LimitExceeded, UnsupportedContent, InvalidRequestError: see `_check` and `_wire`; or there is no such picture.
     """
     row = row_of(request.model, where.dialect)
     asked = request.messages  # boxes are told in pixels of the caller's pictures, not of those fitted for the wire
@@ -48,6 +49,15 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
             lists=lists,
         )
 
+    sizes = tuple(
+        (part.width, part.height) if part.width and part.height else None
+        for message in asked
+        for part in message.content
+        if isinstance(part, Image)
+    )
+    boxes_of = request.call.get("boxes_of")
+    if boxes_of is not None and boxes_of >= len(sizes):
+        raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
     return Call(
         "POST",
         "/chat/completions",
@@ -59,12 +69,8 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
         sensitive=request.call.get("on_sensitive") or settings.on_sensitive,
         cut=request.cut,
         notes=request.notes,
-        sizes=tuple(
-            (part.width, part.height) if part.width and part.height else None
-            for message in asked
-            for part in message.content
-            if isinstance(part, Image)
-        ),
+        sizes=sizes,
+        boxes_of=boxes_of,
     )
 
 

@@ -113,8 +113,8 @@ class Settings(Options):
             every wait at a call's deadline, but for connections that are open already when they are passed in.
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
-        on_sensitive: "raise" withdraws filtered answers by `ContentFilterError`; "return" hands over those that end
-            with the finish reason "sensitive" (an error of code 1301 is raised in any case).
+        on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
+            "sensitive", or code 1301); "return" hands over what came of it, with the finish reason "sensitive".
         dialect: how the server speaks: "platform", "openai" (a proxy), "vllm" (also SGLang); None is told by the URL.
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
     """
@@ -168,6 +168,7 @@ _CALL_KEYS = (
     "max_retries",
     "extra_headers",
     "on_sensitive",
+    "boxes_of",
     "validate",
 )
 # What frameworks pass by themselves and the platform has no place for.
@@ -181,7 +182,8 @@ class ChatRequest:
     """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.
 
     `call` holds what concerns the call and not the body: timeout, deadline, idle_timeout, max_retries,
-    extra_headers, on_sensitive, and `validate`, a function that gets the answer's text and raises
+    extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
+    when there are several, and `validate`, a function that gets the answer's text and raises
     ValueError when it will not do (used for structured output: its message is shown to the model once).
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
@@ -246,6 +248,7 @@ class _CallKeys(BaseModel):
     max_retries: Annotated[int, Field(ge=0)] | None = None
     extra_headers: dict[str, str] | None = None
     on_sensitive: Literal["raise", "return"] | None = None
+    boxes_of: Annotated[int, Field(ge=0)] | None = None
 
 
 def _call_keys(given: dict[str, Any]) -> dict[str, Any]:

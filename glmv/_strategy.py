@@ -131,6 +131,8 @@ class Asked(Plan):
 
     def _checked(self, answer: Completion) -> tuple[str, str | None]:
         """(the text to hand over, what is wrong with the answer or None)"""
+        if answer.finish_reason == "sensitive":
+            return answer.text, None  # the app judges withdrawn content itself, and asking again brings no other
         if self._force:
             return answer.text, _misfit_call(answer.tool_calls, self._force, self.request.options.get("tools") or ())
         if self._wants is None or answer.tool_calls:
@@ -138,7 +140,7 @@ class Asked(Plan):
         return _json_of(answer.text, self._wants)
 
     def _ask_again(self, answer: Completion, problem: str) -> None:
-        if self._asked_again or answer.finish_reason == "sensitive":
+        if self._asked_again:
             self._fail(answer, problem)
         self._asked_again = True
         self._before = answer

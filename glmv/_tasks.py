@@ -48,6 +48,7 @@ class Task:
     _asked: str | None = field(default=None, repr=False)
     _cut: tuple[str, ...] = field(default=(), repr=False)
     _sizes: tuple[tuple[int, int] | None, ...] = field(default=(), repr=False)
+    _boxes_of: int | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -61,7 +62,8 @@ def submit(desk: Desk, request: ChatRequest) -> Generator[Step, Any, Task]:
     call = chat_call(asked, desk.settings, desk.place, desk.budget, stream=False)
     call.path = "/async/chat/completions"
     payload = yield from fetch(call)
-    return _task(payload, Task("", "", notes=call.notes, _asked=request.model, _cut=call.cut, _sizes=call.sizes))
+    kept = Task("", "", notes=call.notes, _asked=request.model, _cut=call.cut, _sizes=call.sizes)
+    return _task(payload, replace(kept, _boxes_of=call.boxes_of))
 
 
 def once(request: ChatRequest, desk: Desk) -> ChatRequest:
@@ -163,7 +165,8 @@ def _task(payload: Mapping[str, Any], known: Task) -> Task:
 
 
 def _answered(task: Task, call: Call) -> Task:
-    call.cut, call.sizes, call.notes = task._cut, task._sizes, task.notes  # noqa: SLF001 - made in this file
+    call.cut, call.notes = task._cut, task.notes  # noqa: SLF001 - made in this file
+    call.sizes, call.boxes_of = task._sizes, task._boxes_of  # noqa: SLF001 - see above
     answered = task.model or ""
     if task._asked and answered.lower() != task._asked.lower():  # noqa: SLF001 - see above
         call.notes += (f"model: {task._asked} was asked for and {answered} answered.",)  # noqa: SLF001 - see above

@@ -165,7 +165,8 @@ class Box:
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same in pixels of the original picture, when there is one measured picture; of several, `on` tells.
+        pixels: the same in pixels of the original picture, when there is one measured picture or the call named one
+            (`boxes_of=1`); `on` tells them of any picture.
         image: index of that picture in the request, or None.
     """
 

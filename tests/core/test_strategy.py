@@ -58,7 +58,7 @@ class Script:
         message = self.messages.pop(0)
         usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         head = {"id": "1", "created": 1, "model": body["model"]}
-        finish = "tool_calls" if message.get("tool_calls") else "stop"
+        finish = message.pop("finish", "tool_calls" if message.get("tool_calls") else "stop")
         if not body.get("stream"):
             choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
             return httpx.Response(200, json={**head, "choices": [choice], "usage": usage})
@@ -262,3 +262,14 @@ def test_the_instruction_joins_the_system_message_that_is_there() -> None:
     assert system["content"].startswith("Be brief.")
     assert len(messages) == 2
     assert messages[0].text == "Be brief."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wanted", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
+def test_what_was_withdrawn_is_handed_over_unchecked_where_the_app_judges_itself(
+    wanted: dict[str, Any], stream: bool
+) -> None:
+    script = Script({"content": "He is", "finish": "sensitive"})
+    answer = script.ask(stream, on_sensitive="return", **wanted)
+    assert answer.finish_reason == "sensitive"
+    assert len(script.bodies) == 1

@@ -1,0 +1,79 @@
+"""Of several pictures the caller names the one whose pixels boxes are told in, whichever way the answer comes."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image as Pillow
+
+import glmv
+
+ANSWER = {
+    "id": "1",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "[0, 500, 1000, 1000]"}}
+    ],
+}
+BATCH = {"id": "batch_1", "status": "completed", "output_file_id": "f-out"}
+ASKED = glmv.Box((0, 500, 1000, 1000), (0, 100, 300, 200), 1)
+
+
+def picture(width: int, height: int) -> glmv.Image:
+    held = io.BytesIO()
+    Pillow.new("RGB", (width, height)).save(held, "PNG")
+    return glmv.Image.from_bytes(held.getvalue())
+
+
+PICTURES = ["Where is the cat?", picture(40, 40), picture(300, 200)]
+
+
+def served(request: httpx.Request) -> httpx.Response:
+    match request.method, request.url.path.split("/v4", 1)[1]:
+        case "POST", "/async/chat/completions":
+            return httpx.Response(200, json={"id": "9", "task_status": "PROCESSING"})
+        case "GET", "/async-result/9":
+            return httpx.Response(200, json={**ANSWER, "id": "9", "task_status": "SUCCESS"})
+        case "POST", "/files":
+            return httpx.Response(200, json={"id": "f-in"})
+        case _, "/batches" | "/batches/batch_1":
+            return httpx.Response(200, json=BATCH)
+        case "GET", "/files/f-out/content":
+            line = {"custom_id": "glmv-000000", "response": {"status_code": 200, "body": ANSWER}}
+            return httpx.Response(200, content=json.dumps(line).encode())
+        case _:
+            return httpx.Response(200, json=ANSWER)
+
+
+@pytest.fixture
+def glm() -> glmv.Client:
+    return glmv.Client("test-id.test-secret", http_client=httpx.Client(transport=httpx.MockTransport(served)))
+
+
+def of_batch(glm: glmv.Client, **options: Any) -> glmv.Completion | None:
+    batch = glm.batches.create([PICTURES], model="glm-4v-plus", **options)
+    return glm.batches.results(batch)[0].completion
+
+
+WAYS: dict[str, Any] = {
+    "at once": lambda glm, **options: glm.chat(PICTURES, **options),
+    "streamed": lambda glm, **options: list(glm.stream(PICTURES, **options))[-1],
+    "as a task": lambda glm, **options: glm.tasks.wait(glm.tasks.submit(PICTURES, **options)).completion,
+    "in a batch": of_batch,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_boxes_are_told_in_pixels_of_the_picture_that_is_named(glm: glmv.Client, way: str) -> None:
+    assert WAYS[way](glm, boxes_of=1).boxes == (ASKED,)
+    assert WAYS[way](glm).boxes == (glmv.Box(ASKED.grid),)
+
+
+def test_a_picture_that_is_not_there_is_refused(glm: glmv.Client) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2: pictures count from 0 over all turns; here are 2"):
+        glm.chat(PICTURES, boxes_of=2)
+    with pytest.raises(glmv.InvalidRequestError, match="boxes_of"):
+        glm.chat(PICTURES, boxes_of=-1)
