@@ -136,10 +136,16 @@ class Job:
             rows = self.rows(
                 ledger=f"{os.fspath(path)}.ledger" if ledger is None else ledger, order=order, retry_failed=retry_failed
             )
-            for row in rows:
-                file.write(row)
-                if on_row is not None:
-                    on_row(row)
+            try:
+                for row in rows:
+                    file.write(row)
+                    if on_row is not None:
+                        on_row(row)
+            except KeyboardInterrupt:
+                self.stop("interrupted")
+                for row in rows:  # what was under way
+                    file.write(row)
+                raise
         return self.progress
 
     def rows(

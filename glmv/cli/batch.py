@@ -96,11 +96,13 @@ def batch(
             max_concurrency=concurrency,
             budget=budget,
         )
-        with _shown(job, progress) as on_row:
-            job.write(out, order=order.value, retry_failed=retry_failed, on_row=on_row)
-        told = harmless(f"{job.progress}; {out}")
-        if progress is Shown.bar:
-            err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+        try:
+            with _shown(job, progress) as on_row:
+                job.write(out, order=order.value, retry_failed=retry_failed, on_row=on_row)
+        finally:
+            if progress is Shown.bar and job.progress.done:
+                told = harmless(f"{job.progress}; {out}")
+                err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.stopped:
         raise typer.Exit(1)
 

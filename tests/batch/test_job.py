@@ -208,6 +208,20 @@ def test_leaving_the_loop_keeps_what_was_answered(emulator: Emulator, photos: Pa
     assert asked <= len(COLORS)
 
 
+def test_ctrl_c_writes_what_was_under_way_too(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def interrupt(row: Row) -> None:
+        raise KeyboardInterrupt
+
+    interrupted = job(emulator, photos, max_concurrency=2)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.write(tmp_path / "o.jsonl", on_row=interrupt)
+    assert len(lines(tmp_path / "o.jsonl")) == len(emulator.requests)
+    assert interrupted.progress.stopped == "interrupted"
+    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert told.known + told.answered == len(COLORS)
+    assert len(emulator.requests) == len(COLORS)
+
+
 async def test_the_asynchronous_face_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     found = [row async for row in job(emulator, photos).arows(ledger=tmp_path / "l", order="input")]
     assert [row.key for row in found] == sorted(path.name for path in photos.iterdir())
