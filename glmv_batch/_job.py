@@ -163,6 +163,7 @@ class Job:
         self._stop = run.stop
         run.start()
         interrupted: BaseException | None = None
+        ended = False
         try:
             while True:
                 try:
@@ -177,14 +178,17 @@ class Job:
                     continue
                 match row:
                     case None:
+                        ended = True
                         break
                     case Row():
                         run.taken()
                         yield row
                     case BaseException():
+                        ended = True
                         raise row
         finally:
-            run.stop("interrupted")
+            if not ended:
+                run.stop("interrupted")
             run.join()
         if interrupted is not None:
             raise interrupted
@@ -204,8 +208,8 @@ class Job:
                 yield row
             await task
         finally:
-            run.stop("interrupted")
             if not task.done():
+                run.stop("interrupted")
                 await asyncio.wait([task])
 
     def stop(self, why: str = "stopped") -> None:

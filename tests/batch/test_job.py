@@ -223,8 +223,10 @@ def test_ctrl_c_writes_what_was_under_way_too(emulator: Emulator, photos: Path, 
 
 
 async def test_the_asynchronous_face_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    found = [row async for row in job(emulator, photos).arows(ledger=tmp_path / "l", order="input")]
+    running = job(emulator, photos)
+    found = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
     assert [row.key for row in found] == sorted(path.name for path in photos.iterdir())
+    assert running.progress.stopped is None
 
 
 async def test_the_event_loop_goes_on_while_pictures_are_read(emulator: Emulator, tmp_path: Path) -> None:
