@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glmv import MalformedResponse
@@ -198,6 +198,7 @@ streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(
 )
 
 
+@settings(max_examples=2000)
 @given(st.one_of(streams, st.binary(max_size=80)), st.lists(st.integers(0, 200), max_size=8))
 @example(b"\xef\xbb\xbf\xef\xbb\xbfdata: x\n\n", [1, 2])
 @example(b"data: x\r\n\r\ndata: y\r\r", [8, 9, 10])

@@ -58,6 +58,33 @@ def clients() -> dict[str, Any]:
     return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
 
 
+def requests() -> dict[str, Any]:
+    """5,000 requests by one client, after it has warmed up."""
+    with glmv.Client(**WHERE) as glm:
+        for _ in range(300):
+            glm.chat("Hello")
+        gc.collect()
+        before, opened = megabytes(), descriptors()
+        for _ in range(5000):
+            glm.chat("Hello")
+        gc.collect()
+        return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+
+
+def thousand() -> dict[str, Any]:
+    """1,000 calls at once through ten slots."""
+
+    async def all_at_once() -> tuple[float, int]:
+        async with glmv.AsyncClient(**WHERE, max_concurrency=10) as glm:
+            await glm.chat("Hello")
+            before = peak()
+            answers = await asyncio.gather(*[glm.chat("Hello") for _ in range(1000)])
+            return peak() - before, len([answer for answer in answers if answer.text])
+
+    grown, answered = asyncio.run(all_at_once())
+    return {"grown": grown, "answered": answered}
+
+
 def bomb() -> dict[str, Any]:
     """One call, and another whose answer is a bomb."""
     streamed = os.environ["STREAM"] == "1"
@@ -123,7 +150,7 @@ def forks() -> dict[str, Any]:
 
 
 PROGRAMS: dict[str, Callable[[], dict[str, Any]]] = {
-    program.__name__: program for program in (clients, bomb, picture, loops, forks)
+    program.__name__: program for program in (clients, requests, thousand, bomb, picture, loops, forks)
 }
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ PROGRAMS = Path(__file__).with_name("programs.py")
 DEADLINE = 0.4  # seconds
 LATE = 0.25  # the figure: a deadline is met within so many seconds
 BOMB = 64  # the figure: megabytes by which memory may grow
-LEAK = 4  # the figure: megabytes by which 500 clients may grow it
+LEAK = 4  # the figure: megabytes by which 500 clients, or 5,000 requests, may grow it
+CROWD = 60  # the figure: megabytes that 1,000 calls at once may take
 ENDS_WITHIN = 120
 
 
@@ -145,6 +146,18 @@ def test_five_hundred_clients_leave_nothing_behind(emu: Emulator) -> None:
     found = program("clients", emu)
     assert found["descriptors"] == 0
     assert found["grown"] < LEAK
+
+
+def test_five_thousand_requests_leave_nothing_behind(emu: Emulator) -> None:
+    found = program("requests", emu)
+    assert found["descriptors"] == 0
+    assert found["grown"] < LEAK
+
+
+def test_a_thousand_calls_at_once_are_answered_in_little_memory(emu: Emulator) -> None:
+    found = program("thousand", emu)
+    assert found["answered"] == 1000
+    assert found["grown"] < CROWD
 
 
 @pytest.mark.parametrize(
