@@ -373,9 +373,9 @@ def main() -> None:
     make = CLASSES[sys.argv[1]]
     given = json.load(sys.stdin)
     if sys.argv[2:] == ["--start"]:
-        started = time.perf_counter()
+        started = time.process_time()
         make(given["url"], given["key"])
-        print(time.perf_counter() - started)
+        print(time.process_time() - started)
         return
     place = Place(make, given)
     results = {name: outcome(function, place) for name, function in PROBES.items()}
@@ -385,9 +385,9 @@ def main() -> None:
 
 
 def timed(model: Any) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     model.invoke("Hi")
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 if __name__ == "__main__":
