@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
             monkeypatch.setenv("ZHIPUAI_BASE_URL", emu.base_url)
             capsys.readouterr()
             exec(compile(code, "document", "exec"), {"__name__": "__main__"})
+            gc.collect()  # a short program leaves its connections to its end, which is here and not in another test
             return capsys.readouterr().out
 
     return run
