@@ -131,7 +131,11 @@ def forks() -> dict[str, Any]:
     """Eight children of a process that has used its client, with fifty calls each."""
     warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
     glm = glmv.Client(**WHERE, max_retries=0)
-    glm.chat("Hello")
+
+    def ask() -> None:
+        glm.chat("Hello", extra_headers={"x-process": str(os.getpid())})
+
+    ask()
     children = []
     for _ in range(8):
         child = os.fork()
@@ -139,13 +143,13 @@ def forks() -> dict[str, Any]:
             failed = 0
             for _ in range(50):
                 try:
-                    glm.chat("Hello")
+                    ask()
                 except glmv.GLMVError:
                     failed += 1
             os._exit(failed)
         children.append(child)
     failed = sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
-    glm.chat("Hello")
+    ask()
     return {"failed": failed}
 
 
