@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import glmv
@@ -76,10 +77,10 @@ class Asking:
         """
         match answer:
             case glmv.Completion():
-                return Row(
+                row = Row(
                     item.name,
                     answer.text,
-                    None if self.json_schema is None else self.parsed(answer.text),
+                    None,
                     answer.usage,
                     answer.model,
                     answer.attempts,
@@ -87,14 +88,23 @@ class Asking:
                     notes=answer.notes,
                     columns=item.columns,
                 )
+                return row if self.json_schema is None else self._fitting(row, answer.text)
             case Exception():
                 return failed(item, answer, seconds)
             case str():
-                parsed = None if self.json_schema is None else self.parsed(answer)
-                return Row(item.name, answer, parsed, seconds=seconds, columns=item.columns)
+                row = Row(item.name, answer, seconds=seconds, columns=item.columns)
+                return row if self.json_schema is None else self._fitting(row, answer)
             case _:
                 said = json.dumps(plain(answer), ensure_ascii=False)
                 return Row(item.name, said, answer, seconds=seconds, columns=item.columns)
+
+    def _fitting(self, row: Row, text: str) -> Row:
+        """The row with what its answer says; of an answer that does not fit the text is kept: it is paid for."""
+        try:
+            return replace(row, parsed=self.parsed(text))
+        except ValueError as wrong:
+            told = f"The answer does not fit the schema: {wrong}"
+            return replace(row, error=told, error_class=glmv.MalformedResponse.__name__, retryable=True)
 
 
 def failed(item: Item, error: Exception, seconds: float) -> Row:

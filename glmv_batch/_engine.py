@@ -10,8 +10,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import glmv
 from glmv_batch._asking import Asking, failed
@@ -63,13 +63,22 @@ class Forgetful:
         """There always is."""
 
 
-class Found(NamedTuple):
-    """An item with its key, the row that is known of it, or what has to be sent."""
+@dataclass
+class Found:
+    """What is known of an item.
 
-    key: str
-    item: Item
-    known: Row | None
-    messages: Any
+    Attributes:
+        key: None where there is none, because the item could not be read.
+        messages: what has to be sent, where neither of the next two is set.
+        row: what became of it already; `known` if the ledger has it.
+        same: another item that would send the same is being asked about: the row is that one's.
+    """
+
+    key: str | None = None
+    messages: Any = None
+    row: Row | None = None
+    known: bool = False
+    same: asyncio.Future[Row | None] | None = None
 
 
 class Engine:
@@ -102,13 +111,15 @@ class Engine:
         self._retry_failed = retry_failed
         self._ordered = ordered
         self._model = asking.model or client.settings.model
-        self._keys = Keys(asking, self._model, memory)
+        self._keys = Keys(asking, self._model, client.settings, memory)
         self._gate = client.slots(self._model)
         self._limits = glmv.find_model(self._model)
         self._width = self._gate.width + AHEAD
         self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
         self._reading = asyncio.Lock()
-        self._turn = asyncio.Condition()
+        self._held = 0
+        self._moved = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: dict[str, asyncio.Future[Row | None]] = {}
         self._waiting: dict[int, Row | None] = {}
         self._read = self._next = 0
@@ -122,17 +133,30 @@ class Engine:
             GLMVError: what would be the same for all of them (a wrong key, an empty account, a full disk); what is
                 under way has ended and is kept by then.
         """
+        self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "glmv source") as source, ThreadPoolExecutor(READERS, "glmv pictures") as readers:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._width):
                     group.create_task(self._work(source, readers))
+        self._loop = None
         if self._fatal is not None:
             raise self._fatal
 
     def stop(self, why: str) -> None:
-        """Begin nothing more; what is under way ends, and its rows come."""
+        """Begin nothing more; what is under way ends, and its rows come. From any thread."""
         self._ended = True
         self._progress.stopped = self._progress.stopped or why
+        if (loop := self._loop) is not None:
+            try:
+                loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:  # it has just ended
+                pass
+
+    def _wake(self) -> None:
+        """Let those see the end who wait for a reader that may take no more rows."""
+        for _ in range(self._width):
+            self._window.release()
+        self._move()
 
     def taken(self) -> None:
         """A row was taken: there is a place in the window."""
@@ -171,40 +195,58 @@ class Engine:
 
     async def _row(self, item: Item, readers: Executor) -> Row | None:
         begun = time.monotonic()
+        # A gate that has narrowed takes fewer pictures: those beyond are not read before there is a use for them.
+        await self._until(lambda: self._held < self._gate.width + AHEAD or self._ended_early)
+        self._held += 1
         try:
-            found = await asyncio.get_running_loop().run_in_executor(readers, self._find, item)
-        except glmv.GLMVError as error:
-            unread = failed(item, error, time.monotonic() - begun)
-            self._progress.count(unread)
-            return unread
-        if found.known is not None:
-            self._progress.count(found.known, known=True)
-            return found.known
-        if (same := self._asked.get(found.key)) is not None:
-            answered = await same
+            return await self._answered(item, readers, begun)
+        finally:
+            self._held -= 1
+            self._move()
+
+    async def _answered(self, item: Item, readers: Executor, begun: float) -> Row | None:
+        loop = asyncio.get_running_loop()
+        mine: asyncio.Future[Row | None] = loop.create_future()
+        found = await loop.run_in_executor(readers, self._find, item, mine, begun)
+        if found.same is not None:
+            answered = await found.same
             if answered is not None:
                 self._progress.count(answered, known=True)
             return None if answered is None else replace(answered, key=item.name, columns=item.columns)
-        mine = self._asked[found.key] = asyncio.get_running_loop().create_future()
-        row: Row | None = None
+        row = found.row
         try:
-            row = await self._ask(found, begun)
+            if row is None:
+                row = await self._ask(item, found, begun)
+            else:
+                self._progress.count(row, known=found.known)
         finally:
-            del self._asked[found.key]
+            if found.key is not None:
+                del self._asked[found.key]
             mine.set_result(row)
         return row
 
-    def _find(self, item: Item) -> Found:
-        """What is known of an item, or what is to be sent. In a worker thread: it reads and encodes pictures."""
-        key, holding = self._keys.of(item)
-        facts = self._memory.answer(key, retry_failed=self._retry_failed)
-        if facts is not None:
-            return Found(key, item, restored(facts, item.name, item.columns, self._asking.schema), None)
-        messages = self._asking.messages_of(holding)
-        for message in messages if isinstance(messages, list) else ():
-            for part in getattr(message, "content", ()):
-                self._encode(part)
-        return Found(key, item, None, messages)
+    def _find(self, item: Item, mine: asyncio.Future[Row | None], begun: float) -> Found:
+        """What is known of an item, or what is to be sent. In a worker thread: it reads and encodes pictures.
+
+        `mine` is left for others with the same key before the ledger is asked: who comes later finds one or the other.
+        """
+        found = Found()
+        try:
+            keyed = self._keys.of(item)
+            if (first := self._asked.setdefault(keyed.key, mine)) is not mine:
+                return Found(same=first)
+            found.key = keyed.key
+            facts = self._memory.answer(keyed.key, retry_failed=self._retry_failed)
+            if facts is not None:
+                found.row = restored(facts, item.name, item.columns, self._asking.schema)
+                found.known = True
+            else:
+                found.messages = keyed.messages()
+                for part in _parts(found.messages):
+                    self._encode(part)
+        except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
+            found.row = failed(item, error, time.monotonic() - begun)
+        return found
 
     def _encode(self, part: Any) -> None:
         """Fit and encode a picture now, so that the event loop need not: it keeps what was made of it."""
@@ -214,36 +256,45 @@ class Engine:
             case glmv.Image() | glmv.Video() if part.url is None:
                 part.base64()
 
-    async def _ask(self, found: Found, begun: float) -> Row | None:
-        async with self._turn:
-            await self._turn.wait_for(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
-            if not self._ended_early:
-                self._look()
-            if self._ended_early:
-                return None
-            self._budget.begin()
+    async def _ask(self, item: Item, found: Found, begun: float) -> Row | None:
+        await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
+        if not self._ended_early:
+            self._look()
+        if self._ended_early:
+            return None
+        self._budget.begin()
         usage = None
         try:
             answer = await self._client.chat(found.messages, model=self._asking.model, **self._asking.options)
             usage = answer.usage
-            row = self._asking.row_of(found.item, answer, time.monotonic() - begun)
+            row = self._asking.row_of(item, answer, time.monotonic() - begun)
         except FATAL as error:
             self._give_up(error)
             return None
-        except glmv.GLMVError as error:
-            row = failed(found.item, error, time.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
+            row = failed(item, error, time.monotonic() - begun)
             usage = row.usage
         finally:
+            found.messages = None  # a picture is let go as soon as it was sent
             self._budget.end(self._model, usage)
             self._progress.width = self._gate.width
-            async with self._turn:
-                self._turn.notify_all()
+            self._move()
+        assert found.key is not None
         try:
             await asyncio.wrap_future(self._memory.keep(found.key, row.as_dict()))
         except glmv.LimitExceeded as full:
             self._give_up(full)  # the row itself is handed on: it is paid for
         self._progress.count(row)
         return row
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            await self._moved.wait()
+
+    def _move(self) -> None:
+        """Let those who wait in `_until` look again."""
+        self._moved.set()
+        self._moved.clear()
 
     def _look(self) -> None:
         """Stop where the next call cannot be paid for, or its answer could not be kept."""
@@ -261,3 +312,15 @@ class Engine:
     def _give_up(self, error: Exception) -> None:
         self._fatal = self._fatal or error
         self.stop(str(error))
+
+
+def _parts(messages: Any) -> Iterator[Any]:
+    """All parts of messages, in whatever way the user's own function put them together."""
+    match messages:
+        case glmv.Message():
+            yield from messages.content
+        case list() | tuple():
+            for one in messages:
+                yield from _parts(one)
+        case _:
+            yield messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,24 +25,31 @@ class Digests(Protocol):
 
 
 class Keyed(NamedTuple):
-    """An item and its key; the item holds its picture where it had to be read for the key."""
+    """An item's key, the item with its picture where it had to be read for the key, and what gives its messages."""
 
     key: str
     item: Item
+    messages: Callable[[], Any]
 
 
 class Keys:
     """Keys of the items of one job.
 
     A file is read for its key once: after that its size and its time of change tell that it is the same.
+
+    Attributes:
+        question: what tells this question from others, about whatever item.
     """
 
-    def __init__(self, asking: Asking, model: str, digests: Digests) -> None:
+    def __init__(self, asking: Asking, model: str, defaults: glmv.Options, digests: Digests) -> None:
+        """Keys for a model, asked through a client with these default options."""
         self._asking = asking
         self._digests = digests
-        options = {name: value for name, value in asking.options.items() if name not in _MANNER}
+        usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
+        options = {name: value for name, value in usual.items() if value is not None} | asking.options
+        options = {name: value for name, value in options.items() if name not in _MANNER}
         asked = None if callable(asking.messages) else _told(asking.messages_of(Item("")))
-        self._question = _hash([model.lower(), options, asked])
+        self.question = _hash([model.lower(), options, asked])
 
     def of(self, item: Item) -> Keyed:
         """The key of an item. To be called in a worker thread: it may read the picture.
@@ -51,15 +58,19 @@ class Keys:
             GLMVError: there is no such picture.
         """
         if callable(self._asking.messages):
-            return Keyed(_hash([self._question, _told(self._asking.messages_of(item))]), item)
+            said = self._asking.messages(item)
+            return Keyed(_hash([self.question, _told(said)]), item, lambda: said)
         if item.path is not None and (known := self._known(item.path)) is not None:
-            return Keyed(_hash([self._question, known]), item)
+            return self._keyed(known, item)
         stamp = None if item.path is None else _stamp(item.path)
         part = item.part()
         digest = _digest(part)
         if stamp is not None and digest is not None:
             self._digests.keep_digest(*stamp, digest)
-        return Keyed(_hash([self._question, digest]), replace(item, source=part))
+        return self._keyed(digest, replace(item, source=part))
+
+    def _keyed(self, digest: str | None, item: Item) -> Keyed:
+        return Keyed(_hash([self.question, digest]), item, lambda: self._asking.messages_of(item))
 
     def _known(self, path: Path) -> str | None:
         stamp = _stamp(path)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ VERSION = 1
 MARGIN = 64 * 1024 * 1024
 # Writes of one transaction at most; each waits for the disk once.
 _GROUP = 1_000
+# Seconds that a look at the disk's free space holds.
+_LOOK = 0.5
 
 _TABLES = """
 create table if not exists meta (name text primary key, value text) without rowid;
@@ -66,15 +69,24 @@ class Ledger:
         """
         self.path = Path(path)
         self._holder = self.path.with_name(f"{self.path.name}.holder")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
+        self._looked = 0.0
+        self._noted: dict[str, set[str]] = {}
+        self._notes: list[Future[None]] = []
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise glmv.InvalidRequestError(f"The ledger {self.path} cannot be opened: {error}.") from error
         try:
             self._begin(place)
+            self._holder.write_text(json.dumps(_me()))
+        except OSError as error:
+            self._db.close()
+            raise glmv.LimitExceeded(f"The ledger {self.path} cannot be written: {error}.") from error
         except BaseException:
             self._db.close()
             raise
-        self._holder.write_text(json.dumps(_me()))
         self._writes: SimpleQueue[_Write | None] = SimpleQueue()
         self._broken: Exception | None = None
         self._writer = threading.Thread(target=self._write_all, name="glmv ledger", daemon=True)
@@ -132,12 +144,15 @@ class Ledger:
         """
         if self._broken is not None:
             raise glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.") from self._broken
+        if time.monotonic() - self._looked < _LOOK:
+            return
         free = shutil.disk_usage(self.path.parent).free
         if free < MARGIN:
             raise glmv.LimitExceeded(
                 f"The disk of {self.path} has {free >> 20} MB left, and {MARGIN >> 20} are kept free for answers that "
                 "are paid for. Make room and run again: everything that was answered is in the ledger."
             )
+        self._looked = time.monotonic()
 
     def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None:
         """What is known: the facts of a row as `Row.as_dict` gives them, or None.
@@ -161,12 +176,15 @@ class Ledger:
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
         """The SHA-256 of a file that has not changed since it was read, or None."""
-        found = self._rows("select digest from files where path = ? and size = ? and mtime = ?", path, size, mtime)
+        found = self._rows(
+            "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
+        )
         return str(found[0][0]) if found else None
 
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None:
         """Remember a file's SHA-256; it may come to disk later."""
-        self._put("insert or replace into files values (?, ?, ?, ?)", (path, size, mtime, digest))
+        # The bytes of the path: names of files need not be UTF-8.
+        self._put("insert or replace into files values (?, ?, ?, ?)", (os.fsencode(path), size, mtime, digest))
 
     def chunk_planned(self, name: str, keys: Sequence[str]) -> None:
         """A chunk is about to be handed in."""
@@ -176,6 +194,7 @@ class Ledger:
             last = self._put("update chunk_items set chunk = ? where key = ? and chunk is null", (name, key))
         if last is not None:
             last.result()
+        self._settle()
 
     def chunk_sent(self, name: str, batch: str) -> None:
         """It was, and this is the platform's name for it."""
@@ -202,17 +221,32 @@ class Ledger:
     def wait_for(self, waiting: Waiting) -> bool:
         """Note an item that waits for its answer; whether the same was asked before, so that nobody need ask again."""
         before = self._rows("select chunk, name from chunk_items where key = ?", waiting.key)
-        if all(name != waiting.name for _, name in before):
+        noted = self._noted.setdefault(waiting.key, set())
+        asked = bool(before or noted)
+        name = json.dumps(waiting.name)  # names of files need not be UTF-8
+        if name not in noted and all(name != other for _, other in before):
+            noted.add(name)
             chunk = before[0][0] if before else None
             columns = json.dumps(waiting.columns, default=str)
-            values = (chunk, waiting.key, waiting.name, columns)
-            self._put("insert into chunk_items values (?, ?, ?, ?)", values).result()
-        return bool(before)
+            # It is on disk when its chunk is planned; until then it is remembered here.
+            values = (chunk, waiting.key, name, columns)
+            self._notes.append(self._put("insert into chunk_items values (?, ?, ?, ?)", values))
+            if len(self._notes) >= _GROUP:
+                self._settle()
+        return asked
+
+    def _settle(self) -> None:
+        """Wait until what was noted is on disk: writes come there in their order."""
+        if self._notes:
+            self._notes[-1].result()
+        self._notes.clear()
+        self._noted.clear()
 
     def waiting(self, key: str) -> Iterable[Waiting]:
         """The items that wait for the answer to a key."""
+        self._settle()
         rows = self._rows("select name, columns from chunk_items where key = ?", key)
-        return [Waiting(key, name, json.loads(columns)) for name, columns in rows]
+        return [Waiting(key, json.loads(name), json.loads(columns)) for name, columns in rows]
 
     def forget_waiting(self) -> None:
         """Drop the items that no chunk holds: a run before this one noted them and came no further."""
@@ -244,7 +278,7 @@ class Ledger:
                     for sql, values, _ in group:
                         self._db.execute(sql, values)
                     self._db.execute("commit")
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits for the writer hears of it, whatever it is
                 self._broken = error
                 self._undo()
                 for *_, done in group:

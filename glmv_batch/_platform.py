@@ -82,6 +82,7 @@ class Platform:
         model: str | None,
         options: Mapping[str, Any],
         stop: threading.Event,
+        question: str = "",
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
         refuse_model(model or client.settings.model)
@@ -90,6 +91,8 @@ class Platform:
         self._model = model
         self._options = dict(options)
         self._stop = stop
+        # Batches of another question stay as they are until that one is asked again: their rows are not of this job.
+        self._name = f"chunk-{question[:12]}-"
         self._told = told
 
     def take_up(self) -> None:
@@ -128,7 +131,7 @@ class Platform:
     def _create(self, asks: list[Ask]) -> Iterator[tuple[str, glmv.GLMVError]]:
         while asks:
             requests = _Requests(asks)
-            name = f"chunk-{secrets.token_hex(8)}"
+            name = f"{self._name}{secrets.token_hex(8)}"
             self._chunks.chunk_planned(name, [ask.key for ask in asks])
             try:
                 batch = self._client.batches.create(
@@ -156,7 +159,7 @@ class Platform:
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
         """What comes of the batches, by the key of each item, until all have ended or the job is stopped."""
         pause = FIRST_PAUSE
-        while (waiting := self._chunks.chunks()) and not self._stop.is_set():
+        while (waiting := self._mine()) and not self._stop.is_set():
             ended = False
             for chunk in waiting:
                 if chunk.batch is not None and (batch := self._client.batches.get(chunk.batch)).ended:
@@ -166,6 +169,9 @@ class Platform:
             pause = FIRST_PAUSE if ended else min(pause * 1.5, LONGEST_PAUSE)
             if not ended:
                 self._stop.wait(pause)
+
+    def _mine(self) -> list[Chunk]:
+        return [chunk for chunk in self._chunks.chunks() if chunk.name.startswith(self._name)]
 
     def _results(self, chunk: Chunk, batch: glmv.Batch) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
         keys = {key[:CUSTOM_ID]: key for key in self._chunks.chunk_keys(chunk.name)}

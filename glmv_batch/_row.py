@@ -15,7 +15,7 @@ class Row:
 
     Attributes:
         key: the item's name: its path in the folder, its `key` or `id` column, or its number.
-        text: the answer, None after an error.
+        text: the answer; after an error None, unless it was the answer that did not fit the schema.
         parsed: with a schema, what the answer says: an object of the pydantic class, or what JSON holds.
         usage: tokens, where the platform counted them.
         model: the model that answered.

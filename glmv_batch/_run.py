@@ -6,7 +6,9 @@ import asyncio
 import os
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,8 @@ Hand = Callable[[Row], None]
 
 # Rows of the platform's batches that wait for whoever takes them.
 _ROOM = 1_000
+# Rows that may wait together for the disk.
+_GROUP = 200
 _LOOK = 0.1  # seconds between two looks whether a reader that takes nothing has left
 
 
@@ -73,9 +77,10 @@ class ByCalls:
         """Run; see `Run`."""
         plan = self._plan
         async with AsyncExitStack() as stack:
-            ledger = None if plan.ledger is None else Ledger(plan.ledger, place=plan.place)
-            if ledger is not None:
-                stack.callback(ledger.close)
+            ledger = None
+            if plan.ledger is not None:
+                ledger = await asyncio.to_thread(Ledger, plan.ledger, place=plan.place)
+                stack.push_async_callback(asyncio.to_thread, ledger.close)
             client = plan.client()
             if not plan.own:
                 await stack.enter_async_context(client)
@@ -115,6 +120,7 @@ class ByPlatform:
         self._plan = plan
         self._stop = threading.Event()
         self._room = threading.Semaphore(_ROOM)
+        self._kept: deque[tuple[Future[None] | None, Row]] = deque()
 
     async def __call__(self, hand: Hand) -> None:
         """Run; see `Run`."""
@@ -136,29 +142,37 @@ class ByPlatform:
             path = plan.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
             ledger = stack.enter_context(Ledger(path, place=plan.place))
             client = stack.enter_context(plan.sync_client())
+            keys = Keys(plan.asking, plan.model, client.settings, ledger)
             platform = Platform(
-                client, ledger, model=plan.model, options=_of_a_batch(plan.asking.options), stop=self._stop
+                client,
+                ledger,
+                model=plan.model,
+                options=_of_a_batch(plan.asking.options),
+                stop=self._stop,
+                question=keys.question,
             )
             plan.progress.begin()
             stack.callback(plan.progress.end)
             platform.take_up()
             ledger.forget_waiting()
-            asks = self._asks(ledger, lambda row, known: self._give(hand, row, known=known))
+            asks = self._asks(keys, ledger, lambda row, known: self._give(hand, row, known=known))
             for key, error in platform.hand_in(asks):
                 self._answered(hand, ledger, key, error)
+                self._give_kept(hand, all_of_them=True)  # the same may come once more, and has to be known then
             for key, answer in platform.answers():
                 self._answered(hand, ledger, key, answer)
+                self._give_kept(hand)
+            self._give_kept(hand, all_of_them=True)
 
-    def _asks(self, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Ask]:
+    def _asks(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Ask]:
         """The items that nobody has asked about."""
         plan = self._plan
-        keys = Keys(plan.asking, plan.model, ledger)
         for item in plan.source:
             if self._stop.is_set():
                 return
             try:
-                key, holding = keys.of(item)
-            except glmv.GLMVError as error:
+                key, holding, _ = keys.of(item)
+            except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
                 give(failed(item, error, 0.0), False)
                 continue
             facts = ledger.answer(key, retry_failed=plan.retry_failed)
@@ -174,9 +188,15 @@ class ByPlatform:
         for number, waiting in enumerate(_once(ledger.waiting(key))):
             item = Item(waiting.name, columns=waiting.columns)
             row = replace(self._plan.asking.row_of(item, answer, 0.0), seconds=None)
-            if number == 0:
-                ledger.keep(key, row.as_dict()).result()
-            self._give(hand, row, known=number > 0)
+            self._kept.append((ledger.keep(key, row.as_dict()) if number == 0 else None, row))
+
+    def _give_kept(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
+        """Hand out rows that are on disk. Many share one wait for it; their chunk ends after all are."""
+        while self._kept and (all_of_them or len(self._kept) > _GROUP or _done(self._kept[0][0])):
+            kept, row = self._kept.popleft()
+            if kept is not None:
+                kept.result()
+            self._give(hand, row, known=kept is None)
 
     def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool) -> None:
         while not self._room.acquire(timeout=_LOOK):
@@ -211,6 +231,10 @@ def _size(item: Item) -> int:
         return item.path.stat().st_size * 4 // 3
     part = item.source
     return (part.size or 0) * 4 // 3 if isinstance(part, glmv.Image | glmv.Video | glmv.File) else 0
+
+
+def _done(kept: Future[None] | None) -> bool:
+    return kept is None or kept.done()
 
 
 def _once(waiting: Iterable[Waiting]) -> list[Waiting]:

@@ -73,16 +73,28 @@ class _Part:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
+        self._begun = False
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._open(self._part)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if exc[0] is None:
+            self._begin()
+        if not self._begun:
+            return
         self._close()
         if exc[0] is None or not self._path.exists():
             self._part.replace(self._path)
+
+    def _begin(self) -> None:
+        """Open the file with its first row: a run that comes to none, because another one has the ledger, has no
+        business with that one's file.
+        """
+        if not self._begun:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._open(self._part)
+            self._begun = True
 
     def _open(self, path: Path) -> None:
         raise NotImplementedError
@@ -98,6 +110,7 @@ class JSONLines(_Part):
 
     def write(self, row: Row) -> None:
         """Take one row."""
+        self._begin()
         self._file.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
 
     def _open(self, path: Path) -> None:
@@ -122,6 +135,7 @@ class Parquet(_Part):
 
     def write(self, row: Row) -> None:
         """Take one row."""
+        self._begin()
         self._rows.append(flat(row, self._parsed))
         if len(self._rows) >= ROW_GROUP:
             self._flush()
