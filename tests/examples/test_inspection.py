@@ -19,8 +19,8 @@ from langchain_glmv import ChatGLMV
 EXAMPLE = Path(__file__).parents[2] / "examples" / "inspection"
 
 pytestmark = pytest.mark.eyes
-pytest.importorskip("rapidocr", reason="the extra `eyes` reads labels")
-pytest.importorskip("zxingcpp", reason="the extra `eyes` reads codes")
+pytest.importorskip("rapidocr", reason='it reads labels: pip install "glmv[eyes]"')
+pytest.importorskip("zxingcpp", reason='it reads codes: pip install "glmv[eyes]"')
 
 
 @pytest.fixture

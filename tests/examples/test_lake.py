@@ -15,7 +15,7 @@ from glmv_emulator import Emulator
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lake"
 
 pytestmark = pytest.mark.eyes
-pytest.importorskip("rapidocr", reason="the extra `eyes` reads receipts")
+pytest.importorskip("rapidocr", reason='it reads receipts: pip install "glmv[eyes]"')
 pytest.importorskip("duckdb", reason="the example asks in SQL")
 pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
 
