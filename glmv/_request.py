@@ -98,7 +98,9 @@ class Settings(Options):
 
     Attributes:
         api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed.
-        base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`).
+        base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`). A key that is
+            given and stands in ZAI_API_KEY counts as from there; one that stands nowhere goes to ZHIPUAI_BASE_URL or
+            ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn.
         model: name of the model, in any case.
         auth: "key" sends the key as it is; "token" signs a short-lived token with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
