@@ -19,6 +19,7 @@ from glmv._errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 DIGEST_LENGTH = 12
 """Hex digits of the SHA-256 that name content: 48 bits, plenty to tell the media of one program apart."""
 
+_ENCODED = 3 << 14  # raw bytes that are encoded at a time; a multiple of 3
 _STEP = 3 << 18  # raw bytes at a time; a multiple of 3, so that base64 can be cut there
 _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -136,12 +137,12 @@ class Blob:
         """Base64 as ASCII bytes without line breaks. The raw bytes are let go: it can be decoded again."""
         encoded = self._encoded
         if encoded is None:
-            raw = self.data()
-            # In steps, because b2a_base64 sets aside twice the length of what it is given; the value of a
-            # BytesIO is its own buffer, not a copy.
-            out = io.BytesIO()
-            for offset in range(0, len(raw), _STEP):
-                out.write(binascii.b2a_base64(raw[offset : offset + _STEP], newline=False))
+            raw = memoryview(self.data())
+            # In steps that stay in the processor's cache, because b2a_base64 sets aside twice the length of what it
+            # is given; into a buffer of the final size; the value of a BytesIO is its own buffer, not a copy.
+            out = io.BytesIO(bytes((len(raw) + 2) // 3 * 4))
+            for offset in range(0, len(raw), _ENCODED):
+                out.write(binascii.b2a_base64(raw[offset : offset + _ENCODED], newline=False))
             encoded = out.getvalue()
             self._encoded = encoded  # set before the raw bytes go, so that another thread always finds one
             self._raw = None
