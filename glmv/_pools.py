@@ -41,7 +41,8 @@ async def restored(http: Any, mark: object) -> None:
         mark: what the call's requests have under `MARK` in their extensions.
     """
     for pool in _pools(http):
-        pool._requests[:] = [one for one in pool._requests if one.request.extensions.get(MARK) is not mark]  # noqa: SLF001
+        kept = [one for one in pool._requests if one.request.extensions.get(MARK) is not mark]  # noqa: SLF001
+        pool._requests = _Requests(kept)  # noqa: SLF001 - see above
         used = {id(one.connection) for one in pool._requests}  # noqa: SLF001
         for connection in list(pool._connections):  # noqa: SLF001
             if id(connection) not in used and not (connection.is_idle() or connection.is_closed()):
@@ -55,6 +56,18 @@ def _pools(http: Any) -> Iterator[Any]:
         pool = getattr(transport, "_pool", None)
         if hasattr(pool, "_network_backend"):
             yield pool
+
+
+class _Requests(list[Any]):
+    """The requests of a pool, of which one may be taken away twice.
+
+    A loop that ends closes a response's own generator while we end the call: it waits for its connection, and wants to
+    take its request from the pool after we have.
+    """
+
+    def remove(self, one: Any) -> None:
+        if one in self:
+            super().remove(one)
 
 
 class _Bounded:
