@@ -5,6 +5,7 @@ Sources: sw.kovidgoyal.net/kitty/graphics-protocol, iterm2.com/documentation-ima
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 import glmv
 
 ROWS = 8
+# Pixels of the longer side: eight lines of a dense screen.
+LONGEST = 480
 # The kitty protocol takes base64 in pieces of this size.
 PIECE = 4096
 
@@ -37,8 +40,25 @@ def preview(pictures: list[glmv.Image]) -> None:
     sys.stderr.flush()
 
 
+def small(picture: glmv.Image) -> glmv.Image:
+    """A PNG of a few lines' size, which all these terminals take; without a Pillow that reads it, it stays as it is."""
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        return picture
+    made = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(picture.data())) as opened:
+            opened.thumbnail((LONGEST, LONGEST))
+            opened.convert("RGBA").save(made, "PNG")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return picture  # a preview is a courtesy: the question goes on without it
+    return glmv.Image.from_bytes(made.getvalue())
+
+
 def drawn(picture: glmv.Image, kind: str) -> str:
     """A picture -> the escape sequence that shows it; "" when the terminal takes no such format."""
+    picture = small(picture)
     data = picture.base64().decode("ascii")
     match kind:
         case "iterm":

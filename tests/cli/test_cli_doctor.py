@@ -94,3 +94,13 @@ def test_pictures_are_drawn_by_the_protocol_that_the_terminal_documents() -> Non
     assert shown.startswith("\x1b_Ga=T,f=100,")
     assert all(len(piece) < 4200 for piece in shown.split("\x1b\\"))
     assert drawn(png, "iterm").endswith("\a\n")
+
+
+def test_a_photograph_is_made_a_small_png_for_the_terminal() -> None:
+    shown = drawn(glmv.Image.from_path(PICTURES / "coffee.jpg"), "kitty")
+    assert shown.startswith("\x1b_Ga=T,f=100,")
+
+
+def test_a_picture_that_cannot_be_made_small_is_not_shown_and_breaks_nothing() -> None:
+    torn = glmv.Image.from_bytes((PICTURES / "coffee.jpg").read_bytes()[:2000])
+    assert drawn(torn, "kitty") == ""
