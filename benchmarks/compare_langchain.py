@@ -36,6 +36,13 @@ OTHERS = {
 }
 
 
+# What is timed, in seconds: its row, what one second counts in it, and how many digits are shown.
+TIMES = (
+    ("import and make, CPU s, fastest of 5", 1, 2),
+    ("`invoke`, CPU ms of the client, fastest of 20", 1000, 1),
+)
+
+
 def python_of(package: str, requirement: str) -> str:
     """The interpreter of an environment, built if it is not there yet."""
     folder = ROOT / ".contract" / package
@@ -123,12 +130,9 @@ def page(results: dict[str, dict[str, Any]], versions: dict[str, str]) -> str:
         table.append(f"| {row} | {' | '.join('yes' if met else '**no**' for met, _ in found.values())} |")
         seen = [f"  - {name}: `{plain(said)}`" for name, (met, said) in found.items() if said and not met]
         notes += [f"- {row}", *seen] if seen else []
-    table.append(
-        f"| import and make, CPU s, fastest of 5 | {' | '.join(f'{seconds[name][0]:.2f}' for name in names)} |"
-    )
-    table.append(
-        f"| `invoke`, CPU ms of the client, fastest of 20 | {' | '.join(f'{seconds[name][1] * 1000:.1f}' for name in names)} |"
-    )
+    for place, (what, unit, digits) in enumerate(TIMES):
+        shown = " | ".join(f"{seconds[name][place] * unit:.{digits}f}" for name in names)
+        table.append(f"| {what} | {shown} |")
     core = importlib.metadata.version("langchain-core")
     told = ", ".join(f"{name} ({versions[name]})" for name in names)
     return HEAD.format(
