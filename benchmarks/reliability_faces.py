@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import pickle
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+from PIL import Image as Pictures
 
 import glmv
 from glmv_emulator import Emulator
@@ -194,3 +198,21 @@ def not_visited(listening: socket.socket) -> None:
 
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@cache
+def png_of_noise() -> bytes:
+    made = io.BytesIO()
+    Pictures.effect_noise((600, 600), 80).save(made, "PNG")
+    return made.getvalue()
+
+
+def by_url(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def noise() -> dict[str, Any]:
+    return by_url(f"data:image/png;base64,{base64.b64encode(png_of_noise()).decode()}")
+
+
+Check = Callable[[World], str]
