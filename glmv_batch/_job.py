@@ -48,7 +48,8 @@ class Job:
         column: of a table, the one that holds the picture.
         via: "calls", or "platform": its own batches, half the price, within a day or so.
         api_key: the platform's key, or a function that returns it; None reads the environment.
-        base_url, max_concurrency: as `glmv.Client` takes them.
+        base_url: as `glmv.Client` takes it.
+        max_concurrency: calls at once; None is the documented number.
         budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it.
         client: a `glmv.AsyncClient` of your own instead of the three before; you close it.
         options: further options of `glmv.Client`, and of its calls.
@@ -156,7 +157,7 @@ class Job:
         Ctrl-C, or leaving the loop, begins nothing more; what is under way ends and is kept.
 
         Raises:
-            As `write`.
+            GLMVError: as `write`.
         """
         ready: queue.SimpleQueue[Row | BaseException | None] = queue.SimpleQueue()
         run = Thread(self._run(ledger, order, retry_failed), ready.put)

@@ -1,0 +1,208 @@
+"""What goes wrong with one item, or with who takes the rows, harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+import glmv
+from glmv_batch import Item, Job, Row
+from glmv_batch import _engine as room
+from glmv_batch._asking import Asking
+from glmv_emulator import Emulator
+
+MODEL = "glm-4.6v-flash"
+COUNT = 40
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(COUNT):
+        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
+    return folder
+
+
+def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
+    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, **options}
+    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def until_it_rests(running: Job) -> None:
+    """Until no row comes any more, because nobody takes them."""
+    rested, seen = threading.Event(), -1
+    while running.progress.done != seen:
+        seen = running.progress.done
+        rested.wait(0.5)
+
+
+def test_who_takes_no_more_rows_can_leave(emulator: Emulator, photos: Path) -> None:
+    running = job(emulator, photos)
+    rows = running.rows()
+    next(rows)
+    until_it_rests(running)
+    rows.close()  # type: ignore[attr-defined]  # a generator
+    assert 1 < running.progress.done < COUNT
+
+
+async def test_who_takes_no_more_rows_asynchronously_can_leave(emulator: Emulator, photos: Path) -> None:
+    running = job(emulator, photos)
+    rows = running.arows()
+    await anext(rows)
+    await rows.aclose()  # type: ignore[attr-defined]  # a generator
+    assert running.progress.done < COUNT
+
+
+def test_a_second_run_leaves_the_file_of_the_first_alone(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "o.jsonl", []
+
+    def second(row: Row) -> None:
+        if not told:
+            with pytest.raises(glmv.InvalidRequestError, match="Another run holds the ledger") as refused:
+                job(emulator, photos).write(out)
+            told.append(str(refused.value))
+
+    job(emulator, photos).write(out, on_row=second)
+    assert f"process {os.getpid()} on" in told[0]
+    assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
+    assert len(emulator.requests) == COUNT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
+def test_a_file_may_have_any_name(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    (photos / "00.png").rename(os.fsdecode(os.fsencode(photos) + b"/\xff.png"))
+    job(emulator, photos).write(tmp_path / "o.jsonl")
+    again = job(emulator, photos)
+    again.write(tmp_path / "o.jsonl")
+    assert again.progress.known == COUNT
+    assert "\udcff.png" in {row["key"] for row in lines(tmp_path / "o.jsonl")}
+
+
+def test_an_error_of_the_users_own_function_is_a_row(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def ask(item: Item) -> Any:
+        if item.name == "07.png":
+            raise KeyError("title")
+        return [item.part(), "Which colour is it?"]
+
+    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.failed, dict(told.errors)) == (COUNT - 1, 1, {"KeyError": 1})
+
+
+def test_what_the_users_own_function_made_is_made_once_and_encoded_in_a_thread(
+    emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, encoded, made = threading.get_ident(), set(), []
+    encode = glmv.Image.base64
+
+    def seen(image: glmv.Image) -> Any:
+        encoded.add(threading.current_thread().name.rpartition("_")[0])
+        return encode(image)
+
+    def ask(item: Item) -> Any:
+        made.append(threading.get_ident())
+        return [item.part(), "Which colour is it?"]
+
+    monkeypatch.setattr(glmv.Image, "base64", seen)
+    assert len(list(job(emulator, photos, None, messages=ask).rows())) == COUNT
+    assert len(made) == COUNT
+    assert here not in made
+    assert "glmv pictures" in encoded
+
+
+def test_an_error_of_the_source_ends_the_job_with_all_its_answers(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    def source() -> Iterator[Path]:
+        yield from sorted(photos.iterdir())[:5]
+        raise OSError("the lake is gone")
+
+    rows = []
+    with pytest.raises(OSError, match="the lake is gone"):
+        rows.extend(job(emulator, source()).rows(ledger=tmp_path / "l"))
+    asked = len(emulator.requests)
+    whole = job(emulator, photos)
+    list(whole.rows(ledger=tmp_path / "l"))
+    assert whole.progress.known == asked
+
+
+def test_a_gate_that_has_narrowed_holds_fewer_pictures(
+    emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: set[str] = set()
+    most = 0
+
+    class Counted(Item):
+        def part(self) -> Any:
+            nonlocal most
+            held.add(self.name)
+            most = max(most, len(held))
+            return super().part()
+
+    class Narrow:
+        width = 1
+
+    running = job(emulator, [Counted(path.name, path) for path in photos.iterdir()], max_concurrency=20)
+    before = room.Engine.__init__
+
+    def narrowed(self: Any, *given: Any, **more: Any) -> None:
+        before(self, *given, **more)
+        self._gate = Narrow
+
+    monkeypatch.setattr(room.Engine, "__init__", narrowed)
+    handed = room.Engine._hand_on
+
+    def counted(self: Any, number: int, row: Row | None) -> None:
+        if row is not None:
+            held.discard(row.key)
+        handed(self, number, row)
+
+    monkeypatch.setattr(room.Engine, "_hand_on", counted)
+    assert len(list(running.rows())) == COUNT
+    assert 1 <= most <= 1 + room.AHEAD + 1  # one whose row is on its way to whoever takes it
+
+
+def test_options_of_a_client_of_ones_own_are_part_of_the_question(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    for temperature in (0.1, 0.9):
+        client = glmv.AsyncClient(
+            emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
+        )
+        told = Job(photos, "Which colour is it?", client=client).write(tmp_path / "o.jsonl")
+        assert (told.answered, told.known) == (COUNT, 0)
+
+
+def test_a_ledger_that_cannot_be_opened_says_so_before_anything_is_sent(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.ledger").mkdir()
+    with pytest.raises(glmv.InvalidRequestError, match=r"folder\.ledger cannot be opened"):
+        list(job(emulator, photos).rows(ledger=tmp_path / "folder.ledger"))
+    assert len(emulator.requests) == 0
+
+
+def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text() -> None:
+    asking = Asking("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
+    answer = glmv.Completion(text="It is a cat.", usage=glmv.Usage(10, 5, 15), model=MODEL)
+    row = asking.row_of(Item("cat.png"), answer, 0.1)
+    assert (row.ok, row.text, row.error_class, row.retryable) == (False, "It is a cat.", "MalformedResponse", True)
+    assert row.usage == answer.usage
