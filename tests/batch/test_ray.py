@@ -100,18 +100,29 @@ def cluster(server: Emulator) -> Iterator[None]:
 
 
 def nodes() -> Iterator[None]:
-    store = {"object_store_memory": 80 * 1024 * 1024}
-    cluster = ray.cluster_utils.Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store}
-    )
+    cluster = started()
     try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=2, **store)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def started() -> Any:
+    """A cluster of three node processes. Ray gives each 30 s to start: a machine with other work may need two tries."""
+    for more in (2, 1, 0):
+        cluster = ray.cluster_utils.Cluster()
+        try:
+            for cpus in (0, 2, 2):
+                cluster.add_node(num_cpus=cpus, include_dashboard=False, object_store_memory=80 * 1024 * 1024)
+        except Exception:
+            cluster.shutdown()
+            if not more:
+                raise
+        else:
+            return cluster
+    raise AssertionError("it has started or raised")
 
 
 def asked(emulator: Emulator) -> list[Any]:
