@@ -53,7 +53,7 @@ class UnsupportedContent(glmv.UnsupportedContent, ModelInvalidRequestError):
     """Content that the model, the role or the wire has no place for; nothing was sent."""
 
 
-class ContextLengthError(glmv.ContextLengthError, ContextOverflowError):
+class ContextLengthError(glmv.ContextLengthError, ContextOverflowError, ModelError):
     """The prompt does not fit into the model's context window; summarization middleware knows this one."""
 
 
