@@ -100,7 +100,18 @@ def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_pat
         result = CliRunner().invoke(app, ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")], env=env)
     assert result.exit_code == 1
     assert "key" in result.stderr
-    assert (tmp_path / "o.jsonl").read_text() == ""
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_what_the_emulator_answered_never_passes_for_the_platforms_word(photos: Path, tmp_path: Path) -> None:
+    words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")]
+    none: dict[str, str | None] = dict.fromkeys(("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY"))
+    assert CliRunner().invoke(app, [*words, "--emulator"], env=none).exit_code == 0
+    tried = rows(tmp_path / "o.jsonl")
+    result = CliRunner().invoke(app, words, env={**none, "ZHIPUAI_API_KEY": "test-id.test-secret"})
+    assert result.exit_code == 1
+    assert "holds answers of loopback, and now open.bigmodel.cn is asked" in " ".join(result.stderr.split())
+    assert rows(tmp_path / "o.jsonl") == tried
 
 
 def test_calls_under_way_stay_within_the_gate(photos: Path, tmp_path: Path) -> None:
