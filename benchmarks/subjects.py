@@ -7,9 +7,12 @@ once and prints one JSON object.
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import json
 import os
+import pstats
 import resource
+import struct
 import sys
 import time
 import tracemalloc
@@ -22,6 +25,8 @@ os.environ["LANGSMITH_TRACING"] = "false"
 KEY = "bench-id.bench-secret"
 MODEL = "glm-4.6v"
 PROMPT = "What is in this picture?"
+TURNS = 50
+PICTURES = 5
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]}
 
 Ask = Callable[[], object]
@@ -35,6 +40,10 @@ class Subject:
     stream: Read
     astream: Callable[[], Any]
     picture: Callable[[bytes], object]
+    video: Callable[[bytes], object]
+    talk: Callable[[], float]
+    write: Callable[[bytes], object]
+    megabytes: float
 
 
 def raw_socket(url: str) -> Subject:
@@ -71,12 +80,16 @@ def raw_socket(url: str) -> Subject:
                 if found and not data.startswith(b"[DONE]"):
                     yield json.loads(data)["choices"][0]["delta"]["content"]
 
-    def picture(data: bytes) -> object:
-        body = json.dumps(BODY).encode() + b64encode(data)
+    def write(body: bytes) -> object:
         send(body)
         return sock.recv(65536)
 
-    return _subject(whole, stream, picture=picture)
+    def blob(data: bytes) -> object:
+        return write(b64encode(data))
+
+    subject = _subject(whole, stream, picture=blob)
+    subject.write = write
+    return subject
 
 
 def httpx_bare(url: str) -> Subject:
@@ -115,8 +128,7 @@ def httpx_bare(url: str) -> Subject:
     asynchronous: Any = None
 
     def picture(data: bytes) -> object:
-        part = {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
-        return client.post(target, json={**BODY, "messages": [{"role": "user", "content": [part]}]}).content
+        return client.post(target, json={**BODY, "messages": [{"role": "user", "content": [_part(data)]}]}).content
 
     return _subject(whole, stream, astream, picture)
 
@@ -135,7 +147,94 @@ def glmv_core(url: str) -> Subject:
         lambda: (delta.text for delta in client.stream(PROMPT)),
         astream,
         lambda data: client.chat([glmv.Image.from_bytes(data, fit=False), PROMPT]),
+        lambda data: client.chat([glmv.Video.from_bytes(data), PROMPT]),
+        lambda: talk(client, PICTURES),
     )
+
+
+def talk(client: Any, pictures: int) -> float:
+    """A conversation of TURNS turns about pictures in its first one -> CPU seconds of a later turn.
+
+    Raises:
+        AssertionError: when a picture was encoded more often than once.
+    """
+    import binascii
+
+    import glmv
+
+    encoded = 0
+    encode = binascii.b2a_base64
+
+    def counted(data: bytes, newline: bool = True) -> bytes:
+        nonlocal encoded
+        encoded += len(data)
+        return encode(data, newline=newline)
+
+    binascii.b2a_base64 = counted
+    try:
+        images = [glmv.Image.from_bytes(picture_of(1_000_000 + at), fit=False) for at in range(pictures)]
+        messages = [glmv.Message("user", [*images, PROMPT])]
+        for turn in range(TURNS):
+            answer = client.chat(messages, model="no limits are known")
+            messages += [answer.message(), glmv.Message("user", "And the next one?")]
+            if not turn:
+                begun = time.process_time()
+        spent = time.process_time() - begun
+    finally:
+        binascii.b2a_base64 = encode
+    size = sum(1_000_000 + at for at in range(pictures))
+    assert encoded == size, f"{size} bytes of pictures were encoded, and {encoded - size} more"
+    return spent / (TURNS - 1)
+
+
+def glmv_words(url: str) -> Subject:
+    """The same conversation without its pictures."""
+    import glmv
+
+    client = glmv.Client(KEY, base_url=url, model=MODEL)
+    return _subject(None, None, talk=lambda: talk(client, 0))
+
+
+def glmv_words_and_copy(url: str) -> Subject:
+    """The words, and one copy and one write of as many bytes as the pictures have, turn by turn."""
+    below, words = raw_socket(url), glmv_words(url)
+    blob = b64encode(bytes(PICTURES * 1_000_000))
+
+    def both() -> float:
+        begun = time.process_time()
+        for _ in range(TURNS):
+            below.write(bytes(memoryview(blob)))
+        return words.talk() + (time.process_time() - begun) / TURNS
+
+    return _subject(None, None, talk=both)
+
+
+def glmv_later(url: str) -> Subject:
+    """The core, after 10,000 calls."""
+    subject = glmv_core(url)
+    for _ in range(10_000):
+        subject.whole()
+    return subject
+
+
+def glmv_of_size(megabytes: int) -> Callable[[str], Subject]:
+    """A call with a picture of a size; its cost is told for each megabyte."""
+
+    def made(url: str) -> Subject:
+        import glmv
+
+        client = glmv.Client(KEY, base_url=url, model="no limits are known")
+        data = picture_of(megabytes * 1_000_000)
+
+        def whole() -> None:
+            for _ in range(max(1, 20 // megabytes)):
+                client.chat([glmv.Image.from_bytes(data, fit=False), PROMPT])
+
+        subject = _subject(whole, None)
+        subject.megabytes = megabytes * max(1, 20 // megabytes)
+        return subject
+
+    return made
 
 
 def openai_sdk(url: str) -> Subject:
@@ -158,10 +257,14 @@ def _openai_like(create: Callable[..., Any]) -> tuple[Ask, Read, None, Callable[
             yield chunk.choices[0].delta.content or ""
 
     def picture(data: bytes) -> object:
-        part = {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
-        return create(model=MODEL, messages=[{"role": "user", "content": [part]}])
+        return create(model=MODEL, messages=[{"role": "user", "content": [_part(data)]}])
 
     return lambda: create(**BODY).choices[0].message.content, stream, None, picture
+
+
+def _part(data: bytes) -> dict[str, Any]:
+    """A picture or a video as most programs send it; what kind it is does not matter to its cost."""
+    return {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
 
 
 def langchain_floor(_: str) -> Subject:
@@ -293,9 +396,12 @@ def pair(floor: Callable[[str], Subject], below: Callable[[str], Subject]) -> Ca
     return both
 
 
-def _subject(whole: Any, stream: Any, astream: Any = None, picture: Any = None) -> Subject:
+def _subject(
+    whole: Any, stream: Any, astream: Any = None, picture: Any = None, video: Any = None, talk: Any = None
+) -> Subject:
     subject = Subject()
-    subject.whole, subject.stream, subject.astream, subject.picture = whole, stream, astream, picture
+    subject.whole, subject.stream, subject.astream = whole, stream, astream
+    subject.picture, subject.video, subject.talk = picture, video or picture, talk
     return subject
 
 
@@ -313,6 +419,13 @@ SUBJECTS: dict[str, Callable[[str], Subject]] = {
     "ChatZhipuAI": chat_zhipuai,
     "LlamaIndex floor": llama_floor,
     "LlamaIndex floor + httpx": pair(llama_floor, httpx_bare),
+    "glmv without pictures": glmv_words,
+    "glmv without pictures + one copy and write": glmv_words_and_copy,
+    "glmv, first calls": glmv_core,
+    "glmv, after 10,000 calls": glmv_later,
+    "glmv, 1 MB": glmv_of_size(1),
+    "glmv, 5 MB": glmv_of_size(5),
+    "glmv, 25 MB": glmv_of_size(25),
     "GLMV": llama_glmv,
     "OpenAILike": openai_like,
     "LlamaIndex ZhipuAI": llama_zhipuai,
@@ -321,10 +434,25 @@ SUBJECTS: dict[str, Callable[[str], Subject]] = {
 
 def measure_whole(subject: Subject) -> dict[str, float]:
     """CPU microseconds of one unstreamed call."""
-    count, begun = 100, time.process_time()
+    begun = time.process_time()
+    subject.whole()
+    count = 100 if time.process_time() - begun < 0.01 else 10  # a client that makes a TLS context for every call
+    begun = time.process_time()
     for _ in range(count):
         subject.whole()
     return {"value": (time.process_time() - begun) / count * 1e6}
+
+
+def measure_bytes(subject: Subject) -> dict[str, float]:
+    """CPU milliseconds a megabyte."""
+    begun = time.process_time()
+    subject.whole()
+    return {"value": (time.process_time() - begun) / subject.megabytes * 1e3}
+
+
+def measure_talk(subject: Subject) -> dict[str, float]:
+    """CPU milliseconds of a turn."""
+    return {"value": subject.talk() * 1e3}
 
 
 def measure_stream(subject: Subject) -> dict[str, float]:
@@ -363,13 +491,21 @@ def measure_many(subject: Subject) -> dict[str, float]:
 
 def measure_picture(subject: Subject) -> dict[str, float]:
     """CPU milliseconds of a call with a 5 MB picture, and its peak memory as a multiple of its base64 size."""
-    data = picture_of(5_000_000)
+    return _measure_blob(subject.picture, picture_of(5_000_000), 5)
+
+
+def measure_video(subject: Subject) -> dict[str, float]:
+    """The same of a 20 MB video."""
+    return _measure_blob(subject.video, video_of(20_000_000), 2)
+
+
+def _measure_blob(send: Callable[[bytes], object], data: bytes, count: int) -> dict[str, float]:
     begun = time.process_time()
-    for _ in range(5):
-        subject.picture(data)
-    spent = (time.process_time() - begun) / 5 * 1e3
+    for _ in range(count):
+        send(data)
+    spent = (time.process_time() - begun) / count * 1e3
     tracemalloc.start()
-    subject.picture(data)
+    send(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return {"value": spent, "memory": peak / (len(data) * 4 / 3)}
@@ -379,6 +515,52 @@ def picture_of(size: int) -> bytes:
     """A JPEG of the project, padded behind its end to `size` bytes."""
     jpeg = (Path(__file__).parent.parent / "examples" / "pictures" / "coffee.jpg").read_bytes()
     return jpeg + bytes(size - len(jpeg))
+
+
+def video_of(size: int) -> bytes:
+    """An MP4 of ten seconds, as far as its boxes tell, padded to `size` bytes."""
+
+    def box(kind: bytes, payload: bytes) -> bytes:
+        return struct.pack(">I", len(payload) + 8) + kind + payload
+
+    moov = box(b"moov", box(b"mvhd", bytes(12) + struct.pack(">II", 1000, 10_000) + bytes(80)))
+    data = box(b"ftyp", b"isom" + bytes(4)) + moov
+    return data + box(b"free", bytes(size - len(data) - 8))
+
+
+def profile(subject: Subject, task: str) -> list[tuple[str, float]]:
+    """Where the processor's time goes, as parts of it, the greatest first: our files by name, others' packages."""
+
+    def work() -> None:
+        for _ in range(20):
+            if task == "whole":
+                for _ in range(20):
+                    subject.whole()
+            else:
+                for _ in subject.stream():
+                    pass
+
+    work()
+    profiler = cProfile.Profile()
+    profiler.runcall(work)
+    spent: dict[str, float] = {}
+    for (path, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+        room = _room(path, name)
+        spent[room] = spent.get(room, 0.0) + own
+    total = sum(spent.values())
+    return [(room, own / total) for room, own in sorted(spent.items(), key=lambda item: -item[1])]
+
+
+def _room(path: str, name: str) -> str:
+    parts = Path(path).parts
+    if path in ("~", "<string>"):
+        if "from_json" in name:
+            return "the JSON parser"
+        return "sockets" if "socket" in name else "Python's own functions, called from all of these"
+    if "site-packages" in parts:
+        return parts[parts.index("site-packages") + 1]
+    ours = next((part for part in parts if part in ("glmv", "langchain_glmv", "llama_index_glmv")), None)
+    return f"{ours}/{parts[-1]}" if ours else "the standard library" if "python3" in path else "the benchmark"
 
 
 def _rss() -> float:
@@ -396,11 +578,19 @@ TASKS = {
     "first": ("/first/api/paas/v4", measure_first),
     "many": ("/slow/api/paas/v4", measure_many),
     "picture": ("/api/paas/v4", measure_picture),
+    "video": ("/api/paas/v4", measure_video),
+    "talk": ("/api/paas/v4", measure_talk),
+    "calls": ("/api/paas/v4", measure_whole),
+    "bytes": ("/api/paas/v4", measure_bytes),
 }
 
 
 def main(name: str, task: str, url: str) -> None:
     """Warm up, then measure once a line."""
+    if task.startswith("profile "):
+        _, _, task = task.partition(" ")
+        print(json.dumps(profile(SUBJECTS[name](url + TASKS[task][0]), task)))
+        return
     path, measure = TASKS[task]
     subject = SUBJECTS[name](url + path)
     if task != "many":
