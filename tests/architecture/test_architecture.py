@@ -38,6 +38,7 @@ EXCEPTIONS = {
     "glmv/_client.py": {"httpx"},  # ADR-0001
     "glmv/_fit.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/_telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
+    "glmv/cli/_preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
