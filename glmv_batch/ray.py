@@ -20,7 +20,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError
+import ray.data
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import glmv
@@ -40,6 +41,8 @@ AHEAD = 2
 REMEMBERED = 20_000
 # Seconds between two questions for a share while all are held, and those that a holder has to show that it lives.
 PAUSE, PATIENCE = 0.5, 2.0
+# Seconds after which a worker asks for its share once more: asking twice gives the same.
+UNHEARD = 30.0
 
 Ask = Callable[[Item], Awaitable[Any]]
 # What will be the same for every further row: they are not sent any more.
@@ -87,8 +90,6 @@ def over(
         InvalidRequestError: an option is wrong, or there are more actors than slots.
         AuthenticationError: a worker would find no key.
     """
-    from ray.data import ActorPoolStrategy  # the desk needs none of it, and it takes seconds to import
-
     if slots is None:
         slots = _documented(options.get("model"))
     dealt = shares(slots, actors)
@@ -114,7 +115,7 @@ def over(
         batch_format="pyarrow",
         num_cpus=num_cpus,
         max_concurrency=at_once,
-        compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=at_once),
+        compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=at_once),
     )
 
 
@@ -280,9 +281,14 @@ async def _is_dead(worker: Any) -> bool:
 def _share_of(desk: Any) -> int:
     """The share of the worker that this process is; waits while the living hold all."""
     me = ray.get_runtime_context()
-    while (share := ray.get(desk.take.remote(me.get_actor_id(), me.current_actor))) is None:
+    while True:
+        try:
+            share = ray.get(desk.take.remote(me.get_actor_id(), me.current_actor), timeout=UNHEARD)
+        except GetTimeoutError:
+            continue
+        if share is not None:
+            return int(share)
         time.sleep(PAUSE)
-    return int(share)
 
 
 def _problem(api_key: Callable[[], str] | None, options: Mapping[str, Any]) -> glmv.GLMVError | None:
