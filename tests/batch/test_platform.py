@@ -106,6 +106,17 @@ def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: Pl
     assert chunks.kept == {}
 
 
+def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+
+        def asking(question: str) -> Platform:
+            return Platform(client, chunks, model=MODEL, options={}, stop=threading.Event(), question=question)
+
+        assert list(asking("one").hand_in(asks(2))) == []
+        assert list(asking("other").answers()) == []
+        assert len(dict(asking("one").answers())) == 2
+
+
 def test_a_job_is_cut_where_a_batch_is_full(
     platform: Platform, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

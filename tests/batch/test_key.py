@@ -1,0 +1,80 @@
+"""The key of an item tells what would be sent, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+import glmv
+from glmv_batch import Item
+from glmv_batch._asking import Asking
+from glmv_batch._key import Keys
+from glmv_batch._ledger import Ledger
+
+MODEL = "glm-4.6v"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "l", place="here") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    PIL.Image.new("RGB", (16, 16), "red").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = MODEL, **options: Any) -> str:
+    asking = Asking(prompt, model=model, options=options)
+    return Keys(asking, model, glmv.Options(), ledger).of(Item("any", source)).key
+
+
+def test_a_picture_is_the_same_as_a_file_as_bytes_as_a_part_and_under_another_name(
+    ledger: Ledger, photo: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(photo.read_bytes())
+    forms = [photo, str(photo), copy, photo.read_bytes(), glmv.Image.from_path(photo)]
+    assert len({key(ledger, form) for form in forms}) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prompt": "Where is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.5}, {"extra_body": {"new": 1}}],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_is_sent_makes_another_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
+    assert key(ledger, photo) != key(ledger, photo, **change)
+
+
+def test_the_case_of_the_models_name_and_who_asks_make_no_other_key(ledger: Ledger, photo: Path) -> None:
+    assert key(ledger, photo) == key(ledger, photo, model="GLM-4.6V", user_id="somebody")
+
+
+def test_an_option_is_the_same_of_the_client_and_of_the_job(ledger: Ledger, photo: Path) -> None:
+    of_client = Keys(Asking("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
+    assert of_client.of(Item("any", photo)).key == key(ledger, photo, temperature=0.5)
+
+
+def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    read = glmv.Image.from_path
+    monkeypatch.setattr(glmv.Image, "from_path", lambda *given: reads.append(given) or read(*given))  # type: ignore[func-returns-value]  # it appends and goes on
+    first = key(ledger, photo)
+    ledger.keep("x", {}).result()  # what was noted before it is on disk, too
+    assert key(ledger, photo) == first
+    assert len(reads) == 1
+    PIL.Image.new("RGB", (16, 17), "blue").save(photo)
+    assert key(ledger, photo) != first
+    assert len(reads) == 2
+
+
+def test_a_url_is_told_by_itself(ledger: Ledger) -> None:
+    one, other = "https://example.com/a.png", "https://example.com/b.png"
+    assert key(ledger, one) == key(ledger, one) != key(ledger, other)
