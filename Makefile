@@ -63,6 +63,7 @@ pictures: $(READY) ## take the terminal and the emulator's page of the README af
 
 bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python docs/figures.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/import_time.py
