@@ -89,7 +89,7 @@ SUBJECTS = {
     "bytes": ("glmv, 1 MB", "glmv, 5 MB", "glmv, 25 MB"),
     "many": ("httpx", "glmv"),
 }  # fmt: skip
-ROUNDS = {"many": 3}  # what takes ten seconds a round
+ROUNDS = {"many": 3, "import": 5}  # what takes ten seconds a round
 
 
 class Runner:
