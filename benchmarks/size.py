@@ -27,7 +27,7 @@ def lines(text: str) -> tuple[int, int]:
 
 def main() -> None:
     print(f"{'':<22}{'files':>6}{'lines':>8}{'code':>8}")
-    for name in ("glmv", "glmv/cli", "langchain_glmv", "llama_index_glmv", "glmv_emulator", "tests"):
+    for name in ("glmv", "glmv/cli", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator", "tests"):
         paths = [path for path in (ROOT / name).rglob("*.py") if name != "glmv" or "cli" not in path.parts]
         counted = [lines(path.read_text("utf-8")) for path in paths]
         every, code = (sum(column) for column in zip(*counted, strict=True))
