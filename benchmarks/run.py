@@ -260,7 +260,7 @@ def prepared() -> None:
 def main() -> None:
     """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--task", action="append", choices=list(TITLES))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     options = parser.parse_args()
