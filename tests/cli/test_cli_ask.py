@@ -54,7 +54,7 @@ def test_a_question_that_is_missing_or_not_last_is_told_with_the_command_to_writ
     assert result.exit_code == 1
     assert "The question comes last" in result.stderr
     files = " ".join(word for word in words if word.endswith(".jpg"))
-    assert f'glmv ask {files} "What is in this picture?"' in result.stderr
+    assert f'glmv ask {files} "What is in this picture?"' in " ".join(result.stderr.split())
 
 
 def test_a_first_try_without_a_key_is_shown_the_way_that_needs_none() -> None:

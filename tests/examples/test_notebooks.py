@@ -51,10 +51,10 @@ def pictures(path: Path) -> list[str]:
     return ["".join(data[kind]) for data in shown for kind in data if kind.startswith("image/")]
 
 
-def test_there_are_the_six_that_the_list_names() -> None:
+def test_there_are_the_seven_that_the_list_names() -> None:
     listed = re.findall(r"\]\((\w+\.ipynb)\)", (NOTEBOOKS[0].parent / "README.md").read_text("utf-8"))
     assert listed == [path.name for path in NOTEBOOKS]
-    assert len(listed) == 6
+    assert len(listed) == 7
 
 
 def test_it_was_run_from_top_to_bottom_and_nothing_failed(path: Path) -> None:
