@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from llama_index.core.embeddings import BaseEmbedding
-from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
 from pydantic import AliasChoices, Field, model_validator
 
 import glmv
 from llama_index_glmv._connected import OF_CLIENTS, Connected
+from llama_index_glmv._recognized import EMBEDDINGS, recognized
 
 MAX_TEXTS = 64
 """Texts of one request at most (docs.bigmodel.cn, "文本嵌入")."""
@@ -77,4 +77,4 @@ class GLMVEmbedding(Connected, BaseEmbedding):
         }
 
 
-RECOGNIZED_EMBEDDINGS[GLMVEmbedding.class_name()] = GLMVEmbedding
+recognized(GLMVEmbedding, EMBEDDINGS)

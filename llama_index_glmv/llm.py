@@ -19,7 +19,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import AliasChoices, BeforeValidator, Field
 
 import glmv
@@ -28,6 +27,7 @@ from llama_index_glmv._documents import ImageDocuments, parts_of
 from llama_index_glmv._intake import Intake, LocalFiles, OnUnsupported, folders
 from llama_index_glmv._messages import reads_files, to_glmv
 from llama_index_glmv._metadata import GLMVMetadata, metadata_of, written_metadata
+from llama_index_glmv._recognized import LLMS, recognized
 from llama_index_glmv._responses import Answer, as_chat, as_completion, whole
 from llama_index_glmv._structured import Schema, StructuredOutput
 from llama_index_glmv._tools import chat_arguments, first_only, selections
@@ -280,4 +280,4 @@ class GLMV(Connected, StructuredOutput):
             yield made(answer.add(delta))
 
 
-RECOGNIZED_LLMS[GLMV.class_name()] = GLMV
+recognized(GLMV, LLMS)

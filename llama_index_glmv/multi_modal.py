@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from llama_index.core.multi_modal_llms import MultiModalLLM
 
+from llama_index_glmv._recognized import LLMS, recognized
 from llama_index_glmv.llm import GLMV
 
 
@@ -21,4 +21,4 @@ class GLMVMultiModal(GLMV, MultiModalLLM):
         return "glmv_multi_modal_llm"
 
 
-RECOGNIZED_LLMS[GLMVMultiModal.class_name()] = GLMVMultiModal
+recognized(GLMVMultiModal, LLMS)

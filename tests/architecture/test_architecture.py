@@ -28,7 +28,14 @@ LINES_OF_A_COPY = 5
 MAY_IMPORT = {
     "glmv": {"pydantic", "pydantic_core"},
     "langchain_glmv": {"glmv", "langchain_core", "pydantic", "pydantic_core"},
-    "llama_index_glmv": {"glmv", "llama_index.core", "llama_index_instrumentation", "pydantic", "pydantic_core"},
+    "llama_index_glmv": {
+        "glmv",
+        "llama_index.core",
+        "llama_index_instrumentation",
+        "pydantic",
+        "pydantic_core",
+        "wrapt",
+    },
     "glmv_batch": {"glmv", "pydantic", "pyarrow"},
     "glmv_emulator": {"starlette", "uvicorn", "PIL"},
     "llama_index": {"llama_index_glmv"},  # the names under which LlamaIndex users look for an integration
