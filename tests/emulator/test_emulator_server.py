@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from typing import Any
 
 import httpx
@@ -131,6 +134,31 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
         glm.emu.stop()
         with pytest.raises(httpx.TransportError):
             next(pieces)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_stopping_closes_who_had_only_just_come(turns: int) -> None:
+    emulator = Emulator().start()
+    server = emulator._server
+    assert server is not None
+    assert server._ending is not None
+    here = ("127.0.0.1", server.port)
+    came = socket.socket()
+
+    async def come_and_end() -> None:
+        came.connect(here)  # it is in the listener's queue, and the loop has not looked yet
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server._ending.set()
+
+    server.call(come_and_end)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        emulator.stop()
+        del emulator, server
+        gc.collect()
+    came.close()
+    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
 
 
 def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:
