@@ -138,27 +138,28 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 @pytest.mark.parametrize("turns", range(6))
 def test_stopping_closes_who_had_only_just_come(turns: int) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _end_while_somebody_comes(turns)
+        gc.collect()
+    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+
+
+def _end_while_somebody_comes(turns: int) -> None:
     emulator = Emulator().start()
     server = emulator._server
     assert server is not None
-    assert server._ending is not None
-    here = ("127.0.0.1", server.port)
-    came = socket.socket()
 
     async def come_and_end() -> None:
-        came.connect(here)  # it is in the listener's queue, and the loop has not looked yet
+        came.connect(("127.0.0.1", server.port))  # it is in the listener's queue, and the loop has not looked yet
         for _ in range(turns):
             await asyncio.sleep(0)
+        assert server._ending is not None
         server._ending.set()
 
-    server.call(come_and_end)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with socket.socket() as came:
+        server.call(come_and_end)
         emulator.stop()
-        del emulator, server
-        gc.collect()
-    came.close()
-    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
 
 
 def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:
