@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import glmv
 from glmv_batch._items import Item
-from glmv_batch._row import Row, plain
+from glmv_batch._row import Row, plain, restored
 
 
 class Asking:
@@ -98,6 +98,13 @@ class Asking:
                 said = json.dumps(plain(answer), ensure_ascii=False)
                 return Row(item.name, said, answer, seconds=seconds, columns=item.columns)
 
+    def known(self, item: Item, facts: Mapping[str, Any]) -> Row:
+        """What the ledger has of an item -> its row. The text is read again, as it was when it came: what a pydantic
+        class wrote need not be what it reads.
+        """
+        row = restored(facts, item.name, item.columns)
+        return row if self.json_schema is None or not row.ok else self._fitting(row, row.text or "")
+
     def _fitting(self, row: Row, text: str) -> Row:
         """The row with what its answer says; of an answer that does not fit the text is kept: it is paid for."""
         try:
@@ -128,8 +135,11 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 _ERRORS = glmv.GLMVError.__module__
 
 
-def json_schema_of(schema: Any) -> dict[str, Any] | None:
+def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any] | None:
     """A pydantic class or JSON Schema -> JSON Schema.
+
+    Args:
+        mode: of what a pydantic class reads, or of what `plain` makes of it: names and types may differ.
 
     Raises:
         InvalidRequestError: it is neither.
@@ -140,7 +150,7 @@ def json_schema_of(schema: Any) -> dict[str, Any] | None:
         case Mapping():
             return dict(schema)
         case _ if hasattr(schema, "model_json_schema"):
-            described: dict[str, Any] = schema.model_json_schema()
+            described: dict[str, Any] = schema.model_json_schema(mode=mode)
             return described
         case _:
             raise glmv.InvalidRequestError(

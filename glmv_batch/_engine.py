@@ -19,7 +19,7 @@ from glmv_batch._items import Item
 from glmv_batch._key import Keys
 from glmv_batch._prices import Budget
 from glmv_batch._progress import Progress
-from glmv_batch._row import Row, restored
+from glmv_batch._row import Row
 
 # Items beyond the calls that may be under way: their pictures are read while others wait for an answer.
 AHEAD = 4
@@ -238,7 +238,7 @@ class Engine:
             found.key = keyed.key
             facts = self._memory.answer(keyed.key, retry_failed=self._retry_failed)
             if facts is not None:
-                found.row = restored(facts, item.name, item.columns, self._asking.schema)
+                found.row = self._asking.known(item, facts)
                 found.known = True
             else:
                 found.messages = keyed.messages()

@@ -6,13 +6,14 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import glmv
-from glmv_batch._asking import Asking
+from glmv_batch._asking import Asking, json_schema_of
 from glmv_batch._items import count_of, items
 from glmv_batch._ledger import Ledger
 from glmv_batch._platform import Platform, refuse_model
@@ -133,10 +134,12 @@ class Job:
             KeyboardInterrupt: after what was under way has ended and is kept.
         """
         out = Path(path)
-        with sink(out, self._asking.json_schema) as file:
-            rows = self.rows(
-                ledger=f"{os.fspath(path)}.ledger" if ledger is None else ledger, order=order, retry_failed=retry_failed
-            )
+        beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
+        # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
+        with (
+            sink(out, json_schema_of(self._asking.schema, "serialization")) as file,
+            closing(self.rows(ledger=beside, order=order, retry_failed=retry_failed)) as rows,
+        ):
             try:
                 for row in rows:
                     file.write(row)
@@ -151,7 +154,7 @@ class Job:
 
     def rows(
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         """Run, and hand out row after row. Without a ledger nothing is remembered.
 
         Ctrl-C, or leaving the loop, begins nothing more; what is under way ends and is kept.
@@ -196,7 +199,7 @@ class Job:
 
     async def arows(
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
-    ) -> AsyncIterator[Row]:
+    ) -> AsyncGenerator[Row, None]:
         """As `rows`, with `async for`, on the running loop."""
         ready: asyncio.Queue[Row | None] = asyncio.Queue()
         run = self._run(ledger, order, retry_failed)

@@ -70,28 +70,20 @@ class Row:
 
 
 def plain(parsed: Any) -> Any:
-    """An object of a pydantic class -> what JSON holds of it; anything else as it is."""
+    """An object of a pydantic class -> what JSON holds of it, by the names of its schema; anything else as it is."""
     dump = getattr(parsed, "model_dump", None)
-    return parsed if dump is None else dump(mode="json")
+    return parsed if dump is None else dump(mode="json", by_alias=True)
 
 
-def restored(facts: Mapping[str, Any], key: str, columns: Mapping[str, Any], schema: Any = None) -> Row:
-    """What `Row.as_dict` gave, kept for a while -> the row, for an item of this name.
-
-    Args:
-        schema: a pydantic class makes an object of it again.
-    """
+def restored(facts: Mapping[str, Any], key: str, columns: Mapping[str, Any]) -> Row:
+    """What `Row.as_dict` gave, kept for a while -> the row, for an item of this name; `parsed` as JSON holds it."""
     kept = dict(facts)
     tokens = {name: kept.pop(name, None) for name in _TOKENS}
     usage = None
     if tokens["prompt_tokens"] is not None:
         usage = glmv.Usage(**{name: count for name, count in tokens.items() if count is not None})
-    validate = getattr(schema, "model_validate", None)
-    parsed = kept.pop("parsed", None)
-    if validate is not None and parsed is not None:
-        parsed = validate(parsed)
     notes = tuple(kept.pop("notes", ()))
-    return Row(**{**kept, "key": key}, parsed=parsed, usage=usage, notes=notes, columns=columns)
+    return Row(**{**kept, "key": key}, usage=usage, notes=notes, columns=columns)
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")

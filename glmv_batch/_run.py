@@ -23,7 +23,7 @@ from glmv_batch._ledger import Ledger, Waiting
 from glmv_batch._platform import Ask, Platform
 from glmv_batch._prices import Budget
 from glmv_batch._progress import Progress
-from glmv_batch._row import Row, restored
+from glmv_batch._row import Row
 
 Hand = Callable[[Row], None]
 
@@ -177,7 +177,7 @@ class ByPlatform:
                 continue
             facts = ledger.answer(key, retry_failed=plan.retry_failed)
             if facts is not None:
-                give(restored(facts, item.name, item.columns, plan.asking.schema), True)
+                give(plan.asking.known(item, facts), True)
             elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
                 ledger.room()
                 yield _Ask(key, plan.asking, item, _size(holding))

@@ -170,7 +170,7 @@ class Vision:
         self._column = column
         self._ready = asyncio.Semaphore(width + AHEAD)
         self._fatal: glmv.GLMVError | None = None
-        self._types, self._parsed = table_columns(json_schema_of(schema))
+        self._types, self._parsed = table_columns(json_schema_of(schema, "serialization"))
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
         """A table -> the same with further columns, in the same order."""

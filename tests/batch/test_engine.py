@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import pydantic
 import pytest
+from pyarrow import parquet
 
 import glmv
 from glmv_batch import Item, Job, Row
@@ -60,7 +62,7 @@ def test_who_takes_no_more_rows_can_leave(emulator: Emulator, photos: Path) -> N
     rows = running.rows()
     next(rows)
     until_it_rests(running)
-    rows.close()  # type: ignore[attr-defined]  # a generator
+    rows.close()
     assert 1 < running.progress.done < COUNT
 
 
@@ -68,7 +70,7 @@ async def test_who_takes_no_more_rows_asynchronously_can_leave(emulator: Emulato
     running = job(emulator, photos)
     rows = running.arows()
     await anext(rows)
-    await rows.aclose()  # type: ignore[attr-defined]  # a generator
+    await rows.aclose()
     assert running.progress.done < COUNT
 
 
@@ -206,3 +208,34 @@ def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text(
     row = asking.row_of(Item("cat.png"), answer, 0.1)
     assert (row.ok, row.text, row.error_class, row.retryable) == (False, "It is a cat.", "MalformedResponse", True)
     assert row.usage == answer.usage
+
+
+class Renamed(pydantic.BaseModel):
+    """Reads the name that the model was told, and writes what it made of the value."""
+
+    color: str = pydantic.Field(alias="main_color")
+
+    @pydantic.field_validator("color")
+    @classmethod
+    def marked(cls, value: str) -> str:
+        if value.startswith("#"):
+            raise ValueError("It is marked already.")
+        return f"#{value}"
+
+
+def test_what_a_class_reads_need_not_be_what_it_writes(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    for known in (False, True):
+        told = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
+        assert (told.answered, told.failed, told.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
+        colours = parquet.read_table(tmp_path / "o.parquet").column("main_color").to_pylist()
+        assert all(colour.startswith("#") for colour in colours), colours
+
+
+def test_who_keeps_an_error_does_not_keep_the_ledger(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def broken(row: Row) -> None:
+        raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError) as kept:
+        job(emulator, photos).write(tmp_path / "o.jsonl", on_row=broken)
+    assert kept.value.__traceback__ is not None  # holds the frame of `write`
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT

@@ -186,7 +186,7 @@ def test_an_endless_source_is_read_as_far_as_rows_are_taken(emulator: Emulator, 
 
     rows = job(emulator, endless(), max_concurrency=2).rows()
     taken = [next(rows) for _ in range(30)]
-    rows.close()  # type: ignore[attr-defined]  # a generator
+    rows.close()
     assert len(taken) == 30
     assert read <= 30 + 2 * (2 + 4) + 1
 
@@ -194,7 +194,7 @@ def test_an_endless_source_is_read_as_far_as_rows_are_taken(emulator: Emulator, 
 def test_a_reader_that_takes_nothing_holds_the_job_back(emulator: Emulator, photos: Path) -> None:
     rows = job(emulator, [photos / "0.png"] * 500, max_concurrency=1).rows()
     next(rows)
-    rows.close()  # type: ignore[attr-defined]  # a generator
+    rows.close()
     assert len(emulator.requests) < 50
 
 
@@ -266,7 +266,7 @@ def test_a_second_run_on_a_ledger_is_told_who_holds_it(emulator: Emulator, photo
     with pytest.raises(glmv.InvalidRequestError, match=r"Another run holds the ledger .*: process \d+ on .*, since 20"):
         list(job(emulator, photos, "The second run's question?").rows(ledger=tmp_path / "l"))
     assert not any("second run" in str(request.body) for request in emulator.requests)
-    rows.close()  # type: ignore[attr-defined]  # a generator
+    rows.close()
 
 
 def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
