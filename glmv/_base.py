@@ -121,6 +121,7 @@ class Line:
         self._mark = object()
 
     def _request(self, step: Send, body: Any) -> Any:
+        url = step.path if "://" in step.path else self._where.base_url + step.path
         headers: dict[str, str | bytes] = {
             "accept": "application/json",
             "accept-encoding": "identity",
@@ -137,13 +138,15 @@ class Line:
         if step.until is not None:
             left = max(step.until - time.monotonic(), 0.001)
             timeouts = {phase: min(left, most or left) for phase, most in timeouts.items()}
-        url = step.path if "://" in step.path else self._where.base_url + step.path
         extensions = {"timeout": timeouts, MARK: self._mark}
-        if self._ours:
-            # Our own client has neither cookies nor headers to merge in, and half the cost of a call was merging.
-            url = _url(self._library.URL, url)
-            return self._library.Request(step.method, url, content=body, headers=headers, extensions=extensions)
-        return self._http.build_request(step.method, url, content=body, headers=headers, extensions=extensions)
+        if not self._ours:
+            return self._http.build_request(step.method, url, content=body, headers=headers, extensions=extensions)
+        # Our own client has neither cookies nor headers to merge in: half the cost of a call was merging. Nor does a
+        # request whose body is ready, and which says its host.
+        where = _url(self._library.URL, url)
+        sent = {"stream": self._library.ByteStream(body)} if isinstance(body, bytes) else {"content": body}
+        headers = {"host": where.netloc, **headers}
+        return self._library.Request(step.method, where, headers=headers, extensions=extensions, **sent)
 
     def _transport(self, request: Any) -> Any:
         """What carries a request of our own client, None for one that was passed in: its hooks and cookies count.

@@ -266,7 +266,7 @@ class Accumulator:
             call[1] = call[1] or piece.name
             call[2] += piece.arguments
         if delta.last or not self._facts:
-            self._facts |= {name: getattr(delta, name) for name in _SHARED if getattr(delta, name) is not None}
+            self._facts |= {name: value for name in _SHARED if (value := getattr(delta, name)) is not None}
 
     @property
     def text(self) -> str:

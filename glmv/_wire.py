@@ -32,8 +32,9 @@ class Body:
     `len(body)` is the Content-Length. Iterating again gives the same bytes, so a retry sends the same body.
     """
 
-    # One write to a socket; larger pieces make the HTTP library copy what remains after every partial send.
-    PIECE = 256 * 1024
+    # One write to a socket. Each costs the HTTP library 50 us, and makes it copy what remains after a partial send:
+    # a quarter of this costs a fifth more for 7 MB, four times this no less.
+    PIECE = 1024 * 1024
 
     __slots__ = ("_parts", "_size")
 
