@@ -231,6 +231,8 @@ class Job:
     def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> Run:
         if order not in ("arrival", "input"):
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
+        if order == "input" and self._kind is ByPlatform:
+            raise glmv.InvalidRequestError("Rows of the platform's batches come as they arrive: leave out order='input'.")
         self.progress = Progress(share=self._share)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(

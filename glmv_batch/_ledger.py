@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,16 +37,18 @@ create table if not exists meta (name text primary key, value text) without rowi
 create table if not exists answers (key text primary key, ok integer, retryable integer, row text) without rowid;
 create table if not exists files (path text primary key, size integer, mtime integer, digest text) without rowid;
 create table if not exists chunks (name text primary key, batch text) without rowid;
-create table if not exists chunk_items (chunk text, key text, name text, columns text);
+create table if not exists chunk_items (chunk text, key text);
 create index if not exists chunk_items_by_chunk on chunk_items (chunk);
 create index if not exists chunk_items_by_key on chunk_items (key);
+create temp table waiting (key text, name text, columns text);
+create index temp.waiting_by_key on waiting (key);
 """
 
 _Write = tuple[str, Sequence[Any], "Future[None]"]
 
 
 class Waiting(NamedTuple):
-    """An item that waits for the answer of a chunk."""
+    """An item that waits for the answer of a batch."""
 
     key: str
     name: str
@@ -71,8 +73,6 @@ class Ledger:
         self._holder = self.path.with_name(f"{self.path.name}.holder")
         self._lock = threading.Lock()
         self._looked = 0.0
-        self._noted: dict[str, set[str]] = {}
-        self._notes: list[Future[None]] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -188,22 +188,14 @@ class Ledger:
 
     def chunk_planned(self, name: str, keys: Sequence[str]) -> None:
         """A chunk is about to be handed in."""
-        self._put("insert into chunks values (?, null)", (name,))
-        last = None
+        last = self._put("insert into chunks values (?, null)", (name,))
         for key in keys:
-            last = self._put("update chunk_items set chunk = ? where key = ? and chunk is null", (name, key))
-        if last is not None:
-            last.result()
-        self._settle()
+            last = self._put("insert into chunk_items (chunk, key) values (?, ?)", (name, key))
+        last.result()
 
     def chunk_sent(self, name: str, batch: str) -> None:
         """It was, and this is the platform's name for it."""
         self._put("update chunks set batch = ? where name = ?", (batch, name)).result()
-
-    def chunk_undone(self, name: str) -> None:
-        """It was not handed in: its items wait for another chunk."""
-        self._put("update chunk_items set chunk = null where chunk = ?", (name,))
-        self._put("delete from chunks where name = ?", (name,)).result()
 
     def chunk_ended(self, name: str) -> None:
         """Nothing more comes of it."""
@@ -214,43 +206,28 @@ class Ledger:
         """Those of which something may come."""
         return [Chunk(name, batch) for name, batch in self._rows("select name, batch from chunks")]
 
-    def chunk_keys(self, name: str) -> Iterator[str]:
+    def chunk_keys(self, name: str) -> list[str]:
         """The keys of its items, each once."""
-        return (key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name))
+        return [key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name)]
 
     def wait_for(self, waiting: Waiting) -> bool:
-        """Note an item that waits for its answer; whether the same was asked before, so that nobody need ask again."""
-        before = self._rows("select chunk, name from chunk_items where key = ?", waiting.key)
-        noted = self._noted.setdefault(waiting.key, set())
-        asked = bool(before or noted)
-        name = json.dumps(waiting.name)  # names of files need not be UTF-8
-        if name not in noted and all(name != other for _, other in before):
-            noted.add(name)
-            chunk = before[0][0] if before else None
-            columns = json.dumps(waiting.columns, default=str)
-            # It is on disk when its chunk is planned; until then it is remembered here.
-            values = (chunk, waiting.key, name, columns)
-            self._notes.append(self._put("insert into chunk_items values (?, ?, ?, ?)", values))
-            if len(self._notes) >= _GROUP:
-                self._settle()
-        return asked
+        """Note an item of this run that waits for its answer; whether the same is asked already.
 
-    def _settle(self) -> None:
-        """Wait until what was noted is on disk: writes come there in their order."""
-        if self._notes:
-            self._notes[-1].result()
-        self._notes.clear()
-        self._noted.clear()
+        Who waits is forgotten with the run: the next one reads its source again, which may have changed.
+        """
+        key, name, columns = waiting
+        tables = "chunk_items", "waiting"
+        before = [self._rows(f"select 1 from {table} where key = ? limit 1", key) for table in tables]  # noqa: S608
+        # Names of files need not be UTF-8, and JSON escapes what is not.
+        values = key, json.dumps(name), json.dumps(columns, default=str)
+        self._rows("insert into waiting values (?, ?, ?)", *values)
+        return any(before)
 
-    def waiting(self, key: str) -> Iterable[Waiting]:
-        """The items that wait for the answer to a key."""
-        self._settle()
-        rows = self._rows("select name, columns from chunk_items where key = ?", key)
+    def waited(self, key: str) -> list[Waiting]:
+        """The items that waited for the answer to a key, in their order; they wait no more."""
+        rows = self._rows("select name, columns from waiting where key = ? order by rowid", key)
+        self._rows("delete from waiting where key = ?", key)
         return [Waiting(key, json.loads(name), json.loads(columns)) for name, columns in rows]
-
-    def forget_waiting(self) -> None:
-        """Drop the items that no chunk holds: a run before this one noted them and came no further."""
-        self._put("delete from chunk_items where chunk is null", ()).result()
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -273,6 +250,8 @@ class Ledger:
                 ended = ended or more is None
                 group += [] if more is None else [more]
             try:
+                if self._broken is not None:
+                    raise self._broken  # what comes later may stand on what was lost
                 with self._lock:
                     self._db.execute("begin")
                     for sql, values, _ in group:

@@ -9,8 +9,10 @@ metadata, so a run that was killed between the two finds the batch again and pay
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +23,8 @@ MAX_BYTES = 100 * 1024 * 1024
 CUSTOM_ID = 32  # hex digits of an item's key: 128 bits tell any number of items apart
 # Seconds between two looks at the batches: they take minutes to hours.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+# Seconds without an answer of the platform that are sat out: the batches go on meanwhile.
+PATIENCE = 3_600.0
 
 _LINE = 512  # bytes of a line around its messages: custom_id, model, options
 _METADATA = "glmv_chunk"
@@ -53,7 +57,6 @@ class Chunks(Protocol):
 
     def chunk_planned(self, name: str, keys: list[str]) -> None: ...
     def chunk_sent(self, name: str, batch: str) -> None: ...
-    def chunk_undone(self, name: str) -> None: ...
     def chunk_ended(self, name: str) -> None: ...
     def chunks(self) -> list[Chunk]: ...
     def chunk_keys(self, name: str) -> Iterable[str]: ...
@@ -95,8 +98,18 @@ class Platform:
         self._name = f"chunk-{question[:12]}-"
         self._told = told
 
-    def take_up(self) -> None:
-        """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten."""
+    def take_up(self, *, retry_failed: bool = False) -> None:
+        """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten.
+
+        Args:
+            retry_failed: also forget those that the platform knows no more.
+        """
+        for chunk in self._mine():
+            try:
+                if retry_failed and chunk.batch is not None:
+                    self._client.batches.get(chunk.batch)
+            except glmv.InvalidRequestError:
+                self._chunks.chunk_ended(chunk.name)
         lost = [chunk for chunk in self._chunks.chunks() if chunk.batch is None]
         if not lost:
             return
@@ -138,7 +151,7 @@ class Platform:
                     requests, model=self._model, metadata={_METADATA: name}, **self._options
                 )
             except glmv.LimitExceeded as full:
-                self._chunks.chunk_undone(name)
+                self._chunks.chunk_ended(name)
                 if len(asks) == 1:
                     yield asks[0].key, full
                     return
@@ -146,7 +159,7 @@ class Platform:
                 yield from self._create(asks[: len(asks) // 2])
                 asks = asks[len(asks) // 2 :]
             except (glmv.InvalidRequestError, glmv.UnsupportedContent) as wrong:
-                self._chunks.chunk_undone(name)
+                self._chunks.chunk_ended(name)
                 if requests.last is None or wrong.status_code is not None:
                     raise  # of the whole file, and not of one of its lines
                 yield requests.last.key, wrong
@@ -159,11 +172,19 @@ class Platform:
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
         """What comes of the batches, by the key of each item, until all have ended or the job is stopped."""
         pause = FIRST_PAUSE
+        heard = time.monotonic()
         while (waiting := self._mine()) and not self._stop.is_set():
             ended = False
             for chunk in waiting:
-                if chunk.batch is not None and (batch := self._client.batches.get(chunk.batch)).ended:
-                    yield from self._results(chunk, batch)
+                try:
+                    found = self._results(chunk)
+                    heard = time.monotonic()
+                except glmv.GLMVError as trouble:
+                    if not trouble.retryable or time.monotonic() - heard > PATIENCE:
+                        raise
+                    found = None
+                if found is not None:
+                    yield from found
                     self._chunks.chunk_ended(chunk.name)
                     ended = True
             pause = FIRST_PAUSE if ended else min(pause * 1.5, LONGEST_PAUSE)
@@ -173,25 +194,38 @@ class Platform:
     def _mine(self) -> list[Chunk]:
         return [chunk for chunk in self._chunks.chunks() if chunk.name.startswith(self._name)]
 
-    def _results(self, chunk: Chunk, batch: glmv.Batch) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
-        keys = {key[:CUSTOM_ID]: key for key in self._chunks.chunk_keys(chunk.name)}
+    def _results(self, chunk: Chunk) -> list[tuple[str, glmv.Completion | glmv.GLMVError]] | None:
+        """What became of a chunk's items; None while its batch goes on."""
+        found: dict[str, glmv.Completion | glmv.GLMVError | None] = {}
         try:
-            found = self._client.batches.results(batch, response_format=self._options.get("response_format"))
+            batch = self._client.batches.get(chunk.batch or "")
+        except glmv.InvalidRequestError as gone:
+            raise glmv.NotFoundError(
+                f"The key that is asked with knows no batch {chunk.batch}: {gone.message} If no other key made it, "
+                "retry_failed=True asks its items anew, and pays for them anew."
+            ) from gone
+        if not batch.ended:
+            return None
+        try:
+            wanted = self._options.get("response_format")
+            for result in self._client.batches.results(batch, response_format=wanted):
+                found[result.custom_id] = result.completion or result.error
+            told = f"Batch {batch.id} is {batch.status} and has no answer to this."
+            otherwise: glmv.GLMVError = glmv.ServerError(told, retryable=True)
+        except glmv.NotFoundError as gone:  # files are kept for a while only
+            otherwise = glmv.ServerError(f"The answers of batch {batch.id} are no more: {gone.message}", retryable=True)
         except glmv.InvalidRequestError as refused:  # the whole file was
-            yield from ((key, refused) for key in keys.values())
-            return
-        for result in found:
-            if (key := keys.pop(result.custom_id, None)) is not None:
-                yield key, result.completion or result.error or _unanswered(batch)
-        yield from ((key, _unanswered(batch)) for key in keys.values())
+            otherwise = refused
+        return [(key, found.get(key[:CUSTOM_ID]) or otherwise) for key in self._chunks.chunk_keys(chunk.name)]
 
     def cancel(self) -> int:
         """Stop the batches that are under way; returns how many. What is answered already still can be fetched."""
         self.take_up()
         stopped = 0
         for chunk in self._chunks.chunks():
-            if chunk.batch is not None and not self._client.batches.get(chunk.batch).ended:
-                self._client.batches.cancel(chunk.batch)
+            # Ended, or no more: one that cannot be stopped keeps none of the others.
+            with contextlib.suppress(glmv.InvalidRequestError):
+                self._client.batches.cancel(chunk.batch or "")
                 stopped += 1
         return stopped
 
@@ -212,7 +246,3 @@ class _Requests(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._asks)
-
-
-def _unanswered(batch: glmv.Batch) -> glmv.GLMVError:
-    return glmv.ServerError(f"Batch {batch.id} is {batch.status} and has no answer to this.", retryable=True)

@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
@@ -153,8 +153,7 @@ class ByPlatform:
             )
             plan.progress.begin()
             stack.callback(plan.progress.end)
-            platform.take_up()
-            ledger.forget_waiting()
+            platform.take_up(retry_failed=plan.retry_failed)
             asks = self._asks(keys, ledger, lambda row, known: self._give(hand, row, known=known))
             for key, error in platform.hand_in(asks):
                 self._answered(hand, ledger, key, error)
@@ -185,10 +184,11 @@ class ByPlatform:
     def _answered(
         self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
     ) -> None:
-        for number, waiting in enumerate(_once(ledger.waiting(key))):
-            item = Item(waiting.name, columns=waiting.columns)
-            row = replace(self._plan.asking.row_of(item, answer, 0.0), seconds=None)
-            self._kept.append((ledger.keep(key, row.as_dict()) if number == 0 else None, row))
+        row = replace(self._plan.asking.row_of(Item(""), answer, 0.0), seconds=None)
+        kept: Future[None] | None = ledger.keep(key, row.as_dict())
+        for waiting in ledger.waited(key):
+            self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns)))
+            kept = None  # it is paid for once
 
     def _give_kept(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
         """Hand out rows that are on disk. Many share one wait for it; their chunk ends after all are."""
@@ -235,10 +235,6 @@ def _size(item: Item) -> int:
 
 def _done(kept: Future[None] | None) -> bool:
     return kept is None or kept.done()
-
-
-def _once(waiting: Iterable[Waiting]) -> list[Waiting]:
-    return list({one.name: one for one in waiting}.values())
 
 
 class Thread:

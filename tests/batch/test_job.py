@@ -381,6 +381,31 @@ def test_the_platforms_batches_answer_the_same_job(
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
+def test_rows_of_batches_are_those_of_the_source_as_it_stands(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
+    given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
+    first = job(emulator, given, **options)
+    monkeypatch.setattr("glmv_batch._platform.Platform.answers", lambda platform: first.stop() or iter(()))
+    assert list(first.rows(ledger=tmp_path / "l")) == []
+    monkeypatch.undo()
+    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    (photos / "0.png").rename(photos / "renamed.png")
+    given = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
+    again = job(emulator, given, **options)
+    found = [(row.key, row.columns["shelf"]) for row in again.rows(ledger=tmp_path / "l")]
+    assert found == [(str(photos / "renamed.png"), 3)] * 2
+    assert (again.progress.answered, again.progress.known) == (1, 1)
+
+
+def test_rows_of_batches_have_no_order(emulator: Emulator) -> None:
+    asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
+    with pytest.raises(glmv.InvalidRequestError, match="come as they arrive"):
+        next(asked.rows(order="input"))
+
+
 def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="take pictures for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")

@@ -98,30 +98,40 @@ def test_a_files_digest_holds_as_long_as_it_has_not_changed(path: Path) -> None:
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_items_wait_with_their_chunk_and_go_with_it(path: Path) -> None:
+def test_who_waits_is_told_once_and_forgotten_with_the_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
-        assert ledger.wait_for(Waiting("k", "copy of a.png", {}))
+        assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
+        assert ledger.waited("k") == [("k", "a.png", {"shelf": 3}), ("k", "a.png", {"shelf": 4})]
+        assert ledger.waited("k") == []
+        ledger.wait_for(Waiting("k", "a.png", {}))
+    with Ledger(path, place="here") as ledger:
+        assert ledger.waited("k") == []
+        assert not ledger.wait_for(Waiting("k", "a.png", {}))
+
+
+def test_what_a_chunk_holds_is_asked_already_until_it_ends(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")
-        assert ledger.chunks() == [("chunk-1", "batch_1")]
-        assert list(ledger.chunk_keys("chunk-1")) == ["k"]
-        assert list(ledger.waiting("k")) == [("k", "a.png", {"shelf": 3}), ("k", "copy of a.png", {})]
-        ledger.chunk_ended("chunk-1")
-        assert (ledger.chunks(), list(ledger.waiting("k"))) == ([], [])
-
-
-def test_items_of_a_chunk_that_was_not_handed_in_wait_for_another(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
-        ledger.wait_for(Waiting("k", "a.png", {}))
+        assert ledger.chunks() == [("chunk-1", "batch_1")]
+        assert ledger.chunk_keys("chunk-1") == ["k"]
+        assert ledger.wait_for(Waiting("k", "a.png", {}))
+        ledger.chunk_ended("chunk-1")
+        ledger.waited("k")
+        assert ledger.chunks() == []
+        assert not ledger.wait_for(Waiting("k", "a.png", {}))
+
+
+def test_a_ledger_that_lost_a_write_takes_no_later_one(path: Path) -> None:
+    with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
-        ledger.chunk_undone("chunk-1")
-        assert list(ledger.waiting("k")) != []
-        ledger.chunk_planned("chunk-2", ["k"])
-        assert list(ledger.chunk_keys("chunk-2")) == ["k"]
-        ledger.chunk_undone("chunk-2")
-        ledger.forget_waiting()
-        assert list(ledger.waiting("k")) == []
+        with pytest.raises(glmv.LimitExceeded, match="takes no more"):
+            ledger._put("insert into nowhere values (1)", ()).result()
+        with pytest.raises(glmv.LimitExceeded, match="takes no more"):
+            ledger.chunk_ended("chunk-1")
+        assert ledger.chunks() == [("chunk-1", None)]
 
 
 def test_its_bytes_hold_no_picture_and_no_key(path: Path) -> None:

@@ -52,8 +52,6 @@ class Chunks:
         self.kept[name] = batch, self.kept[name][1]
         self.sizes.append(len(self.kept[name][1]))
 
-    chunk_undone = lambda self, name: self.chunk_ended(name)  # noqa: E731 - one line says it
-
     def chunk_ended(self, name: str) -> None:
         del self.kept[name]
 
@@ -214,3 +212,39 @@ def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: Platform, ch
     platform._stop.set()
     assert list(platform.answers()) == []
     assert len(chunks.chunks()) == 1
+
+
+def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(platform: Platform, chunks: Chunks) -> None:
+    list(platform.hand_in(asks(2)))
+    [(name, (_, keys))] = chunks.kept.items()
+    chunks.kept[name] = "batch_of_another_key", keys
+    platform.take_up()
+    with pytest.raises(glmv.NotFoundError, match=r"knows no batch batch_of_another_key.*retry_failed=True"):
+        list(platform.answers())
+    platform.take_up(retry_failed=True)
+    assert chunks.kept == {}
+
+
+def test_trouble_while_batches_go_on_is_sat_out(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(chunk: Chunk) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return really(chunk)
+
+    really = platform._results
+    monkeypatch.setattr(platform, "_results", busy)
+    list(platform.hand_in(asks(2)))
+    troubles: list[glmv.GLMVError] = [glmv.ServerError("busy"), glmv.ConnectionFailed("reset")]
+    assert len(dict(platform.answers())) == 2
+    monkeypatch.setattr(room, "PATIENCE", -1.0)
+    list(platform.hand_in(asks(2)))
+    troubles.append(glmv.ServerError("busy for hours"))
+    with pytest.raises(glmv.ServerError, match="busy for hours"):
+        list(platform.answers())
+
+
+def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: Platform, chunks: Chunks) -> None:
+    list(platform.hand_in(asks(40)))
+    chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
+    assert platform.cancel() <= 1
+    assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
