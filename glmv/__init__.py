@@ -44,6 +44,7 @@ if _typing.TYPE_CHECKING:
     from glmv._media import File, Image, Video
     from glmv._model import Model
     from glmv._request import ChatRequest, Options, Settings
+    from glmv._strategy import second_turn
     from glmv._tasks import Task
     from glmv._types import (
         Accumulator,
@@ -97,6 +98,7 @@ _HOMES = {
     "ChatRequest": "_request.ChatRequest",
     "Options": "_request.Options",
     "Settings": "_request.Settings",
+    "second_turn": "_strategy.second_turn",
     "Task": "_tasks.Task",
     "Accumulator": "_types.Accumulator",
     "Box": "_types.Box",
@@ -159,6 +161,7 @@ __all__ = [
     "__version__",
     "find_model",
     "models",
+    "second_turn",
 ]
 
 

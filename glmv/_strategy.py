@@ -144,10 +144,9 @@ class Asked(Plan):
             self._fail(answer, problem)
         self._asked_again = True
         self._before = answer
-        said = answer.text or "\n".join(call.arguments for call in answer.tool_calls) or _NOTHING
         told = _AGAIN.format(problem=problem, instruction=self._instruction)
         self.request = self.request.but(
-            messages=(*self.request.messages, Message("assistant", said), Message("user", told)),
+            messages=(*self.request.messages, *_turn(answer, told)),
             notes=(*self.request.notes, f"The model was asked a second time, since of its first answer {problem}."),
         )
 
@@ -227,6 +226,27 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
     if problem is not None:
         raise _unfit("JSON", problem, answer, answer.attempts)
     return replace(answer, text=text)
+
+
+def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
+    """The answer that an error is about, and what is wrong with it, as messages that may bring a better one.
+
+    A client asks a second time by itself as long as it has shown nothing of the first answer. What a stream has shown
+    it does not take back; a caller who can, as one that shows an object while it grows, adds these and asks again.
+
+    Raises:
+        MalformedResponse: `error` itself, where there was a second turn already, or one would not help: the answer
+            was cut off, withdrawn, or is not there.
+    """
+    answer = error.partial
+    if answer is None or answer.attempts < error.attempts or answer.finish_reason in {None, "length", "sensitive"}:
+        raise error
+    return _turn(answer, f"{error.message} Reply once more.")
+
+
+def _turn(answer: Completion, told: str) -> tuple[Message, Message]:
+    said = answer.text or "\n".join(call.arguments for call in answer.tool_calls) or _NOTHING
+    return Message("assistant", said), Message("user", told)
 
 
 def _json_of(text: str, wants: Callable[[str], str]) -> tuple[str, str | None]:

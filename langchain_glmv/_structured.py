@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBinding,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableMap,
+    RunnablePassthrough,
+)
+from langchain_core.runnables.config import patch_config
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
@@ -61,7 +71,7 @@ def structured(
         parser = PydanticOutputParser(pydantic_object=schema) if _options.is_model(schema) else JsonOutputParser()
     if "tools" in extra:
         parser = _unless_called(parser)
-    return _with_raw(llm, parser) if include_raw else llm | parser
+    return _with_raw(llm, parser) if include_raw else _Grown(bound=llm | parser)
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
@@ -94,6 +104,83 @@ class _PydanticCall(_NeverNone, PydanticToolsParser):
 
 class _JsonCall(_NeverNone, JsonOutputKeyToolsParser):
     first_tool_only: bool = True
+
+
+class _Grown(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef]  # mypy's plugin: a field "kwargs"
+    """Streams an object as it grows, and lets it grow anew, once, when it did not come out as the schema wants it."""
+
+    # What comes in pieces is put together first, and then streamed as below.
+    transform: ClassVar = Runnable.transform
+    atransform: ClassVar = Runnable.atransform
+
+    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002  # the Runnable's own name
+        inputs, config = iter([input]), self._merge_configs(config)
+        yield from self._transform_stream_with_config(inputs, self._grow, config, **{**self.kwargs, **kwargs})
+
+    def _grow(
+        self,
+        inputs: Iterator[LanguageModelInput],
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        below = patch_config(config, callbacks=run_manager.get_child())
+        for asked in inputs:
+            try:
+                yield from self.bound.stream(asked, below, **kwargs)
+                continue
+            except MalformedResponse as error:
+                again = _once_more(asked, error)
+            yield from self.bound.stream(again, below, **kwargs)
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # the Runnable's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        async def inputs() -> AsyncIterator[LanguageModelInput]:
+            yield input
+
+        config = self._merge_configs(config)
+        given = {**self.kwargs, **kwargs}
+        async for part in self._atransform_stream_with_config(inputs(), self._agrow, config, **given):
+            yield part
+
+    async def _agrow(
+        self,
+        inputs: AsyncIterator[LanguageModelInput],
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        below = patch_config(config, callbacks=run_manager.get_child())
+        async for asked in inputs:
+            try:
+                async for part in self.bound.astream(asked, below, **kwargs):
+                    yield part
+                continue
+            except MalformedResponse as error:
+                again = _once_more(asked, error)
+            async for part in self.bound.astream(again, below, **kwargs):
+                yield part
+
+
+def _once_more(asked: LanguageModelInput, error: MalformedResponse) -> list[BaseMessage]:
+    """The conversation that shows the model what is wrong with its answer.
+
+    Raises:
+        MalformedResponse: that of before, when asking again would not help.
+    """
+    match asked:
+        case PromptValue():
+            messages = asked.to_messages()
+        case str():
+            messages = [HumanMessage(asked)]
+        case _:
+            messages = convert_to_messages(asked)
+    said, told = glmv.second_turn(error)
+    return [*messages, AIMessage(said.text), HumanMessage(told.text)]
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:

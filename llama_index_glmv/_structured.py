@@ -112,7 +112,7 @@ class StructuredOutput(FunctionCallingLLM):
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        for last in (False, True):
+        for again in (True, False):
             current: Model | FlexibleModel | None = None
             try:
                 for response in self.stream_chat(messages, **options):
@@ -120,7 +120,9 @@ class StructuredOutput(FunctionCallingLLM):
                     yield current
                 return
             except glmv.MalformedResponse as error:
-                messages = _once_more(messages, error, may=current is not None and not last)
+                if not again:
+                    raise
+                messages = _once_more(messages, error)
 
     async def _structured_astream_call(
         self,
@@ -135,7 +137,7 @@ class StructuredOutput(FunctionCallingLLM):
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
             asked = messages
-            for last in (False, True):
+            for again in (True, False):
                 current: Model | FlexibleModel | None = None
                 try:
                     async for response in await self.astream_chat(asked, **options):
@@ -143,7 +145,9 @@ class StructuredOutput(FunctionCallingLLM):
                         yield current
                     return
                 except glmv.MalformedResponse as error:
-                    asked = _once_more(asked, error, may=current is not None and not last)
+                    if not again:
+                        raise
+                    asked = _once_more(asked, error)
 
         return objects()
 
@@ -161,20 +165,13 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
     return output_cls.model_validate_json(response.message.content or "")
 
 
-def _once_more(messages: list[ChatMessage], error: glmv.MalformedResponse, *, may: bool) -> list[ChatMessage]:
-    """The conversation that shows the model what is wrong with its answer.
-
-    The core asks again by itself as long as nothing was shown. What it has shown it does not take back; an object that
-    grows anew is no contradiction, so here it may.
+def _once_more(messages: list[ChatMessage], error: glmv.MalformedResponse) -> list[ChatMessage]:
+    """The conversation that shows the model what is wrong with its answer: an object may grow anew.
 
     Raises:
-        MalformedResponse: that of before, when this may not be or would not help.
+        MalformedResponse: that of before, when asking again would not help.
     """
-    said = error.partial
-    if not may or said is None or said.finish_reason in {None, "length", "sensitive"}:
-        raise error
-    told = f"{error.message} Reply once more."
-    return [*messages, ChatMessage(role="assistant", content=said.text), ChatMessage(role="user", content=told)]
+    return [*messages, *(ChatMessage(role=turn.role, content=turn.text) for turn in glmv.second_turn(error))]
 
 
 def _grown(

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import pytest
 from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, field_validator
 
 import glmv
@@ -130,6 +131,44 @@ def test_an_answer_that_does_not_fit_is_shown_to_the_model_once_with_the_error(s
     model, asked = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_what_was_streamed_and_does_not_fit_grows_anew(saying: Models, method: Any) -> None:
+    wrong = {"colour": "red", "width": 0}
+    said = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    schema = {**Picture.model_json_schema(), "title": "PictureDict"}
+    for asynchronously in (False, True):
+        model, asked = saying(*said)
+        structured = ChatPromptTemplate.from_messages(["{question}"]) | model.with_structured_output(
+            schema, method=method
+        )
+        question = {"question": "What?"}
+        parts = (
+            [part async for part in structured.astream(question)] if asynchronously else [*structured.stream(question)]
+        )
+        assert (parts[-1], wrong in parts) == (GOOD, True)
+        assert len(asked) == 2
+        assert "width" in str(asked[1])
+
+
+def test_what_was_streamed_and_never_fits_is_an_error(saying: Models) -> None:
+    model, asked = saying('{"colour": "red", "width": 0}')
+    with pytest.raises(OutputParserException) as refusal:
+        list(model.with_structured_output(Picture).stream("What?"))
+    assert isinstance(refusal.value, glmv.MalformedResponse)
+    assert len(asked) == 2
+
+
+def test_an_object_that_grows_is_one_traced_run(saying: Models) -> None:
+    from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+
+    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+    collector = RunCollectorCallbackHandler()
+    list(model.with_structured_output(Picture).stream("What?", {"callbacks": [collector]}))
+    (root,) = collector.traced_runs
+    assert [run.error is None for run in root.child_runs] == [False, True]
+    assert root.outputs == {"output": Picture(**GOOD)}
 
 
 def test_pydantics_own_check_is_what_the_model_is_shown(saying: Models) -> None:
