@@ -53,8 +53,21 @@ class Asking:
         """
         if callable(self.messages):
             return self.messages(item)
+        return self.about(self.part_of(item))
+
+    def part_of(self, item: Item) -> Any:
+        """An item's picture. Reads it: to be called in a worker thread.
+
+        Raises:
+            GLMVError: there is none.
+        """
         part = item.part()
-        parts = () if part is None else (part,)
+        if part is None:
+            raise glmv.InvalidRequestError("There is no picture: nothing was asked.")
+        return part
+
+    def about(self, *parts: Any) -> list[Any]:
+        """The question about these pictures, where it is the same for all items."""
         if self.prompt is not None:
             return [glmv.Message("user", (*parts, self.prompt))]
         return list(_with(self.messages, parts))

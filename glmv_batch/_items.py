@@ -25,10 +25,13 @@ VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm"})
 PICTURE_COLUMNS = ("image", "picture", "photo", "path", "file", "url", "image_url", "video")
 KEY_COLUMNS = ("key", "id")
 
+_DATA = "data:"
+
 # Names of a folder up to here are put in order; of a larger one they come as the file system has them, because
 # sorting needs all of them in memory.
 _SORTED = 20_000
-_PARQUET_ROWS = 64  # rows of a Parquet file at a time: they may hold pictures
+_ROWS = 64  # rows of a table at a time: they may hold pictures
+_FIELD = 32 * 1024 * 1024  # characters of a field of a CSV file, which may be a picture as a data URI
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Item:
 
     Attributes:
         name: what its row is called in the output.
-        source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`; None when there is no picture
-            and `messages` makes all of the request out of the columns.
+        source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`; None when there is no picture:
+            a function as `messages` may make all of the request out of the columns, anything else fails.
         columns: the row of the table that it came from.
     """
 
@@ -52,7 +55,7 @@ class Item:
         match self.source:
             case os.PathLike():
                 return Path(self.source)
-            case str() if "://" not in self.source and not self.source.startswith("data:"):
+            case str() if "://" not in self.source and not self.source.startswith(_DATA):
                 return Path(self.source)
             case _:
                 return None
@@ -100,7 +103,7 @@ def items(source: Any, column: str | None = None) -> Iterator[Item]:
             are named in `PICTURE_COLUMNS`.
 
     Raises:
-        InvalidRequestError: at once when there is nothing of that name, and at the row that has no picture.
+        InvalidRequestError: at once when there is nothing of that name, and at the first row without such a column.
     """
     match source:
         case str() | os.PathLike():
@@ -123,12 +126,13 @@ def count_of(source: Any) -> int | None:
             from pyarrow import parquet
 
             return int(parquet.read_metadata(source).num_rows)
-        case str() | os.PathLike() if Path(source).suffix.lower() in _TABLES:
+        case str() | os.PathLike() if Path(source).suffix.lower() in {".jsonl", ".ndjson"}:
             with Path(source).open("rb") as file:
-                lines = sum(1 for line in file if line.strip())
-            return lines if Path(source).suffix.lower() in {".jsonl", ".ndjson"} else max(0, lines - 1)
+                return sum(1 for line in file if line.strip())
         case str() | os.PathLike():
             return sum(1 for _ in items(source))
+        case bytes() | bytearray():
+            return 1
         case Sized():
             return len(source)
         case _:
@@ -164,7 +168,11 @@ def _some(found: Iterator[Item], otherwise: str) -> Iterator[Item]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """The pictures and videos in a folder and in those within it; links to folders are not followed."""
-    with os.scandir(folder) as entries:
+    try:
+        found = os.scandir(folder)
+    except OSError as error:
+        raise glmv.InvalidRequestError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    with found as entries:
         head = list(islice(entries, _SORTED))
         if len(head) < _SORTED:
             head.sort(key=lambda entry: entry.name)
@@ -176,11 +184,22 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _table(rows: Iterator[tuple[str, dict[str, Any]]], path: Path, column: str | None) -> Iterator[Item]:
-    for where, row in rows:
-        yield _item(row, column, f"{path.name}, {where}", path.parent)
+    first = True
+    try:
+        for where, row in rows:
+            yield _item(row, column, f"{path.name}, {where}" if first else None, path.parent)
+            first = False
+    except glmv.GLMVError:
+        raise
+    except UnicodeDecodeError as error:
+        raise glmv.InvalidRequestError(f"{path.name} is not UTF-8: {error}. Save it as UTF-8.") from error
+    except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are of the first two
+        raise glmv.InvalidRequestError(f"{path.name} cannot be read: {error}") from error
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    # The limit is one for the whole process: it is raised and never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD))
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         for number, row in enumerate(rows, 1):
@@ -207,7 +226,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise glmv.InvalidRequestError('Parquet needs pyarrow: pip install "glmv[batch]".') from error
     with parquet.ParquetFile(path) as file:
         number = 0
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+        for batch in file.iter_batches(batch_size=_ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield f"row {number}", row
@@ -227,9 +246,12 @@ def _rows_of(source: Any) -> Iterable[Any]:
     if hasattr(source, "iter_rows") and hasattr(source, "map_batches"):  # ray.data.Dataset
         return source.iter_rows()  # type: ignore[no-any-return]  # Ray's own types are not asked for here
     if hasattr(source, "to_batches"):  # pyarrow.Table and its data sets
-        return (row for batch in source.to_batches() for row in batch.to_pylist())
-    if hasattr(source, "itertuples"):  # pandas.DataFrame
-        return (row._asdict() for row in source.itertuples(index=False))
+        # A data set reads ahead, sixteen batches of 131,072 rows where nobody says otherwise.
+        few = {"batch_size": _ROWS, "batch_readahead": 1} if hasattr(source, "scanner") else {"max_chunksize": _ROWS}
+        return (row for batch in source.to_batches(**few) for row in batch.to_pylist())
+    if hasattr(source, "itertuples"):  # pandas.DataFrame; its named tuples would rename columns such as "my photo"
+        names = [str(name) for name in source.columns]
+        return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
     if isinstance(source, Iterable):
         return source
     raise glmv.InvalidRequestError(
@@ -243,9 +265,9 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
             case Item():
                 yield row
             case Mapping():
-                yield _item(row, column, f"item {number}", None)
+                yield _item(row, column, "item 1" if number == 1 else None, None)
             case str() | os.PathLike():
-                yield Item(os.fspath(row), row)
+                yield Item(_named(os.fspath(row)), row)
             case glmv.Image() | glmv.Video() | glmv.File():
                 yield Item(row.name or row.url or "", row)
             case bytes() | bytearray() | memoryview():
@@ -258,22 +280,43 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 )
 
 
-def _item(row: Mapping[str, Any], column: str | None, where: str, folder: Path | None) -> Item:
-    name = column or next((known for known in PICTURE_COLUMNS if row.get(known)), None)
-    if name is None or not row.get(name):
+def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder: Path | None) -> Item:
+    """A row -> its item, without source where the row has no picture.
+
+    Args:
+        where: the first row's place, which has to have the column.
+    """
+    names = [name for name in ([column] if column else PICTURE_COLUMNS) if name in row]
+    if not names and where is not None:
         raise glmv.InvalidRequestError(
-            f"{where}: no picture in column {name or ' or '.join(PICTURE_COLUMNS)}; "
+            f"{where}: there is no column {column or ' or '.join(PICTURE_COLUMNS)}; "
             f"it has {', '.join(map(str, row)) or 'nothing'}. Name the column (`column=`, `--column`)."
         )
-    source, columns = row[name], dict(row)
+    columns = dict(row)
     key = next((str(row[known]) for known in KEY_COLUMNS if row.get(known) not in (None, "")), "")
+    name = next((name for name in names if _filled(row[name])), None)
+    if name is None:
+        return Item(key, None, columns)
+    source = row[name]
     if isinstance(source, Mapping):  # how Hugging Face stores a picture
         key = key or str(source.get("path") or "")
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str):
-        key = key or source
-        if folder is not None and "://" not in source and not source.startswith("data:"):
+        key = key or _named(source)
+        if folder is not None and "://" not in source and not source.startswith(_DATA):
             source = str(folder / source)
     else:
         del columns[name]  # a picture itself is no value for a row
     return Item(key, source, columns)
+
+
+def _named(source: str) -> str:
+    """The name of a path or URL; a picture that stands in its own URL has none."""
+    return "" if source.startswith(_DATA) else source
+
+
+def _filled(value: Any) -> bool:
+    """Whether there is a picture in a field; numbers are none, among them what pandas has where nothing is."""
+    if isinstance(value, Mapping):
+        return bool(value.get("bytes") or value.get("path"))
+    return not isinstance(value, int | float) and type(value).__name__ not in {"NAType", "NaTType"} and bool(value)

@@ -130,7 +130,7 @@ class Job:
 
         Raises:
             GLMVError: what would be the same for every item (a wrong key, an empty account, a full disk, a table
-                with a row that has no picture). Everything answered is in the ledger.
+                that cannot be read). Everything answered is in the ledger.
             KeyboardInterrupt: after what was under way has ended and is kept.
         """
         out = Path(path)
@@ -232,7 +232,7 @@ class Job:
         if order not in ("arrival", "input"):
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByPlatform:
-            raise glmv.InvalidRequestError("Rows of the platform's batches come as they arrive: leave out order='input'.")
+            raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
         self.progress = Progress(share=self._share)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
@@ -255,8 +255,8 @@ class Job:
     def _count(self, progress: Progress) -> None:
         try:
             progress.total = count_of(self._source)
-        except (OSError, ValueError, glmv.GLMVError):
-            pass  # the run itself tells what is wrong with the source
+        except Exception:  # noqa: BLE001, S110 - the run itself tells what is wrong with the source
+            pass
 
     def _client(self) -> glmv.AsyncClient:
         return self._own or glmv.AsyncClient(self._key(), **self._connection)

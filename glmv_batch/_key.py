@@ -48,7 +48,7 @@ class Keys:
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
         options = {name: value for name, value in usual.items() if value is not None} | asking.options
         options = {name: value for name, value in options.items() if name not in _MANNER}
-        asked = None if callable(asking.messages) else _told(asking.messages_of(Item("")))
+        asked = None if callable(asking.messages) else _told(asking.about())
         self.question = _hash([model.lower(), options, asked])
 
     def of(self, item: Item) -> Keyed:
@@ -63,7 +63,7 @@ class Keys:
         if item.path is not None and (known := self._known(item.path)) is not None:
             return self._keyed(known, item)
         stamp = None if item.path is None else _stamp(item.path)
-        part = item.part()
+        part = self._asking.part_of(item)
         digest = _digest(part)
         if stamp is not None and digest is not None:
             self._digests.keep_digest(*stamp, digest)

@@ -22,7 +22,7 @@ class Progress:
 
     Attributes:
         total: items, None while or where they cannot be counted.
-        answered, failed: in this run; `known`: whose answer stood in the ledger already.
+        answered, failed: in this run; `known`: whose row stood in the ledger already, `known_failed` of them an error.
         input_tokens, output_tokens: of this run, as far as the platform counted.
         errors: how many failed, by the name of the error's class.
         spent: money of this run, None where no price is known; `unpriced` counts answers without a price.
@@ -34,6 +34,7 @@ class Progress:
     answered: int = 0
     failed: int = 0
     known: int = 0
+    known_failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -59,6 +60,7 @@ class Progress:
         """One more row."""
         if known:
             self.known += 1
+            self.known_failed += not row.ok
             return
         self._recent.append(self.clock())
         if row.ok:
@@ -119,6 +121,7 @@ class Progress:
             "answered": self.answered,
             "failed": self.failed,
             "known": self.known,
+            "known_failed": self.known_failed,
             "rate": None if self.rate is None else round(self.rate, 2),
             "eta": None if self.eta is None else round(self.eta, 1),
             "seconds": round(self.seconds, 2),
@@ -139,6 +142,7 @@ class Progress:
 
     def __str__(self) -> str:
         told = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} were there already"
+        told += f", {self.known_failed:,} of them failed" if self.known_failed else ""
         told += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
             told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"

@@ -7,7 +7,7 @@ line. A run that was interrupted or killed leaves an older whole file where it w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
@@ -177,10 +177,19 @@ def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tupl
         "list": pa.list_(pa.string()),
     }
     found = {} if schema is None else columns_of(schema)
-    parsed = {name: (f"parsed_{name}" if name in FACTS else name, column) for name, column in found.items()}
+    parsed: dict[str, tuple[str, Column]] = {}
+    for name, column in found.items():
+        parsed[name] = free(name, "parsed_", FACTS.keys() | found.keys() - {name}), column
     fields = [("key", pa.string()), *((name, column.type) for name, column in parsed.values())]
     fields += [(name, kinds[kind]) for name, kind in FACTS.items() if name != "key"]
     return pa.schema(fields), parsed
+
+
+def free(name: str, mark: str, taken: Container[str]) -> str:
+    """The name, or, where it is taken, the name with as many marks as it takes."""
+    while name in taken:
+        name = mark + name
+    return name
 
 
 def flat(row: Row, parsed: Mapping[str, tuple[str, Column]]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import glmv
 from glmv_batch._asking import Asking, failed, json_schema_of
 from glmv_batch._items import Item, items
 from glmv_batch._row import Row, plain
-from glmv_batch._sinks import flat, table_columns
+from glmv_batch._sinks import flat, free, table_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -221,10 +221,9 @@ class Vision:
         import pyarrow as pa
 
         facts = [flat(row, self._parsed) for row in rows]
-        taken = set(table.column_names)
         for field in self._types:
             if field.name != "key":  # the row itself says which it is
-                name = f"answer_{field.name}" if field.name in taken else field.name
+                name = free(field.name, "answer_", table.column_names)
                 table = table.append_column(name, pa.array([fact.get(field.name) for fact in facts], field.type))
         return table
 

@@ -103,7 +103,7 @@ def batch(
             if progress is Shown.bar and job.progress.done:
                 told = harmless(f"{job.progress}; {out}")
                 err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
-    if job.progress.failed or job.progress.stopped:
+    if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import PIL.Image
 import pydantic
 import pytest
-from pyarrow import parquet
 
 import glmv
 from glmv_batch import Item, Job, Row
@@ -224,6 +223,7 @@ class Renamed(pydantic.BaseModel):
 
 
 def test_what_a_class_reads_need_not_be_what_it_writes(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
     for known in (False, True):
         told = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
         assert (told.answered, told.failed, told.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from itertools import count, islice
@@ -15,7 +16,7 @@ import pytest
 import glmv
 from glmv_batch import Item
 from glmv_batch import _items as room
-from glmv_batch._items import items
+from glmv_batch._items import count_of, items
 
 
 def picture(path: Path, color: str = "red") -> Path:
@@ -90,11 +91,83 @@ def test_the_column_of_the_picture_can_be_named(tmp_path: Path) -> None:
     assert item.part() == glmv.Image.from_url("https://example.com/right.png")
 
 
-def test_a_row_without_picture_names_the_row_and_what_it_has(tmp_path: Path) -> None:
+def test_a_table_without_the_column_names_what_it_has(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
-    table.write_text("image,price\na.png,3\n,4\n")
-    with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 2: no picture in column .*it has image, price"):
+    table.write_text("front,price\na.png,3\n")
+    with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 1: there is no column .*it has front, price"):
         list(items(table))
+
+
+def test_a_row_without_picture_is_an_item_without(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("image,id\na.png,3\n,4\n")
+    assert [(item.name, item.source is None) for item in items(table)] == [("3", False), ("4", True)]
+    nothing = [None, "", float("nan"), {"bytes": None, "path": None}]
+    rows: list[dict[str, Any]] = [{"image": nothing[0]}, *({"image": value} for value in nothing), {"id": 6}]
+    assert [item.source for item in items(rows)] == [None] * 6
+
+
+def test_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("image,标题\na.png,红色\n".encode("gbk"))
+    with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv is not UTF-8: .*Save it as UTF-8"):
+        list(items(tmp_path / "t.csv"))
+    pytest.importorskip("pyarrow")
+    (tmp_path / "t.parquet").write_bytes(b"no table")
+    with pytest.raises(glmv.InvalidRequestError, match=r"t\.parquet cannot be read"):
+        list(items(tmp_path / "t.parquet"))
+
+
+def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refused)
+    with pytest.raises(glmv.InvalidRequestError, match="cannot be read: Permission denied"):
+        list(items(tmp_path))
+
+
+def test_a_picture_may_stand_in_a_table_as_a_data_uri(tmp_path: Path) -> None:
+    data = base64.b64encode(png() + bytes(150_000)).decode()
+    (tmp_path / "t.csv").write_text(f'image,shelf\n"data:image/png;base64,{data}",3\n')
+    [item] = items(tmp_path / "t.csv")
+    assert item.name == "1"
+    part = item.part()
+    assert isinstance(part, glmv.Image)
+    assert part.size == len(png()) + 150_000
+    assert names([f"data:image/png;base64,{data}"]) == ["1"]
+
+
+def test_a_frame_keeps_the_names_of_its_columns() -> None:
+    """What of pandas is used: its named tuples would call the second column `_1`."""
+    frame = SimpleNamespace(
+        columns=["my photo", "class"],
+        itertuples=lambda index, name: [("https://example.com/a.png", "shoe")] if name is None else [],
+    )
+    [item] = items(frame, "my photo")
+    assert item.columns == {"my photo": "https://example.com/a.png", "class": "shoe"}
+
+
+def test_a_data_set_of_pyarrow_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import dataset, parquet
+
+    table = pa.table({"image": [f"https://example.com/{number}.png" for number in range(200)]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    assert len(names(dataset.dataset(tmp_path / "t.parquet"))) == 200
+    read: list[dict[str, int]] = []
+    few = SimpleNamespace(to_batches=lambda **how: read.append(how) or [], scanner=None)
+    assert names(few) == []
+    assert read == [{"batch_size": 64, "batch_readahead": 1}]
+
+
+def test_items_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('image,title\na.png,"two\nlines"\nb.png,one\n')
+    assert count_of(str(tmp_path / "t.csv")) == 2
+    (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n\n{"image": "b.png"}\n')
+    assert count_of(tmp_path / "t.jsonl") == 2
+    assert count_of(png()) == 1
+    assert count_of([1, 2, 3]) == 3
+    assert count_of(iter([1, 2, 3])) is None
 
 
 @pytest.mark.parametrize(("line", "told"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])

@@ -144,6 +144,18 @@ def test_what_cannot_be_asked_is_a_row_and_stops_nobody(emulator: Emulator, phot
     assert (told.answered, told.failed, told.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
 
 
+def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos: Path) -> None:
+    given = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
+    rows = list(job(emulator, given).rows(order="input"))
+    assert [(row.key, row.error) for row in rows[1:]] == [
+        (name, "There is no picture: nothing was asked.") for name in ("none", "nothing")
+    ]
+    assert rows[0].ok
+    assert len(emulator.requests) == 1
+    words = list(job(emulator, [{"image": None}], None, messages=lambda item: "Are you there?").rows())
+    assert words[0].ok
+
+
 def test_failures_are_kept_and_asked_again_when_that_is_wanted(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +164,8 @@ def test_failures_are_kept_and_asked_again_when_that_is_wanted(
     told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
     assert (told.answered, told.failed) == (len(COLORS) - 1, 1)
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    assert (again.answered, again.known) == (0, len(COLORS))
+    assert (again.answered, again.known, again.known_failed) == (0, len(COLORS), 1)
+    assert f"{len(COLORS)} were there already, 1 of them failed;" in str(again)
     last = job(emulator, photos, **options).write(tmp_path / "o.jsonl", retry_failed=True)
     assert (last.answered, last.known) == (1, len(COLORS) - 1)
     assert all("text" in row for row in lines(tmp_path / "o.jsonl"))

@@ -251,6 +251,13 @@ async def test_a_column_of_the_same_name_stays_what_it_is(emulator: Emulator) ->
     assert row["answer_text"]
 
 
+async def test_answers_can_be_asked_again_and_again(emulator: Emulator) -> None:
+    table = [{"image": png()}]
+    for _ in range(3):
+        table = (await worked(worker(emulator), table)).to_pylist()
+    assert table[0].keys() >= {"text", "answer_text", "answer_answer_text"}
+
+
 class Handle:
     """A worker as the desk sees it, which answers when it lives."""
 

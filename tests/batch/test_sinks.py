@@ -128,3 +128,11 @@ def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: st
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
+
+
+def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text")}}
+    said = {"text": "of the picture", "parsed_text": "too"}
+    written(tmp_path / "o.parquet", [Row("a", "{}", said)], schema=schema)
+    [row] = table(tmp_path / "o.parquet")
+    assert (row["text"], row["parsed_parsed_text"], row["parsed_text"]) == ("{}", "of the picture", "too")
