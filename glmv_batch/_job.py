@@ -81,15 +81,16 @@ class Job:
         self._column = column
         self._asking = Asking(prompt, messages=messages, schema=schema, model=model, options=asked)
         self._own = client
-        self._api_key = api_key
         given = {name: value for name, value in options.items() if name not in asked}
         given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
-        self._connection = {name: value for name, value in given.items() if value is not None}
-        clash = {*self._connection, *(["api_key"] if api_key else [])} - {"model"}
+        connection = {name: value for name, value in given.items() if value is not None}
+        clash = {*connection, *(["api_key"] if api_key else [])} - {"model"}
         if client is not None and clash:
             told = ", ".join(sorted(clash))
             raise glmv.InvalidRequestError(f"A client of your own has its own {told}: give one or the other.")
-        self._settings = (client or glmv.AsyncClient(**self._connection)).settings
+        self._ask_key = api_key if callable(api_key) else None
+        key = None if callable(api_key) else api_key  # kept in settings only: they show it nowhere
+        self._settings = (client or glmv.AsyncClient(key, **connection)).settings
         self._model = model or self._settings.model
         match via:
             case "calls":
@@ -259,15 +260,17 @@ class Job:
             pass
 
     def _client(self) -> glmv.AsyncClient:
-        return self._own or glmv.AsyncClient(self._key(), **self._connection)
+        return self._own or glmv.AsyncClient.of(self._now())
 
     def _sync_client(self) -> glmv.Client:
-        if self._own is not None:
-            return glmv.Client.of(self._settings)
-        return glmv.Client(self._key(), **self._connection)
+        return glmv.Client.of(self._now())
 
-    def _key(self) -> str | None:
-        return self._api_key() if callable(self._api_key) else self._api_key
+    def _now(self) -> glmv.Settings:
+        if self._ask_key is None:
+            return self._settings
+        asked = self._settings.model_copy()
+        asked.api_key = self._ask_key()  # type: ignore[assignment]  # settings make a secret of it
+        return asked
 
     def _place(self) -> str:
         """Where is asked, without the port of this machine, which an emulator has anew each time.
