@@ -13,7 +13,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import glmv
@@ -86,7 +86,6 @@ class Platform:
         options: Mapping[str, Any],
         stop: threading.Event,
         question: str = "",
-        told: Callable[[str], None] = lambda line: None,
     ) -> None:
         refuse_model(model or client.settings.model)
         self._client = client
@@ -96,7 +95,6 @@ class Platform:
         self._stop = stop
         # Batches of another question stay as they are until that one is asked again: their rows are not of this job.
         self._name = f"chunk-{question[:12]}-"
-        self._told = told
 
     def take_up(self, *, retry_failed: bool = False) -> None:
         """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten.
@@ -166,7 +164,6 @@ class Platform:
                 asks = [ask for ask in asks if ask is not requests.last]
             else:
                 self._chunks.chunk_sent(name, batch.id)
-                self._told(f"Handed in {len(asks):,} requests as batch {batch.id}.")
                 return
 
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:

@@ -93,7 +93,7 @@ class Budget:
         if self.limit == float("inf"):
             return True
         if self.dearest is None:
-            return not self.under_way
+            return not self.under_way and self.limit > 0
         return self.spent + (self.under_way + 1) * self.dearest * _CAUTION <= self.limit
 
     def begin(self) -> None:

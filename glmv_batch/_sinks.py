@@ -7,7 +7,8 @@ line. A run that was interrupted or killed leaves an older whole file where it w
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
@@ -79,13 +80,33 @@ class _Part:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if exc[0] is None:
+        with self._disk():
+            if exc[0] is None:
+                self._begin()
+            if not self._begun:
+                return
+            self._close()
+            if exc[0] is None or not self._path.exists():
+                self._part.replace(self._path)
+
+    def write(self, row: Row) -> None:
+        """Take one row.
+
+        Raises:
+            LimitExceeded: the file takes no more: the disk is full, or may not be written to.
+        """
+        with self._disk():
             self._begin()
-        if not self._begun:
-            return
-        self._close()
-        if exc[0] is None or not self._path.exists():
-            self._part.replace(self._path)
+            self._put(row)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise glmv.LimitExceeded(
+                f"{self._path} cannot be written: {error}. Make room and run again: the ledger has every answer."
+            ) from error
 
     def _begin(self) -> None:
         """Open the file with its first row: a run that comes to none, because another one has the ledger, has no
@@ -99,6 +120,9 @@ class _Part:
     def _open(self, path: Path) -> None:
         raise NotImplementedError
 
+    def _put(self, row: Row) -> None:
+        raise NotImplementedError
+
     def _close(self) -> None:
         raise NotImplementedError
 
@@ -108,9 +132,7 @@ class JSONLines(_Part):
 
     _file: IO[str]
 
-    def write(self, row: Row) -> None:
-        """Take one row."""
-        self._begin()
+    def _put(self, row: Row) -> None:
         self._file.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
 
     def _open(self, path: Path) -> None:
@@ -133,9 +155,7 @@ class Parquet(_Part):
         self._rows: list[dict[str, Any]] = []
         self._writer: Any = None
 
-    def write(self, row: Row) -> None:
-        """Take one row."""
-        self._begin()
+    def _put(self, row: Row) -> None:
         self._rows.append(flat(row, self._parsed))
         if len(self._rows) >= ROW_GROUP:
             self._flush()
@@ -185,9 +205,12 @@ def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tupl
     return pa.schema(fields), parsed
 
 
-def free(name: str, mark: str, taken: Container[str]) -> str:
-    """The name, or, where it is taken, the name with as many marks as it takes."""
-    while name in taken:
+def free(name: str, mark: str, taken: Iterable[str]) -> str:
+    """The name, or, where it is taken, the name with as many marks as it takes. Case tells no two apart: it does not
+    in SQL.
+    """
+    others = {other.casefold() for other in taken}
+    while name.casefold() in others:
         name = mark + name
     return name
 

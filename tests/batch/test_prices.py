@@ -54,6 +54,10 @@ def test_before_the_first_answer_one_call_goes_alone() -> None:
     assert budget.allows
 
 
+def test_a_budget_of_nothing_begins_nothing() -> None:
+    assert not Budget.of("0 tokens", "glm-4.6v").allows
+
+
 def test_calls_under_way_are_counted_as_dear_as_the_dearest() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     budget.begin()

@@ -131,8 +131,20 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: Path) -> None:
-    schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text")}}
-    said = {"text": "of the picture", "parsed_text": "too"}
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
+    said = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
     written(tmp_path / "o.parquet", [Row("a", "{}", said)], schema=schema)
     [row] = table(tmp_path / "o.parquet")
     assert (row["text"], row["parsed_parsed_text"], row["parsed_text"]) == ("{}", "of the picture", "too")
+    assert (row["model"], row["parsed_Model"]) == (None, "T")  # SQL would take one for the other
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_a_disk_without_room_for_the_rows_is_told(tmp_path: Path, ending: str) -> None:
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow")
+    (tmp_path / f"o{ending}.part").symlink_to("/dev/full")
+    with pytest.raises(glmv.LimitExceeded, match=r"No space left on device.*the ledger has every answer"):
+        written(tmp_path / f"o{ending}", [ANSWERED] * 3)
+    assert not (tmp_path / f"o{ending}").exists()
