@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,7 +37,9 @@ class Asking:
     ) -> None:
         if (prompt is None) == (messages is None):
             raise glmv.InvalidRequestError("Say what is asked: prompt='...' or messages=..., and not both.")
-        self.prompt, self.messages, self.schema, self.model = prompt, messages, schema, model
+        self.schema, self.model = schema, model
+        # What can be read once only is asked about every item.
+        self.messages = list(messages) if isinstance(messages, Iterator) else prompt if messages is None else messages
         self.json_schema = json_schema_of(schema)
         self.options: dict[str, Any] = dict(options or {})
         if self.json_schema is not None:
@@ -68,9 +70,7 @@ class Asking:
 
     def about(self, *parts: Any) -> list[Any]:
         """The question about these pictures, where it is the same for all items."""
-        if self.prompt is not None:
-            return [glmv.Message("user", (*parts, self.prompt))]
-        return list(_with(self.messages, parts))
+        return _with(self.messages, parts)
 
     def parsed(self, text: str) -> Any:
         """An answer's text -> what it says by the schema.
@@ -171,14 +171,18 @@ def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "
             )
 
 
-def _with(messages: Any, parts: tuple[Any, ...]) -> Iterable[Any]:
+def _with(messages: Any, parts: tuple[Any, ...]) -> list[Any]:
     """Messages with the picture in the last turn of the user, before its words."""
-    if isinstance(messages, str):
-        return [glmv.Message("user", (*parts, messages))]
-    told = list(messages)
+    told: list[Any] = [messages] if isinstance(messages, str | glmv.Message | Mapping) else list(messages)
+    if not any(isinstance(turn, glmv.Message) or (isinstance(turn, Mapping) and "role" in turn) for turn in told):
+        return [glmv.Message("user", (*parts, *told))]
     for place in range(len(told) - 1, -1, -1):
-        turn = told[place]
-        if isinstance(turn, glmv.Message) and turn.role == "user":
-            told[place] = glmv.Message("user", (*parts, *turn.content))
-            return told
+        match told[place]:
+            case glmv.Message(role="user", content=content):
+                told[place] = glmv.Message("user", (*parts, *content))
+                return told
+            case {"role": "user", "content": content, **more}:
+                words = [content] if isinstance(content, str) else list(content)
+                told[place] = {**more, "role": "user", "content": [*parts, *words]}
+                return told
     return [*told, glmv.Message("user", parts)] if parts else told

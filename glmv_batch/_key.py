@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -59,6 +59,7 @@ class Keys:
         """
         if callable(self._asking.messages):
             said = self._asking.messages(item)
+            said = list(said) if isinstance(said, Iterator) else said
             return Keyed(_hash([self.question, _told(said)]), item, lambda: said)
         if item.path is not None and (known := self._known(item.path)) is not None:
             return self._keyed(known, item)
@@ -111,4 +112,5 @@ def _told(messages: Any) -> Any:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    # What JSON cannot hold has no key: its `str` may be an address in memory, which another item has later.
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -239,3 +239,48 @@ def test_who_keeps_an_error_does_not_keep_the_ledger(emulator: Emulator, photos:
         job(emulator, photos).write(tmp_path / "o.jsonl", on_row=broken)
     assert kept.value.__traceback__ is not None  # holds the frame of `write`
     assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
+
+
+def test_messages_that_can_be_read_once_are_asked_about_each_picture_and_known_again(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    def ask(item: Item) -> Any:
+        yield item.part()
+        yield "Which colour is it?"
+
+    for _ in range(2):
+        for messages in (ask, iter(["Which colour", "is it?"])):
+            told = job(emulator, photos, None, messages=messages).write(tmp_path / "o.jsonl", order="input")
+            assert told.failed == 0
+            assert len({row["text"] for row in lines(tmp_path / "o.jsonl")}) == COUNT
+    assert len(emulator.requests) == 2 * COUNT
+
+
+def test_what_has_no_key_is_not_asked(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def ask(item: Item) -> Any:
+        return [{"role": "user", "content": (part for part in [item.part(), "?"])}]
+
+    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
+
+
+TURN = glmv.Message("user", "Which colour?")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "Which colour?",
+        ["Which colour?"],
+        TURN,
+        [glmv.Message("system", "Be brief."), TURN],
+        {"role": "user", "content": "Which colour?"},
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ["Which colour?"]}],
+    ],
+    ids=["text", "texts", "message", "conversation", "dict", "dicts"],
+)
+def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
+    [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
+    assert row.ok, row.error
+    sent = emulator.requests[0].body["messages"][-1]
+    assert [part["type"] for part in sent["content"]] == ["image_url", "text"]
