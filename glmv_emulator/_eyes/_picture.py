@@ -140,7 +140,7 @@ def upright(data: bytes, most_side: int) -> Image.Image:
 
 
 def _shrink(picture: Image.Image) -> Image.Image:
-    factor = max(picture.width, picture.height) // SAMPLE_SIDE
+    factor = -(-max(picture.width, picture.height) // SAMPLE_SIDE)
     # Palette indexes must not be averaged.
     whole = picture.convert("RGBA") if picture.mode in ("P", "PA", "LA") else picture
     if picture.mode.startswith("I") or picture.mode == "F":

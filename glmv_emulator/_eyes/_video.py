@@ -109,6 +109,6 @@ def _decode(opened: Any, length: float) -> list[Frame]:
 
 
 def _measure(picture: Image, at: float) -> Frame:
-    factor = max(1, max(picture.size) // SAMPLE_SIDE)
+    factor = -(-max(picture.size) // SAMPLE_SIDE)
     small = picture.convert("RGB").reduce(factor)
     return Frame(at, colours_of(small), brightness_of(small))
