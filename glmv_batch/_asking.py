@@ -129,19 +129,22 @@ class Asking:
 
 def failed(item: Item, error: Exception, seconds: float) -> Row:
     """An item that was not answered -> its row."""
-    ours = isinstance(error, glmv.GLMVError)
-    partial = error.partial if isinstance(error, glmv.GLMVError) else None
-    return Row(
-        item.name,
-        usage=partial.usage if partial is not None else None,
-        attempts=error.attempts if isinstance(error, glmv.GLMVError) else None,
-        seconds=seconds,
-        error=str(error) or type(error).__name__,
+    row = Row(item.name, seconds=seconds, error=str(error) or type(error).__name__, columns=item.columns)
+    if not isinstance(error, glmv.GLMVError):
+        return replace(row, error_class=type(error).__name__, retryable=False)
+    # An answer that does not fit is paid for, and another one may fit.
+    unfit = isinstance(error, glmv.MalformedResponse)
+    paid = error.partial or glmv.Completion()
+    return replace(
+        row,
+        text=paid.text if unfit and paid.text else None,
+        usage=paid.usage,
+        model=paid.model or None,
+        attempts=error.attempts,
         # LangChain's errors are classes that are both theirs and ours: the name is ours.
-        error_class=next(kind.__name__ for kind in type(error).__mro__ if not ours or kind.__module__ == _ERRORS),
-        code=error.code if isinstance(error, glmv.GLMVError) else None,
-        retryable=error.retryable if isinstance(error, glmv.GLMVError) else False,
-        columns=item.columns,
+        error_class=next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == _ERRORS),
+        code=error.code,
+        retryable=error.retryable or unfit,
     )
 
 

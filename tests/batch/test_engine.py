@@ -284,3 +284,22 @@ def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator,
     assert row.ok, row.error
     sent = emulator.requests[0].body["messages"][-1]
     assert [part["type"] for part in sent["content"]] == ["image_url", "text"]
+
+
+@pytest.mark.parametrize(
+    "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
+)
+def test_an_answer_that_does_not_fit_even_the_second_time_is_kept_counted_and_asked_again_when_wanted(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    asked = job(emulator, [photos / "00.png"], schema={"type": "integer"}, **via)
+    [row] = asked.rows(ledger=tmp_path / "l")
+    assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
+    assert row.text
+    assert (asked.progress.unpriced, asked.progress.spent is not None) == (0, True)
+    sent = len(emulator.requests)
+    list(asked.rows(ledger=tmp_path / "l"))
+    assert len(emulator.requests) == sent
+    list(asked.rows(ledger=tmp_path / "l", retry_failed=True))
+    assert len(emulator.requests) > sent
