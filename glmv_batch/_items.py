@@ -31,6 +31,7 @@ _DATA = "data:"
 # sorting needs all of them in memory.
 _SORTED = 20_000
 _ROWS = 64  # rows of a table at a time: they may hold pictures
+_BUFFER = 1024 * 1024  # bytes of each column that are read ahead
 _FIELD = 32 * 1024 * 1024  # characters of a field of a CSV file, which may be a picture as a data URI
 
 
@@ -224,7 +225,8 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         from pyarrow import parquet
     except ImportError as error:
         raise glmv.InvalidRequestError('Parquet needs pyarrow: pip install "glmv[batch]".') from error
-    with parquet.ParquetFile(path) as file:
+    # Else pyarrow reads row groups whole, and a file of pictures may be one row group.
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
         number = 0
         for batch in file.iter_batches(batch_size=_ROWS):
             for row in batch.to_pylist():

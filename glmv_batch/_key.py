@@ -87,10 +87,11 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
 
 
 def _digest(part: Any) -> str | None:
-    """What tells a picture: the hash of its bytes, or its URL."""
+    """What tells a picture: the hash of its bytes, or its URL; and whether it is sent as it is, or refused."""
     if part is None:
         return None
-    return str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()
+    told = str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()
+    return f"{told}, as it is" if isinstance(part, glmv.Image) and not part.fit else told
 
 
 def _told(messages: Any) -> Any:

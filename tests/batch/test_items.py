@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -230,3 +231,15 @@ def test_what_is_no_item_is_refused_by_name(wrong: Any) -> None:
 def test_a_picture_in_a_row_is_not_kept_as_a_column() -> None:
     [item] = items([{"image": png(), "shelf": 3}])
     assert dict(item.columns) == {"shelf": 3}
+
+
+def test_a_parquet_file_of_pictures_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    few = [pa.record_batch({"picture": [b"\x89PNG" + os.urandom(100_000) for _ in range(50)]}) for _ in range(16)]
+    parquet.write_table(pa.Table.from_batches(few), tmp_path / "t.parquet")  # 80 MB in one row group
+    del few
+    held = pa.total_allocated_bytes()
+    most = max(pa.total_allocated_bytes() - held for _ in items(tmp_path / "t.parquet"))
+    assert most < 40_000_000

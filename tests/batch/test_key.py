@@ -75,6 +75,11 @@ def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monke
     assert len(reads) == 2
 
 
+def test_a_picture_that_may_not_be_fitted_is_another_question(ledger: Ledger, photo: Path) -> None:
+    fitted, as_it_is = (glmv.Image.from_path(photo, fit=fit) for fit in (True, False))
+    assert key(ledger, fitted) != key(ledger, as_it_is)
+
+
 def test_a_url_is_told_by_itself(ledger: Ledger) -> None:
     one, other = "https://example.com/a.png", "https://example.com/b.png"
     assert key(ledger, one) == key(ledger, one) != key(ledger, other)
