@@ -5,6 +5,7 @@ Numbers are those of the fault matrix in docs/reliability.md; 40 to 44 stand in 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
@@ -23,7 +24,8 @@ import pytest
 
 import glmv
 
-SLACK = 0.25  # seconds that a deadline may be late
+# Seconds that a busy machine may make a call late; how late a deadline is at its best is measured in tests/core/figures.
+SLACK = 1.0
 
 
 def chunk(text: str, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
@@ -100,11 +102,12 @@ def test_02_name_not_found_for_good_or_just_now(
 
 @pytest.mark.parametrize("stream", STREAM)
 def test_03_a_host_that_does_not_take_the_connection(ask: Any, no_pauses: list[float], stream: bool) -> None:
-    with socket.socket() as hole:
+    with contextlib.ExitStack() as opened:
+        hole = opened.enter_context(socket.socket())
         hole.bind(("127.0.0.1", 0))
         hole.listen(0)
-        plugs = [socket.socket() for _ in range(4)]  # the queue is full: further connects wait
-        for plug in plugs:
+        for _ in range(4):  # the queue is full: further connects wait
+            plug = opened.enter_context(socket.socket())
             plug.setblocking(False)
             plug.connect_ex(hole.getsockname())
         ask.base_url = f"http://127.0.0.1:{hole.getsockname()[1]}/v1"
@@ -119,8 +122,6 @@ def test_03_a_host_that_does_not_take_the_connection(ask: Any, no_pauses: list[f
         started = time.monotonic()
         failure(ask(stream=stream, deadline=0.2), glmv.DeadlineExceeded)
         assert time.monotonic() - started < 0.2 + SLACK
-        for plug in plugs:
-            plug.close()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
