@@ -24,7 +24,7 @@ import pytest
 
 import glmv
 
-# Seconds that a busy machine may make a call late; how late a deadline is at its best is measured in tests/core/figures.
+# Seconds that a busy machine may make a call late. How late a deadline is at its best: tests/core/figures.
 SLACK = 1.0
 
 
