@@ -1,8 +1,9 @@
-"""What holds for every test: no network beyond this machine, and no settings of the person who runs it."""
+"""What holds for every test: no network beyond this machine, and nothing of the shell that runs it."""
 
 from __future__ import annotations
 
 import ipaddress
+import signal
 import sys
 
 import pytest
@@ -28,6 +29,9 @@ def _is_loopback(host: str) -> bool:
 
 # An audit hook sees every connection, of whichever library and thread, and costs nothing beside one.
 sys.addaudithook(_stay_on_this_machine)
+
+# A shell that runs the suite in the background has it ignore interrupts, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
