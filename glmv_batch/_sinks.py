@@ -7,6 +7,7 @@ line. A run that was interrupted or killed leaves an older whole file where it w
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ def sink(path: Path, schema: Mapping[str, Any] | None) -> Sink:
             raise glmv.InvalidRequestError(f"The output is .jsonl or .parquet; got {ending or path.name!r}.")
 
 
-class _Part:
+class _Part(ABC):
     """A file under another name until it is whole."""
 
     def __init__(self, path: Path) -> None:
@@ -117,14 +118,14 @@ class _Part:
             self._open(self._part)
             self._begun = True
 
-    def _open(self, path: Path) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _open(self, path: Path) -> None: ...
 
-    def _put(self, row: Row) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _put(self, row: Row) -> None: ...
 
-    def _close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _close(self) -> None: ...
 
 
 class JSONLines(_Part):

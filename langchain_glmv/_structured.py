@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, conver
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import (
     Runnable,
     RunnableBinding,
@@ -172,13 +171,7 @@ def _once_more(asked: LanguageModelInput, error: MalformedResponse) -> list[Base
     Raises:
         MalformedResponse: that of before, when asking again would not help.
     """
-    match asked:
-        case PromptValue():
-            messages = asked.to_messages()
-        case str():
-            messages = [HumanMessage(asked)]
-        case _:
-            messages = convert_to_messages(asked)
+    messages = [HumanMessage(asked)] if isinstance(asked, str) else convert_to_messages(asked)
     said, told = glmv.second_turn(error)
     return [*messages, AIMessage(said.text), HumanMessage(told.text)]
 

@@ -30,12 +30,6 @@ class Shown(pydantic.BaseModel):
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     for number, color in enumerate(COLORS):
         draw(tmp_path / "photos" / f"{number}.png", color)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import io
 import json
 import logging
 import pickle
@@ -124,27 +123,13 @@ def listening() -> Iterator[tuple[str, list[bytes]]]:
             thread.join()
 
 
-@contextmanager
-def listened() -> Iterator[io.StringIO]:
-    """All that is logged."""
-    kept, root = io.StringIO(), logging.getLogger()
-    handler, before = logging.StreamHandler(kept), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield kept
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
-
-
-def of_the_core(emu: Emulator, picture: Path) -> Shown:
+def of_the_core(emu: Emulator, picture: Path, log: pytest.LogCaptureFixture) -> Shown:
     settings = glmv.Settings(api_key=KEY, base_url=emu.base_url)  # type: ignore[arg-type]  # pydantic makes a secret of it
-    with glmv.Client.of(settings) as glm, listened() as log:
+    with glmv.Client.of(settings) as glm:
         answer = glm.chat([glmv.Image.from_path(picture), PROMPT])
         deltas = list(glm.stream(PROMPT))
         assert answer.text
-        yield "the log at DEBUG", log.getvalue()
+        yield "the log at DEBUG", log.text
         for name, thing in {"settings": settings, "the client": glm, "a request": glm.request(PROMPT)}.items():
             yield from texts(name, thing)
             yield from pickles(name, thing)
@@ -237,11 +222,14 @@ def of_files_and_commands(emu: Emulator, picture: Path) -> Shown:
     yield "the emulator's report", str(emu.report())
 
 
-def test_the_key_stands_on_no_surface(emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_stands_on_no_surface(
+    emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut where the key could stand
     looked: dict[str, object] = {}
     for shown in (
-        of_the_core(emulator, picture),
+        of_the_core(emulator, picture, caplog),
         of_langchain(emulator),
         of_llama_index(emulator),
         of_files_and_commands(emulator, picture),
