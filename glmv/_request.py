@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -307,7 +307,3 @@ def _limits(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 _LIMITS = ("ge", "gt", "le", "min_length", "max_length")
-
-
-Validate = Callable[[str], Any]
-Tools = Sequence[Mapping[str, Any]]

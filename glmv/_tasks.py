@@ -12,7 +12,7 @@ from typing import Any
 from glmv import _strategy
 from glmv._endpoint import AsyncRun, Desk, Run, T, quoted
 from glmv._errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
-from glmv._flow import Call, Pause, Step, answer_of, fetch
+from glmv._flow import WITHDRAWN, Call, Pause, Step, answer_of, fetch
 from glmv._messages import Messages
 from glmv._prepare import chat_call
 from glmv._request import ChatRequest
@@ -175,7 +175,7 @@ def _answered(task: Task, call: Call) -> Task:
 
 def withdrawn(error: GLMVError, desk: Desk) -> Completion | None:
     """The answer that stands for unsafe content (1301) where the app judges that itself; None where it is an error."""
-    if error.code != "1301" or desk.settings.on_sensitive == "raise":
+    if error.code != WITHDRAWN or desk.settings.on_sensitive == "raise":
         return None
     return Completion(
         finish_reason="sensitive",

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 FOLDER = "/hosted/"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Hosting:

@@ -10,7 +10,6 @@ from pathlib import Path
 import glmv
 
 VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".mov", ".webm"})
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
 
 
 def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
@@ -38,8 +37,3 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
 
 def _kind(name: str) -> type[glmv.Image | glmv.Video]:
     return glmv.Video if Path(name).suffix.lower() in VIDEO_ENDINGS else glmv.Image
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder and of the folders in it, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
