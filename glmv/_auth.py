@@ -75,23 +75,20 @@ class Secret(bytes):
 class Signer:
     """Keeps a key and the token made of it. Its repr never shows either."""
 
-    __slots__ = ("_key", "_made", "_token", "_ttl")
+    __slots__ = ("_key", "_made", "_token", "_ttl", "account")
 
     def __init__(self, key: str, *, signed: bool, ttl: float) -> None:
         self._ttl = ttl if signed and ttl > 0 else 0.0
         self._key = checked_key(key)
         self._token = ""
         self._made = 0.0
+        # A name for the account that tells nothing of the key: calls of one key share a gate.
+        self.account = hashlib.sha256(self._key.encode()).hexdigest()[:16]
 
     @property
     def signs(self) -> bool:
         """Whether tokens are signed, so that an expired one can be made anew."""
         return self._ttl > 0
-
-    @property
-    def account(self) -> str:
-        """A name for the account that tells nothing of the key: calls of one key share a gate."""
-        return hashlib.sha256(self._key.encode()).hexdigest()[:16]
 
     def header(self, now: float) -> str:
         """The value of `Authorization` at a time in seconds since the epoch."""

@@ -26,6 +26,13 @@ from glmv._version import __version__
 from glmv._where import Place, known, place
 from glmv._wire import Body
 
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "content-type": "application/json; charset=UTF-8",
+    "user-agent": f"glmv/{__version__}",
+}
+
 
 class Base:
     """What both clients are: settings, a place, a budget; and how messages become a call."""
@@ -122,17 +129,12 @@ class Line:
 
     def _request(self, step: Send, body: Any) -> Any:
         url = step.path if "://" in step.path else self._where.base_url + step.path
-        headers: dict[str, str | bytes] = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json; charset=UTF-8",
-            "user-agent": f"glmv/{__version__}",
-        }
+        headers: dict[str, str | bytes] = dict(_HEADERS)
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
         if (signer := self._where.signer) is not None:
             headers["authorization"] = Secret(signer.header(time.time()), "ascii")
-        for given in (self._headers, step.headers):
+        for given in filter(None, (self._headers, step.headers)):
             headers |= {name.lower(): value for name, value in given.items()}
         timeouts = dict(self._timeouts)
         if step.until is not None:
@@ -195,15 +197,15 @@ def body_of(body: Body | None) -> Any:
     return body if body is None or body.large else bytes(body)
 
 
-def pieces_of(body: Body | None) -> Any:
+def parts_of(body: Body | None) -> Any:
     """A body as the asynchronous one takes it."""
-    return body_of(body) if body is None or not body.large else _Pieces(body)
+    return body_of(body) if body is None or not body.large else _Parts(body)
 
 
-class _Pieces:
+class _Parts:
     def __init__(self, body: Body) -> None:
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._body:
-            yield piece
+        for part in self._body:
+            yield part

@@ -43,6 +43,8 @@ def check(request: ChatRequest, model: Model | None) -> ChatRequest:
     if "system" not in model.roles:
         messages = _without_system(messages, model, notes.append)
     options, cut = checked_options(request.options, model, notes.append)
+    if messages is request.messages and options is request.options and len(notes) == len(request.notes):
+        return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))
 
 

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from glmv import _strategy
-from glmv._base import Base, Line, body_of, pieces_of
+from glmv._base import Base, Line, body_of, parts_of
 from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND
 from glmv._embed import Embeddings
@@ -244,7 +244,7 @@ class _AsyncLine(Line):
         return await self._work(self._sent(step), step.until)
 
     async def _sent(self, step: Send) -> Opened:
-        request = self._request(step, pieces_of(step.body))
+        request = self._request(step, parts_of(step.body))
         http = self._transport(request)
         if http is not None:
             return self._opened(await http.handle_async_request(request))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Self
 
 from pydantic import PrivateAttr
@@ -14,6 +16,7 @@ _CONNECTION = (
     "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
     "default_headers", "allow_http", "dialect", "base64_as",
 )  # fmt: skip
+_values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_CONNECTION)
 
 
 class Clients:
@@ -115,4 +118,4 @@ class Component(Settings):
 
 
 def _connection(settings: Settings) -> tuple[Any, ...]:
-    return tuple(getattr(settings, name) for name in _CONNECTION)
+    return _values(vars(settings))

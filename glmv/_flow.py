@@ -11,7 +11,7 @@ was handed over; a deadline covers everything from waiting for a slot to the las
 from __future__ import annotations
 
 import math
-import uuid
+import secrets
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -195,7 +195,7 @@ def _tried(call: Call, once: Once) -> Generator[Step, Any, Any]:
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     yield Enter(tries.deadline)
     tries.begin()
-    request_id = uuid.uuid4().hex if call.request_id is None else call.request_id
+    request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
     tries.request_id = request_id or None
     opened: Opened = yield Send(call.method, call.path, call.body(request_id), Headers(call.headers()), tries.deadline)
     tries.opened = True

@@ -1,4 +1,4 @@
-"""What a connection pool of the HTTP library has no public place for: an end to every wait, and nothing lost.
+"""What a connection pool of the HTTP library has no public place for: an end to every wait, nothing lost, no copies.
 
 httpcore (below httpx 0.28) and httpcore2 (below httpx2) name the fields used here alike; a pool without them is left
 alone. tests/core/network/test_pools.py fails when they are renamed.
@@ -6,13 +6,17 @@ alone. tests/core/network/test_pools.py fails when they are renamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from glmv._bounds import left
 
 # Under this name a request's extensions tell whose it is, down to the pool.
 MARK = "glmv"
+# Bytes that are written at a time, the deadline being looked at before each. More is no faster, a quarter is slower.
+PIECE = 1024 * 1024
+# A head of a request waits for a body up to this size, to be written with it.
+_SMALL = 64 * 1024
 
 
 def bounded(http: Any) -> Any:
@@ -71,30 +75,56 @@ class _Requests(list[Any]):
 
 
 class _Bounded:
-    """A network stream whose every wait ends at the call's deadline.
+    """A network stream whose every wait ends at the call's deadline, and that copies nothing large.
 
-    The library's own timeouts hold for one read each, so a server that drips a byte a second would never end.
+    The library's own timeouts hold for one read or write each, so a server that drips a byte a second would never
+    end. It writes the head of a request by itself, a packet more than a small request needs; and of a large body it
+    copies what is left after each part that was sent.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._head = b""
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        return self._stream.read(max_bytes, left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
-        return self._stream.write(buffer, left(timeout))
+    def _due(self, buffer: bytes) -> Iterable[bytes | memoryview]:
+        """What is to be written now. The library writes something, be it nothing, after the head in any case."""
+        head, self._head = self._head, b""
+        if not head and buffer[:5] == b"POST " and buffer[-4:] == b"\r\n\r\n":
+            self._head = buffer
+            return ()
+        if len(buffer) <= _SMALL:
+            return (head + buffer,)
+        view = memoryview(buffer)
+        return (head, *(view[start : start + PIECE] for start in range(0, len(view), PIECE)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 class _Stream(_Bounded):
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            self.write(b"", timeout)
+        return self._stream.read(max_bytes, left(timeout))  # type: ignore[no-any-return]  # bytes
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for piece in self._due(buffer):
+            self._stream.write(piece, left(timeout))
+
     def start_tls(self, *args: Any, **kwargs: Any) -> Any:
         return _Stream(self._stream.start_tls(*args, **_cut(kwargs)))
 
 
 class _AsyncStream(_Bounded):
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            await self.write(b"", timeout)
+        return await self._stream.read(max_bytes, left(timeout))  # type: ignore[no-any-return]  # bytes
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for piece in self._due(buffer):
+            await self._stream.write(piece, left(timeout))
+
     async def start_tls(self, *args: Any, **kwargs: Any) -> Any:
         return _AsyncStream(await self._stream.start_tls(*args, **_cut(kwargs)))
 

@@ -37,17 +37,11 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
     row = row_of(request.model, where.dialect)
     asked = request.messages  # boxes are told in pixels of the caller's pictures, not of those fitted for the wire
     request = check(request, row)
-    options = dict(request.options)
-    own = options.pop("request_id", None)
+    own = request.options.get("request_id")
     lists = row is not None and not row.string_content
 
     def body(request_id: str) -> Body:
-        return encode(
-            request.but(options={**options, "request_id": request_id} if request_id else options),
-            where.dialect,
-            stream=stream,
-            lists=lists,
-        )
+        return encode(request, where.dialect, stream=stream, lists=lists, request_id=request_id)
 
     sizes = tuple(
         (part.width, part.height) if part.width and part.height else None

