@@ -5,16 +5,24 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-cluster notebooks lint types format dist size docs pictures bench import-time clean
+.PHONY: help demo test test-reliability test-browser test-cluster notebooks lint types format dist size docs pictures bench import-time clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
 	@$(BIN)/python examples/demo
 
 test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 	$(BIN)/pytest -n auto $(ARGS)
+
+RELIABILITY := $(addprefix tests/, core/network core/figures core/test_flow.py core/test_gate.py core/test_properties.py \
+  core/test_retry.py core/test_sse.py contract/test_canary.py emulator/test_abuse.py emulator/test_faults.py \
+  emulator/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
+  langchain/test_langchain_streams.py llama_index/test_llama_events.py llama_index/test_llama_responses.py)
+TIMES := 1
+test-reliability: $(READY) ## faults, limits and keys alone (TIMES=50: so many times in a row, up to the first failure)
+	@for run in $$(seq $(TIMES)); do $(BIN)/pytest -q -n auto $(RELIABILITY) $(ARGS) || exit 1; done
 
 ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
 test-browser: $(READY) ## the tests that need Chromium (Debian's package, installed where it is missing)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "docs" / "promises.md").read_text("utf-8"))))
+PAGE = (ROOT / "docs" / "promises.md").read_text("utf-8")
+NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
 
 
 @cache
@@ -25,8 +26,19 @@ def test_every_test_that_holds_a_promise_exists(file: str, test: str) -> None:
 
 
 def test_every_promise_is_held_by_a_test() -> None:
-    rows = re.findall(
-        r"^\| (?!what \||-)(.+?) \|.*\| (.+?) \|$", (ROOT / "docs" / "promises.md").read_text("utf-8"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| (?!what \||-)(.+?) \|.*\| (.+?) \|$", PAGE, re.MULTILINE)
     assert len(rows) > 20
     assert [what for what, held in rows if "::test_" not in held] == []
+
+
+def test_the_tests_of_the_clients_promises_are_in_their_suite() -> None:
+    suite = re.search(
+        r"^RELIABILITY := \$\(addprefix tests/, ([^)]+)\)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
+    )
+    assert suite is not None
+    paths = tuple(suite[1].replace("\\", " ").split())
+    assert [path for path in paths if not (ROOT / "tests" / path).exists()] == []
+    _, _, client = PAGE.partition("## The client")
+    named = set(re.findall(r"`([\w/]+\.py)::test_", client.partition("## The emulator")[0]))
+    assert len(named) > 10
+    assert sorted(file for file in named if not file.startswith(paths)) == []
