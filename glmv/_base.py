@@ -16,7 +16,7 @@ from glmv._errors import GateTimeout
 from glmv._flow import Call, Opened, Send, Step, exchange
 from glmv._gate import Gate, Ticket, gate
 from glmv._messages import Messages
-from glmv._pools import MARK
+from glmv._pools import MARK, PIECE
 from glmv._prepare import chat_call, row_of, settings_of
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
@@ -192,14 +192,21 @@ def _url(parse: Callable[[str], Any], url: str) -> Any:
     return parse(url)
 
 
-def body_of(body: Body | None) -> Any:
-    """A body as the blocking HTTP client takes it."""
-    return body if body is None or body.large else bytes(body)
+def body_of(body: Body | None, *, cut: bool) -> Any:
+    """A body as the blocking HTTP client takes it; `cut` for one that was passed in.
+
+    Such a client may have connections that we do not see, or speak HTTP/2: the write timeout holds for all that it is
+    given at once, and it copies what is left after each part of that.
+    """
+    if body is None or not body.large:
+        return body if body is None else bytes(body)
+    return body.cut(PIECE) if cut else body
 
 
-def parts_of(body: Body | None) -> Any:
+def parts_of(body: Body | None, *, cut: bool) -> Any:
     """A body as the asynchronous one takes it."""
-    return body_of(body) if body is None or not body.large else _Parts(body)
+    content = body_of(body, cut=cut)
+    return _Parts(content) if isinstance(content, Body) else content
 
 
 class _Parts:

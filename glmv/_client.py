@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import ssl
 import sys
@@ -115,9 +116,9 @@ class _SyncLine(Line):
             woken.acquire(timeout=left)
 
     def _send(self, step: Send) -> Opened:
-        BOUND.set(step.until)
+        BOUND.set(math.inf if step.until is None else step.until)
         try:
-            request = self._request(step, body_of(step.body))
+            request = self._request(step, body_of(step.body, cut=not self._ours))
             http = self._transport(request)
             if http is not None:
                 return self._opened(http.handle_request(request))
@@ -244,7 +245,7 @@ class _AsyncLine(Line):
         return await self._work(self._sent(step), step.until)
 
     async def _sent(self, step: Send) -> Opened:
-        request = self._request(step, parts_of(step.body))
+        request = self._request(step, parts_of(step.body, cut=not self._ours))
         http = self._transport(request)
         if http is not None:
             return self._opened(await http.handle_async_request(request))
@@ -266,7 +267,7 @@ class _AsyncLine(Line):
         await self._work(response.aclose(), None)
 
     async def _work(self, work: Coroutine[Any, Any, _T], until: float | None) -> _T:
-        BOUND.set(until)
+        BOUND.set(math.inf if until is None else until)
         try:
             if self._ours or until is None:
                 return await work

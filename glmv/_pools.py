@@ -7,9 +7,10 @@ alone. tests/core/network/test_pools.py fails when they are renamed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
-from glmv._bounds import left
+from glmv._bounds import BOUND, left
 
 # Under this name a request's extensions tell whose it is, down to the pool.
 MARK = "glmv"
@@ -75,7 +76,7 @@ class _Requests(list[Any]):
 
 
 class _Bounded:
-    """A network stream whose every wait ends at the call's deadline, and that copies nothing large.
+    """A network stream on which the waits of our calls end at their deadline, and that copies nothing large.
 
     The library's own timeouts hold for one read or write each, so a server that drips a byte a second would never
     end. It writes the head of a request by itself, a packet more than a small request needs; and of a large body it
@@ -87,15 +88,21 @@ class _Bounded:
         self._head = b""
 
     def _due(self, buffer: bytes) -> Iterable[bytes | memoryview]:
-        """What is to be written now. The library writes something, be it nothing, after the head in any case."""
+        """What is to be written now; the head of a call of ours waits for what comes next.
+
+        Something always does: the library writes what h11 makes of the end of a request, which is b"" at least.
+        """
         head, self._head = self._head, b""
-        if not head and buffer[:5] == b"POST " and buffer[-4:] == b"\r\n\r\n":
+        if not head and buffer[:5] == b"POST " and buffer[-4:] == b"\r\n\r\n" and BOUND.get() is not None:
             self._head = buffer
             return ()
         if len(buffer) <= _SMALL:
             return (head + buffer,)
-        view = memoryview(buffer)
-        return (head, *(view[start : start + PIECE] for start in range(0, len(view), PIECE)))
+        rest: Iterable[bytes | memoryview] = (buffer,)
+        if len(buffer) > PIECE and BOUND.get() is not None:
+            view = memoryview(buffer)
+            rest = (view[start : start + PIECE] for start in range(0, len(view), PIECE))
+        return chain((head,), rest) if head else rest
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -111,8 +118,8 @@ class _Stream(_Bounded):
         for piece in self._due(buffer):
             self._stream.write(piece, left(timeout))
 
-    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        return _Stream(self._stream.start_tls(*args, **_cut(kwargs)))
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left(timeout)))
 
 
 class _AsyncStream(_Bounded):
@@ -125,8 +132,10 @@ class _AsyncStream(_Bounded):
         for piece in self._due(buffer):
             await self._stream.write(piece, left(timeout))
 
-    async def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        return _AsyncStream(await self._stream.start_tls(*args, **_cut(kwargs)))
+    async def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Any:
+        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left(timeout)))
 
 
 class _Backend:
@@ -138,6 +147,9 @@ class _Backend:
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         return _Stream(self._backend.connect_tcp(*args, **_cut(kwargs)))
 
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
+        return _Stream(self._backend.connect_unix_socket(*args, **_cut(kwargs)))
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
@@ -145,6 +157,9 @@ class _Backend:
 class _AsyncBackend(_Backend):
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
         return _AsyncStream(await self._backend.connect_tcp(*args, **_cut(kwargs)))
+
+    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
+        return _AsyncStream(await self._backend.connect_unix_socket(*args, **_cut(kwargs)))
 
 
 def _cut(kwargs: dict[str, Any]) -> dict[str, Any]:

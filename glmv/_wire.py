@@ -33,10 +33,11 @@ class Body:
     `len(body)` is the Content-Length. Iterating again gives the same bytes, so a retry sends the same body.
     """
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ("_most", "_parts", "_size")
 
-    def __init__(self, parts: list[bytes]) -> None:
+    def __init__(self, parts: list[bytes], most: int | None = None) -> None:
         self._parts = parts
+        self._most = most
         self._size = sum(map(len, parts))
 
     def __len__(self) -> int:
@@ -47,8 +48,18 @@ class Body:
         """Whether it is worth sending part by part."""
         return len(self._parts) > 1
 
+    def cut(self, most: int) -> Body:
+        """The same, iterable in pieces of so many bytes at most, each of them a copy."""
+        return Body(self._parts, most)
+
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
+        for part in self._parts:
+            if self._most is None or len(part) <= self._most:
+                yield part
+            else:
+                view = memoryview(part)
+                for start in range(0, len(part), self._most):
+                    yield bytes(view[start : start + self._most])
 
     def __bytes__(self) -> bytes:
         return b"".join(self._parts)

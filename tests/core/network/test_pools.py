@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import socket
+import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +153,31 @@ async def test_a_deadline_holds_inside_an_awaited_read_of_a_client_that_was_pass
             )
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_deadline_holds_on_a_socket_in_the_file_system(library: str) -> None:
+    kind = pytest.importorskip(library)
+    over = threading.Event()
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/server")
+        listener.listen()
+
+        def drips() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not over.wait(0.02):
+                    peer.sendall(b"x")
+
+        serving = threading.Thread(target=drips)
+        serving.start()
+        with kind.Client(transport=kind.HTTPTransport(uds=f"{folder}/server")) as http:
+            glm = glmv.Client(KEY, base_url="http://localhost/v4", http_client=http, deadline=0.3)
+            with pytest.raises(glmv.DeadlineExceeded):
+                glm.chat("hi")
+        over.set()
+        serving.join(5)
+
+
 def refused(peer: Any) -> None:
     peer.say({"error": {"code": "1113", "message": "no money"}}, 429)
 
@@ -281,15 +310,40 @@ async def test_a_small_request_is_one_awaited_write_and_a_large_one_a_few(librar
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_other_requests_of_a_client_that_was_passed_in_go_out_as_ever(server: Any, library: str) -> None:
-    server.plays(lambda peer: peer.say(WHOLE))
-    with pytest.importorskip(library).Client() as http:
+    kind = pytest.importorskip(library)
+    with kind.Client() as http:
+        wire = http._transport._pool._network_backend = Wire()
         glmv.Client(KEY, base_url=server.base_url, http_client=http).chat("hi")
-        assert http.get(server.base_url).json() == WHOLE
-        assert http.post(server.base_url, content=b"").json() == WHOLE
-        parts = [b"a" * 70_000, b"b"]
-        said = http.post(server.base_url, content=iter(parts), headers={"content-length": "70001"})
-        assert said.json() == WHOLE
-    assert [body for _, body in server.requests[1:]] == [b"", b"", b"".join(parts)]
+        wire.written.clear()
+        seen: list[list[bytes]] = []
+
+        def parts() -> Iterator[bytes]:
+            seen.append(list(wire.written))
+            yield b"a" * 3_000_000
+
+        for body, head in ((parts(), b"transfer-encoding"), (b"b", b"content-length")):
+            assert http.post(server.base_url, content=body).json() == WHOLE
+            assert head in b"".join(wire.written).lower()
+        assert [len(written) for written in seen] == [1]  # the head does not wait for what it may be waited for
+        assert seen[0][0].startswith(b"POST ")
+        assert max(map(len, wire.written)) > 3_000_000
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transport_of_its_own_gets_bytes_in_pieces(library: str) -> None:
+    kind = pytest.importorskip(library)
+    pieces: list[bytes] = []
+
+    class Transport(kind.BaseTransport):  # type: ignore[misc,name-defined]  # of either library
+        def handle_request(self, request: Any) -> Any:
+            pieces.extend(request.stream)
+            return kind.Response(200, json=WHOLE)
+
+    with kind.Client(transport=Transport()) as http:
+        glmv.Client(KEY, model="without limits", http_client=http).chat(large(3_000_000))
+    assert {type(piece) for piece in pieces} == {bytes}
+    assert max(map(len, pieces)) <= 1024 * 1024
+    assert sum(map(len, pieces)) > 4_000_000
 
 
 def reads_nothing(peer: Any) -> None:

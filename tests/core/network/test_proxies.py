@@ -1,0 +1,193 @@
+"""Calls through a proxy: one that passes requests on, and one that makes a tunnel for HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator._traps import self_signed
+from tests.core.network.conftest import WHOLE, Peer, Server
+
+KEY = "test-id.test-secret"
+ROUTES = ["direct", "tunnel", "passed in: httpx", "passed in: httpx2"]
+
+
+class Tunnel:
+    """A proxy that knows CONNECT alone."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._join, args=(near,), daemon=True).start()
+
+    def _join(self, near: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (more := near.recv(65536)):
+                near.close()
+                return
+            data += more
+        where = data.split()[1].decode()
+        self.asked.append(f"{data.split()[0].decode()} {where}")
+        far = socket.create_connection(("127.0.0.1", int(where.rpartition(":")[2])))
+        near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        back.start()
+        self._pump(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class Encrypted(Server):
+    """The server of bare sockets, by HTTPS."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._serving: list[threading.Thread] = []
+        super().__init__()
+        self.base_url = self.base_url.replace("http://127.0.0.1", "https://localhost")
+
+    def _serve(self, peer: Peer) -> None:
+        self._serving.append(threading.current_thread())
+        try:
+            peer.sock = self._context.wrap_socket(peer.sock, server_side=True)
+        except OSError:
+            peer.sock.close()
+        else:
+            super()._serve(peer)
+
+    def stop(self) -> None:
+        # OpenSSL reads and writes by the number of a descriptor: nobody else may close it, for it is given out again.
+        self.over.set()
+        for peer in self.peers:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)
+        for thread in self._serving:
+            thread.join(5)
+        super().stop()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return self_signed(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def trust(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certificate[0])
+    monkeypatch.setattr("glmv._client._tls", lambda: context)
+    return context
+
+
+@pytest.fixture
+def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    running = Encrypted(context)
+    running.plays(lambda peer: peer.say(WHOLE))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def tunnel() -> Iterator[Tunnel]:
+    running = Tunnel()
+    yield running
+    running.stop()
+
+
+def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkeypatch: Any) -> dict[str, Any]:
+    """What makes a client take a route."""
+    _, passed, library = route.partition("passed in: ")
+    if passed:
+        make = getattr(pytest.importorskip(library), kind)
+        return {"http_client" if kind == "Client" else "http_async_client": make(verify=trust, proxy=tunnel.url)}
+    if route == "tunnel":
+        monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+    return {}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_https_goes_through_a_tunnel(
+    route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
+) -> None:
+    how = options(route, "Client", trust, tunnel, monkeypatch)
+    with glmv.Client(KEY, base_url=encrypted.base_url, max_retries=0, **how) as glm:
+        assert glm.chat("hi").text == glm.chat("hi").text == "hello"
+    for http in how.values():
+        http.close()
+    assert tunnel.asked == [f"CONNECT localhost:{encrypted.port}"] * (route != "direct")
+    assert encrypted.connections == 1
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_awaited_https_goes_through_a_tunnel(
+    route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
+) -> None:
+    how = options(route, "AsyncClient", trust, tunnel, monkeypatch)
+    async with glmv.AsyncClient(KEY, base_url=encrypted.base_url, max_retries=0, **how) as glm:
+        assert (await glm.chat("hi")).text == (await glm.chat("hi")).text == "hello"
+    for http in how.values():
+        await http.aclose()
+    assert tunnel.asked == [f"CONNECT localhost:{encrypted.port}"] * (route != "direct")
+    assert encrypted.connections == 1
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_deadline_holds_in_a_tunnel(
+    awaited: bool, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
+) -> None:
+    def drips(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        while not peer.over.wait(0.02):
+            peer.send(b"x")
+
+    encrypted.plays(drips)
+    monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+    patience: dict[str, Any] = {"base_url": encrypted.base_url, "deadline": 0.4}
+
+    async def ask() -> None:
+        async with glmv.AsyncClient(KEY, **patience) as glm:
+            await asyncio.wait_for(glm.chat("hi"), 5)
+
+    with pytest.raises(glmv.DeadlineExceeded), glmv.Client(KEY, **patience) as glm:
+        asyncio.run(ask()) if awaited else glm.chat("hi")
+
+
+def test_plain_http_goes_through_a_proxy_as_it_is(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
+    with glmv.Client(KEY, base_url="http://vllm.example/v1", allow_http=True, max_retries=0) as glm:
+        assert glm.chat("hi").text == "hello"
+    head, body = server.requests[0]
+    assert head.startswith("POST http://vllm.example/v1/chat/completions ")
+    assert b'"content":"hi"' in body
