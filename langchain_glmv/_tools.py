@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 import glmv
 
-Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+else:
+    # LangChain reads annotations at run time: to name BaseTool there is a third of what this package costs to import.
+    Tool = Any
 
 # Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
 PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Literal, Self
 
@@ -16,15 +16,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, model_validator
 
 import glmv
-from langchain_glmv import _options, _structured, _tokens, _tools
+from langchain_glmv import _options, _tokens, _tools
 from langchain_glmv._chunks import PROVIDER, ChunkMapper
 from langchain_glmv._errors import joined_errors
 from langchain_glmv._messages import to_glmv, typed
 from langchain_glmv._profile import profile_for, profile_of
+from langchain_glmv._tools import Tool
 
 _OPTIONS = tuple(glmv.Options.model_fields)
 
@@ -155,7 +155,7 @@ class ChatGLMV(glmv.Component, BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[Tool],
         *,
         tool_choice: str | Mapping[str, Any] | bool | None = None,
         strict: bool | None = None,
@@ -203,6 +203,8 @@ class ChatGLMV(glmv.Component, BaseChatModel):
         Raises:
             OutputParserException: from the returned runnable, when the second answer does not fit either.
         """
+        from langchain_glmv import _structured  # its parsers are a tenth of what importing this package costs
+
         with joined_errors():
             return _structured.structured(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
 
@@ -272,7 +274,7 @@ class ChatGLMV(glmv.Component, BaseChatModel):
     def get_num_tokens_from_messages(
         self,
         messages: list[BaseMessage],
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: Sequence[Tool] | None = None,
     ) -> int:
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
