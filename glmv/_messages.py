@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,8 @@ def _silent(_: str) -> None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
+    import difflib  # for mistakes alone
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
