@@ -203,6 +203,7 @@ class Server:
             "base_url": "https://open.bigmodel.cn/api/paas/v4",
         } | options
         self.go = threading.Event()
+        self._lock = threading.Lock()
 
     def sync(self, **options: Any) -> glmv.Client:
         return glmv.Client(
@@ -214,20 +215,25 @@ class Server:
         return glmv.AsyncClient(**self.options | options, http_async_client=http)
 
     def _enters(self) -> httpx.Response | None:
-        self.requests += 1
-        self.under_way += 1
-        self.peak = max(self.peak, self.under_way)
-        if self.under_way > self.slots:
-            self.refused += 1
+        with self._lock:
+            self.requests += 1
+            self.under_way += 1
+            self.peak = max(self.peak, self.under_way)
+            if self.under_way > self.slots:
+                self.refused += 1
+                self.under_way -= 1
+                return httpx.Response(429, json=BUSY)
+            return None
+
+    def _leaves(self) -> None:
+        with self._lock:
             self.under_way -= 1
-            return httpx.Response(429, json=BUSY)
-        return None
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if (refused := self._enters()) is not None:
             return refused
         self.go.wait(10)
-        self.under_way -= 1
+        self._leaves()
         return httpx.Response(200, json=ANSWER)
 
     async def _aanswer(self, request: httpx.Request) -> httpx.Response:
@@ -235,7 +241,7 @@ class Server:
             return refused
         for _ in range(20):
             await asyncio.sleep(0)
-        self.under_way -= 1
+        self._leaves()
         if b'"stream":true' in await request.aread():
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=self._pieces())
         return httpx.Response(200, json=ANSWER)
@@ -274,7 +280,7 @@ async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
     sync, other = server.sync(), server.asynchronous()
     threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
     found = sync.slots("glm-4v")
-    while found.in_use < 2:
+    while server.under_way < 2:
         await asyncio.sleep(0)
     waiting = asyncio.create_task(other.chat("hi"))
     while len(found._queue) < 3:
