@@ -155,7 +155,7 @@ def test_a_connection_that_is_closed_when_idle_is_not_used_again(glm: Any, strea
 def test_an_answer_that_stalls_goes_on_once_released(glm: Any, name: str) -> None:
     glm.emu.inject(name)
     with pytest.raises(httpx.ReadTimeout):
-        glm.post(glm.hello(), timeout=0.3)
+        glm.post(glm.hello(), timeout=httpx.Timeout(10, read=0.3))
     glm.emu.inject(name)
     threading.Timer(0.2, glm.emu.release).start()
     assert glm.post(glm.hello(), timeout=10).json()["choices"]
@@ -178,7 +178,7 @@ def test_a_stream_stalls_after_so_many_chunks_and_goes_on_once_released(glm: Any
 def test_a_drip_is_slower_than_any_read_timeout_and_never_breaks_it(glm: Any) -> None:
     glm.emu.inject("drip", every=0.002)
     began = time.monotonic()
-    answer = glm.post(glm.hello(), timeout=0.5)
+    answer = glm.post(glm.hello(), timeout=httpx.Timeout(10, read=1))
     assert answer.json()["choices"]
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
@@ -259,7 +259,7 @@ def test_done_may_come_twice_with_a_chunk_between(glm: Any) -> None:
 def test_a_connection_may_stay_open_after_done(glm: Any) -> None:
     glm.emu.inject("open-after-done")
     got: list[bytes] = []
-    with pytest.raises(httpx.ReadTimeout), glm.streaming(timeout=0.3) as answer:
+    with pytest.raises(httpx.ReadTimeout), glm.streaming(timeout=httpx.Timeout(10, read=1)) as answer:
         got.extend(answer.iter_raw())
     assert b"".join(got).endswith(b"data: [DONE]\n\n")
 

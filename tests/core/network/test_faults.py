@@ -256,7 +256,7 @@ def test_12_a_slow_drip_ends_at_the_deadline(ask: Any, server: Any, where: str) 
     assert 0.25 < time.monotonic() - started < 0.3 + SLACK
 
 
-@pytest.mark.parametrize("options", [{"deadline": 0.3}, {"idle_timeout": 0.3}])
+@pytest.mark.parametrize("options", [{"deadline": 0.8}, {"idle_timeout": 0.8}])
 def test_13_a_slow_drip_of_a_stream_ends_at_the_deadline_and_at_the_idle_timeout(
     ask: Any, server: Any, options: dict[str, Any]
 ) -> None:
@@ -270,7 +270,7 @@ def test_13_a_slow_drip_of_a_stream_ends_at_the_deadline_and_at_the_idle_timeout
     started = time.monotonic()
     error = failure(ask(stream=True, timeout=5, **options), kind, attempts=1)
     assert error.partial.text == "half"
-    assert 0.25 < time.monotonic() - started < 0.3 + SLACK
+    assert 0.75 < time.monotonic() - started < 0.8 + SLACK
 
 
 @pytest.mark.parametrize("stream", STREAM)
