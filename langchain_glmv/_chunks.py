@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import asdict
 from typing import Any
 
@@ -39,7 +40,7 @@ class ChunkMapper:
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
         """One delta -> its chunk, or None when everything in it is held back."""
         if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # nearly all are so
-            return AIMessageChunk(content=delta.text, response_metadata={"model_provider": PROVIDER})
+            return _text_chunk(delta.text)
         fields = self._fields(delta)
         return AIMessageChunk(**fields) if fields else None
 
@@ -94,6 +95,18 @@ class ChunkMapper:
             if _is_repairable(call.arguments):
                 call.arguments = BROKEN + call.arguments
         return [_chunk(call) for call in held], []
+
+
+_BLANK = AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER})
+_OWN = tuple((name, type(value)) for name, value in vars(_BLANK).items() if isinstance(value, list | dict))
+
+
+def _text_chunk(text: str) -> AIMessageChunk:
+    """A chunk that is text alone. To copy one costs a third of what it costs to validate the same fields again."""
+    chunk = copy(_BLANK)
+    vars(chunk).update({name: kind() for name, kind in _OWN})
+    vars(chunk).update(content=text, response_metadata={"model_provider": PROVIDER})
+    return chunk
 
 
 def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:

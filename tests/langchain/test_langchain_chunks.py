@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
@@ -35,6 +36,21 @@ def last(finish_reason: str = "stop", **facts: Any) -> glmv.Delta:
 def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
     mapper = ChunkMapper()
     return [chunk for delta in deltas if (chunk := mapper.feed(delta)) is not None]
+
+
+def test_a_chunk_of_text_is_what_its_constructor_makes_and_shares_nothing() -> None:
+    made = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
+    one, other = chunks(glmv.Delta("word"), glmv.Delta("word"))
+    for chunk in (one, other):
+        assert chunk == made
+        assert vars(chunk) == vars(made)
+        assert chunk.model_fields_set == made.model_fields_set
+        assert dumps(chunk) == dumps(made)
+    for name, value in vars(one).items():
+        if isinstance(value, list | dict):
+            assert value is not getattr(other, name)
+    one.additional_kwargs["seen"] = one.tool_calls.append({"name": "f", "args": {}, "id": "1"})
+    assert other == made == chunks(glmv.Delta("word"))[0]
 
 
 def merged(*deltas: glmv.Delta) -> AIMessageChunk:
