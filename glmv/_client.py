@@ -22,17 +22,15 @@ import httpx
 
 from glmv import _strategy
 from glmv._base import Base, Line, body_of, parts_of
-from glmv._batches import AsyncBatches, Batches
 from glmv._bounds import BOUND
 from glmv._embed import Embeddings
+from glmv._endpoints import AsyncEndpoints, Endpoints
 from glmv._errors import GLMVError, InvalidRequestError
 from glmv._failures import translated
-from glmv._files import AsyncFiles, Files
 from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv._messages import Messages
 from glmv._pools import bounded, restored
 from glmv._request import ChatRequest, Settings
-from glmv._tasks import AsyncTasks, Tasks
 from glmv._tokens import count_tokens
 from glmv._types import Completion, Delta
 
@@ -308,7 +306,7 @@ class _AsyncLine(Line):
             self._leave(busy=busy, good=good)
 
 
-class Client(Base):
+class Client(Endpoints, Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
 
     Args:
@@ -395,21 +393,6 @@ class Client(Base):
         desk = self._desk()
         return self._result(count_tokens(desk, desk.request(messages, model, {"tools": tools})))
 
-    @property
-    def tasks(self) -> Tasks:
-        """Asynchronous calls: hand a request in, come back for the answer."""
-        return Tasks(self._desk, self._result)
-
-    @property
-    def files(self) -> Files:
-        """Files on the platform."""
-        return Files(self._desk, self._result)
-
-    @property
-    def batches(self) -> Batches:
-        """Many requests in one file, at half the price."""
-        return Batches(self._desk, self._result)
-
     def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
         line = self._line(flow, model, timeout)
         try:
@@ -451,7 +434,7 @@ class Client(Base):
         self.close()
 
 
-class AsyncClient(Base):
+class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 
     It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
@@ -504,21 +487,6 @@ class AsyncClient(Base):
         """As `Client.count_tokens`."""
         desk = self._desk()
         return await self._result(count_tokens(desk, desk.request(messages, model, {"tools": tools})))
-
-    @property
-    def tasks(self) -> AsyncTasks:
-        """As `Client.tasks`."""
-        return AsyncTasks(self._desk, self._result)
-
-    @property
-    def files(self) -> AsyncFiles:
-        """As `Client.files`."""
-        return AsyncFiles(self._desk, self._result)
-
-    @property
-    def batches(self) -> AsyncBatches:
-        """As `Client.batches`."""
-        return AsyncBatches(self._desk, self._result)
 
     async def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
         line = await self._line(flow, model, timeout)
