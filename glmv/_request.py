@@ -178,15 +178,7 @@ _CALL_KEYS = (
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
 
 _OPTION_NAMES = tuple(Options.model_fields)
-_values = itemgetter(*_OPTION_NAMES)
-
-
-def options_of(defaults: Options) -> dict[str, Any]:
-    """A model's or a client's own options -> those that are set, by name."""
-    # Twice as fast as asking for each attribute, and a call through a framework asks three times.
-    return {
-        name: value for name, value in zip(_OPTION_NAMES, _values(vars(defaults)), strict=True) if value is not None
-    }
+_values = itemgetter(*_OPTION_NAMES)  # of a model's fields: twice as fast as asking for each attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +209,9 @@ class ChatRequest:
             InvalidRequestError: for an unknown or misspelt keyword, or a value out of its documented range.
             UnsupportedContent: for content that cannot be sent.
         """
-        options = options_of(defaults)
+        options = {
+            name: value for name, value in zip(_OPTION_NAMES, _values(vars(defaults)), strict=True) if value is not None
+        }
         call: dict[str, Any] = {}
         notes: list[str] = []
         model = getattr(defaults, "model", DEFAULT_MODEL)
