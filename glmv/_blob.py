@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from glmv._errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 
+MIB = 1024 * 1024  # bytes
+
 DIGEST_LENGTH = 12
 """Hex digits of the SHA-256 that name content: 48 bits, plenty to tell the media of one program apart."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from glmv._model import MIB, Model, Price
+from glmv._blob import MIB
+from glmv._model import Model, Price
 
 K = 1024
 

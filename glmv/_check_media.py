@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from glmv._blob import human
+from glmv._blob import MIB, human
 from glmv._errors import LimitExceeded, UnsupportedContent
 from glmv._media import File, Image, Video
-from glmv._model import MIB
 from glmv._types import Message, Part, Text
 
 if TYPE_CHECKING:

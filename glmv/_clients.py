@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from operator import itemgetter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
-from glmv._client import AsyncClient, Client
 from glmv._request import Settings
+
+if TYPE_CHECKING:
+    from glmv._client import AsyncClient, Client
 
 # Fields that decide where to connect and as whom: with others, other clients are needed.
 _CONNECTION = (
@@ -17,6 +20,14 @@ _CONNECTION = (
     "default_headers", "allow_http", "dialect", "base64_as",
 )  # fmt: skip
 _values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_CONNECTION)
+
+
+@cache  # not an import each time: there is none while an interpreter ends, and a model may be closed there
+def _kinds() -> tuple[type[Client], type[AsyncClient]]:
+    """Both classes, loaded with the first component that is made: httpx is most of what importing an adapter adds."""
+    from glmv._client import AsyncClient, Client
+
+    return Client, AsyncClient
 
 
 class Clients:
@@ -27,8 +38,9 @@ class Clients:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
-        self._made_for = _connection(self._settings)
+        _kinds()
+        self._settings = settings
+        self._made_for = settings and _connection(settings)
         self._sync: Client | None = None
         self._async: AsyncClient | None = None
 
@@ -55,14 +67,14 @@ class Clients:
     def sync(self) -> Client:
         """The blocking one."""
         if self._sync is None:
-            self._sync = Client.of(self._settings)
+            self._sync = _kinds()[0].of(self._settings or Settings())
         return self._sync
 
     @property
     def asynchronous(self) -> AsyncClient:
         """The asynchronous one."""
         if self._async is None:
-            self._async = AsyncClient.of(self._settings)
+            self._async = _kinds()[1].of(self._settings or Settings())
         return self._async
 
     def close(self) -> None:

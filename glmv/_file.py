@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from glmv._blob import Blob, checked_url, scheme_of
+from glmv._blob import MIB, Blob, checked_url, scheme_of
 from glmv._errors import InvalidRequestError
 from glmv._medium import Medium
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_FILE_BYTES = 50 * MIB
 """Bytes of a document that are read at most (docs.z.ai, chat completion, file: 50 MB each)."""
 
 # What the platform documents for file_url (pdf, txt, word, jsonl, xlsx, pptx) and their plain relatives.

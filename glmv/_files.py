@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
-from glmv._blob import Blob
+from glmv._blob import MIB, Blob
 from glmv._codes import envelope, error_from
 from glmv._endpoint import AsyncRun, Desk, Run, quoted, seconds
 from glmv._errors import MalformedResponse
@@ -21,9 +21,9 @@ from glmv._file import mime_of
 from glmv._flow import Step, fetch
 from glmv._wire import Body, parse
 
-MAX_FILE_BYTES = 100 * 1024 * 1024
+MAX_FILE_BYTES = 100 * MIB
 # An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.
-MAX_CONTENT_BYTES = 512 * 1024 * 1024
+MAX_CONTENT_BYTES = 512 * MIB
 # Rows of one page of a list, as in the reference of the interface that this one follows.
 MAX_PAGE = 100
 # An error in place of the content is short; content that is longer is not looked through for one.

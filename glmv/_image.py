@@ -12,10 +12,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from glmv import _fit, _sniff
-from glmv._blob import Blob, checked_url, head_of, human, scheme_of
+from glmv._blob import MIB, Blob, checked_url, head_of, human, scheme_of
 from glmv._errors import LimitExceeded, UnsupportedContent
 from glmv._medium import Medium, refuse_path
-from glmv._model import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-MIB = 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Price:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from glmv import _containers, _sniff
-from glmv._blob import Blob, checked_url, head_of, scheme_of
+from glmv._blob import MIB, Blob, checked_url, head_of, scheme_of
 from glmv._errors import UnsupportedContent
 from glmv._medium import Medium, refuse_path
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from glmv._image import Image
 
-MAX_VIDEO_BYTES = 200 * 1024 * 1024
+MAX_VIDEO_BYTES = 200 * MIB
 """Bytes of a video that are read at most: the most any model takes (bigmodel.cn docs, video_url: 200M)."""
 
 

@@ -8,9 +8,9 @@ import typer
 from rich.table import Table
 
 import glmv
+from glmv._blob import MIB
 from glmv.cli._terminal import out
 
-MIB = 1024 * 1024
 LEGEND = "\nEmpty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
 Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
 

@@ -32,6 +32,16 @@ def test_importing_a_package_brings_no_stranger(package: str) -> None:
     assert set(done.stdout.split()) & STRANGERS[package] == set()
 
 
+@pytest.mark.parametrize(("package", "model"), [("langchain_glmv", "ChatGLMV"), ("llama_index_glmv", "GLMV")])
+def test_an_adapter_loads_the_http_library_when_a_model_is_made(package: str, model: str) -> None:
+    code = (
+        f"import sys; from {package} import {model}; print('httpx' in sys.modules); "
+        f"{model}(); print('httpx' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 def test_the_command_line_names_its_extra_when_it_is_missing() -> None:
     code = "import sys; sys.modules['typer'] = None; from glmv.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

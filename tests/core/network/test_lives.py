@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -44,12 +45,17 @@ def run(script: str, server: Any) -> str:
     return done.stdout
 
 
+IDLE = 5.0  # seconds after which httpx gives an idle connection up (`httpx.Limits.keepalive_expiry`)
+
+
 def test_one_client_serves_many_threads(server: Any) -> None:
+    begun = time.monotonic()
     with glmv.Client(**connection(server, max_concurrency=8)) as glm, ThreadPoolExecutor(64) as pool:
         answers = list(pool.map(lambda _: glm.chat("hi").text, range(6400)))
         assert answers == ["hello"] * 6400
         assert glm.slots("glm-4.6v").in_use == 0
-    assert (len(server.requests), server.connections <= 8) == (6400, True)
+    lives = 1 + (time.monotonic() - begun) // IDLE  # how often each of the 8 may have been opened
+    assert (len(server.requests), server.connections <= 8 * lives) == (6400, True)
 
 
 def test_a_stream_may_be_read_on_in_another_thread(server: Any) -> None:
@@ -104,6 +110,15 @@ print(glm.chat("hi").text)
 glm = glmv.Client(**options)
 stream = glm.stream("hi")
 next(stream)
+print("hello")
+""",
+    "a component left inside a stream, to be closed at the end": """
+def texts():
+    with glmv.Component(**options) as component:
+        for delta in component.clients.sync.stream("hi"):
+            yield delta.text
+left = texts()
+next(left)
 print("hello")
 """,
     "an awaiting client that was never closed": """
