@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import glmv
+from glmv._blob import MIB
 
 ROOT = Path(__file__).parent.parent
-MIB = 1024 * 1024
 HEAD = ("model", "window", "pictures", "each", "as", "video", "thinking", "tools", "at once")
 # README -> its words for ours.
 WORDS: dict[str, dict[str, str]] = {

@@ -252,7 +252,8 @@ class Emulator:
     @property
     def connections(self) -> int:
         """How many connections are open just now."""
-        return self._running.connections()
+        count: int = self._call(self._running.connections)
+        return count
 
     def _close_traps(self) -> None:
         while self._traps:

@@ -140,11 +140,8 @@ class Server:
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
         await _turns()
 
-    def connections(self) -> int:
-        """How many are open. The loop tells: asyncio closes a socket right after its protocol heard of the end."""
-        return self.call(self._open)
-
-    async def _open(self) -> int:
+    async def connections(self) -> int:
+        """How many are open. Asked on the loop, since asyncio closes a socket after its protocol heard of the end."""
         return len(self._state.connections)
 
 
