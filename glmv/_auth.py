@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from base64 import urlsafe_b64encode
+
+from pydantic import SecretStr
 
 from glmv._errors import AuthenticationError
 
@@ -18,40 +21,31 @@ from glmv._errors import AuthenticationError
 _EARLY = 0.15
 
 
-class Hidden(str):
-    """A key as a value of a variable. A traceback that prints values does not print this one."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Hidden(...)"
-
-
-def checked_key(key: str) -> str:
+def checked_key(key: SecretStr) -> SecretStr:
     """A key that can stand in a header, spaces around it removed.
 
     Raises:
         AuthenticationError: naming the shape that is wrong, never the key.
     """
-    key = Hidden(key.strip())
+    key = SecretStr(key.get_secret_value().strip())
     if not key:
         raise AuthenticationError(
             "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
         )
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if re.fullmatch("[!-~]+", key.get_secret_value()) is None:
         raise AuthenticationError("The API key holds spaces, line breaks or characters beyond ASCII: copy it anew.")
     return key
 
 
-def sign(key: str, now: float, ttl: float) -> str:
+def sign(key: SecretStr, now: float, ttl: float) -> str:
     """A key "id.secret" and the time in seconds -> a token valid for `ttl` seconds.
 
     Raises:
         AuthenticationError: when the key is not of two parts with one dot between them.
     """
-    if key.count(".") != 1 or key.startswith(".") or key.endswith("."):
-        raise AuthenticationError("auth='token' needs a key of the form id.secret, with one dot; this one has another.")
-    key_id, _, secret = key.partition(".")
+    if re.fullmatch(r"[^.]+\.[^.]+", key.get_secret_value()) is None:
+        raise AuthenticationError("auth='token' needs a key of the form id.secret, with one dot. This key has another.")
+    key_id, _, secret = key.get_secret_value().partition(".")
     stamp = int(now * 1000)
     header = {"alg": "HS256", "sign_type": "SIGN", "typ": "JWT"}
     payload = {"api_key": key_id, "exp": stamp + int(ttl * 1000), "timestamp": stamp}
@@ -63,27 +57,18 @@ def _segment(data: bytes) -> bytes:
     return urlsafe_b64encode(data).rstrip(b"=")
 
 
-class Secret(bytes):
-    """A header's value on its way. A traceback that prints values does not print this one."""
-
-    def __repr__(self) -> str:
-        return "Secret(...)"
-
-    __str__ = __repr__
-
-
 class Signer:
     """Keeps a key and the token made of it. Its repr never shows either."""
 
     __slots__ = ("_key", "_made", "_token", "_ttl", "account")
 
-    def __init__(self, key: str, *, signed: bool, ttl: float) -> None:
+    def __init__(self, key: SecretStr, *, signed: bool, ttl: float) -> None:
         self._ttl = ttl if signed and ttl > 0 else 0.0
         self._key = checked_key(key)
         self._token = ""
         self._made = 0.0
         # A name for the account that tells nothing of the key: calls of one key share a gate.
-        self.account = hashlib.sha256(self._key.encode()).hexdigest()[:16]
+        self.account = hashlib.sha256(self._key.get_secret_value().encode()).hexdigest()[:16]
 
     @property
     def signs(self) -> bool:
@@ -93,7 +78,7 @@ class Signer:
     def header(self, now: float) -> str:
         """The value of `Authorization` at a time in seconds since the epoch."""
         if not self._ttl:
-            return f"Bearer {self._key}"
+            return f"Bearer {self._key.get_secret_value()}"
         age = now - self._made
         if not self._token or not 0 <= age < self._ttl * (1 - _EARLY):
             self._token, self._made = sign(self._key, now, self._ttl), now

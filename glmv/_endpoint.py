@@ -14,6 +14,7 @@ from glmv._messages import Messages
 from glmv._prepare import policy_of, renewed
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget
+from glmv._secrets import SecretHeaders
 from glmv._where import Place
 from glmv._wire import Body, json_body
 
@@ -72,7 +73,7 @@ class Desk:
         """
         body = payload if payload is None or isinstance(payload, Body) else json_body(payload)
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-        policy = policy_of(self.settings, self.budget, {})
+        policy = policy_of(self.settings, self.place, self.budget, {})
         policy.clock = self.clock
         policy.repeatable = repeatable
         if deadline is not None:
@@ -82,7 +83,8 @@ class Desk:
             f"{path}?{asked}" if asked else path,
             lambda _: body,
             policy,
-            headers=lambda: headers or {},
+            headers=SecretHeaders(headers),
+            secrets=self.place.secrets,
             request_id="",
             renew=lambda: renewed(self.place),
             sensitive=self.settings.on_sensitive,

@@ -32,6 +32,7 @@ from glmv._errors import (
     StreamTruncated,
 )
 from glmv._retry import Policy, Tries, retry_after
+from glmv._secrets import SecretHeaders, Secrets
 from glmv._sse import Event, SSEDecoder
 from glmv._stop import StopCutter
 from glmv._tags import boxes_in
@@ -67,20 +68,17 @@ class Enter(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers."""
+    """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
+
+    `path` is relative to the base URL. `secrets` are masked in everything that the server sends.
+    """
 
     method: str
     path: str
     body: Any
-    headers: Mapping[str, str]
+    headers: SecretHeaders
     until: float | None
-
-
-class Headers(dict[str, str]):
-    """Headers of a request. They may hold credentials: a traceback that prints values shows their names only."""
-
-    def __repr__(self) -> str:
-        return f"Headers({', '.join(self)})"
+    secrets: Secrets
 
 
 class Opened(NamedTuple):
@@ -127,7 +125,8 @@ class Call:
         method, path: of the request; the path is relative to the base URL.
         body: makes the body for one attempt from the request id of that attempt.
         policy: how often and how long to try.
-        headers: makes the headers for one attempt.
+        headers: of the call alone.
+        secrets: credentials that are masked in what the server sends.
         request_id: the user's own, which is kept over retries; None makes a new one for each attempt, "" none.
         renew: forgets a signed token, so that the next headers carry a new one; False when there is none.
         sensitive: "raise" or "return".
@@ -142,7 +141,8 @@ class Call:
     path: str
     body: Callable[[str], Any]
     policy: Policy
-    headers: Callable[[], Mapping[str, str]] = dict
+    headers: SecretHeaders = field(default_factory=SecretHeaders)
+    secrets: Secrets = field(default_factory=Secrets)
     request_id: str | None = None
     renew: Callable[[], bool] = lambda: False
     sensitive: str = "raise"
@@ -197,28 +197,31 @@ def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     tries.begin()
     request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
     tries.request_id = request_id or None
-    opened: Opened = yield Send(call.method, call.path, call.body(request_id), Headers(call.headers()), tries.deadline)
+    opened: Opened = yield Send(
+        call.method, call.path, call.body(request_id), call.headers, tries.deadline, call.secrets
+    )
     tries.opened = True
     return opened
 
 
-def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytearray]:
+def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
     unpack = _unpacker(opened.headers, call.limit)
     body = bytearray()
     while data := (yield Read(tries.deadline)):
         tries.check()
         for piece in unpack(data):
             body += piece
+    masked = call.secrets.mask(bytes(body))
     if opened.status >= 300:
-        raise _refused(opened, body, tries)
-    return body
+        raise _refused(opened, masked, tries)
+    return masked
 
 
 def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
     opened = yield from _open(call, tries)
     body = yield from _body(opened, call, tries)
     yield Finish()
-    return bytes(body)
+    return body
 
 
 def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
@@ -229,7 +232,7 @@ def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
     return payload
 
 
-def _payload(opened: Opened, body: bytearray, tries: Tries) -> Any:
+def _payload(opened: Opened, body: bytes, tries: Tries) -> Any:
     kind = opened.headers.get("content-type", "")
     if not body or body.isspace():
         raise MalformedResponse("The answer has no body.", status_code=opened.status)
@@ -386,7 +389,7 @@ class _Shaper:
                 self.decoder.ended = True
                 break
             try:
-                delta = self.event(kind, data)
+                delta = self.event(kind, self._call.secrets.mask(data))
             except GLMVError as error:
                 return deltas, error
             if delta is not None:
@@ -467,7 +470,7 @@ class _Shaper:
         return deltas
 
 
-def _refused(opened: Opened, body: bytearray, tries: Tries) -> GLMVError:
+def _refused(opened: Opened, body: bytes, tries: Tries) -> GLMVError:
     """An answer with an error status -> the error."""
     wait = retry_after(opened.headers, tries.policy.wall())
     try:
@@ -534,7 +537,7 @@ def _judged(problem: Exception, call: Call, tries: Tries) -> tuple[GLMVError, Re
     if isinstance(problem, Failure):
         error.__cause__ = problem.__cause__
         if tries.past_deadline():
-            error, kind = tries.too_late(error), Retry.NEVER
+            error, kind = tries.too_late(during=problem.kind), Retry.NEVER
     return error, (Retry.NEVER if tries.handed else kind)
 
 

@@ -15,17 +15,9 @@ from glmv._media import Image
 from glmv._model import Model
 from glmv._request import ChatRequest, Settings
 from glmv._retry import Budget, Policy
+from glmv._secrets import SecretHeaders, Secrets
 from glmv._where import Place
 from glmv._wire import Body, encode
-
-
-def settings_of(api_key: str | None, options: Mapping[str, Any]) -> Settings:
-    """What a client's constructor was given -> settings.
-
-    Raises:
-        InvalidRequestError: naming each option that is unknown or out of its range.
-    """
-    return Settings(api_key=api_key, **options)
 
 
 def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Budget, *, stream: bool) -> Call:
@@ -49,6 +41,7 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
         for part in message.content
         if isinstance(part, Image)
     )
+    headers = request.call.get("extra_headers") or SecretHeaders()
     boxes_of = request.call.get("boxes_of")
     if boxes_of is not None and boxes_of >= len(sizes):
         raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
@@ -56,8 +49,9 @@ def chat_call(request: ChatRequest, settings: Settings, where: Place, budget: Bu
         "POST",
         "/chat/completions",
         body,
-        policy_of(settings, budget, request.call),
-        headers=lambda: request.call.get("extra_headers") or {},
+        policy_of(settings, where, budget, request.call),
+        headers=headers,
+        secrets=where.secrets + Secrets(headers=headers.items()) if headers else where.secrets,
         request_id=own,
         renew=lambda: renewed(where),
         sensitive=request.call.get("on_sensitive") or settings.on_sensitive,
@@ -73,7 +67,7 @@ def row_of(model: str, dialect: Dialect) -> Model | None:
     return find(model) if dialect.limits else None
 
 
-def policy_of(settings: Settings, budget: Budget, call: Mapping[str, Any]) -> Policy:
+def policy_of(settings: Settings, where: Place, budget: Budget, call: Mapping[str, Any]) -> Policy:
     """The patience of one call: the call's own figures before the client's."""
 
     def chosen(name: str) -> Any:
@@ -81,7 +75,8 @@ def policy_of(settings: Settings, budget: Budget, call: Mapping[str, Any]) -> Po
 
     retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
     read = timeouts(call.get("timeout") or settings.timeout)["read"]
-    return Policy(retries, chosen("deadline"), chosen("idle_timeout") or read, budget, read_timeout=read)
+    idle = chosen("idle_timeout") or read
+    return Policy(retries, chosen("deadline"), idle, budget, read_timeout=read, host=where.host)
 
 
 def renewed(where: Place) -> bool:

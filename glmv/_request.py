@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 from glmv._errors import InvalidRequestError
 from glmv._messages import Messages, messages_of, nearest
 from glmv._moved import moved
+from glmv._secrets import SecretHeaders, is_secret, without_values
 from glmv._types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -147,10 +148,13 @@ class Settings(Options):
     base64_as: Literal["raw", "data_uri"] | None = None
 
     def __init__(self, **given: Any) -> None:
-        try:
-            super().__init__(**given)
-        except ValidationError as error:  # its text and its data would show a key under a misspelt name
-            raise InvalidRequestError(explained(error, type(self))) from None
+        def validate() -> None:
+            try:
+                super(Settings, self).__init__(**given)
+            except ValidationError as error:  # its text and its data would show a key under a misspelt name
+                raise InvalidRequestError(explained(error, type(self))) from None
+
+        without_values(validate, given)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # pydantic does not validate what is set later; a bare key would show up where only SecretStr is expected.
@@ -159,7 +163,7 @@ class Settings(Options):
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
         state = super().__getstate__()
-        headers = {name: value for name, value in (self.default_headers or {}).items() if not _secret(name.lower())}
+        headers = {name: value for name, value in (self.default_headers or {}).items() if not is_secret(name)}
         return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
 
 
@@ -265,6 +269,8 @@ def _call_keys(given: dict[str, Any]) -> dict[str, Any]:
         call = _CallKeys.model_validate(given).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, _CallKeys)) from None
+    if call.get("extra_headers") is not None:
+        call["extra_headers"] = SecretHeaders(call["extra_headers"])
     return call if check is None else {**call, "validate": check}
 
 
@@ -280,15 +286,11 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
             )
         else:
             # Without a name it concerns all that was given, and the key is among that.
-            value = "" if not name or _secret(name) else f"; got {reprlib.repr(found['input'])}"
+            value = "" if not name or is_secret(name) else f"; got {reprlib.repr(found['input'])}"
             takes = _range(model.model_fields.get(name))
             told = found["msg"].removeprefix("Value error, ")
             lines.append(f"{name}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
     return "; ".join(lines)
-
-
-def _secret(name: str) -> bool:
-    return any(word in name for word in ("key", "header", "client", "secret", "auth", "cookie"))
 
 
 def _range(thing: Any) -> str:

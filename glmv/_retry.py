@@ -40,6 +40,12 @@ FAILURES: dict[str, Retry] = {
     "closed": Retry.NEVER,
 }
 _AFTER_BODY = ("read_timeout", "write_timeout")
+# What a call was doing when a wait of this kind ended.
+_WAITS = {
+    "connect_timeout": ", while it connected",
+    "write_timeout": ", while it sent the request",
+    "read_timeout": ", while it waited for an answer",
+}
 
 
 class Budget:
@@ -76,6 +82,7 @@ class Policy:
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
         read_timeout: seconds that the driver waits for any one read of its own accord, or None.
+        host: where the requests go, for messages.
         repeatable: whether a request that may have arrived may be sent once more.
         budget: shared by the calls of a client.
         clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
@@ -90,6 +97,7 @@ class Policy:
     chance: Callable[[], float] = random.random
     repeatable: bool = True
     read_timeout: float | None = None
+    host: str = "the server"
 
     def skew(self, date: str) -> float:
         """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""
@@ -150,12 +158,20 @@ class Tries:
             DeadlineExceeded: when it has come.
         """
         if self.deadline is not None and self.past_deadline():
-            raise self.too_late(None)
+            raise self.too_late()
 
-    def too_late(self, cause: Exception | None) -> DeadlineExceeded:
-        """The error for a call that took longer than its deadline."""
-        why = f" Last: {cause}" if cause else ""
-        return DeadlineExceeded(f"The call took longer than its deadline of {self.policy.deadline:g} s.{why}")
+    def too_late(self, cause: Exception | None = None, *, during: str = "") -> DeadlineExceeded:
+        """The error for a call that took longer than its deadline.
+
+        Args:
+            cause: what failed last, in an earlier attempt.
+            during: the kind of failure that the deadline itself caused, a key of `FAILURES`, or "".
+        """
+        doing = _WAITS.get(during, "")
+        last = f" Last: {cause}" if cause else ""
+        return DeadlineExceeded(
+            f"The call to {self.policy.host} took longer than its deadline of {self.policy.deadline:g} s{doing}.{last}"
+        )
 
     def failed(self, kind: str) -> Retry:
         """A failure on the way -> when to try again. A request that may have arrived is sent once more at most."""

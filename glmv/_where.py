@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from glmv._auth import Hidden, Signer
+from pydantic import SecretStr
+
+from glmv._auth import Signer
 from glmv._dialect import Dialect, dialect_of
 from glmv._errors import AuthenticationError, InvalidRequestError
 from glmv._request import Settings
+from glmv._secrets import Secrets
+from glmv.transport.proxies import is_loopback
 
 BIGMODEL = "https://open.bigmodel.cn/api/paas/v4"
 ZAI = "https://api.z.ai/api/paas/v4"
@@ -21,12 +24,17 @@ _KEYS = (("ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL", BIGMODEL), ("ZAI_API_KEY", "ZAI
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A base URL without a slash at its end, its host for messages and gates, who signs, and how it speaks."""
+    """A base URL without a slash at its end, its host for messages and gates, who signs, and how it speaks.
+
+    Attributes:
+        secrets: the credentials that are sent there with every request.
+    """
 
     base_url: str
     host: str
     signer: Signer | None
     dialect: Dialect
+    secrets: Secrets
 
     @property
     def account(self) -> str:
@@ -34,10 +42,10 @@ class Place:
         return self.signer.account if self.signer else ""
 
 
-def known(environ: Mapping[str, str]) -> dict[str, Hidden]:
-    """The variables that matter here, so that no traceback with values shows all of an environment."""
+def _known(environ: Mapping[str, str]) -> dict[str, SecretStr]:
+    """The variables that matter here. Their values may be keys, so no traceback prints them."""
     names = {"GLMV_BASE_URL", *(name for row in _KEYS for name in row[:2])}
-    return {name: Hidden(value) for name, value in environ.items() if name in names}
+    return {name: SecretStr(value) for name, value in environ.items() if name in names}
 
 
 def place(settings: Settings, environ: Mapping[str, str]) -> Place:
@@ -47,24 +55,30 @@ def place(settings: Settings, environ: Mapping[str, str]) -> Place:
         AuthenticationError: when the platform is asked without a key.
         InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
     """
-    given = None if settings.api_key is None else Hidden(settings.api_key.get_secret_value())
-    variable, base_variable, home = _belonging(given, environ)
-    key = Hidden(environ.get(variable, "")) if given is None else given
-    base_url = settings.base_url or environ.get("GLMV_BASE_URL") or environ.get(base_variable) or home
+    variables = _known(environ)
+    del environ  # a traceback with variables would print all of it
+    variable, base_variable, home = _belonging(settings.api_key, variables)
+    key = variables.get(variable, SecretStr("")) if settings.api_key is None else settings.api_key
+    base_url = settings.base_url or next(
+        (value.get_secret_value() for name in ("GLMV_BASE_URL", base_variable) if (value := variables.get(name))), home
+    )
     base_url = base_url.strip().rstrip("/")
     host = _checked(base_url, settings.allow_http)
     dialect = dialect_of(base_url, settings.dialect)
     if settings.base64_as is not None:
         dialect = replace(dialect, base64=settings.base64_as)
-    if not key.strip() and dialect.name == "platform":
+    if not key.get_secret_value().strip() and dialect.name == "platform":
         raise AuthenticationError(
             "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
         )
-    signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl) if key.strip() else None
-    return Place(base_url, host, signer, dialect)
+    signer = None
+    if key.get_secret_value().strip():
+        signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl)
+    secrets = Secrets(key.get_secret_value().strip(), (settings.default_headers or {}).items())
+    return Place(base_url, host, signer, dialect, secrets)
 
 
-def _belonging(key: str | None, environ: Mapping[str, str]) -> tuple[str, str, str]:
+def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
     """The row of `_KEYS` that a key is of: where it stands there; else the one whose base URL alone is set."""
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
@@ -90,18 +104,9 @@ def _checked(base_url: str, allow_http: bool) -> str:
             raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
     if url.username or url.password:
         raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
-    if url.scheme == "http" and not allow_http and not _is_loopback(host):
+    if url.scheme == "http" and not allow_http and not is_loopback(host):
         raise InvalidRequestError(
             f"base_url sends the key and the pictures unencrypted to {host}: use https://, or say allow_http=True "
             "if that network is yours (a container, for instance)."
         )
     return f"{host}:{port}" if port else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

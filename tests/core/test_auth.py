@@ -12,11 +12,23 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 import glmv
-from glmv._auth import Signer, sign
+from glmv._auth import Signer as _Signer
+from glmv._auth import sign as _sign
 
 KEY = "test-id.test-secret"
+
+
+def Signer(key: str, *, signed: bool, ttl: float) -> _Signer:  # noqa: N802 - stands for the class
+    return _Signer(SecretStr(key), signed=signed, ttl=ttl)
+
+
+def sign(key: str, now: float, ttl: float) -> str:
+    return _sign(SecretStr(key), now, ttl)
+
+
 # What `generate_token` of zhipuai 2.1.5 and of zai-sdk 0.2.3 made of this key at 1700000000.25 s.
 VECTOR = (
     "eyJhbGciOiJIUzI1NiIsInNpZ25fdHlwZSI6IlNJR04iLCJ0eXAiOiJKV1QifQ",

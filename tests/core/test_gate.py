@@ -268,7 +268,7 @@ async def test_a_server_with_fewer_slots_than_documented_is_found_out(
     async def soon(seconds: float) -> None:
         await wait(0)
 
-    monkeypatch.setattr("glmv._client.asyncio.sleep", soon)
+    monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", soon)
     glm = server.asynchronous(model="glm-4v-flash", max_retries=10)
     answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
     assert [answer.text for answer in answers] == ["hello"] * 100
@@ -397,7 +397,7 @@ async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest
         held.append(glm.slots("glm-4.6v").in_use)
         pausing.set()
 
-    monkeypatch.setattr("glmv._client.asyncio.sleep", pause)
+    monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
     assert (held, raised.value.attempts) == ([0, 0, 0], 4)

@@ -10,6 +10,7 @@ import pytest
 
 import glmv
 from glmv import ChatRequest, Options, Settings
+from glmv._secrets import SecretHeaders
 
 
 def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def test_what_concerns_the_call_is_kept_apart_from_the_body() -> None:
     }
     request = ChatRequest.of("hi", Options(), {**call, "validate": str})
     assert dict(request.options) == {}
-    assert dict(request.call) == {**call, "validate": str}
+    assert dict(request.call) == {**call, "extra_headers": SecretHeaders({"a": "b"}), "validate": str}
 
 
 def test_nothing_of_the_callers_is_changed() -> None:

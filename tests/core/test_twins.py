@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from glmv import _batches, _client, _files, _tasks
+from glmv.transport.asynchronous import AsyncDriver
+from glmv.transport.sync import SyncDriver
 
 # Async name -> the name its twin has.
 NAMES = {
@@ -19,7 +21,8 @@ NAMES = {
     "AsyncFiles": "Files",
     "AsyncRun": "Run",
     "AsyncTasks": "Tasks",
-    "_AsyncLine": "_SyncLine",
+    "AsyncDriver": "SyncDriver",
+    "AsyncPools": "Pools",
     "aclosing": "closing",
     "aclose": "close",
     "aiter": "iter",
@@ -33,25 +36,21 @@ NAMES = {
 
 # Methods that cannot be twins, and why.
 APART = {
-    "_SyncLine": {
-        "_enter": "a thread waits by a lock, a task by an event",
-        "_send": "a deadline cuts a socket's read here and a task there",
+    "SyncDriver": {
+        "_enter": "a thread waits for a lock, a task for an event",
+        "_send": "a task may be cancelled between two steps of a pool, a thread may not",
         "_read": "as _send",
-        "_close": "as _send",
-        "end": "a task may be cancelled between two steps of a pool, a thread is not",
+        "drop": "as _send",
+        "end": "as _send",
     },
-    "Client": {
-        "_begin": "one pool a process, or one a running loop",
-        "_http": "as _begin",
-        "close": "as _begin",
-    },
+    "Client": {"_driver": "a pool belongs to a process, or to a running loop"},
 }
 # Methods that only the asynchronous one has.
-ALONE = {"_AsyncLine": {"_next", "_sent", "_work"}}
+ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}}
 
 TWINS = [
     (_client.Client, _client.AsyncClient),
-    (_client._SyncLine, _client._AsyncLine),
+    (SyncDriver, AsyncDriver),
     (_tasks.Tasks, _tasks.AsyncTasks),
     (_files.Files, _files.AsyncFiles),
     (_batches.Batches, _batches.AsyncBatches),

@@ -242,6 +242,6 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         noted.append(seconds)
         await wait(0)
 
-    monkeypatch.setattr("glmv._client.time.sleep", noted.append)
-    monkeypatch.setattr("glmv._client.asyncio.sleep", pause)
+    monkeypatch.setattr("glmv.transport.sync.time.sleep", noted.append)
+    monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
     return noted

@@ -332,7 +332,7 @@ def test_21_an_expired_token_is_signed_anew(
     ask: Any, server: Any, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(1_800_000_000, 1_900_000_000))
-    monkeypatch.setattr("glmv._base.time.time", lambda: float(next(ticks)))
+    monkeypatch.setattr("glmv.transport.driver.time.time", lambda: float(next(ticks)))
     server.plays(refuses("1003", 401), good(stream))
     assert hello(ask(stream=stream, auth="token")).attempts == 2
     tokens = {line for head, _ in server.requests for line in head.split("\r\n") if line.startswith("authorization")}

@@ -77,7 +77,7 @@ def test_one_awaiting_client_outlives_its_loops(server: Any) -> None:
         return "".join([delta.text async for delta in glm.stream("hi")])
 
     assert [asyncio.run(asks()) for _ in range(3)] == ["hello"] * 3
-    assert len(glm._pools) == 1
+    assert len(glm._pools._made) == 1
 
 
 def test_one_awaiting_client_serves_loops_in_several_threads(server: Any) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ async def by_scope(call: Call, struck: asyncio.Event) -> bool:
 
 
 @pytest.mark.parametrize("cut", [by_task, by_scope])
-@pytest.mark.parametrize(("library", "times"), [("ours", 1000), ("httpx", 300), ("httpx2", 300)])
+@pytest.mark.parametrize(("library", "times"), [("ours", 2000)])
 async def test_random_cancellations_leave_no_connection_and_no_slot(
     server: Any, library: str, times: int, cut: Callable[[Call, asyncio.Event], Awaitable[bool]]
 ) -> None:
@@ -100,10 +100,11 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(
             cancelled += sum(end is True for end in await asyncio.gather(*ends, return_exceptions=True))
         slots = glm.slots(glm.settings.model)
         assert (slots.in_use, len(slots._queue)) == (0, 0)
-        pool = (http or glm._pools[asyncio.get_running_loop()][0])._transport._pool
-        assert [line for line in pool.connections if not (line.is_idle() or line.is_closed())] == []
-        assert pool._requests == []
+        pool = await glm._pools.get(server.base_url)
+        assert len(pool.http._transport.backend.opened) <= 20
         assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
+        backend = pool.http._transport.backend
+    assert backend.opened == set()
     if http is not None:
         await http.aclose()
 
@@ -129,16 +130,6 @@ def drips_its_headers(peer: Any) -> None:
     while not peer.over.is_set():
         peer.send(b"x")
         peer.over.wait(0.02)
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_deadline_holds_inside_a_read_of_a_client_that_was_passed_in(server: Any, library: str) -> None:
-    server.plays(drips_its_headers)
-    with pytest.importorskip(library).Client() as http:
-        began = time.monotonic()
-        with pytest.raises(glmv.DeadlineExceeded):
-            glmv.Client(KEY, base_url=server.base_url, http_client=http, deadline=0.3).chat("hi")
-        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -294,45 +285,6 @@ def written_well(wire: Wire) -> None:
     assert len(begun) == size > 4_000_000
     assert max(map(len, rest)) <= 1024 * 1024
     assert len(rest) < 10
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_small_request_is_one_write_and_a_large_one_a_few(library: str) -> None:
-    with pytest.importorskip(library).Client() as http:
-        wire = http._transport._pool._network_backend = Wire()
-        glm = glmv.Client(KEY, base_url="http://127.0.0.1:9/v4", model="without limits", http_client=http)
-        assert glm.chat("hi").text == glm.chat(large(3_000_000)).text == "hello"
-    written_well(wire)
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_small_request_is_one_awaited_write_and_a_large_one_a_few(library: str) -> None:
-    async with pytest.importorskip(library).AsyncClient() as http:
-        wire = http._transport._pool._network_backend = AsyncWire()
-        glm = glmv.AsyncClient(KEY, base_url="http://127.0.0.1:9/v4", model="without limits", http_async_client=http)
-        assert (await glm.chat("hi")).text == (await glm.chat(large(3_000_000))).text == "hello"
-    written_well(wire)
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_other_requests_of_a_client_that_was_passed_in_go_out_as_ever(server: Any, library: str) -> None:
-    kind = pytest.importorskip(library)
-    with kind.Client() as http:
-        wire = http._transport._pool._network_backend = Wire()
-        glmv.Client(KEY, base_url=server.base_url, http_client=http).chat("hi")
-        wire.written.clear()
-        seen: list[list[bytes]] = []
-
-        def parts() -> Iterator[bytes]:
-            seen.append(list(wire.written))
-            yield b"a" * 3_000_000
-
-        for body, head in ((parts(), b"transfer-encoding"), (b"b", b"content-length")):
-            assert http.post(server.base_url, content=body).json() == WHOLE
-            assert head in b"".join(wire.written).lower()
-        assert [len(written) for written in seen] == [1]  # the head does not wait for what it may be waited for
-        assert seen[0][0].startswith(b"POST ")
-        assert max(map(len, wire.written)) > 3_000_000
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -105,7 +105,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def trust(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certificate[0])
-    monkeypatch.setattr("glmv._client._tls", lambda: context)
+    monkeypatch.setattr("glmv.transport.http_client.tls_context", lambda: context)
     return context
 
 
@@ -134,6 +134,7 @@ def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkey
         return {"http_client" if kind == "Client" else "http_async_client": make(verify=trust, proxy=tunnel.url)}
     if route == "tunnel":
         monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+        monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)  # the tests' server is here
     return {}
 
 
@@ -174,6 +175,7 @@ def test_a_deadline_holds_in_a_tunnel(
 
     encrypted.plays(drips)
     monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+    monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)  # the tests' server is here
     patience: dict[str, Any] = {"base_url": encrypted.base_url, "deadline": 0.4}
 
     async def ask() -> None:

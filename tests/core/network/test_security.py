@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv._auth import Secret, Signer
+from glmv._auth import Signer
+from glmv._secrets import SecretBytes
 from glmv._where import place
 
 KEY = "canary-id.canary-secret"
@@ -204,7 +205,7 @@ def test_logs_at_debug_show_neither_key_nor_pictures(ask: Any, server: Any, capl
 
 
 def test_a_secret_is_sent_whole_and_shown_as_nothing() -> None:
-    secret = Secret("Bearer canary", "ascii")
+    secret = SecretBytes("Bearer canary", "ascii")
     assert bytes(secret) == b"Bearer canary"
     assert leaks(secret, [secret], {"authorization": secret}, f"{secret}") == []
 

@@ -1,0 +1,146 @@
+"""Keys stay out of sight: in text that a server sent, in what is printed, and in tracebacks that print variables.
+
+`Secrets` masks known values in bytes and text. `SecretHeaders` and `SecretBytes` hold values that are sent and never
+printed. `without_values` runs what may refuse its arguments, and raises from a frame that does not hold them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+T = TypeVar("T")
+
+# Options and headers whose values are credentials, by parts of their names; "max_tokens" is not one.
+_SECRET_NAME = re.compile("key|header|client|secret|auth|cookie|token(?!s)|password|session|signature")
+# A shorter value, or one of letters alone, is a placeholder such as "EMPTY" or "not-needed" (vLLM, LM Studio, Ollama):
+# masking it would damage answers that contain the word. The platform's keys have 49 characters.
+_SHORTEST = 8
+_SHORTEST_WITHOUT_DIGITS = 16
+# The first segment of every token that `_auth.sign` makes: {"alg":"HS256","sign_type":"SIGN","typ":"JWT"}.
+_TOKEN_HEAD = b"eyJhbGciOiJIUzI1NiIsInNpZ25fdHlwZSI6IlNJR04iLCJ0eXAiOiJKV1QifQ"
+_TOKEN = re.compile(_TOKEN_HEAD + rb"[A-Za-z0-9_.-]*")
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option or a header of this name holds a credential."""
+    return _SECRET_NAME.search(name.lower()) is not None
+
+
+class SecretBytes(bytes):
+    """A header's value on its way to the HTTP library: sent whole, printed as nothing."""
+
+    def __repr__(self) -> str:
+        return "SecretBytes(...)"
+
+    __str__ = __repr__
+
+
+class SecretHeaders:
+    """Headers of one request. They may hold credentials, so only their names are printed.
+
+    It is not a mapping: tools that report variables look into mappings.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
+        return self._values.items()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretHeaders) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values))
+
+    def __repr__(self) -> str:
+        return f"SecretHeaders({', '.join(self._values)})"
+
+
+class Secrets:
+    """The credentials of one client or call, to be masked wherever a server repeats them.
+
+    Args:
+        key: an API key, or "". Of the platform's form "id.secret" the secret half is masked by itself, too.
+        headers: headers that are sent; the values of those with a telling name are masked.
+    """
+
+    __slots__ = ("_masks",)
+
+    def __init__(self, key: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        values = {key} if _is_credential(key) else set()
+        if values and key.count(".") == 1 and len(half := key.partition(".")[2]) >= _SHORTEST:
+            values.add(half)
+        for name, value in headers:
+            if is_secret(name):
+                values |= {word for word in (value, *value.split()) if _is_credential(word)}
+        forms = {form.encode() for value in values for form in _forms(value)}
+        self._masks = tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
+
+    def mask(self, data: bytes) -> bytes:
+        """Bytes with every credential replaced by as many asterisks."""
+        for secret, stars in self._masks:
+            if secret in data:
+                data = data.replace(secret, stars)
+        if _TOKEN_HEAD in data:
+            data = _TOKEN.sub(lambda found: b"*" * len(found[0]), data)
+        return data
+
+    def mask_text(self, text: str) -> str:
+        """Text with every credential replaced by as many asterisks."""
+        return self.mask(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def __add__(self, other: Secrets) -> Secrets:
+        both = Secrets()
+        both._masks = tuple(sorted({*self._masks, *other._masks}, key=lambda mask: -len(mask[0])))
+        return both
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+def _is_credential(value: str) -> bool:
+    enough = _SHORTEST if any(map(str.isdigit, value)) else _SHORTEST_WITHOUT_DIGITS
+    return len(value) >= enough
+
+
+def _forms(value: str) -> set[str]:
+    """A value as servers repeat it: plain, in JSON (with and without escaped slashes), in a URL, in HTML."""
+    in_json = json.dumps(value)[1:-1]
+    return {value, in_json, in_json.replace("/", "\\/"), quote(value, safe=""), html.escape(value)}
+
+
+def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
+    """Run what may refuse its arguments. Empties `given`, and raises a refusal without the frames that hold them.
+
+    Args:
+        make: makes a thing of the arguments in `given`.
+        given: the dictionaries that hold the arguments. They are empty afterwards, whatever happens.
+
+    Raises:
+        ValueError: what `make` raised, with a traceback that begins here. `glmv.InvalidRequestError` is one.
+    """
+    try:
+        return make()
+    except ValueError as refusal:
+        problem = refusal
+    finally:
+        del make
+        for values in given:
+            values.clear()
+    problem.__context__ = None
+    raise problem.with_traceback(None)

@@ -1,0 +1,4 @@
+"""The package that does I/O: drivers that take the steps of a flow, HTTP clients, proxies, deadlines.
+
+Only this package and `glmv._client` import the HTTP library (ADR-0013).
+"""

@@ -1,0 +1,149 @@
+"""The asynchronous driver: the text of the blocking one with `async` and `await` (tests/core/test_twins.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from glmv._errors import GLMVError
+from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv._types import Delta
+from glmv.transport.driver import TAIL, Driver, async_content_of, here
+from glmv.transport.network import CALL
+
+T = TypeVar("T")
+
+
+class AsyncDriver(Driver):
+    """Takes the steps of a flow, awaiting."""
+
+    async def advance(self) -> list[Delta] | None:
+        """Take steps up to the next deltas; None at the end of the flow, whose result is in `result` then."""
+        answer: Any = None
+        failed: Exception | None = None
+        while True:
+            try:
+                step = self._flow.send(answer) if failed is None else self._flow.throw(failed)
+            except StopIteration as end:
+                self.result = end.value
+                return None
+            answer = failed = None
+            if isinstance(step, Hand):
+                return step
+            try:
+                answer = await self.take(step)
+            except (Failure, GLMVError) as error:
+                failed = error
+
+    async def end(self) -> None:
+        """Release everything, wherever the flow was left."""
+        self._flow.close()
+        try:
+            await self.drop()
+        finally:
+            await self._pool.leave(self._network, cancelled=self._cancelled)
+
+    async def take(self, step: Step) -> Any:
+        """Take one step and return what came of it; raise `Failure` when it broke."""
+        match step:
+            case Read():
+                return await self._read(step)
+            case Enter():
+                return await self._enter(step)
+            case Send():
+                return await self._send(step)
+            case Pause():
+                self._log_pause(step)
+                return await asyncio.sleep(step.seconds)
+            case Drop():
+                return await self.drop(busy=step.busy)
+            case Finish():
+                return await self._finish()
+            case _:
+                raise TypeError(f"not a step: {step!r}")
+
+    async def _enter(self, step: Enter) -> None:
+        if self._gate is None:
+            return
+        started = time.monotonic()
+        woken = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._ticket = self._gate.enter(f"{self._what} in {here()}", lambda: _wake(loop, woken))
+        while self._ticket.state == "waiting":
+            left = self._remaining_wait(self._ticket, step.until, started)
+            try:
+                await asyncio.wait_for(woken.wait(), left)
+            except TimeoutError:
+                continue
+
+    async def _send(self, step: Send) -> Opened:
+        return await self._work(self._sent(step), step.until)
+
+    async def _sent(self, step: Send) -> Opened:
+        request = self._request(step, async_content_of(step.body))
+        return self._opened(await self._pool.http.send(request, stream=True, follow_redirects=False))
+
+    async def _read(self, step: Read) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._body()
+        return await self._work(self._next(), step.until)
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            if chunk:
+                return chunk  # type: ignore[no-any-return]  # the library yields bytes
+        return b""
+
+    async def _work(self, work: Coroutine[Any, Any, T], until: float | None) -> T:
+        """Run what waits for the network, up to a moment in monotonic seconds."""
+        self._network.until = until
+        CALL.set(self._network)
+        try:
+            if self._pool.keeps_deadlines or until is None:
+                return await work
+            async with asyncio.timeout_at(_loop_time(until)):
+                return await work
+        except Exception as error:  # noqa: BLE001 - translated
+            self._cancelled = self._cancelled or isinstance(error, TimeoutError)
+            problem = self._failure(error)
+        except BaseException:
+            self._cancelled = True
+            raise
+        finally:
+            CALL.set(None)
+        raise problem
+
+    async def _finish(self) -> None:
+        end = Read(time.monotonic() + TAIL)
+        try:
+            while await self._read(end):
+                pass
+        except (Failure, GLMVError):
+            pass
+        await self.drop(good=True)
+
+    def _body(self) -> Any:
+        response = self._response
+        # A mock's body may have been read already.
+        return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+
+    async def drop(self, *, busy: bool = False, good: bool = False) -> None:
+        """Close the response, if there is one, and leave the gate. Calling it again does nothing."""
+        response, self._response, self._chunks = self._response, None, None
+        try:
+            if response is not None:
+                await self._work(response.aclose(), None)
+        except Exception:  # noqa: BLE001, S110 - a connection that cannot be closed in order is closed all the same
+            pass
+        finally:
+            self._leave_gate(busy=busy, good=good)
+
+
+def _loop_time(until: float) -> float:
+    return asyncio.get_running_loop().time() + max(until - time.monotonic(), 0.0)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(woken.set)

@@ -1,0 +1,184 @@
+"""State of one call while it runs, with all its attempts: slot, request, response. What both drivers share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+from glmv._auth import Signer
+from glmv._bounds import TIMEOUTS, timeouts
+from glmv._errors import GateTimeout, GLMVError
+from glmv._flow import Failure, Opened, Pause, Send, Step
+from glmv._gate import Gate, Ticket
+from glmv._request import Settings
+from glmv._secrets import SecretBytes
+from glmv._version import __version__
+from glmv._where import Place
+from glmv._wire import Body
+from glmv.transport.failures import translated
+from glmv.transport.network import NetworkCall
+from glmv.transport.pools import Pool
+
+log = logging.getLogger("glmv")
+
+# Bytes of a large body that are written at a time; the deadline is looked at before each piece.
+PIECE = 1024 * 1024
+# Seconds for which the formal end of a body is waited for, so that the connection can be used again.
+TAIL = 0.05
+
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "content-type": "application/json; charset=UTF-8",
+    "user-agent": f"glmv/{__version__}",
+}
+
+
+class Driver:
+    """Takes the steps of one flow.
+
+    Args:
+        flow: the generator that decides; `glmv._flow` has its steps.
+        pool: the HTTP client to use.
+        settings: of the client that makes the call.
+        where: the server.
+        gate: the gate to pass, or None for endpoints without one.
+        timeout: the call's own timeout, or None for that of the settings.
+        what: "a call" or "a stream", for the message to others who wait for its slot.
+    """
+
+    def __init__(
+        self,
+        flow: Generator[Step, Any, Any],
+        pool: Pool,
+        settings: Settings,
+        where: Place,
+        gate: Gate | None,
+        timeout: Any,
+        what: str,
+    ) -> None:
+        self.result: Any = None
+        self._what = what
+        self._flow = flow
+        self._pool = pool
+        self._where = where
+        self._gate = gate
+        self._timeouts = timeouts(settings.timeout if timeout is None else timeout)
+        self._headers = settings.default_headers or {}
+        self._network = NetworkCall(where.secrets, self._timeouts["read"])
+        self._ticket: Ticket | None = None
+        self._response: Any = None
+        self._chunks: Any = None
+        self._cancelled = False
+        self._sent_at = 0.0
+
+    def _request(self, step: Send, body: Any) -> Any:
+        """The step as a request of the HTTP library."""
+        headers: dict[str, str | bytes] = dict(_HEADERS)
+        if step.body is not None:
+            headers["content-length"] = str(len(step.body))
+        signer: Signer | None = self._where.signer
+        if signer is not None:
+            headers["authorization"] = SecretBytes(signer.header(time.time()), "ascii")
+        for name, value in (*self._headers.items(), *step.headers.items()):
+            headers[name.lower()] = value
+        self._network.secrets = step.secrets
+        limits = dict(self._timeouts)
+        if step.until is not None:
+            left = max(step.until - time.monotonic(), 0.001)
+            limits = {phase: min(left, limit or left) for phase, limit in limits.items()}
+        self._sent_at = time.monotonic()
+        log.debug("Sending %s %s to %s", step.method, step.path, self._where.host)
+        return self._pool.http.build_request(
+            step.method, self._where.base_url + step.path, content=body, headers=headers,
+            extensions={"timeout": limits},
+        )  # fmt: skip
+
+    def _opened(self, response: Any) -> Opened:
+        self._response = response
+        log.debug(
+            "HTTP %d from %s after %.2f s", response.status_code, self._where.host, time.monotonic() - self._sent_at
+        )
+        mask = self._network.secrets.mask_text
+        headers = {name: mask(value) for name, value in response.headers.items()}
+        if response.is_stream_consumed:
+            # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
+            headers.pop("content-encoding", None)
+        return Opened(response.status_code, headers)
+
+    def _failure(self, error: Exception) -> Failure | GLMVError:
+        """What the HTTP library raised, as the flow knows it."""
+        return translated(error, self._pool.library, self._where.host, self._timeouts, self._network.secrets)
+
+    def _patience(self) -> float:
+        """Seconds without a free slot after which a call gives up."""
+        return self._timeouts["read"] or TIMEOUTS["read"]
+
+    def _remaining_wait(self, ticket: Ticket, until: float | None, started: float) -> float:
+        """Seconds left to wait for a slot: while the queue moves, or until the deadline.
+
+        Raises:
+            GateTimeout: none are left.
+        """
+        assert self._gate is not None
+        limit = max(self._gate.moved, started) + self._patience()
+        left = (limit if until is None else min(limit, until)) - time.monotonic()
+        if left > 0:
+            return left
+        holders = self._gate.holders()
+        ticket.leave()
+        raise GateTimeout(
+            f"No slot came free in {time.monotonic() - started:.1f} s: {holders}. Close streams that are no longer "
+            "read, do not call synchronously on the thread of a running event loop, or raise max_concurrency if the "
+            "account allows more.",
+            retryable=True,
+        )
+
+    def _leave_gate(self, *, busy: bool = False, good: bool = False) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is None or self._gate is None:
+            return
+        before = self._gate.width
+        ticket.leave(busy=busy, good=good)
+        if self._gate.width != before:
+            log.debug("The gate of %s has %d slots now; it had %d", self._gate.name, self._gate.width, before)
+
+    def _log_pause(self, step: Pause) -> None:
+        log.debug("Waiting %.2f s before the next attempt", step.seconds)
+
+
+def content_of(body: Body | None) -> bytes | Body | None:
+    """A body as the blocking HTTP client takes it: at once, or in pieces when it is large."""
+    if body is None:
+        return None
+    return body.cut(PIECE) if body.large else bytes(body)
+
+
+def async_content_of(body: Body | None) -> bytes | AsyncBody | None:
+    """A body as the asynchronous HTTP client takes it."""
+    content = content_of(body)
+    return AsyncBody(content) if isinstance(content, Body) else content
+
+
+class AsyncBody:
+    """A body that is iterated with `async for`; again, too, as mocks and recorders do."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._body:
+            yield piece
+
+
+def here() -> str:
+    """The task or thread that asks for a slot, for the message to others who wait for it."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task.get_name() if task else f"thread {threading.current_thread().name}"

@@ -1,0 +1,173 @@
+"""Network streams of our own connection pools: every wait ends at the call's deadline, and every socket is known.
+
+The HTTP library's timeouts hold for one read or write each, so a server that sends a byte a second would never end a
+call. These streams cut each wait to what is left until the deadline. They are plugged in through httpcore's public
+`network_backend` (www.encode.io/httpcore, "Network Backends").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+
+from glmv._secrets import Secrets
+
+# A wait that is due already still gets this many seconds, because 0 means "no timeout" to some socket functions.
+_SHORTEST_WAIT = 0.0005
+
+
+class NetworkCall:
+    """What the network streams need to know of the call that uses them, and what the call needs to know of them.
+
+    Attributes:
+        read_timeout: seconds for a read that the HTTP library gives no timeout, as it does while it talks to a SOCKS
+            proxy; None waits without end.
+        secrets: credentials that are masked in what a server sends. The HTTP library logs the head of a response, so
+            masking has to come before it.
+        until: monotonic seconds at which all waits end; None where there is no such moment.
+        stream: the stream that the call used last.
+    """
+
+    __slots__ = ("read_timeout", "secrets", "stream", "until")
+
+    def __init__(self, secrets: Secrets, read_timeout: float | None) -> None:
+        self.secrets = secrets
+        self.read_timeout = read_timeout
+        self.until: float | None = None
+        self.stream: AsyncStream | None = None
+
+    def seconds(self, timeout: float | None) -> float | None:
+        """A timeout in seconds, cut where the call has to end."""
+        if self.until is None:
+            return timeout
+        left = max(self.until - time.monotonic(), _SHORTEST_WAIT)
+        return left if timeout is None else min(left, timeout)
+
+    async def abort(self) -> None:
+        """Close the connection that this call was using, unless another call has taken it over."""
+        stream, self.stream = self.stream, None
+        if stream is not None and stream.user is self:
+            await stream.aclose()
+
+
+# The call of this thread or task; None outside of a call, for instance while a pool closes connections.
+CALL: ContextVar[NetworkCall | None] = ContextVar("call", default=None)
+
+
+def _current() -> NetworkCall:
+    return CALL.get() or NetworkCall(Secrets(), None)
+
+
+class Stream(httpcore.NetworkStream):
+    """A connection of the blocking client."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        call = _current()
+        wait = call.seconds(call.read_timeout if timeout is None else timeout)
+        return call.secrets.mask(self._stream.read(max_bytes, wait))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _current().seconds(timeout))
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
+        return Stream(self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Backend(httpcore.NetworkBackend):
+    """Opens the connections of the blocking client."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Stream:
+        wait = _current().seconds(timeout)
+        return Stream(self._backend.connect_tcp(host, port, wait, local_address, socket_options))
+
+
+class AsyncStream(httpcore.AsyncNetworkStream):
+    """A connection of the asynchronous client.
+
+    Args:
+        opened: the backend's set of open streams; this one is in it until it is closed.
+
+    Attributes:
+        user: the call that used it last.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, opened: set[AsyncStream]) -> None:
+        self._stream = stream
+        self._opened = opened
+        self.user = _current()
+        self.user.stream = self
+        opened.add(self)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self.user = call = _current()
+        call.stream = self
+        wait = call.seconds(call.read_timeout if timeout is None else timeout)
+        return call.secrets.mask(await self._stream.read(max_bytes, wait))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.user = call = _current()
+        call.stream = self
+        await self._stream.write(buffer, call.seconds(timeout))
+
+    async def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> AsyncStream:
+        encrypted = await self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout))
+        self._opened.discard(self)  # the encrypted stream closes this one
+        return AsyncStream(encrypted, self._opened)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    async def aclose(self) -> None:
+        self._opened.discard(self)
+        await self._stream.aclose()
+
+
+class AsyncBackend(httpcore.AsyncNetworkBackend):
+    """Opens the connections of the asynchronous client, and closes those that its pool has lost."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.AnyIOBackend()
+        self.opened: set[AsyncStream] = set()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> AsyncStream:
+        wait = _current().seconds(timeout)
+        return AsyncStream(
+            await self._backend.connect_tcp(host, port, wait, local_address, socket_options), self.opened
+        )
+
+    async def aclose(self) -> None:
+        """Close every stream that is still open."""
+        for stream in list(self.opened):
+            await stream.aclose()

@@ -1,0 +1,186 @@
+"""HTTP clients with their connection pools: one in each process, or one in each event loop.
+
+httpcore loses track of a connection when a task is cancelled between two of its own steps: the entry stays in the pool
+and is never used again. The driver closes the socket of a cancelled call by itself. What stays are entries without a
+socket, so an asynchronous pool is replaced after `MOST_CANCELLED` of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+
+from glmv._errors import InvalidRequestError
+from glmv.transport.http_client import async_http_client, http_client, library_of
+from glmv.transport.network import NetworkCall
+
+# Cancelled calls after which a pool is replaced. An entry that is left behind has about 2 KB, and each later call
+# looks at all of them.
+MOST_CANCELLED = 100
+
+
+class Pool:
+    """A blocking HTTP client, or one that was passed in.
+
+    Attributes:
+        http: the client.
+        library: the module that it comes from, `httpx` or `httpx2`.
+        keeps_deadlines: whether its reads and writes end at the call's deadline by themselves.
+    """
+
+    def __init__(self, http: Any, *, keeps_deadlines: bool = False) -> None:
+        self.http = http
+        self.library = library_of(http)
+        self.keeps_deadlines = keeps_deadlines
+
+    def enter(self) -> None:
+        """A call begins."""
+
+    async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
+        """A call has ended."""
+
+
+class AsyncPool(Pool):
+    """An asynchronous HTTP client of our own, in one event loop.
+
+    Attributes:
+        loop: the event loop.
+        calls: calls that are under way.
+        cancelled: calls that were cancelled while they waited for the network.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        http, transport = async_http_client(base_url)
+        super().__init__(http, keeps_deadlines=transport.keeps_deadlines)
+        self.loop = asyncio.get_running_loop()
+        self.cancelled = 0
+        self.calls = 0
+        self._retired = False
+        self._closing = _closed_with_its_loop(http)
+
+    def enter(self) -> None:
+        """A call begins."""
+        self.calls += 1
+
+    async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
+        """A call has ended; a cancelled one leaves no open socket behind."""
+        self.calls -= 1
+        try:
+            if cancelled:
+                self.cancelled += 1
+                await call.abort()
+        finally:
+            if self._retired and not self.calls:
+                await self.aclose()
+
+    async def open(self) -> None:
+        """Make sure that the client is closed when its event loop ends."""
+        await anext(self._closing)
+
+    async def retire(self) -> None:
+        """Close as soon as the calls under way have ended. No new ones may come."""
+        self._retired = True
+        if not self.calls:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._closing.aclose()
+
+
+async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Closes a client when its loop ends: `asyncio.run` closes the asynchronous generators that are still open."""
+    try:
+        yield
+    finally:
+        await http.aclose()
+
+
+class Pools:
+    """The pool of a blocking client. A forked child gets its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: tuple[int, Pool] | None = None
+        self._closed = False
+
+    def get(self, base_url: str) -> Pool:
+        """The pool of this process.
+
+        Raises:
+            InvalidRequestError: it was closed, or the proxy cannot be used.
+        """
+        if self._closed:
+            raise _closed()
+        if self._made is None or self._made[0] != os.getpid():
+            with self._lock:
+                if self._made is None or self._made[0] != os.getpid():
+                    # In a forked child the parent's sockets are not ours to use or to close.
+                    http, transport = http_client(base_url)
+                    # Frameworks drop models without closing them.
+                    weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
+                    self._made = os.getpid(), Pool(http, keeps_deadlines=transport.keeps_deadlines)
+        return self._made[1]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        made, self._made = self._made, None
+        if made is not None:
+            _close_here(made[0], made[1].http)
+
+
+class AsyncPools:
+    """The pools of an asynchronous client, one for each running event loop (ADR-0006)."""
+
+    def __init__(self) -> None:
+        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = weakref.WeakKeyDictionary()
+        self._retired: list[AsyncPool] = []
+        self._closed = False
+
+    async def get(self, base_url: str) -> AsyncPool:
+        """The pool of the running loop.
+
+        Raises:
+            InvalidRequestError: it was closed, or the proxy cannot be used.
+        """
+        if self._closed:
+            raise _closed()
+        loop = asyncio.get_running_loop()
+        pool = self._made.get(loop)
+        if pool is not None and pool.cancelled < MOST_CANCELLED:
+            return pool
+        # A pool knows its loop, so that the dictionary alone would let neither go.
+        for ended in [ended for ended in self._made if ended.is_closed()]:
+            del self._made[ended]
+        self._made[loop] = new = AsyncPool(base_url)
+        await new.open()
+        if pool is not None:
+            self._retired = [old for old in self._retired if old.calls and not old.loop.is_closed()] + [pool]
+            await pool.retire()
+        return new
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        current = self._made.pop(loop, None)
+        retired, self._retired = self._retired, []
+        for pool in (*retired, current):
+            if pool is not None and pool.loop is loop:
+                await pool.aclose()
+
+
+def _close_here(process: int, http: httpx.Client) -> None:
+    if process == os.getpid():
+        http.close()
+
+
+def _closed() -> InvalidRequestError:
+    return InvalidRequestError("This client is closed. Create a new one.")
