@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
-import socket
-import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -142,31 +138,6 @@ async def test_a_deadline_holds_inside_an_awaited_read_of_a_client_that_was_pass
             await asyncio.wait_for(
                 glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http, deadline=0.3).chat("hi"), 5
             )
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_deadline_holds_on_a_socket_in_the_file_system(library: str) -> None:
-    kind = pytest.importorskip(library)
-    over = threading.Event()
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{folder}/server")
-        listener.listen()
-
-        def drips() -> None:
-            peer, _ = listener.accept()
-            with peer, contextlib.suppress(OSError):
-                peer.sendall(b"HTTP/1.1 200 OK\r\n")
-                while not over.wait(0.02):
-                    peer.sendall(b"x")
-
-        serving = threading.Thread(target=drips)
-        serving.start()
-        with kind.Client(transport=kind.HTTPTransport(uds=f"{folder}/server")) as http:
-            glm = glmv.Client(KEY, base_url="http://localhost/v4", http_client=http, deadline=0.3)
-            with pytest.raises(glmv.DeadlineExceeded):
-                glm.chat("hi")
-        over.set()
-        serving.join(5)
 
 
 def refused(peer: Any) -> None:
