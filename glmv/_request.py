@@ -113,8 +113,8 @@ class Settings(Options):
         idle_timeout: seconds between two events of a stream; None is the read timeout.
         max_retries: a call makes at most `max_retries + 1` requests.
         max_concurrency: calls under way at once for this account and model; None is the documented number.
-        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them. Their pools learn to end
-            every wait at a call's deadline, but for connections that are open already when they are passed in.
+        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they stay as they are.
+            In a blocking one a call's deadline is looked at between reads, so one read may last for its timeout.
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
