@@ -44,6 +44,7 @@ if _typing.TYPE_CHECKING:
     from glmv._media import File, Image, Video
     from glmv._model import Model
     from glmv._request import ChatRequest, Options, Settings
+    from glmv._secrets import without_values
     from glmv._strategy import second_turn
     from glmv._tasks import Task
     from glmv._types import (
@@ -99,6 +100,7 @@ _HOMES = {
     "Options": "_request.Options",
     "Settings": "_request.Settings",
     "second_turn": "_strategy.second_turn",
+    "without_values": "_secrets.without_values",
     "Task": "_tasks.Task",
     "Accumulator": "_types.Accumulator",
     "Box": "_types.Box",
@@ -162,6 +164,7 @@ __all__ = [
     "find_model",
     "models",
     "second_turn",
+    "without_values",
 ]
 
 

@@ -30,6 +30,9 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from glmv._types import Completion
 
+# Characters of a code or an id that are kept. The platform's have 4 and 32; a server of another kind may send anything.
+_LABEL = 200
+
 
 class GLMVError(Exception):
     """Base of all errors that leave a public call.
@@ -64,8 +67,8 @@ class GLMVError(Exception):
         super().__init__(message)
         self.message = message
         self.status_code = status_code
-        self.code = code
-        self.request_id = request_id
+        self.code = _label(code)
+        self.request_id = _label(request_id)
         if retryable is not None:
             self.retryable = retryable
         self.retry_after = retry_after
@@ -91,8 +94,16 @@ class GLMVError(Exception):
         """Set facts that were not known where the error was made; the known ones stay."""
         for name, value in facts.items():
             if value is not None and not getattr(self, name, None):
-                setattr(self, name, value)
+                setattr(self, name, _label(value) if name in ("code", "request_id") else value)
         return self
+
+
+def _label(value: str | None) -> str | None:
+    """A code or an id as a server sent it: bounded, with control characters escaped, so that terminals show it."""
+    if value is None:
+        return None
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[:_LABEL])
+    return text if len(value) <= _LABEL else f"{text}..."
 
 
 def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMVError:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 import glmv
 from glmv_batch._asking import Asking, json_schema_of
 from glmv_batch._items import count_of, items
@@ -76,6 +78,10 @@ class Job:
         client: glmv.AsyncClient | None = None,
         **options: Any,
     ) -> None:
+        # From here on no variable holds the key in the clear: an error below may be reported with its variables.
+        self._ask_key = api_key if callable(api_key) else None
+        key = SecretStr(api_key) if isinstance(api_key, str) else None
+        del api_key
         asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
         self._source = source
         self._column = column
@@ -84,13 +90,11 @@ class Job:
         given = {name: value for name, value in options.items() if name not in asked}
         given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
         connection = {name: value for name, value in given.items() if value is not None}
-        clash = {*connection, *(["api_key"] if api_key else [])} - {"model"}
+        clash = {*connection, *(["api_key"] if key or self._ask_key else [])} - {"model"}
         if client is not None and clash:
             told = ", ".join(sorted(clash))
             raise glmv.InvalidRequestError(f"A client of your own has its own {told}: give one or the other.")
-        self._ask_key = api_key if callable(api_key) else None
-        key = None if callable(api_key) else api_key  # kept in settings only: they show it nowhere
-        self._settings = (client or glmv.AsyncClient(key, **connection)).settings
+        self._settings = client.settings if client is not None else glmv.Settings(**connection, api_key=key)
         self._model = model or self._settings.model
         match via:
             case "calls":

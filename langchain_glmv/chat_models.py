@@ -55,9 +55,10 @@ class ChatGLMV(glmv.Component, BaseChatModel):
     stream_usage: bool = True
 
     def __init__(self, **given: Any) -> None:
+        has_profile = given.get("profile")
         with joined_errors():
-            super().__init__(**_options.constructor(given))
-        if given.get("profile"):  # `configurable_fields` hands over that of the model before
+            glmv.without_values(lambda: super(ChatGLMV, self).__init__(**_options.constructor(given)), given)
+        if has_profile:  # `configurable_fields` hands over that of the model before
             self.profile = profile_for(self.model, self.profile)
 
     @model_validator(mode="after")
@@ -78,6 +79,11 @@ class ChatGLMV(glmv.Component, BaseChatModel):
             return typed(super()._convert_input(model_input))
 
     def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[glmv.ChatRequest, ChunkMapper]:
+        return glmv.without_values(lambda: self._mapped(messages, stop, kwargs), kwargs)
+
+    def _mapped(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
         overrides, usage = _options.call(kwargs, self.stream_usage)
@@ -286,7 +292,8 @@ class ChatGLMV(glmv.Component, BaseChatModel):
         told = [
             (name, value) for name, value in super().__repr_args__() if name not in ("model", "profile", "metadata")
         ]
-        return [("model", self.model), *told]
+        # A model whose constructor refused its arguments has no fields yet.
+        return [("model", self.__dict__.get("model")), *told]
 
     # ---- copies ---------------------------------------------------------------------------------------------
 

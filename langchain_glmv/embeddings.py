@@ -29,7 +29,7 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
 
     def __init__(self, **given: Any) -> None:
         with joined_errors():
-            super().__init__(**constructor(given))
+            glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor(given)), given)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in the order of the texts; [] for none.

@@ -257,7 +257,8 @@ class GLMV(Connected, StructuredOutput):
         match kwargs.get("response_format"):
             case Schema() as schema:
                 kwargs = {"validate": schema.validate, **kwargs}
-        request = glmv.ChatRequest.of(messages, defaults=self, overrides=kwargs)
+        overrides = dict(kwargs)
+        request = glmv.without_values(lambda: glmv.ChatRequest.of(messages, self, overrides), overrides, kwargs)
         return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
 
     def _run(self, request: glmv.ChatRequest) -> glmv.Completion:

@@ -94,3 +94,13 @@ def test_an_error_says_status_code_request_id_and_attempts() -> None:
 def test_facts_that_are_known_are_not_overwritten() -> None:
     error = glmv.ServerError("m", request_id="theirs").fill(request_id="ours", attempts=2, partial=None)
     assert (error.request_id, error.attempts) == ("theirs", 2)
+
+
+def test_codes_and_ids_of_servers_are_bounded_and_escaped() -> None:
+    error = glmv.GLMVError("m", code="A" * 1_000_000 + "\x1b[31m", request_id="\x1b]0;title\x07" + "r" * 100_000)
+    error = pickle.loads(pickle.dumps(error.fill(code="later")))
+    assert len(str(error)) < 600
+    assert "\x1b" not in str(error)
+    assert error.request_id is not None
+    assert error.request_id.startswith("\\x1b]0;title\\x07rrr")
+    assert glmv.GLMVError("m").fill(request_id="a\nb").request_id == "a\\nb"
