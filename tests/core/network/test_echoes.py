@@ -7,7 +7,10 @@ import logging
 import traceback
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import glmv
 
@@ -61,6 +64,63 @@ def test_a_credential_that_a_server_repeats_is_on_no_surface(
         shown += [found.text, repr(found.raw)]
     text = "".join(shown)
     assert [part for part in (*KEY.split(".")[1:], HEADER) if part in text] == []
+
+
+words = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=12)
+values = st.recursive(
+    words | st.integers() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def echoing(draw: st.DrawFn) -> tuple[int, dict[str, str], bytes]:
+    """A status, headers and a body, with the credentials at places that are drawn."""
+    echo = draw(st.sampled_from([KEY, KEY.partition(".")[2], HEADER, ECHO]))
+    echo = draw(words) + echo + draw(words)
+    payload: Any = draw(values)
+    match draw(st.sampled_from(["key", "value", "error", "code", "id", "filter", "answer", "html", "event", "header"])):
+        case "key":
+            payload = {echo: payload}
+        case "value":
+            payload = {draw(words): [payload, echo]}
+        case "error":
+            payload = {"error": {"code": draw(words), "message": echo}}
+        case "code":
+            payload = {"error": {"code": echo, "message": draw(words)}}
+        case "id":
+            payload = {"error": {"code": "1000", "message": draw(words)}, "request_id": echo}
+        case "filter":
+            payload = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": echo, "level": payload}]}
+        case "answer":
+            payload = answer(echo)
+        case "html":
+            return draw(st.sampled_from([200, 403, 502])), {"content-type": "text/html"}, f"<p>{echo}</p>".encode()
+        case "event":
+            return 200, {"content-type": "text/event-stream"}, f"data: {json.dumps({'error': echo})}\n\n".encode()
+        case "header":
+            name = draw(st.sampled_from(["x-request-id", "location", "retry-after", "date", "server", "content-type"]))
+            return draw(st.sampled_from([200, 307, 429, 500])), {name: ECHO}, json.dumps(payload).encode()
+    body = json.dumps(payload, ensure_ascii=draw(st.booleans())).encode()
+    return draw(st.sampled_from([200, 400, 401, 429, 500])), {"content-type": "application/json"}, body
+
+
+@given(echoing(), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str, str], bytes], stream: bool) -> None:
+    status, headers, body = response
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, content=body))
+    glm = glmv.Client(
+        KEY, http_client=httpx.Client(transport=transport), max_retries=0, default_headers={"x-api-key": HEADER}
+    )
+    shown: list[Any]
+    try:
+        shown = list(glm.stream("hi")) if stream else [glm.chat("hi")]
+        shown += [thing.raw for thing in shown]
+    except glmv.GLMVError as error:
+        shown = [str(error), vars(error), error.args, error.__cause__, traceback.format_exception(error)]
+    assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(shown)] == []
 
 
 def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
