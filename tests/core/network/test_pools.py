@@ -62,7 +62,8 @@ async def by_scope(call: Call, struck: asyncio.Event) -> bool:
 
 
 @pytest.mark.parametrize("cut", [by_task, by_scope])
-@pytest.mark.parametrize(("library", "times"), [("ours", 2000)])
+# httpx's pool loses a place now and then (1.5 in 100 here), whoever cancels: only its continuation can be promised.
+@pytest.mark.parametrize(("library", "times"), [("ours", 2000), ("httpx2", 300)])
 async def test_random_cancellations_leave_no_connection_and_no_slot(
     server: Any, library: str, times: int, cut: Callable[[Call, asyncio.Event], Awaitable[bool]]
 ) -> None:
@@ -96,13 +97,15 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(
             cancelled += sum(end is True for end in await asyncio.gather(*ends, return_exceptions=True))
         slots = glm.slots(glm.settings.model)
         assert (slots.in_use, len(slots._queue)) == (0, 0)
-        pool = await glm._pools.get(server.base_url)
-        assert len(pool.http._transport.backend.opened) <= 20
         assert "".join([delta.text async for delta in glm.stream("hi")]) == "hello"
-        backend = pool.http._transport.backend
+        if http is not None:
+            pool = http._transport._pool
+            assert [line for line in pool.connections if not (line.is_idle() or line.is_closed())] == []
+            await http.aclose()
+            return
+        backend = (await glm._pools.get(server.base_url)).http._transport.backend
+        assert len(backend.opened) <= 20  # as many as are kept for later calls
     assert backend.opened == set()
-    if http is not None:
-        await http.aclose()
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
