@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Generator
+from types import ModuleType
 from typing import Any
 
 from glmv._auth import Signer
@@ -16,7 +18,6 @@ from glmv._flow import Failure, Opened, Pause, Send, Step
 from glmv._gate import Gate, Ticket
 from glmv._request import Settings
 from glmv._secrets import SecretBytes
-from glmv._version import __version__
 from glmv._where import Place
 from glmv._wire import Body
 from glmv.transport.failures import translated
@@ -29,13 +30,6 @@ log = logging.getLogger("glmv")
 PIECE = 1024 * 1024
 # Seconds for which the formal end of a body is waited for, so that the connection can be used again.
 TAIL = 0.05
-
-_HEADERS = {
-    "accept": "application/json",
-    "accept-encoding": "identity",
-    "content-type": "application/json; charset=UTF-8",
-    "user-agent": f"glmv/{__version__}",
-}
 
 
 class Driver:
@@ -78,7 +72,7 @@ class Driver:
 
     def _request(self, step: Send, body: Any) -> Any:
         """The step as a request of the HTTP library."""
-        headers: dict[str, str | bytes] = dict(_HEADERS)
+        headers: dict[str, str | bytes] = dict(self._pool.headers)
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
         signer: Signer | None = self._where.signer
@@ -94,7 +88,7 @@ class Driver:
         self._sent_at = time.monotonic()
         log.debug("Sending %s %s to %s", step.method, step.path, self._where.host)
         return self._pool.http.build_request(
-            step.method, self._where.base_url + step.path, content=body, headers=headers,
+            step.method, _url(self._pool.library, self._where.base_url + step.path), content=body, headers=headers,
             extensions={"timeout": limits},
         )  # fmt: skip
 
@@ -103,11 +97,13 @@ class Driver:
         log.debug(
             "HTTP %d from %s after %.2f s", response.status_code, self._where.host, time.monotonic() - self._sent_at
         )
-        mask = self._network.secrets.mask_text
-        headers = {name: mask(value) for name, value in response.headers.items()}
+        headers = response.headers
+        values = b"\n".join(value for _, value in headers.raw)
+        if self._network.secrets.mask(values) != values:
+            headers = {name: self._network.secrets.mask_text(value) for name, value in headers.items()}
         if response.is_stream_consumed:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
-            headers.pop("content-encoding", None)
+            headers = {name: value for name, value in headers.items() if name != "content-encoding"}
         return Opened(response.status_code, headers)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
@@ -149,6 +145,12 @@ class Driver:
 
     def _log_pause(self, step: Pause) -> None:
         log.debug("Waiting %.2f s before the next attempt", step.seconds)
+
+
+@functools.lru_cache(maxsize=64)
+def _url(library: ModuleType, url: str) -> Any:
+    """The library's own form of a URL. Parsing one takes as long as reading a small answer, and endpoints are few."""
+    return library.URL(url)
 
 
 def content_of(body: Body | None) -> bytes | Body | None:

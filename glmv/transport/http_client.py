@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from glmv._errors import InvalidRequestError
+from glmv._version import __version__
 from glmv.transport.network import AsyncBackend, Backend
 from glmv.transport.proxies import proxy_for
 
@@ -24,6 +25,13 @@ from glmv.transport.proxies import proxy_for
 # the square of its idle connections, hence the second bound; 5 s of idleness is httpx's own default.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
 
+# What every request of ours says beside its own headers.
+HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "content-type": "application/json; charset=UTF-8",
+    "user-agent": f"glmv/{__version__}",
+}
 T = TypeVar("T")
 
 
@@ -95,7 +103,7 @@ def http_client(base_url: str) -> tuple[httpx.Client, Transport]:
         InvalidRequestError: the proxy cannot be used.
     """
     transport = _through_proxy(Transport, base_url)
-    return httpx.Client(transport=transport, trust_env=False), transport
+    return httpx.Client(transport=transport, headers=HEADERS, trust_env=False), transport
 
 
 def async_http_client(base_url: str) -> tuple[httpx.AsyncClient, AsyncTransport]:
@@ -105,7 +113,7 @@ def async_http_client(base_url: str) -> tuple[httpx.AsyncClient, AsyncTransport]
         InvalidRequestError: the proxy cannot be used.
     """
     transport = _through_proxy(AsyncTransport, base_url)
-    return httpx.AsyncClient(transport=transport, trust_env=False), transport
+    return httpx.AsyncClient(transport=transport, headers=HEADERS, trust_env=False), transport
 
 
 def _through_proxy(kind: Callable[[str | None], T], base_url: str) -> T:

@@ -11,13 +11,13 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import httpx
 
 from glmv._errors import InvalidRequestError
-from glmv.transport.http_client import async_http_client, http_client, library_of
+from glmv.transport.http_client import HEADERS, async_http_client, http_client, library_of
 from glmv.transport.network import NetworkCall
 
 # Cancelled calls after which a pool is replaced. An entry that is left behind has about 2 KB, and each later call
@@ -32,12 +32,14 @@ class Pool:
         http: the client.
         library: the module that it comes from, `httpx` or `httpx2`.
         keeps_deadlines: whether its reads and writes end at the call's deadline by themselves.
+        headers: those of every request; none where the client adds them by itself.
     """
 
-    def __init__(self, http: Any, *, keeps_deadlines: bool = False) -> None:
+    def __init__(self, http: Any, *, ours: bool = False, keeps_deadlines: bool = False) -> None:
         self.http = http
         self.library = library_of(http)
         self.keeps_deadlines = keeps_deadlines
+        self.headers: Mapping[str, str] = {} if ours else HEADERS
 
     def enter(self) -> None:
         """A call begins."""
@@ -57,7 +59,7 @@ class AsyncPool(Pool):
 
     def __init__(self, base_url: str) -> None:
         http, transport = async_http_client(base_url)
-        super().__init__(http, keeps_deadlines=transport.keeps_deadlines)
+        super().__init__(http, ours=True, keeps_deadlines=transport.keeps_deadlines)
         self.loop = asyncio.get_running_loop()
         self.cancelled = 0
         self.calls = 0
@@ -125,7 +127,7 @@ class Pools:
                     http, transport = http_client(base_url)
                     # Frameworks drop models without closing them.
                     weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
-                    self._made = os.getpid(), Pool(http, keeps_deadlines=transport.keeps_deadlines)
+                    self._made = os.getpid(), Pool(http, ours=True, keeps_deadlines=transport.keeps_deadlines)
         return self._made[1]
 
     def close(self) -> None:
