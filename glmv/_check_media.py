@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,7 @@ from glmv._types import Message, Part, Text
 if TYPE_CHECKING:
     from glmv._model import Model
 
+log = logging.getLogger("glmv")
 
 Tell = Callable[[str], None]
 """Takes a line for `answer.notes`."""
@@ -141,6 +143,7 @@ def _image(image: Image, place: Place, model: Model, tell: Tell) -> Image:
         return image
     fitted, note = image.fitted_for(model)
     if note is not None:
+        log.debug("Fitted at %s: %s", place, note)
         tell(note)
     return fitted
 

@@ -1,4 +1,4 @@
 """The package that does I/O: drivers that take the steps of a flow, HTTP clients, proxies, deadlines.
 
-Only this package and `glmv._client` import the HTTP library (ADR-0013).
+Only this package imports the HTTP library (ADR-0013).
 """

@@ -110,18 +110,14 @@ class Driver:
         """What the HTTP library raised, as the flow knows it."""
         return translated(error, self._pool.library, self._where.host, self._timeouts, self._network.secrets)
 
-    def _patience(self) -> float:
-        """Seconds without a free slot after which a call gives up."""
-        return self._timeouts["read"] or TIMEOUTS["read"]
-
     def _remaining_wait(self, ticket: Ticket, until: float | None, started: float) -> float:
-        """Seconds left to wait for a slot: while the queue moves, or until the deadline.
+        """Seconds left to wait for a slot: until none came free for as long as a read may take, or the deadline.
 
         Raises:
             GateTimeout: none are left.
         """
         assert self._gate is not None
-        limit = max(self._gate.moved, started) + self._patience()
+        limit = max(self._gate.moved, started) + (self._timeouts["read"] or TIMEOUTS["read"])
         left = (limit if until is None else min(limit, until)) - time.monotonic()
         if left > 0:
             return left

@@ -56,7 +56,7 @@ class Transport(httpx.HTTPTransport):
         super().__init__(verify=tls_context(), limits=LIMITS, proxy=proxy)
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.ConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("", proxy, Backend())
+            self._pool = _pool("", proxy, Backend())  # the one private name that this project sets
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):

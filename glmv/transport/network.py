@@ -71,10 +71,19 @@ class Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         call = _current()
         wait = call.seconds(call.read_timeout if timeout is None else timeout)
-        return call.secrets.mask(self._stream.read(max_bytes, wait))
+        try:
+            data = self._stream.read(max_bytes, wait)
+        except Exception:
+            self.close()  # the HTTP library does not, while it talks to a SOCKS proxy
+            raise
+        return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _current().seconds(timeout))
+        try:
+            self._stream.write(buffer, _current().seconds(timeout))
+        except Exception:
+            self.close()
+            raise
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
         return Stream(self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout)))
@@ -125,12 +134,21 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self.user = call = _current()
         call.stream = self
         wait = call.seconds(call.read_timeout if timeout is None else timeout)
-        return call.secrets.mask(await self._stream.read(max_bytes, wait))
+        try:
+            data = await self._stream.read(max_bytes, wait)
+        except Exception:
+            await self.aclose()
+            raise
+        return call.secrets.mask(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.user = call = _current()
         call.stream = self
-        await self._stream.write(buffer, call.seconds(timeout))
+        try:
+            await self._stream.write(buffer, call.seconds(timeout))
+        except Exception:
+            await self.aclose()
+            raise
 
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,21 @@ import pytest
 
 import glmv
 from glmv_emulator._traps import self_signed
-from tests.core.network.conftest import WHOLE, Peer, Server
+from tests.core.network.conftest import WHOLE, Gone, Peer, Server
 
 KEY = "test-id.test-secret"
-ROUTES = ["direct", "tunnel", "passed in: httpx", "passed in: httpx2"]
+ROUTES = ["direct", "tunnel", "SOCKS", "passed in: httpx", "passed in: httpx2"]
 
 
 class Tunnel:
     """A proxy that knows CONNECT alone."""
 
+    scheme = "http"
+
     def __init__(self) -> None:
         self.asked: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{self.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -39,22 +42,28 @@ class Tunnel:
             threading.Thread(target=self._join, args=(near,), daemon=True).start()
 
     def _join(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError, Gone), near:
+            port = self._port(near)
+            with socket.create_connection(("127.0.0.1", port)) as far:
+                self._accepted(near)
+                back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+                back.start()
+                self._pump(near, far)
+                back.join()
+
+    def _port(self, near: socket.socket) -> int:
+        """Reads which port of this machine is asked for."""
         data = b""
         while b"\r\n\r\n" not in data:
             if not (more := near.recv(65536)):
-                near.close()
-                return
+                raise Gone
             data += more
-        where = data.split()[1].decode()
-        self.asked.append(f"{data.split()[0].decode()} {where}")
-        far = socket.create_connection(("127.0.0.1", int(where.rpartition(":")[2])))
+        method, target = data.decode().split()[:2]
+        self.asked.append(f"{method} {target}")
+        return int(target.rpartition(":")[2])
+
+    def _accepted(self, near: socket.socket) -> None:
         near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
-        back.start()
-        self._pump(near, far)
-        back.join()
-        near.close()
-        far.close()
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -66,6 +75,34 @@ class Tunnel:
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+class Socks(Tunnel):
+    """A SOCKS5 proxy without a password (RFC 1928) that is asked for names."""
+
+    scheme = "socks5"
+
+    def _port(self, near: socket.socket) -> int:
+        with near.makefile("rb") as asked:
+            _, methods = asked.read(2)
+            asked.read(methods)
+            near.sendall(b"\x05\x00")
+            _, command, _, kind, length = asked.read(5)
+            assert (command, kind) == (1, 3), "not CONNECT to a name"
+            name = asked.read(length).decode()
+            port = int.from_bytes(asked.read(2))
+        self.asked.append(f"CONNECT {name}:{port}")
+        return port
+
+    def _accepted(self, near: socket.socket) -> None:
+        near.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+
+
+class SilentSocks(Socks):
+    """A SOCKS5 proxy that never says whether it has connected."""
+
+    def _accepted(self, near: socket.socket) -> None:
+        """Nothing is said."""
 
 
 class Encrypted(Server):
@@ -120,8 +157,13 @@ def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
 
 
 @pytest.fixture
-def tunnel() -> Iterator[Tunnel]:
-    running = Tunnel()
+def route(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "tunnel"))
+
+
+@pytest.fixture
+def tunnel(route: str) -> Iterator[Tunnel]:
+    running = {"SOCKS": Socks, "silent SOCKS": SilentSocks}.get(route, Tunnel)()
     yield running
     running.stop()
 
@@ -132,13 +174,13 @@ def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkey
     if passed:
         make = getattr(pytest.importorskip(library), kind)
         return {"http_client" if kind == "Client" else "http_async_client": make(verify=trust, proxy=tunnel.url)}
-    if route == "tunnel":
+    if route != "direct":
         monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
         monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)  # the tests' server is here
     return {}
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", ROUTES, indirect=True)
 def test_https_goes_through_a_tunnel(
     route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
@@ -151,7 +193,7 @@ def test_https_goes_through_a_tunnel(
     assert encrypted.connections == 1
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", ROUTES, indirect=True)
 async def test_awaited_https_goes_through_a_tunnel(
     route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
@@ -165,8 +207,9 @@ async def test_awaited_https_goes_through_a_tunnel(
 
 
 @pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("route", ["tunnel", "SOCKS", "silent SOCKS"], indirect=True)
 def test_a_deadline_holds_in_a_tunnel(
-    awaited: bool, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
+    awaited: bool, route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
     def drips(peer: Peer) -> None:
         peer.send(b"HTTP/1.1 200 OK\r\n")
@@ -174,16 +217,17 @@ def test_a_deadline_holds_in_a_tunnel(
             peer.send(b"x")
 
     encrypted.plays(drips)
-    monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
-    monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)  # the tests' server is here
+    options(route, "Client", trust, tunnel, monkeypatch)
     patience: dict[str, Any] = {"base_url": encrypted.base_url, "deadline": 0.4}
 
     async def ask() -> None:
         async with glmv.AsyncClient(KEY, **patience) as glm:
             await asyncio.wait_for(glm.chat("hi"), 5)
 
+    started = time.monotonic()
     with pytest.raises(glmv.DeadlineExceeded), glmv.Client(KEY, **patience) as glm:
         asyncio.run(ask()) if awaited else glm.chat("hi")
+    assert time.monotonic() - started < 0.4 + 0.25
 
 
 def test_plain_http_goes_through_a_proxy_as_it_is(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

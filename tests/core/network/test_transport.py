@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 import glmv
 from glmv.transport import http_client
@@ -100,3 +102,14 @@ def test_debug_lines_show_attempts_and_pauses_without_content(
     assert [line for line in lines if "HTTP 503" in line]
     assert [line for line in lines if line.startswith("Waiting ")]
     assert "private" not in " ".join(lines)
+
+
+def test_a_debug_line_shows_how_a_picture_was_fitted(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "glmv")
+    picture = io.BytesIO()
+    Image.new("RGB", (7000, 10), "red").save(picture, "BMP")
+    with glmv.Client(KEY, base_url=server.base_url) as glm:
+        glm.chat(["What is this?", glmv.Image.from_bytes(picture.getvalue())])
+    [line] = [record.getMessage() for record in caplog.records if "Fitted" in record.getMessage()]
+    assert line.startswith("Fitted at messages[0], part 1: ")
+    assert "7000x10 to 6000x9" in line
