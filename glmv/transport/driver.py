@@ -97,13 +97,11 @@ class Driver:
         log.debug(
             "HTTP %d from %s after %.2f s", response.status_code, self._where.host, time.monotonic() - self._sent_at
         )
-        headers = response.headers
-        values = b"\n".join(value for _, value in headers.raw)
-        if self._network.secrets.mask(values) != values:
-            headers = {name: self._network.secrets.mask_text(value) for name, value in headers.items()}
+        mask = self._network.secrets.mask
+        headers = {name.decode("ascii").lower(): mask(value).decode("latin-1") for name, value in response.headers.raw}
         if response.is_stream_consumed:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
-            headers = {name: value for name, value in headers.items() if name != "content-encoding"}
+            headers.pop("content-encoding", None)
         return Opened(response.status_code, headers)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
