@@ -20,11 +20,13 @@ import atheris
 
 with atheris.instrument_imports(include=["glmv"]):
     from glmv import GLMVError
-    from glmv._containers import container_of, measure
-    from glmv._flow import Call, Hand, Opened, Pause, Read, exchange
-    from glmv._retry import Policy
-    from glmv._sniff import describe, picture
-    from glmv._sse import SSEDecoder
+    from glmv.exchange.flow import exchange
+    from glmv.exchange.retry import Policy
+    from glmv.exchange.steps import Hand, Opened, Pause, Read
+    from glmv.media.containers import container_of, measure
+    from glmv.media.headers import describe, picture
+    from glmv.request.prepare import Call, Reading
+    from glmv.wire.sse import SSEDecoder
 
 CHUNK = {"id": "1", "model": "glm-4v", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "<think>x"}}]}
 CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
@@ -49,8 +51,8 @@ def sse(data: bytes) -> None:
 
 def answered(data: bytes, kind: str, *, stream: bool) -> None:
     """One attempt whose answer is these bytes; the flow is driven by hand."""
-    call = Call("POST", "/chat/completions", lambda request_id: None, Policy(max_retries=0), sizes=((100, 100),))
-    flow = exchange(call, stream=stream)
+    call = Call("POST", "/chat/completions", lambda request_id: None, reading=Reading(sizes=((100, 100),)))
+    flow = exchange(call, Policy(max_retries=0), stream=stream)
     pieces = [piece for piece in (data[:100], data[100:]) if piece]
     given: Any = None
     try:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import glmv
-from glmv._flow import Enter, Hand
-from glmv._telemetry import Asked, watched
+from glmv.exchange.steps import Enter, Hand
+from glmv.telemetry import Asked, watched
 
 CHUNKS = 1000
 PLACE = glmv.Client("test-id.test-secret").place

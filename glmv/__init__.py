@@ -13,13 +13,17 @@ import typing as _typing
 from glmv._version import __version__
 
 if _typing.TYPE_CHECKING:
-    from glmv._batches import Batch, BatchResult
-    from glmv._catalog import find as find_model
-    from glmv._catalog import models
-    from glmv._client import AsyncClient, Client
-    from glmv._clients import Clients, Component
-    from glmv._embed import Embeddings
-    from glmv._errors import (
+    from glmv.catalog.lookup import find as find_model
+    from glmv.catalog.lookup import models
+    from glmv.catalog.row import Model
+    from glmv.client import AsyncClient, Client
+    from glmv.component import Clients, Component
+    from glmv.credentials import without_values
+    from glmv.endpoints.batches import Batch, BatchResult
+    from glmv.endpoints.embeddings import Embeddings
+    from glmv.endpoints.files import StoredFile
+    from glmv.endpoints.tasks import Task
+    from glmv.errors import (
         AuthenticationError,
         ConnectionFailed,
         ContentFilterError,
@@ -40,14 +44,11 @@ if _typing.TYPE_CHECKING:
         StreamTruncated,
         UnsupportedContent,
     )
-    from glmv._files import StoredFile
-    from glmv._media import File, Image, Video
-    from glmv._model import Model
-    from glmv._request import ChatRequest, Options, Settings
-    from glmv._secrets import without_values
-    from glmv._strategy import second_turn
-    from glmv._tasks import Task
-    from glmv._types import (
+    from glmv.media import File, Image, Video
+    from glmv.options import ChatRequest, Connection, Options, Settings
+    from glmv.request.build import chat_request
+    from glmv.structured.plan import second_turn
+    from glmv.types import (
         Accumulator,
         Box,
         Completion,
@@ -63,55 +64,57 @@ if _typing.TYPE_CHECKING:
 # Name -> where it lives. Each is loaded when it is first asked for: pydantic's models cost more than httpx, and who
 # wants a picture's size or an error's class needs none of them.
 _HOMES = {
-    "Batch": "_batches.Batch",
-    "BatchResult": "_batches.BatchResult",
-    "find_model": "_catalog.find",
-    "models": "_catalog.models",
-    "AsyncClient": "_client.AsyncClient",
-    "Client": "_client.Client",
-    "Clients": "_clients.Clients",
-    "Component": "_clients.Component",
-    "Embeddings": "_embed.Embeddings",
-    "AuthenticationError": "_errors.AuthenticationError",
-    "ConnectionFailed": "_errors.ConnectionFailed",
-    "ContentFilterError": "_errors.ContentFilterError",
-    "ContextLengthError": "_errors.ContextLengthError",
-    "DeadlineExceeded": "_errors.DeadlineExceeded",
-    "GateTimeout": "_errors.GateTimeout",
-    "GLMVError": "_errors.GLMVError",
-    "InvalidRequestError": "_errors.InvalidRequestError",
-    "LimitExceeded": "_errors.LimitExceeded",
-    "MalformedResponse": "_errors.MalformedResponse",
-    "NotFoundError": "_errors.NotFoundError",
-    "PermissionDeniedError": "_errors.PermissionDeniedError",
-    "QuotaError": "_errors.QuotaError",
-    "RateLimitError": "_errors.RateLimitError",
-    "RequestTimeout": "_errors.RequestTimeout",
-    "ServerError": "_errors.ServerError",
-    "StreamInterrupted": "_errors.StreamInterrupted",
-    "StreamTruncated": "_errors.StreamTruncated",
-    "UnsupportedContent": "_errors.UnsupportedContent",
-    "StoredFile": "_files.StoredFile",
-    "File": "_media.File",
-    "Image": "_media.Image",
-    "Video": "_media.Video",
-    "Model": "_model.Model",
-    "ChatRequest": "_request.ChatRequest",
-    "Options": "_request.Options",
-    "Settings": "_request.Settings",
-    "second_turn": "_strategy.second_turn",
-    "without_values": "_secrets.without_values",
-    "Task": "_tasks.Task",
-    "Accumulator": "_types.Accumulator",
-    "Box": "_types.Box",
-    "Completion": "_types.Completion",
-    "Delta": "_types.Delta",
-    "Message": "_types.Message",
-    "Part": "_types.Part",
-    "Text": "_types.Text",
-    "ToolCall": "_types.ToolCall",
-    "ToolCallDelta": "_types.ToolCallDelta",
-    "Usage": "_types.Usage",
+    "Batch": "endpoints.batches.Batch",
+    "BatchResult": "endpoints.batches.BatchResult",
+    "find_model": "catalog.lookup.find",
+    "models": "catalog.lookup.models",
+    "AsyncClient": "client.AsyncClient",
+    "Client": "client.Client",
+    "Clients": "component.Clients",
+    "Component": "component.Component",
+    "Embeddings": "endpoints.embeddings.Embeddings",
+    "AuthenticationError": "errors.AuthenticationError",
+    "ConnectionFailed": "errors.ConnectionFailed",
+    "ContentFilterError": "errors.ContentFilterError",
+    "ContextLengthError": "errors.ContextLengthError",
+    "DeadlineExceeded": "errors.DeadlineExceeded",
+    "GateTimeout": "errors.GateTimeout",
+    "GLMVError": "errors.GLMVError",
+    "InvalidRequestError": "errors.InvalidRequestError",
+    "LimitExceeded": "errors.LimitExceeded",
+    "MalformedResponse": "errors.MalformedResponse",
+    "NotFoundError": "errors.NotFoundError",
+    "PermissionDeniedError": "errors.PermissionDeniedError",
+    "QuotaError": "errors.QuotaError",
+    "RateLimitError": "errors.RateLimitError",
+    "RequestTimeout": "errors.RequestTimeout",
+    "ServerError": "errors.ServerError",
+    "StreamInterrupted": "errors.StreamInterrupted",
+    "StreamTruncated": "errors.StreamTruncated",
+    "UnsupportedContent": "errors.UnsupportedContent",
+    "StoredFile": "endpoints.files.StoredFile",
+    "File": "media.File",
+    "Image": "media.Image",
+    "Video": "media.Video",
+    "Model": "catalog.row.Model",
+    "ChatRequest": "options.ChatRequest",
+    "Options": "options.Options",
+    "Settings": "options.Settings",
+    "Connection": "options.Connection",
+    "chat_request": "request.build.chat_request",
+    "second_turn": "structured.plan.second_turn",
+    "without_values": "credentials.without_values",
+    "Task": "endpoints.tasks.Task",
+    "Accumulator": "types.Accumulator",
+    "Box": "types.Box",
+    "Completion": "types.Completion",
+    "Delta": "types.Delta",
+    "Message": "types.Message",
+    "Part": "types.Part",
+    "Text": "types.Text",
+    "ToolCall": "types.ToolCall",
+    "ToolCallDelta": "types.ToolCallDelta",
+    "Usage": "types.Usage",
 }
 
 __all__ = [
@@ -126,6 +129,7 @@ __all__ = [
     "Clients",
     "Completion",
     "Component",
+    "Connection",
     "ConnectionFailed",
     "ContentFilterError",
     "ContextLengthError",
@@ -161,6 +165,7 @@ __all__ = [
     "Usage",
     "Video",
     "__version__",
+    "chat_request",
     "find_model",
     "models",
     "second_turn",
@@ -171,7 +176,7 @@ __all__ = [
 def __getattr__(name: str) -> _typing.Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, _, there = _HOMES[name].partition(".")
+    home, _, there = _HOMES[name].rpartition(".")
     value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{home}"), there)
     return value
 

@@ -282,5 +282,5 @@ class Job:
         Raises:
             AuthenticationError: there is no key: nothing was read yet.
         """
-        found = urlsplit(self._client().place.base_url)
+        found = urlsplit(self._client().address.base_url)
         return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc

@@ -165,7 +165,7 @@ class Vision:
         self._desk = None if isinstance(share, int) else share
         width = share if isinstance(share, int) else _share_of(share)
         self._client = glmv.AsyncClient(_key(api_key), **{**options, "max_concurrency": width})
-        _ = self._client.place  # asks for the key
+        _ = self._client.address  # asks for the key
         self._ask: Ask = self._completion if make is None else make(width)
         self._column = column
         self._ready = asyncio.Semaphore(width + AHEAD)
@@ -293,7 +293,7 @@ def _share_of(desk: Any) -> int:
 def _problem(api_key: Callable[[], str] | None, options: Mapping[str, Any]) -> glmv.GLMVError | None:
     """Why a worker could not ask, if so. Runs where workers run, with their environment."""
     try:
-        _ = glmv.AsyncClient(_key(api_key), **options).place
+        _ = glmv.AsyncClient(_key(api_key), **options).address
     except glmv.GLMVError as problem:
         return problem
     return None

@@ -53,7 +53,7 @@ def structured(
         raise ValueError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON Schema.")
     if tools := extra.pop("tools", None):
         extra |= _tools.bound(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
-    glmv.ChatRequest.of("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
+    glmv.chat_request("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
     schema = _options.titled(schema)
     if schema is not None:
         asked = {"method": method} | ({} if strict is None else {"strict": strict})

@@ -29,7 +29,7 @@ from langchain_glmv._tools import Tool
 _OPTIONS = tuple(glmv.Options.model_fields)
 
 
-class ChatGLMV(glmv.Component, BaseChatModel):
+class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     """GLM-4V, the vision model of Zhipu, as a LangChain chat model.
 
     All fields of `glmv.Settings` are fields here: `model` (also `model_name`), `api_key`, `base_url`, `temperature`,
@@ -90,7 +90,7 @@ class ChatGLMV(glmv.Component, BaseChatModel):
         if stop is not None:
             overrides["stop"] = stop
         mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
-        request = glmv.ChatRequest.of(mapped, self, overrides)
+        request = glmv.chat_request(mapped, self, overrides)
         return request.but(notes=request.notes + notes) if notes else request, ChunkMapper(usage=usage)
 
     def _generate(

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 from llama_index.core.embeddings import BaseEmbedding
 from pydantic import AliasChoices, Field, model_validator
 
-import glmv
 from llama_index_glmv._connected import OF_CLIENTS, Connected
 from llama_index_glmv._recognized import EMBEDDINGS, recognized
 
@@ -36,11 +35,8 @@ class GLMVEmbedding(Connected, BaseEmbedding):
     embed_batch_size: int = Field(default=MAX_TEXTS, gt=0, le=MAX_TEXTS)
 
     @model_validator(mode="after")
-    def _no_chat(self) -> Self:
+    def _named(self) -> Self:
         self.model_name = self.model
-        set_in_vain = [name for name in glmv.Options.model_fields if getattr(self, name) is not None]
-        if set_in_vain:
-            raise ValueError(f"{', '.join(set_in_vain)}: embeddings have no such option, chat models have")
         return self
 
     @classmethod

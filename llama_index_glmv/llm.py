@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
-class GLMV(Connected, StructuredOutput):
+class GLMV(glmv.Settings, Connected, StructuredOutput):
     """GLM-4V in LlamaIndex: chat, completion, streaming, tools and structured output, with pictures.
 
     All fields of `glmv.Settings` are fields here: `GLMV(model="glm-4.6v", temperature=0.2)`. The key comes
@@ -258,7 +258,7 @@ class GLMV(Connected, StructuredOutput):
             case Schema() as schema:
                 kwargs = {"validate": schema.validate, **kwargs}
         overrides = dict(kwargs)
-        request = glmv.without_values(lambda: glmv.ChatRequest.of(messages, self, overrides), overrides, kwargs)
+        request = glmv.without_values(lambda: glmv.chat_request(messages, self, overrides), overrides, kwargs)
         return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
 
     def _run(self, request: glmv.ChatRequest) -> glmv.Completion:

@@ -14,7 +14,7 @@ NEEDED = {"typer", "rich"}
 def main() -> None:
     """Run the command line. Without the extra `cli`, say how to install it and exit with 1."""
     try:
-        from glmv.cli._app import app
+        from glmv.cli.app import app
     except ModuleNotFoundError as missing:
         if missing.name not in NEEDED:
             raise

@@ -17,12 +17,12 @@ import typer
 from rich.text import Text
 
 import glmv
-from glmv.cli._cost import money
-from glmv.cli._preview import preview
-from glmv.cli._sources import parts
-from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, out, say
-from glmv.cli._wrap import Wrap
+from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
+from glmv.cli.preview import preview
+from glmv.cli.sources import parts
+from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, out, say
+from glmv.cli.wrap import Wrap
 
 Words = Annotated[
     list[str],

@@ -13,9 +13,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from glmv.cli._terminal import EMULATOR, err, failures_told, harmless, say
 from glmv.cli.ask import Base, Emulated, Model, format_of
 from glmv.cli.emulate import emulator_class
+from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
 
 if TYPE_CHECKING:
     from glmv_batch import Job, Row

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 import glmv
-from glmv.cli._terminal import err, out
+from glmv.cli.terminal import err, out
 
 # What is looked for -> what it is for, said where it is missing.
 PACKAGES = {
@@ -66,7 +66,7 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
             yield None, f"{name} is set: {_without_user(value)}"
     client = glmv.Client()
     try:
-        where = client.place
+        where = client.address
     except glmv.GLMVError as error:
         yield False, str(error)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glmv.cli._terminal import EMULATOR, err, out
+from glmv.cli.terminal import EMULATOR, err, out
 
 if TYPE_CHECKING:
     from glmv_emulator import Emulator

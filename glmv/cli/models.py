@@ -8,11 +8,12 @@ import typer
 from rich.table import Table
 
 import glmv
-from glmv._blob import MIB
-from glmv.cli._terminal import out
+from glmv.cli.terminal import out
 
 LEGEND = "\nEmpty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
 Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
+
+MIB = 1024 * 1024  # bytes; the platform says "MB"
 
 
 def models(everything: Everything = False) -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from glmv._errors import GLMVError
-from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
-from glmv._types import Delta
+from glmv.errors import GLMVError
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv.transport.driver import TAIL, Driver, async_content_of, here
 from glmv.transport.network import CALL
+from glmv.types import Delta
 
 T = TypeVar("T")
 

@@ -11,18 +11,18 @@ from collections.abc import AsyncIterator, Generator
 from types import ModuleType
 from typing import Any
 
-from glmv._auth import Signer
-from glmv._bounds import TIMEOUTS, timeouts
-from glmv._errors import GateTimeout, GLMVError
-from glmv._flow import Failure, Opened, Pause, Send, Step
-from glmv._gate import Gate, Ticket
-from glmv._request import Settings
-from glmv._secrets import SecretBytes
-from glmv._where import Place
-from glmv._wire import Body
+from glmv.credentials import SecretBytes
+from glmv.errors import GateTimeout, GLMVError
+from glmv.exchange.gate import Gate, Ticket
+from glmv.exchange.steps import Failure, Opened, Pause, Send, Step
+from glmv.exchange.timeouts import TIMEOUTS, timeouts
+from glmv.options import Settings
+from glmv.transport.address import Address
+from glmv.transport.auth import Signer
 from glmv.transport.failures import translated
 from glmv.transport.network import NetworkCall
 from glmv.transport.pools import Pool
+from glmv.wire.json import Body
 
 log = logging.getLogger("glmv")
 
@@ -36,7 +36,7 @@ class Driver:
     """Takes the steps of one flow.
 
     Args:
-        flow: the generator that decides; `glmv._flow` has its steps.
+        flow: the generator that decides; `glmv.exchange.flow` has its steps.
         pool: the HTTP client to use.
         settings: of the client that makes the call.
         where: the server.
@@ -50,7 +50,7 @@ class Driver:
         flow: Generator[Step, Any, Any],
         pool: Pool,
         settings: Settings,
-        where: Place,
+        where: Address,
         gate: Gate | None,
         timeout: Any,
         what: str,

@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Mapping
 from types import ModuleType
 
-from glmv._errors import GLMVError, InvalidRequestError
-from glmv._flow import Failure
-from glmv._secrets import Secrets
+from glmv.credentials import Secrets
+from glmv.errors import GLMVError, InvalidRequestError
+from glmv.exchange.steps import Failure
 
 # Characters of the library's own message that are repeated in ours.
 _EXCERPT = 200

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import httpcore
 import httpx
 
-from glmv._errors import InvalidRequestError
 from glmv._version import __version__
+from glmv.errors import InvalidRequestError
 from glmv.transport.network import AsyncBackend, Backend
 from glmv.transport.proxies import proxy_for
 

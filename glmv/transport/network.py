@@ -14,7 +14,7 @@ from typing import Any
 
 import httpcore
 
-from glmv._secrets import Secrets
+from glmv.credentials import Secrets
 
 # A wait that is due already still gets this many seconds, because 0 means "no timeout" to some socket functions.
 _SHORTEST_WAIT = 0.0005

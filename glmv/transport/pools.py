@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from glmv._errors import InvalidRequestError
+from glmv.errors import InvalidRequestError
 from glmv.transport.http_client import HEADERS, async_http_client, http_client, library_of
 from glmv.transport.network import NetworkCall
 

@@ -6,11 +6,11 @@ import threading
 import time
 from typing import Any
 
-from glmv._errors import GLMVError
-from glmv._flow import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
-from glmv._types import Delta
+from glmv.errors import GLMVError
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv.transport.driver import TAIL, Driver, content_of, here
 from glmv.transport.network import CALL
+from glmv.types import Delta
 
 
 class SyncDriver(Driver):

@@ -45,9 +45,9 @@ EXCEPTIONS = {
     "glmv/transport/http_client.py": {"httpx", "httpcore"},  # ADR-0013
     "glmv/transport/network.py": {"httpcore"},  # ADR-0013
     "glmv/transport/pools.py": {"httpx"},  # ADR-0013
-    "glmv/_fit.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
-    "glmv/_telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
-    "glmv/cli/_preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
+    "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
+    "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
+    "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
@@ -61,8 +61,8 @@ CLI = {"glmv", "glmv_batch", "typer", "rich", "glmv_emulator"}
 
 # The only files that touch these modules of the standard library: bytes of pictures have one home (ADR-0009).
 BASE64 = {
-    "glmv/_blob.py",  # parts are encoded and decoded here
-    "glmv/_auth.py",  # a signed token is URL-safe base64 of JSON, not of a picture
+    "glmv/media/blob.py",  # parts are encoded and decoded here
+    "glmv/transport/auth.py",  # a signed token is URL-safe base64 of JSON, not of a picture
 }
 
 
@@ -144,18 +144,95 @@ def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
         "glmv/transport/failures.py",  # tells errors of `socket` apart, opens none
         "glmv/transport/pools.py",
         "glmv/transport/sync.py",
-        "glmv/_gate.py",
+        "glmv/exchange/gate.py",
     }
 
 
-def test_no_room_of_the_core_calls_upward() -> None:
-    rooms = {}
-    for path in files("glmv"):
-        if path.name != "__init__.py" and "cli" not in path.parts:
-            rooms[".".join(path.relative_to(ROOT).with_suffix("").parts)] = {
-                module for module in imports_at_start(path) if module.startswith("glmv.")
-            }
-    tuple(TopologicalSorter(rooms).static_order())  # raises CycleError and names the circle
+# From top to bottom: each package or module of the core may import those below it. Those of one line do not import each
+# other.
+ORDER = [
+    {"component"},
+    {"client"},
+    {"endpoints"},
+    {"structured", "telemetry"},
+    {"transport"},
+    {"exchange"},
+    {"request"},
+    {"wire"},
+    {"options"},
+    {"types"},
+    {"media"},
+    {"catalog"},
+    {"errors", "credentials", "_version"},
+]
+LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names}
+# The longest chain of modules that import each other, as long as it was in version 1 at most.
+LONGEST_CHAIN = 20
+
+
+def core() -> dict[str, set[str]]:
+    """Module of the core -> the modules of the core that it imports, wherever in the file. The command line apart."""
+    paths = [path for path in files("glmv") if "cli" not in path.parts and path != ROOT / "glmv" / "__init__.py"]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    found = {}
+    for module, path in modules.items():
+        others = [name for name in imports(path) if name.startswith("glmv.")]
+        inner = [
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if f"{node.module}.{alias.name}" in modules
+        ]
+        packages = {name.rpartition(".")[0] for name in inner}  # `from glmv.media import headers` is about `headers`
+        found[module] = {name for name in [*others, *inner] if name not in packages}
+    return found
+
+
+def test_the_core_imports_downwards_only() -> None:
+    def layer(module: str) -> str:
+        return module.split(".")[1]
+
+    upwards = [
+        f"{module} imports {other}"
+        for module, others in core().items()
+        for other in others
+        if layer(module) != layer(other) and LAYER[layer(module)] >= LAYER[layer(other)]
+    ]
+    assert upwards == []
+
+
+def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:
+    tuple(TopologicalSorter(core()).static_order())  # raises CycleError and names the circle
+
+
+def test_the_longest_chain_of_imports_does_not_grow() -> None:
+    graph = core()
+    length: dict[str, int] = {}
+    for module in TopologicalSorter(graph).static_order():
+        length[module] = 1 + max((length[other] for other in graph.get(module, ())), default=0)
+    assert max(length.values()) <= LONGEST_CHAIN
+
+
+def test_no_package_of_the_core_has_the_name_of_a_public_function_or_class() -> None:
+    packages = {path.parent.name for path in (ROOT / "glmv").glob("*/__init__.py")}
+    assert packages & set(importlib.import_module("glmv").__all__) == set()
+
+
+def test_modules_inside_packages_of_the_core_have_public_names() -> None:
+    assert [name_of(path) for path in (ROOT / "glmv").glob("*/_*.py") if path.name != "__init__.py"] == []
+
+
+def test_the_command_line_imports_public_packages_only() -> None:
+    inner = {f"glmv.{name}" for name in LAYER}
+    found = [
+        f"{name_of(path)} imports {module}"
+        for path in files("glmv")
+        if "cli" in path.parts
+        for module in imports(path)
+        if any(module == name or module.startswith(f"{name}.") for name in inner - {"glmv._version"})
+    ]
+    assert found == []
 
 
 def imports_at_start(path: Path) -> Iterator[str]:

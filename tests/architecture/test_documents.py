@@ -12,14 +12,16 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examp
 DECISIONS = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")}
 
 
-def test_the_map_shows_every_room_of_the_core_once() -> None:
+def test_the_map_shows_every_package_and_module_of_the_core_once() -> None:
     drawn = re.search(
         r"^glmv/ .*?^langchain_glmv/", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
     assert drawn is not None
-    shown = re.findall(r"(?<!`)\b_[a-z_]+\b(?!`)", drawn.group())
-    rooms = [path.stem for path in (ROOT / "glmv").glob("_*.py") if path.stem not in {"__init__", "_version"}]
-    assert sorted(shown) == sorted(rooms)
+    shown = re.findall(r"^  ([a-z]+(?:/|\.py)) ", drawn.group(), re.MULTILINE)
+    core = ROOT / "glmv"
+    packages = [f"{path.parent.name}/" for path in core.glob("*/__init__.py")]
+    modules = [path.name for path in core.glob("*.py") if not path.name.startswith("_")]
+    assert sorted(shown) == sorted([*packages, *modules])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -124,7 +124,7 @@ def test_a_job_is_cut_where_a_batch_is_full(
 def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
     platform: Platform, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glmv._batches.MAX_REQUESTS", 2)
+    monkeypatch.setattr("glmv.endpoints.batches.MAX_REQUESTS", 2)
     list(platform.hand_in(asks(5)))
     assert sum(chunks.sizes) == 5
     assert max(chunks.sizes) <= 2

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import glmv
-from glmv.cli._app import app
-from glmv.cli._terminal import harmless
+from glmv.cli.app import app
+from glmv.cli.terminal import harmless
 from glmv_emulator import Emulator
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from glmv.cli._app import app
-from glmv.cli._wrap import Wrap
+from glmv.cli.app import app
+from glmv.cli.wrap import Wrap
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 PROSE = (

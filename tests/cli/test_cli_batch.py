@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Picture
 from typer.testing import CliRunner
 
-from glmv.cli._app import app
+from glmv.cli.app import app
 from glmv_emulator import Emulator
 
 SCHEMA = {"type": "object", "properties": {"width": {"type": "integer"}}, "required": ["width"]}

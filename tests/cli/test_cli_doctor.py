@@ -8,9 +8,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import glmv
-from glmv.cli._app import app
-from glmv.cli._cost import money
-from glmv.cli._preview import drawn, protocol
+from glmv.cli.app import app
+from glmv.cli.cost import money
+from glmv.cli.preview import drawn, protocol
 from glmv_emulator import Emulator
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"

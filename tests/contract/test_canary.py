@@ -29,8 +29,8 @@ from typer.testing import CliRunner
 
 import glmv
 import langchain_glmv
-from glmv._where import place
-from glmv.cli._app import app
+from glmv.cli.app import app
+from glmv.transport.address import place
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV, GLMVEmbeddings

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv import _strategy
-from glmv._dialect import DIALECTS
-from glmv._request import ChatRequest, Options
-from glmv._wire import encode
+from glmv.options import Options
+from glmv.request.build import chat_request
+from glmv.structured import plan
+from glmv.wire.dialect import DIALECTS
+from glmv.wire.json import encode
 
 KEY = "test-id.test-secret"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -110,7 +111,7 @@ def one_string(body: Body) -> Body:
 
 def in_words(body: Body) -> Body:
     made = copy.deepcopy(body)
-    made["messages"][0]["content"] += f"\n\n{_strategy._JSON}"
+    made["messages"][0]["content"] += f"\n\n{plan._JSON}"
     return made
 
 
@@ -354,7 +355,7 @@ def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) ->
 
 
 def test_a_line_of_a_batch_is_the_body_of_the_chat() -> None:
-    request = ChatRequest.of("hi", Options(), {"model": "glm-4", "temperature": 0.5})
+    request = chat_request("hi", Options(), {"model": "glm-4", "temperature": 0.5})
     body = bytes(encode(request, DIALECTS["platform"], stream=False))
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from glmv._catalog import models
-from glmv._codes import CODES, STATUSES
-from glmv._request import Options
+from glmv.catalog.lookup import models
+from glmv.options import Options
+from glmv.wire.codes import CODES, STATUSES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "coverage.md").read_text("utf-8")
@@ -84,7 +84,7 @@ def test_every_wire_case_has_a_row_in_order() -> None:
 
 
 def test_every_endpoint_that_is_called_has_a_row() -> None:
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "glmv").glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "glmv").rglob("*.py"))
     called = set(re.findall(r"\"(/[a-z-]+(?:/[a-z]+)*)\"", source)) - {"/api/anthropic", "/api/paas/v4"}
     told = " ".join(ROWS["Endpoints"])
     assert called

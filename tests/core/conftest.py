@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import hypothesis
 import pytest
 
 from glmv import Completion, Delta, GLMVError
-from glmv._flow import Call, Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, exchange
-from glmv._retry import Budget, Policy
+from glmv.exchange.flow import exchange
+from glmv.exchange.retry import Budget, Policy
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
+from glmv.request.prepare import Call, Reading
 
 # A busy machine is no failure; and a flow that is driven by hand keeps nothing from one example to the next.
 hypothesis.settings.register_profile(
@@ -23,6 +25,8 @@ hypothesis.settings.load_profile("core")
 Piece = bytes | Failure | float  # bytes that come, what breaks, or seconds that pass
 EVENT_STREAM = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json; charset=UTF-8"}
+
+READING = [each.name for each in fields(Reading)]
 
 
 @dataclass
@@ -141,8 +145,10 @@ class Flow:
     ) -> Outcome:
         """Let a call meet the answers, in order; a call that asks for more than there are fails the test."""
         outcome = Outcome()
-        made = Call("POST", "/chat/completions", lambda request_id: request_id, policy or self.policy(), **call)
-        flow = exchange(made, stream=stream)
+        reading = Reading(**{name: call.pop(name) for name in READING if name in call})
+        policy = replace(policy or self.policy(), renew=call.pop("renew", lambda: False))
+        made = Call("POST", "/chat/completions", lambda request_id: request_id, reading=reading, **call)
+        flow = exchange(made, policy, stream=stream)
         left = list(answers)
         pieces: list[Piece] = []
         result: Any = None

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import glmv
-from glmv._auth import Signer as _Signer
-from glmv._auth import sign as _sign
+from glmv.transport.auth import Signer as _Signer
+from glmv.transport.auth import sign as _sign
 
 KEY = "test-id.test-secret"
 

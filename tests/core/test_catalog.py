@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from glmv._catalog import find, models
-from glmv._model import Model
+from glmv.catalog.lookup import find, models
+from glmv.catalog.row import Model
 
 VISION = {
     "glm-4v", "glm-4v-plus", "glm-4v-plus-0111", "glm-4v-flash", "glm-4.1v-thinking-flash",

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from glmv._catalog import find, models
-from glmv._check import check
-from glmv._errors import InvalidRequestError, LimitExceeded, UnsupportedContent
-from glmv._media import File, Image, Video
-from glmv._request import ChatRequest, Options
-from glmv._types import Message, Text, ToolCall
+from glmv.catalog.lookup import find, models
+from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media import File, Image, Video
+from glmv.options import ChatRequest, Options
+from glmv.request.build import chat_request
+from glmv.request.check import check
+from glmv.types import Message, Text, ToolCall
 
 URL = Image.from_url("https://example.com/a.jpg")
 CLIP = Video.from_url("https://example.com/a.mp4")
@@ -39,7 +40,7 @@ def mp4(seconds: int, size: int = 0) -> Video:
 
 
 def checked(model: str, messages: Any, **options: Any) -> ChatRequest:
-    return check(ChatRequest.of(messages, Options(), options | {"model": model}), find(model))
+    return check(chat_request(messages, Options(), options | {"model": model}), find(model))
 
 
 def refused(kind: type[Exception], model: str, messages: Any, **options: Any) -> str:
@@ -51,7 +52,7 @@ def refused(kind: type[Exception], model: str, messages: Any, **options: Any) ->
 
 
 def test_a_model_that_is_not_known_gets_everything_as_it_is() -> None:
-    request = ChatRequest.of(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
+    request = chat_request(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
     assert check(request, find("mine")) is request
 
 

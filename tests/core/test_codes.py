@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv._codes import CODES, Envelope, Retry, envelope, error_from, row
+from glmv.wire.codes import CODES, Envelope, Retry, envelope, error_from, row
 
 # docs.bigmodel.cn and docs.z.ai, error codes: code -> (HTTP status it comes with, what it is, when it helps to retry).
 DOCUMENTED: dict[str, tuple[int, type[glmv.GLMVError], Retry]] = {

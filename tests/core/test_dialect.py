@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import glmv
-from glmv._dialect import DIALECTS, dialect_of
+from glmv.wire.dialect import DIALECTS, dialect_of
 
 KEY = "test-id.test-secret"
 PIXEL = base64.b64decode(

@@ -8,8 +8,8 @@ import sys
 import pytest
 from PIL import Image as Pillow
 
-from glmv._errors import LimitExceeded, UnsupportedContent
-from glmv._image import Image
+from glmv.errors import LimitExceeded, UnsupportedContent
+from glmv.media.image import Image
 
 ORIENTATION = 0x0112
 LIMITS = {"max_bytes": 5_000_000, "max_side": 6000, "formats": ("jpg", "png")}

@@ -11,8 +11,10 @@ import pytest
 
 import glmv
 from glmv import Box, Usage
-from glmv._flow import LINGER, Call, Enter, Failure, Opened, Read, Send, answer_of, exchange, fetch
-from glmv._retry import MAX_RETRY_AFTER, Budget, Policy
+from glmv.exchange.flow import LINGER, answer_of, exchange, fetch
+from glmv.exchange.retry import MAX_RETRY_AFTER, Budget, Policy
+from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
+from glmv.request.prepare import Call
 
 STREAM = [True, False]
 
@@ -433,8 +435,7 @@ def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
 
 
 def test_the_gate_the_request_and_the_body_are_all_under_the_deadline(flow: Any) -> None:
-    made = Call("POST", "/x", lambda _: b"", flow.policy(deadline=5.0))
-    steps = exchange(made, stream=True)
+    steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0)
     sent = steps.send(None)
     assert isinstance(sent, Send)
@@ -466,8 +467,7 @@ def test_pauses_count_for_the_deadline(flow: Any) -> None:
 def test_a_failure_at_the_deadline_is_the_deadlines(flow: Any) -> None:
     flow_now = flow.now
     policy = flow.policy(deadline=5.0)
-    made = Call("POST", "/x", lambda _: b"", policy)
-    steps = exchange(made, stream=False)
+    steps = exchange(Call("POST", "/x", lambda _: b""), policy, stream=False)
     next(steps)
     steps.send(None)
     flow.now = flow_now + 5.0
@@ -549,7 +549,7 @@ def test_a_compressed_body_that_is_none_is_malformed(flow: Any, stream: bool) ->
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
 def test_a_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmv._flow.MAX_BODY_BYTES", 300_000)
+    monkeypatch.setattr("glmv.exchange.flow.MAX_BODY_BYTES", 300_000)
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"
     answer = flow.Answer([bomb], 200, {"content-type": kind, "content-encoding": "gzip"})
@@ -566,7 +566,7 @@ def test_a_body_without_end_is_dropped_at_the_bound(flow: Any) -> None:
 
 def test_other_endpoints_go_the_same_way() -> None:
     def run(raw: bool) -> Any:
-        steps = fetch(Call("GET", "/models", lambda _: None, Policy(budget=Budget())), raw=raw)
+        steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=Budget()), raw=raw)
         for given in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
             steps.send(given)
         with pytest.raises(StopIteration) as ended:
@@ -578,9 +578,9 @@ def test_other_endpoints_go_the_same_way() -> None:
 
 
 def test_an_answer_that_came_by_another_way_reads_the_same(flow: Any) -> None:
-    made = Call("GET", "/async-result/1", lambda _: None, flow.policy())
-    answer = answer_of(made, flow.whole("hello"))
+    made = Call("GET", "/async-result/1", lambda _: None)
+    answer = answer_of(made, flow.policy(), flow.whole("hello"))
     sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
-        answer_of(made, flow.whole("bad", "sensitive"))
+        answer_of(made, flow.policy(), flow.whole("bad", "sensitive"))

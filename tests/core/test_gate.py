@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 import glmv
-from glmv._gate import DEFAULT_WIDTH, Gate, gate
+from glmv.exchange.gate import DEFAULT_WIDTH, Gate, gate
 
 BUSY = {"error": {"code": "1302", "message": "busy"}}
 ANSWER = {"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}

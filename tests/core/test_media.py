@@ -20,9 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from glmv import _image
-from glmv._errors import GLMVError, InvalidRequestError, LimitExceeded, UnsupportedContent
-from glmv._media import File, Image, Video
+from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media import File, Image, Video, image
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), color: str = "red") -> bytes:
@@ -278,7 +277,7 @@ def test_a_pixel_bomb_is_refused_from_its_header() -> None:
 
 @pytest.mark.parametrize("size", [5, 70_000_000])
 def test_too_much_base64_is_refused_unread(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)
+    monkeypatch.setattr(image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)
     with pytest.raises(LimitExceeded, match="is not read"):
         Image.from_base64("A" * (size // 4 * 4 + 4))
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Video
-from glmv._messages import messages_of
+from glmv import File, Image, Message, Options, Text, ToolCall, Video
+from glmv.request.build import chat_request
+from glmv.request.messages import messages_of
 
 PICTURE = Image.from_url("https://example.org/a.png")
 
@@ -200,7 +201,7 @@ def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_has_no_place_on_the_wire_is_left_out_and_told(messages: Any, name: str) -> None:
-    request = ChatRequest.of(messages, Options(), {})
+    request = chat_request(messages, Options(), {})
     assert len(request.notes) == 1
     assert f"{name} " in request.notes[0]
     assert "messages[0]" in request.notes[0]
@@ -209,9 +210,7 @@ def test_what_has_no_place_on_the_wire_is_left_out_and_told(messages: Any, name:
 def test_an_answer_as_openais_client_dumps_it_can_be_sent_back() -> None:
     answer: Any = {"role": "assistant", "content": "Hi.", "refusal": None, "annotations": [], "audio": None,
                    "function_call": None, "tool_calls": None}  # fmt: skip
-    request = ChatRequest.of(
-        [{"role": "user", "content": "hi"}, answer, {"role": "user", "content": "?"}], Options(), {}
-    )
+    request = chat_request([{"role": "user", "content": "hi"}, answer, {"role": "user", "content": "?"}], Options(), {})
     assert request.messages[1] == Message("assistant", "Hi.")
     assert request.notes == ()
 
@@ -223,4 +222,4 @@ def test_nothing_is_told_of_what_is_sent() -> None:
         {"type": "file", "file": {"file_id": "f-1"}},
         {"type": "image_url", "image_url": "https://example.com/a.png"},
     ]
-    assert ChatRequest.of([{"role": "user", "content": parts}], Options(), {}).notes == ()
+    assert chat_request([{"role": "user", "content": parts}], Options(), {}).notes == ()

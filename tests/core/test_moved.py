@@ -3,13 +3,14 @@
 import pytest
 
 from glmv import ChatRequest, Image, Message, Settings, Text, ToolCall
+from glmv.request.build import chat_request
 
 SHOT = Image.from_url("https://example.org/shot.png")
 OTHER = Image.from_url("https://example.org/other.png")
 
 
 def sent(*messages: Message) -> ChatRequest:
-    return ChatRequest.of(messages, Settings(), {})
+    return chat_request(messages, Settings(), {})
 
 
 def calls(*ids: str) -> Message:
@@ -68,6 +69,6 @@ def test_pictures_of_other_roles_move_too_before_the_next_turn(role: str) -> Non
 
 def test_a_conversation_without_such_pictures_stays_the_same_object() -> None:
     messages = (Message("user", [SHOT, "What?"]), Message("assistant", "A shot."), Message("user", "Sure?"))
-    request = ChatRequest.of(messages, Settings(), {})
+    request = chat_request(messages, Settings(), {})
     assert all(ours is theirs for ours, theirs in zip(request.messages, messages, strict=True))
     assert request.notes == ()

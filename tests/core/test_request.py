@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv import ChatRequest, Options, Settings
-from glmv._secrets import SecretHeaders
+from glmv import Options, Settings
+from glmv.credentials import SecretHeaders
+from glmv.request.build import chat_request
 
 
 def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
-    return dict(ChatRequest.of("hi", defaults or Options(), given).options)
+    return dict(chat_request("hi", defaults or Options(), given).options)
 
 
 @pytest.mark.parametrize(
@@ -104,12 +105,12 @@ def test_a_single_stop_word_is_a_list_of_one() -> None:
 
 
 def test_the_model_of_a_call_wins_and_stream_is_the_methods_affair() -> None:
-    request = ChatRequest.of("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
+    request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 
 
 def test_what_frameworks_pass_by_themselves_is_left_out_and_told() -> None:
-    request = ChatRequest.of("hi", Options(), {"strict": True})
+    request = chat_request("hi", Options(), {"strict": True})
     assert dict(request.options) == {}
     assert [note for note in request.notes if "strict" in note]
 
@@ -123,7 +124,7 @@ def test_what_concerns_the_call_is_kept_apart_from_the_body() -> None:
         "extra_headers": {"a": "b"},
         "on_sensitive": "return",
     }
-    request = ChatRequest.of("hi", Options(), {**call, "validate": str})
+    request = chat_request("hi", Options(), {**call, "validate": str})
     assert dict(request.options) == {}
     assert dict(request.call) == {**call, "extra_headers": SecretHeaders({"a": "b"}), "validate": str}
 
@@ -138,7 +139,7 @@ def test_nothing_of_the_callers_is_changed() -> None:
         "thinking": {"type": "enabled"},
     }
     before = copy.deepcopy(given)
-    ChatRequest.of("hi", Options(), given)
+    chat_request("hi", Options(), given)
     assert given == before
 
 

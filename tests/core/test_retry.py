@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
-from glmv._codes import Retry
-from glmv._retry import MAX_RETRY_AFTER, Budget, Policy, Tries, retry_after
+from glmv.exchange.retry import MAX_RETRY_AFTER, Budget, Policy, Tries, retry_after
+from glmv.wire.codes import Retry
 
 NOW = 1_800_000_000.0
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from glmv._schema import JSONStream, json_in, misfit
+from glmv.structured.schema import JSONStream, json_in, misfit
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from glmv import _sniff
+from glmv.media import headers
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "tiff": "TIFF", "avif": "AVIF"}
 TURNABLE = ("JPEG", "PNG", "WEBP", "TIFF")
@@ -29,14 +29,14 @@ def reader(data: bytes) -> Callable[[int, int], bytes]:
     return lambda offset, size: data[offset : offset + size]
 
 
-def measured(data: bytes) -> _sniff.Picture | None:
-    return _sniff.picture(reader(data))
+def measured(data: bytes) -> headers.Picture | None:
+    return headers.picture(reader(data))
 
 
 @pytest.mark.parametrize(("name", "kind"), FORMATS.items())
 @pytest.mark.parametrize("size", [(1, 1), (61, 37), (300, 7)])
 def test_a_header_tells_what_pillow_decodes(name: str, kind: str, size: tuple[int, int]) -> None:
-    assert measured(encoded(kind, size)) == _sniff.Picture(name, *size)
+    assert measured(encoded(kind, size)) == headers.Picture(name, *size)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() ->
         touched += size
         return data[offset : offset + size]
 
-    found = _sniff.picture(read)
+    found = headers.picture(read)
     assert found is not None
     assert (found.width, found.height) == (61, 37)
     assert touched < 2_000
@@ -95,7 +95,7 @@ def ispe(width: int, height: int) -> bytes:
 def test_a_heic_is_as_large_as_its_largest_item_and_turned_as_it_says(turns: int, sides: tuple[int, int]) -> None:
     properties = box(b"ipco", ispe(512, 512), ispe(4032, 3024), ispe(320, 240), box(b"irot", bytes([turns])))
     data = box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"meta", bytes(4), box(b"iprp", properties))
-    assert measured(data) == _sniff.Picture("heic", *sides)
+    assert measured(data) == headers.Picture("heic", *sides)
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_a_heic_is_as_large_as_its_largest_item_and_turned_as_it_says(turns: int
     ],
 )
 def test_what_is_no_picture_is_called_by_its_name(head: bytes, word: str) -> None:
-    assert word in _sniff.describe(head)
+    assert word in headers.describe(head)
     assert measured(head) is None
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_measuring(data: bytes) -> None:
     measured(data)
-    _sniff.describe(data)
+    headers.describe(data)
 
 
 WHOLE = {kind: encoded(kind) for kind in FORMATS.values()}

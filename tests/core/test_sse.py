@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glmv import MalformedResponse
-from glmv._sse import SSEDecoder
+from glmv.wire.sse import SSEDecoder
 
 
 def decoded(pieces: Iterable[bytes], *, flush: bool = False) -> list[tuple[str, bytes]]:

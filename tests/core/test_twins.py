@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from glmv import _batches, _client, _files, _tasks
+from glmv import client
+from glmv.endpoints import batches, files, tasks
 from glmv.transport.asynchronous import AsyncDriver
 from glmv.transport.sync import SyncDriver
 
@@ -49,11 +50,11 @@ APART = {
 ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}}
 
 TWINS = [
-    (_client.Client, _client.AsyncClient),
+    (client.Client, client.AsyncClient),
     (SyncDriver, AsyncDriver),
-    (_tasks.Tasks, _tasks.AsyncTasks),
-    (_files.Files, _files.AsyncFiles),
-    (_batches.Batches, _batches.AsyncBatches),
+    (tasks.Tasks, tasks.AsyncTasks),
+    (files.Files, files.AsyncFiles),
+    (batches.Batches, batches.AsyncBatches),
 ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import glmv
 from glmv import Accumulator, Completion, Delta, Image, Message, Text, ToolCall, ToolCallDelta, Usage
-from glmv._types import parts_of
+from glmv.types import parts_of
 
 PICTURE = Image.from_url("https://example.org/a.png")
 

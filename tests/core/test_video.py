@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 import glmv
-from glmv import _containers
-from glmv._errors import InvalidRequestError, UnsupportedContent
-from glmv._media import Video
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media import Video, containers
 
 KINDS = {
     "mp4": ("mp4", "mpeg4", {}),
@@ -95,7 +94,7 @@ def test_the_frames_are_not_read_to_measure(kind: str) -> None:
         touched += len(padded[offset : offset + size])
         return padded[offset : offset + size]
 
-    assert _containers.measure(read, len(padded)) is not None
+    assert containers.measure(read, len(padded)) is not None
     assert touched < min(2_500, len(padded))
 
 
@@ -257,7 +256,7 @@ def test_a_call_with_a_video_of_20_mb_costs_no_more_than_22_tenths_of_its_base64
 def test_no_bytes_break_the_measuring(data: bytes) -> None:
     for head in (b"", b"\0\0\0\x10ftypmp42", b"\x1a\x45\xdf\xa3"):
         whole = head + data
-        _containers.measure(lambda offset, size, whole=whole: whole[offset : offset + size], len(whole))  # type: ignore[misc]  # a default binds the loop's value
+        containers.measure(lambda offset, size, whole=whole: whole[offset : offset + size], len(whole))  # type: ignore[misc]  # a default binds the loop's value
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 100_000), st.binary(min_size=1, max_size=8))

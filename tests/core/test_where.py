@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv._request import Settings
-from glmv._where import BIGMODEL, ZAI, place
+from glmv.options import Settings
+from glmv.transport.address import BIGMODEL, ZAI, address_of
 
 KEY = "test-id.test-secret"
 
@@ -35,7 +35,7 @@ KEY = "test-id.test-secret"
     ],
 )
 def test_the_environment_says_where_and_as_whom(environment: dict[str, str], base_url: str, key: str) -> None:
-    found = place(Settings(), environment)
+    found = address_of(Settings(), environment)
     assert found.base_url == base_url
     assert found.signer is not None
     assert found.signer.header(0) == f"Bearer {key}"
@@ -60,14 +60,14 @@ def test_the_environment_says_where_and_as_whom(environment: dict[str, str], bas
 def test_a_key_that_is_given_goes_where_its_variable_says_and_to_no_other_keys_base(
     environment: dict[str, str], base_url: str
 ) -> None:
-    found = place(Settings(api_key="x.y"), environment)
+    found = address_of(Settings(api_key="x.y"), environment)
     assert found.base_url == base_url
     assert found.signer is not None
     assert found.signer.header(0) == "Bearer x.y"
 
 
 def test_what_is_given_comes_before_the_environment() -> None:
-    found = place(
+    found = address_of(
         Settings(api_key="x.y", base_url="https://mine.example/v1/"),
         {"ZHIPUAI_API_KEY": "a.b", "GLMV_BASE_URL": "https://g.example/v1"},
     )
@@ -84,7 +84,7 @@ def test_nothing_is_asked_for_before_the_first_call() -> None:
 
 @pytest.mark.parametrize("base_url", ["https://proxy.example/v1", "http://127.0.0.1:8000/v1"])
 def test_other_servers_need_no_key(base_url: str) -> None:
-    assert place(Settings(base_url=base_url), {}).signer is None
+    assert address_of(Settings(base_url=base_url), {}).signer is None
 
 
 def test_no_key_means_no_header() -> None:
@@ -105,7 +105,7 @@ def test_no_key_means_no_header() -> None:
      "HTTPS://proxy.example/v1", "  https://proxy.example/v1/ "],
 )  # fmt: skip
 def test_good_bases_are_taken(base_url: str) -> None:
-    assert place(Settings(base_url=base_url), {}).base_url == base_url.strip().rstrip("/")
+    assert address_of(Settings(base_url=base_url), {}).base_url == base_url.strip().rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,21 @@ def test_good_bases_are_taken(base_url: str) -> None:
 )
 def test_a_base_that_cannot_be_is_refused_with_what_to_do(base_url: str, told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
-        place(Settings(api_key=KEY, base_url=base_url), {})
+        address_of(Settings(api_key=KEY, base_url=base_url), {})
     assert told in str(caught.value)
     assert "pass@" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_unencrypted_servers_are_allowed_on_request() -> None:
-    found = place(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
+    found = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
     assert (found.base_url, found.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_base_or_our_own_error(base_url: str) -> None:
     try:
-        place(Settings(api_key=KEY, base_url=base_url), {})
+        address_of(Settings(api_key=KEY, base_url=base_url), {})
     except glmv.GLMVError:
         pass
 

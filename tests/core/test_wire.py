@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import glmv
 from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Usage, Video
-from glmv._dialect import DIALECTS
-from glmv._wire import Body, encode, excerpt, parse, usage_of
+from glmv.request.build import chat_request
+from glmv.wire.dialect import DIALECTS
+from glmv.wire.json import Body, encode, excerpt, parse, usage_of
 
 PLATFORM, OPENAI, VLLM = DIALECTS["platform"], DIALECTS["openai"], DIALECTS["vllm"]
 
@@ -454,7 +455,7 @@ PNG = (
 def written(
     messages: Any, dialect: Any = PLATFORM, *, stream: bool = False, lists: bool = False, **options: Any
 ) -> Any:
-    request = ChatRequest.of(messages, Options(), options)
+    request = chat_request(messages, Options(), options)
     return json.loads(bytes(encode(request, dialect, stream=stream, lists=lists)))
 
 
@@ -463,7 +464,7 @@ def test_a_plain_question_is_the_smallest_body() -> None:
 
 
 def test_what_is_not_set_is_absent_and_never_null() -> None:
-    assert b"null" not in bytes(encode(ChatRequest.of("hi", Options(), {"temperature": None}), PLATFORM, stream=True))
+    assert b"null" not in bytes(encode(chat_request("hi", Options(), {"temperature": None}), PLATFORM, stream=True))
 
 
 def test_zero_and_one_are_sent_as_zero_and_one() -> None:

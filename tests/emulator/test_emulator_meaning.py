@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from glmv import ChatRequest, Image, Message, Options, Text, ToolCall
-from glmv._catalog import find
-from glmv._check import check
-from glmv._dialect import DIALECTS
-from glmv._wire import encode
+from glmv import Image, Message, Options, Text, ToolCall
+from glmv.catalog.lookup import find
+from glmv.request.build import chat_request
+from glmv.request.check import check
+from glmv.wire.dialect import DIALECTS
+from glmv.wire.json import encode
 from glmv_emulator._chat import Prepared, prepare
 from glmv_emulator._journal import Journal
 from glmv_emulator._mind import answer
@@ -71,7 +72,7 @@ options = st.fixed_dictionaries(
 
 
 def understood(model: str, messages: list[Message], given: dict[str, Any]) -> Prepared:
-    request = check(ChatRequest.of(messages, Options(), {"model": model, **given}), find(model))
+    request = check(chat_request(messages, Options(), {"model": model, **given}), find(model))
     row = find(model)
     assert row is not None
     body = encode(request, DIALECTS["platform"], stream=False, lists=not row.string_content)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from glmv._schema import misfit  # written apart from the emulator, so that it can judge it
+from glmv.structured.schema import misfit  # written apart from the emulator, so that it can judge it
 from glmv_emulator._mind._evidence import Evidence
 from glmv_emulator._mind._fill import fill
 from glmv_emulator._mind._pattern import matching

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from glmv.cli._app import app
+from glmv.cli.app import app
 
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]

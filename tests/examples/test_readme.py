@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from glmv.cli._app import app
+from glmv.cli.app import app
 from glmv_emulator import Emulator
 
 RunCode = Callable[..., str]

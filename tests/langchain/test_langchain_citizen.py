@@ -151,7 +151,7 @@ def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
     clients = ours.clients
     elsewhere = ours.model_copy(update={"base_url": "https://x.example/v4"})
     assert elsewhere.clients is not clients
-    assert elsewhere.clients.sync.place.base_url == "https://x.example/v4"
+    assert elsewhere.clients.sync.address.base_url == "https://x.example/v4"
     assert ours.clients is clients
 
 

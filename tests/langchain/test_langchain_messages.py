@@ -27,7 +27,7 @@ PDF = b64encode(b"%PDF-1.4 a paper").decode()
 
 
 def sent(*messages: AnyMessage) -> tuple[glmv.Message, ...]:
-    return glmv.ChatRequest.of(to_glmv(messages, "glm-4.6v")[0], glmv.Options(), {}).messages
+    return glmv.chat_request(to_glmv(messages, "glm-4.6v")[0], glmv.Options(), {}).messages
 
 
 def notes(*messages: AnyMessage) -> tuple[str, ...]:

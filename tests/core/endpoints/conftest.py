@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 import glmv
-from glmv._endpoint import Desk
-from glmv._flow import Drop, Enter, Finish, Opened, Pause, Read, Send, Step
-from glmv._request import Settings
-from glmv._retry import Budget
-from glmv._where import place
+from glmv.endpoints.context import Context
+from glmv.exchange.retry import Budget
+from glmv.exchange.steps import Drop, Enter, Finish, Opened, Pause, Read, Send, Step
+from glmv.options import Settings
+from glmv.transport.address import address_of
 
 KEY = "test-id.test-secret"
 Answer = Callable[[httpx.Request], Any]
@@ -47,9 +47,9 @@ class Wire:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self))
         return glmv.AsyncClient(key, http_async_client=http, **options)
 
-    def desk(self, **options: Any) -> Desk:
+    def context(self, **options: Any) -> Context:
         settings = Settings(api_key=KEY, **options)
-        return Desk(settings, place(settings, {}), Budget(), lambda: self.now)
+        return Context(settings, address_of(settings, {}), Budget(), lambda: self.now)
 
     def run(self, flow: Generator[Step, Any, Any]) -> Any:
         """Take the steps of a flow; a pause moves the clock."""

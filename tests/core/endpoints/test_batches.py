@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv import _batches
-from glmv._batches import Batch, gathered, wait
+from glmv.endpoints import batches
+from glmv.endpoints.batches import Batch, gathered, wait
 
 PICTURE = glmv.Image.from_url("https://example.com/a.png")
 BATCH = {
@@ -175,14 +175,14 @@ def test_a_name_is_at_least_six_characters(wire: Any, name: Any) -> None:
 
 def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, monkeypatch: Any) -> None:
     desk = wire(platform())
-    monkeypatch.setattr(_batches, "MAX_REQUESTS", 3)
+    monkeypatch.setattr(batches, "MAX_REQUESTS", 3)
     desk.client().batches.create(["x"] * 3)
     desk.requests.clear()
     with pytest.raises(glmv.LimitExceeded, match="takes 3 requests"):
         desk.client().batches.create(["x"] * 4)
     assert desk.requests == []
     monkeypatch.undo()
-    assert _batches.MAX_REQUESTS == 50_000
+    assert batches.MAX_REQUESTS == 50_000
 
 
 def test_more_than_100_mb_are_refused_before_sending(wire: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_batch_is_never_ordered_twice(wire: Any) -> None:
 def test_waiting_ends_with_the_batch(wire: Any) -> None:
     states = iter(["validating", "in_progress", "in_progress", "finalizing", "completed"])
     desk = wire(lambda _: {**BATCH, "status": next(states)})
-    batch = desk.run(wait(desk.desk(), "batch_1", None))
+    batch = desk.run(wait(desk.context(), "batch_1"))
     assert batch.status == "completed"
     assert desk.pauses == sorted(desk.pauses)
     assert 1 <= desk.pauses[0] <= desk.pauses[-1] <= 60
@@ -252,13 +252,13 @@ def test_waiting_ends_with_the_batch(wire: Any) -> None:
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
 def test_waiting_ends_however_the_batch_ends(wire: Any, status: str) -> None:
     desk = wire(lambda _: {**BATCH, "status": status})
-    assert desk.run(wait(desk.desk(), "batch_1", None)).status == status
+    assert desk.run(wait(desk.context(), "batch_1")).status == status
 
 
 def test_waiting_ends_at_the_deadline(wire: Any) -> None:
     desk = wire(lambda _: BATCH)
     with pytest.raises(glmv.DeadlineExceeded, match="Batch batch_1"):
-        desk.run(wait(desk.desk(), "batch_1", 30))
+        desk.run(wait(desk.context(), "batch_1", deadline=30))
     assert sum(desk.pauses) <= 30
 
 
@@ -330,7 +330,7 @@ def test_a_broken_line_is_told_and_harms_no_other(wire: Any) -> None:
 )
 def test_each_way_to_fail_is_an_error_of_its_class(wire: Any, row: Any, error: type[Exception]) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
-    (found,) = gathered(wire(None).desk(), Batch("b", "completed"), data)
+    (found,) = gathered(wire(None).context(), Batch("b", "completed"), data)
     assert isinstance(found.error, error)
     assert found.completion is None
 
@@ -342,7 +342,7 @@ def test_each_way_to_fail_is_an_error_of_its_class(wire: Any, row: Any, error: t
         inner, max_size=5),
     max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_any_output_is_results_and_never_anything_else(wire: Any, data: bytes) -> None:
-    for found in gathered(wire(None).desk(), Batch("b", "completed"), data):
+    for found in gathered(wire(None).context(), Batch("b", "completed"), data):
         assert (found.completion is None) != (found.error is None)
 
 

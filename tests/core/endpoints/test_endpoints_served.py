@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv import _batches, _tasks
+from glmv.endpoints import batches, tasks
 
 PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 
@@ -19,7 +19,7 @@ PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for seconds between two questions; how long the pauses are is tested with a clock by hand."""
-    for room in (_tasks, _batches):
+    for room in (tasks, batches):
         monkeypatch.setattr(room, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(room, "LONGEST_PAUSE", 0.01)
 

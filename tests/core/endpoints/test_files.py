@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv._files import MAX_FILE_BYTES, multipart
+from glmv.endpoints.files import MAX_FILE_BYTES, multipart
 
 STORED = {
     "id": "20240514_ea19d21b",

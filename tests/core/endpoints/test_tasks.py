@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv._tasks import submit, wait
+from glmv.endpoints.tasks import submit, wait
 
 ACK = {"id": "9", "request_id": "r-1", "model": "glm-4.6v", "task_status": "PROCESSING"}
 DONE = {
@@ -63,7 +63,7 @@ def test_a_task_under_way_is_told_as_it_stands(wire: Any) -> None:
 def test_waiting_asks_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
     answers = iter([ACK] * 9 + [DONE])
     platform = wire(lambda _: next(answers))
-    task = platform.run(wait(platform.desk(), "9", None))
+    task = platform.run(wait(platform.context(), "9"))
     assert task.completion.text == "a cat"
     assert platform.pauses[0] == 1.0
     assert platform.pauses[-1] == 10.0
@@ -75,7 +75,7 @@ def test_waiting_ends_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> N
     platform = wire(lambda _: ACK)
     started = platform.now
     with pytest.raises(glmv.DeadlineExceeded, match=r"Task 9 .* 6 s"):
-        platform.run(wait(platform.desk(), "9", 6))
+        platform.run(wait(platform.context(), "9", deadline=6))
     assert platform.now - started <= 6
     assert len(platform.requests) == len(platform.pauses) + 1
 
@@ -135,7 +135,7 @@ def test_notes_and_stop_words_of_the_request_reach_its_answer(wire: Any) -> None
 
 def test_a_task_survives_a_pickle(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
-    task = platform.run(submit(platform.desk(), platform.desk().request("hi", None, {})))
+    task = platform.run(submit(platform.context(), platform.context().request("hi", None, {})))
     kept = pickle.loads(pickle.dumps(task))
     assert platform.client().tasks.result(kept).done
 

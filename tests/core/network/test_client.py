@@ -122,7 +122,7 @@ def test_key_and_base_come_from_the_environment(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert glmv.Client().place.base_url == base
+    assert glmv.Client().address.base_url == base
 
 
 def test_an_injected_client_is_used_and_left_open(server: Any) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv._auth import Signer
-from glmv._secrets import SecretBytes
-from glmv._where import place
+from glmv.credentials import SecretBytes
+from glmv.transport.address import address_of
+from glmv.transport.auth import Signer
 
 KEY = "canary-id.canary-secret"
 CANARY = "canary"
@@ -74,7 +74,7 @@ def leaks(*things: object) -> list[str]:
 def test_no_surface_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     settings = glmv.Settings(api_key=KEY, auth=auth, default_headers={"authorization": KEY})  # type: ignore[arg-type]  # pydantic makes a secret of it
     client = kind(settings) if kind is glmv.Clients else kind.of(settings)
-    where = place(settings, {})
+    where = address_of(settings, {})
     dumps = [settings.model_dump(), settings.model_dump_json(), settings.model_dump(exclude_unset=True)]
     copies = [copy.copy(client), copy.deepcopy(client), settings.model_copy(deep=True)]
     pickled = [pickle.dumps(thing, number) for thing in (client, settings) for number in range(6)]
@@ -87,12 +87,12 @@ def test_a_copied_client_keeps_its_key_and_a_pickled_one_asks_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = glmv.Client(KEY)
-    account = client.place.account
-    assert copy.copy(client).place.account == copy.deepcopy(client).place.account == account
+    account = client.address.account
+    assert copy.copy(client).address.account == copy.deepcopy(client).address.account == account
     with pytest.raises(glmv.AuthenticationError):
-        _ = pickle.loads(pickle.dumps(client)).place
+        _ = pickle.loads(pickle.dumps(client)).address
     monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
-    assert pickle.loads(pickle.dumps(client)).place.account == account
+    assert pickle.loads(pickle.dumps(client)).address.account == account
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_nothing_is_opened_or_fetched_because_a_message_says_so(kind: str, url: 
     _watched = []
     try:
         request = glm.request([message])
-        glm._call(request, stream=False).body("request-id")
+        glm._context().prepare(request).body("request-id")
     except glmv.InvalidRequestError:
         refused = True
     else:
@@ -300,12 +300,12 @@ def test_a_base_that_is_not_encrypted_is_refused_unless_allowed(host: str) -> No
         glmv.Client(KEY, base_url=f"http://{host}:8000/v1").chat("hi")
     assert host in str(raised.value)
     assert leaks(raised.value.message) == []
-    assert glmv.Client(KEY, base_url=f"http://{host}:8000/v1", allow_http=True).place.host == f"{host}:8000"
+    assert glmv.Client(KEY, base_url=f"http://{host}:8000/v1", allow_http=True).address.host == f"{host}:8000"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.8.8.8", "glm.localhost"])
 def test_a_base_on_this_machine_needs_no_leave(host: str) -> None:
-    assert glmv.Client(KEY, base_url=f"http://{host}:8000/v1").place.base_url == f"http://{host}:8000/v1"
+    assert glmv.Client(KEY, base_url=f"http://{host}:8000/v1").address.base_url == f"http://{host}:8000/v1"
 
 
 @pytest.mark.parametrize(

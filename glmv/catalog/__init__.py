@@ -1,0 +1,1 @@
+"""Models as data, with sources and doubts; lookup by name."""

@@ -1,0 +1,295 @@
+"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py holds them to the same text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from typing import Any, Self, TypeVar
+
+from glmv.credentials import without_values
+from glmv.endpoints.context import Context
+from glmv.endpoints.embeddings import Embeddings, embed
+from glmv.endpoints.facade import AsyncEndpoints, Endpoints
+from glmv.endpoints.tokens import count_tokens
+from glmv.exchange.flow import exchange
+from glmv.exchange.gate import Gate, gate
+from glmv.exchange.retry import Budget
+from glmv.exchange.steps import Step
+from glmv.options import ChatRequest, Settings
+from glmv.request.build import chat_request
+from glmv.request.messages import Messages
+from glmv.request.prepare import row_of
+from glmv.structured.plan import plan_for
+from glmv.telemetry import Asked, watched
+from glmv.transport.address import Address, address_of
+from glmv.transport.asynchronous import AsyncDriver
+from glmv.transport.pools import AsyncPools, Pool, Pools
+from glmv.transport.sync import SyncDriver
+from glmv.types import Completion, Delta
+
+_Flow = Generator[Step, Any, Any]
+_T = TypeVar("_T")
+
+
+class Base:
+    """What both clients are: settings, a server, a retry budget; and how messages become a call."""
+
+    def __init__(self, api_key: str | None = None, **options: Any) -> None:
+        given = {"api_key": api_key, **options}
+        del api_key
+        options.clear()
+        self._begin(without_values(lambda: Settings(**given), given))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """A client for settings that are made already; they are read at each call."""
+        client = cls.__new__(cls)
+        client._begin(settings)  # noqa: SLF001 - our own, before anyone has seen it
+        return client
+
+    def _begin(self, settings: Settings) -> None:
+        self.settings = settings
+        self._budget = Budget()
+        self._address: Address | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where requests go; decided when first needed, so that no key is asked for before."""
+        if self._address is None:
+            self._address = address_of(self.settings, os.environ)
+        return self._address
+
+    def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:
+        """Messages and options -> the request that `run` and `run_stream` take."""
+        return self._request(messages, model, options)
+
+    def _request(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
+        """Messages and options -> the request. Empties `options`, which may hold headers with credentials."""
+        if model:
+            options["model"] = model
+        return without_values(lambda: chat_request(messages, self.settings, options), options)
+
+    def _exchange(self, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
+        context = self._context()
+        flow = exchange(context.prepare(request, stream=stream), context.policy(request.call), stream=stream)
+        return watched(flow, Asked("chat", request.model, stream, request.options, request.messages), self.address)
+
+    def _embedding(
+        self, texts: str | Sequence[str], model: str, dimensions: int | None
+    ) -> Generator[Step, Any, Embeddings]:
+        return watched(embed(self._context(), texts, model, dimensions), Asked("embeddings", model), self.address)
+
+    def _context(self) -> Context:
+        return Context(self.settings, self.address, self._budget)
+
+    def slots(self, model: str) -> Gate:
+        """The gate that calls of this model pass."""
+        where = self.address
+        row = row_of(model, where.dialect)
+        return gate(where.account, where.host, model, self.settings.max_concurrency, row.concurrency if row else None)
+
+    def __repr__(self) -> str:
+        settings = getattr(self, "settings", None)  # absent when the constructor refused its arguments
+        return f"{type(self).__name__}({f'model={settings.model!r}' if settings else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Neither connections nor the key go into a pickle: the key is read from the environment again.
+        return type(self).of, (self.settings,)
+
+    def __copy__(self) -> Self:
+        return type(self).of(self.settings)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return type(self).of(self.settings)
+
+
+class Client(Endpoints, Base):
+    """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
+
+    Args:
+        api_key: the platform's key; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, at the first call.
+        options: fields of `glmv.Settings` (model, base_url, timeout, deadline, max_retries, temperature, ...).
+
+    Raises:
+        InvalidRequestError: for an unknown option or a value out of its range.
+
+    Without `base_url`: GLMV_BASE_URL, then ZHIPUAI_BASE_URL or ZAI_BASE_URL as the key's variable is; else a key
+    from ZAI_API_KEY goes to api.z.ai and any other to open.bigmodel.cn.
+    """
+
+    def _begin(self, settings: Settings) -> None:
+        super()._begin(settings)
+        self._pools = Pools()
+
+    def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> Completion:
+        """Ask, and get the whole answer.
+
+        Args:
+            messages: a string, a part, a list of strings and parts (one user turn), or a list of `Message` or
+                OpenAI-shaped dicts.
+            model: another model than the client's, for this call.
+            options: fields of `glmv.Options` for this call, and timeout, deadline, idle_timeout, max_retries,
+                extra_headers, on_sensitive.
+
+        Raises:
+            GLMVError: one of its classes; see `glmv.errors`.
+        """
+        return self.run(self._request(messages, model, options))
+
+    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> Iterator[Delta]:
+        """Ask, and get the answer piece by piece as it comes; arguments and errors as `chat`.
+
+        The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
+        connection and the slot.
+        """
+        return self.run_stream(self._request(messages, model, options))
+
+    def run(self, request: ChatRequest) -> Completion:
+        """`chat` for a request that is made already."""
+        plan = plan_for(request, self.address.dialect)
+        while True:
+            flow = self._exchange(plan.request, stream=False)
+            answer: Completion = self._result(flow, plan.request.model, plan.request.call.get("timeout"))
+            answer = plan.judge(answer)
+            if plan.done:
+                return answer
+
+    def run_stream(self, request: ChatRequest) -> Generator[Delta]:
+        """`stream` for a request that is made already."""
+        plan = plan_for(request, self.address.dialect)
+        while not plan.done:
+            flow = self._exchange(plan.request, stream=True)
+            driver = self._driver(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
+            try:
+                while (deltas := driver.advance()) is not None:
+                    for delta in plan.show(deltas):
+                        yield delta
+            finally:
+                driver.end()
+
+    def embed(
+        self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
+    ) -> Embeddings:
+        """Texts -> vectors, in the order of the texts; more than 64 texts take several calls.
+
+        Args:
+            texts: one text or several, none of them empty.
+            model: "embedding-3" or "embedding-2".
+            dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
+
+        Raises:
+            LimitExceeded: for dimensions that the model does not have.
+        """
+        return self._result(self._embedding(texts, model, dimensions), model)
+
+    def count_tokens(
+        self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """How many tokens the platform counts for messages (and tools), pictures and videos included."""
+        context = self._context()
+        return self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
+
+    def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
+        driver = self._driver(flow, model, timeout)
+        try:
+            while driver.advance() is not None:
+                pass
+        finally:
+            driver.end()
+        return driver.result  # type: ignore[no-any-return]  # what the flow returned
+
+    def _driver(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> SyncDriver:
+        settings, gate = self.settings, self.slots(model) if model else None
+        pool = self._pools.get(self.address.base_url) if settings.http_client is None else Pool(settings.http_client)
+        return SyncDriver(flow, pool, settings, self.address, gate, timeout, what)
+
+    def close(self) -> None:
+        """Close the connections. Clients that you passed in stay open."""
+        self._pools.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class AsyncClient(AsyncEndpoints, Base):
+    """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
+
+    It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
+    """
+
+    def _begin(self, settings: Settings) -> None:
+        super()._begin(settings)
+        self._pools = AsyncPools()
+
+    async def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> Completion:
+        """As `Client.chat`."""
+        return await self.run(self._request(messages, model, options))
+
+    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> AsyncIterator[Delta]:
+        """As `Client.stream`."""
+        return self.run_stream(self._request(messages, model, options))
+
+    async def run(self, request: ChatRequest) -> Completion:
+        """`chat` for a request that is made already."""
+        plan = plan_for(request, self.address.dialect)
+        while True:
+            flow = self._exchange(plan.request, stream=False)
+            answer: Completion = await self._result(flow, plan.request.model, plan.request.call.get("timeout"))
+            answer = plan.judge(answer)
+            if plan.done:
+                return answer
+
+    async def run_stream(self, request: ChatRequest) -> AsyncGenerator[Delta]:
+        """`stream` for a request that is made already."""
+        plan = plan_for(request, self.address.dialect)
+        while not plan.done:
+            flow = self._exchange(plan.request, stream=True)
+            driver = await self._driver(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
+            try:
+                while (deltas := await driver.advance()) is not None:
+                    for delta in plan.show(deltas):
+                        yield delta
+            finally:
+                await driver.end()
+
+    async def embed(
+        self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
+    ) -> Embeddings:
+        """As `Client.embed`."""
+        return await self._result(self._embedding(texts, model, dimensions), model)
+
+    async def count_tokens(
+        self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """As `Client.count_tokens`."""
+        context = self._context()
+        return await self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
+
+    async def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
+        driver = await self._driver(flow, model, timeout)
+        try:
+            while await driver.advance() is not None:
+                pass
+        finally:
+            await driver.end()
+        return driver.result  # type: ignore[no-any-return]  # what the flow returned
+
+    async def _driver(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> AsyncDriver:
+        settings, gate = self.settings, self.slots(model) if model else None
+        http = settings.http_async_client
+        pool = await self._pools.get(self.address.base_url) if http is None else Pool(http)
+        pool.enter()
+        return AsyncDriver(flow, pool, settings, self.address, gate, timeout, what)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop. Clients that you passed in stay open."""
+        await self._pools.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()

@@ -1,0 +1,145 @@
+"""Both clients of a component, made when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import PrivateAttr
+
+from glmv.options import Connection, Settings
+
+if TYPE_CHECKING:
+    from glmv.client import AsyncClient, Client
+
+# Fields that decide where to connect and as whom: with others, other clients are needed.
+_CONNECTION = (
+    "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
+    "default_headers", "allow_http", "dialect", "base64_as",
+)  # fmt: skip
+_values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_CONNECTION)
+
+
+@cache  # not an import each time: there is none while an interpreter ends, and a model may be closed there
+def _kinds() -> tuple[type[Client], type[AsyncClient]]:
+    """Both classes, loaded with the first component that is made: httpx is most of what importing an adapter adds."""
+    from glmv.client import AsyncClient, Client
+
+    return Client, AsyncClient
+
+
+class Clients:
+    """Both clients of one place, made when first used. No network and no look at the key before that.
+
+    A component keeps one and asks it by `of(self)` before each call: a copy of the component may have got another
+    key or base. Copies and pickles begin without connections.
+    """
+
+    def __init__(self, settings: Connection | None = None) -> None:
+        _kinds()
+        self._settings = settings
+        self._made_for = settings and _connection(settings)
+        self._sync: Client | None = None
+        self._async: AsyncClient | None = None
+
+    def of(self, settings: Connection) -> Clients:
+        """These clients when they are for the same place, else new ones."""
+        return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
+
+    # pydantic compares private attributes, too: components are equal when their settings are.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clients)
+
+    __hash__ = None  # type: ignore[assignment]  # as every class that says what is equal and can change
+
+    def __copy__(self) -> Clients:
+        return Clients(self._settings)
+
+    def __deepcopy__(self, memo: object) -> Clients:
+        return Clients()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Clients, ()
+
+    @property
+    def sync(self) -> Client:
+        """The blocking one."""
+        if self._sync is None:
+            self._sync = _kinds()[0].of(_settings(self._settings))
+        return self._sync
+
+    @property
+    def asynchronous(self) -> AsyncClient:
+        """The asynchronous one."""
+        if self._async is None:
+            self._async = _kinds()[1].of(_settings(self._settings))
+        return self._async
+
+    def close(self) -> None:
+        """Close the blocking one."""
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close both."""
+        self.close()
+        if self._async is not None:
+            await self._async.aclose()
+
+
+class Component(Connection):
+    """Settings, and the clients that they are for: what a framework's model or embedding is made of.
+
+    It may be closed, or used in a `with` or `async with` block; whoever drops it without that leaks nothing.
+    """
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    @property
+    def clients(self) -> Clients:
+        """The pair of clients for the settings as they are now; no connection is made before a call."""
+        kept = self._clients
+        clients = kept.of(self)
+        if clients is not kept:
+            self._clients = clients
+        return clients
+
+    def close(self) -> None:
+        """Close the connections of blocking calls. The next call opens new ones."""
+        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        clients.close()
+
+    async def aclose(self) -> None:
+        """Close all connections. The next call opens new ones."""
+        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        await clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _connection(settings: Connection) -> tuple[Any, ...]:
+    """What clients have to be made anew for: where to connect and as whom; of a mere connection, whatever it says."""
+    fields = vars(settings)
+    return _values(fields) if isinstance(settings, Settings) else tuple(map(fields.get, Connection.model_fields))
+
+
+def _settings(connection: Connection | None) -> Settings:
+    match connection:
+        case Settings():
+            return connection
+        case None:
+            return Settings()
+        case _:
+            return Settings.model_construct(**vars(connection))

@@ -1,0 +1,1 @@
+"""Endpoints beside chat: tasks, files, batches, embeddings, token counting."""

@@ -1,0 +1,372 @@
+"""Batches: many requests in one file, answered within a day or so at half the price.
+
+Source: docs.bigmodel.cn, "批量处理" (a JSONL line a request, 50,000 lines and 100 MB a file, `custom_id` of 6
+characters or more, pictures but no videos, of the models with eyes those whose row says so) and the platform's cookbook
+(github.com/MetaGLM/glm-cookbook, glm_batch_api: times in milliseconds, answers in another order than the requests).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from glmv.catalog.lookup import find, models
+from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
+from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
+from glmv.endpoints.tasks import once, pauses, waited, withdrawn
+from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
+from glmv.exchange.steps import Step
+from glmv.media import Image
+from glmv.options import ChatRequest
+from glmv.request.messages import Messages
+from glmv.request.prepare import Reading
+from glmv.structured.plan import reduced
+from glmv.types import Completion, Text
+from glmv.wire.codes import Envelope, envelope, error_from
+from glmv.wire.json import parse
+
+MAX_REQUESTS = 50_000
+MIN_CUSTOM_ID = 6
+ENDED = ("completed", "failed", "expired", "cancelled")
+ENDPOINT = "/v4/chat/completions"
+# Seconds between two questions: a batch takes minutes to hours.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+_OURS = "glmv-"
+
+Requests = Iterable[Messages | ChatRequest] | Mapping[str, Messages | ChatRequest]
+
+
+class Line(NamedTuple):
+    """What has to be known of a request when its answer comes."""
+
+    custom_id: str
+    reading: Reading = Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that were handed in together.
+
+    Attributes:
+        id: what `get`, `wait`, `results` and `cancel` take.
+        status: "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled".
+        input_file_id, output_file_id, error_file_id: files on the platform, None while there is none.
+        total, completed, failed: how many requests, None while the platform has not counted.
+        created_at: seconds since the epoch.
+        notes: what was changed or is in doubt, one line each.
+        raw: the body as it came.
+    """
+
+    id: str
+    status: str
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    total: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    created_at: int | None = None
+    notes: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _lines: tuple[Line, ...] = field(default=(), repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one request: an answer, or an error of the class that `Client.chat` would have raised."""
+
+    custom_id: str
+    completion: Completion | None = None
+    error: GLMVError | None = None
+
+
+def create(
+    context: Context,
+    /,
+    requests: str | Requests,
+    *,
+    model: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    auto_delete_input_file: bool | None = None,
+    **options: Any,
+) -> Generator[Step, Any, Batch]:
+    """Hand in many requests at once.
+
+    Args:
+        requests: what `Client.chat` takes as messages, one a request; or such by custom_id (6 characters or
+            more); or the id of a file that was uploaded with purpose "batch".
+        model, options: of all requests, as in `Client.chat`.
+        metadata, auto_delete_input_file: sent as they are.
+
+    Raises:
+        LimitExceeded: above 50,000 requests or 100 MB; nothing was sent.
+        UnsupportedContent: for videos and files; nothing was sent.
+    """
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    if isinstance(requests, str):
+        if options or model:
+            raise InvalidRequestError("The file holds the requests already: model and options cannot be changed.")
+        file_id = requests
+    else:
+        data, lines, notes = written(context, requests, model, options)
+        file_id = (yield from upload(context, data, purpose="batch", name="batch.jsonl")).id
+    wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
+    payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}
+    try:
+        answer = yield from context.fetch("POST", "/batches", payload, repeatable=False)
+    except GLMVError as error:
+        error.add_note(
+            f"The requests lie on the platform as file {file_id}; create({file_id!r}) takes them from there."
+        )
+        raise
+    return _batch(answer, Batch("", "", notes=notes, _lines=lines))
+
+
+def written(
+    context: Context, requests: Requests, model: str | None, options: Mapping[str, Any]
+) -> tuple[bytes, tuple[Line, ...], tuple[str, ...]]:
+    """Requests -> (the JSONL file, a line's facts each, notes).
+
+    Raises:
+        LimitExceeded, UnsupportedContent, InvalidRequestError: naming the request; nothing was sent.
+    """
+    pieces: list[bytes] = []
+    lines: list[Line] = []
+    notes: dict[str, None] = {}
+    size = 0
+    for custom_id, item in _named(requests):
+        if len(lines) == MAX_REQUESTS:
+            raise LimitExceeded(f"A batch takes {MAX_REQUESTS:,} requests; there are more. Make several batches.")
+        try:
+            request = item if isinstance(item, ChatRequest) else context.request(item, model, options)
+            _fits(request)
+            call = context.prepare(once(request, context))
+        except GLMVError as error:
+            error.message = f"{custom_id}: {error.message}"
+            raise
+        row = find(request.model)
+        if row is not None and row.sees and not row.batch:
+            known = ", ".join(known.name for known in models() if known.batch)
+            notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None
+        head = json.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT}, ensure_ascii=False)
+        pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")
+        size += len(pieces[-1])
+        if size > MAX_FILE_BYTES:
+            raise LimitExceeded(f"A batch takes 100 MB; it is full at {custom_id}. Make several batches.")
+        lines.append(Line(custom_id, call.reading))
+    if not lines:
+        raise InvalidRequestError("There is no request for the batch.")
+    return b"".join(pieces), tuple(lines), tuple(notes)
+
+
+def _named(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
+    if not isinstance(requests, Mapping):
+        yield from ((f"{_OURS}{index:06}", item) for index, item in enumerate(requests))
+        return
+    for custom_id, item in requests.items():
+        if not isinstance(custom_id, str) or len(custom_id) < MIN_CUSTOM_ID:
+            raise LimitExceeded(f"A custom_id has {MIN_CUSTOM_ID} characters or more; got {custom_id!r}.")
+        yield custom_id, item
+
+
+def _fits(request: ChatRequest) -> None:
+    if "request_id" in request.options:
+        raise InvalidRequestError("request_id cannot be given: requests of a batch are told by their custom_id.")
+    for part in (part for message in request.messages for part in message.content):
+        if not isinstance(part, Text | Image):
+            raise UnsupportedContent(f"Batches take text and pictures, no {type(part).__name__}.")
+
+
+def get(context: Context, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
+    """How a batch stands."""
+    known = batch if isinstance(batch, Batch) else Batch(batch, "")
+    path = f"/batches/{quoted('batch', known.id)}"
+    return _batch((yield from context.fetch("GET", path, deadline=deadline)), known)
+
+
+def listed(context: Context, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
+    """The batches of the account, as many as `limit` says; None is all."""
+    return [_batch(row, Batch("", "")) for row in (yield from pages(context, "/batches", {}, limit))]
+
+
+def cancel(context: Context, batch: str | Batch) -> Generator[Step, Any, Batch]:
+    """Stop a batch; what is answered already can be fetched."""
+    known = batch if isinstance(batch, Batch) else Batch(batch, "")
+    return _batch((yield from context.fetch("POST", f"/batches/{quoted('batch', known.id)}/cancel")), known)
+
+
+def wait(context: Context, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
+    """Ask with growing pauses until a batch has ended, in whatever way.
+
+    Args:
+        batch: what `create` returned, or its id.
+        deadline: seconds; None waits as long as it takes: the platform itself ends a batch after some days.
+
+    Raises:
+        DeadlineExceeded: when it has not ended in time; the batch goes on.
+    """
+    name = batch.id if isinstance(batch, Batch) else batch
+    return (
+        yield from waited(
+            lambda left: get(context, batch, deadline=left),
+            lambda found: found.ended,
+            pauses(FIRST_PAUSE, LONGEST_PAUSE),
+            deadline,
+            context.clock,
+            f"Batch {name} has not ended",
+        )
+    )
+
+
+def results(
+    context: Context, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
+) -> Generator[Step, Any, list[BatchResult]]:
+    """What came of each request, in the order of the requests.
+
+    Args:
+        batch: what `create` or `wait` returned, or its id. With an id alone, the order of custom_ids that you
+            chose is not known: results come as the platform wrote them.
+        response_format: what the requests asked for: each text is reduced to its JSON then, and an answer that
+            does not fit is a `MalformedResponse` with the answer in `partial`, for nobody asks a second time.
+
+    Raises:
+        InvalidRequestError: when the batch has not ended, or its file was refused.
+    """
+    found = yield from get(context, batch)
+    if not found.ended:
+        raise InvalidRequestError(f"Batch {found.id} has not ended ({found.status}): wait for it first.")
+    data = b""
+    for file_id in (found.output_file_id, found.error_file_id):
+        if file_id is not None:
+            data += (yield from content(context, file_id)) + b"\n"
+    if found.status == "failed" and not data.strip():
+        raise InvalidRequestError(f"Batch {found.id} failed: {_reasons(found.raw.get('errors'))}.")
+    answers = gathered(context, found, data)
+    return answers if response_format is None else [_reduced(answer, response_format) for answer in answers]
+
+
+def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchResult:
+    if result.completion is None:
+        return result
+    try:
+        return replace(result, completion=reduced(result.completion, response_format))
+    except GLMVError as error:
+        return BatchResult(result.custom_id, error=error)
+
+
+def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
+    """The output's lines -> one result a request, in the order of the requests."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    strange: list[BatchResult] = []
+    for line in data.split(b"\n"):  # never at U+2028 and its like, which may stand inside a string
+        if not line.strip():
+            continue
+        try:
+            row = parse(line, "A line of the batch's output")
+            rows.setdefault(str(row["custom_id"]), row)
+        except MalformedResponse as error:
+            strange.append(BatchResult("", error=error))
+        except (KeyError, TypeError):
+            strange.append(BatchResult("", error=MalformedResponse("A line of the batch's output has no custom_id.")))
+    lines = batch._lines or tuple(map(Line, _order(rows, batch.total)))  # noqa: SLF001 - made in this file
+    asked = {line.custom_id for line in lines}
+    lines += tuple(Line(custom_id) for custom_id in rows if custom_id not in asked)
+    return [_result(context, line, rows.get(line.custom_id), batch) for line in lines] + strange
+
+
+def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
+    """The ids of the requests in their order, as far as it can be told without the requests: ours are numbered."""
+    if not all(name.startswith(_OURS) for name in rows):
+        return list(rows)
+    return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})
+
+
+def _result(context: Context, line: Line, row: Mapping[str, Any] | None, batch: Batch) -> BatchResult:
+    if row is None:
+        lost = MalformedResponse(f"There is no answer to {line.custom_id}: the batch is {batch.status}.")
+        return BatchResult(line.custom_id, error=lost)
+    response = row.get("response")
+    response = response if isinstance(response, Mapping) else {}
+    body, status = response.get("body"), response.get("status_code")
+    status = status if isinstance(status, int) else None
+    found = envelope(body) or (envelope(row) if row.get("error") else None)
+    if found is None and (status or 200) >= 300:
+        found = Envelope(None, "", None, None)
+    try:
+        if found is not None:
+            raise error_from(status, found)
+        if not isinstance(body, dict):
+            raise MalformedResponse(f"The line for {line.custom_id} has no answer in it; it has {sorted(row)}.")
+        return BatchResult(line.custom_id, context.answer(body, line.reading))
+    except GLMVError as error:
+        kept = withdrawn(error, context)
+        return (
+            BatchResult(line.custom_id, replace(kept, notes=line.reading.notes))
+            if kept
+            else BatchResult(line.custom_id, error=error)
+        )
+
+
+def _reasons(errors: object) -> str:
+    rows = errors.get("data") if isinstance(errors, Mapping) else errors
+    rows = rows if isinstance(rows, list) else []
+    told = [str(row.get("message") or row.get("code")) for row in rows if isinstance(row, Mapping)]
+    return "; ".join(told[:5])[:500] or "the platform gave no reason"
+
+
+def _batch(payload: Mapping[str, Any], known: Batch) -> Batch:
+    counts = payload.get("request_counts")
+    counts = counts if isinstance(counts, Mapping) else {}
+    name = payload.get("id") or known.id
+    if not name:
+        raise MalformedResponse(f"A batch object holds no id; it has {sorted(payload)}.")
+
+    def count(of: str) -> int | None:
+        return counts[of] if isinstance(counts.get(of), int) else None
+
+    def file(of: str) -> str | None:
+        return str(payload[of]) if payload.get(of) else None  # "" while there is none
+
+    return replace(
+        known,
+        id=str(name),
+        status=str(payload.get("status") or known.status),
+        input_file_id=file("input_file_id"),
+        output_file_id=file("output_file_id"),
+        error_file_id=file("error_file_id"),
+        total=count("total"),
+        completed=count("completed"),
+        failed=count("failed"),
+        created_at=seconds(payload.get("created_at")),
+        raw=payload,
+    )
+
+
+class Batches(Endpoint):
+    """Batches of one client's account: `glm.batches`."""
+
+    create = blocking(create)
+    get = blocking(get)
+    list = blocking(listed)
+    cancel = blocking(cancel)
+    wait = blocking(wait)
+    results = blocking(results)
+
+
+class AsyncBatches(AsyncEndpoint):
+    """Batches of one client's account: `glm.batches`, with `await`."""
+
+    create = awaiting(create)
+    get = awaiting(get)
+    list = awaiting(listed)
+    cancel = awaiting(cancel)
+    wait = awaiting(wait)
+    results = awaiting(results)

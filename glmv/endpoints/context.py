@@ -1,0 +1,196 @@
+"""What requests to all endpoints have in common: the context that makes them, and the functions that run them."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+from glmv.credentials import SecretHeaders
+from glmv.errors import InvalidRequestError
+from glmv.exchange.flow import answer_of, fetch
+from glmv.exchange.retry import Budget, Policy, policy_of
+from glmv.exchange.steps import Step
+from glmv.options import ChatRequest, Settings
+from glmv.request.build import chat_request
+from glmv.request.messages import Messages
+from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading, prepare
+from glmv.transport.address import Address
+from glmv.types import Completion
+from glmv.wire.json import Body, json_body
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Run(Protocol):
+    """Runs a flow to its end, blocking."""
+
+    def __call__(self, flow: Generator[Step, Any, T], model: str | None = None, timeout: Any = None) -> T: ...
+
+
+class AsyncRun(Protocol):
+    """Runs a flow to its end, awaiting."""
+
+    async def __call__(self, flow: Generator[Step, Any, T], model: str | None = None, timeout: Any = None) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every request to an endpoint is made from.
+
+    Attributes:
+        settings: of the client.
+        address: where the requests go.
+        budget: of retries, shared by the calls of the client.
+        clock: returns monotonic seconds.
+    """
+
+    settings: Settings
+    address: Address
+    budget: Budget
+    clock: Callable[[], float] = time.monotonic
+
+    def request(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> ChatRequest:
+        """Messages and options of one call -> the request."""
+        return chat_request(messages, self.settings, {**options, "model": model} if model else options)
+
+    def prepare(self, request: ChatRequest, *, stream: bool = False) -> Call:
+        """A chat request -> the call. Raises as `request.prepare.prepare`."""
+        address = self.address
+        return prepare(
+            request, address.dialect, address.secrets, on_sensitive=self.settings.on_sensitive, stream=stream
+        )
+
+    def policy(self, call: Mapping[str, Any] = _NOTHING) -> Policy:
+        """How often and how long to try, with the options of one call."""
+        address = self.address
+        policy = policy_of(self.settings, call, host=address.host, budget=self.budget, renew=address.renew)
+        policy.clock = self.clock
+        return policy
+
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        payload: Mapping[str, Any] | Body | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        repeatable: bool = True,
+        raw: bool = False,
+        limit: int = MAX_BODY_BYTES,
+    ) -> Generator[Step, Any, Any]:
+        """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
+
+        Args:
+            path: relative to the base URL, ids in it quoted (see `quoted`).
+            payload: JSON to send, or a body that is made already.
+            query: what goes behind the "?"; None values are left out.
+            deadline: seconds, when shorter than the settings' own.
+            repeatable: whether it does no harm when a request that broke on its way is sent once more.
+            limit: bytes that the response may have.
+
+        Raises:
+            InvalidRequestError: when the payload cannot be written as JSON.
+        """
+        body = payload if payload is None or isinstance(payload, Body) else json_body(payload)
+        asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
+        policy = self.policy()
+        policy.repeatable = repeatable
+        if deadline is not None:
+            policy.deadline = min(deadline, policy.deadline or deadline)
+        call = Call(
+            method,
+            f"{path}?{asked}" if asked else path,
+            lambda _: body,
+            headers=SecretHeaders(headers),
+            secrets=self.address.secrets,
+            request_id="",
+            limit=limit,
+        )
+        return fetch(call, policy, raw=raw)
+
+    def answer(self, payload: dict[str, Any], reading: Reading) -> Completion:
+        """The answer of a task or of a line of a batch.
+
+        Raises:
+            GLMVError: what its finish reason stands for, or that it is not an answer.
+        """
+        call = Call("GET", "", lambda _: None, reading=reading, sensitive=self.settings.on_sensitive)
+        return answer_of(call, self.policy(), payload)
+
+
+class Endpoint:
+    """Methods of one endpoint of a blocking client.
+
+    Args:
+        context: returns the context of the client.
+        run: runs a flow to its end.
+    """
+
+    def __init__(self, context: Callable[[], Context], run: Run) -> None:
+        self._context = context
+        self._run = run
+
+
+class AsyncEndpoint:
+    """Methods of one endpoint of an asynchronous client; arguments as `Endpoint`."""
+
+    def __init__(self, context: Callable[[], Context], run: AsyncRun) -> None:
+        self._context = context
+        self._run = run
+
+
+def blocking(
+    flow: Callable[Concatenate[Context, P], Generator[Step, Any, T]],
+) -> Callable[Concatenate[Endpoint, P], T]:
+    """A function that makes a flow -> a method that runs it."""
+
+    @functools.wraps(flow)
+    def method(self: Endpoint, *args: P.args, **options: P.kwargs) -> T:
+        return self._run(flow(self._context(), *args, **options))
+
+    return method  # type: ignore[return-value]  # `wraps` makes `self` a named argument for mypy
+
+
+def awaiting(
+    flow: Callable[Concatenate[Context, P], Generator[Step, Any, T]],
+) -> Callable[Concatenate[AsyncEndpoint, P], Coroutine[Any, Any, T]]:
+    """A function that makes a flow -> an asynchronous method that runs it."""
+
+    @functools.wraps(flow)
+    async def method(self: AsyncEndpoint, *args: P.args, **options: P.kwargs) -> T:
+        return await self._run(flow(self._context(), *args, **options))
+
+    return method  # type: ignore[return-value]  # `wraps` makes `self` a named argument for mypy
+
+
+def quoted(what: str, name: object) -> str:
+    """An id as it may stand in a path.
+
+    Raises:
+        InvalidRequestError: for anything but a string with something in it: "" would ask for all of them.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidRequestError(f"The id of a {what} is the string that the platform gave it; got {name!r}.")
+    return quote(name.strip(), safe="")
+
+
+def seconds(moment: object) -> int | None:
+    """A moment as the platform tells it -> whole seconds since the epoch.
+
+    Files count in seconds and batches in milliseconds, whatever their reference says.
+    """
+    match moment:
+        case bool():
+            return None
+        case int() | float() if moment:
+            return int(moment / 1000 if moment > 10**11 else moment)
+        case _:
+            return None

@@ -1,0 +1,71 @@
+"""The endpoints beside chat, as properties of both clients. Each is loaded when it is first asked for.
+
+Few programs need them, and a tenth of what importing the core costs is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glmv.endpoints.batches import AsyncBatches, Batches
+    from glmv.endpoints.context import Context
+    from glmv.endpoints.files import AsyncFiles, Files
+    from glmv.endpoints.tasks import AsyncTasks, Tasks
+
+
+class Endpoints:
+    """Of the blocking client."""
+
+    _context: Callable[[], Context]
+    _result: Callable[..., Any]
+
+    @property
+    def tasks(self) -> Tasks:
+        """Asynchronous calls: hand a request in, come back for the answer."""
+        from glmv.endpoints.tasks import Tasks
+
+        return Tasks(self._context, self._result)
+
+    @property
+    def files(self) -> Files:
+        """Files on the platform."""
+        from glmv.endpoints.files import Files
+
+        return Files(self._context, self._result)
+
+    @property
+    def batches(self) -> Batches:
+        """Many requests in one file, at half the price."""
+        from glmv.endpoints.batches import Batches
+
+        return Batches(self._context, self._result)
+
+
+class AsyncEndpoints:
+    """Of the asynchronous one."""
+
+    _context: Callable[[], Context]
+    _result: Callable[..., Any]
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """As `Client.tasks`."""
+        from glmv.endpoints.tasks import AsyncTasks
+
+        return AsyncTasks(self._context, self._result)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """As `Client.files`."""
+        from glmv.endpoints.files import AsyncFiles
+
+        return AsyncFiles(self._context, self._result)
+
+    @property
+    def batches(self) -> AsyncBatches:
+        """As `Client.batches`."""
+        from glmv.endpoints.batches import AsyncBatches
+
+        return AsyncBatches(self._context, self._result)

@@ -1,0 +1,182 @@
+"""Files on the platform: documents to ask about, input and output of batches.
+
+Source: docs.bigmodel.cn, "文件" (multipart upload, purposes, 100 MB: status 435 "file larger than 100 MB").
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import PurePath
+from typing import Any
+
+from glmv.catalog.row import MIB
+from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
+from glmv.errors import MalformedResponse
+from glmv.exchange.steps import Step
+from glmv.media.blob import Blob
+from glmv.media.file import mime_of
+from glmv.wire.codes import envelope, error_from
+from glmv.wire.json import Body, parse
+
+MAX_FILE_BYTES = 100 * MIB
+# An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.
+MAX_CONTENT_BYTES = 512 * MIB
+# Rows of one page of a list, as in the reference of the interface that this one follows.
+MAX_PAGE = 100
+# An error in place of the content is short; content that is longer is not looked through for one.
+_ERROR_BYTES = 64 * 1024
+
+Upload = str | PathLike[str] | bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that lies on the platform.
+
+    Attributes:
+        id: what `content`, `delete`, `glm.batches.create` and `glmv.File.from_id` take.
+        name: its file name (the platform writes `fileName`, its reference `filename`).
+        bytes: its size.
+        purpose, status: as the platform sent them.
+        created_at: seconds since the epoch.
+        raw: the body as it came.
+    """
+
+    id: str
+    name: str | None = None
+    bytes: int | None = None
+    purpose: str | None = None
+    status: str | None = None
+    created_at: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def upload(
+    context: Context, file: Upload, *, purpose: str = "user_data", name: str | None = None
+) -> Generator[Step, Any, StoredFile]:
+    """Send a file of up to 100 MB.
+
+    Args:
+        file: a path (links are followed, nothing but a regular file is read), or bytes.
+        purpose: "user_data" for documents to ask about (`glmv.File.from_id`), "batch" for batches; also
+            "file-extract", "retrieval", "fine-tune", "code-interpreter", "agent", "voice-clone-input".
+        name: the file name to send; None is the path's own. Its ending tells the platform what it is.
+
+    Raises:
+        LimitExceeded: above 100 MB; nothing was sent.
+    """
+    match file:
+        case bytes() | bytearray() | memoryview():
+            name = name or "file"
+            data = Blob.from_bytes(file, cap=MAX_FILE_BYTES, what=name).data()
+        case _:
+            data = Blob.from_path(file, cap=MAX_FILE_BYTES, what="file").data()
+            name = name or PurePath(file).name
+    content_type, body = multipart({"purpose": purpose}, name, data, secrets.token_hex(16))
+    return stored((yield from context.fetch("POST", "/files", body, headers={"content-type": content_type})))
+
+
+def multipart(fields: Mapping[str, str], name: str, data: bytes, boundary: str) -> tuple[str, Body]:
+    """Fields and one file -> (content type, body) of a form.
+
+    Names are escaped as browsers do (html.spec.whatwg.org, "multipart form data"): a name cannot end its header.
+    """
+    lines = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(field)}"\r\n\r\n{value}\r\n'
+        for field, value in fields.items()
+    ]
+    lines.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_escaped(name)}"\r\n'
+        f"Content-Type: {mime_of(name, data[:5])}\r\n\r\n"
+    )
+    return f"multipart/form-data; boundary={boundary}", Body(
+        ["".join(lines).encode(), data, f"\r\n--{boundary}--\r\n".encode()]
+    )
+
+
+def _escaped(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def listed(
+    context: Context, *, purpose: str | None = None, limit: int | None = None
+) -> Generator[Step, Any, list[StoredFile]]:
+    """The files of the account, as many as `limit` says; None is all."""
+    query = {"purpose": purpose}
+    return [stored(row) for row in (yield from pages(context, "/files", query, limit))]
+
+
+def pages(
+    context: Context, path: str, query: Mapping[str, Any], limit: int | None
+) -> Generator[Step, Any, list[Mapping[str, Any]]]:
+    """The rows of a list that comes in pages: `has_more` says that there are more, `after` which were seen."""
+    rows: dict[str, Mapping[str, Any]] = {}
+    size = None if limit is None else min(limit, MAX_PAGE)
+    while True:
+        asked = {**query, "limit": size, "after": next(reversed(rows), None)}
+        answer = yield from context.fetch("GET", path, query=asked)
+        found = answer.get("data")
+        if not isinstance(found, list):
+            raise MalformedResponse(f"A list of {path[1:]} holds no data; it has {sorted(answer)}.")
+        new = {str(row.get("id")): row for row in found if isinstance(row, Mapping)}
+        more = answer.get("has_more") is True and new.keys() - rows.keys()  # a server that ignores `after` ends, too
+        rows |= new
+        if not more or (limit is not None and len(rows) >= limit):
+            return list(rows.values())[:limit]
+
+
+def delete(context: Context, file_id: str) -> Generator[Step, Any, None]:
+    """Remove a file."""
+    yield from context.fetch("DELETE", f"/files/{quoted('file', file_id)}")
+
+
+def content(context: Context, file_id: str) -> Generator[Step, Any, bytes]:
+    """The bytes of a file. The platform gives out the output files of batches only."""
+    path = f"/files/{quoted('file', file_id)}/content"
+    data: bytes = yield from context.fetch("GET", path, raw=True, limit=MAX_CONTENT_BYTES)
+    if len(data) <= _ERROR_BYTES and data.lstrip()[:1] == b"{":
+        try:
+            found = parse(data)
+        except MalformedResponse:
+            return data
+        # Errors come with HTTP 200 as well; a line of a batch is none, whatever it reports.
+        if "custom_id" not in found and (error := envelope(found)):
+            raise error_from(200, error)
+    return data
+
+
+def stored(row: object) -> StoredFile:
+    """A file object of the wire -> ours."""
+    if not isinstance(row, Mapping) or not row.get("id"):
+        raise MalformedResponse(f"A file object holds no id: it is {type(row).__name__}.")
+    name = row.get("fileName") or row.get("filename")
+    return StoredFile(
+        str(row["id"]),
+        str(name) if name else None,
+        row["bytes"] if isinstance(row.get("bytes"), int) else None,
+        str(row["purpose"]) if row.get("purpose") else None,
+        str(row["status"]) if row.get("status") else None,
+        seconds(row.get("created_at")),
+        row,
+    )
+
+
+class Files(Endpoint):
+    """Files of one client's account: `glm.files`."""
+
+    upload = blocking(upload)
+    list = blocking(listed)
+    delete = blocking(delete)
+    content = blocking(content)
+
+
+class AsyncFiles(AsyncEndpoint):
+    """Files of one client's account: `glm.files`, with `await`."""
+
+    upload = awaiting(upload)
+    list = awaiting(listed)
+    delete = awaiting(delete)
+    content = awaiting(content)

@@ -1,0 +1,198 @@
+"""Everything that can go wrong, as one tree; whoever caught it can tell whose turn it is.
+
+    GLMVError
+    ├── InvalidRequestError      the request is at fault: change it            (also a ValueError)
+    │   ├── LimitExceeded        a documented limit of the model, refused before sending
+    │   ├── UnsupportedContent   content that this model or wire has no place for
+    │   ├── ContextLengthError   the prompt is longer than the model's window
+    │   └── NotFoundError        no such model, endpoint, file or task
+    ├── AuthenticationError      the key is missing, wrong or expired
+    ├── PermissionDeniedError    the key is right but may not do this
+    ├── QuotaError               arrears, or a daily or weekly allowance is used up
+    ├── ContentFilterError       the platform withdrew or refused the content
+    ├── RateLimitError           busy: try again later                          retryable
+    ├── ServerError              the platform failed                            retryable
+    ├── ConnectionFailed         no connection, or it broke before an answer    retryable
+    │   └── RequestTimeout       nothing came within the timeout
+    ├── DeadlineExceeded         the caller's own total deadline passed
+    ├── GateTimeout              no free slot in this process in time
+    └── MalformedResponse        an answer that is not what the platform documents
+        ├── StreamTruncated      the stream ended without its end
+        └── StreamInterrupted    the connection broke inside the stream
+
+An error never holds the key, a header, or a request body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from glmv.types import Completion
+
+# Characters of a code or an id that are kept. The platform's have 4 and 32; a server of another kind may send anything.
+_LABEL = 200
+
+
+class GLMVError(Exception):
+    """Base of all errors that leave a public call.
+
+    Attributes:
+        message: what happened, what was expected and what to do, for a person.
+        status_code: HTTP status, or None when no answer came.
+        code: the platform's business code as a string ("1302"), or None.
+        request_id: the id to give to the platform's support, or None.
+        retryable: whether the same call may succeed later.
+        retry_after: seconds the platform asked to wait, or None.
+        attempts: requests that were sent for this call, 0 when refused before sending.
+        partial: what had been received of the answer, or None.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        attempts: int = 0,
+        partial: Completion | None = None,
+        content_filter: list[dict[str, Any]] | None = None,
+        reset_at: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.code = _label(code)
+        self.request_id = _label(request_id)
+        if retryable is not None:
+            self.retryable = retryable
+        self.retry_after = retry_after
+        self.attempts = attempts
+        self.partial = partial
+        self.content_filter = content_filter
+        self.reset_at = reset_at
+
+    def __str__(self) -> str:
+        facts = [
+            f"HTTP {self.status_code}" if self.status_code is not None else "",
+            f"code {self.code}" if self.code else "",
+            f"request_id {self.request_id}" if self.request_id else "",
+            f"{self.attempts} attempts" if self.attempts > 1 else "",
+        ]
+        told = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({told})" if told else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {k: v for k, v in vars(self).items() if k != "message"})
+
+    def fill(self, **facts: Any) -> Self:
+        """Set facts that were not known where the error was made; the known ones stay."""
+        for name, value in facts.items():
+            if value is not None and not getattr(self, name, None):
+                setattr(self, name, _label(value) if name in ("code", "request_id") else value)
+        return self
+
+
+def _label(value: str | None) -> str | None:
+    """A code or an id as a server sent it: bounded, with control characters escaped, so that terminals show it."""
+    if value is None:
+        return None
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[:_LABEL])
+    return text if len(value) <= _LABEL else f"{text}..."
+
+
+def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMVError:
+    error = kind(message)
+    error.__dict__.update(facts)
+    return error
+
+
+class InvalidRequestError(GLMVError, ValueError):
+    """The request is at fault and would fail again."""
+
+
+class LimitExceeded(InvalidRequestError):
+    """A documented limit of the model is broken; nothing was sent."""
+
+
+class UnsupportedContent(InvalidRequestError):
+    """Content that the model, the role or the wire has no place for; nothing was sent."""
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt does not fit into the model's context window."""
+
+
+class NotFoundError(InvalidRequestError):
+    """There is no such model, endpoint, file or task."""
+
+
+class AuthenticationError(GLMVError):
+    """The key is missing, malformed, wrong or expired."""
+
+
+class PermissionDeniedError(GLMVError):
+    """The key may not use this model or endpoint."""
+
+
+class QuotaError(GLMVError):
+    """The account is in arrears, or an allowance is used up; `reset_at` says until when if it is known."""
+
+
+class ContentFilterError(GLMVError):
+    """The platform refused or withdrew content.
+
+    `partial` holds what had been streamed, so that an app can clear its screen; `content_filter` says
+    which role and level, as the platform sent it.
+    """
+
+
+class RateLimitError(GLMVError):
+    """The account or the model is busy."""
+
+    retryable = True
+
+
+class ServerError(GLMVError):
+    """The platform failed."""
+
+    retryable = True
+
+
+class ConnectionFailed(GLMVError):
+    """There was no connection, or it broke before an answer.
+
+    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...
+    """
+
+    retryable = True
+    kind: str | None = None
+
+
+class RequestTimeout(ConnectionFailed):
+    """The server did not connect, take the request or answer within `timeout`."""
+
+
+class DeadlineExceeded(GLMVError):
+    """The whole call took longer than `deadline`; `partial` holds what had come."""
+
+
+class GateTimeout(GLMVError):
+    """No slot of this process' concurrency gate came free in time; the message says who holds them."""
+
+
+class MalformedResponse(GLMVError):
+    """The answer is not what the platform documents."""
+
+
+class StreamTruncated(MalformedResponse):
+    """The stream ended without finish reason and without `[DONE]`; `partial` holds what had come."""
+
+
+class StreamInterrupted(MalformedResponse):
+    """The connection broke inside the stream; `partial` holds what had come."""

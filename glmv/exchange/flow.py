@@ -1,0 +1,283 @@
+"""What a call does, step by step, without doing it: retries, deadlines and errors are decided here, once.
+
+`exchange` is a generator. It yields a step ("enter the gate", "send this", "read on", "pause") and is given what
+came of it, or has a `Failure` thrown in. The two clients differ only in how they take a step (ADR-0002), and this
+file is tested with no client at all: `next(flow)`, `flow.send(Opened(429, {}))`, `flow.throw(Failure("reset", ""))`.
+
+Rules kept here: nothing is retried after a piece of the answer was handed over; an error after that carries what
+was handed over; a deadline covers everything from waiting for a slot to the last byte.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+from glmv.errors import (
+    ConnectionFailed,
+    ContentFilterError,
+    DeadlineExceeded,
+    GLMVError,
+    MalformedResponse,
+    RequestTimeout,
+    StreamInterrupted,
+    StreamTruncated,
+)
+from glmv.exchange.bodies import MAX_STREAM_BYTES, payload_of, refused, unpacker
+from glmv.exchange.retry import Policy, Tries
+from glmv.exchange.shaping import Shaper
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.request.prepare import MAX_BODY_BYTES, Call
+from glmv.types import Completion
+from glmv.wire.codes import Retry, row
+from glmv.wire.json import excerpt
+from glmv.wire.sse import SSEDecoder
+
+# "Unsafe or sensitive content in the input or the output" (bigmodel.cn docs, error codes). Others refuse a policy's.
+WITHDRAWN = "1301"
+# After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
+LINGER = 2.0
+
+
+def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any, Completion]:
+    """A chat call: hands deltas out while it streams, and returns the whole answer.
+
+    Raises:
+        GLMVError: of the class that the platform's code, or what broke, stands for.
+    """
+    return _tried(call, policy, partial(_chat, _streamed if stream else _whole))
+
+
+def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, Any, Any]:
+    """A call of any other endpoint: returns its parsed JSON, or its bytes when `raw`."""
+    return _tried(call, policy, _bytes if raw else _json)
+
+
+Attempt = Callable[[Call, Tries], Generator[Step, Any, Any]]
+AttemptOfChat = Callable[[Call, Tries, Shaper], Generator[Step, Any, Completion]]
+
+
+def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, Any]:
+    tries = Tries(policy)
+    while True:
+        try:
+            result = yield from once(call, tries)
+        except (Failure, GLMVError) as problem:
+            error, kind = _judged(problem, tries)
+        else:
+            policy.budget.earn(after_retry=tries.attempt > 1)
+            return result
+        # Outside of `except`, so that the error does not drag along what was being handled.
+        yield Drop(busy=kind is Retry.BUSY)
+        pause = tries.again(error, kind)
+        if pause is None:
+            raise _told(error, tries)
+        if pause:
+            yield Pause(pause)
+
+
+def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
+    yield Enter(tries.deadline)
+    tries.begin()
+    request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
+    tries.request_id = request_id or None
+    opened: Opened = yield Send(
+        call.method, call.path, call.body(request_id), call.headers, tries.deadline, call.secrets
+    )
+    tries.opened = True
+    return opened
+
+
+def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
+    unpack = unpacker(opened.headers, call.limit)
+    body = bytearray()
+    while data := (yield Read(tries.deadline)):
+        tries.check()
+        for piece in unpack(data):
+            body += piece
+    masked = call.secrets.mask(bytes(body))
+    if opened.status >= 300:
+        raise refused(opened, masked, tries)
+    return masked
+
+
+def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
+    opened = yield from _open(call, tries)
+    body = yield from _body(opened, call, tries)
+    yield Finish()
+    return body
+
+
+def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
+    opened = yield from _open(call, tries)
+    body = yield from _body(opened, call, tries)
+    payload = payload_of(opened, body, tries)
+    yield Finish()
+    return payload
+
+
+def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
+    """One attempt of a chat call. Where the app judges content itself, what the platform withdraws is an answer."""
+    shaper = Shaper(call, tries)
+    try:
+        return (yield from once(call, tries, shaper))
+    except ContentFilterError as error:
+        if call.sensitive != "return" or error.code != WITHDRAWN:
+            raise
+        deltas = shaper.withdraw(error)
+    yield Drop()
+    if once is _streamed:
+        yield Hand(deltas)
+    return tries.accumulator.completion()
+
+
+def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
+    opened = yield from _open(call, tries)
+    body = yield from _body(opened, call, tries)
+    answer = _completed(payload_of(opened, body, tries), tries, shaper, opened.status)
+    yield Finish()
+    return answer
+
+
+def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
+    """An answer that came by another way, as a task's result or a line of a batch, as `exchange` would return it.
+
+    Raises:
+        GLMVError: what its finish reason stands for, or that it is no answer.
+    """
+    tries = Tries(policy)
+    tries.begin()
+    try:
+        return _completed(payload, tries, Shaper(call, tries))
+    except (Failure, GLMVError) as problem:
+        error, _ = _judged(problem, tries)
+        raise _told(error, tries) from None
+
+
+def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
+    shaper.take(payload)
+    if not payload.get("choices"):
+        raise MalformedResponse(f"The answer has no choices: {excerpt(repr(payload).encode())}", status_code=status)
+    shaper.end()
+    answer = tries.accumulator.completion()
+    answer.raw = payload
+    return answer
+
+
+def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
+    opened = yield from _open(call, tries)
+    kind = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if opened.status >= 300 or kind != "text/event-stream":
+        body = yield from _body(opened, call, tries)
+        payload = payload_of(opened, body, tries)  # raises the error that the JSON holds
+        if not payload.get("choices"):
+            raise MalformedResponse(
+                f"A stream was asked for and {kind or 'something without a content type'} came: {excerpt(body)}",
+                status_code=opened.status,
+            )
+        delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
+        yield Hand([*([delta] if delta else []), *shaper.end()])
+    else:
+        yield from _events(opened, shaper, tries)
+        yield Hand(shaper.end())
+    yield Finish()
+    return tries.accumulator.completion()
+
+
+def _events(opened: Opened, shaper: Shaper, tries: Tries) -> Generator[Step, Any, None]:
+    """Reads a stream to its end and hands out what it shows."""
+    packed = opened.headers.get("content-encoding", "identity") != "identity"
+    unpack = unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
+    events = SSEDecoder()
+    decoder = shaper.decoder
+    clock, idle = tries.policy.clock, tries.policy.idle_timeout
+    last_event = clock()
+    while True:
+        patience = idle if decoder.finish_reason is None else LINGER
+        try:
+            data = yield Read(tries.until(last_event + patience if patience else None))
+        except Failure as failure:
+            if not decoder.finished:
+                if idle and clock() - last_event >= idle:
+                    raise _idle(idle) from failure.__cause__
+                raise
+            data = b""
+        came = False
+        for found in map(events.feed, unpack(data)) if data else [events.flush()]:
+            deltas, broken = shaper.events(found)
+            if deltas:
+                tries.handed = True
+                yield deltas
+            if broken is not None:
+                raise broken
+            came = came or bool(found)
+            if decoder.ended:
+                break
+        if decoder.ended or not data:
+            break
+        if came:
+            last_event = clock()
+        if decoder.finish_reason is None:
+            tries.check()
+            # The driver ends a silent read. A connection that is kept open by comments is ended here.
+            if idle and clock() - last_event > idle:
+                raise _idle(idle)
+    if not (decoder.finished or decoder.ended):
+        raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is not whole.")
+
+
+def _idle(seconds: float) -> Failure:
+    return Failure("read_timeout", f"No event of the stream came for {seconds:g} s (idle_timeout).")
+
+
+def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
+    """What went wrong -> the error to raise if it is not tried again, and when to try again."""
+    kind: Retry
+    match problem:
+        case Failure(kind="network_error"):
+            kind = Retry.TRANSIENT
+            error: GLMVError = StreamInterrupted(str(problem), retryable=True)
+        case Failure() if tries.handed:
+            kind = Retry.NEVER
+            error = StreamInterrupted(f"The stream broke: {problem}", retryable=True)
+        case Failure():
+            kind = tries.failed(problem.kind)
+            timeout = problem.kind.endswith("timeout")
+            lost = (RequestTimeout if timeout else ConnectionFailed)(str(problem), retryable=kind is not Retry.NEVER)
+            lost.kind = problem.kind
+            error = lost
+        case StreamTruncated():
+            kind, error = (Retry.NEVER if tries.handed else Retry.TRANSIENT), problem
+            error.retryable = True
+        case MalformedResponse():
+            kind, error = Retry.NEVER, problem
+        case GLMVError():
+            error = problem
+            kind = row(problem.status_code, problem.code).retry if problem.code or problem.status_code else Retry.NEVER
+            if kind is not Retry.TOKEN and not problem.retryable:
+                kind = Retry.NEVER
+            if problem.code == "1231" and tries.timed_out:
+                # The request that timed out on our side is still running there.
+                kind = Retry.BUSY
+            if kind is Retry.TOKEN and not (tries.renewals == 0 and tries.policy.renew()):
+                kind = Retry.NEVER
+        case _:
+            raise TypeError(f"not a failure of a call: {problem!r}")
+    if isinstance(problem, Failure):
+        error.__cause__ = problem.__cause__
+        if tries.past_deadline():
+            error, kind = tries.too_late(during=problem.kind), Retry.NEVER
+    return error, (Retry.NEVER if tries.handed else kind)
+
+
+def _told(error: GLMVError, tries: Tries) -> GLMVError:
+    told = None
+    if tries.handed or isinstance(error, ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded):
+        told = tries.accumulator.completion()
+        told.attempts = tries.attempt
+        if tries.decoder is not None:
+            told.usage = tries.decoder.usage
+            error.fill(request_id=tries.decoder.facts.get("request_id"))
+    return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=told)

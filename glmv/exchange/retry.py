@@ -1,0 +1,283 @@
+"""How often and how long to try: attempts, pauses, the retry budget and the deadline. Pure: clocks are given.
+
+The figures are those of well-tried clients: full jitter and the token bucket of botocore's standard mode (capacity
+500, 14 a retry, 5 for throttling, 1 back for a success), and openai-python's reading of Retry-After (seconds or a
+date, up to 120 s, nonsense ignored).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from glmv.errors import DeadlineExceeded, GLMVError
+from glmv.exchange.timeouts import timeouts
+from glmv.options import Connection
+from glmv.types import Accumulator
+from glmv.wire.codes import Retry
+from glmv.wire.json import DeltaDecoder
+
+# A server that asks for a longer pause is not waited for: the caller decides.
+MAX_RETRY_AFTER = 120.0
+# Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
+# 2 s for "busy": a thousand callers that are refused together come back over 2 s, no 50 ms with more than a twentieth.
+PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
+# A clock further off than this is worth a word: signed tokens live 210 s by default.
+MAX_SKEW = 60.0
+
+# Kinds of failure on the way -> when to try again. "reset" is a connection that broke: the first one before any answer
+# is tried again at once and for free, since a kept connection may have been closed by the server just then.
+FAILURES: dict[str, Retry] = {
+    "connect": Retry.TRANSIENT,
+    "connect_timeout": Retry.TRANSIENT,
+    "dns": Retry.TRANSIENT,
+    "no_such_host": Retry.NEVER,
+    "tls": Retry.NEVER,
+    "reset": Retry.TRANSIENT,
+    "read_timeout": Retry.TRANSIENT,
+    "write_timeout": Retry.TRANSIENT,
+    "network_error": Retry.TRANSIENT,
+    "closed": Retry.NEVER,
+}
+_AFTER_BODY = ("read_timeout", "write_timeout")
+# What a call was doing when a wait of this kind ended.
+_WAITS = {
+    "connect_timeout": ", while it connected",
+    "write_timeout": ", while it sent the request",
+    "read_timeout": ", while it waited for an answer",
+}
+
+
+class Budget:
+    """A token bucket over all calls of a client: when much fails, little is tried again."""
+
+    CAPACITY = 500.0
+    COST = {Retry.BUSY: 5.0, Retry.TRANSIENT: 14.0, Retry.TOKEN: 0.0}  # noqa: RUF012 - a constant table
+    EARN = 1.0
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        self._tokens = self.CAPACITY
+
+    def take(self, kind: Retry) -> bool:
+        """Pay for one retry; False when the bucket does not hold enough."""
+        cost = self.COST[kind]
+        if self._tokens < cost:
+            return False
+        self._tokens -= cost
+        return True
+
+    def earn(self, *, after_retry: bool) -> None:
+        """A success puts tokens back; one that needed a retry returns what the cheapest retry cost."""
+        self._tokens = min(self.CAPACITY, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
+
+
+@dataclass(slots=True)
+class Policy:
+    """The patience of one call.
+
+    Attributes:
+        max_retries: requests at most, less one.
+        deadline: seconds for all of the call, or None.
+        idle_timeout: seconds between two events of a stream, or None.
+        read_timeout: seconds that the driver waits for any one read of its own accord, or None.
+        host: where the requests go, for messages.
+        repeatable: whether a request that may have arrived may be sent once more.
+        budget: shared by the calls of a client.
+        renew: forgets a signed token, so that the next request carries a new one; False when none is signed.
+        clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
+    """
+
+    max_retries: int = 3
+    deadline: float | None = None
+    idle_timeout: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+    repeatable: bool = True
+    read_timeout: float | None = None
+    host: str = "the server"
+    renew: Callable[[], bool] = lambda: False
+
+    def skew(self, date: str) -> float:
+        """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""
+        try:
+            off = self.wall() - parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError):
+            return 0.0
+        return off if abs(off) > MAX_SKEW else 0.0
+
+
+def policy_of(
+    settings: Connection, call: Mapping[str, Any], *, host: str, budget: Budget, renew: Callable[[], bool]
+) -> Policy:
+    """The policy of one call: the call's own figures before those of the settings.
+
+    Args:
+        settings: of the client.
+        call: of a request, see `ChatRequest.call`.
+        host, budget, renew: see `Policy`.
+    """
+
+    def chosen(name: str) -> Any:
+        return call[name] if name in call else getattr(settings, name)
+
+    retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
+    read = timeouts(call.get("timeout") or settings.timeout)["read"]
+    return Policy(
+        retries,
+        chosen("deadline"),
+        chosen("idle_timeout") or read,
+        budget,
+        read_timeout=read,
+        host=host,
+        renew=renew,
+    )
+
+
+class Tries:
+    """The attempts of one call: what was tried, and whether to try again."""
+
+    __slots__ = (
+        "_reset",
+        "_started",
+        "accumulator",
+        "attempt",
+        "deadline",
+        "decoder",
+        "handed",
+        "opened",
+        "policy",
+        "renewals",
+        "request_id",
+        "timed_out",
+    )
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._started = policy.clock()
+        self.deadline = None if policy.deadline is None else self._started + policy.deadline
+        self.attempt = 0
+        self.handed = False  # a piece of the answer is with the caller: no retry from here on
+        self.opened = False  # this attempt got an answer's headers
+        self.timed_out = False
+        self.renewals = 0
+        self.request_id: str | None = None
+        self.accumulator = Accumulator()  # what this attempt has received
+        self.decoder: DeltaDecoder | None = None  # of this attempt's answer, once it has begun
+        self._reset = False
+
+    def begin(self) -> None:
+        """Count an attempt."""
+        self.attempt += 1
+        self.opened = False
+
+    def until(self, moment: float | None) -> float | None:
+        """The earlier of a moment and the deadline."""
+        if moment is None or self.deadline is None:
+            return self.deadline if moment is None else moment
+        return min(moment, self.deadline)
+
+    def past_deadline(self) -> bool:
+        """Whether the deadline has come (within what a timer is late)."""
+        return self.deadline is not None and self.policy.clock() >= self.deadline - 0.002
+
+    def check(self) -> None:
+        """Stop a body that drips beyond the deadline.
+
+        Raises:
+            DeadlineExceeded: when it has come.
+        """
+        if self.deadline is not None and self.past_deadline():
+            raise self.too_late()
+
+    def too_late(self, cause: Exception | None = None, *, during: str = "") -> DeadlineExceeded:
+        """The error for a call that took longer than its deadline.
+
+        Args:
+            cause: what failed last, in an earlier attempt.
+            during: the kind of failure that the deadline itself caused, a key of `FAILURES`, or "".
+        """
+        doing = _WAITS.get(during, "")
+        last = f" Last: {cause}" if cause else ""
+        return DeadlineExceeded(
+            f"The call to {self.policy.host} took longer than its deadline of {self.policy.deadline:g} s{doing}.{last}"
+        )
+
+    def failed(self, kind: str) -> Retry:
+        """A failure on the way -> when to try again. A request that may have arrived is sent once more at most."""
+        if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
+            return Retry.NEVER
+        if kind in _AFTER_BODY:
+            again = Retry.NEVER if self.timed_out else Retry.TRANSIENT
+            self.timed_out = True
+            return again
+        return FAILURES[kind]
+
+    def again(self, error: GLMVError, kind: Retry) -> float | None:
+        """Seconds to wait before the next attempt, or None when there is none.
+
+        Raises:
+            DeadlineExceeded: when the pause would end after the deadline.
+        """
+        if kind is Retry.NEVER or self.attempt > self.policy.max_retries:
+            return None
+        asked = error.retry_after
+        if asked is not None and asked > MAX_RETRY_AFTER:
+            return None
+        if kind is Retry.TOKEN:
+            self.renewals += 1
+            pause = 0.0
+        elif not (self._reset or self.opened) and getattr(error, "kind", None) == "reset":
+            self._reset = True
+            pause = 0.0
+        elif not self.policy.budget.take(kind):
+            return None
+        elif asked:
+            # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
+            # up to a tenth later, so that not all come back at once.
+            pause = asked + self.policy.chance() * min(0.1 * asked, 3.0)
+        else:
+            base, cap = PAUSES[kind]
+            pause = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))
+        if self.deadline is not None and self.policy.clock() + pause >= self.deadline:
+            late = self.too_late(error)
+            late.__cause__ = error
+            facts = {name: getattr(error, name) for name in ("status_code", "code", "request_id", "retry_after")}
+            raise late.fill(attempts=self.attempt, **facts).fill(request_id=self.request_id)
+        return pause
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """`retry-after-ms` or `Retry-After` -> seconds; None when absent, negative or nonsense.
+
+    Args:
+        headers: with names in lower case.
+        now: seconds since the epoch, for the form with a date.
+    """
+    if (seconds := _seconds(headers.get("retry-after-ms", ""), 1000)) is not None:
+        return seconds
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value[0].isalpha():
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return _seconds(value, 1)
+
+
+def _seconds(value: str, per: int) -> float | None:
+    try:
+        seconds = float(value) / per
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

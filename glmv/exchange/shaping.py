@@ -1,0 +1,122 @@
+"""Chunks -> deltas as the caller gets them: cut at stop words, added up, closed by one terminal delta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from glmv.errors import ContentFilterError, GLMVError, MalformedResponse, ServerError
+from glmv.exchange.retry import Tries
+from glmv.exchange.steps import Failure, Hand
+from glmv.request.prepare import Call
+from glmv.types import Accumulator, Delta
+from glmv.wire.codes import envelope, error_from
+from glmv.wire.json import DeltaDecoder, excerpt, parse
+from glmv.wire.sse import Event
+from glmv.wire.stop import StopCutter
+from glmv.wire.tags import boxes_in
+
+# `[DONE]` in any case and with spaces around it is shorter than this.
+_DONE_BYTES = 32
+
+
+class Shaper:
+    """Chunks -> deltas as the caller sees them: cut at stop words, added up, closed by one terminal delta."""
+
+    __slots__ = ("_call", "_cutter", "_tries", "decoder")
+
+    def __init__(self, call: Call, tries: Tries) -> None:
+        self._call = call
+        self._tries = tries
+        self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
+        self.decoder = DeltaDecoder()
+        tries.accumulator = Accumulator()
+        tries.decoder = self.decoder
+
+    def events(self, found: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
+        """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
+        deltas = Hand()
+        for kind, data in found:
+            if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
+                self.decoder.ended = True
+                break
+            try:
+                delta = self.event(kind, self._call.secrets.mask(data))
+            except GLMVError as error:
+                return deltas, error
+            if delta is not None:
+                deltas.append(delta)
+        return deltas, None
+
+    def event(self, kind: str, data: bytes) -> Delta | None:
+        """One event of the stream -> its delta, if it shows anything."""
+        if not data:
+            return None
+        payload = parse(data, "An event of the stream")
+        if not isinstance(payload, dict):
+            if kind not in ("message", "error"):
+                return None
+            raise MalformedResponse(f"An event of the stream is not a JSON object: {excerpt(data)}")
+        if kind == "error" or "choices" not in payload or "error" in payload:
+            found = envelope(payload)
+            if found:
+                raise error_from(None, found)
+            if kind == "error":
+                raise ServerError(f"The stream reports an error: {excerpt(data)}")
+        return self.take(payload)
+
+    def take(self, payload: dict[str, Any]) -> Delta | None:
+        delta = self.decoder.feed(payload)
+        return self._kept(delta) if delta is not None else None
+
+    def _kept(self, delta: Delta) -> Delta | None:
+        if self._cutter is not None:
+            delta.text = self._cutter.feed(delta.text)
+            if not (delta.text or delta.reasoning or delta.tool_calls):
+                return None
+        self._tries.accumulator.add(delta)
+        return delta
+
+    def withdraw(self, error: ContentFilterError) -> list[Delta]:
+        """The end of an answer that the platform refused, or withdrew while it streamed."""
+        facts = self.decoder.facts
+        if error.request_id:
+            facts.setdefault("request_id", error.request_id)
+        if error.content_filter:
+            facts["content_filter"] = error.content_filter
+        self.decoder.answered = True
+        self.decoder.finish_reason = "sensitive"
+        return self.end()
+
+    def end(self) -> list[Delta]:
+        """What was held back, and the terminal delta; or the error that the finish reason stands for."""
+        call, decoder = self._call, self.decoder
+        if not decoder.answered:
+            raise MalformedResponse("The stream ended without an answer in it.")
+        deltas = []
+        rest = decoder.rest()
+        if rest is not None and (rest := self._kept(rest)) is not None:
+            deltas.append(rest)
+        last = decoder.finish()
+        if self._cutter is not None:
+            if tail := self._cutter.finish():
+                held = Delta(tail, raw=last.raw)
+                self._tries.accumulator.add(held)
+                deltas.append(held)
+            if self._cutter.hit and last.finish_reason != "sensitive":
+                last.finish_reason = "stop"
+        last.notes = call.reading.notes
+        last.attempts = self._tries.attempt
+        last.request_id = last.request_id or self._tries.request_id
+        last.boxes = boxes_in(self._tries.accumulator.text, call.reading.sizes, call.reading.boxes_of)
+        self._tries.accumulator.add(last)
+        if last.finish_reason == "network_error":
+            raise Failure("network_error", "The platform broke off the answer (finish_reason network_error).")
+        if last.finish_reason == "sensitive" and call.sensitive == "raise":
+            raise ContentFilterError(
+                "The platform found the content unsafe and withdrew it (finish_reason sensitive): "
+                "remove what was shown of it.",
+                content_filter=last.content_filter,
+            )
+        deltas.append(last)
+        return deltas

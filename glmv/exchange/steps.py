@@ -1,0 +1,73 @@
+"""The steps of a call: what the flow asks a driver to do, and what the driver gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from glmv.credentials import SecretHeaders, Secrets
+from glmv.types import Delta
+
+
+class Failure(Exception):
+    """What went wrong on the way, in terms of no HTTP library. `kind` is a key of `exchange.retry.FAILURES`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Enter(NamedTuple):
+    """Take a slot of the gate; give up at `until` (monotonic seconds)."""
+
+    until: float | None
+
+
+class Send(NamedTuple):
+    """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
+
+    `path` is relative to the base URL. `secrets` are masked in everything that the server sends.
+    """
+
+    method: str
+    path: str
+    body: Any
+    headers: SecretHeaders
+    until: float | None
+    secrets: Secrets
+
+
+class Opened(NamedTuple):
+    """The status and headers (names in lower case) of an answer whose body is still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Read(NamedTuple):
+    """Read on; answer with bytes as they came, b"" at the end."""
+
+    until: float | None
+
+
+class Hand(list[Delta]):
+    """Hand these deltas, at least one, to the caller."""
+
+
+class Drop(NamedTuple):
+    """Close the answer and leave the slot. `busy`: the platform said that there are too many calls."""
+
+    busy: bool = False
+
+
+class Finish(NamedTuple):
+    """The answer is whole: read its formal end for a moment so that the connection can be used again."""
+
+
+class Pause(NamedTuple):
+    """Wait for so many seconds."""
+
+    seconds: float
+
+
+Step = Enter | Send | Read | Hand | Drop | Finish | Pause

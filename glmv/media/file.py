@@ -1,0 +1,122 @@
+"""Documents as values: a URL, an id of an uploaded file, or bytes at hand."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from glmv.catalog.row import MIB
+from glmv.errors import InvalidRequestError
+from glmv.media.base import Medium
+from glmv.media.blob import Blob, checked_url, scheme_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+MAX_FILE_BYTES = 50 * MIB
+"""Bytes of a document that are read at most (docs.z.ai, chat completion, file: 50 MB each)."""
+
+# What the platform documents for file_url (pdf, txt, word, jsonl, xlsx, pptx) and their plain relatives.
+# The standard library's `mimetypes` would open system files, and differ from machine to machine.
+_MIME = {
+    ".pdf": "application/pdf",
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".html": "text/html",
+    ".doc": "application/msword",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+}
+_UNKNOWN = "application/octet-stream"
+
+
+class File(Medium):
+    """A document for the model to read. Equal when the content is."""
+
+    __slots__ = ("_id", "_mime")
+
+    _id: str | None
+    _mime: str | None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("Make a file with glmv.File.from_path, from_bytes, from_base64, from_url or from_id.")
+
+    @classmethod
+    def _make(
+        cls,
+        blob: Blob | None,
+        *,
+        url: str | None = None,
+        file_id: str | None = None,
+        name: str | None = None,
+        mime: str | None = None,
+    ) -> File:
+        self = cls.__new__(cls)
+        self._blob, self._url, self._id, self._name = blob, url, file_id, name
+        self._mime = mime or (None if blob is None else mime_of(name, blob.read(0, 5)))
+        return self
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> File:
+        """Read a regular file of at most `MAX_FILE_BYTES`; links are followed."""
+        return cls._make(Blob.from_path(path, cap=MAX_FILE_BYTES, what="file"), name=PurePath(path).name)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes | bytearray | memoryview, *, name: str | None = None, mime: str | None = None
+    ) -> File:
+        """Take the bytes of a document; `name` tells the platform what it is."""
+        return cls._make(Blob.from_bytes(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime)
+
+    @classmethod
+    def from_base64(cls, data: str | bytes, *, name: str | None = None, mime: str | None = None) -> File:
+        """Take base64 or a base64 `data:` URI, whose media type is kept."""
+        text = data[:100] if isinstance(data, str) else bytes(data[:100]).decode("latin-1")
+        if mime is None and scheme_of(text) == "data":
+            mime = text.partition(":")[2].partition(",")[0].partition(";")[0].strip().lower() or None
+        return cls._make(Blob.from_base64(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime)
+
+    @classmethod
+    def from_url(cls, url: str, *, name: str | None = None) -> File:
+        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI."""
+        if isinstance(url, str) and scheme_of(url) == "data":
+            return cls.from_base64(url.strip(), name=name)
+        return cls._make(None, url=checked_url(url, "file"), name=name)
+
+    @classmethod
+    def from_id(cls, file_id: str) -> File:
+        """Take the id of a file that was uploaded to the platform with purpose "user_data"."""
+        if not isinstance(file_id, str) or not file_id.strip():
+            raise InvalidRequestError("A file id is the non-empty string that the upload answered.")
+        return cls._make(None, file_id=file_id)
+
+    @property
+    def file_id(self) -> str | None:
+        """The id of an uploaded file, or None."""
+        return self._id
+
+    @property
+    def mime(self) -> str | None:
+        """The media type, or None for a URL or an id."""
+        return self._mime
+
+    @property
+    def _key(self) -> tuple[str | None, ...]:
+        return self._url, self._id, self.digest, self._name
+
+    def _facts(self) -> Sequence[str]:
+        return (f"id {self._id}",) if self._id else (self._mime or "",)
+
+
+def mime_of(name: str | None, head: bytes) -> str:
+    """The media type of a document, by its first bytes or its name."""
+    if head == b"%PDF-":
+        return "application/pdf"
+    return _MIME.get(PurePath(name or "").suffix.lower(), _UNKNOWN)

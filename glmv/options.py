@@ -1,0 +1,298 @@
+"""What people ask for: options validated by pydantic, and the request they become.
+
+Ranges are those of the platform's chat reference (docs.bigmodel.cn, "对话补全", and docs.z.ai,
+"Chat Completion"); a model's own narrower limits stand in its catalogue row and are checked in `_check`.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+
+from glmv.credentials import SecretHeaders, is_secret, without_values
+from glmv.errors import InvalidRequestError
+from glmv.types import Message
+
+DEFAULT_MODEL = "glm-4.6v"
+
+
+def _words(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that JSON can carry")
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Options(BaseModel):
+    """Options of one call. None means: not sent, the platform's default holds.
+
+    Attributes:
+        temperature: 0.0 to 1.0, sent as given; 0 and 1 are not rewritten.
+        top_p: 0.0 to 1.0.
+        max_tokens: tokens of the answer at most, thinking included; 1 or more.
+        stop: words at which the answer ends; more than the model takes are cut on our side.
+        do_sample: False is greedy decoding: temperature and top_p are ignored.
+        thinking: True, False, "auto" (not sent), or the wire's own dict.
+        reasoning_effort: "high", "low", "max", where the model takes it.
+        tools: functions in the OpenAI shape; `web_search` and `retrieval` dicts pass as they are.
+        tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform knows
+            "auto" only; the others are met by instruction, check and one repair turn.
+        parallel_tool_calls: False keeps the first tool call only.
+        response_format: {"type": "json_object"} or {"type": "json_schema", ...}; met the same way where
+            the model has no such field.
+        tool_stream: stream the arguments of tool calls piece by piece, where the model does.
+        stream_options, sensitive_word_check, seed: sent as they are.
+        request_id: 6 to 64 characters; made by us when absent.
+        user_id: the end user for the platform's abuse tracking, 6 to 128 characters.
+        extra_body: further keys of the body.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+
+    temperature: Share | None = None
+    top_p: Share | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[list[str] | None, BeforeValidator(_words)] = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
+    do_sample: bool | None = None
+    thinking: bool | Literal["auto"] | dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | bool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    tool_stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    sensitive_word_check: dict[str, Any] | None = None
+    seed: int | None = None
+    request_id: Annotated[str, Field(min_length=6, max_length=64)] | None = None
+    user_id: Annotated[str, Field(min_length=6, max_length=128)] | None = None
+    extra_body: dict[str, Any] | None = None
+
+
+class Connection(BaseModel):
+    """Where a client connects, as whom, and how long it waits and retries.
+
+    Attributes:
+        api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed.
+        base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`). A key that is
+            given and stands in ZAI_API_KEY counts as from there; one that stands nowhere goes to ZHIPUAI_BASE_URL or
+            ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn.
+        auth: "key" sends the key as it is; "token" signs a short-lived token with it.
+        token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
+        timeout: seconds, or an `httpx.Timeout`; None is connect 8, read 300, write 60.
+        deadline: seconds for all of a call, from waiting for a slot to the last byte. Waiting for a slot ends
+            with `GateTimeout`, which says who holds the slots: at the deadline, or when none came free for as long as
+            the read timeout.
+        idle_timeout: seconds between two events of a stream; None is the read timeout.
+        max_retries: a call makes at most `max_retries + 1` requests.
+        max_concurrency: calls under way at once for this account and model; None is the documented number.
+        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they stay as they are.
+            In a blocking one a call's deadline is looked at between reads, so one read may last for its timeout.
+        default_headers: headers for every request.
+        allow_http: allow `http://` to other hosts than this machine.
+        dialect: how the server speaks: "platform", "openai" (a proxy), "vllm" (also SGLang); None is told by the URL.
+        base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "api_base"))
+    auth: Literal["key", "token"] = "key"
+    token_ttl: float = 210.0
+    timeout: Any = None
+    deadline: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    max_concurrency: Annotated[int, Field(ge=1)] | None = None
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        validation_alias=AliasChoices("http_async_client", "async_http_client"),
+    )
+    # Headers may carry credentials: they stay out of dumps, traces and cache keys.
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    allow_http: bool = False
+    dialect: Literal["platform", "openai", "vllm"] | None = None
+    base64_as: Literal["raw", "data_uri"] | None = None
+
+    def __init__(self, **given: Any) -> None:
+        def validate() -> None:
+            try:
+                super(Connection, self).__init__(**given)
+            except ValidationError as error:  # its text and its data would show a key under a misspelt name
+                raise InvalidRequestError(explained(error, type(self))) from None
+
+        without_values(validate, given)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # pydantic does not validate what is set later; a bare key would show up where only SecretStr is expected.
+        super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
+        state = super().__getstate__()
+        headers = {name: value for name, value in (self.default_headers or {}).items() if not is_secret(name)}
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
+
+
+class Settings(Connection, Options):
+    """Everything a chat client is made with: the connection, the model and the default options.
+
+    Attributes:
+        model: name of the model, in any case.
+        on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
+            "sensitive", or code 1301); "return" hands over what came of it, with the finish reason "sensitive".
+    """
+
+    model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
+    on_sensitive: Literal["raise", "return"] = "raise"
+
+
+# What one call may set beside the options of the body.
+CALL_OPTIONS = (
+    "timeout",
+    "deadline",
+    "idle_timeout",
+    "max_retries",
+    "extra_headers",
+    "on_sensitive",
+    "boxes_of",
+    "validate",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.
+
+    `call` holds what concerns the call and not the body: timeout, deadline, idle_timeout, max_retries,
+    extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
+    when there are several, and `validate`, a function that gets the answer's text and raises
+    ValueError when it will not do (used for structured output: its message is shown to the model once).
+    `cut` holds stop words that the model does not take; we cut the answer at them.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def but(self, **changes: Any) -> Self:
+        """The same request with some fields changed."""
+        return replace(self, **changes)
+
+
+def validated(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of one call -> those that were given by the names of `Options`, validated; None takes a default away.
+
+    Raises:
+        InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
+    """
+    try:
+        options = Options.model_validate(given)
+    except ValidationError as error:
+        raise InvalidRequestError(explained(error, Options)) from None
+    return {name: getattr(options, name) for name in options.model_fields_set}
+
+
+class CallOptions(BaseModel):
+    """What concerns one call and not its body, beside `validate`."""
+
+    timeout: Any = None
+    deadline: Seconds | None = None
+    idle_timeout: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0)] | None = None
+    extra_headers: dict[str, str] | None = None
+    on_sensitive: Literal["raise", "return"] | None = None
+    boxes_of: Annotated[int, Field(ge=0)] | None = None
+
+
+def call_options(given: dict[str, Any]) -> dict[str, Any]:
+    check = given.pop("validate", None)
+    if check is not None and not callable(check):
+        raise InvalidRequestError(f"validate is a function that takes the answer's text; got {type(check).__name__}.")
+    try:
+        call = CallOptions.model_validate(given).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise InvalidRequestError(explained(error, CallOptions)) from None
+    if call.get("extra_headers") is not None:
+        call["extra_headers"] = SecretHeaders(call["extra_headers"])
+    return call if check is None else {**call, "validate": check}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
+    import difflib  # for mistakes alone
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> str:
+    """pydantic's findings in one readable line each, without the values of secrets."""
+    lines = []
+    for found in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(step) for step in found["loc"])
+        if found["type"] == "extra_forbidden" and name in Options.model_fields and not issubclass(model, Options):
+            lines.append(f"{name}: embeddings have no such option, chat models have")
+        elif found["type"] == "extra_forbidden":
+            known = [*model.model_fields, *CALL_OPTIONS]
+            further = " Further keys of the body go into extra_body={...}." if "extra_body" in known else ""
+            lines.append(f"unknown option {name!r}.{nearest(name, known)}{further}")
+        else:
+            # Without a name it concerns all that was given, and the key is among that.
+            value = "" if not name or is_secret(name) else f"; got {reprlib.repr(found['input'])}"
+            takes = _range(model.model_fields.get(name))
+            told = found["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
+    return "; ".join(lines)
+
+
+def _range(thing: Any) -> str:
+    """A field -> its range in words: "0.0 to 1.0", "1 or more", "6 to 64 characters"; "" when it has none."""
+    limits = list(_limits(thing))
+    low = next((f"{name[1]}" for name in limits if name[0] in ("ge", "min_length")), "")
+    high = next((f"{name[1]}" for name in limits if name[0] in ("le", "max_length")), "")
+    above = next((f"more than {name[1]}" for name in limits if name[0] == "gt"), "")
+    unit = " characters" * any(name[0] == "min_length" for name in limits)
+    return above or (f"{low} to {high}{unit}" if low and high else low and f"{low} or more{unit}")
+
+
+def _limits(thing: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, FieldInfo):
+        for item in thing.metadata:
+            yield from ((name, value) for name in _LIMITS if (value := getattr(item, name, None)) is not None)
+        yield from _limits(thing.annotation)
+    for inner in get_args(thing):
+        yield from _limits(inner)
+
+
+_LIMITS = ("ge", "gt", "le", "min_length", "max_length")

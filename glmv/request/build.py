@@ -1,0 +1,48 @@
+"""Messages and options -> a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from glmv.options import CALL_OPTIONS, DEFAULT_MODEL, ChatRequest, Options, call_options, validated
+from glmv.request.messages import Messages, messages_of
+from glmv.request.moved import moved
+
+# What frameworks pass by themselves and the platform has no place for.
+_DROPPED = {"strict": "a flag of OpenAI's schemas"}
+
+_OPTION_NAMES = tuple(Options.model_fields)
+
+
+def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str, Any]) -> ChatRequest:
+    """Messages, a model's defaults and one call's keywords -> a request.
+
+    Args:
+        messages: what `Client.chat` takes.
+        defaults: `Settings`, or another model with fields of `Options` and a `model`.
+        overrides: fields of `Options`, `model`, and what concerns the call alone (`timeout`, `extra_headers`, ...).
+            None takes a default away.
+
+    Raises:
+        InvalidRequestError: for an unknown or misspelt keyword, or a value out of its documented range.
+        UnsupportedContent: for content that cannot be sent.
+    """
+    kept = vars(defaults)
+    options = {name: value for name in _OPTION_NAMES if (value := kept.get(name)) is not None}
+    call: dict[str, Any] = {}
+    notes: list[str] = []
+    model = kept.get("model", DEFAULT_MODEL)
+    if overrides:
+        given = dict(overrides)
+        model = given.pop("model", None) or model
+        given.pop("stream", None)  # frameworks pass it along; the method called decides
+        dropped = [name for name in _DROPPED if given.pop(name, None) is not None]
+        notes = [f"{name} was left out: it is {_DROPPED[name]}, GLM has no such field." for name in dropped]
+        call = call_options({name: given.pop(name) for name in CALL_OPTIONS if name in given})
+        asked = validated(given)
+        options = {name: value for name, value in (options | asked).items() if value is not None}
+    conversation = moved(messages_of(messages, notes.append), notes.append)
+    return ChatRequest(model, conversation, options, call, (), tuple(notes))

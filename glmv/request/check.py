@@ -1,0 +1,81 @@
+"""A request and its model's row -> the request as documented, or a refusal before anything is sent.
+
+A call is refused only when every document forbids it. Between two readings it is sent and a note names the
+doubt. Requests are values: the caller's are never changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.request.check_media import Tell, checked_media
+from glmv.request.check_options import checked_options
+from glmv.types import Message, Text
+
+if TYPE_CHECKING:
+    from glmv.catalog.row import Model
+    from glmv.options import ChatRequest
+
+
+def check(request: ChatRequest, model: Model | None) -> ChatRequest:
+    """Hold a request against its model's row.
+
+    Args:
+        request: what was asked.
+        model: the row, or None for a model that is not in the catalogue: the request passes as it is.
+
+    Returns:
+        The request with pictures fitted, system text and videos where the model wants them, options in their
+        documented range, `cut` holding the stop words that are left to us, and `notes` telling what was done.
+
+    Raises:
+        LimitExceeded: a count, size, side or duration is over every documented limit.
+        UnsupportedContent: a role, part or tool that the model has no place for.
+        InvalidRequestError: an option is out of its documented range.
+    """
+    if model is None:
+        return request
+    notes = list(request.notes)
+    _roles(request.messages, model)
+    messages = checked_media(request.messages, model, notes.append)
+    if "system" not in model.roles:
+        messages = _without_system(messages, model, notes.append)
+    options, cut = checked_options(request.options, model, notes.append)
+    if messages is request.messages and options is request.options and len(notes) == len(request.notes):
+        return request
+    return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))
+
+
+def _roles(messages: tuple[Message, ...], model: Model) -> None:
+    """Refuse turns that the model has no place for, and a conversation in which nobody asks."""
+    for index, message in enumerate(messages):
+        if (message.role == "tool" or message.tool_calls) and ("tool" not in model.roles or not model.tools):
+            what = "the result of a tool" if message.role == "tool" else "calls of tools"
+            raise UnsupportedContent(
+                f"messages[{index}] holds {what}, and {model.name} knows no tools. "
+                "Use a model that does, such as glm-4.6v, or put it into words."
+            )
+    if not any(message.role in {"user", "tool"} for message in messages):
+        # "不能仅包含系统消息或助手消息" (docs.bigmodel.cn, chat completion, messages)
+        raise InvalidRequestError("There is no user message: the platform wants one beside system and assistant.")
+
+
+def _without_system(messages: tuple[Message, ...], model: Model, tell: Tell) -> tuple[Message, ...]:
+    """The system text goes in front of the first user text."""
+    said = "\n\n".join(message.text for message in messages if message.role == "system" and message.text)
+    rest = [message for message in messages if message.role != "system"]
+    if not said:
+        return tuple(rest)
+    first = next(index for index, message in enumerate(rest) if message.role == "user")
+    content = list(rest[first].content)
+    for at, part in enumerate(content):
+        if isinstance(part, Text):
+            content[at] = Text(f"{said}\n\n{part.text}")
+            break
+    else:
+        content.append(Text(said))
+    rest[first] = replace(rest[first], content=tuple(content))
+    tell(f"{model.name} is documented without system messages: that text went in front of the first user's.")
+    return tuple(rest)

@@ -1,0 +1,137 @@
+"""Options and a model's row -> the options as the platform documents them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+
+if TYPE_CHECKING:
+    from glmv.catalog.row import Model
+
+Tell = Callable[[str], None]
+
+# docs.bigmodel.cn, tools: "函数名称 … 必须是 a-z、A-Z、0-9，或包含下划线和短横线，最大长度为 64".
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def checked_options(options: Mapping[str, Any], model: Model, tell: Tell) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Hold options against a row.
+
+    Args:
+        options: by the names of `glmv.Options`; only what was set.
+        tell: takes a line for `answer.notes`.
+
+    Returns:
+        The options to send, and the stop words that are left to us.
+
+    Raises:
+        InvalidRequestError, LimitExceeded, UnsupportedContent: naming the option, the range and the model.
+    """
+    if not options:
+        return options, ()
+    sent = dict(options)
+    _max_tokens(sent, model)
+    _sampling(sent, model, tell)
+    _thinking(sent, model, tell)
+    if "tools" in sent:
+        sent["tools"] = _tools(sent["tools"], model)
+    return sent, _stop(sent, model, tell)
+
+
+def _max_tokens(options: dict[str, Any], model: Model) -> None:
+    wanted = options.get("max_tokens")
+    if wanted is not None and model.max_output is not None and wanted > model.max_output:
+        raise LimitExceeded(f"max_tokens: {model.name} answers at most {model.max_output:,} tokens; got {wanted:,}.")
+
+
+def _sampling(options: dict[str, Any], model: Model, tell: Tell) -> None:
+    temperature = options.get("temperature")
+    if temperature == 0 and model.temperature[0] > 0:
+        del options["temperature"]
+        options["do_sample"] = False
+        tell(
+            f"temperature=0 was sent as do_sample=false: {model.name} takes temperatures from "
+            f"{model.temperature[0]:g}, and greedy decoding is what 0 means."
+        )
+    elif temperature == 0 and (doubt := model.doubt("temperature")) is not None:
+        tell(f"temperature=0 was sent to {model.name}, which is in doubt: {doubt}.")
+    for name, (low, high) in (("temperature", model.temperature), ("top_p", model.top_p)):
+        value = options.get(name)
+        if value is not None and not low <= value <= high:
+            raise InvalidRequestError(f"{name}: {model.name} takes {low:g} to {high:g}; got {value:g}.")
+
+
+def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
+    effort = options.get("reasoning_effort")
+    if effort is not None and effort not in model.reasoning_effort:
+        takes = f"takes {', '.join(model.reasoning_effort)}" if model.reasoning_effort else "has no such option"
+        raise InvalidRequestError(f"reasoning_effort: {model.name} {takes}; got {effort!r}.")
+    thinking = options.get("thinking")
+    if thinking is None or thinking == "auto":
+        return
+    kind = thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
+    if kind in model.thinking_values:
+        if kind == "disabled" and (doubt := model.doubt("thinking_values")) is not None:
+            tell(f"thinking was switched off for {model.name}, which is in doubt: {doubt}.")
+        return
+    if model.thinking_values:
+        raise InvalidRequestError(
+            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {kind!r}."
+        )
+    wants = kind == "enabled"
+    does = model.thinking == "always"
+    if wants != does:
+        raise InvalidRequestError(
+            f"thinking: {model.name} always thinks, this cannot be switched off."
+            if does
+            else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can."
+        )
+    del options["thinking"]
+    tell(f"thinking was left out: {model.name} has no switch, it {'always' if does else 'never'} thinks.")
+
+
+def _tools(tools: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+    if tools and not model.tools:
+        raise UnsupportedContent(
+            f"tools: {model.name} knows no tools; glm-4.6v and glm-5.3-flash do, and so do the text models."
+        )
+    if len(tools) > model.tools:
+        raise LimitExceeded(f"tools: {model.name} takes {model.tools} tools at most; got {len(tools)}.")
+    return [_tool(tool, index, model) for index, tool in enumerate(tools)]
+
+
+def _tool(tool: dict[str, Any], index: int, model: Model) -> dict[str, Any]:
+    kind = tool.get("type")
+    if kind not in model.tool_types:
+        raise UnsupportedContent(
+            f"tools[{index}] is of type {kind!r}; {model.name} takes {', '.join(model.tool_types)}."
+        )
+    function = tool.get("function")
+    if kind != "function" or not isinstance(function, Mapping):
+        return tool
+    name = function.get("name")
+    if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
+        raise InvalidRequestError(
+            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {name!r}."
+        )
+    # name, description and parameters are all required (docs.z.ai, chat completion, FunctionObject).
+    needed = {"description": name, "parameters": {"type": "object", "properties": {}}}
+    missing = {key: value for key, value in needed.items() if function.get(key) is None}
+    return {**tool, "function": {**function, **missing}} if missing else tool
+
+
+def _stop(options: dict[str, Any], model: Model, tell: Tell) -> tuple[str, ...]:
+    words = options.get("stop")
+    if words is None:
+        return ()
+    if not words:
+        del options["stop"]
+        return ()
+    rest = tuple(words[model.stop :])
+    if rest:
+        options["stop"] = list(words[: model.stop])
+        tell(f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; answers are cut here at the others.")
+    return rest

@@ -1,0 +1,199 @@
+"""Everything that people pass as messages -> a tuple of `Message`. Strings in messages are never trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media import File, Image, Video
+from glmv.options import nearest
+from glmv.types import Message, Part, Role, Text, ToolCall, parts_of
+
+Messages = str | Part | Message | Sequence[str | Part | Message | Mapping[str, Any]]
+Tell = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """For those who do not want to know what was left out."""
+
+
+def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
+    """Everything `chat` accepts as messages -> a tuple of `Message`.
+
+    A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of
+    OpenAI-shaped dicts is a conversation. Lists of strings alone are one user turn, too. `tell` gets a line for
+    whatever has no place on the wire, as the `detail` of a picture.
+
+    Raises:
+        UnsupportedContent: when something else is in it, naming the place.
+        InvalidRequestError: when there is no message.
+    """
+    match messages:
+        case str() | Text() | Image() | Video() | File():
+            return (Message("user", messages),)
+        case Message():
+            return (messages,)
+        case Mapping():
+            return (_from_dict(messages, 0, tell),)
+        case bytes() | bytearray() | memoryview():
+            raise UnsupportedContent("messages is bytes: make a picture of them with glmv.Image.from_bytes.")
+        case Iterable():
+            items = list(messages)
+        case _:
+            raise UnsupportedContent(f"messages is a str, a part, or a list of them; got {type(messages).__name__}.")
+    if not items:
+        raise InvalidRequestError("messages is empty: give at least one user message.")
+    if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
+        return tuple(_message(item, index, tell) for index, item in enumerate(items))
+    return (
+        Message("user", [dict_part(item, 0, "user", tell) if isinstance(item, Mapping) else item for item in items]),
+    )
+
+
+def _is_part(item: object) -> bool:
+    return isinstance(item, Mapping) and "role" not in item and "type" in item
+
+
+def _message(item: object, index: int, tell: Tell) -> Message:
+    match item:
+        case Message():
+            return item
+        case Mapping():
+            return _from_dict(item, index, tell)
+        case _:
+            raise UnsupportedContent(
+                f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
+                "with a role. A single user turn is a list of strings and parts only."
+            )
+
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content"}
+# What people's messages hold because another API has a place for it (OpenAI's names and answers, Anthropic's caching).
+_FOREIGN_KEYS = {"name", "cache_control", "refusal", "annotations", "audio", "function_call"}
+
+
+def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
+    role = _ROLES.get(str(item.get("role")))
+    if role is None:
+        raise UnsupportedContent(
+            f"messages[{index}] has role {item.get('role')!r}; roles are system, user, assistant and tool."
+        )
+    extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
+    if unknown := extra - _FOREIGN_KEYS:
+        key = min(unknown)
+        raise UnsupportedContent(
+            f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
+        )
+    for key in sorted(extra):
+        tell(f"messages[{index}]: {key} was left out, GLM has no such field.")
+    content = item.get("content")
+    parts: list[Part] = []
+    match content:
+        case None | "":
+            pass
+        case str():
+            parts = [Text(content)]
+        case Mapping() | Text() | Image() | Video() | File():
+            parts = [dict_part(content, index, role, tell)]
+        case Iterable():
+            parts = [dict_part(part, index, role, tell) for part in content]
+        case _:
+            raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
+    calls = item.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise UnsupportedContent(f"messages[{index}].tool_calls is {type(calls).__name__}; give a list of calls.")
+    return Message(
+        role,
+        parts,
+        tool_calls=[_tool_call(call, index) for call in calls],
+        tool_call_id=item.get("tool_call_id"),
+        reasoning=item.get("reasoning_content"),
+    )
+
+
+def _empty(value: object) -> bool:
+    return value is None or (isinstance(value, str | Sequence | Mapping) and not len(value))
+
+
+def _tool_call(call: object, index: int) -> ToolCall:
+    match call:
+        case ToolCall():
+            return call
+        case {"function": {"name": str(name), **function}, **rest}:
+            arguments = function.get("arguments") or "{}"
+            if not isinstance(arguments, str):
+                try:
+                    arguments = json.dumps(arguments, ensure_ascii=False)
+                except (TypeError, ValueError, RecursionError) as error:
+                    raise UnsupportedContent(
+                        f"messages[{index}].tool_calls: the arguments of {name!r} cannot be written as JSON: {error}"
+                    ) from None
+            return ToolCall(str(rest.get("id") or ""), name, arguments)
+        case _:
+            raise UnsupportedContent(
+                f"messages[{index}].tool_calls: a call is {{'id', 'type', 'function': {{'name', 'arguments'}}}}."
+            )
+
+
+def _name(file: Mapping[Any, Any]) -> str | None:
+    return str(file["filename"]) if file.get("filename") else None
+
+
+# What the object inside a part may hold (docs.bigmodel.cn and docs.z.ai: "additionalProperties: false").
+_PART_KEYS = {
+    "image_url": {"url"},
+    "video_url": {"url"},
+    "file_url": {"url"},
+    "file": {"file_id", "file_url", "file_data", "filename"},
+}
+
+
+def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
+    kind = str(part.get("type"))
+    inner = part.get(kind)
+    extra = part.keys() - {"type", kind}
+    if isinstance(inner, Mapping):
+        extra |= inner.keys() - _PART_KEYS.get(kind, set())
+    for name in sorted(map(str, extra)):
+        tell(f"messages[{index}]: {name} of a part {kind} was left out, GLM has no such field.")
+
+
+def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part:
+    """One content part of the OpenAI or GLM wire shape -> a part.
+
+    Strings in messages are not trusted: a path is refused and never opened (see SECURITY.md).
+    """
+    if isinstance(part, Mapping):
+        _left_out(part, index, tell)
+    match part:
+        case str() | Text() | Image() | Video() | File():
+            return parts_of(part)[0]
+        case {"type": "text", "text": str(text)}:
+            return Text(text)
+        case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
+            return Image.from_message(url)
+        case {"type": "video_url", "video_url": {"url": str(url)} | str(url)}:
+            return Video.from_message(url)
+        case {"type": "file_url", "file_url": {"url": str(url)} | str(url)}:
+            return File.from_url(url)
+        case {"type": "file", "file": {"file_id": str(file_id)}}:
+            return File.from_id(file_id)
+        case {"type": "file", "file": {"file_url": str(url), **rest}}:
+            return File.from_url(url, name=_name(rest))
+        case {"type": "file", "file": {"file_data": str(data), **rest}}:
+            return File.from_base64(data, name=_name(rest))
+        case _:
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise UnsupportedContent(
+                f"messages[{index}] ({role}): a part of type {kind!r} cannot be sent. "
+                "Parts are text, image_url, video_url, file_url and file."
+            )

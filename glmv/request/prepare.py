@@ -1,0 +1,113 @@
+"""A request and a server's dialect -> the call that the flow runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from glmv.catalog.lookup import find
+from glmv.catalog.row import Model
+from glmv.credentials import SecretHeaders, Secrets
+from glmv.errors import InvalidRequestError
+from glmv.media import Image
+from glmv.options import ChatRequest
+from glmv.request.check import check
+from glmv.wire.dialect import Dialect
+from glmv.wire.json import Body, encode
+
+# A whole answer is far below; a body beyond this is dropped unread (also after decompression).
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What has to be known of a request to read its answer.
+
+    Attributes:
+        cut: stop words at which the answer is cut here, because the model does not take them.
+        notes: what was changed on the way, one line each.
+        sizes: (width, height) in pixels of the pictures in the request, None where unknown, to place boxes.
+        boxes_of: index of the picture in whose pixels boxes are given; None is the only one.
+    """
+
+    cut: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int] | None, ...] = ()
+    boxes_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, whatever its endpoint, as the flow takes it.
+
+    Attributes:
+        method, path: of the request; the path is relative to the base URL.
+        body: makes the body of one attempt from the request id of that attempt.
+        headers: of the call alone.
+        secrets: credentials that are masked in what the server sends.
+        request_id: the user's own, which is kept over retries; None makes a new one for each attempt, "" none.
+        reading: how its answer is read.
+        sensitive: "raise" or "return", see `Settings.on_sensitive`.
+        limit: bytes that the response may have.
+    """
+
+    method: str
+    path: str
+    body: Callable[[str], Any]
+    headers: SecretHeaders = field(default_factory=SecretHeaders)
+    secrets: Secrets = field(default_factory=Secrets)
+    request_id: str | None = None
+    reading: Reading = field(default_factory=Reading)
+    sensitive: str = "raise"
+    limit: int = MAX_BODY_BYTES
+
+
+def prepare(
+    request: ChatRequest, dialect: Dialect, secrets: Secrets, *, on_sensitive: str = "raise", stream: bool = False
+) -> Call:
+    """A request -> the call, with everything that can be refused before sending refused.
+
+    Args:
+        request: what was asked.
+        dialect: how the server speaks.
+        secrets: credentials that are sent to it.
+        on_sensitive: of the client; the request's own goes first.
+        stream: whether the answer is streamed.
+
+    Raises:
+        LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
+    """
+    row = row_of(request.model, dialect)
+    asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
+    request = check(request, row)
+    lists = row is not None and not row.string_content
+
+    def body(request_id: str) -> Body:
+        return encode(request, dialect, stream=stream, lists=lists, request_id=request_id)
+
+    sizes = tuple(
+        (part.width, part.height) if part.width and part.height else None
+        for message in asked
+        for part in message.content
+        if isinstance(part, Image)
+    )
+    boxes_of = request.call.get("boxes_of")
+    if boxes_of is not None and boxes_of >= len(sizes):
+        raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
+    headers = request.call.get("extra_headers") or SecretHeaders()
+    return Call(
+        "POST",
+        "/chat/completions",
+        body,
+        headers,
+        secrets + Secrets(headers=headers.items()) if headers else secrets,
+        request.options.get("request_id"),
+        Reading(request.cut, request.notes, sizes, boxes_of),
+        request.call.get("on_sensitive") or on_sensitive,
+    )
+
+
+def row_of(model: str, dialect: Dialect) -> Model | None:
+    """The catalogue row that holds for a model at a server."""
+    return find(model) if dialect.limits else None

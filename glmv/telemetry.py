@@ -1,0 +1,343 @@
+"""What OpenTelemetry is told of a call, where a program has set it up (the extra `otel`).
+
+Names and units are those of the GenAI semantic conventions (github.com/open-telemetry/semantic-conventions-genai,
+docs/gen-ai: gen-ai-spans.md and gen-ai-metrics.md, status "Development"); what they have no name for begins with
+`glmv.`. A span covers one exchange with all its retries, as they ask; a second turn that asks for better JSON is an
+exchange of its own. No content is told unless `CAPTURE` is set, and the bytes of a picture never are.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from glmv._version import __version__
+from glmv.errors import GLMVError
+from glmv.exchange.steps import Drop, Enter, Failure, Hand, Opened, Send, Step
+from glmv.media import File, Image, Video
+from glmv.media.blob import public
+from glmv.transport.address import Address
+from glmv.types import Completion, Message, Part, Text, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.trace import Span, Tracer
+
+# Content is opted in to by this variable (gen-ai-spans.md, "Capturing instructions, inputs, and outputs"; the values
+# beside "true" are those of opentelemetry-util-genai).
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_CAPTURES = ("true", "span_only", "span_and_event")
+SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
+
+# "This metric SHOULD be specified with ExplicitBucketBoundaries of" (gen-ai-metrics.md).
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS = tuple(4**power for power in range(14))
+
+# Options of a request that the conventions have a name for.
+_OPTIONS = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "stop": "gen_ai.request.stop_sequences",
+    "seed": "gen_ai.request.seed",
+}
+
+_T = TypeVar("_T")
+
+
+class Asked(NamedTuple):
+    """What is known of an exchange before it begins."""
+
+    operation: str
+    model: str
+    stream: bool = False
+    options: Mapping[str, Any] = {}
+    messages: Sequence[Message] = ()
+
+
+def watched(flow: Generator[Step, Any, _T], asked: Asked, where: Address) -> Generator[Step, Any, _T]:
+    """The very same flow where nobody watches; else one that tells OpenTelemetry what becomes of it."""
+    if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
+        return flow  # whoever sets a provider up has imported one of the two: nothing is imported for its own sake
+    from opentelemetry import metrics, trace
+
+    providers = trace.get_tracer_provider(), metrics.get_meter_provider()
+    if all(type(provider).__module__.startswith(_IDLE) for provider in providers):
+        return flow
+    return _told(flow, _Watch(_tools(*providers), asked, where))
+
+
+# The API package's own providers do nothing; one that does is of an SDK.
+_IDLE = ("opentelemetry.trace", "opentelemetry.metrics")
+
+
+class _Tools(NamedTuple):
+    tracer: Tracer
+    duration: Histogram
+    first_chunk: Histogram
+    tokens: Histogram
+    waiting: Histogram
+    retries: Counter
+
+
+@functools.lru_cache(maxsize=4)
+def _tools(tracing: Any, measuring: Any) -> _Tools:
+    meter = measuring.get_meter("glmv", __version__, SCHEMA)
+
+    def histogram(name: str, unit: str, description: str, bounds: tuple[float, ...]) -> Histogram:
+        made: Histogram = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=bounds)
+        return made
+
+    return _Tools(
+        tracing.get_tracer("glmv", __version__, schema_url=SCHEMA),
+        histogram("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS),
+        histogram(
+            "gen_ai.client.operation.time_to_first_chunk",
+            "s",
+            "Time from sending a streamed request to the first chunk of its answer.",
+            _SECONDS,
+        ),
+        histogram("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS),
+        histogram("glmv.client.gate.duration", "s", "Time that a call waited for a free slot of the gate.", _SECONDS),
+        meter.create_counter("glmv.client.retries", "{retry}", "Requests that were sent again."),
+    )
+
+
+def _told(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
+    try:
+        answer = yield from _steps(flow, watch)
+    except GeneratorExit:
+        watch.left()
+        raise
+    except BaseException as error:
+        watch.failed(error)
+        raise
+    finally:
+        flow.close()
+    watch.answered(answer)
+    return answer
+
+
+def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
+    """Passes steps on, and what came of them back; from the first chunk on there is nothing in between."""
+    came: Any = None
+    problem: Exception | None = None
+    while True:
+        try:
+            step = flow.send(came) if problem is None else flow.throw(problem)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # what the flow returned
+        if isinstance(step, Hand):
+            watch.first()
+            yield step
+            return (yield from flow)
+        came = problem = None
+        watch.begins(step)
+        try:
+            came = yield step
+        except Exception as caught:  # noqa: BLE001 - handed to the flow
+            problem = caught
+        finally:
+            watch.ends(step, came, problem)
+
+
+class _Watch:
+    """One exchange as OpenTelemetry sees it."""
+
+    def __init__(self, tools: _Tools, asked: Asked, where: Address) -> None:
+        self._tools = tools
+        self._asked = asked
+        address = urlsplit(where.base_url)
+        self._common: dict[str, Any] = {
+            "gen_ai.operation.name": asked.operation,
+            "gen_ai.provider.name": _provider(where),
+            "gen_ai.request.model": asked.model,
+            "server.address": address.hostname or "",
+            "server.port": address.port or (443 if address.scheme == "https" else 80),
+        }
+        self._started = self._since = time.monotonic()
+        self._waited = 0.0
+        self._sent = 0.0
+        self._retries = 0
+        self._dropped = False
+        self._trouble = "_OTHER"
+        self._handed = False
+        self._context: Any = None
+        self._token: Any = None
+        self._span = self._begun()
+        self._captures = self._span.is_recording() and os.environ.get(CAPTURE, "").lower() in _CAPTURES
+        if self._captures and asked.messages:
+            self._span.set_attribute("gen_ai.input.messages", _json(map(_message, asked.messages)))
+
+    def _begun(self) -> Span:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        facts = dict(self._common)
+        if self._asked.stream:
+            facts["gen_ai.request.stream"] = True
+        if self._asked.options.get("response_format"):
+            facts["gen_ai.output.type"] = "json"
+        for name, told in _OPTIONS.items():
+            if (value := self._asked.options.get(name)) is not None:
+                facts[told] = value
+        name = f"{self._asked.operation} {self._asked.model}"
+        span = self._tools.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=facts)
+        self._context = set_span_in_context(span)
+        return span
+
+    def begins(self, step: Step) -> None:
+        """A step is about to be taken."""
+        self._since = time.monotonic()
+        if isinstance(step, Send):
+            if self._dropped:
+                self._retries += 1
+                self._span.add_event("glmv.retry", {"error.type": self._trouble})
+            self._sent, self._dropped, self._trouble = self._since, False, "_OTHER"
+            # Whoever traces the HTTP library finds our span as the parent of theirs.
+            from opentelemetry.context import attach
+
+            self._token = attach(self._context)
+
+    def ends(self, step: Step, came: Any, problem: Exception | None) -> None:
+        """It was taken, or something went wrong, or the call was left in it."""
+        match step:
+            case Enter():
+                self._waited += time.monotonic() - self._since
+            case Send():
+                self._detach()
+            case Drop():
+                self._dropped = True
+            case _:
+                pass
+        if problem is not None:
+            self._trouble = problem.kind if isinstance(problem, Failure) else type(problem).__name__
+        elif isinstance(came, Opened) and came.status >= 300:
+            # An error in the body of a 200 is known to the flow alone: a retry after it stays "_OTHER".
+            self._trouble = str(came.status)
+
+    def _detach(self) -> None:
+        from opentelemetry.context import detach, get_current
+
+        # A call that garbage collection closes ends in somebody else's context.
+        if get_current() is self._context:
+            detach(self._token)
+
+    def first(self) -> None:
+        """The first chunk is about to be handed over."""
+        self._handed = True
+        took = time.monotonic() - self._sent
+        self._tools.first_chunk.record(took, self._common)
+        self._span.set_attribute("gen_ai.response.time_to_first_chunk", took)
+
+    def answered(self, answer: Any) -> None:
+        """It went well."""
+        self._facts(answer)
+        self._end(None)
+
+    def failed(self, error: BaseException) -> None:
+        """It ended in an error; what had come of the answer is told, for it was paid."""
+        if isinstance(error, GLMVError):
+            if error.partial is not None:
+                self._facts(error.partial)
+            for name, value in (("http.response.status_code", error.status_code), ("glmv.error.code", error.code)):
+                if value is not None:
+                    self._span.set_attribute(name, value)
+            if error.request_id:
+                self._span.set_attribute("glmv.request_id", error.request_id)
+        self._end(type(error).__name__)
+
+    def left(self) -> None:
+        """The caller went away: out of a stream that it had begun to read, or it was cancelled."""
+        if self._handed:
+            self._span.set_attribute("glmv.left_early", True)
+        self._end(None if self._handed else "cancelled")
+
+    def _facts(self, answer: Any) -> None:
+        """An answer of any operation -> attributes, and its tokens -> the metric."""
+        facts: dict[str, Any] = {}
+        if answer.model:
+            self._common["gen_ai.response.model"] = facts["gen_ai.response.model"] = answer.model
+        if isinstance(answer, Completion):
+            if answer.id:
+                facts["gen_ai.response.id"] = answer.id
+            if answer.request_id:
+                facts["glmv.request_id"] = answer.request_id
+            if answer.finish_reason:
+                facts["gen_ai.response.finish_reasons"] = [answer.finish_reason]
+            if self._captures:
+                said = _message(answer.message()) | {"finish_reason": answer.finish_reason}
+                facts["gen_ai.output.messages"] = _json([said])
+        usage: Usage | None = answer.usage
+        if usage is not None:
+            facts["gen_ai.usage.input_tokens"] = usage.prompt_tokens
+            facts["gen_ai.usage.output_tokens"] = usage.completion_tokens
+            if usage.cached_tokens is not None:
+                facts["gen_ai.usage.cache_read.input_tokens"] = usage.cached_tokens
+            if usage.reasoning_tokens is not None:
+                facts["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning_tokens
+            for kind, count in (("input", usage.prompt_tokens), ("output", usage.completion_tokens)):
+                if count or kind == "input":
+                    self._tools.tokens.record(count, {**self._common, "gen_ai.token.type": kind})
+        self._span.set_attributes(facts)
+
+    def _end(self, error: str | None) -> None:
+        from opentelemetry.trace import StatusCode
+
+        facts = {"glmv.gate.duration": self._waited, "glmv.retries": self._retries}
+        self._span.set_attributes(facts)
+        if error is not None:
+            self._common["error.type"] = error
+            self._span.set_attribute("error.type", error)
+            # No description: the messages of errors may quote the answer.
+            self._span.set_status(StatusCode.ERROR)
+        tools = self._tools
+        tools.waiting.record(self._waited, self._common)
+        if self._retries:
+            tools.retries.add(self._retries, self._common)
+        tools.duration.record(time.monotonic() - self._started, self._common)
+        self._span.end()
+
+
+def _provider(where: Address) -> str:
+    """The provider's name in the conventions' manner; they have none for it yet, and allow one's own."""
+    if where.dialect.name == "vllm":
+        return "vllm"
+    host = urlsplit(where.base_url).hostname or ""
+    return "z_ai" if host == "z.ai" or host.endswith(".z.ai") else "zhipu_ai"
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """A message in the form of gen-ai-input-messages.json."""
+    if message.role == "tool":
+        answer = {"type": "tool_call_response", "id": message.tool_call_id, "response": message.text}
+        return {"role": "tool", "parts": [answer]}
+    thought = [{"type": "reasoning", "content": message.reasoning}] if message.reasoning else []
+    return {"role": message.role, "parts": [*thought, *map(_part, message.content), *map(_call, message.tool_calls)]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "content": part.text}
+        case Image() | Video() | File():
+            kind = {"modality": type(part).__name__.lower(), "mime_type": part.mime}
+            if part.url is not None:
+                return {"type": "uri", **kind, "uri": public(part.url)}
+            # The bytes stay out, by whatever switch: what is left tells which picture it was.
+            return {"type": "blob", **kind, "content": "", "bytes": part.size, "sha256": part.digest}
+        case _:
+            raise TypeError(f"no such part: {part!r}")
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments}
+
+
+def _json(values: Iterable[Mapping[str, Any]]) -> str:
+    return json.dumps(list(values), ensure_ascii=False)

@@ -1,0 +1,119 @@
+"""Where to send to, and as whom: settings and the environment -> an address. Pure: the environment is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from glmv.credentials import Secrets
+from glmv.errors import AuthenticationError, InvalidRequestError
+from glmv.options import Settings
+from glmv.transport.auth import Signer
+from glmv.transport.proxies import is_loopback
+from glmv.wire.dialect import Dialect, dialect_of
+
+BIGMODEL = "https://open.bigmodel.cn/api/paas/v4"
+ZAI = "https://api.z.ai/api/paas/v4"
+
+# The variables of the official SDKs (zhipuai and zai `_client.py`), and where their keys belong.
+_KEYS = (("ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL", BIGMODEL), ("ZAI_API_KEY", "ZAI_BASE_URL", ZAI))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A base URL without a slash at its end, its host for messages and gates, who signs, and how it speaks.
+
+    Attributes:
+        secrets: the credentials that are sent there with every request.
+    """
+
+    base_url: str
+    host: str
+    signer: Signer | None
+    dialect: Dialect
+    secrets: Secrets
+
+    @property
+    def account(self) -> str:
+        """A name for the account that tells nothing of the key."""
+        return self.signer.account if self.signer else ""
+
+    def renew(self) -> bool:
+        """Forget a signed token, so that the next request carries a new one; False when none is signed."""
+        if self.signer is None or not self.signer.signs:
+            return False
+        self.signer.forget()
+        return True
+
+
+def _known(environ: Mapping[str, str]) -> dict[str, SecretStr]:
+    """The variables that matter here. Their values may be keys, so no traceback prints them."""
+    names = {"GLMV_BASE_URL", *(name for row in _KEYS for name in row[:2])}
+    return {name: SecretStr(value) for name, value in environ.items() if name in names}
+
+
+def address_of(settings: Settings, environ: Mapping[str, str]) -> Address:
+    """Settings and environment -> where to send to.
+
+    Raises:
+        AuthenticationError: when the platform is asked without a key.
+        InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
+    """
+    variables = _known(environ)
+    del environ  # a traceback with variables would print all of it
+    variable, base_variable, home = _belonging(settings.api_key, variables)
+    key = variables.get(variable, SecretStr("")) if settings.api_key is None else settings.api_key
+    base_url = settings.base_url or next(
+        (value.get_secret_value() for name in ("GLMV_BASE_URL", base_variable) if (value := variables.get(name))), home
+    )
+    base_url = base_url.strip().rstrip("/")
+    host = _checked(base_url, settings.allow_http)
+    dialect = dialect_of(base_url, settings.dialect)
+    if settings.base64_as is not None:
+        dialect = replace(dialect, base64=settings.base64_as)
+    if not key.get_secret_value().strip() and dialect.name == "platform":
+        raise AuthenticationError(
+            "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
+        )
+    signer = None
+    if key.get_secret_value().strip():
+        signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl)
+    secrets = Secrets(key.get_secret_value().strip(), (settings.default_headers or {}).items())
+    return Address(base_url, host, signer, dialect, secrets)
+
+
+def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
+    """The row of `_KEYS` that a key is of: where it stands there; else the one whose base URL alone is set."""
+    if key is None:
+        return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
+    same = (row for row in _KEYS if environ.get(row[0]) == key)
+    # A base URL that stands beside another key is that key's: this one is not sent there.
+    free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
+    return next(same, None) or next(free, None) or _KEYS[0]
+
+
+def _checked(base_url: str, allow_http: bool) -> str:
+    try:
+        url = urlsplit(base_url)
+        host, port = url.hostname or "", url.port
+    except ValueError as error:
+        raise InvalidRequestError(f"base_url cannot be read ({error}).") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise InvalidRequestError(
+            f"base_url has to begin with https:// and name a host, as {BIGMODEL}; its scheme is {url.scheme!r}."
+        )
+    # The bases ending in /api/anthropic speak Anthropic's Messages API (docs.bigmodel.cn, "Claude API 兼容").
+    for end, instead in (("/chat/completions", ""), ("/api/anthropic", "/api/paas/v4")):
+        if url.path.endswith(end):
+            raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
+    if url.username or url.password:
+        raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
+    if url.scheme == "http" and not allow_http and not is_loopback(host):
+        raise InvalidRequestError(
+            f"base_url sends the key and the pictures unencrypted to {host}: use https://, or say allow_http=True "
+            "if that network is yours (a container, for instance)."
+        )
+    return f"{host}:{port}" if port else host

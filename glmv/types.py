@@ -1,0 +1,292 @@
+"""The values that travel through the house: messages in, deltas and completions out. No I/O.
+
+What people give us is validated (`Options` by pydantic, messages by `match`); what the platform streams is
+carried in slotted dataclasses, because it is made once a chunk (ADR-0007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media import File, Image, Video
+
+GRID = 1000
+"""The model family's grid over a picture: "coordinates are normalised to 0–1000" (GLM-V README, Grounding)."""
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A run of text in a message."""
+
+    text: str
+
+
+Part = Text | Image | Video | File
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called.
+
+    `arguments` is the JSON text as the model wrote it; it may be broken, so parse it with care.
+    """
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation.
+
+    Args:
+        role: "system", "user", "assistant" or "tool".
+        content: parts in the order the model shall see them; a string is one `Text`.
+        tool_calls: calls that an assistant message made.
+        tool_call_id: the call that a tool message answers.
+        reasoning: what the model thought, to be sent back where thinking is preserved.
+    """
+
+    role: Role
+    content: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+
+    def __init__(
+        self,
+        role: Role,
+        content: str | Part | Iterable[str | Part] = (),
+        *,
+        tool_calls: Iterable[ToolCall] = (),
+        tool_call_id: str | None = None,
+        reasoning: str | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "role", role)
+        put(self, "content", parts_of(content))
+        put(self, "tool_calls", tuple(tool_calls))
+        put(self, "tool_call_id", tool_call_id)
+        put(self, "reasoning", reasoning)
+
+    @property
+    def text(self) -> str:
+        """All text of the message, joined."""
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+
+def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
+    """Content as people write it -> parts. Strings become `Text`."""
+    match content:
+        case str():
+            return (Text(content),)
+        case Text() | Image() | Video() | File():
+            return (content,)
+        case _:
+            items: object = content
+            return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
+
+
+def _part(item: object) -> Part:
+    match item:
+        case str():
+            return Text(item)
+        case Text() | Image() | Video() | File():
+            return item
+        case _:
+            raise UnsupportedContent(
+                f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
+                "Pictures are made with glmv.Image.from_path, from_bytes, from_url or from_pil."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Delta:
+    """A piece of an answer.
+
+    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
+    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCallDelta] = ()
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    created: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    last: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    content_filter: list[dict[str, Any]] | None = None
+    web_search: list[dict[str, Any]] | None = None
+    boxes: tuple[Box, ...] = ()
+    notes: tuple[str, ...] = ()
+    attempts: int = 1
+
+
+def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """A region of the grid -> the same in pixels of a picture of this size."""
+    x1, y1, x2, y2 = grid
+    return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A region the model pointed at.
+
+    Attributes:
+        grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
+        pixels: the same in pixels of the original picture, when there is one measured picture or the call named one
+            (`boxes_of=1`); `on` tells them of any picture.
+        image: index of that picture in the request, or None.
+    """
+
+    grid: tuple[int, int, int, int]
+    pixels: tuple[int, int, int, int] | None = None
+    image: int | None = None
+
+    def on(self, picture: Image) -> tuple[int, int, int, int]:
+        """The region in pixels of a picture: x1, y1, x2, y2.
+
+        Raises:
+            InvalidRequestError: for a picture of which nothing is known but its URL.
+        """
+        if not (picture.width and picture.height):
+            raise InvalidRequestError(f"{picture!r} was not measured here, so that it has no pixels to tell.")
+        return in_pixels(self.grid, picture.width, picture.height)
+
+
+@dataclass(slots=True)
+class Completion:
+    """A whole answer.
+
+    Attributes:
+        text: the visible answer.
+        reasoning: what the model thought, "" when it did not say.
+        tool_calls: functions it wants called.
+        finish_reason: as the platform sent it: "stop", "length", "tool_calls", "sensitive", ...
+        usage: tokens, or None when the platform sent none.
+        id, request_id, created, model: as the platform sent them; `model` may differ from the one asked for.
+        content_filter: roles and levels when content was filtered.
+        web_search: results of the platform's search, as data.
+        boxes: regions of the picture that the answer names.
+        notes: what was changed or left out on the way, one line each.
+        attempts: requests that were sent for this call.
+        raw: the body as it came; of a stream, its last chunk.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    created: int | None = None
+    content_filter: list[dict[str, Any]] | None = None
+    web_search: list[dict[str, Any]] | None = None
+    boxes: tuple[Box, ...] = ()
+    notes: tuple[str, ...] = ()
+    attempts: int = 1
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def message(self) -> Message:
+        """The answer as an assistant message, for the next turn."""
+        return Message("assistant", self.text, tool_calls=self.tool_calls, reasoning=self.reasoning or None)
+
+    def as_delta(self) -> Delta:
+        """The whole answer as the one delta of a stream, so that one mapping serves both."""
+        return Delta(
+            text=self.text,
+            reasoning=self.reasoning,
+            tool_calls=[ToolCallDelta(i, c.id, c.name, c.arguments) for i, c in enumerate(self.tool_calls)],
+            last=True,
+            **{name: getattr(self, name) for name in _SHARED},
+        )
+
+
+_SHARED = (
+    "finish_reason", "usage", "id", "model", "request_id", "created",
+    "content_filter", "web_search", "boxes", "notes", "attempts", "raw",
+)  # fmt: skip
+
+
+class Accumulator:
+    """Adds deltas up: cumulative text for those who need it, and the completion at the end."""
+
+    __slots__ = ("_calls", "_facts", "_reasoning", "_text")
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[list[str]] = []
+        self._facts: dict[str, Any] = {}
+
+    def add(self, delta: Delta) -> None:
+        """Take one more delta."""
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        for piece in delta.tool_calls:
+            while len(self._calls) <= piece.index:
+                self._calls.append(["", "", ""])
+            call = self._calls[piece.index]
+            call[0] = call[0] or piece.id
+            call[1] = call[1] or piece.name
+            call[2] += piece.arguments
+        if delta.last or not self._facts:
+            self._facts |= {name: value for name in _SHARED if (value := getattr(delta, name)) is not None}
+
+    @property
+    def text(self) -> str:
+        """The visible text so far."""
+        if len(self._text) > 1:
+            self._text[:] = ["".join(self._text)]
+        return self._text[0] if self._text else ""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        if len(self._reasoning) > 1:
+            self._reasoning[:] = ["".join(self._reasoning)]
+        return self._reasoning[0] if self._reasoning else ""
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far; the arguments of the last may be cut."""
+        return tuple(ToolCall(i, name, arguments or "{}") for i, name, arguments in self._calls)
+
+    def completion(self) -> Completion:
+        """What has come so far, as an answer."""
+        return Completion(self.text, self.reasoning, self.tool_calls, **self._facts)

@@ -1,0 +1,1 @@
+"""The format of requests and answers: JSON, server-sent events, tags, error codes, dialects of servers."""

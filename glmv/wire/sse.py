@@ -1,0 +1,153 @@
+"""Server-sent events: bytes in, events out. The WHATWG rules over bytes, bounded, in linear time.
+
+Source: HTML Standard, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream". Two things are
+ours: an event may not grow without bound, and the unfinished event at the end of the stream can be asked for,
+because some gateways leave out the last blank line.
+"""
+
+from __future__ import annotations
+
+from glmv.errors import MalformedResponse
+
+# A whole answer with a 128K-token tool argument is below 1 MiB; an event beyond this is no answer.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_CR = 13  # a number is looked for ten times as fast as bytes
+
+
+# A dispatched event: its type, "message" unless the stream named another, and its data, UTF-8 as it came. A plain
+# tuple, since one is made a chunk.
+Event = tuple[str, bytes]
+
+
+class SSEDecoder:
+    """Feed it the body in any pieces; each `feed` returns the events that its bytes completed.
+
+    Lines end at CRLF, LF or CR and nowhere else: `str.splitlines` also cuts at U+2028 and U+0085, which are
+    ordinary characters inside an answer.
+
+    Raises:
+        MalformedResponse: when a line or an event is longer than `max_event_bytes`.
+    """
+
+    __slots__ = (
+        "_between", "_data", "_id", "_limit", "_line", "_line_size", "_size", "_skip_lf", "_start", "_type",
+        "last_event_id", "retry",
+    )  # fmt: skip
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._limit = max_event_bytes
+        self._line: list[bytes] = []  # pieces of a line whose end has not come
+        self._line_size = 0
+        self._data: list[bytes] = []  # values of the data fields of the event under way
+        self._size = 0
+        self._type = ""
+        self._id = ""
+        self._skip_lf = False  # the last feed ended in CR: a LF that follows belongs to it
+        self._between = False  # the next byte begins an event; nothing from before is left to settle
+        self._start = True  # "one leading U+FEFF BYTE ORDER MARK character must be ignored if any are present"
+        self.last_event_id = ""
+        self.retry: int | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take more of the body; return the events it completed, in order."""
+        if self._between:
+            line, _, rest = data.partition(b"\n")
+            # One event of one line, as the platform sends them: most of every stream.
+            if rest == b"\n" and line[:6] == b"data: " and _CR not in line and len(line) <= self._limit:
+                return [("message", line[6:])]
+        events = self._read(data)
+        under_way = self._start or self._skip_lf or self._line or self._data or self._type
+        self._between = not under_way and self._id == self.last_event_id
+        return events
+
+    def _read(self, data: bytes) -> list[Event]:
+        if self._start:
+            data = b"".join(self._line) + data
+            self._line.clear()
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._line = [data] if data else []
+                return []
+            self._start = False
+            data = data.removeprefix(_BOM)
+        if self._skip_lf and data:
+            self._skip_lf = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if not data:
+            return []
+        if _CR in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        head, newline, rest = data.partition(b"\n")
+        if not newline:
+            self._keep(data)
+            return []
+        if self._line:
+            self._line.append(head)
+            head = b"".join(self._line)
+            self._line.clear()
+            self._line_size = 0
+        events: list[Event] = []
+        self._take(head, events)
+        if rest:
+            *lines, tail = rest.split(b"\n")
+            for line in lines:
+                self._take(line, events)
+            if tail:
+                self._keep(tail)
+        return events
+
+    def flush(self) -> list[Event]:
+        """The event that was under way when the stream ended, if it had data.
+
+        The standard discards it; the last event of a GLM stream without its blank line is still an answer.
+        """
+        events: list[Event] = []
+        if self._line:
+            line = b"".join(self._line)
+            self._line.clear()
+            self._take(line, events)
+        self._take(b"", events)
+        return events
+
+    def _keep(self, piece: bytes) -> None:
+        if (self._line[0] if self._line else piece)[:1] == b":":
+            self._line = [b":"]  # a comment is dropped unread, however long it is
+            return
+        self._line_size += len(piece)
+        self._bound(self._size + self._line_size)
+        self._line.append(piece)
+
+    def _bound(self, size: int) -> None:
+        if size > self._limit:
+            raise MalformedResponse(
+                f"A stream event is larger than {self._limit} bytes; an answer is far smaller. The stream was dropped."
+            )
+
+    def _take(self, line: bytes, events: list[Event]) -> None:
+        if not line:
+            self.last_event_id = self._id
+            if self._data:
+                events.append((self._type or "message", b"\n".join(self._data)))
+                self._data = []
+                self._size = 0
+            self._type = ""
+            return
+        name, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if name == b"data":
+            self._size += len(value) + 1
+            self._bound(self._size)
+            self._data.append(value)
+        elif name == b"event":
+            self._bound(len(value))
+            self._type = value.decode("utf-8", "replace")
+        elif name == b"id":
+            self._bound(len(value))
+            if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) < 18:
+            self.retry = int(value)

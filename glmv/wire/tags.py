@@ -1,0 +1,113 @@
+"""Marks that the model family writes into its text: `<think>` and boxes. Pure; any cut of the text gives the same.
+
+Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
+glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes
+`<think>…</think><answer>…</answer>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from glmv.types import GRID, Box, in_pixels
+
+_THINK, _THOUGHT = "<think>", "</think>"
+_DROPPED = ("<|begin_of_box|>", "<|end_of_box|>")
+_ANSWER = ("<answer>", "</answer>")
+
+
+class TagFilter:
+    """Splits streamed content into visible text and reasoning, and takes the box marks out.
+
+    `<think>` counts only where an answer starts, so that an answer *about* the tag stays whole; `<answer>` only
+    after a thought. Line breaks in front of the answer are dropped: vision answers begin with one.
+    """
+
+    __slots__ = ("_held", "_state", "_tags")
+
+    def __init__(self) -> None:
+        self._held = ""  # the end of what came, when it may be the beginning of a mark
+        self._state = "start"  # start -> think -> text
+        self._tags: tuple[str, ...] = _DROPPED
+
+    def feed(self, content: str) -> tuple[str, str]:
+        """More content -> (visible text, reasoning) that is certain by now."""
+        if self._state == "text" and not self._held and "<" not in content:
+            return content, ""
+        return self._run(self._held + content, end=False)
+
+    def finish(self) -> tuple[str, str]:
+        """What was held back, when nothing more comes."""
+        return self._run(self._held, end=True)
+
+    def _run(self, content: str, *, end: bool) -> tuple[str, str]:
+        self._held = ""
+        reasoning = ""
+        if self._state == "start":
+            content = content.lstrip("\r\n")
+            if content.startswith(_THINK):
+                self._state, content = "think", content[len(_THINK) :]
+                self._tags = _DROPPED + _ANSWER
+            elif not end and _THINK.startswith(content):
+                self._held = content
+                return "", ""
+            else:
+                self._state = "lead"
+        if self._state == "think":
+            reasoning, mark, content = content.partition(_THOUGHT)
+            if not mark:
+                if not end:
+                    reasoning, self._held = _split_tail(reasoning, (_THOUGHT,))
+                return "", reasoning
+            self._state = "after"
+        if self._state == "after":
+            content = content.lstrip("\r\n ")
+            if not end and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content):
+                self._held = content
+                return "", reasoning
+            content = content.removeprefix(_ANSWER[0])
+            self._state = "lead"
+        if self._state == "lead":
+            content = content.lstrip("\r\n")
+            if not content:
+                return "", reasoning
+            self._state = "text"
+        if not end:
+            content, self._held = _split_tail(content, self._tags)
+        if "<" in content:
+            content = re.sub("|".join(map(re.escape, self._tags)), "", content)
+        return content, reasoning
+
+
+def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
+    """Text -> what is certain, and a tail that may yet become one of the marks."""
+    at = text.rfind("<", max(0, len(text) - max(map(len, marks)) + 1))
+    tail = text[at:] if at >= 0 else ""
+    if tail and any(len(tail) < len(mark) and mark.startswith(tail) for mark in marks):
+        return text[:at], tail
+    return text, ""
+
+
+_NUMBER = r"\s*(\d{1,4})\s*"
+_BOX = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
+
+
+def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None) -> tuple[Box, ...]:
+    """Boxes that an answer names, in the order of the text.
+
+    Args:
+        text: the answer, in whatever bracket style the model chose.
+        sizes: (width, height) in pixels of the request's pictures, None where unknown.
+        image: index of the picture that the boxes are of; None takes the only one.
+    """
+    if image is None and len(sizes) == 1:
+        image = 0
+    size = sizes[image] if image is not None and image < len(sizes) else None
+    found = []
+    for match in _BOX.finditer(text):
+        x1, y1, x2, y2 = (int(number) for number in match.groups())
+        grid = x1, y1, x2, y2
+        if max(x2, y2) <= GRID and x1 <= x2 and y1 <= y2:
+            found.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
+    return tuple(found)
