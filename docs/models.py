@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import glmv
-from glmv.media.blob import MIB
+from glmv.catalog.row import MIB
 
 ROOT = Path(__file__).parent.parent
 HEAD = ("model", "window", "pictures", "each", "as", "video", "thinking", "tools", "at once")
