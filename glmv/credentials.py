@@ -6,6 +6,7 @@ printed. `without_values` runs what may refuse its arguments, and raises from a 
 
 from __future__ import annotations
 
+import binascii
 import html
 import json
 import re
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 # Options and headers whose values are credentials, by parts of their names; "max_tokens" is not one.
 _SECRET_NAME = re.compile("key|header|client|secret|auth|cookie|token(?!s)|password|session|signature")
+# Headers whose values are masked where a server repeats them. Ids of requests, protocols and dates are not credentials.
+_SECRET_HEADER = re.compile("key|secret|auth|cookie|token(?!s)|password|signature|credential|session(-id)?$")
+# What separates the parts of a header's value: "Bearer x", "session=x; lang=y", "Credential=x, Signature=y".
+_PARTS = re.compile(r"[\s;,=]+")
 # A shorter value, or one of letters alone, is a placeholder such as "EMPTY" or "not-needed" (vLLM, LM Studio, Ollama):
 # masking it would damage answers that contain the word. The platform's keys have 49 characters.
 _SHORTEST = 8
@@ -76,7 +81,8 @@ class Secrets:
 
     Args:
         key: an API key, or "". Of the platform's form "id.secret" the secret half is masked by itself, too.
-        headers: headers that are sent; the values of those with a telling name are masked.
+        headers: headers that are sent; the values of those with a telling name are masked, whole and in parts, and
+            the user and password of Basic authentication (RFC 7617), too.
     """
 
     __slots__ = ("_masks",)
@@ -86,8 +92,8 @@ class Secrets:
         if values and key.count(".") == 1 and len(half := key.partition(".")[2]) >= _SHORTEST:
             values.add(half)
         for name, value in headers:
-            if is_secret(name):
-                values |= {word for word in (value, *value.split()) if _is_credential(word)}
+            if _SECRET_HEADER.search(name.lower()):
+                values |= {part for part in _parts(value) if _is_credential(part)}
         forms = {form.encode() for value in values for form in _forms(value)}
         self._masks = tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
 
@@ -104,6 +110,21 @@ class Secrets:
         """Text with every credential replaced by as many asterisks."""
         return self.mask(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
+    def mask_values(self, payload: Any) -> Any:
+        """Parsed JSON with every credential in its keys and strings replaced.
+
+        JSON can write any character as `\\uXXXX`, so that bytes alone do not show every credential.
+        """
+        match payload:
+            case str():
+                return self.mask_text(payload)
+            case list():
+                return [self.mask_values(value) for value in payload]
+            case dict():
+                return {self.mask_text(name): self.mask_values(value) for name, value in payload.items()}
+            case _:
+                return payload
+
     def __add__(self, other: Secrets) -> Secrets:
         both = Secrets()
         both._masks = tuple(sorted({*self._masks, *other._masks}, key=lambda mask: -len(mask[0])))
@@ -118,10 +139,33 @@ def _is_credential(value: str) -> bool:
     return len(value) >= enough
 
 
+def _parts(value: str) -> set[str]:
+    """A header's value, its parts, and what the base64 of Basic authentication holds."""
+    parts = {value, *_PARTS.split(value)}
+    scheme, _, encoded = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            login = binascii.a2b_base64(encoded).decode()
+        except ValueError:
+            return parts
+        parts |= {encoded, login, login.partition(":")[2]}
+    return parts
+
+
 def _forms(value: str) -> set[str]:
     """A value as servers repeat it: plain, in JSON (with and without escaped slashes), in a URL, in HTML."""
     in_json = json.dumps(value)[1:-1]
-    return {value, in_json, in_json.replace("/", "\\/"), quote(value, safe=""), html.escape(value)}
+    quoted = {quote(value, safe=""), quote(value)}
+    escaped = html.escape(value)
+    return {
+        value,
+        in_json,
+        in_json.replace("/", "\\/"),
+        *quoted,
+        *(re.sub("%..", lambda found: found[0].lower(), each) for each in quoted),
+        escaped,
+        escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    }
 
 
 def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:

@@ -67,8 +67,8 @@ class GLMVError(Exception):
         super().__init__(message)
         self.message = message
         self.status_code = status_code
-        self.code = _label(code)
-        self.request_id = _label(request_id)
+        self.code = label(code)
+        self.request_id = label(request_id)
         if retryable is not None:
             self.retryable = retryable
         self.retry_after = retry_after
@@ -94,16 +94,16 @@ class GLMVError(Exception):
         """Set facts that were not known where the error was made; the known ones stay."""
         for name, value in facts.items():
             if value is not None and not getattr(self, name, None):
-                setattr(self, name, _label(value) if name in ("code", "request_id") else value)
+                setattr(self, name, label(value) if name in ("code", "request_id") else value)
         return self
 
 
-def _label(value: str | None) -> str | None:
+def label(value: str | None) -> str | None:
     """A code or an id as a server sent it: bounded, with control characters escaped, so that terminals show it."""
     if value is None:
         return None
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[:_LABEL])
-    return text if len(value) <= _LABEL else f"{text}..."
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[: _LABEL + 1])
+    return text if len(text) <= _LABEL else f"{text[:_LABEL]}..."
 
 
 def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMVError:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from glmv.credentials import Secrets
 from glmv.errors import AuthenticationError, GLMVError, MalformedResponse
 from glmv.exchange.retry import Tries, retry_after
 from glmv.exchange.steps import Opened
@@ -18,7 +19,17 @@ MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
 PIECE = 64 * 1024
 
 
-def payload_of(opened: Opened, body: bytes, tries: Tries) -> Any:
+def parsed(body: bytes, secrets: Secrets, what: str = "The answer") -> Any:
+    """JSON whose bytes were masked already -> its value, masked again where escapes could hide a credential.
+
+    Raises:
+        MalformedResponse: it is not JSON.
+    """
+    payload = parse(body, what)
+    return secrets.mask_values(payload) if b"\\u" in body else payload
+
+
+def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> Any:
     kind = opened.headers.get("content-type", "")
     if not body or body.isspace():
         raise MalformedResponse("The answer has no body.", status_code=opened.status)
@@ -28,7 +39,7 @@ def payload_of(opened: Opened, body: bytes, tries: Tries) -> Any:
             f"{excerpt(body)}",
             status_code=opened.status,
         )
-    payload = parse(body)
+    payload = parsed(body, secrets)
     if found := envelope(payload):
         raise error_from(opened.status, found, retry_after=retry_after(opened.headers, tries.policy.wall()))
     if not isinstance(payload, dict):
@@ -36,11 +47,11 @@ def payload_of(opened: Opened, body: bytes, tries: Tries) -> Any:
     return payload
 
 
-def refused(opened: Opened, body: bytes, tries: Tries) -> GLMVError:
+def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> GLMVError:
     """An answer with an error status -> the error."""
     wait = retry_after(opened.headers, tries.policy.wall())
     try:
-        found = envelope(parse(body)) if body.strip() else None
+        found = envelope(parsed(body, secrets)) if body.strip() else None
     except MalformedResponse:
         found = None
     if found is not None:

@@ -99,7 +99,7 @@ def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, byte
             body += piece
     masked = call.secrets.mask(bytes(body))
     if opened.status >= 300:
-        raise refused(opened, masked, tries)
+        raise refused(opened, masked, call.secrets, tries)
     return masked
 
 
@@ -113,7 +113,7 @@ def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
 def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
     opened = yield from _open(call, tries)
     body = yield from _body(opened, call, tries)
-    payload = payload_of(opened, body, tries)
+    payload = payload_of(opened, body, call.secrets, tries)
     yield Finish()
     return payload
 
@@ -136,7 +136,7 @@ def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any,
 def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
     body = yield from _body(opened, call, tries)
-    answer = _completed(payload_of(opened, body, tries), tries, shaper, opened.status)
+    answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
     yield Finish()
     return answer
 
@@ -171,7 +171,7 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
     kind = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
     if opened.status >= 300 or kind != "text/event-stream":
         body = yield from _body(opened, call, tries)
-        payload = payload_of(opened, body, tries)  # raises the error that the JSON holds
+        payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
         if not payload.get("choices"):
             raise MalformedResponse(
                 f"A stream was asked for and {kind or 'something without a content type'} came: {excerpt(body)}",

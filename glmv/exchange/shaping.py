@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from glmv.errors import ContentFilterError, GLMVError, MalformedResponse, ServerError
+from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta
 from glmv.wire.codes import envelope, error_from
-from glmv.wire.json import DeltaDecoder, excerpt, parse
+from glmv.wire.json import DeltaDecoder, excerpt
 from glmv.wire.sse import Event
 from glmv.wire.stop import StopCutter
 from glmv.wire.tags import boxes_in
@@ -52,7 +53,7 @@ class Shaper:
         """One event of the stream -> its delta, if it shows anything."""
         if not data:
             return None
-        payload = parse(data, "An event of the stream")
+        payload = parsed(data, self._call.secrets, "An event of the stream")
         if not isinstance(payload, dict):
             if kind not in ("message", "error"):
                 return None

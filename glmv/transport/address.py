@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from glmv.credentials import Secrets
 from glmv.errors import AuthenticationError, InvalidRequestError
-from glmv.options import Settings
+from glmv.options import Connection
 from glmv.transport.auth import Signer
 from glmv.transport.proxies import is_loopback
 from glmv.wire.dialect import Dialect, dialect_of
@@ -55,7 +55,7 @@ def _known(environ: Mapping[str, str]) -> dict[str, SecretStr]:
     return {name: SecretStr(value) for name, value in environ.items() if name in names}
 
 
-def address_of(settings: Settings, environ: Mapping[str, str]) -> Address:
+def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     """Settings and environment -> where to send to.
 
     Raises:
@@ -81,8 +81,17 @@ def address_of(settings: Settings, environ: Mapping[str, str]) -> Address:
     signer = None
     if key.get_secret_value().strip():
         signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl)
-    secrets = Secrets(key.get_secret_value().strip(), (settings.default_headers or {}).items())
+    secrets = Secrets(key.get_secret_value().strip(), _headers(settings))
     return Address(base_url, host, signer, dialect, secrets)
+
+
+def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
+    """The headers of every request: the settings' own, and those of HTTP clients that were passed in."""
+    yield from (settings.default_headers or {}).items()
+    for http in (settings.http_client, settings.http_async_client):
+        # `raw`, because `items` makes the client remember an encoding, and what is passed in stays as it is.
+        for name, value in getattr(getattr(http, "headers", None), "raw", ()):
+            yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
@@ -96,11 +105,15 @@ def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple
 
 
 def _checked(base_url: str, allow_http: bool) -> str:
+    if "@" in base_url:  # before anything else is said, for messages repeat parts of the URL
+        raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
     try:
         url = urlsplit(base_url)
         host, port = url.hostname or "", url.port
-    except ValueError as error:
-        raise InvalidRequestError(f"base_url cannot be read ({error}).") from None
+    except ValueError:
+        raise InvalidRequestError(
+            f"base_url is not a URL such as {BIGMODEL}: its host or its port (0 to 65535) cannot be read."
+        ) from None
     if url.scheme not in ("http", "https") or not host:
         raise InvalidRequestError(
             f"base_url has to begin with https:// and name a host, as {BIGMODEL}; its scheme is {url.scheme!r}."
@@ -109,8 +122,6 @@ def _checked(base_url: str, allow_http: bool) -> str:
     for end, instead in (("/chat/completions", ""), ("/api/anthropic", "/api/paas/v4")):
         if url.path.endswith(end):
             raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
-    if url.username or url.password:
-        raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
     if url.scheme == "http" and not allow_http and not is_loopback(host):
         raise InvalidRequestError(
             f"base_url sends the key and the pictures unencrypted to {host}: use https://, or say allow_http=True "

@@ -106,7 +106,9 @@ class Driver:
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
         """What the HTTP library raised, as the flow knows it."""
-        return translated(error, self._pool.library, self._where.host, self._timeouts, self._network.secrets)
+        problem = translated(error, self._pool.library, self._where.host, self._timeouts, self._network.secrets)
+        log.debug("No whole response from %s: %s", self._where.host, problem)
+        return problem
 
     def _remaining_wait(self, ticket: Ticket, until: float | None, started: float) -> float:
         """Seconds left to wait for a slot: until none came free for as long as a read may take, or the deadline.

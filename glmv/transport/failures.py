@@ -38,7 +38,8 @@ def translated(
     problem = _translated(error, text, library, host, timeouts)
     if isinstance(problem, Failure):
         try:
-            problem.__cause__ = type(error)(text)
+            copy = type(error)(text)
+            problem.__cause__ = copy if secrets.mask_text(str(copy)) == str(copy) else None
         except Exception:  # noqa: BLE001, S110 - a class that is not made of a text has no copy
             pass
     return problem

@@ -10,6 +10,7 @@ import functools
 import ssl
 import sys
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -103,7 +104,7 @@ def http_client(base_url: str) -> tuple[httpx.Client, Transport]:
         InvalidRequestError: the proxy cannot be used.
     """
     transport = _through_proxy(Transport, base_url)
-    return httpx.Client(transport=transport, headers=HEADERS, trust_env=False), transport
+    return httpx.Client(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
 
 
 def async_http_client(base_url: str) -> tuple[httpx.AsyncClient, AsyncTransport]:
@@ -113,7 +114,12 @@ def async_http_client(base_url: str) -> tuple[httpx.AsyncClient, AsyncTransport]
         InvalidRequestError: the proxy cannot be used.
     """
     transport = _through_proxy(AsyncTransport, base_url)
-    return httpx.AsyncClient(transport=transport, headers=HEADERS, trust_env=False), transport
+    return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that takes nothing: a session that a server starts in one call is not for the calls of other threads."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _through_proxy(kind: Callable[[str | None], T], base_url: str) -> T:

@@ -62,23 +62,44 @@ def _current() -> NetworkCall:
     return CALL.get() or NetworkCall(Secrets(), None)
 
 
+# Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
+_LARGEST_HEAD = 16 * 1024
+# A reply of a SOCKS proxy begins with this version (RFC 1928), and does not end with a blank line.
+_SOCKS = b"\x05"
+
+
+def _is_whole_head(data: bytes) -> bool:
+    """Whether the first bytes that answer a request hold a whole head.
+
+    The HTTP library logs the head, so it is masked as a whole: a credential may come in two pieces.
+    """
+    return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", _SOCKS)
+
+
 class Stream(httpcore.NetworkStream):
     """A connection of the blocking client."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._before_head = True
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         call = _current()
-        wait = call.seconds(call.read_timeout if timeout is None else timeout)
+        timeout = call.read_timeout if timeout is None else timeout
         try:
-            data = self._stream.read(max_bytes, wait)
+            data = self._stream.read(max_bytes, call.seconds(timeout))
+            while self._before_head and not _is_whole_head(data):
+                if not (more := self._stream.read(max_bytes, call.seconds(timeout))):
+                    break
+                data += more
         except Exception:
             self.close()  # the HTTP library does not, while it talks to a SOCKS proxy
             raise
+        self._before_head = False
         return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._before_head = True
         try:
             self._stream.write(buffer, _current().seconds(timeout))
         except Exception:
@@ -126,6 +147,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream, opened: set[AsyncStream]) -> None:
         self._stream = stream
         self._opened = opened
+        self._before_head = True
         self.user = _current()
         self.user.stream = self
         opened.add(self)
@@ -133,17 +155,23 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self.user = call = _current()
         call.stream = self
-        wait = call.seconds(call.read_timeout if timeout is None else timeout)
+        timeout = call.read_timeout if timeout is None else timeout
         try:
-            data = await self._stream.read(max_bytes, wait)
+            data = await self._stream.read(max_bytes, call.seconds(timeout))
+            while self._before_head and not _is_whole_head(data):
+                if not (more := await self._stream.read(max_bytes, call.seconds(timeout))):
+                    break
+                data += more
         except Exception:
             await self.aclose()
             raise
+        self._before_head = False
         return call.secrets.mask(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.user = call = _current()
         call.stream = self
+        self._before_head = True
         try:
             await self._stream.write(buffer, call.seconds(timeout))
         except Exception:

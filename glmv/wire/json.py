@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from glmv.errors import InvalidRequestError, MalformedResponse, UnsupportedContent
+from glmv.errors import InvalidRequestError, MalformedResponse, UnsupportedContent, label
 from glmv.media import File, Image, Video
 from glmv.options import ChatRequest
 from glmv.types import Delta, Message, Part, Text, ToolCallDelta, Usage
@@ -313,7 +313,7 @@ class DeltaDecoder:
         for name in _FACTS:
             value = chunk.get(name)
             if value and name not in facts:
-                facts[name] = str(value)
+                facts[name] = label(str(value))
         if "created" not in facts and (created := _integer(chunk.get("created"))) is not None:
             facts["created"] = created
         self._every = tuple(map(facts.get, _EVERY))

@@ -48,6 +48,30 @@ PLACES: dict[str, Any] = {
 }
 
 
+def in_two_segments(peer: Any, head: str) -> None:
+    """A head whose credential is cut in two, and whose second half comes later."""
+    middle = head.index(HEADER) + 5
+    peer.send(head[:middle].encode())
+    peer.over.wait(0.05)
+    peer.send(head[middle:].encode())
+
+
+PLACES |= {
+    "status text in two segments": lambda peer: in_two_segments(
+        peer, f"HTTP/1.1 401 {HEADER}\r\ncontent-length: 0\r\n\r\n"
+    ),
+    "header in two segments": lambda peer: in_two_segments(
+        peer, f"HTTP/1.1 401 no\r\nserver: {HEADER}\r\ncontent-length: 0\r\n\r\n"
+    ),
+    "escaped by character": lambda peer: peer.say(
+        b'{"error":{"code":"1210","message":"' + "".join(f"\\u{ord(c):04x}" for c in HEADER).encode() + b'"}}', 401
+    ),
+    "event escaped by character": lambda peer: peer.stream(
+        b'data: {"choices":[{"delta":{"content":"' + "".join(f"\\u{ord(c):04x}" for c in HEADER).encode() + b'"}}]}\n\n'
+    ),
+}
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_credential_that_a_server_repeats_is_on_no_surface(
@@ -129,3 +153,73 @@ def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
         found = ask(api_key=key)
         assert isinstance(found, glmv.Completion)
         assert found.text == "The field is EMPTY, a key is not-needed."
+
+
+@pytest.mark.parametrize(
+    ("headers", "echo"),
+    [
+        ({"cookie": "session=9f8e7d6c5b4a3210; lang=zh"}, "bad session 9f8e7d6c5b4a3210"),
+        ({"authorization": "Basic dXNlcjpodW50ZXIyLTQ3MTE="}, "no such login: user:hunter2-4711"),
+        ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk%2blive%2f9f8e7d6c5b4a%3d%3d%27"),
+        ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk%2Blive/9f8e7d6c5b4a%3D%3D%27"),
+        ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk+live/9f8e7d6c5b4a==&#39;"),
+    ],
+)
+def test_a_secret_header_is_masked_in_parts_and_as_servers_quote_it(
+    ask: Any, server: Any, headers: dict[str, str], echo: str
+) -> None:
+    server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"before {echo} after"}}, 401))
+    shown = str(ask(max_retries=0, default_headers=headers))
+    assert "before" in shown
+    assert "after" in shown
+    assert [part for part in ("9f8e7d6c5b4a", "hunter2-4711") if part in shown] == []
+
+
+def test_headers_that_are_not_credentials_are_left_in_answers(ask: Any, server: Any) -> None:
+    headers = {"X-Client-Request-Id": "req-2026-0001", "X-Session-Name": "glm-4.6v", "X-Client-Protocol": "HTTP/1.1"}
+    server.plays(lambda peer: peer.say({**answer("It is glm-4.6v, by HTTP/1.1."), "request_id": "req-2026-0001"}))
+    found = ask(default_headers=headers)
+    assert (found.text, found.request_id) == ("It is glm-4.6v, by HTTP/1.1.", "req-2026-0001")
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_secret_header_of_a_client_that_is_passed_in_is_masked(server: Any, library: str) -> None:
+    server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"bad {HEADER}"}}, 401))
+    with (
+        pytest.importorskip(library).Client(headers={"x-api-key": HEADER}) as http,
+        glmv.Client(KEY, base_url=server.base_url, http_client=http, max_retries=0) as glm,
+        pytest.raises(glmv.GLMVError) as caught,
+    ):
+        glm.chat("hi")
+    assert HEADER not in str(caught.value)
+
+
+def test_ids_of_answers_are_bounded_and_printable(ask: Any, server: Any) -> None:
+    long = "\x1b[2J" + "r" * 5000
+    server.plays(lambda peer: peer.say({**answer("a"), "id": long, "request_id": long, "model": long}))
+    found = ask()
+    for value in (found.id, found.request_id, found.model):
+        assert len(value) <= 203
+        assert "\x1b" not in value
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://user:hunter2-4711@gw.example/v4/chat/completions",
+        "https://user:hunter2-4711/rest@gw.example/v4",
+        "https://gw.example:hunter2-4711/v4",
+    ],
+)
+def test_a_password_in_the_base_url_is_not_repeated(base_url: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="base_url") as caught:
+        glmv.Client(KEY, base_url=base_url).chat("hi")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_cookies_of_a_server_are_not_kept(server: Any) -> None:
+    server.plays(lambda peer: peer.say(answer("a"), 200, "set-cookie: a=b; Path=/"))
+    with glmv.Client(KEY, base_url=server.base_url) as glm:
+        glm.chat("one")
+        glm.chat("two")
+    assert [head for head, _ in server.requests if "cookie" in head.lower()] == []
