@@ -52,8 +52,8 @@ EXCEPTIONS = {
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
-    "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
-    "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
+    "glmv_emulator/eyes/video.py": {"av"},  # the extra `video`
+    "glmv_emulator/eyes/reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
     "glmv_emulator/pytest_plugin.py": {"pytest"},
 }
 # The one room that may import the other packages.
@@ -148,14 +148,33 @@ def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
     }
 
 
-def test_no_room_of_the_core_calls_upward() -> None:
-    rooms = {}
-    for path in files("glmv"):
+@pytest.mark.parametrize("package", ["glmv", "glmv_batch", "glmv_emulator"])
+def test_no_module_imports_in_a_circle(package: str) -> None:
+    modules = {}
+    for path in files(package):
         if path.name != "__init__.py" and "cli" not in path.parts:
-            rooms[".".join(path.relative_to(ROOT).with_suffix("").parts)] = {
-                module for module in imports_at_start(path) if module.startswith("glmv.")
+            modules[".".join(path.relative_to(ROOT).with_suffix("").parts)] = {
+                module for module in imports_at_start(path) if module.startswith(f"{package}.")
             }
-    tuple(TopologicalSorter(rooms).static_order())  # raises CycleError and names the circle
+    tuple(TopologicalSorter(modules).static_order())  # raises CycleError and names the circle
+
+
+# Sub-packages of the emulator; each may import those before it.
+EMULATOR = ("eyes", "answers", "http", "platform", "faults", "page", "server")
+
+
+def test_sub_packages_of_the_emulator_import_one_way() -> None:
+    found = []
+    for path in files("glmv_emulator"):
+        _, *folders = path.relative_to(ROOT).parent.parts
+        if folders:
+            own = EMULATOR.index(folders[0])
+            found += [
+                f"{name_of(path)} imports {module}"
+                for module in imports(path)
+                if module.startswith("glmv_emulator") and not set(module.split(".")[1:2]) & set(EMULATOR[: own + 1])
+            ]
+    assert found == []
 
 
 def imports_at_start(path: Path) -> Iterator[str]:
@@ -164,8 +183,9 @@ def imports_at_start(path: Path) -> Iterator[str]:
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str(module)):
+            case ast.ImportFrom(module=str(module), names=names):
                 yield module
+                yield from (f"{module}.{alias.name}" for alias in names)  # a name may be a module
 
 
 @pytest.mark.parametrize("package", ADAPTERS)

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from glmv_emulator import Emulator, _gatehouse
+from glmv_emulator import Emulator
+from glmv_emulator.server import middleware
 
 
 def address(glm: Any) -> tuple[str, int]:
@@ -69,7 +70,7 @@ def test_there_is_no_way_to_listen_beyond_this_machine(glm: Any) -> None:
 
 
 def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_gatehouse, "SLOWEST_BODY", 0.2)
+    monkeypatch.setattr(middleware, "SLOWEST_BODY", 0.2)
     host, port = address(glm)
     head = ["POST /api/paas/v4/chat/completions HTTP/1.1", f"host: {host}:{port}", "content-length: 99", "", "{"]
     with socket.create_connection(address(glm)) as peer:

@@ -221,7 +221,7 @@ def test_a_batch_takes_its_input_with_it_when_told_so(glm: Any) -> None:
 
 
 def test_a_cancelled_batch_keeps_what_was_answered(emulate: Any) -> None:
-    from glmv_emulator._mind import Reply
+    from glmv_emulator.answers import Reply
 
     glm = emulate(mind=lambda ask: time.sleep(0.02) or Reply("yes", "", []))
     file = upload(glm, jsonl(*(line(f"request-{number}") for number in range(200)))).json()["id"]

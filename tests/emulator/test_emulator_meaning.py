@@ -18,11 +18,11 @@ from glmv._catalog import find
 from glmv._check import check
 from glmv._dialect import DIALECTS
 from glmv._wire import encode
-from glmv_emulator._chat import Prepared, prepare
-from glmv_emulator._journal import Journal
-from glmv_emulator._mind import answer
-from glmv_emulator._settings import Settings
-from glmv_emulator._world import World
+from glmv_emulator.answers import answer
+from glmv_emulator.http.journal import Journal
+from glmv_emulator.platform.chat import Prepared, prepare
+from glmv_emulator.platform.settings import Settings
+from glmv_emulator.platform.state import World
 
 
 @cache

@@ -213,7 +213,7 @@ def test_an_unforeseen_failure_is_an_answer_and_not_the_end(emulate: Any) -> Non
 
 
 def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.MonkeyPatch, emulate: Any) -> None:
-    monkeypatch.setattr("glmv_emulator._connection.HEAD_WITHIN", 0.2)
+    monkeypatch.setattr("glmv_emulator.server.connection.HEAD_WITHIN", 0.2)
     glm = emulate()
     with socket.create_connection(("127.0.0.1", int(glm.emu.origin.rpartition(":")[2])), timeout=5) as dripping:
         dripping.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: ")

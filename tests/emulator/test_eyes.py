@@ -10,8 +10,8 @@ from math import dist
 import pytest
 from PIL import Image
 
-from glmv_emulator._eyes import SeenImage, Unreadable, look_image
-from glmv_emulator._eyes._colours import PALETTE, colour_name, oklab
+from glmv_emulator.eyes import SeenImage, Unreadable, look_image
+from glmv_emulator.eyes.colours import PALETTE, colour_name, oklab
 
 
 def encoded(picture: Image.Image, name: str, **options: object) -> bytes:

@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from glmv_emulator._eyes import SeenVideo, Unreadable, look_video
-from glmv_emulator._mind import Ask, Medium, answer
+from glmv_emulator.answers import Ask, Medium, answer
+from glmv_emulator.eyes import SeenVideo, Unreadable, look_video
 
 av = pytest.importorskip("av", reason="the videos are made with PyAV")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glmv_emulator._mind import Ask, Reply, answer
+from glmv_emulator.answers import Ask, Reply, answer
 
 ODD: list[Any] = [None, 1, "x", "", [], {}, [1], ["a"], [None], True, 3.5, {"type": "text"}, {"url": 1},
                   [{"type": "text", "text": None}], [{"type": "text", "text": "hi"}]]  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from glmv_emulator._eyes import look_image
-from glmv_emulator._mind import Ask, Medium, answer
+from glmv_emulator.answers import Ask, Medium, answer
+from glmv_emulator.eyes import look_image
 
 
 def red_picture(width: int = 120, height: int = 80) -> bytes:

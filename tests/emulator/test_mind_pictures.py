@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from glmv_emulator._eyes import look_image
-from glmv_emulator._mind import Ask, Medium, answer
+from glmv_emulator.answers import Ask, Medium, answer
+from glmv_emulator.eyes import look_image
 
 RED, BLUE, WHITE, DARK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (20, 20, 20)
 

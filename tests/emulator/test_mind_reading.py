@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from glmv_emulator._eyes import can_read, look_image
-from glmv_emulator._mind import Ask, Medium, Reply, answer
+from glmv_emulator.answers import Ask, Medium, Reply, answer
+from glmv_emulator.eyes import can_read, look_image
 
 pytestmark = [pytest.mark.eyes, pytest.mark.skipif(not can_read(), reason="needs the emulator's extra `eyes`")]
 
@@ -160,21 +160,21 @@ def test_what_is_not_there_is_not_invented() -> None:
 
 
 def test_pictures_are_read_only_when_a_question_needs_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    from glmv_emulator._mind import _reading
+    from glmv_emulator.answers import reading
 
     def refused(_: bytes) -> None:
         raise AssertionError("the picture was read")
 
-    monkeypatch.setattr(_reading, "read_image", refused)
+    monkeypatch.setattr(reading, "read_image", refused)
     for question in ("Describe the picture.", "What colour is it?", "How large is it?", "What is in this picture?", "这张图是什么颜色？",
                      'JSON with the fields `width` and `colour`, please: give it.'):  # fmt: skip
         assert ask(question, bill()).text
 
 
 def test_without_the_extra_it_says_that_it_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from glmv_emulator._mind import _reading
+    from glmv_emulator.answers import reading
 
-    monkeypatch.setattr(_reading, "can_read", lambda: False)
-    monkeypatch.setattr(_reading, "read_image", lambda _: None)
+    monkeypatch.setattr(reading, "can_read", lambda: False)
+    monkeypatch.setattr(reading, "read_image", lambda _: None)
     assert "cannot read" in ask("Read the text.", bill()).text
     assert "640 x 480" in ask("Describe the picture.", bill()).text

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from glmv._schema import misfit  # written apart from the emulator, so that it can judge it
-from glmv_emulator._mind._evidence import Evidence
-from glmv_emulator._mind._fill import fill
-from glmv_emulator._mind._pattern import matching
-from glmv_emulator._mind._schema import Document
+from glmv_emulator.answers.evidence import Evidence
+from glmv_emulator.answers.fill import fill
+from glmv_emulator.answers.pattern import matching
+from glmv_emulator.answers.schema import Document
 
 REQUEST = "Book 2 tickets from Paris to 'New York' for 12.50 on 2026-12-24, please."
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from glmv_emulator._mind import Ask, Reply, answer
-from glmv_emulator._mind._duty import duties
+from glmv_emulator.answers import Ask, Reply, answer
+from glmv_emulator.answers.duty import duties
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from glmv_emulator import _page_notes
-from glmv_emulator._page_answer import read
+from glmv_emulator.http import records
+from glmv_emulator.page.answer import read
 
 ATTACK = "<script>alert('owned')</script>\"><img src=x onerror=alert(1)>"
 
@@ -72,7 +72,7 @@ def test_pictures_that_wait_to_be_looked_at_are_bounded_and_the_newest_stay(
     glm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
-    monkeypatch.setattr(_page_notes, "ALL_PICTURES", len(files[1]) + len(files[2]))
+    monkeypatch.setattr(records, "ALL_PICTURES", len(files[1]) + len(files[2]))
     for data in files:
         glm.chat((glm.base64(data),), "Hello")
     assert [answer.status_code for answer in pictures(glm)] == [200, 200]
@@ -284,13 +284,13 @@ def test_an_answer_that_is_none_can_be_read_without_failing(body: bytes, kind: s
 
 
 def test_long_answers_are_cut_and_the_page_says_so(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_page_notes, "LONGEST_ANSWER", 200)
+    monkeypatch.setattr(records, "LONGEST_ANSWER", 200)
     glm.chat("Hello")
     assert "The rest of this answer is not kept." in shown(glm)
 
 
 def test_answers_are_forgotten_from_the_oldest_on(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_page_notes, "ALL_ANSWERS", 900)
+    monkeypatch.setattr(records, "ALL_ANSWERS", 900)
     for _ in range(3):
         glm.chat("Hello")
     lost = ["is not kept" in entry for entry in news(glm).json()["entries"]]

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from glmv_emulator import Emulator
-from glmv_emulator._journal import Exchange
-from glmv_emulator._verdicts import judge
+from glmv_emulator.faults.verdicts import judge
+from glmv_emulator.http.journal import Exchange
 
 
 class Client:
