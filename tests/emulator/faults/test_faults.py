@@ -17,7 +17,7 @@ import pytest
 
 from glmv_emulator import Emulator
 
-DOCUMENTS = Path(__file__).parents[2] / "docs"
+DOCUMENTS = Path(__file__).parents[3] / "docs"
 
 
 def text_of(frames: list[Any]) -> str:
