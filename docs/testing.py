@@ -20,7 +20,7 @@ def faults() -> list[str]:
 
 
 def _knobs(row: Fault) -> str:
-    if row.perform is None:
+    if row.apply is None:
         return row.instead
     return ", ".join(f"`{knob}={value!r}`" for knob, value in row.knobs.items())
 

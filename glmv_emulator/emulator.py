@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from glmv_emulator.faults.schedule import PROFILES, Lab
+from glmv_emulator.faults.schedule import PROFILES, Schedule
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.faults.traps import TRAPS, Trap
 from glmv_emulator.faults.verdicts import Report, judge
@@ -17,7 +17,7 @@ from glmv_emulator.platform import auth
 from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
 
 if TYPE_CHECKING:
-    from glmv_emulator.platform.state import Mind, World
+    from glmv_emulator.platform.state import Answer, State
     from glmv_emulator.server.server import Server
 
 SETTLES_WITHIN = 0.5
@@ -72,10 +72,10 @@ class Emulator:
         faults: Sequence[str] = (),
         chance: float | None = None,
         profile: str | None = None,
-        mind: Mind | None = None,
+        mind: Answer | None = None,
     ) -> None:
         self.api_key = api_key if api_key is not None else auth.new_key()
-        self._lab = Lab(faults=faults, chance=chance, profile=profile, seed=seed)
+        self._schedule = Schedule(faults=faults, chance=chance, profile=profile, seed=seed)
         self._traps: list[Trap] = []
         self._settings = Settings(
             era=era,
@@ -83,15 +83,15 @@ class Emulator:
             seed=seed,
             stubborn=stubborn,
             pace=pace,
-            concurrency={name.lower(): most for name, most in (concurrency or self._lab.concurrency).items()},
+            concurrency={name.lower(): most for name, most in (concurrency or self._schedule.concurrency).items()},
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
         )
-        self._port, self._keep_alive, self._tls, self._mind = port, keep_alive, tls, mind
+        self._port, self._keep_alive, self._tls, self._own_answer = port, keep_alive, tls, mind
         self._journal = Journal(self.api_key)
         self._server: Server | None = None
-        self._world: World | None = None
+        self._state: State | None = None
 
     def __repr__(self) -> str:
         where = self.origin if self._server is not None else "not running"
@@ -103,18 +103,18 @@ class Emulator:
             raise RuntimeError("this emulator is running")
         try:
             from glmv_emulator.answers import answer
-            from glmv_emulator.platform.state import World
+            from glmv_emulator.platform.state import State
             from glmv_emulator.server.app import application
             from glmv_emulator.server.server import Server
         except ImportError as missing:
             raise ImportError(f"{HINT} ({missing})") from missing
-        world = World(self._settings, self.api_key, self._mind or answer, self._journal)
+        state = State(self._settings, self.api_key, self._own_answer or answer, self._journal)
         self._server = Server(
-            lambda: application(world, self._lab), self._port, keep_alive=self._keep_alive, tls=self._tls
+            lambda: application(state, self._schedule), self._port, keep_alive=self._keep_alive, tls=self._tls
         )
-        self._world = world
+        self._state = state
         port = self._server.port
-        world.hosting.hosts = frozenset(f"{host}:{port}" for host in ("127.0.0.1", "localhost"))
+        state.hosting.hosts = frozenset(f"{host}:{port}" for host in ("127.0.0.1", "localhost"))
         self._server.start()
         return self
 
@@ -156,8 +156,8 @@ class Emulator:
     def host(self, source: str | Path | bytes) -> str:
         """Serve a picture, video or file from here; returns its URL, the only kind of URL that is looked at."""
         origin = self.origin
-        assert self._world is not None
-        return self._world.hosting.add(origin, source)
+        assert self._state is not None
+        return self._state.hosting.add(origin, source)
 
     def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:
         """Let a fault befall the next requests that it suits.
@@ -171,7 +171,7 @@ class Emulator:
         Raises:
             ValueError: for a name or knob that is not there, or a fault that no answer can cause; it says what can.
         """
-        self._lab.order(name, times, path, knobs)
+        self._schedule.add(name, times, path, knobs)
 
     def fail(
         self,
@@ -209,15 +209,15 @@ class Emulator:
         """Let everything go on that a fault holds."""
 
         async def released() -> None:
-            self._lab.release()
+            self._schedule.release()
 
         self._call(released)
 
     def refuse(self) -> None:
         """Take no connection any more and close those that are open, as a server that is down; until `reset`."""
         server = self._running
-        self._call(server.deaf)
-        self._call(server.hang_up)
+        self._call(server.stop_listening)
+        self._call(server.close_connections)
 
     def trap(self, name: str) -> str:
         """The base URL of a port where connections go wrong: "blackhole", "tls-reset" or "tls-self-signed"."""
@@ -228,14 +228,14 @@ class Emulator:
 
     def reset(self) -> None:
         """As at the start: no fault of before is left, nothing is held, the journal is empty."""
-        self._lab.reset()
+        self._schedule.reset()
         self._close_traps()
         if self._server is not None:
             self.release()
             self._call(self._server.listen)
-        if self._world is not None:
-            self._world.widest.clear()
-            self._world.notes.clear()
+        if self._state is not None:
+            self._state.widest.clear()
+            self._state.records.clear()
         self._journal.clear()
 
     def report(self, errors: int = 0) -> Report:
@@ -273,3 +273,6 @@ class Emulator:
 
     def _call(self, work: Any) -> Any:
         return self._running.call(work)
+
+
+Emulator.__module__ = "glmv_emulator"

@@ -1,6 +1,6 @@
-"""The emulator's mind: general rules that turn what was measured and read into an answer.
+"""General rules that turn what was measured and read into an answer.
 
-It knows no picture and no test. Equal requests get equal answers.
+They know no picture and no test. Equal requests get equal answers.
 """
 
 from glmv_emulator.answers.default import answer

@@ -1,4 +1,4 @@
-"""What the mind is given, and what it gives back."""
+"""What an answer is made from, and what it is."""
 
 from __future__ import annotations
 

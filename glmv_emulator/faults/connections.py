@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from glmv_emulator.faults.table import Moment, beyond, fault
-from glmv_emulator.http.playback import Act, End, Pause, Performance, Raw
+from glmv_emulator.faults.table import Context, beyond, fault
+from glmv_emulator.http.playback import End, Pause, Raw, Response, Step
 from glmv_emulator.http.responses import DONE
 
 beyond(
@@ -18,18 +18,18 @@ beyond(
 
 
 @fault(6, "reset-in-headers", "the connection is reset in the middle of the head", "try again: nothing was received")
-def reset_in_headers(answer: Performance, moment: Moment) -> Performance:
-    return Performance(0, {}, [Raw(b"HTTP/1.1 200 OK\r\ncontent-ty"), End("rst")])
+def reset_in_headers(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [Raw(b"HTTP/1.1 200 OK\r\ncontent-ty"), End("rst")])
 
 
 @fault(7, "reset-in-body", "the connection is reset in the middle of the body", "try again", needs="whole")
-def reset_in_body(answer: Performance, moment: Moment, fraction: float = 0.5) -> Performance:
-    return answer.with_acts([*_part(answer.acts, fraction)[0], End("rst")])
+def reset_in_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    return answer.with_steps([*_part(answer.steps, fraction)[0], End("rst")])
 
 
 @fault(7, "half-body", "the connection is closed in the middle of the body", "try again", needs="whole")
-def half_body(answer: Performance, moment: Moment, fraction: float = 0.5) -> Performance:
-    return answer.with_acts([*_part(answer.acts, fraction)[0], End("fin")])
+def half_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    return answer.with_steps([*_part(answer.steps, fraction)[0], End("fin")])
 
 
 @fault(
@@ -39,90 +39,90 @@ def half_body(answer: Performance, moment: Moment, fraction: float = 0.5) -> Per
     "at once on a new connection, without counting it",
     needs="reused",
 )
-def stale_connection(answer: Performance, moment: Moment) -> Performance:
-    return Performance(0, {}, [End("fin")])
+def stale_connection(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [End("fin")])
 
 
 @fault(0, "no-answer", "the connection is closed before any byte", "try again")
-def no_answer(answer: Performance, moment: Moment) -> Performance:
-    return Performance(0, {}, [End("fin")])
+def no_answer(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [End("fin")])
 
 
 @fault(9, "idle-close", "the connection is closed after the answer", "nothing to see: a new one next time")
-def idle_close(answer: Performance, moment: Moment) -> Performance:
-    ending: list[Act] = [] if "content-length" in answer.headers else [Raw(b"0\r\n\r\n")]
-    return answer.with_acts(_then(answer.acts, [*ending, End("fin")]))
+def idle_close(answer: Response, context: Context) -> Response:
+    ending: list[Step] = [] if "content-length" in answer.headers else [Raw(b"0\r\n\r\n")]
+    return answer.with_steps(_then(answer.steps, [*ending, End("fin")]))
 
 
 @fault(10, "stall-before-headers", "nothing comes", "give up at the timeout or the deadline")
-def stall_before_headers(answer: Performance, moment: Moment) -> Performance:
-    return answer.after([moment.hold()])
+def stall_before_headers(answer: Response, context: Context) -> Response:
+    return answer.after([context.hold()])
 
 
 @fault(11, "stall-in-body", "the body stops in the middle", "give up at the timeout or the deadline", needs="whole")
-def stall_in_body(answer: Performance, moment: Moment, fraction: float = 0.5) -> Performance:
-    first, rest = _part(answer.acts, fraction)
-    return answer.with_acts([*first, moment.hold(), *rest])
+def stall_in_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    first, rest = _part(answer.steps, fraction)
+    return answer.with_steps([*first, context.hold(), *rest])
 
 
 @fault(11, "stall", "the stream stops after so many chunks", "give up at the idle timeout", needs="stream")
-def stall(answer: Performance, moment: Moment, after: int = 3) -> Performance:
-    return answer.with_acts(_held(answer.acts, after, moment.hold()))
+def stall(answer: Response, context: Context, after: int = 3) -> Response:
+    return answer.with_steps(_held(answer.steps, after, context.hold()))
 
 
-def _held(acts: Iterable[Act], after: int, hold: Act) -> Iterator[Act]:
+def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
     """A stream that holds before chunk number `after`, or before its [DONE] if it is shorter."""
     held = False
     chunks = 0
-    for act in acts:
-        if not held and isinstance(act, bytes) and (chunks == after or act == DONE):
+    for step in steps:
+        if not held and isinstance(step, bytes) and (chunks == after or step == DONE):
             held = True
             yield hold
-        chunks += isinstance(act, bytes)
-        yield act
+        chunks += isinstance(step, bytes)
+        yield step
 
 
 @fault(12, "drip", "the body comes byte by byte", "end at the deadline, whatever comes", needs="whole")
-def drip(answer: Performance, moment: Moment, every: float = 0.25) -> Performance:
-    return answer.with_acts(_dripping(answer.acts, every))
+def drip(answer: Response, context: Context, every: float = 0.25) -> Response:
+    return answer.with_steps(_dripping(answer.steps, every))
 
 
 @fault(
     13, "drip-stream", "the stream comes byte by byte", "end at the deadline; an event that never ends is silence",
     needs="stream",
 )  # fmt: skip
-def drip_stream(answer: Performance, moment: Moment, every: float = 0.25) -> Performance:
-    return answer.with_acts(_dripping(answer.acts, every))
+def drip_stream(answer: Response, context: Context, every: float = 0.25) -> Response:
+    return answer.with_steps(_dripping(answer.steps, every))
 
 
-def _dripping(acts: Iterable[Act], every: float) -> Iterator[Act]:
-    for act in acts:
-        for byte in act if isinstance(act, bytes) else b"":
+def _dripping(steps: Iterable[Step], every: float) -> Iterator[Step]:
+    for step in steps:
+        for byte in step if isinstance(step, bytes) else b"":
             yield bytes([byte])
             yield Pause(every)
 
 
 @fault(0, "slow", "the answer takes long to begin, and each chunk takes long", "wait, up to the timeout")
-def slow(answer: Performance, moment: Moment, first: float = 0.0, between: float = 0.0) -> Performance:
-    played = answer.with_acts(_slowed(answer.acts, between)) if between else answer
+def slow(answer: Response, context: Context, first: float = 0.0, between: float = 0.0) -> Response:
+    played = answer.with_steps(_slowed(answer.steps, between)) if between else answer
     return played.after([Pause(first)]) if first else played
 
 
-def _slowed(acts: Iterable[Act], between: float) -> Iterator[Act]:
-    for number, act in enumerate(acts):
-        if number and isinstance(act, bytes):
+def _slowed(steps: Iterable[Step], between: float) -> Iterator[Step]:
+    for number, step in enumerate(steps):
+        if number and isinstance(step, bytes):
             yield Pause(between)
-        yield act
+        yield step
 
 
-def _part(acts: Iterable[Act], fraction: float) -> tuple[list[Act], list[Act]]:
-    body = b"".join(act for act in acts if isinstance(act, bytes))
+def _part(steps: Iterable[Step], fraction: float) -> tuple[list[Step], list[Step]]:
+    body = b"".join(step for step in steps if isinstance(step, bytes))
     cut = max(1, int(len(body) * fraction))
     return [body[:cut]], [body[cut:]]
 
 
-def _then(acts: Iterable[Act], more: list[Act]) -> Iterator[Act]:
-    yield from acts
+def _then(steps: Iterable[Step], more: list[Step]) -> Iterator[Step]:
+    yield from steps
     yield from more
 
 

@@ -1,4 +1,4 @@
-"""The fault lab: which fault befalls which request, by script, by chance, by header or by profile."""
+"""Which fault befalls which request, by script, by chance, by header or by profile."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The rows enter themselves into the table when these rooms are imported.
+# The rows enter themselves into the table when these modules are imported.
 from glmv_emulator.faults import connections, refusals, streams  # noqa: F401
-from glmv_emulator.faults.table import FAULTS, Fault, Moment, chosen, written
+from glmv_emulator.faults.table import FAULTS, Context, Fault, chosen, written
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.playback import Hold, Performance
+from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 HEADER = "x-glmv-fault"
@@ -25,7 +25,7 @@ FOR = {
 
 
 @dataclass(slots=True)
-class Order:
+class Planned:
     """A fault that was asked for. `left` is how many requests it is for, None for all; `path` a part of their path."""
 
     fault: Fault
@@ -86,8 +86,8 @@ PROFILES: Mapping[str, Profile] = {
 }
 
 
-class Lab:
-    """What goes wrong, and when. Any thread may order; the emulator's loop takes."""
+class Schedule:
+    """What goes wrong, and when. Any thread may add a fault; the emulator's loop takes it."""
 
     def __init__(
         self, *, faults: Sequence[str] = (), chance: float | None = None, profile: str | None = None, seed: int = 0
@@ -114,14 +114,14 @@ class Lab:
         """As it was at the start: the same faults will befall the same requests."""
         with self._lock:
             self._random = random.Random(self._seed)  # noqa: S311 - weather, not a secret
-            self._orders = [Order(fault, knobs) for fault, knobs in self._first]
-            self._orders += [Order(fault, knobs, None) for fault, knobs in self._always]
+            self._planned = [Planned(fault, knobs) for fault, knobs in self._first]
+            self._planned += [Planned(fault, knobs, None) for fault, knobs in self._always]
 
-    def order(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
+    def add(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
         """Let a fault befall the next requests that it suits."""
         fault, checked = chosen(name, knobs)
         with self._lock:
-            self._orders.append(Order(fault, checked, times, path))
+            self._planned.append(Planned(fault, checked, times, path))
 
     def release(self) -> None:
         """Let everything go on that a fault holds. To be called on the emulator's loop."""
@@ -134,7 +134,7 @@ class Lab:
         self._held.append(event)
         return Hold(event)
 
-    def asked(self, headers: Mapping[str, str]) -> Order | None:
+    def asked(self, headers: Mapping[str, str]) -> Planned | None:
         """The fault that a request asks for itself.
 
         Raises:
@@ -144,46 +144,46 @@ class Lab:
         if text is None:
             return None
         try:
-            return Order(*chosen(*written(text)))
+            return Planned(*chosen(*written(text)))
         except ValueError as problem:
             raise Refusal("1210", f"{HEADER}: {problem}") from None
 
     def changing(
-        self, asked: Order | None, exchange: Exchange, refuse: Callable[[Refusal], Performance], other_origin: str
-    ) -> Callable[[Performance], Performance]:
+        self, asked: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
+    ) -> Callable[[Response], Response]:
         """What an answer passes through before it is played; only one that was granted is changed."""
-        moment = Moment(exchange, refuse, self.hold, other_origin)
+        context = Context(exchange, refuse, self.hold, other_origin)
 
-        def change(answer: Performance) -> Performance:
+        def change(answer: Response) -> Response:
             if answer.status != 200 or exchange.code is not None:
                 return answer
             if asked is not None and not asked.fault.suits(exchange):
                 needs = f"{HEADER}: {asked.fault.name} is for requests {FOR[asked.fault.needs]}"
                 return refuse(Refusal("1210", needs))
-            for order in self._taken(asked, exchange):
-                exchange.fault = exchange.fault or order.fault.name
-                assert order.fault.perform is not None
-                answer = order.fault.perform(answer, moment, **order.knobs)
+            for planned in self._taken(asked, exchange):
+                exchange.fault = exchange.fault or planned.fault.name
+                assert planned.fault.apply is not None
+                answer = planned.fault.apply(answer, context, **planned.knobs)
             return answer
 
         return change
 
-    def _taken(self, asked: Order | None, exchange: Exchange) -> list[Order]:
+    def _taken(self, asked: Planned | None, exchange: Exchange) -> list[Planned]:
         """One fault at most, and slowness, which comes on top of it."""
         with self._lock:
-            found = [order for order in self._orders if order.suits(exchange)]
-            slow = [order for order in found if order.fault.name == "slow"][:1]
-            other = [asked] if asked else [order for order in found if order.fault.name != "slow"][:1]
-            for order in (*slow, *other):
-                if order.left is not None:
-                    order.left -= 1
+            found = [planned for planned in self._planned if planned.suits(exchange)]
+            slow = [planned for planned in found if planned.fault.name == "slow"][:1]
+            other = [asked] if asked else [planned for planned in found if planned.fault.name != "slow"][:1]
+            for planned in (*slow, *other):
+                if planned.left is not None:
+                    planned.left -= 1
             return (other or self._by_chance(exchange)) + slow
 
-    def _by_chance(self, exchange: Exchange) -> list[Order]:
+    def _by_chance(self, exchange: Exchange) -> list[Planned]:
         if exchange.method != "POST" or not self._chance or self._random.random() >= self._chance:
             return []
         suited = [(fault, knobs) for fault, knobs in self._likely if fault.suits(exchange)]
-        return [Order(*self._random.choice(suited))] if suited else []
+        return [Planned(*self._random.choice(suited))] if suited else []
 
 
 def table() -> list[Fault]:

@@ -12,33 +12,33 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.playback import Hold, Performance
+from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 Needs = Literal["any", "stream", "whole", "reused"]
-Perform = Callable[..., Performance]
+Apply = Callable[..., Response]
 Knobs = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Context:
     """What a fault may know of the request that it befalls.
 
     Attributes:
         exchange: the request's entry in the journal.
         refuse: makes the answer that refuses, in the envelope of the base and the caller's language.
-        hold: makes an act that waits until the lab is told to go on.
+        hold: makes an step that waits until the schedule is told to go on.
         other_origin: this emulator under its other name, which is another origin to any client.
     """
 
     exchange: Exchange
-    refuse: Callable[[Refusal], Performance]
+    refuse: Callable[[Refusal], Response]
     hold: Callable[[], Hold]
     other_origin: str
 
     def said(self, refusal: Refusal) -> bytes:
         """The JSON of a refusal."""
-        return b"".join(act for act in self.refuse(refusal).acts if isinstance(act, bytes))
+        return b"".join(step for step in self.refuse(refusal).steps if isinstance(step, bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Fault:
         what: what happens.
         advice: what a client should do.
         needs: which requests it can befall.
-        perform: makes the answer; None where no answer of a server can cause it.
+        apply: makes the answer; None where no answer of a server can cause it.
         instead: where to get it then.
     """
 
@@ -59,15 +59,15 @@ class Fault:
     what: str
     advice: str
     needs: Needs = "any"
-    perform: Perform | None = None
+    apply: Apply | None = None
     instead: str = ""
 
     @property
     def knobs(self) -> dict[str, Any]:
         """What can be set, with what it is otherwise."""
-        if self.perform is None:
+        if self.apply is None:
             return {}
-        return {knob.name: knob.default for knob in list(inspect.signature(self.perform).parameters.values())[2:]}
+        return {knob.name: knob.default for knob in list(inspect.signature(self.apply).parameters.values())[2:]}
 
     def suits(self, exchange: Exchange) -> bool:
         """Whether it can befall this request."""
@@ -85,12 +85,12 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any") -> Callable[[Perform], Perform]:
+def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any") -> Callable[[Apply], Apply]:
     """Enter a function into the table."""
 
-    def entered(perform: Perform) -> Perform:
-        FAULTS[name] = Fault(name, number, what, advice, needs, perform)
-        return perform
+    def entered(apply: Apply) -> Apply:
+        FAULTS[name] = Fault(name, number, what, advice, needs, apply)
+        return apply
 
     return entered
 
@@ -114,7 +114,7 @@ def chosen(name: str, knobs: Knobs) -> tuple[Fault, dict[str, Any]]:
     if name not in FAULTS:
         raise ValueError(f"there is no fault {name!r}; there are {', '.join(sorted(FAULTS))}")
     found = FAULTS[name]
-    if found.perform is None:
+    if found.apply is None:
         raise ValueError(f"no answer of a server can cause {name!r}: {found.instead}")
     known = found.knobs
     if unknown := sorted(given.keys() - known.keys()):

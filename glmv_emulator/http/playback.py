@@ -1,4 +1,4 @@
-"""Plays an answer onto the wire, act by act: bytes, pauses, and the ways in which a connection can end."""
+"""Plays an answer onto the wire, step by step: bytes, pauses, and the ways in which a connection can end."""
 
 from __future__ import annotations
 
@@ -45,32 +45,32 @@ class Hold:
     event: asyncio.Event
 
 
-Act = bytes | Pause | End | Raw | Hold
+Step = bytes | Pause | End | Raw | Hold
 
 
 @dataclass(frozen=True, slots=True)
-class Performance:
-    """A response as an ASGI application: its head, and the acts of its body. `status` 0 sends no head.
+class Response:
+    """A response as an ASGI application: its head, and the steps of its body. `status` 0 sends no head.
 
-    `before` are acts that come before the head.
+    `before` are steps that come before the head.
     """
 
     status: int
     headers: Mapping[str, str]
-    acts: Iterable[Act]
-    before: tuple[Act, ...] = ()
+    steps: Iterable[Step]
+    before: tuple[Step, ...] = ()
 
-    def with_acts(self, acts: Iterable[Act]) -> Performance:
+    def with_steps(self, steps: Iterable[Step]) -> Response:
         """The same head, another body."""
-        return replace(self, acts=acts)
+        return replace(self, steps=steps)
 
-    def after(self, acts: Iterable[Act]) -> Performance:
-        """The same, once these acts are over."""
-        return replace(self, before=(*acts, *self.before))
+    def after(self, steps: Iterable[Step]) -> Response:
+        """The same, once these steps are over."""
+        return replace(self, before=(*steps, *self.before))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope["emu.exchange"]
-        change: Callable[[Performance], Performance] | None = scope.get("emu.change")
+        change: Callable[[Response], Response] | None = scope.get("emu.change")
         played = self if change is None else change(self)
         playing = asyncio.ensure_future(played.play(scope, send, exchange))
         leaving = asyncio.ensure_future(_left(receive))
@@ -87,28 +87,28 @@ class Performance:
                 raise result
 
     async def play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
-        """Send head and acts, one after the other."""
-        for act in self.before:
-            await _do(act, scope, send, exchange)
+        """Send head and steps, one after the other."""
+        for step in self.before:
+            await _do(step, scope, send, exchange)
         if self.status:
             headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        for act in self.acts:
-            if act == End("clean"):
+        for step in self.steps:
+            if step == End("clean"):
                 break
-            await _do(act, scope, send, exchange)
+            await _do(step, scope, send, exchange)
         # A client that has read the last bytes may be back before this coroutine has its next turn.
         exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _do(act: Act, scope: Scope, send: Send, exchange: Exchange) -> None:
-    match act:
+async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
+    match step:
         case bytes():
             # Counted before it is sent: who has read a chunk finds it in the journal.
             exchange.chunks += 1
             exchange.last_sent = time.monotonic()
-            await send({"type": "http.response.body", "body": act, "more_body": True})
+            await send({"type": "http.response.body", "body": step, "more_body": True})
             # The loop must turn, or a client that left would go unseen until the end.
             await asyncio.sleep(0)
         case Pause(seconds=None):
@@ -124,7 +124,7 @@ async def _do(act: Act, scope: Scope, send: Send, exchange: Exchange) -> None:
             _cut(scope["emu.transport"], reset=how == "rst")
             await asyncio.Event().wait()
         case _:
-            raise TypeError(f"no such act: {act!r}")
+            raise TypeError(f"no such step: {step!r}")
 
 
 async def _left(receive: Receive) -> None:

@@ -59,7 +59,7 @@ class Shown:
 
 
 @dataclass(slots=True, eq=False)
-class Note:
+class Record:
     """One exchange as the page shows it. `at` is in seconds since the epoch, `moments` are (seconds, bytes),
     `attempt` is (which, of how many) of the call that it belongs to."""
 
@@ -81,39 +81,39 @@ class Note:
         return one.status, one.code, one.fault, one.model, one.ended, one.ended_by, one.chunks, len(self.media)
 
 
-class Notes:
-    """Notes on the exchanges of the journal, by exchange. The event loop writes, other threads may read."""
+class Records:
+    """What is known of the exchanges of the journal, by exchange. The event loop writes, other threads may read."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
         self._lock = threading.Lock()
-        self._notes: OrderedDict[Exchange, Note] = OrderedDict()
+        self._records: OrderedDict[Exchange, Record] = OrderedDict()
         self._pictures: OrderedDict[str, Kept] = OrderedDict()
         self._opened = self._revision = self._answers = 0
 
-    def open(self, exchange: Exchange) -> Note:
-        """Begin a note on an exchange that has just begun."""
+    def open(self, exchange: Exchange) -> Record:
+        """Begin a record of an exchange that has just begun."""
         with self._lock:
             self._opened += 1
-            note = self._notes[exchange] = Note(exchange, self._opened, time.time())
-            while len(self._notes) > MOST_EXCHANGES:
-                self._answers -= len(self._notes.popitem(last=False)[1].answer)
-        return note
+            record = self._records[exchange] = Record(exchange, self._opened, time.time())
+            while len(self._records) > MOST_EXCHANGES:
+                self._answers -= len(self._records.popitem(last=False)[1].answer)
+        return record
 
-    def head(self, note: Note, headers: Mapping[bytes, bytes]) -> None:
+    def head(self, record: Record, headers: Mapping[bytes, bytes]) -> None:
         """The head of an answer leaves."""
-        note.kind = headers.get(b"content-type", b"").decode("latin-1")
+        record.kind = headers.get(b"content-type", b"").decode("latin-1")
 
-    def piece(self, note: Note, body: bytes) -> None:
+    def piece(self, record: Record, body: bytes) -> None:
         """A piece of an answer's body leaves."""
         if not body:
             return
-        if len(note.moments) < MOST_MOMENTS:
-            note.moments.append((time.monotonic() - note.exchange.started, len(body)))
-        fitting = body[: LONGEST_ANSWER - len(note.answer)]
-        note.whole = note.whole and len(fitting) == len(body)
+        if len(record.moments) < MOST_MOMENTS:
+            record.moments.append((time.monotonic() - record.exchange.started, len(body)))
+        fitting = body[: LONGEST_ANSWER - len(record.answer)]
+        record.whole = record.whole and len(fitting) == len(body)
         with self._lock:
-            note.answer += fitting
+            record.answer += fitting
             self._answers += len(fitting)
             if self._answers > ALL_ANSWERS:
                 self._forget_answers()
@@ -121,9 +121,9 @@ class Notes:
     def media(self, exchange: Exchange, media: Sequence[Medium]) -> None:
         """The media of a request, once they were looked at."""
         with self._lock:
-            note = self._notes.get(exchange)
-            if note is not None:
-                note.media = tuple(Shown(one.kind, one.message, one.part, one.seen, self._kept(one)) for one in media)
+            record = self._records.get(exchange)
+            if record is not None:
+                record.media = tuple(Shown(one.kind, one.message, one.part, one.seen, self._kept(one)) for one in media)
 
     def thumbnail(self, identity: str) -> tuple[bytes, str] | None:
         """The small picture of an id and its media type. May take a while: for a thread beside the event loop."""
@@ -140,28 +140,28 @@ class Notes:
     def clear(self) -> None:
         """Forget everything, as the journal does."""
         with self._lock:
-            self._notes.clear()
+            self._records.clear()
             self._pictures.clear()
             self._answers = 0
             self._revision += 1
 
-    def all(self) -> tuple[int, list[Note]]:
-        """A revision, and the notes, newest first; what changed since the last call bears the new revision."""
+    def all(self) -> tuple[int, list[Record]]:
+        """A revision, and the records, newest first; what changed since the last call bears the new revision."""
         with self._lock:
-            notes = list(reversed(self._notes.values()))
-            changed = [(note, state) for note in notes if (state := note.now()) != note.state]
+            records = list(reversed(self._records.values()))
+            changed = [(record, state) for record in records if (state := record.now()) != record.state]
             if changed:
                 self._revision += 1
-            for note, state in changed:
-                note.state, note.revision = state, self._revision
-            return self._revision, notes
+            for record, state in changed:
+                record.state, record.revision = state, self._revision
+            return self._revision, records
 
     def _forget_answers(self) -> None:
-        for note in self._notes.values():
+        for record in self._records.values():
             if self._answers <= ALL_ANSWERS:
                 return
-            self._answers -= len(note.answer)
-            note.answer, note.whole = bytearray(), False
+            self._answers -= len(record.answer)
+            record.answer, record.whole = bytearray(), False
 
     def _kept(self, medium: Medium) -> Kept | None:
         if not isinstance(medium.seen, SeenImage) or medium.data is None:

@@ -11,7 +11,7 @@ from typing import Any
 from glmv_emulator.eyes import SeenImage, SeenVideo
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.records import Note, Shown
+from glmv_emulator.http.records import Record, Shown
 from glmv_emulator.page.answer import Answer
 from glmv_emulator.page.tags import Html, join, tag, text
 from glmv_emulator.page.timeline import seconds, timeline, told
@@ -25,16 +25,16 @@ ENDED = {"client": "the client left early", "fault": "ended by the fault"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A note with its answer, both without keys, and the seconds that it took."""
+    """A record with its answer, both without keys, and the seconds that it took."""
 
-    note: Note
+    record: Record
     answer: Answer
     duration: float
 
     @property
     def outcome(self) -> str:
         """In one word: "running", "fault", "refused" or "answered"."""
-        one = self.note.exchange
+        one = self.record.exchange
         if one.fault is not None:
             return "fault"
         if one.ended is None:
@@ -45,18 +45,18 @@ class Entry:
 
 def card(entry: Entry, *, unfolded: bool = False) -> Html:
     """The whole of it, folded to one line until it is opened."""
-    note = entry.note
+    record = entry.record
     return tag(
         "article",
         tag(
             "details",
             tag("summary", _summary(entry)),
-            tag("div", _sent(note), _answered(entry), class_="body"),
+            tag("div", _sent(record), _answered(entry), class_="body"),
             open=unfolded,
         ),
-        id=f"r{note.number}",
+        id=f"r{record.number}",
         class_=f"entry {entry.outcome}",
-        data_revision=note.revision,
+        data_revision=record.revision,
     )
 
 
@@ -67,16 +67,16 @@ def named(exchange: Exchange) -> str | None:
 
 
 def _summary(entry: Entry) -> Html:
-    note, one = entry.note, entry.note.exchange
+    record, one = entry.record, entry.record.exchange
     status = str(one.status or "–") + (f" · {one.code}" if one.code else "")
-    attempt, attempts = note.attempt
+    attempt, attempts = record.attempt
     tags = [
         "stream" if one.stream else None,
         f"{_count(len(_tools(one.body)), 'tool')}" if _tools(one.body) else None,
         f"attempt {attempt} of {attempts}" if attempts > 1 else None,
     ]
     usage = entry.answer.usage.get("total_tokens")
-    thumbnails = [_thumbnail(shown, 44) for shown in note.media if shown.thumbnail]
+    thumbnails = [_thumbnail(shown, 44) for shown in record.media if shown.thumbnail]
     more = len(thumbnails) - SHOWN_IN_SUMMARY
     return join(
         tag("span", status, class_="status"),
@@ -101,7 +101,7 @@ def _summary(entry: Entry) -> Html:
         ),
         tag(
             "span",
-            tag("time", f"{datetime.fromtimestamp(note.at).astimezone():%H:%M:%S}"),
+            tag("time", f"{datetime.fromtimestamp(record.at).astimezone():%H:%M:%S}"),
             tag("span", seconds(entry.duration) if one.ended is not None else "running"),
             tag("span", f"{usage} tokens" if isinstance(usage, int) else ""),
             class_="figures",
@@ -109,10 +109,10 @@ def _summary(entry: Entry) -> Html:
     )
 
 
-def _sent(note: Note) -> Html:
-    one = note.exchange
+def _sent(record: Record) -> Html:
+    one = record.exchange
     body = one.body
-    media = {(shown.message, shown.part): shown for shown in note.media}
+    media = {(shown.message, shown.part): shown for shown in record.media}
     messages: list[Any] = []
     options: dict[str, Any] = {}
     if isinstance(body, dict):
@@ -211,7 +211,7 @@ def _thumbnail(shown: Shown, side: int) -> Html:
 
 
 def _answered(entry: Entry) -> Html:
-    answer, one = entry.answer, entry.note.exchange
+    answer, one = entry.answer, entry.record.exchange
     running = one.ended is None
     return tag(
         "section",
@@ -222,12 +222,12 @@ def _answered(entry: Entry) -> Html:
         answer.text.strip() and _words(answer.text),
         *[_call(name, arguments) for name, arguments in answer.calls],
         answer.other is not None and tag("pre", _json(answer.other), tabindex=0),
-        not entry.note.whole and tag("p", "The rest of this answer is not kept.", class_="facts"),
+        not entry.record.whole and tag("p", "The rest of this answer is not kept.", class_="facts"),
         _pairs(_figures(answer)),
         tag(
             "figure",
-            timeline(entry.note.moments, entry.duration),
-            tag("figcaption", told(entry.note.moments, entry.duration, running=running)),
+            timeline(entry.record.moments, entry.duration),
+            tag("figcaption", told(entry.record.moments, entry.duration, running=running)),
             class_="timing",
         ),
         one.ended_by in ENDED and tag("p", ENDED[one.ended_by], class_="facts"),
@@ -247,7 +247,7 @@ def _fault(name: str | None) -> Html | None:
 
 
 def _error(entry: Entry) -> Html | None:
-    one, error = entry.note.exchange, entry.answer.error or {}
+    one, error = entry.record.exchange, entry.answer.error or {}
     code = str(error.get("code") or one.code or "")
     if not code and one.status < 400:
         return None

@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from glmv_emulator.faults.verdicts import Verdict, judge
 from glmv_emulator.http.playback import Receive, Scope, Send
-from glmv_emulator.http.records import Note
+from glmv_emulator.http.records import Record
 from glmv_emulator.page.answer import Answer, read
 from glmv_emulator.page.document import OUTCOMES, Sheet, View, document, panel
 from glmv_emulator.page.entry import Entry, card, named
-from glmv_emulator.platform.state import World
+from glmv_emulator.platform.state import State
 
 PATHS = ("/", "/favicon.ico")
 FOLDER = "/page/"
@@ -48,11 +48,11 @@ def belongs(scope: Scope) -> bool:
 class Page:
     """An ASGI application of a document, a list of what is new in it, its files and its thumbnails."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._lock = threading.Lock()
         self._judged: tuple[object, list[Verdict], dict[Any, tuple[int, int]]] = (None, [], {})
-        self._read: dict[Note, tuple[object, Answer]] = {}
+        self._read: dict[Record, tuple[object, Answer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._answer(scope))(scope, receive, send)
@@ -71,7 +71,7 @@ class Page:
         if name in KINDS:
             return Response(_file(name), 200, HEADERS, KINDS[name])
         if name.startswith("picture/"):
-            small = await asyncio.to_thread(self._world.notes.thumbnail, name.removeprefix("picture/"))
+            small = await asyncio.to_thread(self._state.records.thumbnail, name.removeprefix("picture/"))
             if small is not None:
                 # What an id names never changes.
                 return Response(small[0], 200, HEADERS | {"cache-control": "private, max-age=3600"}, small[1])
@@ -82,22 +82,22 @@ class Page:
 
     def _news(self, query: dict[str, str]) -> dict[str, Any] | None:
         """What changed since a token; None when nothing did."""
-        if query.get("since") == self._token(self._world.notes.all()[0]):
+        if query.get("since") == self._token(self._state.records.all()[0]):
             return None
         sheet = self._sheet(query, "")
         run, _, revision = query.get("since", "").partition("-")
-        since = int(revision) if run == self._world.notes.run and revision.isdecimal() else -1
+        since = int(revision) if run == self._state.records.run and revision.isdecimal() else -1
         return {
             "token": sheet.token,
             "panel": panel(sheet),
             "models": sheet.models,
             "total": sheet.figures["requests"],
-            "order": [f"r{entry.note.number}" for entry in sheet.entries],
-            "entries": [card(entry) for entry in sheet.entries if entry.note.revision > since],
+            "order": [f"r{entry.record.number}" for entry in sheet.entries],
+            "entries": [card(entry) for entry in sheet.entries if entry.record.revision > since],
         }
 
     def _token(self, revision: int) -> str:
-        return f"{self._world.notes.run}-{revision}"
+        return f"{self._state.records.run}-{revision}"
 
     def _sheet(self, query: dict[str, str], base_url: str) -> Sheet:
         before = query.get("before", "")
@@ -108,63 +108,63 @@ class Page:
             int(before) if before.isdecimal() and len(before) < 12 else 0,
         )
         with self._lock:
-            revision, notes = self._world.notes.all()
-            verdicts, attempts = self._verdicts(revision, notes)
-            for note in notes:
-                attempt = attempts.get(note.exchange, (1, 1))
-                if attempt != note.attempt:
-                    note.attempt, note.revision = attempt, revision
-            entries = [self._entry(note) for note in notes]
-            self._read = {note: kept for note in notes if (kept := self._read.get(note)) is not None}
+            revision, records = self._state.records.all()
+            verdicts, attempts = self._verdicts(revision, records)
+            for record in records:
+                attempt = attempts.get(record.exchange, (1, 1))
+                if attempt != record.attempt:
+                    record.attempt, record.revision = attempt, revision
+            entries = [self._entry(record) for record in records]
+            self._read = {record: kept for record in records if (kept := self._read.get(record)) is not None}
         outcomes = Counter(entry.outcome for entry in entries)
         tokens = sum(_int(entry.answer.usage.get("total_tokens")) for entry in entries)
         found = [
             entry
             for entry in entries
-            if view.model in ("", named(entry.note.exchange))
+            if view.model in ("", named(entry.record.exchange))
             and view.outcome in ("", entry.outcome)
-            and (not view.before or entry.note.number < view.before)
+            and (not view.before or entry.record.number < view.before)
         ]
         return Sheet(
             view=view,
             base_url=base_url,
             entries=found[:ENTRIES],
-            models=sorted({name for note in notes if (name := named(note.exchange))}),
+            models=sorted({name for record in records if (name := named(record.exchange))}),
             figures={
                 "requests": len(entries),
                 "refused": outcomes["refused"],
                 "faults": outcomes["fault"],
-                "pictures": sum(len(note.media) for note in notes),
+                "pictures": sum(len(record.media) for record in records),
                 "tokens": tokens,
             },
             verdicts=verdicts,
-            older=found[ENTRIES - 1].note.number if len(found) > ENTRIES else 0,
+            older=found[ENTRIES - 1].record.number if len(found) > ENTRIES else 0,
             token=self._token(revision),
         )
 
-    def _verdicts(self, revision: int, notes: Sequence[Note]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
-        if self._judged[0] != (revision, len(notes)):
-            ended = [note.exchange for note in notes[:MOST_JUDGED] if note.exchange.ended is not None]
+    def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
+        if self._judged[0] != (revision, len(records)):
+            ended = [record.exchange for record in records[:MOST_JUDGED] if record.exchange.ended is not None]
             # How many errors the application saw is not known here; so many as there are calls rules that out.
-            report = judge(ended, self._world.settings.concurrency, len(ended))
+            report = judge(ended, self._state.settings.concurrency, len(ended))
             attempts = {
                 one: (place, len(call.attempts)) for call in report.calls for place, one in enumerate(call.attempts, 1)
             }
-            self._judged = (revision, len(notes)), report.verdicts, attempts
+            self._judged = (revision, len(records)), report.verdicts, attempts
         return self._judged[1], self._judged[2]
 
-    def _entry(self, note: Note) -> Entry:
-        one = note.exchange
-        state, answer = self._read.get(note, (None, Answer()))
-        if state != (now := (len(note.answer), note.kind)):
-            answer = self._told(read(bytes(note.answer), note.kind))
-            self._read[note] = now, answer
+    def _entry(self, record: Record) -> Entry:
+        one = record.exchange
+        state, answer = self._read.get(record, (None, Answer()))
+        if state != (now := (len(record.answer), record.kind)):
+            answer = self._told(read(bytes(record.answer), record.kind))
+            self._read[record] = now, answer
         duration = (one.ended if one.ended is not None else one.last_sent or one.started) - one.started
-        return Entry(note, answer, duration)
+        return Entry(record, answer, duration)
 
     def _told(self, answer: Answer) -> Answer:
         """The same without keys and blobs, by the rules of the journal."""
-        redacted = self._world.journal.body
+        redacted = self._state.journal.body
         for name in ("text", "reasoning", "calls", "error", "usage", "other"):
             was = getattr(answer, name)
             value = redacted(was)

@@ -13,7 +13,7 @@ from typing import Any
 from glmv_emulator.platform import chat, shapes
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.files import BATCH_URLS, OUTPUT, batch_lines, page
-from glmv_emulator.platform.state import World
+from glmv_emulator.platform.state import State
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -44,7 +44,7 @@ class Batch:
         self.body["status"] = status
         self.body[f"{status}_at"] = _now()
 
-    async def work(self, world: World, requests: list[dict[str, Any]], *, delete_input: bool) -> None:
+    async def work(self, state: State, requests: list[dict[str, Any]], *, delete_input: bool) -> None:
         """Answer every request, then write the files."""
         self.become("in_progress")
         good: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ class Batch:
             for request in requests:
                 if self.body["status"] == "cancelling":
                     break
-                line = await self._answered(world, request)
+                line = await self._answered(state, request)
                 (good if line["response"]["status_code"] == 200 else bad).append(line)
                 counts = {"total": len(requests), "completed": len(good), "failed": len(bad)}
                 self.body["request_counts"] = counts
@@ -62,28 +62,28 @@ class Batch:
             ending = "cancelled" if self.body["status"] == "cancelling" else "completed"
             if ending == "completed":
                 self.become("finalizing")
-            self.body["output_file_id"] = self._written(world, "output", good)
-            self.body["error_file_id"] = self._written(world, "error", bad)
+            self.body["output_file_id"] = self._written(state, "output", good)
+            self.body["error_file_id"] = self._written(state, "error", bad)
             if delete_input and ending == "completed":
-                world.files.delete(self.body["input_file_id"])
+                state.files.delete(self.body["input_file_id"])
             self.become(ending)
 
-    async def _answered(self, world: World, request: dict[str, Any]) -> dict[str, Any]:
+    async def _answered(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            prepared = await chat.prepare(world, request["body"] | {"stream": False}, "platform")
-            body = shapes.whole(await chat.answer(world, prepared), world.settings.era)
+            prepared = await chat.prepare(state, request["body"] | {"stream": False}, "platform")
+            body = shapes.whole(await chat.answer(state, prepared), state.settings.era)
             status = 200
         except Refusal as refusal:
             body, status = refusal.envelope(english=False), refusal.status
         response = {"status_code": status, "body": body | {"request_id": request["custom_id"]}}
         return {"response": response, "custom_id": request["custom_id"], "id": self.body["id"]}
 
-    def _written(self, world: World, kind: str, lines: list[dict[str, Any]]) -> str:
+    def _written(self, state: State, kind: str, lines: list[dict[str, Any]]) -> str:
         if not lines:
             return ""
-        random.Random(f"{world.settings.seed}{len(lines)}").shuffle(lines)  # noqa: S311 - an order, no secret
+        random.Random(f"{state.settings.seed}{len(lines)}").shuffle(lines)  # noqa: S311 - an order, no secret
         text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines) + "\n"
-        return world.files.keep(f"{self.body['id']}_{kind}.jsonl", OUTPUT, text.encode()).id
+        return state.files.keep(f"{self.body['id']}_{kind}.jsonl", OUTPUT, text.encode()).id
 
 
 class Batches:
@@ -92,7 +92,7 @@ class Batches:
     def __init__(self) -> None:
         self._kept: dict[str, Batch] = {}
 
-    def create(self, world: World, body: Any) -> dict[str, Any]:
+    def create(self, state: State, body: Any) -> dict[str, Any]:
         """Begin a batch on an uploaded file."""
         if not isinstance(body, dict):
             raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
@@ -103,13 +103,13 @@ class Batches:
             raise Refusal("1214", "endpoint")
         if not isinstance(body.get("metadata") or {}, dict):
             raise Refusal("1214", "metadata")
-        stored = world.files.find(body["input_file_id"])
+        stored = state.files.find(body["input_file_id"])
         if stored.purpose != "batch":
             raise Refusal("1214", "input_file_id")
         batch = Batch(body)
         self._kept[batch.body["id"]] = batch
         shown = dict(batch.body)
-        work = batch.work(world, batch_lines(stored.data), delete_input=body.get("auto_delete_input_file") is True)
+        work = batch.work(state, batch_lines(stored.data), delete_input=body.get("auto_delete_input_file") is True)
         batch.task = asyncio.ensure_future(work)
         return shown
 

@@ -1,4 +1,4 @@
-"""From a chat request to an answer: check, look, ask the mind, cut to the limits, count."""
+"""From a chat request to an answer: check, look, answer, cut to the limits, count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glmv_emulator.platform.messages import check as check_messages
 from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.rules import Parameters, check
 from glmv_emulator.platform.shapes import Counted, Outcome, new_id
-from glmv_emulator.platform.state import World
+from glmv_emulator.platform.state import State
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
 
 # Words that stand for what a content filter catches, so that an application's handling of it can be tested.
@@ -51,7 +51,7 @@ def model_of(body: Any) -> tuple[Model, str]:
     return model, name
 
 
-async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange | None = None) -> Prepared:
+async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange | None = None) -> Prepared:
     """Check a body and look at its media; raises `Refusal`. The exchange learns what was found on the way."""
     model, name = model_of(body)
     if exchange is not None:
@@ -59,15 +59,15 @@ async def prepare(world: World, body: Any, dialect: Dialect, exchange: Exchange 
         exchange.request_id = None if body.get("request_id") is None else str(body["request_id"])
     if model.kind == "embedding":
         raise Refusal("1212", "对话", "chat")
-    parameters = check(body if dialect == "platform" else _as_platform(body), model, world.settings)
+    parameters = check(body if dialect == "platform" else _as_platform(body), model, state.settings)
     messages = body.get("messages")
-    places = check_messages(messages, model, world.settings)
-    media = await asyncio.to_thread(_look, world, places, model, dialect) if places else []
+    places = check_messages(messages, model, state.settings)
+    media = await asyncio.to_thread(_look, state, places, model, dialect) if places else []
     if exchange is not None:
         exchange.media = tuple(one.seen for one in media)
-        world.notes.media(exchange, media)
+        state.records.media(exchange, media)
     prompt_tokens = prompt(messages or [], media, parameters.tools, model.picture_cap)
-    if model.context is not None and prompt_tokens > world.settings.read(model.context):
+    if model.context is not None and prompt_tokens > state.settings.read(model.context):
         raise Refusal("1261")
     written = [(message["role"], text) for message in messages or [] for text in texts(message)]
     for number, (role, text) in enumerate(written):
@@ -84,13 +84,13 @@ def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
     return body | {"thinking": {"type": "enabled" if extra["enable_thinking"] else "disabled"}}
 
 
-def _look(world: World, places: list[Place], model: Model, dialect: Dialect) -> list[Medium]:
-    own, uploaded = world.hosting.own, world.files.of_a_message
-    return [look(place, model, world.settings, dialect, own, uploaded) for place in places]
+def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> list[Medium]:
+    own, uploaded = state.hosting.own, state.files.of_a_message
+    return [look(place, model, state.settings, dialect, own, uploaded) for place in places]
 
 
-async def answer(world: World, prepared: Prepared) -> Outcome:
-    """What the mind says to a request, within its limits."""
+async def answer(state: State, prepared: Prepared) -> Outcome:
+    """What is answered to a request, within its limits."""
     parameters = prepared.parameters
     ask = Ask(
         messages=prepared.messages,
@@ -100,18 +100,18 @@ async def answer(world: World, prepared: Prepared) -> Outcome:
         thinking=parameters.thinking,
         model=prepared.model.name,
         vision=prepared.model.kind == "vision",
-        seed=world.settings.seed if parameters.seed is None else parameters.seed,
-        stubborn=world.settings.stubborn,
+        seed=state.settings.seed if parameters.seed is None else parameters.seed,
+        stubborn=state.settings.stubborn,
     )
     # Reading a picture takes long; the other requests go on meanwhile.
-    reply = await asyncio.to_thread(world.mind, ask) if prepared.media else world.mind(ask)
+    reply = await asyncio.to_thread(state.answer, ask) if prepared.media else state.answer(ask)
     text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
     proxied = prepared.dialect == "proxy"
-    identity = new_id(world.settings.era, proxied=proxied)
+    identity = new_id(state.settings.era, proxied=proxied)
     return Outcome(
         id=identity,
         request_id=parameters.request_id or identity,
-        created=int(world.now()),
+        created=int(state.now()),
         model=prepared.name if proxied else prepared.model.name,
         text=text,
         reasoning=reasoning,
@@ -121,8 +121,8 @@ async def answer(world: World, prepared: Prepared) -> Outcome:
         proxied=proxied,
         include_usage=parameters.include_usage,
         tool_stream=parameters.tool_stream,
-        arguments_object="arguments-object" in world.settings.strict and not parameters.tool_stream,
-        content_array="content-array" in world.settings.strict and prepared.model.kind == "vision",
+        arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
+        content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the rooms of one emulator share."""
+"""What the endpoints, the middleware and the page of one emulator share."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from glmv_emulator.answers import Ask, Reply
 from glmv_emulator.http.hosting import Hosting
 from glmv_emulator.http.journal import Exchange, Journal
-from glmv_emulator.http.records import Notes
+from glmv_emulator.http.records import Records
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.files import Files
 from glmv_emulator.platform.settings import Settings
 
-Mind = Callable[[Ask], Reply]
+Answer = Callable[[Ask], Reply]
 
 
 @dataclass(slots=True)
-class World:
+class State:
     """The state of a running emulator. Only its event loop changes it, but for what the Python object adds."""
 
     settings: Settings
     key: str
-    mind: Mind
+    answer: Answer
     journal: Journal
     hosting: Hosting = field(default_factory=Hosting)
     files: Files = field(default_factory=Files)
-    notes: Notes = field(default_factory=Notes)
+    records: Records = field(default_factory=Records)
     running: set[str] = field(default_factory=set)
     busy: Counter[str] = field(default_factory=Counter)
     widest: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""Stands before every request: who may come in, how much they may bring, and what is written down."""
+"""Stands before every request: who may ask, how large a request may be, and what is recorded."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from glmv_emulator.faults.schedule import Lab
+from glmv_emulator.faults.schedule import Schedule
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.playback import Performance, Receive, Scope, Send
-from glmv_emulator.http.records import Note
+from glmv_emulator.http.playback import Receive, Response, Scope, Send
+from glmv_emulator.http.records import Record
 from glmv_emulator.http.responses import whole
 from glmv_emulator.page.view import Page, belongs
 from glmv_emulator.platform import auth
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
-from glmv_emulator.platform.state import World
+from glmv_emulator.platform.state import State
 
 log = logging.getLogger("glmv_emulator")
 
@@ -32,14 +32,14 @@ class _TooLarge(Exception):
     pass
 
 
-class Gatehouse:
+class Middleware:
     """The outermost ASGI application."""
 
-    def __init__(self, world: World, lab: Lab, app: Any) -> None:
-        self._world = world
-        self._lab = lab
+    def __init__(self, state: State, schedule: Schedule, app: Any) -> None:
+        self._state = state
+        self._schedule = schedule
         self._app = app
-        self._page = Page(world)
+        self._page = Page(state)
         self._connections: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
         self._latest = 0
 
@@ -49,13 +49,15 @@ class Gatehouse:
         if belongs(scope) and self._stranger(_by_name(scope)) is None:
             await self._page(scope, receive, send)
             return
-        exchange = self._world.journal.open(scope["method"], scope["path"], scope["headers"])
+        exchange = self._state.journal.open(scope["method"], scope["path"], scope["headers"])
         scope["emu.exchange"] = exchange
         # `receive` is a method of uvicorn's request, whose connection the faults need.
         scope["emu.transport"] = receive.__self__.transport
         exchange.connection, exchange.nth = self._counted(scope["emu.transport"])
         try:
-            await self._answer(scope, receive, self._marked(exchange, self._world.notes.open(exchange), send), exchange)
+            await self._answer(
+                scope, receive, self._marked(exchange, self._state.records.open(exchange), send), exchange
+            )
         except asyncio.CancelledError:
             log.debug("the emulator stopped while it answered %s", exchange.path)
         finally:
@@ -69,11 +71,11 @@ class Gatehouse:
             else:
                 scope["emu.body"] = await self._body(headers, receive, exchange)
                 self._check_key(scope["path"], headers)
-                self._let_go_wrong(scope, headers, exchange)
+                self._schedule_fault(scope, headers, exchange)
                 await self._app(scope, _again(scope["emu.body"], receive), send)
                 return
         except _TooLarge:
-            limit = self._world.settings.largest_body
+            limit = self._state.settings.largest_body
             message = f"a request may have {limit} bytes at most"
             answer = whole({"error": {"code": "413", "message": message}}, 413, {"connection": "close"})
         except TimeoutError:
@@ -91,7 +93,7 @@ class Gatehouse:
 
     def _stranger(self, headers: dict[str, str]) -> str | None:
         """Why a request is none of a program on this machine: a web page that was led here, by name or by script."""
-        hosts = self._world.hosting.hosts
+        hosts = self._state.hosting.hosts
         if headers.get("host", "").lower() not in hosts:
             return f"the Host header must be one of {', '.join(sorted(hosts))}"
         origin = headers.get("origin")
@@ -100,7 +102,7 @@ class Gatehouse:
         return None
 
     async def _body(self, headers: dict[str, str], receive: Receive, exchange: Exchange) -> bytes:
-        limit = self._world.settings.largest_body
+        limit = self._state.settings.largest_body
         announced = headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > limit:
             raise _TooLarge
@@ -120,21 +122,21 @@ class Gatehouse:
     def _check_key(self, path: str, headers: dict[str, str]) -> None:
         # The platform asks for the key before it looks at the path.
         if path.startswith(PLATFORM):
-            auth.check(headers.get("authorization"), self._world.key, self._world.now())
+            auth.check(headers.get("authorization"), self._state.key, self._state.now())
         elif path.startswith(PROXY) and not headers.get("authorization"):
             raise Refusal("1001")
 
-    def _let_go_wrong(self, scope: Scope, headers: dict[str, str], exchange: Exchange) -> None:
+    def _schedule_fault(self, scope: Scope, headers: dict[str, str], exchange: Exchange) -> None:
         if not scope["path"].startswith((*PLATFORM, PROXY)):
             return
         host, _, port = headers["host"].partition(":")
         other = f"{scope['scheme']}://{'localhost' if host == '127.0.0.1' else '127.0.0.1'}:{port}"
-        lab = self._lab
+        schedule = self._schedule
 
-        def refuse(refusal: Refusal) -> Performance:
+        def refuse(refusal: Refusal) -> Response:
             return refused(refusal, scope["path"], headers, exchange)
 
-        scope["emu.change"] = lab.changing(lab.asked(headers), exchange, refuse, other)
+        scope["emu.change"] = schedule.changing(schedule.asked(headers), exchange, refuse, other)
 
     def _counted(self, transport: Any) -> tuple[int, int]:
         """The number of a connection, and of the request on it."""
@@ -143,16 +145,16 @@ class Gatehouse:
         self._connections[transport] = (number, requests + 1)
         return number, requests + 1
 
-    def _marked(self, exchange: Exchange, note: Note, send: Send) -> Send:
+    def _marked(self, exchange: Exchange, record: Record, send: Send) -> Send:
         async def marked(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 headers = dict(message.get("headers", ()))
                 exchange.retry_after = _asked_to_wait(headers)
-                self._world.notes.head(note, headers)
+                self._state.records.head(record, headers)
                 message["headers"] = [*self._marks(message.get("headers", ())), *message.get("headers", ())]
             else:
-                self._world.notes.piece(note, message.get("body", b""))
+                self._state.records.piece(record, message.get("body", b""))
             await send(message)
 
         return marked
@@ -160,7 +162,7 @@ class Gatehouse:
     def _marks(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         marks = [(b"x-glmv-emulator", b"1")]
         if not any(name.lower() == b"date" for name, _ in headers):
-            marks.append((b"date", formatdate(self._world.now(), usegmt=True).encode()))
+            marks.append((b"date", formatdate(self._state.now(), usegmt=True).encode()))
         return marks
 
 
@@ -176,9 +178,7 @@ def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
     return None
 
 
-def refused(
-    refusal: Refusal | NotImplementedHere, path: str, headers: dict[str, str], exchange: Exchange
-) -> Performance:
+def refused(refusal: Refusal | NotImplementedHere, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
     """The response to a request that is not granted, in the envelope of its base and the caller's language."""
     if isinstance(refusal, NotImplementedHere):
         exchange.code = "501"

@@ -102,7 +102,7 @@ class Server:
         await self.close()
 
     async def listen(self) -> None:
-        """Take new connections, again after `deaf`."""
+        """Take new connections, again after `stop_listening`."""
         assert self._config is not None
         assert self._loop is not None
         if self._listening is None:
@@ -112,7 +112,7 @@ class Server:
                 self._connection, sock=bound, ssl=self._config.ssl, backlog=BACKLOG
             )
 
-    async def deaf(self) -> None:
+    async def stop_listening(self) -> None:
         """Refuse new connections; those that are open live on."""
         if self._listening is not None:
             # A server that closes while asyncio makes a transport for who was accepted leaves that socket to nobody.
@@ -123,7 +123,7 @@ class Server:
             self._listening = None
             await asyncio.sleep(0)
 
-    async def hang_up(self) -> None:
+    async def close_connections(self) -> None:
         """Close what is open, as a machine does that goes down."""
         for connection in list(self._state.connections):
             connection.transport.close()
@@ -131,7 +131,7 @@ class Server:
 
     async def close(self) -> None:
         """End everything at once: nobody waits for an emulator."""
-        await self.deaf()
+        await self.stop_listening()
         for connection in list(self._state.connections):
             with contextlib.suppress(Exception):
                 connection.transport.abort()

@@ -1,4 +1,4 @@
-"""The fault lab: each fault by its name, as a plain HTTP client meets it."""
+"""Each fault by its name, as a plain HTTP client meets it."""
 
 from __future__ import annotations
 
@@ -432,7 +432,7 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
     return [name for name, row in Emulator.FAULTS.items() if names(row)]
 
 
-@pytest.mark.parametrize("name", _of(lambda row: row.perform is None))
+@pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
 def test_what_no_answer_can_cause_says_where_to_get_it(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)

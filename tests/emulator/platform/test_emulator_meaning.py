@@ -22,7 +22,7 @@ from glmv_emulator.answers import answer
 from glmv_emulator.http.journal import Journal
 from glmv_emulator.platform.chat import Prepared, prepare
 from glmv_emulator.platform.settings import Settings
-from glmv_emulator.platform.state import World
+from glmv_emulator.platform.state import State
 
 
 @cache
@@ -75,8 +75,8 @@ def understood(model: str, messages: list[Message], given: dict[str, Any]) -> Pr
     row = find(model)
     assert row is not None
     body = encode(request, DIALECTS["platform"], stream=False, lists=not row.string_content)
-    world = World(Settings(), "test-id.test-secret", answer, Journal("test-id.test-secret"))
-    return asyncio.run(prepare(world, json.loads(bytes(body)), "platform"))
+    state = State(Settings(), "test-id.test-secret", answer, Journal("test-id.test-secret"))
+    return asyncio.run(prepare(state, json.loads(bytes(body)), "platform"))
 
 
 def texts(content: str | list[dict[str, Any]]) -> list[str]:
