@@ -279,6 +279,13 @@ def test_the_public_face_is_complete_and_in_order(package: str) -> None:
     assert [name for name in listed if not hasattr(module, name)] == []
 
 
+@pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
+def test_public_classes_name_their_package(package: str) -> None:
+    # Pickles and reprs then survive a move inside the package.
+    module = importlib.import_module(package)
+    assert {getattr(module, name).__module__ for name in module.__all__} == {package}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_ships_its_types(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()

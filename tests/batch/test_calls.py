@@ -16,8 +16,8 @@ import pytest
 
 import glmv
 from glmv_batch import Item, Job, Row
-from glmv_batch import _engine as room
-from glmv_batch._asking import Asking
+from glmv_batch import _calls as module
+from glmv_batch._question import Question
 from glmv_emulator import Emulator
 
 MODEL = "glm-4.6v-flash"
@@ -156,23 +156,23 @@ def test_a_gate_that_has_narrowed_holds_fewer_pictures(
         width = 1
 
     running = job(emulator, [Counted(path.name, path) for path in photos.iterdir()], max_concurrency=20)
-    before = room.Engine.__init__
+    before = module.Calls.__init__
 
     def narrowed(self: Any, *given: Any, **more: Any) -> None:
         before(self, *given, **more)
         self._gate = Narrow
 
-    monkeypatch.setattr(room.Engine, "__init__", narrowed)
-    handed = room.Engine._hand_on
+    monkeypatch.setattr(module.Calls, "__init__", narrowed)
+    handed = module.Calls._hand_on
 
     def counted(self: Any, number: int, row: Row | None) -> None:
         if row is not None:
             held.discard(row.key)
         handed(self, number, row)
 
-    monkeypatch.setattr(room.Engine, "_hand_on", counted)
+    monkeypatch.setattr(module.Calls, "_hand_on", counted)
     assert len(list(running.rows())) == COUNT
-    assert 1 <= most <= 1 + room.AHEAD + 1  # one whose row is on its way to whoever takes it
+    assert 1 <= most <= 1 + module.AHEAD + 1  # one whose row is on its way to whoever takes it
 
 
 def test_options_of_a_client_of_ones_own_are_part_of_the_question(
@@ -196,9 +196,9 @@ def test_a_ledger_that_cannot_be_opened_says_so_before_anything_is_sent(
 
 
 def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text() -> None:
-    asking = Asking("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
+    question = Question("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
     answer = glmv.Completion(text="It is a cat.", usage=glmv.Usage(10, 5, 15), model=MODEL)
-    row = asking.row_of(Item("cat.png"), answer, 0.1)
+    row = question.row_of(Item("cat.png"), answer, 0.1)
     assert (row.ok, row.text, row.error_class, row.retryable) == (False, "It is a cat.", "MalformedResponse", True)
     assert row.usage == answer.usage
 
@@ -286,7 +286,7 @@ def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator,
 def test_an_answer_that_does_not_fit_even_the_second_time_is_kept_counted_and_asked_again_when_wanted(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     asked = job(emulator, [photos / "00.png"], schema={"type": "integer"}, **via)
     [row] = asked.rows(ledger=tmp_path / "l")
     assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))

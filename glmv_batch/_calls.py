@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import glmv
-from glmv_batch._asking import Asking, failed
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
 from glmv_batch._prices import Budget
 from glmv_batch._progress import Progress
+from glmv_batch._question import Question, failed
 from glmv_batch._row import Row
 
 # Items beyond the calls that may be under way: their pictures are read while others wait for an answer.
@@ -81,7 +81,7 @@ class Found:
     same: asyncio.Future[Row | None] | None = None
 
 
-class Engine:
+class Calls:
     """One run of a job. `run` belongs to one event loop; the other methods are called there, too.
 
     Args:
@@ -92,7 +92,7 @@ class Engine:
         self,
         client: glmv.AsyncClient,
         source: Iterator[Item],
-        asking: Asking,
+        question: Question,
         memory: Memory,
         progress: Progress,
         *,
@@ -103,15 +103,15 @@ class Engine:
     ) -> None:
         self._client = client
         self._source = source
-        self._asking = asking
+        self._question = question
         self._memory = memory
         self._progress = progress
         self._hand = hand
         self._budget = budget
         self._retry_failed = retry_failed
         self._ordered = ordered
-        self._model = asking.model or client.settings.model
-        self._keys = Keys(asking, self._model, client.settings, memory)
+        self._model = question.model or client.settings.model
+        self._keys = Keys(question, self._model, client.settings, memory)
         self._gate = client.slots(self._model)
         self._limits = glmv.find_model(self._model)
         self._width = self._gate.width + AHEAD
@@ -238,7 +238,7 @@ class Engine:
             found.key = keyed.key
             facts = self._memory.answer(keyed.key, retry_failed=self._retry_failed)
             if facts is not None:
-                found.row = self._asking.known(item, facts)
+                found.row = self._question.known(item, facts)
                 found.known = True
             else:
                 found.messages = keyed.messages()
@@ -265,9 +265,9 @@ class Engine:
         self._budget.begin()
         usage = None
         try:
-            answer = await self._client.chat(found.messages, model=self._asking.model, **self._asking.options)
+            answer = await self._client.chat(found.messages, model=self._question.model, **self._question.options)
             usage = answer.usage
-            row = self._asking.row_of(item, answer, time.monotonic() - begun)
+            row = self._question.row_of(item, answer, time.monotonic() - begun)
         except FATAL as error:
             self._give_up(error)
             return None

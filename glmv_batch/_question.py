@@ -12,7 +12,7 @@ from glmv_batch._items import Item
 from glmv_batch._row import Row, plain, restored
 
 
-class Asking:
+class Question:
     """The same question about every item.
 
     Args:

@@ -30,7 +30,7 @@ _LINE = 512  # bytes of a line around its messages: custom_id, model, options
 _METADATA = "glmv_chunk"
 
 
-class Ask(Protocol):
+class Request(Protocol):
     """What is asked about one item, read when it is needed and not before."""
 
     @property
@@ -74,7 +74,7 @@ def refuse_model(name: str) -> None:
         raise glmv.UnsupportedContent(f"The platform's batches take pictures for {taken}; {name} is none of them.")
 
 
-class Platform:
+class Batches:
     """Chunks of a job as batches of the platform. All of it blocks: it runs in a thread of its own."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Platform:
         model: str | None,
         options: Mapping[str, Any],
         stop: threading.Event,
-        question: str = "",
+        question_hash: str = "",
     ) -> None:
         refuse_model(model or client.settings.model)
         self._client = client
@@ -94,7 +94,7 @@ class Platform:
         self._options = dict(options)
         self._stop = stop
         # Batches of another question stay as they are until that one is asked again: their rows are not of this job.
-        self._name = f"chunk-{question[:12]}-"
+        self._name = f"chunk-{question_hash[:12]}-"
 
     def take_up(self, *, retry_failed: bool = False) -> None:
         """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten.
@@ -118,50 +118,50 @@ class Platform:
             else:
                 self._chunks.chunk_ended(chunk.name)
 
-    def hand_in(self, asks: Iterable[Ask]) -> Iterator[tuple[str, glmv.GLMVError]]:
+    def hand_in(self, requests: Iterable[Request]) -> Iterator[tuple[str, glmv.GLMVError]]:
         """Make batches of them; yields the keys of those that cannot be sent, each with what is wrong with it."""
-        for chunk in self._cut(asks):
+        for chunk in self._cut(requests):
             if self._stop.is_set():
                 return
             yield from self._create(chunk)
 
-    def _cut(self, asks: Iterable[Ask]) -> Iterator[list[Ask]]:
-        """Asks -> as many at a time as one batch takes."""
-        chunk: list[Ask] = []
+    def _cut(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
+        """Requests -> as many at a time as one batch takes."""
+        chunk: list[Request] = []
         size = 0
-        for ask in asks:
-            more = ask.size + _LINE
+        for request in requests:
+            more = request.size + _LINE
             if chunk and (len(chunk) == MAX_LINES or size + more > MAX_BYTES):
                 yield chunk
                 chunk, size = [], 0
-            chunk.append(ask)
+            chunk.append(request)
             size += more
         if chunk:
             yield chunk
 
-    def _create(self, asks: list[Ask]) -> Iterator[tuple[str, glmv.GLMVError]]:
-        while asks:
-            requests = _Requests(asks)
+    def _create(self, requests: list[Request]) -> Iterator[tuple[str, glmv.GLMVError]]:
+        while requests:
+            body = _Requests(requests)
             name = f"{self._name}{secrets.token_hex(8)}"
-            self._chunks.chunk_planned(name, [ask.key for ask in asks])
+            self._chunks.chunk_planned(name, [request.key for request in requests])
             try:
                 batch = self._client.batches.create(
-                    requests, model=self._model, metadata={_METADATA: name}, **self._options
+                    body, model=self._model, metadata={_METADATA: name}, **self._options
                 )
             except glmv.LimitExceeded as full:
                 self._chunks.chunk_ended(name)
-                if len(asks) == 1:
-                    yield asks[0].key, full
+                if len(requests) == 1:
+                    yield requests[0].key, full
                     return
                 # Pictures that were fitted can be larger than their files: two halves, then.
-                yield from self._create(asks[: len(asks) // 2])
-                asks = asks[len(asks) // 2 :]
+                yield from self._create(requests[: len(requests) // 2])
+                requests = requests[len(requests) // 2 :]
             except (glmv.InvalidRequestError, glmv.UnsupportedContent) as wrong:
                 self._chunks.chunk_ended(name)
-                if requests.last is None or wrong.status_code is not None:
+                if body.last is None or wrong.status_code is not None:
                     raise  # of the whole file, and not of one of its lines
-                yield requests.last.key, wrong
-                asks = [ask for ask in asks if ask is not requests.last]
+                yield body.last.key, wrong
+                requests = [request for request in requests if request is not body.last]
             else:
                 self._chunks.chunk_sent(name, batch.id)
                 return
@@ -230,16 +230,16 @@ class Platform:
 class _Requests(Mapping[str, Any]):
     """Requests by their `custom_id`, each read when its line is written: pictures never lie in memory together."""
 
-    def __init__(self, asks: list[Ask]) -> None:
-        self._asks = {ask.key[:CUSTOM_ID]: ask for ask in asks}
-        self.last: Ask | None = None
+    def __init__(self, requests: list[Request]) -> None:
+        self._requests = {request.key[:CUSTOM_ID]: request for request in requests}
+        self.last: Request | None = None
 
     def __getitem__(self, custom_id: str) -> Any:
-        self.last = self._asks[custom_id]
+        self.last = self._requests[custom_id]
         return self.last.messages()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._asks)
+        return iter(self._requests)
 
     def __len__(self) -> int:
-        return len(self._asks)
+        return len(self._requests)
