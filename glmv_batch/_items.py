@@ -80,7 +80,7 @@ class Item:
                 return glmv.Image.from_pil(self.source, name=self.name)
 
 
-# The annotations above are no strings: those would be looked up in the module `glmv_batch`, which has not their names.
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
 Item.__module__ = "glmv_batch"
 
 

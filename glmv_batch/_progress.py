@@ -147,5 +147,5 @@ class Progress:
         return f"{told}; stopped: {self.stopped}" if self.stopped else told
 
 
-# The annotations above are no strings: those would be looked up in the module `glmv_batch`, which has not their names.
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
 Progress.__module__ = "glmv_batch"

@@ -67,7 +67,7 @@ class Row:
         return {name: value for name, value in found.items() if value is not None}
 
 
-# The annotations above are no strings: those would be looked up in the module `glmv_batch`, which has not their names.
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
 Row.__module__ = "glmv_batch"
 
 
