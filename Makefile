@@ -17,8 +17,8 @@ test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 	$(BIN)/pytest -n auto $(ARGS)
 
 RELIABILITY := $(addprefix tests/, core/network core/figures core/test_flow.py core/test_gate.py core/test_properties.py \
-  core/test_retry.py core/test_sse.py contract/test_canary.py emulator/test_abuse.py emulator/test_faults.py \
-  emulator/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
+  core/test_retry.py core/test_sse.py contract/test_canary.py emulator/server/test_abuse.py emulator/faults/test_faults.py \
+  emulator/faults/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
   langchain/test_langchain_streams.py llama_index/test_llama_events.py llama_index/test_llama_responses.py)
 TIMES := 1
 test-reliability: $(READY) ## faults, limits and keys alone (TIMES=50: so many times in a row, up to the first failure)

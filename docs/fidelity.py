@@ -9,8 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from glmv_emulator import Emulator, _app, _models, _usage
-from glmv_emulator._settings import Doubt
+from glmv_emulator import Emulator
+from glmv_emulator.platform import models, usage
+from glmv_emulator.platform.settings import Doubt
+from glmv_emulator.server import app
 
 HERE = Path(__file__).parent
 MANIFEST, PAGE = HERE / "fidelity.jsonl", HERE / "fidelity.md"
@@ -61,11 +63,11 @@ def _doubts() -> list[str]:
 def _rows() -> list[str]:
     head = "| model | context | output | pictures | base64 | videos | files | tools | thinking |"
     lines = ["", "## Models", "", "Two values are a doubt: loose, then strict.", "", head, "|---|" + "--:|" * 8]
-    for row in _models.MODELS.values():
+    for row in models.MODELS.values():
         if row.kind == "vision":
             cells = (row.context, row.output, row.images, row.base64, row.videos, row.files, row.tools, row.thinking)
             lines.append(f"| {row.name} | {' | '.join(_cell(cell) for cell in cells)} |")
-    texts = [f"`{row.name}`" for row in _models.MODELS.values() if row.kind == "text"]
+    texts = [f"`{row.name}`" for row in models.MODELS.values() if row.kind == "text"]
     return [*lines, "", f"Text models, which take text parts, tools and response_format: {', '.join(texts)}."]
 
 
@@ -82,11 +84,11 @@ def _cell(value: Any) -> str:
 
 
 def _formula() -> list[str]:
-    return ["", "## Tokens", "", inspect.getdoc(_usage) or ""]
+    return ["", "## Tokens", "", inspect.getdoc(usage) or ""]
 
 
 def _missing() -> list[str]:
-    listed = [f"- `{path.replace('{rest:path}', '...')}`" for path in (*_app.ELSEWHERE, *_app.OTHER_BASES)]
+    listed = [f"- `{path.replace('{rest:path}', '...')}`" for path in (*app.ELSEWHERE, *app.OTHER_BASES)]
     return ["", "## Not implemented: HTTP 501", "", *listed]
 
 

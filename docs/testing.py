@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from glmv_emulator import Emulator
-from glmv_emulator._faults import Fault
-from glmv_emulator._lab import PROFILES, table
+from glmv_emulator.faults.schedule import PROFILES, table
+from glmv_emulator.faults.table import Fault
 
 PAGE = Path(__file__).parent / "testing.md"
 MARK = "<!-- {} of {}, written by docs/testing.py -->"
@@ -20,7 +20,7 @@ def faults() -> list[str]:
 
 
 def _knobs(row: Fault) -> str:
-    if row.perform is None:
+    if row.apply is None:
         return row.instead
     return ", ".join(f"`{knob}={value!r}`" for knob, value in row.knobs.items())
 

@@ -5,8 +5,6 @@ and so is what stands in the picture's column of a table that they name; a file 
 first bytes.
 """
 
-from __future__ import annotations
-
 import csv
 import glob
 import json
@@ -80,6 +78,10 @@ class Item:
                 return _measured(bytes(self.source), self.name)
             case _:
                 return glmv.Image.from_pil(self.source, name=self.name)
+
+
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
+Item.__module__ = "glmv_batch"
 
 
 def _kind(name: str | os.PathLike[str]) -> type[glmv.Image | glmv.Video]:

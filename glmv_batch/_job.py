@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 import glmv
-from glmv_batch._asking import Asking, json_schema_of
+from glmv_batch._batches import Batches, refuse_model
 from glmv_batch._items import count_of, items
 from glmv_batch._ledger import Ledger
-from glmv_batch._platform import Platform, refuse_model
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
+from glmv_batch._question import Question, json_schema_of
 from glmv_batch._row import Row
-from glmv_batch._run import ByCalls, ByPlatform, Plan, Run, Thread
+from glmv_batch._run import ByBatches, ByCalls, Plan, Run, Thread
 from glmv_batch._sinks import sink
 
 Order = Literal["arrival", "input"]
@@ -85,7 +85,7 @@ class Job:
         asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
         self._source = source
         self._column = column
-        self._asking = Asking(prompt, messages=messages, schema=schema, model=model, options=asked)
+        self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
         self._own = client
         given = {name: value for name, value in options.items() if name not in asked}
         given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
@@ -98,9 +98,9 @@ class Job:
         self._model = model or self._settings.model
         match via:
             case "calls":
-                self._kind: type[ByCalls | ByPlatform] = ByCalls
+                self._kind: type[ByCalls | ByBatches] = ByCalls
             case "platform":
-                self._kind = ByPlatform
+                self._kind = ByBatches
                 refuse_model(self._model)
                 if budget is not None:
                     raise glmv.InvalidRequestError("What a batch costs is known when it has ended: no budget holds it.")
@@ -142,7 +142,7 @@ class Job:
         beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
         # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
         with (
-            sink(out, json_schema_of(self._asking.schema, "serialization")) as file,
+            sink(out, json_schema_of(self._question.schema, "serialization")) as file,
             closing(self.rows(ledger=beside, order=order, retry_failed=retry_failed)) as rows,
         ):
             try:
@@ -231,19 +231,19 @@ class Job:
         What they answered until then still comes with the next run.
         """
         with self._sync_client() as client, Ledger(ledger, place=self._place()) as kept:
-            return Platform(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
+            return Batches(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
 
     def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> Run:
         if order not in ("arrival", "input"):
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
-        if order == "input" and self._kind is ByPlatform:
+        if order == "input" and self._kind is ByBatches:
             raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
         self.progress = Progress(share=self._share)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
             Plan(
                 source=items(self._source, self._column),
-                asking=self._asking,
+                question=self._question,
                 model=self._model,
                 client=self._client,
                 own=self._own is not None,
@@ -284,3 +284,6 @@ class Job:
         """
         found = urlsplit(self._client().address.base_url)
         return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc
+
+
+Job.__module__ = "glmv_batch"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import glmv
-from glmv_batch._asking import Asking
 from glmv_batch._items import Item
+from glmv_batch._question import Question
 
 # Options that change how a call is made and not what is asked.
 _MANNER = frozenset({"validate", "request_id", "user_id"})
@@ -38,18 +38,18 @@ class Keys:
     A file is read for its key once: after that its size and its time of change tell that it is the same.
 
     Attributes:
-        question: what tells this question from others, about whatever item.
+        question_hash: what tells this question from others, about whatever item.
     """
 
-    def __init__(self, asking: Asking, model: str, defaults: glmv.Options, digests: Digests) -> None:
+    def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
         """Keys for a model, asked through a client with these default options."""
-        self._asking = asking
+        self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
-        options = {name: value for name, value in usual.items() if value is not None} | asking.options
+        options = {name: value for name, value in usual.items() if value is not None} | question.options
         options = {name: value for name, value in options.items() if name not in _MANNER}
-        asked = None if callable(asking.messages) else _told(asking.about())
-        self.question = _hash([model.lower(), options, asked])
+        asked = None if callable(question.messages) else _told(question.about())
+        self.question_hash = _hash([model.lower(), options, asked])
 
     def of(self, item: Item) -> Keyed:
         """The key of an item. To be called in a worker thread: it may read the picture.
@@ -57,21 +57,21 @@ class Keys:
         Raises:
             GLMVError: there is no such picture.
         """
-        if callable(self._asking.messages):
-            said = self._asking.messages(item)
+        if callable(self._question.messages):
+            said = self._question.messages(item)
             said = list(said) if isinstance(said, Iterator) else said
-            return Keyed(_hash([self.question, _told(said)]), item, lambda: said)
+            return Keyed(_hash([self.question_hash, _told(said)]), item, lambda: said)
         if item.path is not None and (known := self._known(item.path)) is not None:
             return self._keyed(known, item)
         stamp = None if item.path is None else _stamp(item.path)
-        part = self._asking.part_of(item)
+        part = self._question.part_of(item)
         digest = _digest(part)
         if stamp is not None and digest is not None:
             self._digests.keep_digest(*stamp, digest)
         return self._keyed(digest, replace(item, source=part))
 
     def _keyed(self, digest: str | None, item: Item) -> Keyed:
-        return Keyed(_hash([self.question, digest]), item, lambda: self._asking.messages_of(item))
+        return Keyed(_hash([self.question_hash, digest]), item, lambda: self._question.messages_of(item))
 
     def _known(self, path: Path) -> str | None:
         stamp = _stamp(path)

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Self
 
 import glmv
-from glmv_batch._platform import Chunk
+from glmv_batch._batches import Chunk
 
 VERSION = 1
 # Bytes that must be free before anything is paid for: room for the answers under way, and for the log of SQLite.

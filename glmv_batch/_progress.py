@@ -1,7 +1,5 @@
 """How far a job is: counted as rows come, told to people in a line and to machines as JSON."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter, deque
@@ -147,3 +145,7 @@ class Progress:
         if self.errors:
             told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
         return f"{told}; stopped: {self.stopped}" if self.stopped else told
+
+
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
+Progress.__module__ = "glmv_batch"

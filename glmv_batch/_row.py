@@ -1,7 +1,5 @@
 """What became of one item: an answer, or the error that stands for it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +65,10 @@ class Row:
             "notes": list(self.notes) or None,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
+Row.__module__ = "glmv_batch"
 
 
 def plain(parsed: Any) -> Any:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import glmv
-from glmv_batch._asking import Asking, failed
-from glmv_batch._engine import Engine, Forgetful
+from glmv_batch._batches import Batches, Request
+from glmv_batch._calls import Calls, Forgetful
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
 from glmv_batch._ledger import Ledger, Waiting
-from glmv_batch._platform import Ask, Platform
 from glmv_batch._prices import Budget
 from glmv_batch._progress import Progress
+from glmv_batch._question import Question, failed
 from glmv_batch._row import Row
 
 Hand = Callable[[Row], None]
@@ -39,7 +39,7 @@ class Plan:
     """All that a run has to know."""
 
     source: Iterator[Item]
-    asking: Asking
+    question: Question
     model: str
     client: Callable[[], glmv.AsyncClient]
     own: bool
@@ -70,7 +70,7 @@ class ByCalls:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._engine: Engine | None = None
+        self._calls: Calls | None = None
         self._stopped: str | None = None
 
     async def __call__(self, hand: Hand) -> None:
@@ -84,10 +84,10 @@ class ByCalls:
             client = plan.client()
             if not plan.own:
                 await stack.enter_async_context(client)
-            engine = self._engine = Engine(
+            calls = self._calls = Calls(
                 client,
                 plan.source,
-                plan.asking,
+                plan.question,
                 ledger or Forgetful(),
                 plan.progress,
                 hand=hand,
@@ -96,24 +96,24 @@ class ByCalls:
                 ordered=plan.ordered,
             )
             if self._stopped is not None:
-                engine.stop(self._stopped)
+                calls.stop(self._stopped)
             plan.progress.begin()
             stack.callback(plan.progress.end)
-            await engine.run()
+            await calls.run()
 
     def taken(self) -> None:
         """See `Run`."""
-        if self._engine is not None:
-            self._engine.taken()
+        if self._calls is not None:
+            self._calls.taken()
 
     def stop(self, why: str) -> None:
         """See `Run`."""
         self._stopped = why
-        if self._engine is not None:
-            self._engine.stop(why)
+        if self._calls is not None:
+            self._calls.stop(why)
 
 
-class ByPlatform:
+class ByBatches:
     """The platform's batches. Its work blocks, so it is done in a worker thread."""
 
     def __init__(self, plan: Plan) -> None:
@@ -142,28 +142,28 @@ class ByPlatform:
             path = plan.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
             ledger = stack.enter_context(Ledger(path, place=plan.place))
             client = stack.enter_context(plan.sync_client())
-            keys = Keys(plan.asking, plan.model, client.settings, ledger)
-            platform = Platform(
+            keys = Keys(plan.question, plan.model, client.settings, ledger)
+            batches = Batches(
                 client,
                 ledger,
                 model=plan.model,
-                options=_of_a_batch(plan.asking.options),
+                options=_of_a_batch(plan.question.options),
                 stop=self._stop,
-                question=keys.question,
+                question_hash=keys.question_hash,
             )
             plan.progress.begin()
             stack.callback(plan.progress.end)
-            platform.take_up(retry_failed=plan.retry_failed)
-            asks = self._asks(keys, ledger, lambda row, known: self._give(hand, row, known=known))
-            for key, error in platform.hand_in(asks):
+            batches.take_up(retry_failed=plan.retry_failed)
+            requests = self._requests(keys, ledger, lambda row, known: self._give(hand, row, known=known))
+            for key, error in batches.hand_in(requests):
                 self._answered(hand, ledger, key, error)
                 self._give_kept(hand, all_of_them=True)  # the same may come once more, and has to be known then
-            for key, answer in platform.answers():
+            for key, answer in batches.answers():
                 self._answered(hand, ledger, key, answer)
                 self._give_kept(hand)
             self._give_kept(hand, all_of_them=True)
 
-    def _asks(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Ask]:
+    def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
         """The items that nobody has asked about."""
         plan = self._plan
         for item in plan.source:
@@ -176,15 +176,15 @@ class ByPlatform:
                 continue
             facts = ledger.answer(key, retry_failed=plan.retry_failed)
             if facts is not None:
-                give(plan.asking.known(item, facts), True)
+                give(plan.question.known(item, facts), True)
             elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
                 ledger.room()
-                yield _Ask(key, plan.asking, item, _size(holding))
+                yield _Request(key, plan.question, item, _size(holding))
 
     def _answered(
         self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
     ) -> None:
-        row = replace(self._plan.asking.row_of(Item(""), answer, 0.0), seconds=None)
+        row = replace(self._plan.question.row_of(Item(""), answer, 0.0), seconds=None)
         kept: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
             self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns)))
@@ -207,17 +207,17 @@ class ByPlatform:
 
 
 @dataclass(frozen=True)
-class _Ask:
+class _Request:
     """One item that goes into a batch; its picture is read when its line is written."""
 
     key: str
-    asking: Asking
+    question: Question
     item: Item
     size: int
 
     def messages(self) -> Any:
         """What is sent."""
-        return self.asking.messages_of(self.item)
+        return self.question.messages_of(self.item)
 
 
 def _of_a_batch(options: dict[str, Any]) -> dict[str, Any]:

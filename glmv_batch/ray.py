@@ -25,8 +25,8 @@ from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayEr
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import glmv
-from glmv_batch._asking import Asking, failed, json_schema_of
 from glmv_batch._items import Item, items
+from glmv_batch._question import Question, failed, json_schema_of
 from glmv_batch._row import Row, plain
 from glmv_batch._sinks import flat, free, table_columns
 
@@ -94,7 +94,7 @@ def over(
         slots = _documented(options.get("model"))
     dealt = shares(slots, actors)
     asked = {"prompt": prompt, "messages": messages, "schema": schema, "make": make}
-    _asking(api_key=api_key, **asked)
+    _question(api_key=api_key, **asked)
     glmv.AsyncClient(None, **options)  # refuses what is misspelt
     if not ray.is_initialized():
         ray.init()
@@ -161,7 +161,7 @@ class Vision:
         api_key: Callable[[], str] | None = None,
         **options: Any,
     ) -> None:
-        self._asking = _asking(prompt=prompt, messages=messages, schema=schema, make=make, api_key=api_key)
+        self._question = _question(prompt=prompt, messages=messages, schema=schema, make=make, api_key=api_key)
         self._desk = None if isinstance(share, int) else share
         width = share if isinstance(share, int) else _share_of(share)
         self._client = glmv.AsyncClient(_key(api_key), **{**options, "max_concurrency": width})
@@ -206,7 +206,7 @@ class Vision:
             return replace(failed(item, self._fatal, 0.0), attempts=0)
         try:
             item = _item(columns, self._column)
-            row = self._asking.row_of(item, await self._ask(item), time.monotonic() - started)
+            row = self._question.row_of(item, await self._ask(item), time.monotonic() - started)
         except Exception as error:  # noqa: BLE001 - a row that fails is a row with an error, and the job goes on
             if isinstance(error, _FATAL):
                 self._fatal = error
@@ -214,8 +214,8 @@ class Vision:
         return replace(row, parsed=plain(row.parsed), columns={})
 
     async def _completion(self, item: Item) -> glmv.Completion:
-        messages = await asyncio.to_thread(self._asking.messages_of, item)
-        return await self._client.chat(messages, **self._asking.options)
+        messages = await asyncio.to_thread(self._question.messages_of, item)
+        return await self._client.chat(messages, **self._question.options)
 
     def _joined(self, table: pa.Table, rows: list[Row]) -> pa.Table:
         import pyarrow as pa
@@ -307,7 +307,7 @@ def _key(api_key: Callable[[], str] | None) -> str | None:
     raise glmv.AuthenticationError("No API key: api_key() returned nothing in the worker.")
 
 
-def _asking(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Asking:
+def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Question:
     if api_key is not None and not callable(api_key):
         raise glmv.InvalidRequestError(
             "api_key is a function here, called in each worker: a key itself would travel with the tasks. "
@@ -317,7 +317,7 @@ def _asking(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any)
         if prompt is not None or messages is not None:
             raise glmv.InvalidRequestError("Say prompt=..., messages=... or make=..., and one of them only.")
         prompt = ""  # it is not asked: what `make` returns asks
-    return Asking(prompt, messages=messages, schema=schema)
+    return Question(prompt, messages=messages, schema=schema)
 
 
 def _documented(model: str | None) -> int:

@@ -4,6 +4,6 @@ It is an oracle: it shares no code with the client, checks what the platform doc
 measures. What was verified, and how, is listed in docs/fidelity.md.
 """
 
-from glmv_emulator._emulator import Emulator
+from glmv_emulator.emulator import Emulator
 
 __all__ = ["Emulator"]

@@ -7,7 +7,7 @@ import sys
 from typing import get_args
 
 from glmv_emulator import Emulator
-from glmv_emulator._settings import DOUBTS, Era
+from glmv_emulator.platform.settings import DOUBTS, Era
 
 
 def main(arguments: list[str] | None = None) -> int:

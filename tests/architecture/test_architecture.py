@@ -52,8 +52,8 @@ EXCEPTIONS = {
     "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
-    "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
-    "glmv_emulator/_eyes/_reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
+    "glmv_emulator/eyes/video.py": {"av"},  # the extra `video`
+    "glmv_emulator/eyes/reading.py": {"rapidocr", "zxingcpp", "numpy"},  # the extra `eyes`
     "glmv_emulator/pytest_plugin.py": {"pytest"},
 }
 # The one room that may import the other packages.
@@ -235,14 +235,44 @@ def test_the_command_line_imports_public_packages_only() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
+def test_no_module_imports_in_a_circle(package: str) -> None:
+    modules = {}
+    for path in files(package):
+        if path.name != "__init__.py" and "cli" not in path.parts:
+            modules[".".join(path.relative_to(ROOT).with_suffix("").parts)] = {
+                module for module in imports_at_start(path) if module.startswith(f"{package}.")
+            }
+    tuple(TopologicalSorter(modules).static_order())  # raises CycleError and names the circle
+
+
+# Sub-packages of the emulator; each may import those before it.
+EMULATOR = ("eyes", "answers", "http", "platform", "faults", "page", "server")
+
+
+def test_sub_packages_of_the_emulator_import_one_way() -> None:
+    found = []
+    for path in files("glmv_emulator"):
+        _, *folders = path.relative_to(ROOT).parent.parts
+        if folders:
+            own = EMULATOR.index(folders[0])
+            found += [
+                f"{name_of(path)} imports {module}"
+                for module in imports(path)
+                if module.startswith("glmv_emulator") and not set(module.split(".")[1:2]) & set(EMULATOR[: own + 1])
+            ]
+    assert found == []
+
+
 def imports_at_start(path: Path) -> Iterator[str]:
     """Modules that are loaded when the file is: not those inside functions or `if TYPE_CHECKING`."""
     for node in tree(path).body:
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str(module)):
+            case ast.ImportFrom(module=str(module), names=names):
                 yield module
+                yield from (f"{module}.{alias.name}" for alias in names)  # a name may be a module
 
 
 @pytest.mark.parametrize("package", ADAPTERS)
@@ -334,6 +364,13 @@ def test_the_public_face_is_complete_and_in_order(package: str) -> None:
     }
     assert public - set(listed) == set()
     assert [name for name in listed if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
+def test_public_classes_name_their_package(package: str) -> None:
+    # Pickles and reprs then survive a move inside the package.
+    module = importlib.import_module(package)
+    assert {getattr(module, name).__module__ for name in module.__all__} == {package}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

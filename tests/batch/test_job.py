@@ -371,7 +371,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 def test_the_platforms_batches_answer_the_same_job(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     (photos / "same.png").write_bytes((photos / "0.png").read_bytes())
     (photos / "torn.png").write_bytes(b"no picture")
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
@@ -391,14 +391,14 @@ def test_the_platforms_batches_answer_the_same_job(
 def test_rows_of_batches_are_those_of_the_source_as_it_stands(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
     given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
     first = job(emulator, given, **options)
-    monkeypatch.setattr("glmv_batch._platform.Platform.answers", lambda platform: first.stop() or iter(()))
+    monkeypatch.setattr("glmv_batch._batches.Batches.answers", lambda platform: first.stop() or iter(()))
     assert list(first.rows(ledger=tmp_path / "l")) == []
     monkeypatch.undo()
-    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     (photos / "0.png").rename(photos / "renamed.png")
     given = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
     again = job(emulator, given, **options)

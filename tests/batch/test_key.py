@@ -11,9 +11,9 @@ import pytest
 
 import glmv
 from glmv_batch import Item
-from glmv_batch._asking import Asking
 from glmv_batch._key import Keys
 from glmv_batch._ledger import Ledger
+from glmv_batch._question import Question
 
 MODEL = "glm-4.6v"
 
@@ -31,8 +31,8 @@ def photo(tmp_path: Path) -> Path:
 
 
 def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = MODEL, **options: Any) -> str:
-    asking = Asking(prompt, model=model, options=options)
-    return Keys(asking, model, glmv.Options(), ledger).of(Item("any", source)).key
+    question = Question(prompt, model=model, options=options)
+    return Keys(question, model, glmv.Options(), ledger).of(Item("any", source)).key
 
 
 def test_a_picture_is_the_same_as_a_file_as_bytes_as_a_part_and_under_another_name(
@@ -58,7 +58,7 @@ def test_the_case_of_the_models_name_and_who_asks_make_no_other_key(ledger: Ledg
 
 
 def test_an_option_is_the_same_of_the_client_and_of_the_job(ledger: Ledger, photo: Path) -> None:
-    of_client = Keys(Asking("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
+    of_client = Keys(Question("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
     assert of_client.of(Item("any", photo)).key == key(ledger, photo, temperature=0.5)
 
 

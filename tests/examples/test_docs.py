@@ -38,7 +38,7 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
     run_code: RunCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
-    monkeypatch.setattr("glmv_batch._platform.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     for folder in ("photos", "receipts"):
         (tmp_path / folder).mkdir()
         shutil.copy(ROOT / "examples" / "pictures" / "receipt.png", tmp_path / folder / "a.png")

@@ -27,7 +27,7 @@ from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
 from glmv_emulator import Emulator
-from glmv_emulator._mind import Ask, Call, Reply, answer
+from glmv_emulator.answers import Ask, Call, Reply, answer
 from langchain_glmv import ChatGLMV
 
 

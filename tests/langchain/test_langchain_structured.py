@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 
 import glmv
 from glmv_emulator import Emulator
-from glmv_emulator._mind import Ask, Call, Reply
+from glmv_emulator.answers import Ask, Call, Reply
 from langchain_glmv import ChatGLMV, image
 
 Models = Callable[..., tuple[ChatGLMV, list[Ask]]]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv_emulator._traps import self_signed
+from glmv_emulator.faults.traps import self_signed
 from tests.core.network.conftest import WHOLE, Gone, Peer, Server
 
 KEY = "test-id.test-secret"

@@ -1,9 +1,0 @@
-"""The emulator's mind: general rules that turn what was measured and read into an answer.
-
-It knows no picture and no test. Equal requests get equal answers.
-"""
-
-from glmv_emulator._mind._answer import answer
-from glmv_emulator._mind._values import Ask, Call, Medium, Reply
-
-__all__ = ["Ask", "Call", "Medium", "Reply", "answer"]

@@ -1,0 +1,328 @@
+"""Writes a value that is valid against a JSON Schema, filled from evidence where there is any."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from glmv_emulator.answers.evidence import KIND, NAMED, Evidence
+from glmv_emulator.answers.facts import Fact, key_words
+from glmv_emulator.answers.mentions import to_figure
+from glmv_emulator.answers.pattern import matching
+from glmv_emulator.answers.schema import DEEPEST, Document, TooMuch, item_schemas, join, properties, required, types
+
+NOTHING = 0
+MOST_ITEMS = 64
+MOST_OPTIONAL = 100  # optional properties of one object that are looked at
+LONGEST_TEXT = 4000
+_ANY_ORDER = ("string", "number", "integer", "boolean", "array", "object", "null")
+# The smallest values that formats allow.
+_FORMATS = {
+    "date": "1970-01-01", "date-time": "1970-01-01T00:00:00Z", "time": "00:00:00Z", "email": "a@example.com", "uri": "https://example.com/",
+    "url": "https://example.com/", "uuid": "00000000-0000-4000-8000-000000000000", "ipv4": "127.0.0.1", "ipv6": "::1",
+    "hostname": "localhost", "uri-reference": "/", "duration": "PT0S", "json-pointer": "", "regex": "a", "byte": "",
+}  # fmt: skip
+
+_Filled = tuple[Any, int]  # a value and how sure it is
+
+
+class _Impossible(Exception):
+    """No value was found that the schema allows."""
+
+
+def fill(schema: Any, evidence: Evidence, name: str = "") -> Any:
+    """A value that is valid against ``schema`` wherever one can be found within bounded work."""
+    document = Document(schema)
+    try:
+        return _Filler(document, evidence).fill(schema, name, 0)[0]
+    except (TooMuch, _Impossible, RecursionError):
+        pass
+    try:
+        plain = Document(schema)
+        return _Filler(plain, Evidence([], [], set())).fill(schema, name, 0)[0]
+    except (TooMuch, _Impossible, RecursionError):
+        return {}
+
+
+class _Filler:
+    def __init__(self, document: Document, evidence: Evidence) -> None:
+        self.document = document
+        self.evidence = evidence
+
+    def fill(self, schema: Any, name: str, depth: int) -> _Filled:
+        if depth > DEEPEST:
+            raise _Impossible
+        flat = self.document.flat(schema)
+        for value, strength in self._tries(flat, name, depth):
+            if self.document.valid(value, schema):
+                return value, strength
+        raise _Impossible
+
+    def _tries(self, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
+        if "const" in flat:
+            yield flat["const"], NOTHING
+            return
+        if isinstance(flat.get("enum"), list):
+            chosen = self.evidence.choice(flat["enum"], name)
+            if chosen is not None:
+                yield chosen, NAMED
+            yield from ((option, NOTHING) for option in flat["enum"])
+            return
+        for key in ("anyOf", "oneOf"):
+            if isinstance(flat.get(key), list):
+                rest = {other: value for other, value in flat.items() if other != key}
+                yield from self._branches(rest, flat[key], name, depth, alone=key == "oneOf")
+                return
+        yield from self._by_type(flat, name, depth)
+        if "if" in flat:
+            rest = {key: value for key, value in flat.items() if key not in ("if", "then", "else")}
+            for branch in (join(rest, {"allOf": [flat["if"], flat.get("then", True)]}), join(rest, self._else(flat))):
+                yield from self._whole(branch, name, depth)
+
+    def _else(self, flat: dict[str, Any]) -> dict[str, Any]:
+        return {"allOf": [flat.get("else", True)]}
+
+    def _whole(self, schema: Any, name: str, depth: int) -> Iterator[_Filled]:
+        try:
+            yield self.fill(schema, name, depth + 1)
+        except _Impossible:
+            return
+
+    def _branches(
+        self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
+    ) -> Iterator[_Filled]:
+        """The surest branch first. Without evidence: null where it is allowed, else the order of the schema."""
+        found: list[tuple[int, int, Any]] = []
+        for place, branch in enumerate(branches):
+            joined = join(self.document.flat(branch), rest)
+            if alone and (others := branches[:place] + branches[place + 1 :]):
+                joined = join(joined, {"not": {"anyOf": others}})
+            for value, strength in self._whole(joined, name, depth):
+                null_last = 1 if value is None and strength == NOTHING else 0
+                found.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
+        for minus, _, value in sorted(found, key=lambda row: row[:2]):
+            yield value, -minus
+
+    def _by_type(self, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
+        named = types(flat)
+        if "null" in named and len(named) > 1:
+            others = [kind for kind in named if kind != "null"]
+            sure = [pair for kind in others for pair in self._of(kind, flat, name, depth) if pair[1] >= KIND]
+            yield from sure
+            yield None, NOTHING
+            named = others
+        if not named and name:
+            yield from self.evidence.plain(name)
+        for kind in named or self._likely(flat, name):
+            yield from self._of(kind, flat, name, depth)
+        if not named:
+            anything: tuple[Any, ...] = ({}, [], None, 0, "", True)
+            yield from ((value, NOTHING) for value in anything)
+
+    def _likely(self, flat: dict[str, Any], name: str) -> tuple[str, ...]:
+        return _ANY_ORDER if name and "not" not in flat else ()
+
+    def _of(self, kind: str, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
+        match kind:
+            case "string":
+                yield from self._string(flat, name)
+            case "integer" | "number":
+                yield from self._number(flat, name, whole=kind == "integer")
+            case "boolean":
+                yield from self.evidence.truth(name)
+                if isinstance(flat.get("default"), bool):
+                    yield flat["default"], NOTHING
+                yield False, NOTHING
+                yield True, NOTHING
+            case "null":
+                yield None, NOTHING
+            case "array":
+                yield from self._array(flat, name, depth)
+            case "object":
+                yield from self._object(flat, depth)
+            case _:
+                return
+
+    def _hint(self, flat: dict[str, Any]) -> str:
+        return " ".join(str(flat[key]) for key in ("title", "description") if isinstance(flat.get(key), str))
+
+    def _string(self, flat: dict[str, Any], name: str) -> Iterator[_Filled]:
+        form = flat.get("format") if isinstance(flat.get("format"), str) else None
+        low, high = _whole_number(flat.get("minLength"), 0), _whole_number(flat.get("maxLength"), LONGEST_TEXT)
+        for value, strength in self.evidence.strings(name, self._hint(flat), form):
+            text = str(value)[: min(high, LONGEST_TEXT)]
+            if low <= len(text):
+                yield text, strength
+        if isinstance(pattern := flat.get("pattern"), str) and (made := matching(pattern, min(low, LONGEST_TEXT))):
+            yield made, NOTHING
+        if form in _FORMATS:
+            yield _FORMATS[form], NOTHING
+        if isinstance(flat.get("default"), str):
+            yield flat["default"], NOTHING
+        yield "", NOTHING
+        if low:
+            yield "a" * min(low, 100_000), NOTHING
+        yield from (("a", NOTHING), ("0", NOTHING))
+
+    def _number(self, flat: dict[str, Any], name: str, *, whole: bool) -> Iterator[_Filled]:
+        for value, strength in self.evidence.numbers(name, self._hint(flat)):
+            yield (round(value) if whole else value), strength
+        if isinstance(flat.get("default"), (int, float)):
+            yield flat["default"], NOTHING
+        yield from ((value, NOTHING) for value in _legal_numbers(flat, whole=whole))
+
+    def _array(self, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
+        first, rest = item_schemas(flat)
+        low = _whole_number(flat.get("minItems"), 0)
+        high = min(_whole_number(flat.get("maxItems"), MOST_ITEMS), MOST_ITEMS)
+        if not first:
+            if (rows := self._rows(rest, depth)) and low <= len(rows[:high]):
+                yield rows[:high], NAMED
+            for values, strength in self.evidence.lists(name):
+                kept = [value for value in values if self.document.valid(value, rest)]
+                if kept and len(kept) >= max(low, 1):
+                    yield kept[:high], strength
+        if isinstance(flat.get("default"), list):
+            yield flat["default"], NOTHING
+        if low == 0 and "contains" not in flat:
+            yield [], NOTHING
+        count = min(max(low, len(first) if low else 0), MOST_ITEMS)
+        schemas = [*first, *([rest] * count)][:count]
+        made = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
+        yield made, NOTHING
+        if "contains" in flat:
+            wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * _whole_number(flat.get("minContains"), 1)
+            yield [*wanted, *made[len(wanted) :]], NOTHING
+        if flat.get("uniqueItems") is True:
+            yield _distinct(made, self.document, rest), NOTHING
+
+    def _rows(self, item: Any, depth: int) -> list[Any]:
+        """One object a row of a table that was read, or one a picture that was measured."""
+        known = properties(flat := self.document.flat(item))
+        if "object" not in types(flat) or not known:
+            return []
+        page = self.evidence.page()
+        cells = page.rows(list(known)) if page is not None else []
+        if cells:
+            return [made for row in cells if (made := self._row(item, row, depth)) is not None]
+        made = []
+        for one in self.evidence.alone():
+            filled, strength = _Filler(self.document, one).fill(item, "", depth + 1)
+            if strength == NAMED:
+                made.append(filled)
+        return made if len(made) == len(self.evidence.each) else []
+
+    def _row(self, item: Any, cells: dict[str, str], depth: int) -> Any | None:
+        facts = []
+        for name, cell in cells.items():
+            key = (frozenset(key_words(name)),)
+            figure = to_figure(cell) if re.fullmatch(r"\W{0,2}[\d.,\s]+\W{0,2}", cell) else None
+            if figure is not None:
+                facts.append(Fact(key, int(figure) if figure.is_integer() else figure))
+            facts.append(Fact(key, cell))
+        try:
+            return _Filler(self.document, Evidence([], facts, set())).fill(item, "", depth + 1)[0]
+        except _Impossible:
+            return None
+
+    def _object(self, flat: dict[str, Any], depth: int) -> Iterator[_Filled]:
+        known, needed = properties(flat), required(flat)
+        enough = NAMED if needed else KIND
+        made: dict[str, Any] = {}
+        best = NOTHING
+        optional = 0
+        for name in [*known, *(name for name in needed if name not in known)]:
+            if name not in needed:
+                optional += 1
+                if self.evidence.is_empty or optional > MOST_OPTIONAL:
+                    continue
+            schema = known.get(name, flat.get("additionalProperties", True))
+            if name in needed:
+                value, strength = self.fill(schema, name, depth + 1)
+            else:
+                try:
+                    value, strength = self.fill(schema, name, depth + 1)
+                except _Impossible:
+                    continue
+                if strength < enough:
+                    continue
+            made[name] = value
+            best = max(best, strength)
+            if strength > NOTHING and not isinstance(value, (dict, list)):
+                self.evidence.use(value)
+        yield made, best
+        yield {name: value for name, value in made.items() if name in needed}, best
+        few = _whole_number(flat.get("minProperties"), 0)
+        if len(made) < few:
+            yield self._widened(flat, made, few, depth), best
+
+    def _widened(self, flat: dict[str, Any], made: dict[str, Any], few: int, depth: int) -> dict[str, Any]:
+        wide = dict(made)
+        names = [*properties(flat), *(f"key{number}" for number in range(few))]
+        for name in names:
+            if len(wide) >= few:
+                break
+            if name not in wide:
+                schema = properties(flat).get(name, flat.get("additionalProperties", True))
+                try:
+                    wide[name] = self.fill(schema, name, depth + 1)[0]
+                except _Impossible:
+                    continue
+        return wide
+
+
+def _whole_number(value: Any, otherwise: int) -> int:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
+
+
+def _legal_numbers(flat: dict[str, Any], *, whole: bool) -> Iterator[int | float]:
+    """Zero where it is legal, else numbers close to the bounds."""
+
+    def bound(key: str) -> float | None:
+        value = flat.get(key)
+        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    step = bound("multipleOf") or (1 if whole else 0)
+    yield 0
+    yield 1
+    for low in (bound("minimum"), bound("exclusiveMinimum")):
+        if low is None or not math.isfinite(low):
+            continue
+        if step:
+            first = math.floor(low / step) * step
+            yield from (_tidy(first + index * step, whole=whole) for index in range(3))
+        yield from (_tidy(low, whole=whole), low + 1, low + 0.5, low + 1e-6)
+    for high in (bound("maximum"), bound("exclusiveMaximum")):
+        if high is None or not math.isfinite(high):
+            continue
+        if step:
+            last = math.ceil(high / step) * step
+            yield from (_tidy(last - index * step, whole=whole) for index in range(3))
+        yield from (_tidy(high, whole=whole), high - 1, high - 0.5, high - 1e-6)
+    low, high = bound("exclusiveMinimum") or bound("minimum"), bound("exclusiveMaximum") or bound("maximum")
+    if low is not None and high is not None:
+        yield (low + high) / 2
+    if not whole:
+        yield 0.5
+
+
+def _tidy(value: float, *, whole: bool) -> int | float:
+    return int(value) if whole and float(value).is_integer() else value
+
+
+def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
+    """The same number of items, no two alike."""
+    options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
+    flat = document.flat(schema)
+    options += flat["enum"] if isinstance(flat.get("enum"), list) else []
+    seen: list[Any] = []
+    for value in options:
+        if (
+            len(seen) < len(made)
+            and document.valid(value, schema)
+            and not any(value == one and type(value) is type(one) for one in seen)
+        ):
+            seen.append(value)
+    return seen

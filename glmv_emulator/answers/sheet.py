@@ -1,0 +1,328 @@
+"""Makes sense of the words on a page: rows, labels and the values beside, below or above them."""
+
+# ruff: noqa: E501 - a row of words and patterns reads better unbroken
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from glmv_emulator.answers.facts import key_words
+from glmv_emulator.answers.mentions import to_figure
+from glmv_emulator.answers.words import content_words, listed, stem, words
+from glmv_emulator.eyes import Code, Line, Reading
+
+# Words that forms use for the same thing.
+SYNONYMS = {
+    "no": "number", "nr": "number", "num": "number", "id": "number", "编号": "number", "单号": "number", "号码": "number",
+    "amount": "total", "sum": "total", "合计": "total", "总计": "total", "总额": "total", "金额": "total", "总价": "total", "共计": "total",
+    "tel": "phon", "telephon": "phon", "mobil": "phon", "电话": "phon", "手机": "phon", "日期": "dat", "day": "dat",
+    "qty": "quantity", "count": "quantity", "数量": "quantity", "vat": "tax", "税额": "tax", "税费": "tax", "税率": "tax",
+    "姓名": "nam", "名称": "nam", "地址": "addr", "address": "addr", "单价": "pric", "价格": "pric", "pric": "pric", "cost": "pric",
+    "mail": "email", "邮箱": "email", "time": "time", "时间": "time", "problem": "fault", "defect": "fault", "故障": "fault",
+}  # fmt: skip
+# Names of what a page's largest print says.
+_HEADING = frozenset(
+    stem(word)
+    for word in listed(
+        "merchant store shop vendor company business seller restaurant title heading header supplier cafe issuer"
+    )
+) | listed("商家 店名 标题 公司 商店")
+# Lines of a bill that are no items.
+_SUMS = frozenset(
+    stem(word)
+    for word in listed("total subtotal tax change cash card paid pay balance due discount tip number amount vat")
+)
+FIGURE = re.compile(r"^\W{0,2}(?:[A-Z]{3}\s?)?[-+]?\d[\d.,\s]*(?:\s?(?:%|[A-Z]{3}|[a-zA-Z]{1,3}|元|€|\$))?\W{0,2}$")
+_MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
+_COUNTED = re.compile(r"^\s*(\d+)\s*[x×*]\s*(.+)$", re.IGNORECASE)
+_CURRENCY = {"€": "EUR", "$": "USD", "¥": "CNY", "￥": "CNY", "£": "GBP", "元": "CNY"}
+_CODES = re.compile(r"\b(?:EUR|USD|CNY|RMB|GBP|JPY|CHF|CAD|AUD|INR|KRW|HKD|SEK|NOK|DKK|PLN)\b")
+
+
+def label_words(text: str) -> set[str]:
+    """The words of a label, each as its most usual synonym."""
+    stems = {stem(word) for word in words(text) if len(word) > 1 or not word.isascii()}
+    return {SYNONYMS.get(word, word) for word in stems} - {"the", "of", "on"}
+
+
+class Sheet:
+    """One picture's page."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.lines: list[Line] = [*reading.lines]
+        self.codes: list[Code] = [*reading.codes]
+
+    @cached_property
+    def grid(self) -> list[list[Line]]:
+        """The lines as rows from top to bottom, each from left to right."""
+        rows: list[list[Line]] = []
+        for line in sorted(self.lines, key=_middle):
+            height = line.box[3] - line.box[1]
+            if rows and abs(_middle(rows[-1][0]) - _middle(line)) < 0.5 * height:
+                rows[-1].append(line)
+            else:
+                rows.append([line])
+        return [sorted(row, key=lambda line: line.box[0]) for row in rows]
+
+    def text(self) -> str:
+        """All lines, row by row, and what the codes say."""
+        rows = [" ".join(line.text for line in row) for row in self.grid]
+        return "\n".join([*rows, *(code.text for code in self.codes)])
+
+    def heading(self) -> str:
+        """The first line of the upper half in about the largest print."""
+        upper = [
+            line
+            for line in self.lines
+            if _middle(line) < 0.5 * self.reading.height and re.search(r"[^\W\d]{2}", line.text)
+        ]
+        tall = max((line.box[3] - line.box[1] for line in upper), default=0)
+        large = [line for line in upper if line.box[3] - line.box[1] >= 0.7 * tall]
+        return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
+
+    def values_of(self, name: str, hint: str) -> list[str]:
+        """The values that fit a property's name, or else the words of its title and description."""
+        wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
+        if wanted & _HEADING:
+            return [heading] if (heading := self.heading()) else []
+        if "currency" in wanted or "货币" in wanted or "币种" in wanted:
+            return self._currencies()
+        if wanted & {"qr", "barcod", "cod"} and self.codes:
+            return [code.text for code in self.codes]
+        found = [value for _, value in self.labelled(wanted)]
+        if not found and hint:
+            said = label_words(hint)
+            found = [value for label, value in self.labelled(said, whole_label=True) if label]
+        return found
+
+    def labelled(
+        self, wanted: set[str], *, whole_label: bool = False, kind: re.Pattern[str] | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Labels that share words with ``wanted``, the closest first, each with its value.
+
+        ``whole_label``: all words of the label must be wanted. ``kind``: values that match come first.
+        """
+        heading = self.heading()
+        scored: list[tuple[float, float, int, str, str, bool]] = []
+        for index, (label, line, rest) in enumerate(self._labels()):
+            have = label_words(label)
+            if not rest and line.text == heading and len(self._row_of(line)) == 1:
+                continue
+            shared = len(have & wanted)
+            if not shared or (whole_label and not have <= wanted) or (not whole_label and 2 * shared < len(wanted)):
+                continue
+            for value in [rest] if rest else self._beside(line):
+                off = kind is not None and not kind.search(value)
+                scored.append((off - shared / len(wanted), -shared / len(have), index, label, value, off))
+        for _, _, _, label, value, _ in sorted(scored, key=lambda row: row[:3]):
+            yield label, value
+
+    def said(self, text: str, kind: re.Pattern[str] | None) -> tuple[str, str] | None:
+        """The longest label that a text says as it is printed, with its value; not the heading."""
+        told, heading = " ".join(text.lower().split()), self.heading()
+        found: list[tuple[bool, int, int, str, str]] = []
+        for index, (label, line, rest) in enumerate(self._labels()):
+            name = " ".join(label.lower().split()).strip(" .:")
+            if len(name) < 2 or label == heading or not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", told):
+                continue
+            values = [rest] if rest else self._beside(line)
+            found += [
+                (kind is not None and not kind.search(value), -len(name), index, label, value) for value in values
+            ]
+        return min(found)[3:] if found else None
+
+    def _labels(self) -> Iterator[tuple[str, Line, str]]:
+        for row in self.grid:
+            for line in row:
+                label, colon, rest = [*re.split(r"\s*([:：])\s*(?!\d\d\b)", line.text, maxsplit=1), "", ""][:3]
+                if colon and label:
+                    yield label, line, rest.strip()
+                elif not FIGURE.match(line.text):
+                    yield line.text, line, self._within(line)
+
+    @staticmethod
+    def _within(line: Line) -> str:
+        """A figure at the end of the same line: "Total 16.90"."""
+        match = re.search(r"^\D{2,}?\s+((?:[$€£¥￥]\s?)?\d[\d.,]*(?:\s?(?:[A-Z]{3}|[€元]))?)$", line.text)
+        return (
+            match.group(1)
+            if match and (_MONEY.search(match.group(1)) or re.search(r"[$€£¥￥元]", match.group(1)))
+            else ""
+        )
+
+    def _row_of(self, line: Line) -> list[Line]:
+        return next(row for row in self.grid if line in row)
+
+    def _beside(self, line: Line) -> list[str]:
+        """The values around a label: to its right, below it, above it; in a row of labels not to the right."""
+        row = self._row_of(line)
+        right = [other for other in row if other.box[0] >= line.box[2] - 2]
+        is_head = len(row) > 2 and sum(bool(FIGURE.match(other.text)) for other in row) * 2 < len(row)
+        column = [other for other in self.lines if other is not line and _same_column(line, other)]
+        below = sorted((o for o in column if o.box[1] >= line.box[3] - 3), key=lambda o: o.box[1])[:1]
+        above = sorted((o for o in column if o.box[3] <= line.box[1] + 3), key=lambda o: -o.box[3])[:1]
+        height = line.box[3] - line.box[1]
+        below = [other for other in below if other.box[1] - line.box[3] < 2.5 * height]
+        figures = [other for other in above if FIGURE.match(other.text)]
+        if is_head:
+            return [other.text for other in (*below, *figures)]
+        if right:
+            return [right[0].text]
+        return [other.text for other in (*below, *figures)]
+
+    def pairs(self) -> list[tuple[str, float]]:
+        """The labels of a chart's axis, each with the figure above or below it; empty when there is no such row."""
+        for row in self.grid:
+            labels = [line for line in row if not FIGURE.match(line.text)]
+            if len(labels) < 3 or len(labels) < len(row) - 1:
+                continue
+            found = []
+            for line in labels:
+                figure = next((value for value in self._beside(line) if FIGURE.match(value)), None)
+                number = to_figure(figure) if figure else None
+                if number is not None:
+                    found.append((line.text, number))
+            if len(found) == len(labels):
+                return found
+        return []
+
+    def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
+        """The rows of a table, or the items of a bill, by the names of the properties that are wanted."""
+        return self._under_heads(names) or self._items(names) or self._bars(names)
+
+    def _under_heads(self, names: Sequence[str]) -> list[dict[str, str]]:
+        for index, row in enumerate(self.grid):
+            heads = {name: line for name in names for line in row if _fits(name, line.text)}
+            if len(heads) < 2 or len({id(line) for line in heads.values()}) < 2:
+                continue
+            found = []
+            for below in self.grid[index + 1 :]:
+                if len(below) < 2:
+                    break
+                cells = {name: cell.text for name, head in heads.items() for cell in below if _same_column(head, cell)}
+                if len(cells) < 2 or (content_words(below[0].text) and label_words(below[0].text) <= _SUMS):
+                    break
+                found.append(cells)
+            if found:
+                return found
+        return []
+
+    def _items(self, names: Sequence[str]) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = []
+        for row in self.grid:
+            if len(row) < 2 or not _MONEY.search(row[-1].text) or not re.search(r"[^\W\d]{2}", row[0].text):
+                continue
+            if label_words(row[0].text) & _SUMS:
+                if found:
+                    break
+                continue
+            counted = _COUNTED.match(row[0].text)
+            number = to_figure(row[-1].text) or 0.0
+            times = int(counted.group(1)) if counted else 1
+            item = {"quantity": str(times), "pric": f"{number:.2f}", "unit": f"{number / (times or 1):.2f}"}
+            item["nam"] = counted.group(2) if counted else row[0].text
+            found.append({name: item[key] for name in names if (key := _item_key(name)) is not None})
+        return [row for row in found if len(row) >= min(2, len(names))]
+
+    def _bars(self, names: Sequence[str]) -> list[dict[str, str]]:
+        found = self.pairs()
+        if len(names) != 2 or not found:
+            return []
+        figures = {
+            "valu",
+            "quantity",
+            "number",
+            "total",
+            "y",
+            "sal",
+            "sold",
+            "height",
+            "percent",
+            "shar",
+            "scor",
+            *label_words(self.heading()),
+        }
+        counts = [name for name in names if {SYNONYMS.get(word, word) for word in key_words(name)} & figures]
+        if len(counts) != 1:
+            return []
+        other = next(name for name in names if name not in counts)
+        return [{other: label, counts[0]: f"{number:g}"} for label, number in found]
+
+    def _currencies(self) -> list[str]:
+        text = self.text()
+        return [*_CODES.findall(text), *(code for sign, code in _CURRENCY.items() if sign in text)][:1]
+
+    def find(self, wanted: str) -> list[Line]:
+        """The lines that say something, the closest first: the same words, then more words, then some of them."""
+        said = " ".join(wanted.lower().split())
+        if not said:
+            return []
+        exact = [line for line in self.lines if line.text.lower().strip(" .:") == said]
+        holding = [
+            line
+            for line in self.lines
+            if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", line.text.lower()) and line not in exact
+        ]
+        if not (exact or holding) and re.search(r"[\u4e00-\u9fff]", said):
+            holding = [line for line in self.lines if said in line.text]
+        if exact or holding:
+            return exact or holding
+        asked = content_words(said)
+        return [line for line in self.lines if asked and asked <= content_words(line.text)]
+
+    def place(self, wanted: str) -> tuple[int, int] | None:
+        """The middle of the closest line, in pixels."""
+        if not (found := self.find(wanted)):
+            return None
+        left, top, right, bottom = found[0].box
+        return (left + right) // 2, (top + bottom) // 2
+
+
+class Sheets:
+    """Several pages as one: the values of all of them, the place of a word in the last that has it."""
+
+    def __init__(self, sheets: Sequence[Sheet]) -> None:
+        self.sheets = sheets
+
+    def values_of(self, name: str, hint: str) -> list[str]:
+        return [value for sheet in self.sheets for value in sheet.values_of(name, hint)]
+
+    def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
+        return [row for sheet in self.sheets for row in sheet.rows(names)]
+
+    def place(self, wanted: str) -> tuple[int, int] | None:
+        return next((place for sheet in reversed(self.sheets) if (place := sheet.place(wanted)) is not None), None)
+
+    def text(self) -> str:
+        return "\n".join(sheet.text() for sheet in self.sheets)
+
+
+def _middle(line: Line) -> float:
+    return (line.box[1] + line.box[3]) / 2
+
+
+def _same_column(one: Line, other: Line) -> bool:
+    shared = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
+    return shared > 0.5 * min(one.box[2] - one.box[0], other.box[2] - other.box[0])
+
+
+def _fits(name: str, label: str) -> bool:
+    wanted, have = {SYNONYMS.get(word, word) for word in key_words(name)}, label_words(label)
+    return bool(wanted & have) and 2 * len(wanted & have) >= len(have)
+
+
+def _item_key(name: str) -> str | None:
+    wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
+    if "unit" in wanted:
+        return "unit"
+    if wanted & {"quantity", "number"}:
+        return "quantity"
+    if wanted & {"pric", "total", "valu"}:
+        return "pric"
+    return (
+        "nam"
+        if wanted & {"nam", "item", "product", "description", "descript", "titl", "articl", "text", "label"}
+        else None
+    )

@@ -1,0 +1,278 @@
+"""The Python object that starts, steers and questions an emulator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from glmv_emulator.faults.schedule import PROFILES, Schedule
+from glmv_emulator.faults.table import FAULTS
+from glmv_emulator.faults.traps import TRAPS, Trap
+from glmv_emulator.faults.verdicts import Report, judge
+from glmv_emulator.http.journal import Exchange, Journal
+from glmv_emulator.platform import auth
+from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
+
+if TYPE_CHECKING:
+    from glmv_emulator.platform.state import Answer, State
+    from glmv_emulator.server.server import Server
+
+SETTLES_WITHIN = 0.5
+HINT = 'the emulator needs starlette, uvicorn and Pillow: pip install "glmv[emulator]"'
+
+
+class Emulator:
+    """GLM-4V on 127.0.0.1, in a thread of this process: `with Emulator() as emu: client(emu.base_url, emu.api_key)`.
+
+    Args:
+        port: the port to listen on; 0 takes a free one.
+        api_key: the key that is accepted; one is made for each run otherwise.
+        era: whose shapes the answers have, "2024", "2025" or "2026" (docs/fidelity.md).
+        strict: names of doubts for which the narrower reading of the documents holds, see `Emulator.DOUBTS`.
+        strict_base64: the same as `strict={"base64"}`.
+        seed: varies what is left open, such as the wrapping of JSON in an answer.
+        stubborn: answers prose first where JSON was pleaded for.
+        pace: seconds between two chunks of a stream.
+        concurrency: model -> how many requests may run at once; one more is refused with 1302.
+        async_polls: how often an asynchronous task answers PROCESSING before its result.
+        largest_body: bytes that a request may have.
+        keep_alive: seconds after which an idle connection is closed.
+        clock_offset: seconds by which the emulator's clock is ahead.
+        tls: paths of a certificate and its key; `base_url` is https then.
+        faults: what goes wrong, as "name; knob=value": once each in this order, or by chance.
+        chance: how likely one of the faults befalls a request, 0 to 1; drawn from the seed.
+        profile: a kind of day, such as "busy evening": faults, chance and concurrency in one; see `Emulator.PROFILES`.
+        mind: a function from `Ask` to `Reply` that answers in place of the emulator's own rules.
+    """
+
+    DOUBTS = DOUBTS
+    FAULTS = FAULTS
+    PROFILES = PROFILES
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        api_key: str | None = None,
+        era: Era = "2026",
+        strict: Collection[str] = (),
+        strict_base64: bool = False,
+        seed: int = 0,
+        stubborn: bool = False,
+        pace: float = 0.0,
+        concurrency: Mapping[str, int] | None = None,
+        async_polls: int = 1,
+        largest_body: int = LARGEST_BODY,
+        keep_alive: float = 5.0,
+        clock_offset: float = 0.0,
+        tls: tuple[str, str] | None = None,
+        faults: Sequence[str] = (),
+        chance: float | None = None,
+        profile: str | None = None,
+        mind: Answer | None = None,
+    ) -> None:
+        self.api_key = api_key if api_key is not None else auth.new_key()
+        self._schedule = Schedule(faults=faults, chance=chance, profile=profile, seed=seed)
+        self._traps: list[Trap] = []
+        self._settings = Settings(
+            era=era,
+            strict=frozenset(strict) | ({"base64"} if strict_base64 else set()),
+            seed=seed,
+            stubborn=stubborn,
+            pace=pace,
+            concurrency={name.lower(): most for name, most in (concurrency or self._schedule.concurrency).items()},
+            async_polls=async_polls,
+            largest_body=largest_body,
+            clock_offset=clock_offset,
+        )
+        self._port, self._keep_alive, self._tls, self._own_answer = port, keep_alive, tls, mind
+        self._journal = Journal(self.api_key)
+        self._server: Server | None = None
+        self._state: State | None = None
+
+    def __repr__(self) -> str:
+        where = self.origin if self._server is not None else "not running"
+        return f"<Emulator of GLM-4V, {where}>"
+
+    def start(self) -> Self:
+        """Listen; returns when requests are answered."""
+        if self._server is not None:
+            raise RuntimeError("this emulator is running")
+        try:
+            from glmv_emulator.answers import answer
+            from glmv_emulator.platform.state import State
+            from glmv_emulator.server.app import application
+            from glmv_emulator.server.server import Server
+        except ImportError as missing:
+            raise ImportError(f"{HINT} ({missing})") from missing
+        state = State(self._settings, self.api_key, self._own_answer or answer, self._journal)
+        self._server = Server(
+            lambda: application(state, self._schedule), self._port, keep_alive=self._keep_alive, tls=self._tls
+        )
+        self._state = state
+        port = self._server.port
+        state.hosting.hosts = frozenset(f"{host}:{port}" for host in ("127.0.0.1", "localhost"))
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and end the thread. The journal stays."""
+        self._close_traps()
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._running.port}"
+
+    @property
+    def base_url(self) -> str:
+        """The base of the platform's own API, as official clients take it."""
+        return f"{self.origin}/api/paas/v4"
+
+    @property
+    def proxy_url(self) -> str:
+        """The base of the same models behind an OpenAI-compatible proxy: data URIs, any key."""
+        return f"{self.origin}/v1"
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """What reached the emulator so far, oldest first, without keys and pictures; the last 1000."""
+        return self._journal.exchanges()
+
+    def host(self, source: str | Path | bytes) -> str:
+        """Serve a picture, video or file from here; returns its URL, the only kind of URL that is looked at."""
+        origin = self.origin
+        assert self._state is not None
+        return self._state.hosting.add(origin, source)
+
+    def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:
+        """Let a fault befall the next requests that it suits.
+
+        Args:
+            name: a name of `Emulator.FAULTS` (docs/testing.md), or `code-1302`, `status-503`.
+            times: how many requests; None is all until `reset`.
+            path: a part of the path of these requests; None is any POST.
+            knobs: what the fault lets one set.
+
+        Raises:
+            ValueError: for a name or knob that is not there, or a fault that no answer can cause; it says what can.
+        """
+        self._schedule.add(name, times, path, knobs)
+
+    def fail(
+        self,
+        times: int | None = 1,
+        code: int | str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Refuse the next requests with a documented code (1302 where none is given), or with a bare HTTP status.
+
+        `retry_after` is in seconds. A code may come with another status than its documented one.
+        """
+        knobs: dict[str, Any] = {} if retry_after is None else {"retry_after": f"{retry_after:g}"}
+        knobs |= {} if status is None else {"status": status}
+        if code is None and status is not None:
+            self.inject("bare-status", times, **knobs)
+        else:
+            self.inject("refusal", times, code=code or 1302, **knobs)
+
+    def stall(self, after: int | None = None, times: int | None = 1) -> None:
+        """Hold the next answer until `release`, or until the client leaves.
+
+        `after` is how many chunks of a stream come first; with None nothing comes, not even the head.
+        """
+        if after is None:
+            self.inject("stall-before-headers", times)
+        else:
+            self.inject("stall", times, after=after)
+
+    def slow(self, first: float = 0.0, between: float = 0.0, times: int | None = None) -> None:
+        """Take so many seconds before an answer, and between its chunks; on top of other faults, until `reset`."""
+        self.inject("slow", times, first=first, between=between)
+
+    def release(self) -> None:
+        """Let everything go on that a fault holds."""
+
+        async def released() -> None:
+            self._schedule.release()
+
+        self._call(released)
+
+    def refuse(self) -> None:
+        """Take no connection any more and close those that are open, as a server that is down; until `reset`."""
+        server = self._running
+        self._call(server.stop_listening)
+        self._call(server.close_connections)
+
+    def trap(self, name: str) -> str:
+        """The base URL of a port where connections go wrong: "blackhole", "tls-reset" or "tls-self-signed"."""
+        if name not in TRAPS:
+            raise ValueError(f"there is no trap {name!r}; there are {', '.join(TRAPS)}")
+        self._traps.append(TRAPS[name]())
+        return self._traps[-1].base_url
+
+    def reset(self) -> None:
+        """As at the start: no fault of before is left, nothing is held, the journal is empty."""
+        self._schedule.reset()
+        self._close_traps()
+        if self._server is not None:
+            self.release()
+            self._call(self._server.listen)
+        if self._state is not None:
+            self._state.widest.clear()
+            self._state.records.clear()
+        self._journal.clear()
+
+    def report(self, errors: int = 0) -> Report:
+        """What the client did, call by call, and verdicts on it.
+
+        Args:
+            errors: how many calls your application saw fail. A call that could not succeed and was not seen to
+                fail is one whose broken answer was taken for a whole one.
+        """
+        # A connection that was just closed is seen to be closed a moment later.
+        patience = time.monotonic() + SETTLES_WITHIN
+        while any(one.ended is None for one in self._journal.exchanges()) and time.monotonic() < patience:
+            time.sleep(0.01)
+        return judge(self._journal.exchanges(), self._settings.concurrency, errors)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open just now."""
+        count: int = self._call(self._running.connections)
+        return count
+
+    def _close_traps(self) -> None:
+        while self._traps:
+            self._traps.pop().close()
+
+    def wait(self) -> None:
+        """Serve until the process ends."""
+        self._running.join()
+
+    @property
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("the emulator is not running: use it in a `with` block, or call start()")
+        return self._server
+
+    def _call(self, work: Any) -> Any:
+        return self._running.call(work)
+
+
+Emulator.__module__ = "glmv_emulator"

@@ -1,0 +1,165 @@
+"""Faults of the connection: it breaks, stalls or drips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from glmv_emulator.faults.table import Context, beyond, fault
+from glmv_emulator.http.playback import End, Pause, Raw, Response, Step
+from glmv_emulator.http.responses import DONE
+
+beyond(
+    2,
+    "dns-failure",
+    "the host has no name",
+    "one that does not exist: no retry; one that cannot be looked up just now: retry",
+    'give the client the base URL "http://host.invalid/api/paas/v4" (RFC 6761: such a name never exists)',
+)
+
+
+@fault(6, "reset-in-headers", "the connection is reset in the middle of the head", "try again: nothing was received")
+def reset_in_headers(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [Raw(b"HTTP/1.1 200 OK\r\ncontent-ty"), End("rst")])
+
+
+@fault(7, "reset-in-body", "the connection is reset in the middle of the body", "try again", needs="whole")
+def reset_in_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    return answer.with_steps([*_part(answer.steps, fraction)[0], End("rst")])
+
+
+@fault(7, "half-body", "the connection is closed in the middle of the body", "try again", needs="whole")
+def half_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    return answer.with_steps([*_part(answer.steps, fraction)[0], End("fin")])
+
+
+@fault(
+    8,
+    "stale-connection",
+    "a kept connection is closed when the next request comes",
+    "at once on a new connection, without counting it",
+    needs="reused",
+)
+def stale_connection(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [End("fin")])
+
+
+@fault(0, "no-answer", "the connection is closed before any byte", "try again")
+def no_answer(answer: Response, context: Context) -> Response:
+    return Response(0, {}, [End("fin")])
+
+
+@fault(9, "idle-close", "the connection is closed after the answer", "nothing to see: a new one next time")
+def idle_close(answer: Response, context: Context) -> Response:
+    ending: list[Step] = [] if "content-length" in answer.headers else [Raw(b"0\r\n\r\n")]
+    return answer.with_steps(_then(answer.steps, [*ending, End("fin")]))
+
+
+@fault(10, "stall-before-headers", "nothing comes", "give up at the timeout or the deadline")
+def stall_before_headers(answer: Response, context: Context) -> Response:
+    return answer.after([context.hold()])
+
+
+@fault(11, "stall-in-body", "the body stops in the middle", "give up at the timeout or the deadline", needs="whole")
+def stall_in_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
+    first, rest = _part(answer.steps, fraction)
+    return answer.with_steps([*first, context.hold(), *rest])
+
+
+@fault(11, "stall", "the stream stops after so many chunks", "give up at the idle timeout", needs="stream")
+def stall(answer: Response, context: Context, after: int = 3) -> Response:
+    return answer.with_steps(_held(answer.steps, after, context.hold()))
+
+
+def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
+    """A stream that holds before chunk number `after`, or before its [DONE] if it is shorter."""
+    held = False
+    chunks = 0
+    for step in steps:
+        if not held and isinstance(step, bytes) and (chunks == after or step == DONE):
+            held = True
+            yield hold
+        chunks += isinstance(step, bytes)
+        yield step
+
+
+@fault(12, "drip", "the body comes byte by byte", "end at the deadline, whatever comes", needs="whole")
+def drip(answer: Response, context: Context, every: float = 0.25) -> Response:
+    return answer.with_steps(_dripping(answer.steps, every))
+
+
+@fault(
+    13, "drip-stream", "the stream comes byte by byte", "end at the deadline; an event that never ends is silence",
+    needs="stream",
+)  # fmt: skip
+def drip_stream(answer: Response, context: Context, every: float = 0.25) -> Response:
+    return answer.with_steps(_dripping(answer.steps, every))
+
+
+def _dripping(steps: Iterable[Step], every: float) -> Iterator[Step]:
+    for step in steps:
+        for byte in step if isinstance(step, bytes) else b"":
+            yield bytes([byte])
+            yield Pause(every)
+
+
+@fault(0, "slow", "the answer takes long to begin, and each chunk takes long", "wait, up to the timeout")
+def slow(answer: Response, context: Context, first: float = 0.0, between: float = 0.0) -> Response:
+    played = answer.with_steps(_slowed(answer.steps, between)) if between else answer
+    return played.after([Pause(first)]) if first else played
+
+
+def _slowed(steps: Iterable[Step], between: float) -> Iterator[Step]:
+    for number, step in enumerate(steps):
+        if number and isinstance(step, bytes):
+            yield Pause(between)
+        yield step
+
+
+def _part(steps: Iterable[Step], fraction: float) -> tuple[list[Step], list[Step]]:
+    body = b"".join(step for step in steps if isinstance(step, bytes))
+    cut = max(1, int(len(body) * fraction))
+    return [body[:cut]], [body[cut:]]
+
+
+def _then(steps: Iterable[Step], more: list[Step]) -> Iterator[Step]:
+    yield from steps
+    yield from more
+
+
+_LISTENER = 'take the base URL of `emu.trap("{}")`'
+beyond(1, "connection-refused", "nobody listens", "try again, and name host and port", "call `emu.refuse()`")
+beyond(
+    3,
+    "connect-blackhole",
+    "the connection is never made",
+    "give up at the connect timeout",
+    _LISTENER.format("blackhole"),
+)
+beyond(
+    4,
+    "tls-invalid",
+    "the certificate is self-signed (or expired, or for another host)",
+    "no retry; name the reason",
+    'start `Emulator(tls=(certificate, key))` with such a certificate, as `emu.trap("tls-self-signed")` does',
+)
+beyond(5, "tls-reset", "the connection is reset in the TLS handshake", "try again", _LISTENER.format("tls-reset"))
+beyond(
+    40, "early-break", "the application stops reading a stream", "free connection and slot",
+    "leave the loop of a stream early; `emu.requests[-1].ended_by` is then \"client\"",
+)  # fmt: skip
+beyond(
+    41, "cancelled", "a task is cancelled while it waits", "pass it on, and leak nothing",
+    "cancel a task while `emu.stall()` or `emu.slow()` holds; `emu.connections` counts what stayed open",
+)  # fmt: skip
+beyond(
+    42, "fork", "the process forks after a call", "the child makes its own connections",
+    "fork, and look at `Exchange.connection`: two processes never share one",
+)  # fmt: skip
+beyond(
+    43, "loop-closed", "the event loop of the first call is closed", "connections are kept for each loop",
+    "call `asyncio.run` three times with one client",
+)  # fmt: skip
+beyond(
+    44, "too-many", "more calls at once than the account may have", "queue: never more at once than allowed",
+    'start `Emulator(concurrency={"glm-4v-flash": 10})`: one more is refused with 1302',
+)  # fmt: skip

@@ -1,0 +1,191 @@
+"""Which fault befalls which request, by script, by chance, by header or by profile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# The rows enter themselves into the table when these modules are imported.
+from glmv_emulator.faults import connections, refusals, streams  # noqa: F401
+from glmv_emulator.faults.table import FAULTS, Context, Fault, chosen, written
+from glmv_emulator.http.journal import Exchange
+from glmv_emulator.http.playback import Hold, Response
+from glmv_emulator.platform.errors import Refusal
+
+HEADER = "x-glmv-fault"
+FOR = {
+    "stream": "that are streamed",
+    "whole": "that are not streamed",
+    "reused": "on a connection that was used before",
+}
+
+
+@dataclass(slots=True)
+class Planned:
+    """A fault that was asked for. `left` is how many requests it is for, None for all; `path` a part of their path."""
+
+    fault: Fault
+    knobs: dict[str, Any]
+    left: int | None = 1
+    path: str | None = None
+
+    def suits(self, exchange: Exchange) -> bool:
+        """A request without a say of its own on paths is one that asks for something: a POST."""
+        there = exchange.method == "POST" if self.path is None else self.path in exchange.path
+        return there and self.left != 0 and self.fault.suits(exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A kind of day. Each of `faults` is as likely as the others; `chance` is that any befalls a request."""
+
+    what: str
+    chance: float
+    faults: tuple[str, ...]
+    always: tuple[str, ...] = ()
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+
+
+PROFILES: Mapping[str, Profile] = {
+    "busy evening": Profile(
+        "the platform is crowded: slow answers, 1302 and 1305, two calls of a model at once",
+        0.25,
+        ("busy", "busy; retry_after=1", "overloaded", "busy-event", "status-503"),
+        always=("slow; first=0.2; between=0.01",),
+        concurrency={"glm-4v-flash": 2, "glm-4.6v-flash": 2, "glm-4.6v": 2},
+    ),
+    "shaky network": Profile(
+        "connections break and stall in every place",
+        0.3,
+        (
+            "reset-in-headers",
+            "reset-in-body",
+            "half-body",
+            "cut",
+            "cut; how=rst",
+            "truncated",
+            "no-answer",
+            "idle-close",
+        ),
+    ),
+    "bad gateway": Profile(
+        "something between the application and the platform answers in its place",
+        0.3,
+        ("gateway-page", "gateway-page; status=504", "login-page", "error-in-200", "empty-body", "redirect", "garbage"),
+    ),
+    "strange streams": Profile(
+        "all that a stream of events may hold, and some that it may not",
+        0.5,
+        ("odd-framing", "double-done", "no-done", "invalid-utf8", "invalid-json", "filtered-midway", "withdrawn"),
+    ),
+    "month's end": Profile("the allowance runs out now and then", 0.2, ("arrears", "arrears; code=1308", "code-1304")),
+}
+
+
+class Schedule:
+    """What goes wrong, and when. Any thread may add a fault; the emulator's loop takes it."""
+
+    def __init__(
+        self, *, faults: Sequence[str] = (), chance: float | None = None, profile: str | None = None, seed: int = 0
+    ) -> None:
+        if profile is not None and profile not in PROFILES:
+            raise ValueError(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+        day = PROFILES[profile] if profile is not None else Profile("", 0.0, ())
+        if chance is not None and not 0 <= chance <= 1:
+            raise ValueError(f"chance is between 0 and 1, not {chance!r}")
+        self._seed = seed
+        scripted = bool(faults) and chance is None
+        self._chance = 0.0 if scripted else day.chance if chance is None else chance
+        listed = tuple(faults) or day.faults
+        self._likely = [chosen(*written(one)) for one in listed]
+        # Without a chance, the faults of the constructor are a script: once each, in this order.
+        self._first = self._likely if scripted else []
+        self._always = [chosen(*written(one)) for one in day.always]
+        self.concurrency = day.concurrency
+        self._lock = threading.Lock()
+        self._held: list[asyncio.Event] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """As it was at the start: the same faults will befall the same requests."""
+        with self._lock:
+            self._random = random.Random(self._seed)  # noqa: S311 - weather, not a secret
+            self._planned = [Planned(fault, knobs) for fault, knobs in self._first]
+            self._planned += [Planned(fault, knobs, None) for fault, knobs in self._always]
+
+    def add(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
+        """Let a fault befall the next requests that it suits."""
+        fault, checked = chosen(name, knobs)
+        with self._lock:
+            self._planned.append(Planned(fault, checked, times, path))
+
+    def release(self) -> None:
+        """Let everything go on that a fault holds. To be called on the emulator's loop."""
+        held, self._held = self._held, []
+        for event in held:
+            event.set()
+
+    def hold(self) -> Hold:
+        event = asyncio.Event()
+        self._held.append(event)
+        return Hold(event)
+
+    def asked(self, headers: Mapping[str, str]) -> Planned | None:
+        """The fault that a request asks for itself.
+
+        Raises:
+            Refusal: when its header cannot be read.
+        """
+        text = headers.get(HEADER)
+        if text is None:
+            return None
+        try:
+            return Planned(*chosen(*written(text)))
+        except ValueError as problem:
+            raise Refusal("1210", f"{HEADER}: {problem}") from None
+
+    def changing(
+        self, asked: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
+    ) -> Callable[[Response], Response]:
+        """What an answer passes through before it is played; only one that was granted is changed."""
+        context = Context(exchange, refuse, self.hold, other_origin)
+
+        def change(answer: Response) -> Response:
+            if answer.status != 200 or exchange.code is not None:
+                return answer
+            if asked is not None and not asked.fault.suits(exchange):
+                needs = f"{HEADER}: {asked.fault.name} is for requests {FOR[asked.fault.needs]}"
+                return refuse(Refusal("1210", needs))
+            for planned in self._taken(asked, exchange):
+                exchange.fault = exchange.fault or planned.fault.name
+                assert planned.fault.apply is not None
+                answer = planned.fault.apply(answer, context, **planned.knobs)
+            return answer
+
+        return change
+
+    def _taken(self, asked: Planned | None, exchange: Exchange) -> list[Planned]:
+        """One fault at most, and slowness, which comes on top of it."""
+        with self._lock:
+            found = [planned for planned in self._planned if planned.suits(exchange)]
+            slow = [planned for planned in found if planned.fault.name == "slow"][:1]
+            other = [asked] if asked else [planned for planned in found if planned.fault.name != "slow"][:1]
+            for planned in (*slow, *other):
+                if planned.left is not None:
+                    planned.left -= 1
+            return (other or self._by_chance(exchange)) + slow
+
+    def _by_chance(self, exchange: Exchange) -> list[Planned]:
+        if exchange.method != "POST" or not self._chance or self._random.random() >= self._chance:
+            return []
+        suited = [(fault, knobs) for fault, knobs in self._likely if fault.suits(exchange)]
+        return [Planned(*self._random.choice(suited))] if suited else []
+
+
+def table() -> list[Fault]:
+    """All faults, those with a number first."""
+    return sorted(FAULTS.values(), key=lambda fault: (fault.number or 99, fault.name))

@@ -1,0 +1,141 @@
+"""Plays an answer onto the wire, step by step: bytes, pauses, and the ways in which a connection can end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from glmv_emulator.http.journal import Exchange
+
+Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
+Receive = Any
+Send = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent for so many seconds; None is until the client leaves."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the connection ends: "fin" closes it, "rst" resets it, "clean" ends the body as it should be."""
+
+    how: Literal["fin", "rst", "clean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes past the HTTP library, straight into the socket."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is sent until the event is set, or the client leaves."""
+
+    event: asyncio.Event
+
+
+Step = bytes | Pause | End | Raw | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response as an ASGI application: its head, and the steps of its body. `status` 0 sends no head.
+
+    `before` are steps that come before the head.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    steps: Iterable[Step]
+    before: tuple[Step, ...] = ()
+
+    def with_steps(self, steps: Iterable[Step]) -> Response:
+        """The same head, another body."""
+        return replace(self, steps=steps)
+
+    def after(self, steps: Iterable[Step]) -> Response:
+        """The same, once these steps are over."""
+        return replace(self, before=(*steps, *self.before))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope["emu.exchange"]
+        change: Callable[[Response], Response] | None = scope.get("emu.change")
+        played = self if change is None else change(self)
+        playing = asyncio.ensure_future(played.play(scope, send, exchange))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                exchange.ended_by = exchange.ended_by or "client"
+        finally:
+            for task in (playing, leaving):
+                task.cancel()
+            done = await asyncio.gather(playing, leaving, return_exceptions=True)
+        for result in done:
+            if isinstance(result, Exception):
+                raise result
+
+    async def play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
+        """Send head and steps, one after the other."""
+        for step in self.before:
+            await _do(step, scope, send, exchange)
+        if self.status:
+            headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
+            await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        for step in self.steps:
+            if step == End("clean"):
+                break
+            await _do(step, scope, send, exchange)
+        # A client that has read the last bytes may be back before this coroutine has its next turn.
+        exchange.ended = exchange.last_sent
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
+    match step:
+        case bytes():
+            # Counted before it is sent: who has read a chunk finds it in the journal.
+            exchange.chunks += 1
+            exchange.last_sent = time.monotonic()
+            await send({"type": "http.response.body", "body": step, "more_body": True})
+            # The loop must turn, or a client that left would go unseen until the end.
+            await asyncio.sleep(0)
+        case Pause(seconds=None):
+            await asyncio.Event().wait()
+        case Pause(seconds=float(seconds)):
+            await asyncio.sleep(seconds)
+        case Hold(event=event):
+            await event.wait()
+        case Raw(data=data):
+            scope["emu.transport"].write(data)
+        case End(how=how):
+            exchange.ended_by, exchange.ended = "fault", time.monotonic()
+            _cut(scope["emu.transport"], reset=how == "rst")
+            await asyncio.Event().wait()
+        case _:
+            raise TypeError(f"no such step: {step!r}")
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _cut(transport: asyncio.Transport, *, reset: bool) -> None:
+    if reset:
+        # A linger of zero seconds makes the kernel send RST in place of FIN.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    else:
+        transport.close()

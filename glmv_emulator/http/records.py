@@ -1,0 +1,199 @@
+"""What the page knows beyond the journal: answers as they left, when their pieces did, and pictures made small.
+
+All of it is bounded, and nothing is made before somebody looks: a request costs a few appends to lists.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import Image, ImageOps
+
+from glmv_emulator.answers import Medium
+from glmv_emulator.eyes import SeenImage, SeenVideo
+from glmv_emulator.http.journal import MOST_EXCHANGES, Exchange
+
+MB = 1024 * 1024
+# Of one answer, and of all answers: a stream of 1000 chunks is about 250 kB.
+LONGEST_ANSWER = 256 * 1024
+ALL_ANSWERS = 32 * MB
+MOST_MOMENTS = 2000
+# Pictures that nobody has looked at yet, and those that were made small (some 5 kB each).
+ALL_PICTURES = 48 * MB
+MOST_THUMBNAILS = 1000
+SIDE = 160
+
+
+@dataclass(slots=True)
+class Kept:
+    """A picture under an id that nobody guesses: its file until it is made small, the thumbnail from then on."""
+
+    id: str
+    data: bytes | None
+    small: tuple[bytes, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A medium of a request: where it stands, what was measured, and its thumbnail if there is one."""
+
+    kind: Literal["image", "video", "file"]
+    message: int
+    part: int
+    seen: SeenImage | SeenVideo | None
+    kept: Kept | None
+
+    @property
+    def thumbnail(self) -> str | None:
+        """The id of its thumbnail, while there are bytes to make it of."""
+        kept = self.kept
+        return None if kept is None or (kept.data is None and kept.small is None) else kept.id
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One exchange as the page shows it. `at` is in seconds since the epoch, `moments` are (seconds, bytes),
+    `attempt` is (which, of how many) of the call that it belongs to."""
+
+    exchange: Exchange
+    number: int
+    at: float
+    kind: str = ""
+    answer: bytearray = field(default_factory=bytearray)
+    whole: bool = True
+    moments: list[tuple[float, int]] = field(default_factory=list)
+    media: tuple[Shown, ...] = ()
+    attempt: tuple[int, int] = (1, 1)
+    revision: int = 0
+    state: tuple[object, ...] = ()
+
+    def now(self) -> tuple[object, ...]:
+        """What changes when there is something new to show."""
+        one = self.exchange
+        return one.status, one.code, one.fault, one.model, one.ended, one.ended_by, one.chunks, len(self.media)
+
+
+class Records:
+    """What is known of the exchanges of the journal, by exchange. The event loop writes, other threads may read."""
+
+    def __init__(self) -> None:
+        self.run = secrets.token_hex(4)
+        self._lock = threading.Lock()
+        self._records: OrderedDict[Exchange, Record] = OrderedDict()
+        self._pictures: OrderedDict[str, Kept] = OrderedDict()
+        self._opened = self._revision = self._answers = 0
+
+    def open(self, exchange: Exchange) -> Record:
+        """Begin a record of an exchange that has just begun."""
+        with self._lock:
+            self._opened += 1
+            record = self._records[exchange] = Record(exchange, self._opened, time.time())
+            while len(self._records) > MOST_EXCHANGES:
+                self._answers -= len(self._records.popitem(last=False)[1].answer)
+        return record
+
+    def head(self, record: Record, headers: Mapping[bytes, bytes]) -> None:
+        """The head of an answer leaves."""
+        record.kind = headers.get(b"content-type", b"").decode("latin-1")
+
+    def piece(self, record: Record, body: bytes) -> None:
+        """A piece of an answer's body leaves."""
+        if not body:
+            return
+        if len(record.moments) < MOST_MOMENTS:
+            record.moments.append((time.monotonic() - record.exchange.started, len(body)))
+        fitting = body[: LONGEST_ANSWER - len(record.answer)]
+        record.whole = record.whole and len(fitting) == len(body)
+        with self._lock:
+            record.answer += fitting
+            self._answers += len(fitting)
+            if self._answers > ALL_ANSWERS:
+                self._forget_answers()
+
+    def media(self, exchange: Exchange, media: Sequence[Medium]) -> None:
+        """The media of a request, once they were looked at."""
+        with self._lock:
+            record = self._records.get(exchange)
+            if record is not None:
+                record.media = tuple(Shown(one.kind, one.message, one.part, one.seen, self._kept(one)) for one in media)
+
+    def thumbnail(self, identity: str) -> tuple[bytes, str] | None:
+        """The small picture of an id and its media type. May take a while: for a thread beside the event loop."""
+        with self._lock:
+            kept = next((kept for kept in self._pictures.values() if secrets.compare_digest(kept.id, identity)), None)
+            if kept is None or kept.small is not None or kept.data is None:
+                return None if kept is None else kept.small
+            data = kept.data
+        small = _small(data)
+        with self._lock:
+            kept.small, kept.data = small, None
+        return small
+
+    def clear(self) -> None:
+        """Forget everything, as the journal does."""
+        with self._lock:
+            self._records.clear()
+            self._pictures.clear()
+            self._answers = 0
+            self._revision += 1
+
+    def all(self) -> tuple[int, list[Record]]:
+        """A revision, and the records, newest first; what changed since the last call bears the new revision."""
+        with self._lock:
+            records = list(reversed(self._records.values()))
+            changed = [(record, state) for record in records if (state := record.now()) != record.state]
+            if changed:
+                self._revision += 1
+            for record, state in changed:
+                record.state, record.revision = state, self._revision
+            return self._revision, records
+
+    def _forget_answers(self) -> None:
+        for record in self._records.values():
+            if self._answers <= ALL_ANSWERS:
+                return
+            self._answers -= len(record.answer)
+            record.answer, record.whole = bytearray(), False
+
+    def _kept(self, medium: Medium) -> Kept | None:
+        if not isinstance(medium.seen, SeenImage) or medium.data is None:
+            return None
+        name = medium.seen.sha256
+        kept = self._pictures.setdefault(name, Kept(secrets.token_urlsafe(16), medium.data))
+        self._pictures.move_to_end(name)
+        while len(self._pictures) > MOST_THUMBNAILS:
+            gone = self._pictures.popitem(last=False)[1]
+            gone.data = gone.small = None
+        waiting = sum(len(one.data) for one in self._pictures.values() if one.data is not None)
+        for one in list(self._pictures.values()):
+            if waiting <= ALL_PICTURES:
+                break
+            if one.data is not None:
+                waiting -= len(one.data)
+                one.data = None
+        for digest in [digest for digest, one in self._pictures.items() if one.data is None and one.small is None]:
+            del self._pictures[digest]
+        return kept
+
+
+def _small(data: bytes) -> tuple[bytes, str]:
+    """A picture that was looked at before, within 160 x 160 pixels, without its metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as opened:
+            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
+            clear = "A" in opened.getbands() or "transparency" in opened.info
+            picture = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "RGB")
+    picture.thumbnail((SIDE, SIDE))
+    picture.info.clear()
+    made = io.BytesIO()
+    picture.save(made, "PNG" if clear else "JPEG")
+    return made.getvalue(), "image/png" if clear else "image/jpeg"

@@ -1,0 +1,43 @@
+"""Answers as HTTP: JSON, streams of events, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from glmv_emulator.http.playback import Pause, Response, Step
+
+JSON = "application/json"
+DONE = b"data: [DONE]\n\n"
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def whole(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A body that is sent at once, with its length."""
+    return data(encoded(value), JSON, status, headers)
+
+
+def data(body: bytes, kind: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Bytes of a media type, with their length."""
+    head = {"content-type": kind, "content-length": str(len(body))} | dict(headers or {})
+    return Response(status, head, [body])
+
+
+def events(chunks: Iterable[dict[str, Any]], kind: str, pace: float) -> Response:
+    """A stream of server-sent events of a media type, ended by `[DONE]`; each chunk is a write of its own.
+
+    `pace` is in seconds between two chunks.
+    """
+    return Response(200, {"content-type": kind, "cache-control": "no-cache"}, _steps(chunks, pace))
+
+
+def _steps(chunks: Iterable[dict[str, Any]], pace: float) -> Iterator[Step]:
+    for number, chunk in enumerate(chunks):
+        if pace and number:
+            yield Pause(pace)
+        yield b"data: " + encoded(chunk) + b"\n\n"
+    yield DONE

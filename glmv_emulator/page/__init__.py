@@ -1,0 +1,1 @@
+"""The page at the emulator's root: its requests, live."""

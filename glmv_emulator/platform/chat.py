@@ -1,0 +1,146 @@
+"""From a chat request to an answer: check, look, answer, cut to the limits, count."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from glmv_emulator.answers import Ask, Medium, Reply
+from glmv_emulator.http.journal import Exchange
+from glmv_emulator.platform.errors import Refusal
+from glmv_emulator.platform.media import Dialect, look
+from glmv_emulator.platform.messages import Place
+from glmv_emulator.platform.messages import check as check_messages
+from glmv_emulator.platform.models import Model, find
+from glmv_emulator.platform.rules import Parameters, check
+from glmv_emulator.platform.shapes import Counted, Outcome, new_id
+from glmv_emulator.platform.state import State
+from glmv_emulator.platform.usage import count, prompt, texts, tokens
+
+# Words that stand for what a content filter catches, so that an application's handling of it can be tested.
+CAUGHT_INPUT = "EMU-SENSITIVE-INPUT"
+CAUGHT_OUTPUT = "EMU-SENSITIVE-OUTPUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that was found good."""
+
+    model: Model
+    name: str
+    parameters: Parameters
+    messages: list[dict[str, Any]]
+    media: list[Medium]
+    prompt_tokens: int
+    dialect: Dialect
+
+
+def model_of(body: Any) -> tuple[Model, str]:
+    """The row that a body names, and the name as it was written."""
+    if not isinstance(body, dict):
+        raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
+    name = body.get("model")
+    if name is None:
+        raise Refusal("1213", "model")
+    if not isinstance(name, str):
+        raise Refusal("1214", "model")
+    model = find(name)
+    if model is None:
+        raise Refusal("1211", "", name[:64])
+    return model, name
+
+
+async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange | None = None) -> Prepared:
+    """Check a body and look at its media; raises `Refusal`. The exchange learns what was found on the way."""
+    model, name = model_of(body)
+    if exchange is not None:
+        exchange.model, exchange.stream = model.name, body.get("stream") is True
+        exchange.request_id = None if body.get("request_id") is None else str(body["request_id"])
+    if model.kind == "embedding":
+        raise Refusal("1212", "对话", "chat")
+    parameters = check(body if dialect == "platform" else _as_platform(body), model, state.settings)
+    messages = body.get("messages")
+    places = check_messages(messages, model, state.settings)
+    media = await asyncio.to_thread(_look, state, places, model, dialect) if places else []
+    if exchange is not None:
+        exchange.media = tuple(one.seen for one in media)
+        state.records.media(exchange, media)
+    prompt_tokens = prompt(messages or [], media, parameters.tools, model.picture_cap)
+    if model.context is not None and prompt_tokens > state.settings.read(model.context):
+        raise Refusal("1261")
+    written = [(message["role"], text) for message in messages or [] for text in texts(message)]
+    for number, (role, text) in enumerate(written):
+        if CAUGHT_INPUT in text:
+            raise Refusal("1301", role="history" if number < len(written) - 1 else role)
+    return Prepared(model, name, parameters, messages or [], media, prompt_tokens, dialect)
+
+
+def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
+    """A body for vLLM or SGLang in the platform's terms (README of zai-org/GLM-V: enable_thinking)."""
+    extra = body.get("chat_template_kwargs")
+    if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):
+        return body
+    return body | {"thinking": {"type": "enabled" if extra["enable_thinking"] else "disabled"}}
+
+
+def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> list[Medium]:
+    own, uploaded = state.hosting.own, state.files.of_a_message
+    return [look(place, model, state.settings, dialect, own, uploaded) for place in places]
+
+
+async def answer(state: State, prepared: Prepared) -> Outcome:
+    """What is answered to a request, within its limits."""
+    parameters = prepared.parameters
+    ask = Ask(
+        messages=prepared.messages,
+        media=prepared.media,
+        tools=parameters.tools,
+        response_format=parameters.response_format,
+        thinking=parameters.thinking,
+        model=prepared.model.name,
+        vision=prepared.model.kind == "vision",
+        seed=state.settings.seed if parameters.seed is None else parameters.seed,
+        stubborn=state.settings.stubborn,
+    )
+    # Reading a picture takes long; the other requests go on meanwhile.
+    reply = await asyncio.to_thread(state.answer, ask) if prepared.media else state.answer(ask)
+    text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
+    proxied = prepared.dialect == "proxy"
+    identity = new_id(state.settings.era, proxied=proxied)
+    return Outcome(
+        id=identity,
+        request_id=parameters.request_id or identity,
+        created=int(state.now()),
+        model=prepared.name if proxied else prepared.model.name,
+        text=text,
+        reasoning=reasoning,
+        calls=calls,
+        finish_reason=finish_reason,
+        usage=Counted(prepared.prompt_tokens, completion, count(reasoning)),
+        proxied=proxied,
+        include_usage=parameters.include_usage,
+        tool_stream=parameters.tool_stream,
+        arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
+        content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
+    )
+
+
+def _within(
+    reply: Reply, parameters: Parameters, messages: list[dict[str, Any]]
+) -> tuple[str, str, list[Any], str, int]:
+    text, finish_reason = reply.text, "tool_calls" if reply.calls else "stop"
+    ends = [text.index(word) for word in parameters.stop if word in text]
+    if ends:
+        text = text[: min(ends)]
+    if any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
+        return text[: len(text) // 2], reply.reasoning, [], "sensitive", count(text) // 2
+    # Thinking counts: it may eat the whole of max_tokens, and the text is empty then.
+    thought = tokens(reply.reasoning)
+    said = tokens(text)
+    left = max(0, parameters.max_tokens - len(thought))
+    if len(thought) > parameters.max_tokens or len(said) > left:
+        cut = "".join(thought[: parameters.max_tokens]), "".join(said[:left])
+        return cut[1], cut[0], [], "length", parameters.max_tokens
+    called = sum(count(f"{call.name}{call.arguments}") for call in reply.calls)
+    return text, reply.reasoning, reply.calls, finish_reason, len(thought) + len(said) + called

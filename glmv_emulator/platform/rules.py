@@ -1,0 +1,153 @@
+"""Checks the parameters of a chat request against the documented ranges (docs.bigmodel.cn, chat completion)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from glmv_emulator.platform.errors import Refusal
+from glmv_emulator.platform.models import STOP_WORDS, Model
+from glmv_emulator.platform.settings import Settings
+
+MOST_TOOLS = 128
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+USER_ID = range(6, 129)
+REQUEST_ID = range(6, 65)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What of the parameters matters to the answer."""
+
+    stream: bool
+    max_tokens: int
+    stop: tuple[str, ...]
+    tools: list[dict[str, Any]]
+    response_format: dict[str, Any] | None
+    thinking: bool
+    request_id: str | None
+    seed: int | None
+    include_usage: bool
+    tool_stream: bool
+
+
+def check(body: dict[str, Any], model: Model, settings: Settings) -> Parameters:
+    """The parameters of a body; raises 1210, 1213 or 1214 for one that is not as documented. Null is absent."""
+    given = {name: value for name, value in body.items() if value is not None}
+    for name in ("stream", "do_sample", "tool_stream"):
+        if not isinstance(given.get(name, False), bool):
+            raise Refusal("1214", name)
+    if given.get("do_sample", True):
+        # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
+        for name in ("temperature", "top_p"):
+            _number(given, name, model.lowest, inside="range-open" in settings.strict)
+    most = settings.read(model.output)
+    name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
+    max_tokens = given.get(name, min(model.default_output, most))
+    if not _whole(max_tokens) or not 1 <= max_tokens <= most:
+        raise Refusal("1214", f"{name}（1 - {most}）", f"{name} (1 - {most})")
+    _text(given, "user_id", USER_ID)
+    options = given.get("stream_options", {})
+    return Parameters(
+        stream=given.get("stream", False),
+        max_tokens=max_tokens,
+        stop=_stop(given.get("stop", []), settings),
+        tools=_tools(given.get("tools", []), model, settings),
+        response_format=_format(given.get("response_format")) if model.kind == "text" else None,
+        thinking=_thinking(given.get("thinking"), model),
+        request_id=_request_id(given.get("request_id")),
+        seed=given["seed"] if _whole(given.get("seed")) else None,
+        include_usage=isinstance(options, dict) and bool(options.get("include_usage")),
+        tool_stream=given.get("tool_stream", False) and model.tool_stream,
+    )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(given: dict[str, Any], name: str, lowest: float, *, inside: bool) -> None:
+    value = given.get(name)
+    if value is None:
+        return
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not lowest <= value <= 1
+        or (inside and value in (0, 1))
+    ):
+        raise Refusal("1214", f"{name}（{lowest:g} - 1）", f"{name} ({lowest:g} - 1)")
+
+
+def _text(given: dict[str, Any], name: str, lengths: range) -> None:
+    value = given.get(name)
+    if value is not None and (not isinstance(value, str) or len(value) not in lengths):
+        raise Refusal("1214", name)
+
+
+def _request_id(value: Any) -> str | None:
+    # The platform's own SDK tests send time.time(), so a number is taken as its digits.
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Refusal("1214", "request_id")
+    if len(str(value)) not in REQUEST_ID:
+        raise Refusal("1214", "request_id（6 - 64）", "request_id (6 - 64 characters)")
+    return str(value)
+
+
+def _stop(value: Any, settings: Settings) -> tuple[str, ...]:
+    if isinstance(value, str) and "stop-one" not in settings.strict:
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
+        raise Refusal("1214", "stop")
+    if len(value) > settings.read(STOP_WORDS):
+        raise Refusal("1214", "stop")
+    return tuple(value)
+
+
+def _tools(value: Any, model: Model, settings: Settings) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or len(value) > MOST_TOOLS:
+        raise Refusal("1214", f"tools（≤{MOST_TOOLS}）", f"tools (at most {MOST_TOOLS})")
+    if value and not settings.read(model.tools):
+        raise Refusal("1210", "该模型不支持 tools", "this model takes no tools")
+    for tool in value:
+        _check_tool(tool, vision=model.kind == "vision")
+    return value
+
+
+def _check_tool(tool: Any, *, vision: bool) -> None:
+    kinds = ("function",) if vision else ("function", "retrieval", "web_search", "mcp")
+    if not isinstance(tool, dict) or tool.get("type") not in kinds:
+        raise Refusal("1214", "tools.type")
+    if tool["type"] != "function":
+        return
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        raise Refusal("1213", "tools.function")
+    if not isinstance(function.get("name"), str) or not TOOL_NAME.fullmatch(function["name"]):
+        raise Refusal("1214", "tools.function.name")
+    if not isinstance(function.get("description", ""), str):
+        raise Refusal("1214", "tools.function.description")
+    if not isinstance(function.get("parameters", {}), dict):
+        raise Refusal("1214", "tools.function.parameters")
+
+
+def _format(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    # json_schema is taken and ignored, as users measured.
+    if not isinstance(value, dict) or value.get("type") not in ("text", "json_object", "json_schema"):
+        raise Refusal("1214", "response_format.type")
+    return value if value["type"] == "json_object" else None
+
+
+def _thinking(value: Any, model: Model) -> bool:
+    if value is None or model.thinking == "no":
+        return model.thinking != "no"
+    if not isinstance(value, dict) or value.get("type") not in ("enabled", "disabled"):
+        raise Refusal("1214", "thinking.type")
+    if value["type"] == "disabled" and model.refuses_thinking_off:
+        raise Refusal("1210", "该模型始终思考，不支持关闭思考", "this model always thinks, it cannot be turned off")
+    return value["type"] == "enabled" or model.thinking == "always"

@@ -1,0 +1,183 @@
+"""The shapes in which the platform answers, one way for each recorded era.
+
+2024: ids of 19 digits, `created` a string in streams, three figures of usage, a role in each delta.
+2025: ids of a date and hex digits, cached tokens, tool calls of index -1 and the finish reason on two chunks.
+2026: `object`, reasoning tokens, the role in the first delta.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from glmv_emulator.answers import Call
+from glmv_emulator.platform.settings import Era
+from glmv_emulator.platform.usage import tokens
+
+# Recorded: with a charset behind gateways in 2024, without one later.
+EVENT_STREAM: dict[Era, str] = {
+    "2024": "text/event-stream;charset=UTF-8",
+    "2025": "text/event-stream",
+    "2026": "text/event-stream",
+}
+TOKENS_A_DELTA = 3
+ARGUMENTS_A_DELTA = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens of one exchange; the reasoning is part of the completion."""
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer before it has a shape."""
+
+    id: str
+    request_id: str
+    created: int
+    model: str
+    text: str
+    reasoning: str
+    calls: list[Call]
+    finish_reason: str
+    usage: Counted
+    proxied: bool = False
+    include_usage: bool = False
+    tool_stream: bool = False
+    arguments_object: bool = False
+    content_array: bool = False
+
+
+def new_id(era: Era, *, proxied: bool = False) -> str:
+    """An id in the era's form that says whose it is."""
+    if proxied:
+        return f"chatcmpl-emu-{secrets.token_hex(12)}"
+    if era == "2024":
+        return f"emu-{secrets.randbelow(9 * 10**18) + 10**18}"
+    return f"emu-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}{secrets.token_hex(8)}"
+
+
+def usage(outcome: Outcome, era: Era) -> dict[str, Any]:
+    counted = outcome.usage
+    figures: dict[str, Any] = {
+        "prompt_tokens": counted.prompt,
+        "completion_tokens": counted.completion,
+        "total_tokens": counted.prompt + counted.completion,
+    }
+    if era != "2024":
+        figures["prompt_tokens_details"] = {"cached_tokens": counted.cached}
+    if era == "2026":
+        figures["completion_tokens_details"] = {"reasoning_tokens": counted.reasoning}
+    return figures
+
+
+def whole(outcome: Outcome, era: Era) -> dict[str, Any]:
+    """An answer that is not streamed."""
+    message: dict[str, Any] = {"role": "assistant", "content": outcome.text}
+    if outcome.content_array:
+        message["content"] = [{"type": "text", "text": outcome.text}]
+    if outcome.reasoning:
+        message["reasoning_content"] = outcome.reasoning
+    if outcome.calls:
+        # Recorded: null in 2024, a line break later.
+        message["content"] = outcome.text or (None if era == "2024" or outcome.proxied else "\n")
+        message["tool_calls"] = _calls(outcome, range(len(outcome.calls)))
+    choice = {"finish_reason": outcome.finish_reason, "index": 0, "message": message}
+    body = _head(outcome, era, "chat.completion") | {"choices": [choice], "usage": usage(outcome, era)}
+    if outcome.finish_reason == "sensitive":
+        body["content_filter"] = [{"role": "assistant", "level": 1}]
+    return body
+
+
+def chunks(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
+    """An answer as the chunks of a stream, without the `[DONE]`."""
+    head = _head(outcome, era, "chat.completion.chunk")
+    if era == "2024" and not outcome.proxied:
+        head.pop("request_id", None)
+        head["created"] = str(head["created"])
+    first = True
+    for delta in _deltas(outcome, era):
+        if not first and era == "2026":
+            delta.pop("role", None)
+        first = False
+        yield head | {"choices": [{"index": 0, "delta": delta}]}
+    yield from _last(outcome, era, head, first=first)
+
+
+def _last(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool) -> Iterator[dict[str, Any]]:
+    delta: dict[str, Any] = {"role": "assistant", "content": ""}
+    if outcome.calls and not outcome.tool_stream:
+        doubled = era == "2025" and not outcome.proxied
+        indexes = [-1] * len(outcome.calls) if doubled else range(len(outcome.calls))
+        called = {"tool_calls": _calls(outcome, indexes)}
+        if doubled:
+            choice = {"index": 0, "finish_reason": outcome.finish_reason, "delta": called}
+        else:
+            choice = {"index": 0, "delta": ({"role": "assistant"} if first or era == "2024" else {}) | called}
+        yield head | {"choices": [choice]}
+    if outcome.finish_reason == "sensitive":
+        # Recorded on the platform's security page: the last delta bears the role of whose text was caught.
+        delta = {"role": "user", "content": ""}
+    last = head | {"choices": [{"index": 0, "finish_reason": outcome.finish_reason, "delta": delta}]}
+    if outcome.finish_reason == "sensitive":
+        yield last | {"content_filter": [{"role": "user", "level": 1}]}
+    elif outcome.proxied:
+        yield last
+        if outcome.include_usage:
+            yield head | {"choices": [], "usage": usage(outcome, era)}
+    else:
+        yield last | {"usage": usage(outcome, era)}
+
+
+def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
+    for name, text in (("reasoning_content", outcome.reasoning), ("content", outcome.text)):
+        for piece in pieces(text, TOKENS_A_DELTA):
+            yield {"role": "assistant", name: piece}
+    if outcome.calls and outcome.tool_stream:
+        for index, call in enumerate(_calls(outcome, range(len(outcome.calls)))):
+            arguments = call["function"]["arguments"]
+            call["function"]["arguments"] = ""
+            yield {"role": "assistant", "tool_calls": [call]}
+            for piece in pieces(arguments, ARGUMENTS_A_DELTA):
+                yield {"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def pieces(text: str, size: int) -> Iterator[str]:
+    """A text in small pieces of whole tokens."""
+    all_tokens = tokens(text)
+    for start in range(0, len(all_tokens), size):
+        yield "".join(all_tokens[start : start + size])
+
+
+def _calls(outcome: Outcome, indexes: range | list[int]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}",
+            "index": index,
+            "type": "function",
+            "function": {"name": call.name, "arguments": _arguments(outcome, call)},
+        }
+        for number, (index, call) in enumerate(zip(indexes, outcome.calls, strict=True))
+    ]
+
+
+def _arguments(outcome: Outcome, call: Call) -> Any:
+    return call.arguments if outcome.arguments_object else json.dumps(call.arguments, ensure_ascii=False)
+
+
+def _head(outcome: Outcome, era: Era, kind: str) -> dict[str, Any]:
+    head: dict[str, Any] = {"id": outcome.id, "created": outcome.created, "model": outcome.model}
+    if outcome.proxied:
+        return head | {"object": kind, "system_fingerprint": "emu-glm"}
+    head["request_id"] = outcome.request_id
+    return head | {"object": kind} if era == "2026" else head

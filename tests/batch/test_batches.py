@@ -1,0 +1,240 @@
+"""The platform's batches answer a job in chunks, and a run that was killed takes them up again."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_batch import _batches as module
+from glmv_batch._batches import Batches, Chunk
+from glmv_emulator import Emulator
+
+MODEL = "glm-4v-plus-0111"
+
+
+@dataclass
+class Ask:
+    """One question in words; large ones say so."""
+
+    text: str
+    size: int = 100
+    fails: bool = False
+    read: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def messages(self) -> Any:
+        self.read.append(self.text)
+        if self.fails:
+            raise glmv.InvalidRequestError("There is no such file.")
+        return self.text
+
+
+class Chunks:
+    """What a ledger keeps, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[str | None, list[str]]] = {}
+        self.sizes: list[int] = []
+
+    def chunk_planned(self, name: str, keys: list[str]) -> None:
+        self.kept[name] = None, keys
+
+    def chunk_sent(self, name: str, batch: str) -> None:
+        self.kept[name] = batch, self.kept[name][1]
+        self.sizes.append(len(self.kept[name][1]))
+
+    def chunk_ended(self, name: str) -> None:
+        del self.kept[name]
+
+    def chunks(self) -> list[Chunk]:
+        return [Chunk(name, batch) for name, (batch, _) in self.kept.items()]
+
+    def chunk_keys(self, name: str) -> list[str]:
+        return self.kept[name][1]
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def chunks() -> Chunks:
+    return Chunks()
+
+
+@pytest.fixture
+def platform(emulator: Emulator, chunks: Chunks) -> Iterator[Batches]:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+        yield made(client, chunks)
+
+
+def made(client: glmv.Client, chunks: Chunks, **options: Any) -> Batches:
+    return Batches(client, chunks, model=MODEL, options=options, stop=threading.Event())
+
+
+def asks(count: int, **more: Any) -> list[Ask]:
+    return [Ask(f"Say the number {number}.", **more) for number in range(count)]
+
+
+def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: Batches, chunks: Chunks) -> None:
+    given = asks(7)
+    assert list(platform.hand_in(given)) == []
+    found = dict(platform.answers())
+    assert set(found) == {ask.key for ask in given}
+    for ask in given:
+        answer = found[ask.key]
+        assert isinstance(answer, glmv.Completion)
+        assert answer.usage is not None
+    assert chunks.kept == {}
+
+
+def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+
+        def asking(question: str) -> Batches:
+            return Batches(client, chunks, model=MODEL, options={}, stop=threading.Event(), question_hash=question)
+
+        assert list(asking("one").hand_in(asks(2))) == []
+        assert list(asking("other").answers()) == []
+        assert len(dict(asking("one").answers())) == 2
+
+
+def test_a_job_is_cut_where_a_batch_is_full(platform: Batches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINES", 3)
+    list(platform.hand_in(asks(7)))
+    assert chunks.sizes == [3, 3, 1]
+    chunks.sizes.clear()
+    monkeypatch.setattr(module, "MAX_BYTES", 10_000)
+    list(platform.hand_in(asks(4, size=4_000)))
+    assert chunks.sizes == [2, 2]
+
+
+def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
+    platform: Batches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glmv.endpoints.batches.MAX_REQUESTS", 2)
+    list(platform.hand_in(asks(5)))
+    assert sum(chunks.sizes) == 5
+    assert max(chunks.sizes) <= 2
+    assert len(dict(platform.answers())) == 5
+
+
+def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: Batches) -> None:
+    good, bad = asks(2), Ask("torn", fails=True)
+    [(key, error)] = platform.hand_in([good[0], bad, good[1]])
+    assert key == bad.key
+    assert "no such file" in str(error)
+    assert set(dict(platform.answers())) == {ask.key for ask in good}
+
+
+def test_nothing_is_read_before_its_chunk_is_made(platform: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINES", 2)
+    read: list[str] = []
+
+    def source() -> Iterator[Ask]:
+        for ask in asks(5, read=read):
+            assert len(read) >= 2 * (int(ask.text.split()[-1][:-1]) // 3)
+            yield ask
+
+    list(platform.hand_in(source()))
+    assert len(read) == 5
+
+
+def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothing_twice(
+    emulator: Emulator, platform: Batches, chunks: Chunks
+) -> None:
+    given = asks(3)
+    list(platform.hand_in(given))
+    [name] = chunks.kept
+    chunks.kept[name] = None, chunks.kept[name][1]  # killed before the id came to the ledger
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+        again = made(client, chunks)
+        again.take_up()
+        assert set(dict(again.answers())) == {ask.key for ask in given}
+    assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
+
+
+def test_a_run_that_was_killed_before_the_order_forgets_it(platform: Batches, chunks: Chunks) -> None:
+    chunks.chunk_planned("never-sent", ["k"])
+    platform.take_up()
+    assert chunks.kept == {}
+
+
+def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
+        platform = made(client, chunks, response_format=wanted)
+        list(platform.hand_in(asks(1)))
+        [(_, answer)] = platform.answers()
+    assert isinstance(answer, glmv.Completion)
+    assert answer.text.startswith("{")
+
+
+def test_a_model_without_batches_is_refused_with_those_that_have_them(chunks: Chunks) -> None:
+    with glmv.Client("test-id.test-secret") as client, pytest.raises(glmv.UnsupportedContent) as refused:
+        Batches(client, chunks, model="glm-4.6v", options={}, stop=threading.Event())
+    assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)
+
+
+def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(platform: Batches, chunks: Chunks) -> None:
+    given = asks(40)
+    list(platform.hand_in(given))
+    platform.cancel()
+    found = dict(platform.answers())
+    assert set(found) == {ask.key for ask in given}
+    for answer in found.values():
+        assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
+
+
+def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: Batches, chunks: Chunks) -> None:
+    list(platform.hand_in(asks(2)))
+    platform._stop.set()
+    assert list(platform.answers()) == []
+    assert len(chunks.chunks()) == 1
+
+
+def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(platform: Batches, chunks: Chunks) -> None:
+    list(platform.hand_in(asks(2)))
+    [(name, (_, keys))] = chunks.kept.items()
+    chunks.kept[name] = "batch_of_another_key", keys
+    platform.take_up()
+    with pytest.raises(glmv.NotFoundError, match=r"knows no batch batch_of_another_key.*retry_failed=True"):
+        list(platform.answers())
+    platform.take_up(retry_failed=True)
+    assert chunks.kept == {}
+
+
+def test_trouble_while_batches_go_on_is_sat_out(platform: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(chunk: Chunk) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return really(chunk)
+
+    really = platform._results
+    monkeypatch.setattr(platform, "_results", busy)
+    list(platform.hand_in(asks(2)))
+    troubles: list[glmv.GLMVError] = [glmv.ServerError("busy"), glmv.ConnectionFailed("reset")]
+    assert len(dict(platform.answers())) == 2
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    list(platform.hand_in(asks(2)))
+    troubles.append(glmv.ServerError("busy for hours"))
+    with pytest.raises(glmv.ServerError, match="busy for hours"):
+        list(platform.answers())
+
+
+def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: Batches, chunks: Chunks) -> None:
+    list(platform.hand_in(asks(40)))
+    chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
+    assert platform.cancel() <= 1
+    assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}

@@ -1,0 +1,299 @@
+"""What goes wrong with one item, or with who takes the rows, harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pydantic
+import pytest
+
+import glmv
+from glmv_batch import Item, Job, Row
+from glmv_batch import _calls as module
+from glmv_batch._question import Question
+from glmv_emulator import Emulator
+
+MODEL = "glm-4.6v-flash"
+COUNT = 40
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(COUNT):
+        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
+    return folder
+
+
+def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
+    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, **options}
+    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def until_it_rests(running: Job) -> None:
+    """Until no row comes any more, because nobody takes them."""
+    rested, seen = threading.Event(), -1
+    while running.progress.done != seen:
+        seen = running.progress.done
+        rested.wait(0.5)
+
+
+def test_who_takes_no_more_rows_can_leave(emulator: Emulator, photos: Path) -> None:
+    running = job(emulator, photos)
+    rows = running.rows()
+    next(rows)
+    until_it_rests(running)
+    rows.close()
+    assert 1 < running.progress.done < COUNT
+
+
+async def test_who_takes_no_more_rows_asynchronously_can_leave(emulator: Emulator, photos: Path) -> None:
+    running = job(emulator, photos)
+    rows = running.arows()
+    await anext(rows)
+    await rows.aclose()
+    assert running.progress.done < COUNT
+
+
+def test_a_second_run_leaves_the_file_of_the_first_alone(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "o.jsonl", []
+
+    def second(row: Row) -> None:
+        if not told:
+            with pytest.raises(glmv.InvalidRequestError, match="Another run holds the ledger") as refused:
+                job(emulator, photos).write(out)
+            told.append(str(refused.value))
+
+    job(emulator, photos).write(out, on_row=second)
+    assert f"process {os.getpid()} on" in told[0]
+    assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
+    assert len(emulator.requests) == COUNT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
+def test_a_file_may_have_any_name(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    (photos / "00.png").rename(os.fsdecode(os.fsencode(photos) + b"/\xff.png"))
+    job(emulator, photos).write(tmp_path / "o.jsonl")
+    again = job(emulator, photos)
+    again.write(tmp_path / "o.jsonl")
+    assert again.progress.known == COUNT
+    assert "\udcff.png" in {row["key"] for row in lines(tmp_path / "o.jsonl")}
+
+
+def test_an_error_of_the_users_own_function_is_a_row(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def ask(item: Item) -> Any:
+        if item.name == "07.png":
+            raise KeyError("title")
+        return [item.part(), "Which colour is it?"]
+
+    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.failed, dict(told.errors)) == (COUNT - 1, 1, {"KeyError": 1})
+
+
+def test_what_the_users_own_function_made_is_made_once_and_encoded_in_a_thread(
+    emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, encoded, made = threading.get_ident(), set(), []
+    encode = glmv.Image.base64
+
+    def seen(image: glmv.Image) -> Any:
+        encoded.add(threading.current_thread().name.rpartition("_")[0])
+        return encode(image)
+
+    def ask(item: Item) -> Any:
+        made.append(threading.get_ident())
+        return [item.part(), "Which colour is it?"]
+
+    monkeypatch.setattr(glmv.Image, "base64", seen)
+    assert len(list(job(emulator, photos, None, messages=ask).rows())) == COUNT
+    assert len(made) == COUNT
+    assert here not in made
+    assert "glmv pictures" in encoded
+
+
+def test_an_error_of_the_source_ends_the_job_with_all_its_answers(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    def source() -> Iterator[Path]:
+        yield from sorted(photos.iterdir())[:5]
+        raise OSError("the lake is gone")
+
+    rows = []
+    with pytest.raises(OSError, match="the lake is gone"):
+        rows.extend(job(emulator, source()).rows(ledger=tmp_path / "l"))
+    asked = len(emulator.requests)
+    whole = job(emulator, photos)
+    list(whole.rows(ledger=tmp_path / "l"))
+    assert whole.progress.known == asked
+
+
+def test_a_gate_that_has_narrowed_holds_fewer_pictures(
+    emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: set[str] = set()
+    most = 0
+
+    class Counted(Item):
+        def part(self) -> Any:
+            nonlocal most
+            held.add(self.name)
+            most = max(most, len(held))
+            return super().part()
+
+    class Narrow:
+        width = 1
+
+    running = job(emulator, [Counted(path.name, path) for path in photos.iterdir()], max_concurrency=20)
+    before = module.Calls.__init__
+
+    def narrowed(self: Any, *given: Any, **more: Any) -> None:
+        before(self, *given, **more)
+        self._gate = Narrow
+
+    monkeypatch.setattr(module.Calls, "__init__", narrowed)
+    handed = module.Calls._hand_on
+
+    def counted(self: Any, number: int, row: Row | None) -> None:
+        if row is not None:
+            held.discard(row.key)
+        handed(self, number, row)
+
+    monkeypatch.setattr(module.Calls, "_hand_on", counted)
+    assert len(list(running.rows())) == COUNT
+    assert 1 <= most <= 1 + module.AHEAD + 1  # one whose row is on its way to whoever takes it
+
+
+def test_options_of_a_client_of_ones_own_are_part_of_the_question(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    for temperature in (0.1, 0.9):
+        client = glmv.AsyncClient(
+            emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
+        )
+        told = Job(photos, "Which colour is it?", client=client).write(tmp_path / "o.jsonl")
+        assert (told.answered, told.known) == (COUNT, 0)
+
+
+def test_a_ledger_that_cannot_be_opened_says_so_before_anything_is_sent(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.ledger").mkdir()
+    with pytest.raises(glmv.InvalidRequestError, match=r"folder\.ledger cannot be opened"):
+        list(job(emulator, photos).rows(ledger=tmp_path / "folder.ledger"))
+    assert len(emulator.requests) == 0
+
+
+def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text() -> None:
+    question = Question("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
+    answer = glmv.Completion(text="It is a cat.", usage=glmv.Usage(10, 5, 15), model=MODEL)
+    row = question.row_of(Item("cat.png"), answer, 0.1)
+    assert (row.ok, row.text, row.error_class, row.retryable) == (False, "It is a cat.", "MalformedResponse", True)
+    assert row.usage == answer.usage
+
+
+class Renamed(pydantic.BaseModel):
+    """Reads the name that the model was told, and writes what it made of the value."""
+
+    color: str = pydantic.Field(alias="main_color")
+
+    @pydantic.field_validator("color")
+    @classmethod
+    def marked(cls, value: str) -> str:
+        if value.startswith("#"):
+            raise ValueError("It is marked already.")
+        return f"#{value}"
+
+
+def test_what_a_class_reads_need_not_be_what_it_writes(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for known in (False, True):
+        told = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
+        assert (told.answered, told.failed, told.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
+        colours = parquet.read_table(tmp_path / "o.parquet").column("main_color").to_pylist()
+        assert all(colour.startswith("#") for colour in colours), colours
+
+
+def test_who_keeps_an_error_does_not_keep_the_ledger(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def broken(row: Row) -> None:
+        raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError) as kept:
+        job(emulator, photos).write(tmp_path / "o.jsonl", on_row=broken)
+    assert kept.value.__traceback__ is not None  # holds the frame of `write`
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
+
+
+def test_messages_that_can_be_read_once_are_asked_about_each_picture_and_known_again(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    def ask(item: Item) -> Any:
+        yield item.part()
+        yield "Which colour is it?"
+
+    for _ in range(2):
+        for messages in (ask, iter(["Which colour", "is it?"])):
+            told = job(emulator, photos, None, messages=messages).write(tmp_path / "o.jsonl", order="input")
+            assert told.failed == 0
+            assert len({row["text"] for row in lines(tmp_path / "o.jsonl")}) == COUNT
+    assert len(emulator.requests) == 2 * COUNT
+
+
+def test_what_has_no_key_is_not_asked(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    def ask(item: Item) -> Any:
+        return [{"role": "user", "content": (part for part in [item.part(), "?"])}]
+
+    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (told.answered, told.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
+
+
+TURN = glmv.Message("user", "Which colour?")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "Which colour?",
+        ["Which colour?"],
+        TURN,
+        [glmv.Message("system", "Be brief."), TURN],
+        {"role": "user", "content": "Which colour?"},
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ["Which colour?"]}],
+    ],
+    ids=["text", "texts", "message", "conversation", "dict", "dicts"],
+)
+def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
+    [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
+    assert row.ok, row.error
+    sent = emulator.requests[0].body["messages"][-1]
+    assert [part["type"] for part in sent["content"]] == ["image_url", "text"]
+
+
+@pytest.mark.parametrize(
+    "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
+)
+def test_an_answer_that_does_not_fit_even_the_second_time_is_kept_counted_and_asked_again_when_wanted(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
+    asked = job(emulator, [photos / "00.png"], schema={"type": "integer"}, **via)
+    [row] = asked.rows(ledger=tmp_path / "l")
+    assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
+    assert row.text
+    assert (asked.progress.unpriced, asked.progress.spent is not None) == (0, True)
+    sent = len(emulator.requests)
+    list(asked.rows(ledger=tmp_path / "l"))
+    assert len(emulator.requests) == sent
+    list(asked.rows(ledger=tmp_path / "l", retry_failed=True))
+    assert len(emulator.requests) > sent

@@ -1,0 +1,169 @@
+"""Whatever JSON Schema a tool or a plea brings, the value written for it is valid, soon, and without the network."""
+
+# ruff: noqa: E501 - a schema a line
+from __future__ import annotations
+
+import json
+import random
+import re
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from glmv.structured.schema import misfit  # written apart from the emulator, so that it can judge it
+from glmv_emulator.answers.evidence import Evidence
+from glmv_emulator.answers.fill import fill
+from glmv_emulator.answers.pattern import matching
+from glmv_emulator.answers.schema import Document
+
+REQUEST = "Book 2 tickets from Paris to 'New York' for 12.50 on 2026-12-24, please."
+
+
+def filled(schema: Any, request: str = REQUEST) -> Any:
+    return fill(schema, Evidence([request], [], set()))
+
+
+def obj(required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
+
+
+STRING, INTEGER, NUMBER, TRUTH = ({"type": name} for name in ("string", "integer", "number", "boolean"))
+NODE = {"type": "object", "properties": {"value": INTEGER, "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}},
+        "required": ["value", "next"]}  # fmt: skip
+
+BY_HAND: list[Any] = [
+    {}, True, {"type": "null"}, {"type": ["string", "null"]}, {"type": "array"}, {"type": "object"},
+    {"const": {"a": [1]}}, {"enum": ["x", 3, None]}, {"type": "integer", "minimum": 7, "maximum": 9},
+    {"type": "integer", "exclusiveMinimum": 4, "multipleOf": 5}, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.1},
+    {"type": "number", "minimum": -3.5, "maximum": -2.5}, {"type": "integer", "multipleOf": 7, "minimum": 100},
+    {"type": "string", "minLength": 40}, {"type": "string", "maxLength": 2}, {"type": "string", "pattern": "^[A-Z]{3}-\\d{4}$"},
+    {"type": "string", "pattern": "^(red|green)+$", "minLength": 6}, {"type": "string", "format": "date-time"},
+    {"type": "array", "items": INTEGER, "minItems": 3, "uniqueItems": True}, {"type": "array", "items": STRING, "maxItems": 1},
+    {"type": "array", "prefixItems": [INTEGER, STRING], "minItems": 2, "items": False},
+    {"type": "array", "contains": {"const": 9}}, {"type": "array", "items": obj(a=INTEGER), "minItems": 2},
+    obj(a=STRING, b=obj(c=INTEGER, d={"type": "array", "items": NUMBER})), obj(["b"], a=STRING),
+    {"type": "object", "required": ["x"], "additionalProperties": INTEGER}, {"type": "object", "minProperties": 2},
+    {"type": "object", "additionalProperties": False}, {"type": "object", "patternProperties": {"^s_": STRING}, "required": ["s_a"]},
+    {"anyOf": [{"type": "integer", "minimum": 5}, {"type": "null"}]}, {"oneOf": [{"type": "number"}, {"type": "integer"}]},
+    {"allOf": [obj(a=INTEGER), obj(b=STRING)]}, {"allOf": [{"minimum": 3}, {"maximum": 5}], "type": "integer"},
+    {"type": "string", "not": {"enum": ["", "a"]}}, {"if": {"required": ["a"]}, "then": {"required": ["b"]}, "type": "object"},
+    {"$ref": "#/$defs/Node", "$defs": {"Node": NODE}}, {"$defs": {"A/B": INTEGER}, "$ref": "#/$defs/A~1B"},
+    {"definitions": {"s": {"type": "string", "minLength": 3}}, "properties": {"s": {"$ref": "#/definitions/s"}}, "required": ["s"]},
+    {"type": "object", "properties": {"child": {"$ref": "#"}}}, {"type": "array", "items": {"$ref": "#"}},
+    obj(unit={"enum": ["celsius", "fahrenheit"]}, city=STRING), obj(flag=TRUTH, choice={"anyOf": [STRING, INTEGER]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", BY_HAND, ids=lambda schema: json.dumps(schema)[:60])
+def test_a_value_is_valid_for_its_schema(schema: Any) -> None:
+    value = filled(schema)
+    assert misfit(value, schema) is None
+    assert Document(schema).valid(value, schema)
+
+
+def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
+    """A random schema that some value fits."""
+    kinds = ["string", "integer", "number", "boolean", "enum", "null"] + (
+        ["object", "array", "anyOf", "allOf"] * 2 if depth < 3 else []
+    )
+    match chance.choice(kinds):
+        case "string":
+            low = chance.randint(0, 12)
+            return {"type": "string", "minLength": low, "maxLength": low + chance.randint(0, 5)}
+        case "integer":
+            low = chance.randint(-50, 50)
+            return {"type": "integer", "minimum": low, "exclusiveMaximum": low + chance.randint(1, 9)}
+        case "number":
+            low = chance.uniform(-5, 5)
+            return {"type": "number", "exclusiveMinimum": low, "maximum": low + chance.random() + 0.01}
+        case "enum":
+            return {"enum": chance.sample(["red", "green", 1, 2.5, None, True], 3)}
+        case "object":
+            names = chance.sample(["name", "city", "price", "count", "is_open", "tags", "when"], chance.randint(1, 4))
+            properties = {name: made_up(chance, depth + 1) for name in names}
+            needed = [name for name in names if chance.random() < 0.7]
+            return {
+                "type": "object",
+                "properties": properties,
+                "required": needed,
+                "additionalProperties": chance.random() < 0.5,
+            }
+        case "array":
+            return {"type": "array", "items": made_up(chance, depth + 1), "minItems": chance.randint(0, 3)}
+        case "anyOf":
+            return {"anyOf": [made_up(chance, depth + 1) for _ in range(chance.randint(1, 3))]}
+        case "allOf":
+            return {"allOf": [obj([f"k{i}"], **{f"k{i}": made_up(chance, depth + 1)}) for i in range(2)]}
+        case kind:
+            return {"type": kind}
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_three_hundred_made_up_schemas_get_valid_values(part: int) -> None:
+    for seed in range(30 * part, 30 * part + 30):
+        schema = made_up(random.Random(seed))
+        value = filled(schema)
+        assert misfit(value, schema) is None, (seed, schema, value)
+
+
+def test_every_schema_is_filled_within_fifty_milliseconds_on_the_whole() -> None:
+    schemas = [made_up(random.Random(seed)) for seed in range(60)]
+    start = time.perf_counter()
+    for schema in schemas:
+        filled(schema)
+    assert (time.perf_counter() - start) / len(schemas) < 0.05
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "required": ["n"], "properties": {"n": {"$ref": "#"}}},
+        {"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {"type": "string", "pattern": "^(a+)+$"}, {"type": "string", "pattern": "(((a{900}){900}){900})"}, {"pattern": "("},
+        {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(10_000)}},
+        {"type": "array", "minItems": 10**9}, {"type": "string", "minLength": 10**9}, {"not": {}}, {"enum": []},
+        {"$ref": "https://example.com/schema.json"}, {"type": "nonsense"}, {"minimum": "x", "required": "y", "properties": []},
+        {"anyOf": [{"anyOf": [{"anyOf": [{"type": "integer"}] * 20}] * 20}] * 20},
+    ],
+    ids=lambda schema: json.dumps(schema)[:50],
+)  # fmt: skip
+def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    start = time.perf_counter()
+    assert len(json.dumps(filled(schema))) < 200_000
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^\d{3}-[a-f]+$", r"^(foo|ba[rz])?x{2,4}$", r"[^a-z0-9]", r"\w+@\w+\.com", r"^(.)\1$", r"^\S+\s\S+$"]
+)
+def test_a_string_is_written_for_a_pattern(pattern: str) -> None:
+    written = matching(pattern)
+    assert written is not None
+    assert re.search(pattern, written)
+
+
+@pytest.mark.parametrize(
+    ("schema", "request_", "expected"),
+    [
+        (obj(width=INTEGER), "Set the width to 300 and go", {"width": 300}),
+        (obj(a=INTEGER, b=INTEGER), "add 3 and 4", {"a": 3, "b": 4}),
+        (obj(origin=STRING, destination=STRING), "a train from Rome to Milan", {"origin": "Rome", "destination": "Milan"}),
+        (obj(name=STRING), "a customer named 'Li Wei' please", {"name": "Li Wei"}),
+        (obj(city=STRING, unit={"enum": ["celsius", "fahrenheit"]}), "Oslo? in Berlin, use fahrenheit",
+         {"city": "Berlin", "unit": "fahrenheit"}),
+        (obj(email=STRING), "write to ann@example.com now", {"email": "ann@example.com"}),
+        (obj(when={"type": "string", "format": "date"}), "on 24.12.2026", {"when": "2026-12-24"}),
+        (obj(price=NUMBER), "it costs 1,250.75 dollars", {"price": 1250.75}),
+        (obj(names={"type": "array", "items": STRING}), "invite 'Ann' and 'Bob'", {"names": ["Ann", "Bob"]}),
+        (obj(["query"], query=STRING, limit=INTEGER), "find red shoes", {"query": "find red shoes"}),
+        (obj(city=STRING), "查一下上海的情况", {"city": "上海"}),
+    ],
+)  # fmt: skip
+def test_values_come_out_of_the_request(schema: Any, request_: str, expected: Any) -> None:
+    assert filled(schema, request_) == expected

@@ -1,0 +1,80 @@
+"""Videos are measured from their container, and their frames where PyAV is installed."""
+
+# ruff: noqa: E501 - a request a line
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from glmv_emulator.answers import Ask, Medium, answer
+from glmv_emulator.eyes import SeenVideo, Unreadable, look_video
+
+av = pytest.importorskip("av", reason="the videos are made with PyAV")
+
+
+def video(
+    name: str = "mp4",
+    colours: tuple[tuple[int, int, int], ...] = ((255, 0, 0), (0, 0, 255)),
+    seconds: int = 2,
+    **options: str,
+) -> bytes:
+    """A video of flat colours one after the other, ten frames a second, 160 x 120 pixels."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    with av.open(held, "w", format=name, options=options) as made:
+        stream = made.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(10 * seconds):
+            colour = colours[number * len(colours) // (10 * seconds)]
+            frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(("name", "called"), [("mp4", "mp4"), ("mov", "mov"), ("matroska", "mkv"), ("avi", "avi")])
+def test_a_video_is_measured(name: str, called: str) -> None:
+    seen = look_video(video(name))
+    assert (seen.container, seen.width, seen.height) == (called, 160, 120)
+    assert seen.duration == pytest.approx(2, abs=0.15)
+    assert seen.colours[0].name == "red"
+    assert seen.frames[-1].colours[0].name == "blue"
+
+
+def test_a_video_in_fragments_is_measured_to_its_end() -> None:
+    seen = look_video(video(movflags="frag_keyframe+empty_moov"))
+    assert seen.duration == pytest.approx(2, abs=0.15)
+    assert seen.frames[-1].at > 1
+
+
+@pytest.mark.parametrize("name", ["mp4", "avi"])
+@pytest.mark.parametrize("cut", [1, 200, 1500])
+def test_a_truncated_video_is_noticed(name: str, cut: int) -> None:
+    with pytest.raises(Unreadable):
+        look_video(video(name)[:-cut])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\x00\x00\x00\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00AVI "]
+)
+def test_what_is_no_video_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        look_video(data)
+
+
+def test_questions_about_a_video_are_answered_from_measurements() -> None:
+    data = video()
+    seen: SeenVideo = look_video(data)
+
+    def told(question: str) -> str:
+        messages = [{"role": "user", "content": [{"type": "video_url"}, {"type": "text", "text": question}]}]
+        medium = Medium("video", 0, 0, None, seen, data)
+        return answer(Ask(messages=messages, media=[medium], tools=[], response_format=None, thinking=False, model="glm-4v-plus",
+                          vision=True, seed=0, stubborn=False)).text  # fmt: skip
+
+    assert "2.0 seconds" in told("How long is the video?")
+    assert "red" in told("What happens in the video?")
+    assert "blue" in told("What happens in the video?")
+    assert "时长 2.0 秒" in told("这个视频多长？")

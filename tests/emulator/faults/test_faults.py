@@ -1,0 +1,438 @@
+"""Each fault by its name, as a plain HTTP client meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import runpy
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+
+DOCUMENTS = Path(__file__).parents[3] / "docs"
+
+
+def text_of(frames: list[Any]) -> str:
+    return "".join(
+        choice["delta"].get("content") or ""
+        for frame in frames
+        if isinstance(frame, dict)
+        for choice in frame["choices"]
+    )
+
+
+REFUSALS = {
+    "retry-after": (429, "1302"),
+    "long-retry-after": (429, "1302"),
+    "busy": (429, "1302"),
+    "overloaded": (429, "1305"),
+    "arrears": (429, "1113"),
+    "content-filter": (400, "1301"),
+    "token-expired": (401, "1003"),
+    "clock-skew": (401, "1003"),
+    "error-in-200": (200, "1302"),
+    "code-1234": (500, "1234"),
+    "code-1308": (429, "1308"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_comes_with_its_status_and_code_and_only_once(glm: Any, name: str) -> None:
+    glm.emu.inject(name)
+    first, second = glm.chat("Hello"), glm.chat("Hello")
+    assert (first.status_code, first.json()["error"]["code"]) == REFUSALS[name]
+    assert second.status_code == 200
+    assert second.json()["choices"]
+
+
+def test_failing_twice_means_twice(glm: Any) -> None:
+    glm.emu.fail(times=2, code=1302, retry_after=0.5)
+    answers = [glm.chat("Hello") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert answers[0].headers["retry-after"] == "0.5"
+    assert [one.code for one in glm.emu.requests] == ["1302", "1302", None]
+
+
+def test_a_status_alone_comes_as_the_page_of_a_gateway(glm: Any) -> None:
+    glm.emu.fail(status=503)
+    answer = glm.chat("Hello")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "Service Unavailable" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("knobs", "name", "value"),
+    [({"value": "nan"}, "retry-after", "nan"), ({"value": "", "ms": "1500"}, "retry-after-ms", "1500")],
+)
+def test_a_strange_hint_to_wait_is_sent_as_it_was_given(glm: Any, knobs: Any, name: str, value: str) -> None:
+    glm.emu.inject("odd-retry-after", **knobs)
+    assert glm.chat("Hello").headers[name] == value
+
+
+def test_a_page_of_a_gateway_is_as_large_as_it_was_asked_for(glm: Any) -> None:
+    glm.emu.inject("gateway-page", status=504)
+    answer = glm.chat("Hello")
+    assert answer.status_code == 504
+    assert 19_000 < len(answer.content) < 21_000
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]"])
+def test_a_body_may_be_empty_of_an_answer(glm: Any, text: str) -> None:
+    glm.emu.inject("empty-body", text=text)
+    answer = glm.chat("Hello")
+    assert (answer.status_code, answer.text) == (200, text)
+
+
+def test_a_login_page_comes_with_status_200(glm: Any) -> None:
+    glm.emu.inject("login-page")
+    answer = glm.chat("Hello")
+    assert answer.status_code == 200
+    assert answer.text.startswith("<!DOCTYPE html>")
+
+
+def test_a_stream_may_be_answered_by_a_json_error(glm: Any) -> None:
+    glm.emu.inject("error-for-stream")
+    answer = glm.chat("Hello", stream=True)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["error"]["code"] == "1113"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_leads_to_another_origin_where_the_journal_sees_who_comes(glm: Any, status: int) -> None:
+    glm.emu.inject("redirect", status=status)
+    answer = glm.chat("Hello")
+    assert answer.status_code == status
+    assert answer.headers["location"].startswith("http://localhost:")
+    httpx.post(answer.headers["location"], content=b"picture")
+    assert (glm.emu.requests[-1].path, glm.emu.requests[-1].size) == ("/redirected", 7)
+
+
+BREAKS = {
+    "reset-in-headers": httpx.ReadError,
+    "no-answer": httpx.RemoteProtocolError,
+    "reset-in-body": httpx.ReadError,
+    "half-body": httpx.RemoteProtocolError,
+    "garbage": httpx.RemoteProtocolError,
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_connection_breaks_where_its_name_says(glm: Any, name: str) -> None:
+    glm.emu.inject(name)
+    with pytest.raises(BREAKS[name]):
+        glm.chat("Hello")
+    assert glm.chat("Hello").status_code == 200
+    assert [one.fault for one in glm.emu.requests] == [name, None]
+
+
+def test_a_stale_connection_waits_for_a_connection_that_was_used_before(glm: Any) -> None:
+    glm.emu.inject("stale-connection")
+    assert glm.chat("Hello").status_code == 200
+    with pytest.raises(httpx.RemoteProtocolError, match="disconnected without sending"):
+        glm.chat("Hello")
+    assert [(one.connection, one.nth) for one in glm.emu.requests] == [(1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_connection_that_is_closed_when_idle_is_not_used_again(glm: Any, stream: bool) -> None:
+    glm.emu.inject("idle-close")
+    assert glm.chat("Hello", stream=stream).status_code == 200
+    while glm.emu.connections:
+        time.sleep(0.001)
+    assert glm.chat("Hello", stream=stream).status_code == 200
+    assert [one.connection for one in glm.emu.requests] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["stall-before-headers", "stall-in-body"])
+def test_an_answer_that_stalls_goes_on_once_released(glm: Any, name: str) -> None:
+    glm.emu.inject(name)
+    with pytest.raises(httpx.ReadTimeout):
+        glm.post(glm.hello(), timeout=httpx.Timeout(10, read=0.3))
+    glm.emu.inject(name)
+    threading.Timer(0.2, glm.emu.release).start()
+    assert glm.post(glm.hello(), timeout=10).json()["choices"]
+
+
+def test_a_stream_stalls_after_so_many_chunks_and_goes_on_once_released(glm: Any) -> None:
+    calm = glm.frames("Hello")
+    glm.emu.stall(after=2)
+    got = b""
+    with glm.streaming() as answer:
+        pieces = answer.iter_raw()
+        while got.count(b"\n\n") < 2:
+            got += next(pieces)
+        assert glm.emu.requests[-1].chunks == 2
+        glm.emu.release()
+        got += b"".join(pieces)
+    assert got.count(b"\n\n") == len(calm)
+
+
+def test_a_drip_is_slower_than_any_read_timeout_and_never_breaks_it(glm: Any) -> None:
+    glm.emu.inject("drip", every=0.002)
+    began = time.monotonic()
+    answer = glm.post(glm.hello(), timeout=httpx.Timeout(10, read=1))
+    assert answer.json()["choices"]
+    assert time.monotonic() - began > 0.002 * len(answer.content)
+
+
+def test_slowness_comes_on_top_of_other_faults_until_the_reset(glm: Any) -> None:
+    glm.emu.slow(first=0.2)
+    glm.emu.fail(code=1305)
+    began = time.monotonic()
+    assert glm.chat("Hello").status_code == 429
+    assert glm.chat("Hello").status_code == 200
+    assert time.monotonic() - began > 0.4
+    glm.emu.reset()
+    glm.chat("Hello")
+    assert glm.emu.requests[0].fault is None
+
+
+def test_a_truncated_stream_ends_in_order_without_reason_and_without_done(glm: Any) -> None:
+    glm.emu.inject("truncated", after=2)
+    frames = glm.frames("Hello")
+    assert len(frames) == 2
+    assert "[DONE]" not in frames
+    assert not any(choice.get("finish_reason") for frame in frames for choice in frame["choices"])
+
+
+@pytest.mark.parametrize(("how", "kind"), [("fin", httpx.RemoteProtocolError), ("rst", httpx.ReadError)])
+def test_a_cut_stream_breaks_the_connection(glm: Any, how: str, kind: type[Exception]) -> None:
+    glm.emu.inject("cut", how=how)
+    with pytest.raises(kind):
+        glm.chat("Hello", stream=True)
+
+
+def test_a_stream_may_end_with_its_reason_and_no_done(glm: Any) -> None:
+    calm = glm.frames("Hello")
+    glm.emu.inject("no-done")
+    frames = glm.frames("Hello")
+    assert text_of(frames) == text_of(calm)
+    assert "[DONE]" not in frames
+
+
+@pytest.mark.parametrize(("name", "chunks"), [("busy-event", 0), ("filtered-midway", 3)])
+def test_an_error_may_come_as_an_event(glm: Any, name: str, chunks: int) -> None:
+    glm.emu.inject(name)
+    answer = glm.chat("Hello", stream=True)
+    assert answer.status_code == 200
+    events = [json.loads(event[6:]) for event in answer.text.split("\n\n") if event]
+    assert ["choices" in event for event in events] == [True] * chunks + [False]
+    assert events[-1]["error"]["code"] == {"busy-event": "1302", "filtered-midway": "1301"}[name]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("withdrawn", "sensitive"), ("network-error", "network_error")])
+def test_a_stream_may_end_with_a_reason_that_takes_it_back(glm: Any, name: str, reason: str) -> None:
+    glm.emu.inject(name, after=2)
+    *_, last, done = glm.frames("Hello")
+    assert (last["choices"][0]["finish_reason"], done) == (reason, "[DONE]")
+
+
+def test_bytes_may_be_no_utf8(glm: Any) -> None:
+    glm.emu.inject("invalid-utf8")
+    with pytest.raises(UnicodeDecodeError):
+        glm.chat("Hello", stream=True).content.decode()
+
+
+def test_an_event_may_be_no_json(glm: Any) -> None:
+    glm.emu.inject("invalid-json", after=1)
+    events = glm.chat("Hello", stream=True).text.split("\n\n")
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(events[1].removeprefix("data: "))
+    assert json.loads(events[2].removeprefix("data: "))["choices"]
+
+
+def test_done_may_come_twice_with_a_chunk_between(glm: Any) -> None:
+    glm.emu.inject("double-done")
+    frames = glm.frames("Hello")
+    assert frames[-1] == frames[-3] == "[DONE]"
+    assert isinstance(frames[-2], dict)
+
+
+def test_a_connection_may_stay_open_after_done(glm: Any) -> None:
+    glm.emu.inject("open-after-done")
+    got: list[bytes] = []
+    with pytest.raises(httpx.ReadTimeout), glm.streaming(timeout=httpx.Timeout(10, read=1)) as answer:
+        got.extend(answer.iter_raw())
+    assert b"".join(got).endswith(b"data: [DONE]\n\n")
+
+
+def test_odd_framing_holds_the_same_events(glm: Any) -> None:
+    calm = text_of(glm.frames("Hello"))
+    glm.emu.inject("odd-framing")
+    body = glm.chat("Hello", stream=True).content
+    assert body.startswith(b"\xef\xbb\xbf")
+    blocks = re.split("\n\n", body.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"))
+    datas = ["".join(line[5:] for line in block.split("\n") if line.startswith("data:")) for block in blocks]
+    assert text_of([json.loads(data) for data in datas if data and data != "[DONE]"]) == calm
+    assert "\u2028" in body.decode()
+
+
+def test_a_bomb_is_small_on_the_wire_and_large_unpacked(glm: Any) -> None:
+    glm.emu.inject("gzip-bomb", megabytes=8)
+    answer = glm.chat("Hello")
+    assert len(answer.content) > 8 * 1024 * 1024
+    assert answer.num_bytes_downloaded < 20_000
+    assert json.loads(answer.content)["choices"]
+
+
+@pytest.mark.parametrize(("name", "stream"), [("huge-body", False), ("endless-line", True)])
+def test_bodies_and_lines_are_as_large_as_they_are_asked_for(glm: Any, name: str, stream: bool) -> None:
+    glm.emu.inject(name, megabytes=3)
+    assert len(glm.chat("Hello", stream=stream).content) > 3 * 1024 * 1024
+
+
+def test_a_server_that_is_down_refuses_connections_until_the_reset(glm: Any) -> None:
+    glm.chat("Hello")
+    glm.emu.refuse()
+    with pytest.raises((httpx.ConnectError, httpx.RemoteProtocolError)):
+        glm.chat("Hello")
+    with pytest.raises(httpx.ConnectError):
+        glm.chat("Hello")
+    glm.emu.reset()
+    assert glm.chat("Hello").status_code == 200
+
+
+def test_into_a_black_hole_no_connection_is_made(glm: Any) -> None:
+    with pytest.raises(httpx.ConnectTimeout):
+        glm.http.post(glm.emu.trap("blackhole"), timeout=0.3)
+
+
+def test_tls_may_be_reset_or_vouched_for_by_nobody(glm: Any) -> None:
+    with pytest.raises(httpx.ConnectError):
+        glm.http.post(glm.emu.trap("tls-reset"))
+    with pytest.raises(httpx.ConnectError, match="self-signed certificate"):
+        glm.http.post(glm.emu.trap("tls-self-signed"))
+
+
+def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
+    def asked(fault: str, **more: Any) -> httpx.Response:
+        return glm.post(glm.hello(**more), headers={"x-glmv-fault": fault})
+
+    assert asked("busy; retry_after=7").headers["retry-after"] == "7"
+    assert len(asked("truncated; after=1", stream=True).text.split("\n\n")) == 2
+    assert glm.chat("Hello").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("bussy", "there is no fault 'bussy'"),
+        ("busy; after=3", "'busy' has no after; it has retry_after"),
+        ("truncated", "truncated is for requests that are streamed"),
+        ("cut; after=x", "after of 'cut' is like 3, not 'x'"),
+        ("cut; after", "'after' is not written as knob=value"),
+        ("dns-failure", "no answer of a server can cause"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_and_the_reason_named(glm: Any, fault: str, says: str) -> None:
+    answer = glm.post(glm.hello(), headers={"x-glmv-fault": fault, "accept-language": "en"})
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]["message"]
+    if fault != "truncated":
+        with pytest.raises(ValueError, match=re.escape(says)):
+            Emulator(faults=[fault])
+
+
+def test_the_faults_of_the_constructor_come_once_each_in_their_order(emulate: Any) -> None:
+    glm = emulate(faults=["busy", "code-1234"])
+    assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
+    glm.emu.reset()
+    assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
+
+
+def test_by_chance_the_same_seed_brings_the_same_weather(emulate: Any) -> None:
+    def weather(seed: int) -> list[int]:
+        glm = emulate(faults=["busy", "code-1234"], chance=0.5, seed=seed)
+        return [glm.chat("Hello").status_code for _ in range(40)]
+
+    first = weather(7)
+    assert first == weather(7)
+    assert first != weather(8)
+    assert set(first) == {200, 429, 500}
+
+
+@pytest.mark.parametrize("profile", Emulator.PROFILES)
+def test_a_kind_of_day_brings_trouble_and_lets_others_through(emulate: Any, profile: str) -> None:
+    glm = emulate(profile=profile, seed=1)
+
+    def outcome(stream: bool) -> str:
+        try:
+            answer = glm.post(glm.hello(stream=stream), timeout=5)
+        except httpx.TransportError:
+            return "broken"
+        return "good" if answer.status_code == 200 and b"choices" in answer.content else "bad"
+
+    got = {outcome(stream=bool(number % 2)) for number in range(20)}
+    assert "good" in got
+    assert any(one.fault not in (None, "slow") for one in glm.emu.requests)
+
+
+def test_a_busy_evening_lets_two_calls_of_a_model_through_at_once(emulate: Any) -> None:
+    glm = emulate(profile="busy evening", chance=0.0)
+    body = {"model": "glm-4v-flash", "messages": glm.hello()["messages"]}
+
+    async def at_once() -> list[int]:
+        async with httpx.AsyncClient(headers={"authorization": glm.emu.api_key}, trust_env=False) as http:
+            url = f"{glm.emu.base_url}/chat/completions"
+            return [got.status_code for got in await asyncio.gather(*[http.post(url, json=body) for _ in range(6)])]
+
+    assert sorted(asyncio.run(at_once())) == [200, 200, 429, 429, 429, 429]
+
+
+@pytest.mark.parametrize("settings", [{"profile": "sunny"}, {"chance": 2.0}])
+def test_a_day_that_is_not_known_is_refused(settings: Any) -> None:
+    with pytest.raises(ValueError, match=r"there are busy evening|between 0 and 1"):
+        Emulator(**settings)
+
+
+def test_a_wrong_request_is_refused_as_ever_and_uses_no_fault_up(glm: Any) -> None:
+    glm.emu.fail(code=1302)
+    assert glm.code("Hello", temperature=7) == "1214"
+    assert glm.code("Hello") == "1302"
+
+
+def test_faults_are_for_what_is_asked_and_not_for_lists(glm: Any) -> None:
+    glm.emu.fail(code=1302)
+    glm.emu.inject("code-1234", path="/models")
+    assert glm.get("/models").status_code == 500
+    assert glm.get("/models").status_code == 200
+    assert glm.chat("Hello").status_code == 429
+
+
+def test_after_a_reset_nothing_is_left(glm: Any) -> None:
+    glm.emu.fail(times=None, code=1302)
+    glm.emu.slow(between=5)
+    glm.chat("Hello")
+    glm.emu.reset()
+    assert glm.chat("Hello").status_code == 200
+    assert len(glm.emu.requests) == 1
+
+
+def test_each_of_the_44_faults_has_a_row_and_the_manual_names_it() -> None:
+    rows = Emulator.FAULTS
+    assert {row.number for row in rows.values()} - {0} == set(range(1, 45))
+    manual = (DOCUMENTS / "testing.md").read_text("utf-8")
+    assert [name for name in rows if f"`{name}`" not in manual] == []
+
+
+def test_the_tables_of_the_manual_are_those_of_the_emulator() -> None:
+    manual = (DOCUMENTS / "testing.md").read_text("utf-8")
+    assert runpy.run_path(str(DOCUMENTS / "testing.py"))["rendered"](manual) == manual
+
+
+def _of(names: Callable[[Any], bool]) -> list[str]:
+    return [name for name, row in Emulator.FAULTS.items() if names(row)]
+
+
+@pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
+def test_what_no_answer_can_cause_says_where_to_get_it(name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
+        Emulator().inject(name)

@@ -1,0 +1,227 @@
+"""Verdicts: small clients that sin, each in one way, and one that does not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+from glmv_emulator.faults.verdicts import judge
+from glmv_emulator.http.journal import Exchange
+
+
+class Client:
+    """Asks the emulator; each sin is a method. Pauses are as short as a test can bear."""
+
+    def __init__(self, emu: Emulator) -> None:
+        self.emu = emu
+        self.http = httpx.Client(headers={"Authorization": emu.api_key}, timeout=5, trust_env=False)
+
+    def post(self, text: str = "Hello", model: str = "glm-4v-plus-0111", **options: Any) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]}
+        return self.http.post(f"{self.emu.base_url}/chat/completions", json=body | options.pop("more", {}), **options)
+
+    def retrying(self, pauses: list[float], **options: Any) -> httpx.Response:
+        answer = self.post(**options)
+        for pause in pauses:
+            if answer.status_code == 200:
+                break
+            time.sleep(pause)
+            answer = self.post(**options)
+        return answer
+
+    def text(self, answer: httpx.Response) -> str:
+        """What a trusting client takes for the answer to a streamed request."""
+        events = [event[6:] for event in answer.text.split("\n\n") if event]
+        chunks = [json.loads(event) for event in events if event != "[DONE]"]
+        return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+
+@pytest.fixture
+def emu() -> Any:
+    with Emulator(concurrency={"glm-4v-flash": 3}) as running:
+        yield running
+
+
+@pytest.fixture
+def client(emu: Emulator) -> Any:
+    made = Client(emu)
+    yield made
+    made.http.close()
+
+
+def names(emu: Emulator, errors: int = 0) -> list[str]:
+    return [verdict.name for verdict in emu.report(errors).verdicts]
+
+
+def test_a_client_that_behaves_gets_no_verdict(emu: Emulator, client: Client) -> None:
+    emu.fail(times=2, code=1302)
+    client.retrying([0.05, 0.1])
+    client.post("Another", more={"stream": True})
+    emu.fail(code=1113)
+    assert client.post("A third").status_code == 429
+    report = emu.report(errors=1)
+    assert report.verdicts == []
+    assert [len(call.attempts) for call in report.calls] == [3, 1, 1]
+    report.assert_resilient()
+
+
+def test_trying_again_and_again_is_a_storm(emu: Emulator, client: Client) -> None:
+    emu.fail(times=None, code=1302)
+    client.retrying([0.05] * 7)
+    assert names(emu, errors=1) == ["retry-storm"]
+
+
+def test_trying_again_without_a_pause_is_a_storm(emu: Emulator, client: Client) -> None:
+    emu.fail(times=4, code=1302)
+    client.retrying([0.0] * 4)
+    assert names(emu) == ["retry-storm"]
+
+
+def test_coming_back_before_the_time_that_was_asked_for_is_seen(emu: Emulator, client: Client) -> None:
+    emu.fail(code=1302, retry_after=1)
+    client.retrying([0.2])
+    assert names(emu) == ["ignored-retry-after"]
+
+
+def asked(begin: float, end: float, code: str | None = None, retry_after: float | None = None) -> Exchange:
+    """A request like all others, from second to second."""
+    exchange = Exchange("POST", "/chat/completions", {}, begin, body={"messages": "Hello"}, status=429 if code else 200)
+    exchange.ended, exchange.ended_by, exchange.code, exchange.retry_after = end, "server", code, retry_after
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("requests", "attempts"),
+    [
+        pytest.param(
+            [asked(0, 0.5), asked(0.1, 0.2, "1302", 1), asked(0.25, 0.6), asked(1.25, 1.5)],
+            [1, 2, 1],
+            id="another call comes soon after the refusal of one",
+        ),
+        pytest.param(
+            [asked(0, 0.1, "1302", 1), asked(0.05, 0.3, "1302"), asked(0.5, 0.6), asked(1.2, 1.3)],
+            [2, 2],
+            id="both are refused and the other comes back first",
+        ),
+        pytest.param(
+            [asked(0, 0.1, "1113"), asked(0.05, 0.3, "1113"), asked(0.5, 0.6, "1113")],
+            [1, 1, 1],
+            id="none is worth another try",
+        ),
+    ],
+)
+def test_the_same_call_made_twice_at_once_is_no_retry(requests: list[Exchange], attempts: list[int]) -> None:
+    report = judge(requests, {}, errors=3)
+    assert report.verdicts == []
+    assert [len(call.attempts) for call in report.calls] == attempts
+
+
+def test_coming_back_too_soon_is_seen_where_nothing_else_was_under_way() -> None:
+    requests = [asked(0, 0.1, "1302", 1), asked(0.3, 0.4)]
+    assert [verdict.name for verdict in judge(requests, {}, errors=0).verdicts] == ["ignored-retry-after"]
+
+
+@pytest.mark.parametrize("code", ["1113", "1301", "1211", "1261", "1304"])
+def test_trying_again_what_cannot_succeed_is_seen(emu: Emulator, client: Client, code: str) -> None:
+    emu.fail(times=2, code=code)
+    client.retrying([0.05])
+    assert names(emu, errors=1) == ["retried-unretryable"]
+
+
+def test_more_at_once_than_allowed_is_seen(emu: Emulator, client: Client) -> None:
+    emu.slow(first=0.3)
+    with ThreadPoolExecutor(5) as threads:
+        list(threads.map(lambda number: client.post(f"Call {number}", model="glm-4v-flash"), range(5)))
+    assert "too-many-at-once" in names(emu, errors=2)
+
+
+@pytest.mark.parametrize("fault", ["truncated", "withdrawn"])
+def test_taking_a_broken_stream_for_an_answer_is_seen(emu: Emulator, client: Client, fault: str) -> None:
+    emu.inject(fault)
+    assert client.text(client.post(more={"stream": True}))
+    assert names(emu) == ["trusted-truncated-stream"]
+
+
+def test_a_broken_stream_that_the_application_noticed_is_no_sin(emu: Emulator, client: Client) -> None:
+    emu.inject("cut")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post(more={"stream": True})
+    assert names(emu, errors=1) == []
+
+
+def test_following_a_redirect_with_the_picture_is_seen(emu: Emulator, client: Client) -> None:
+    emu.inject("redirect")
+    client.post(follow_redirects=True)
+    report = emu.report(errors=1)
+    assert "followed-redirect" in [verdict.name for verdict in report.verdicts]
+    assert "bytes of body" in str(report)
+
+
+def test_the_same_request_id_in_two_calls_is_seen(emu: Emulator, client: Client) -> None:
+    for text in ("One", "Two"):
+        client.post(text, more={"request_id": "request-1"})
+    assert names(emu) == ["reused-request-id"]
+
+
+def test_a_key_outside_of_its_header_is_seen(emu: Emulator, client: Client) -> None:
+    client.post(f"My key is {emu.api_key}.")
+    assert names(emu) == ["key-in-body"]
+
+
+def test_a_stream_that_is_left_open_is_seen(emu: Emulator, client: Client) -> None:
+    emu.slow(between=1.0)
+    body = {
+        "model": "glm-4v",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        "stream": True,
+    }
+    with client.http.stream("POST", f"{emu.base_url}/chat/completions", json=body):
+        assert names(emu) == ["left-open"]
+
+
+def test_giving_up_at_the_first_stumble_is_seen(emu: Emulator, client: Client) -> None:
+    emu.inject("status-503")
+    client.post()
+    assert names(emu, errors=1) == ["gave-up"]
+
+
+@pytest.mark.parametrize("fault", ["error-in-200", "empty-body", "login-page"])
+def test_taking_an_error_for_an_answer_is_seen(emu: Emulator, client: Client, fault: str) -> None:
+    emu.inject(fault)
+    client.post()
+    assert names(emu) == ["swallowed-error"]
+
+
+def test_waiting_on_after_done_is_seen(emu: Emulator, client: Client) -> None:
+    emu.inject("open-after-done")
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(more={"stream": True}, timeout=1.2)
+    assert names(emu) == ["hung-after-done"]
+
+
+def test_a_report_reads_as_a_story(emu: Emulator, client: Client) -> None:
+    emu.fail(code=1302, retry_after=2)
+    client.retrying([0.1])
+    told = str(emu.report())
+    assert told.startswith("1 calls, 2 requests, 0 errors seen by the application\n")
+    assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in told
+    assert "! ignored-retry-after: came back after 0.1" in told
+    with pytest.raises(AssertionError, match="ignored-retry-after"):
+        emu.report().assert_resilient()
+
+
+def test_equal_questions_at_once_are_calls_of_their_own(emu: Emulator, client: Client) -> None:
+    emu.slow(first=0.2)
+    threads = [threading.Thread(target=client.post) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(call.attempts) for call in emu.report().calls] == [1, 1, 1]

@@ -1,0 +1,298 @@
+"""The emulator's page as it is served: what it shows of each request, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from glmv_emulator.http import records
+from glmv_emulator.page.answer import read
+
+ATTACK = "<script>alert('owned')</script>\"><img src=x onerror=alert(1)>"
+
+
+def page(glm: Any, query: str = "", **headers: str) -> httpx.Response:
+    return httpx.get(f"{glm.emu.origin}/{query}", headers=headers, trust_env=False)
+
+
+def shown(glm: Any, query: str = "") -> str:
+    """The page's words, without its markup."""
+    return html.unescape(re.sub(r"<[^>]*>", " ", page(glm, query).text))
+
+
+def news(glm: Any, since: str = "") -> httpx.Response:
+    return page(glm, f"page/news?since={since}")
+
+
+def pictures(glm: Any) -> list[httpx.Response]:
+    paths = dict.fromkeys(re.findall(r'src="/(page/picture/[^"]*)"', page(glm).text))
+    return [page(glm, path) for path in paths]
+
+
+def test_a_request_is_shown_with_its_parts_in_order_what_was_measured_and_the_answer(glm: Any) -> None:
+    picture = glm.drawn("red", (320, 200))
+    said = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
+    words = shown(glm)
+    parts = ["Look at this:", "PNG · 320 × 200", "red 100%", "What size is it?"]
+    inside = words[words.index(" Sent ") :]
+    assert [part for part in parts if part not in inside] == []
+    assert sorted(parts, key=inside.index) == parts
+    assert said["choices"][0]["message"]["content"] in words
+    assert f"{said['usage']['total_tokens']} tokens" in words
+    assert "temperature" in words
+
+
+def test_a_picture_is_shown_small_without_its_metadata_under_an_id_of_its_own(glm: Any) -> None:
+    made = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    Image.new("RGB", (900, 300), "blue").save(made, "JPEG", exif=exif)
+    glm.chat((glm.base64(made.getvalue()),), "Hello")
+    glm.chat((glm.base64(glm.drawn("green", (40, 20))),), "Hello")
+    small, large = pictures(glm)
+    with Image.open(io.BytesIO(large.content)) as seen:
+        assert seen.size == (160, 53)
+        assert not seen.getexif()
+    with Image.open(io.BytesIO(small.content)) as seen:
+        assert seen.size == (40, 20)
+    assert len(large.request.url.path.rpartition("/")[2]) >= 20
+    assert page(glm, "page/picture/guessed").status_code == 404
+
+
+def test_pictures_that_wait_to_be_looked_at_are_bounded_and_the_newest_stay(
+    glm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
+    monkeypatch.setattr(records, "ALL_PICTURES", len(files[1]) + len(files[2]))
+    for data in files:
+        glm.chat((glm.base64(data),), "Hello")
+    assert [answer.status_code for answer in pictures(glm)] == [200, 200]
+
+
+def test_a_stream_is_shown_with_its_chunks_and_whether_it_was_done(glm: Any) -> None:
+    frames = glm.frames("Hello")
+    words = shown(glm)
+    assert re.search(rf"first byte after [\d.]+ m?s, {len(frames)} chunks", words)
+    assert re.search(r"\[DONE\]\s+came", words)
+    assert page(glm).text.count('class="piece"') == len(frames)
+
+
+def test_tools_and_their_calls_are_shown(glm: Any) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": parameters}}
+    glm.chat("What is the weather in Paris? Use the tool.", model="glm-4.6v", tools=[tool], stream=True)
+    words = shown(glm)
+    assert "Tool get_weather" in words
+    assert re.search(r'get_weather\s+\(\{"city": "Paris"\}\)', words)
+
+
+def test_a_refusal_is_shown_with_status_code_and_meaning(glm: Any) -> None:
+    glm.chat("Hello", model="no-such-model")
+    words = shown(glm)
+    assert "HTTP 400, business code 1211" in words
+    assert "Unknown Model" in words
+    assert "no-such-model" in words
+
+
+def test_a_fault_is_shown_with_what_it_does_and_the_call_that_came_back_with_a_verdict(glm: Any) -> None:
+    glm.emu.inject("busy", retry_after="5")
+    glm.chat("Hello")
+    glm.chat("Hello")
+    words = shown(glm)
+    assert "Fault injected: busy" in words
+    assert "attempt 2 of 2" in words
+    assert "Verdicts (1)" in words
+    assert "ignored-retry-after" in words
+
+
+def test_a_client_that_behaves_is_told_so(glm: Any) -> None:
+    glm.chat("Hello")
+    assert "No verdicts." in shown(glm)
+
+
+@pytest.mark.parametrize("where", ["prompt", "model", "path", "role", "part", "tool", "agent", "option", "file name"])
+def test_nothing_of_a_request_becomes_markup(glm: Any, where: str) -> None:
+    tool = {"type": "function", "function": {"name": ATTACK, "parameters": {"type": "object"}}}
+    match where:
+        case "prompt":
+            glm.chat(ATTACK)
+        case "model":
+            glm.chat("Hello", model=ATTACK)
+        case "path":
+            glm.get(f"/files/{ATTACK}")
+        case "role":
+            glm.post({"model": "glm-4v", "messages": [{"role": ATTACK, "content": ATTACK}]})
+        case "part":
+            glm.post({"model": "glm-4v", "messages": [{"role": "user", "content": [{"type": ATTACK, ATTACK: 1}]}]})
+        case "tool":
+            glm.chat("Hello", model="glm-4.6v", tools=[tool])
+        case "agent":
+            glm.chat("Hello", headers={"user-agent": ATTACK})
+        case "option":
+            glm.chat("Hello", **{ATTACK: ATTACK})
+        case "file name":
+            files = {"file": (ATTACK, b'{"custom_id": "1"}\n')}
+            glm.http.post(f"{glm.emu.base_url}/files", files=files, data={"purpose": "batch"})
+            glm.get("/files")
+    served = page(glm).text + news(glm).json()["entries"][0]
+    assert "alert(" in served
+    assert "<script>" not in served
+    assert "<img src=x" not in served
+
+
+def test_a_link_of_the_page_cannot_be_made_to_hold_markup(glm: Any) -> None:
+    served = page(glm, f"?model={ATTACK}&outcome={ATTACK}&before={ATTACK}")
+    assert served.status_code == 200
+    assert "<script>alert" not in served.text
+
+
+def test_the_page_has_no_key_and_no_base64(glm: Any) -> None:
+    picture = glm.drawn(size=(320, 200))
+    glm.chat((glm.base64(picture),), f"Repeat this: {glm.emu.api_key}", model="glm-4v")
+    served = page(glm).text
+    assert "&lt;key&gt;" in served
+    assert glm.emu.api_key.partition(".")[2] not in served
+    assert glm.base64(picture)[:48] not in served
+
+
+def test_the_page_lets_a_browser_load_nothing_from_elsewhere_and_run_nothing_inline(glm: Any) -> None:
+    glm.chat((glm.base64(glm.drawn()),), "Hello")
+    served = page(glm)
+    policy = dict(rule.split(" ", 1) for rule in served.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["img-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    loaded = re.findall(r'(?:src|href)="([^"#]*)"', served.text)
+    assert loaded
+    assert [url for url in loaded if not url.startswith("/") or url.startswith("//")] == []
+    assert not re.search(r"<[^>]* (style|on\w+)=", served.text)
+    assert [name for name in served.headers if name.startswith("access-control")] == []
+
+
+@pytest.mark.parametrize("path", ["", "page/news", "page/style.css"])
+def test_the_page_is_for_programs_on_this_machine_only(glm: Any, path: str) -> None:
+    assert page(glm, path).status_code == 200
+    assert page(glm, path, host="evil.example").status_code == 403
+    assert page(glm, path, origin="https://evil.example").status_code == 403
+
+
+def test_looking_at_the_page_leaves_no_trace_in_the_journal(glm: Any) -> None:
+    for path in ("", "page/news", "page/script.js", "favicon.ico"):
+        page(glm, path)
+    assert glm.emu.requests == []
+
+
+def test_an_empty_page_says_how_to_send_the_first_request_and_each_way_works(
+    glm: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(glm.drawn(size=(123, 45), form="JPEG"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZHIPUAI_API_KEY", glm.emu.api_key)
+    snippets = [html.unescape(code) for code in re.findall(r"<code>(.*?)</code></pre>", page(glm).text, re.DOTALL)]
+    shell, curl, langchain, llama_index = snippets
+    assert glm.emu.base_url in shell
+    done = subprocess.run(["/bin/sh", "-c", curl], capture_output=True, text=True, check=False)
+    for snippet in (langchain, llama_index):
+        ran = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False)
+        assert "123" in ran.stdout, ran.stderr
+    assert "Hello" in done.stdout or done.returncode == 127  # 127: there is no curl here
+    assert "Nothing has come yet" in shown(glm)
+
+
+def test_requests_are_chosen_by_model_and_by_outcome(glm: Any) -> None:
+    glm.chat("one", model="glm-4v")
+    glm.chat("two", model="glm-4.6v")
+    glm.chat("three", model="no-such-model")
+    numbers = {query: re.findall(r'<article id="r(\d+)"', page(glm, query).text) for query in ("", "?model=glm-4v")}
+    assert numbers == {"": ["3", "2", "1"], "?model=glm-4v": ["1"]}
+    assert re.findall(r'<article id="r(\d+)"', page(glm, "?outcome=refused").text) == ["3"]
+    assert "No request matches." in shown(glm, "?model=glm-4v&outcome=refused")
+
+
+def test_older_requests_are_a_link_away(glm: Any) -> None:
+    for _ in range(60):
+        glm.get("/models")
+    first = page(glm).text
+    (link,) = re.findall(r'href="/(\?[^"]*before=\d+)"', first)
+    numbers = [re.findall(r'<article id="r(\d+)"', text) for text in (first, page(glm, html.unescape(link)).text)]
+    assert [int(number) for part in numbers for number in part] == list(range(60, 0, -1))
+
+
+def test_what_is_new_is_told_once_and_what_changed_is_told_again(glm: Any) -> None:
+    glm.chat("one")
+    token = news(glm).json()["token"]
+    assert news(glm, token).status_code == 204
+    glm.emu.fail()
+    glm.chat("two")
+    fresh = news(glm, token).json()
+    assert (fresh["order"], len(fresh["entries"])) == (["r2", "r1"], 1)
+    glm.chat("two")
+    again = news(glm, fresh["token"]).json()
+    assert ["attempt 1 of 2" in entry or "attempt 2 of 2" in entry for entry in again["entries"]] == [True, True]
+
+
+def test_a_request_that_is_under_way_is_on_the_page(glm: Any) -> None:
+    glm.emu.stall(after=1)
+    with glm.streaming() as answer:
+        next(answer.iter_raw())
+        assert 'class="entry fault"' in page(glm).text
+        assert "under way" in shown(glm)
+
+
+def test_a_reset_empties_the_page_and_whoever_watches_it(glm: Any) -> None:
+    glm.chat((glm.base64(glm.drawn()),), "Hello")
+    token = news(glm).json()["token"]
+    glm.emu.reset()
+    assert news(glm, token).json()["order"] == []
+    assert "Nothing has come yet" in shown(glm)
+
+
+def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
+    body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
+    glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
+    assert "of a sign" in shown(glm)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[1]",
+        b'{"choices": 1}',
+        b'{"choices": [null, {"message": 3}]}',
+        b'{"choices": [{"message": {"tool_calls": 7, "content": [1]}}]}',
+        b'{"choices": [{"message": {"tool_calls": [1]}}], "usage": []}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_an_answer_that_is_none_can_be_read_without_failing(body: bytes, kind: str) -> None:
+    events = b"data: " + body + b"\n\n" if kind == "text/event-stream" else body
+    answer = read(events, kind)
+    assert (answer.text, answer.calls, answer.usage) == ("", [], {})
+
+
+def test_long_answers_are_cut_and_the_page_says_so(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "LONGEST_ANSWER", 200)
+    glm.chat("Hello")
+    assert "The rest of this answer is not kept." in shown(glm)
+
+
+def test_answers_are_forgotten_from_the_oldest_on(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "ALL_ANSWERS", 900)
+    for _ in range(3):
+        glm.chat("Hello")
+    lost = ["is not kept" in entry for entry in news(glm).json()["entries"]]
+    assert lost[0] is False
+    assert lost[-1] is True

@@ -1,0 +1,27 @@
+"""The table of models is data: its file says each thing once, and where it is from."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+
+from glmv_emulator import Emulator
+from glmv_emulator.platform.models import MODELS, find
+from glmv_emulator.platform.settings import Doubt
+
+FILE = tomllib.loads(resources.files("glmv_emulator.platform").joinpath("models.toml").read_text("utf-8"))
+
+
+def test_each_model_has_one_row_and_a_source() -> None:
+    names = [name for table in FILE["model"] for name in table["names"]]
+    assert sorted(names) == sorted(MODELS)
+    assert all(name == name.lower() for name in names)
+    assert all(row.source for row in MODELS.values())
+
+
+def test_two_readings_of_a_value_are_a_doubt_with_a_name() -> None:
+    row = find("GLM-4V-Flash")
+    assert row is not None
+    assert row.context == Doubt("context-flash", loose=131072, strict=16384)
+    assert isinstance(row.context, Doubt)
+    assert row.context.name in Emulator.DOUBTS

@@ -1,0 +1,119 @@
+"""Abuse of the emulator: web pages, strangers, floods, and what the journal must not keep."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import subprocess
+import sys
+from inspect import signature
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+from glmv_emulator.server import middleware
+
+
+def address(glm: Any) -> tuple[str, int]:
+    return "127.0.0.1", int(glm.emu.origin.rpartition(":")[2])
+
+
+def said(peer: socket.socket) -> bytes:
+    """All that a server says until it closes."""
+    peer.settimeout(10)
+    return b"".join(iter(lambda: peer.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "rebound.evil.example"},
+        {"host": "127.0.0.1.evil.example"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ],
+)
+def test_a_web_page_reaches_nothing_even_with_the_key(glm: Any, headers: dict[str, str]) -> None:
+    answer = glm.post(glm.hello(), headers=headers)
+    assert answer.status_code == 403
+    assert "choices" not in answer.text
+
+
+def test_a_preflight_is_granted_nothing(glm: Any) -> None:
+    asking = {
+        "origin": "https://evil.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, x-glmv-fault",
+    }
+    answer = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers=asking)
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_without_the_key_of_this_run_no_fault_can_be_asked_for(glm: Any) -> None:
+    headers = {"x-glmv-fault": "stall-before-headers", "authorization": "Bearer test-id.test-secret"}
+    answer = glm.post(glm.hello(), headers=headers)
+    assert answer.status_code == 401
+    assert glm.emu.requests[-1].fault is None
+
+
+def test_there_is_no_way_to_listen_beyond_this_machine(glm: Any) -> None:
+    assert not {"host", "bind", "address", "interface"} & set(signature(Emulator).parameters)
+    asked = [sys.executable, "-m", "glmv_emulator", "--host", "0.0.0.0"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", address(glm)[1]), timeout=5)
+
+
+def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "SLOWEST_BODY", 0.2)
+    host, port = address(glm)
+    head = ["POST /api/paas/v4/chat/completions HTTP/1.1", f"host: {host}:{port}", "content-length: 99", "", "{"]
+    with socket.create_connection(address(glm)) as peer:
+        peer.sendall("\r\n".join(head).encode())
+        assert said(peer).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_without_end_is_refused(glm: Any) -> None:
+    with socket.create_connection(address(glm), timeout=10) as peer, pytest.raises(ConnectionError):
+        peer.sendall(b"x" * 64 * 1024 * 1024)
+    assert glm.chat("Hello").status_code == 200
+
+
+def test_a_chunked_body_without_end_is_refused_at_the_limit(emulate: Any) -> None:
+    glm = emulate(largest_body=1_000_000)
+    # The client may see the refusal, or only that nobody reads on.
+    with contextlib.suppress(httpx.TransportError):
+        glm.http.post(f"{glm.emu.base_url}/chat/completions", content=itertools.repeat(b" " * 65536))
+    assert glm.emu.requests[-1].status == 413
+    assert glm.emu.requests[-1].size < 2_000_000
+    assert glm.chat("Hello").status_code == 200
+
+
+def test_others_are_served_while_hundreds_of_connections_say_nothing(glm: Any) -> None:
+    with contextlib.ExitStack() as opened:
+        for _ in range(400):
+            opened.enter_context(socket.create_connection(address(glm)))
+        assert glm.chat("Hello").status_code == 200
+
+
+def test_the_journal_keeps_no_key_token_cookie_or_blob(glm: Any) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJhcGlfa2V5IjoidGVzdC1pZCJ9.c2lnbmF0dXJlLW9mLWEtdGVzdA"
+    blob = glm.base64(bytes(range(256)))
+    glm.post(
+        glm.hello() | {"messages": [glm.user(f"My token is {token}, my picture {blob}, my key {glm.emu.api_key}")]},
+        headers={"cookie": "session=test-cookie", "x-api-key": "test-key", "x-note": f"key {glm.emu.api_key}"},
+    )
+    kept = repr(glm.emu.requests)
+    secrets = [glm.emu.api_key.partition(".")[2], token, token.rpartition(".")[2], blob, "test-cookie", "test-key"]
+    assert [secret for secret in secrets if secret in kept] == []
+
+
+def test_the_journal_keeps_a_bounded_part_of_a_large_request(glm: Any) -> None:
+    many = [{"type": "text", "text": "word " * 700} for _ in range(200)]
+    glm.post(glm.hello() | {"messages": [{"role": "user", "content": many}]})
+    assert len(repr(glm.emu.requests[-1].body)) < 70_000

@@ -1,0 +1,221 @@
+"""The emulator as a server on this machine: who may talk to it, what it says of itself, what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+
+
+def test_every_answer_says_that_it_is_an_emulators(glm: Any) -> None:
+    answers = [
+        glm.chat("Hello"),
+        glm.chat("Hello", stream=True),
+        glm.chat("Hello", model="no-such-model"),
+        glm.get("/models"),
+        glm.get("/no/such/path"),
+        httpx.get(glm.emu.base_url, headers={"host": "evil.example"}),
+    ]
+    assert [answer.headers["x-glmv-emulator"] for answer in answers] == ["1"] * 6
+    assert answers[0].json()["id"].startswith("emu-")
+
+
+def test_it_listens_on_loopback_only(glm: Any) -> None:
+    port = int(glm.emu.base_url.split(":")[2].split("/")[0])
+    listening = socket.socket()
+    # Another address of the same machine is free to bind: nobody listens on all of them.
+    listening.bind(("127.0.0.2", port))
+    listening.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "0.0.0.0:80"])
+def test_another_host_name_is_turned_away(glm: Any, host: str) -> None:
+    assert glm.get("/models", headers={"host": host}).status_code == 403
+
+
+def test_a_web_page_is_turned_away_and_gets_no_cors_header(glm: Any) -> None:
+    answer = glm.post({}, headers={"origin": "https://evil.example"})
+    asked = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
+    assert (answer.status_code, asked.status_code) == (403, 403)
+    assert not [name for name in [*answer.headers, *asked.headers] if name.startswith("access-control")]
+
+
+def test_a_request_above_the_limit_is_refused_whether_its_length_is_announced_or_not(emulate: Any) -> None:
+    glm = emulate(largest_body=10_000)
+    announced = glm.post({"model": "x" * 20_000})
+    chunked = glm.http.post(f"{glm.emu.base_url}/chat/completions", content=iter([b"x" * 6_000] * 3))
+    assert (announced.status_code, chunked.status_code) == (413, 413)
+
+
+def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
+    picture = glm.drawn()
+    url = glm.emu.host(picture)
+    served = httpx.get(url)
+    assert (served.content, served.headers["content-type"]) == (picture, "image/png")
+    assert httpx.get(url + "x").status_code == 404
+
+
+def test_it_looks_at_hosted_pictures_and_never_fetches_another(glm: Any) -> None:
+    trap = socket.create_server(("127.0.0.1", 0))
+    trap.settimeout(0.5)
+    elsewhere = f"http://127.0.0.1:{trap.getsockname()[1]}/picture.png"
+    seen = glm.chat((glm.emu.host(glm.drawn(size=(123, 45))),), "What size is it?")
+    unseen = glm.chat((elsewhere,), "What size is it?")
+    with pytest.raises(TimeoutError):
+        trap.accept()
+    trap.close()
+    assert "123" in seen.json()["choices"][0]["message"]["content"]
+    assert [exchange.media[0] is None for exchange in glm.emu.requests] == [False, True]
+    assert unseen.status_code == 200
+
+
+def test_the_journal_keeps_what_was_asked_without_key_and_picture(glm: Any) -> None:
+    picture = glm.drawn(size=(320, 200))
+    glm.chat((glm.base64(picture),), f"Is {glm.emu.api_key} a key?", model="glm-4v")
+    (exchange,) = glm.emu.requests
+    shown = repr(exchange)
+    assert glm.emu.api_key not in shown
+    assert glm.emu.api_key.partition(".")[2] not in shown
+    assert "authorization" not in exchange.headers
+    assert glm.base64(picture)[:64] not in shown
+    assert f"{len(picture)} bytes" in exchange.body["messages"][0]["content"][0]["image_url"]["url"]
+    assert (exchange.method, exchange.path, exchange.status) == ("POST", "/api/paas/v4/chat/completions", 200)
+    assert (exchange.media[0].width, exchange.media[0].height) == (320, 200)
+
+
+def test_the_journal_is_bounded(glm: Any) -> None:
+    for _ in range(1_010):
+        glm.get("/models")
+    assert len(glm.emu.requests) == 1_000
+
+
+def test_a_second_emulator_starts_within_the_time_that_a_test_can_spare(glm: Any) -> None:
+    before = time.perf_counter()
+    with Emulator():
+        took = time.perf_counter() - before
+    assert took < 0.3
+
+
+def test_each_run_makes_its_own_key_of_the_platforms_form() -> None:
+    one, other = Emulator(), Emulator()
+    assert one.api_key != other.api_key
+    assert [emu.api_key.count(".") for emu in (one, other)] == [1, 1]
+    assert one.api_key not in repr(one)
+
+
+def test_a_port_that_is_taken_is_named(glm: Any) -> None:
+    taken = int(glm.emu.base_url.split(":")[2].split("/")[0])
+    with pytest.raises(OSError, match=f"port {taken} .* port=0 takes a free one"):
+        Emulator(port=taken).start()
+
+
+def test_an_emulator_that_does_not_run_says_so() -> None:
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = Emulator().base_url
+
+
+def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
+    glm = emulate(pace=60.0)
+    body = {"model": "glm-4v", "messages": [glm.user("Hello")], "stream": True}
+    url = f"{glm.emu.base_url}/chat/completions"
+    with glm.http.stream("POST", url, json=body) as answer:
+        pieces = answer.iter_raw()
+        next(pieces)
+        glm.emu.stop()
+        with pytest.raises(httpx.TransportError):
+            next(pieces)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_stopping_closes_who_had_only_just_come(turns: int) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gc.collect()  # what other tests left is not of this one
+        told.clear()
+        _end_while_somebody_comes(turns)
+        gc.collect()
+    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+
+
+def _end_while_somebody_comes(turns: int) -> None:
+    emulator = Emulator().start()
+    server = emulator._server
+    assert server is not None
+
+    async def come_and_end() -> None:
+        came.connect(("127.0.0.1", server.port))  # it is in the listener's queue, and the loop has not looked yet
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert server._ending is not None
+        server._ending.set()
+
+    with socket.socket() as came:
+        server.call(come_and_end)
+        emulator.stop()
+
+
+def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:
+    answer = glm.post({"model": "cogview-3"}, "/images/generations")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/chat/completions"), ("PUT", "/files"), ("POST", "/models")])
+def test_a_method_that_a_path_does_not_have_is_answered_501(glm: Any, method: str, path: str) -> None:
+    url = f"{glm.emu.base_url}{path}"
+    answer = glm.http.request(method, url, headers={"authorization": f"Bearer {glm.emu.api_key}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
+
+
+def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
+    command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(4)]
+        process.terminate()
+    assert said[0].startswith("EMULATOR")
+    assert "/api/paas/v4" in said[1]
+    assert said[3].split()[-1].count(".") == 1
+
+
+def test_without_its_libraries_it_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['starlette'] = None; import glmv_emulator, glmv_emulator.pytest_plugin\n"
+        "try: glmv_emulator.Emulator().start()\n"
+        "except ImportError as missing: print(missing)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "glmv[emulator]"' in done.stdout
+
+
+def test_the_fixture_gives_a_running_emulator(glmv_emulator: Emulator) -> None:
+    answer = httpx.get(f"{glmv_emulator.base_url}/models", headers={"Authorization": glmv_emulator.api_key})
+    assert answer.status_code == 200
+
+
+def test_an_unforeseen_failure_is_an_answer_and_not_the_end(emulate: Any) -> None:
+    def broken(ask: Any) -> Any:
+        raise ZeroDivisionError
+
+    glm = emulate(mind=broken)
+    answer = glm.chat("Hello")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "500")
+    assert glm.get("/models").status_code == 200
+
+
+def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.MonkeyPatch, emulate: Any) -> None:
+    monkeypatch.setattr("glmv_emulator.server.connection.HEAD_WITHIN", 0.2)
+    glm = emulate()
+    with socket.create_connection(("127.0.0.1", int(glm.emu.origin.rpartition(":")[2])), timeout=5) as dripping:
+        dripping.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: ")
+        assert glm.chat("Hello").status_code == 200
+        assert dripping.recv(100) == b""
