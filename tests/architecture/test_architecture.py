@@ -48,8 +48,7 @@ EXCEPTIONS = {
     "glmv/_fit.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/_telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
     "glmv/cli/_preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
-    "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
-    "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
+    "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
     "glmv_emulator/_eyes/_video.py": {"av"},  # the extra `video`
