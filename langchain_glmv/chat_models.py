@@ -19,12 +19,12 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, model_validator
 
 import glmv
-from langchain_glmv import _options, _tokens, _tools
-from langchain_glmv._chunks import PROVIDER, ChunkMapper
-from langchain_glmv._errors import joined_errors
-from langchain_glmv._messages import to_glmv, typed
-from langchain_glmv._profile import profile_for, profile_of
-from langchain_glmv._tools import Tool
+from langchain_glmv.chunks import PROVIDER, ChunkMapper
+from langchain_glmv.errors import joined_errors
+from langchain_glmv.messages import to_glmv, typed
+from langchain_glmv.options import Tool, call_options, constructor_options, tool_options, traced_options, wire_tools
+from langchain_glmv.profile import profile_for, profile_of
+from langchain_glmv.tokens import tokens_of_messages, tokens_of_text
 
 _OPTIONS = tuple(glmv.Options.model_fields)
 
@@ -57,7 +57,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     def __init__(self, **given: Any) -> None:
         has_profile = given.get("profile")
         with joined_errors():
-            glmv.without_values(lambda: super(ChatGLMV, self).__init__(**_options.constructor(given)), given)
+            glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
         if has_profile:  # `configurable_fields` hands over that of the model before
             self.profile = profile_for(self.model, self.profile)
 
@@ -86,7 +86,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     def _mapped(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
-        overrides, usage = _options.call(kwargs, self.stream_usage)
+        overrides, usage = call_options(kwargs, self.stream_usage)
         if stop is not None:
             overrides["stop"] = stop
         mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
@@ -130,7 +130,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                     if message is None:
                         continue
                     chunk = ChatGenerationChunk(message=message)
-                    # Core passes no manager where it calls back itself, so nothing is told twice.
+                    # Core passes no manager where it calls back itself, so no token is reported twice.
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -183,7 +183,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             InvalidRequestError: a tool that only another provider runs.
         """
         with joined_errors():
-            return self.bind(**_tools.bound(tools, tool_choice, parallel_tool_calls), **kwargs)
+            return self.bind(**tool_options(tools, tool_choice, parallel_tool_calls), **kwargs)
 
     def with_structured_output(
         self,
@@ -209,10 +209,12 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         Raises:
             OutputParserException: from the returned runnable, when the second answer does not fit either.
         """
-        from langchain_glmv import _structured  # its parsers are a tenth of what importing this package costs
+        from langchain_glmv.structured import (
+            structured_model,  # importing its parsers is a tenth of the package's import
+        )
 
         with joined_errors():
-            return _structured.structured(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
+            return structured_model(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
 
     # ---- what others ask about the model --------------------------------------------------------------------
 
@@ -241,11 +243,11 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         with joined_errors():
-            return {**self.asdict(), "stop": stop, **_options.traceable(kwargs)}
+            return {**self.asdict(), "stop": stop, **traced_options(kwargs)}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         with joined_errors():
-            return super()._get_llm_string(stop=stop, **_options.traceable(kwargs))
+            return super()._get_llm_string(stop=stop, **traced_options(kwargs))
 
     @property
     def _serialized(self) -> dict[str, Any]:
@@ -275,7 +277,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Tokens of a text, estimated without the network; `glmv.Client.count_tokens` asks the platform."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
-        return _tokens.of_text(text)
+        return tokens_of_text(text)
 
     def get_num_tokens_from_messages(
         self,
@@ -285,15 +287,15 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model)
-            shown = _tools.converted(tools) if tools else []
-        return _tokens.of_messages(mapped, shown, self.get_num_tokens)
+            shown = wire_tools(tools) if tools else []
+        return tokens_of_messages(mapped, shown, self.get_num_tokens)
 
     def __repr_args__(self) -> Any:
-        told = [
+        shown = [
             (name, value) for name, value in super().__repr_args__() if name not in ("model", "profile", "metadata")
         ]
         # A model whose constructor refused its arguments has no fields yet.
-        return [("model", self.__dict__.get("model")), *told]
+        return [("model", self.__dict__.get("model")), *shown]
 
     # ---- copies ---------------------------------------------------------------------------------------------
 

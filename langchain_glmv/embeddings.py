@@ -8,12 +8,12 @@ from langchain_core.embeddings import Embeddings
 from pydantic import AliasChoices, Field
 
 import glmv
-from langchain_glmv._errors import joined_errors
-from langchain_glmv._options import constructor
+from langchain_glmv.errors import joined_errors
+from langchain_glmv.options import constructor_options
 
 
 class GLMVEmbeddings(glmv.Component, Embeddings):
-    """Texts -> vectors. Where requests go, and as whom, is said by the fields of `glmv.Settings`, as in `ChatGLMV`.
+    """Texts -> vectors. The fields of `glmv.Settings` set the server and the key, as in `ChatGLMV`.
 
     Attributes:
         model: "embedding-3" or "embedding-2".
@@ -29,7 +29,7 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
 
     def __init__(self, **given: Any) -> None:
         with joined_errors():
-            glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor(given)), given)
+            glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor_options(given)), given)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in the order of the texts; [] for none.

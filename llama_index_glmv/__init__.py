@@ -1,9 +1,17 @@
 """GLM-4V in LlamaIndex: a model, the same by its older name, and what pictures need on their way into an index."""
 
+from inspect import get_annotations as _get_annotations
+
 from llama_index_glmv.captioner import GLMVImageCaptioner
 from llama_index_glmv.embedding import GLMVEmbedding
 from llama_index_glmv.images import image_file_extractor, load_images
 from llama_index_glmv.llm import GLMV
 from llama_index_glmv.multi_modal import GLMVMultiModal
+
+# Pickles and reprs name the package, so that a class may move between its modules. That is set after the classes are
+# made, because pydantic evaluates annotations in the module of that name; evaluated ones are kept here.
+for _class in (GLMV, GLMVEmbedding, GLMVImageCaptioner, GLMVMultiModal):
+    _class.__annotations__ = _get_annotations(_class, eval_str=True)
+    _class.__module__ = __name__
 
 __all__ = ["GLMV", "GLMVEmbedding", "GLMVImageCaptioner", "GLMVMultiModal", "image_file_extractor", "load_images"]

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Self
 from llama_index.core.embeddings import BaseEmbedding
 from pydantic import AliasChoices, Field, model_validator
 
-from llama_index_glmv._connected import OF_CLIENTS, Connected
-from llama_index_glmv._recognized import EMBEDDINGS, recognized
+from llama_index_glmv.clients import CLIENT_FIELDS, SharesClient
+from llama_index_glmv.metadata import EMBEDDINGS, register_name
 
 MAX_TEXTS = 64
 """Texts of one request at most (docs.bigmodel.cn, "文本嵌入")."""
 
 
-class GLMVEmbedding(Connected, BaseEmbedding):
+class GLMVEmbedding(SharesClient, BaseEmbedding):
     """embedding-3 and embedding-2 for indexes and retrievers: `GLMVEmbedding(dimensions=1024)`.
 
     The fields that say where and as whom to ask are those of `GLMV`. Captions of pictures are embedded, not
@@ -29,7 +29,7 @@ class GLMVEmbedding(Connected, BaseEmbedding):
         GLMVError: a call fails, or a text is empty.
     """
 
-    shares: ClassVar[frozenset[str]] = OF_CLIENTS
+    shares: ClassVar[frozenset[str]] = CLIENT_FIELDS
     model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
     dimensions: int | None = Field(default=None, gt=0)
     embed_batch_size: int = Field(default=MAX_TEXTS, gt=0, le=MAX_TEXTS)
@@ -73,4 +73,4 @@ class GLMVEmbedding(Connected, BaseEmbedding):
         }
 
 
-recognized(GLMVEmbedding, EMBEDDINGS)
+register_name(GLMVEmbedding, EMBEDDINGS)

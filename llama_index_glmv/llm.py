@@ -1,4 +1,4 @@
-"""GLM-4V as a LlamaIndex LLM: public methods emit the events, private ones do the work once."""
+"""GLM-4V as a LlamaIndex LLM: public methods emit the events, private ones make and send requests."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic import AliasChoices, BeforeValidator, Field
 
 import glmv
-from llama_index_glmv._connected import Connected
-from llama_index_glmv._documents import ImageDocuments, parts_of
-from llama_index_glmv._intake import Intake, LocalFiles, OnUnsupported, folders
-from llama_index_glmv._messages import reads_files, to_glmv
-from llama_index_glmv._metadata import GLMVMetadata, metadata_of, written_metadata
-from llama_index_glmv._recognized import LLMS, recognized
-from llama_index_glmv._responses import Answer, as_chat, as_completion, whole
-from llama_index_glmv._structured import Schema, StructuredOutput
-from llama_index_glmv._tools import chat_arguments, first_only, selections
+from llama_index_glmv.clients import SharesClient
+from llama_index_glmv.intake import Intake, LocalFiles, OnUnsupported, folders
+from llama_index_glmv.messages import ImageDocuments, chat_arguments, parts_of_documents, reads_files, to_glmv
+from llama_index_glmv.metadata import LLMS, GLMVMetadata, metadata_of, register_name, written_metadata
+from llama_index_glmv.responses import Answer, as_chat, as_completion, first_only, selections, whole
+from llama_index_glmv.structured import Schema, StructuredOutput
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
 
+Formatted = bool | ImageDocuments | None
+"""`formatted` of `complete`: a bool, or pictures, whose position this is in LlamaIndex's `MultiModalLLM`."""
 
-class GLMV(glmv.Settings, Connected, StructuredOutput):
+
+class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     """GLM-4V in LlamaIndex: chat, completion, streaming, tools and structured output, with pictures.
 
     All fields of `glmv.Settings` are fields here: `GLMV(model="glm-4.6v", temperature=0.2)`. The key comes
@@ -96,10 +96,10 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
         """Answer a conversation.
 
         Args:
-            messages: roles and blocks of any kind; see `_messages.py` for where each goes.
+            messages: roles and blocks of any kind; see `messages.py` for what becomes of each.
             kwargs: options of this call, by the names of `glmv.Options`; they override the fields.
         """
-        return whole(self._run(self._request(messages, kwargs)))
+        return whole(self._sync.run(self._request(messages, kwargs)))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -109,7 +109,7 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """`chat`, asynchronously."""
-        return whole(await self._arun(await self._arequest(messages, kwargs)))
+        return whole(await self._asynchronous.run(await self._arequest(messages, kwargs)))
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
@@ -120,11 +120,7 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
 
     @llm_completion_callback()
     def complete(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None = False,
-        image_documents: ImageDocuments | None = None,
-        **kwargs: Any,
+        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
     ) -> CompletionResponse:
         """Answer a prompt about pictures.
 
@@ -132,41 +128,29 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
             prompt: the text; it follows the pictures.
             formatted: whether the prompt has been through `completion_to_prompt`. Pictures may stand here,
                 too, because that is their place in LlamaIndex's `MultiModalLLM`.
-            image_documents: pictures of any kind; see `_documents.ImageSource`.
+            image_documents: pictures of any kind; see `messages.ImageSource`.
             kwargs: options of this call.
         """
-        return as_completion(whole(self._run(self._prompt(prompt, formatted, image_documents, kwargs))))
+        return as_completion(whole(self._sync.run(self._prompt(prompt, formatted, image_documents, kwargs))))
 
     @llm_completion_callback()
     def stream_complete(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None = False,
-        image_documents: ImageDocuments | None = None,
-        **kwargs: Any,
+        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
     ) -> CompletionResponseGen:
         """`complete`, piece by piece."""
         return self._stream(self._prompt(prompt, formatted, image_documents, kwargs), as_completion)
 
     @llm_completion_callback()
     async def acomplete(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None = False,
-        image_documents: ImageDocuments | None = None,
-        **kwargs: Any,
+        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
     ) -> CompletionResponse:
         """`complete`, asynchronously."""
         request = await self._aprompt(prompt, formatted, image_documents, kwargs)
-        return as_completion(whole(await self._arun(request)))
+        return as_completion(whole(await self._asynchronous.run(request)))
 
     @llm_completion_callback()
     async def astream_complete(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None = False,
-        image_documents: ImageDocuments | None = None,
-        **kwargs: Any,
+        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """`stream_complete`, asynchronously."""
         return self._astream(await self._aprompt(prompt, formatted, image_documents, kwargs), as_completion)
@@ -211,7 +195,7 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
         """
         return selections(response, required=error_on_no_tool_call)
 
-    # ---- the engine: no events here, or each would come twice
+    # ---- requests: no events here, or each would come twice
 
     def _intake(self, kwargs: dict[str, Any]) -> Intake:
         model = kwargs.get("model") or self.model
@@ -219,7 +203,7 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
         intake = self._intake(kwargs)
-        return self._asked_for(to_glmv(messages, intake), intake, kwargs)
+        return self._chat_request(to_glmv(messages, intake), intake, kwargs)
 
     async def _arequest(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
         if reads_files(messages):
@@ -227,11 +211,7 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
         return self._request(messages, kwargs)
 
     def _prompt(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None,
-        image_documents: ImageDocuments | None,
-        kwargs: dict[str, Any],
+        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: dict[str, Any]
     ) -> glmv.ChatRequest:
         intake = self._intake(kwargs)
         if not isinstance(formatted, bool):
@@ -239,33 +219,25 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
             formatted = False
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        parts = parts_of(image_documents, intake)
-        return self._asked_for([glmv.Message("user", [*parts, glmv.Text(prompt)])], intake, kwargs)
+        parts = parts_of_documents(image_documents, intake)
+        return self._chat_request([glmv.Message("user", [*parts, glmv.Text(prompt)])], intake, kwargs)
 
     async def _aprompt(
-        self,
-        prompt: str,
-        formatted: bool | ImageDocuments | None,
-        image_documents: ImageDocuments | None,
-        kwargs: dict[str, Any],
+        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: dict[str, Any]
     ) -> glmv.ChatRequest:
         if isinstance(formatted, bool) and image_documents is None:
             return self._prompt(prompt, formatted, None, kwargs)
         return await asyncio.to_thread(self._prompt, prompt, formatted, image_documents, kwargs)
 
-    def _asked_for(self, messages: Sequence[glmv.Message], intake: Intake, kwargs: dict[str, Any]) -> glmv.ChatRequest:
+    def _chat_request(
+        self, messages: Sequence[glmv.Message], intake: Intake, kwargs: dict[str, Any]
+    ) -> glmv.ChatRequest:
         match kwargs.get("response_format"):
             case Schema() as schema:
                 kwargs = {"validate": schema.validate, **kwargs}
         overrides = dict(kwargs)
         request = glmv.without_values(lambda: glmv.chat_request(messages, self, overrides), overrides, kwargs)
         return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
-
-    def _run(self, request: glmv.ChatRequest) -> glmv.Completion:
-        return self._sync.run(request)
-
-    async def _arun(self, request: glmv.ChatRequest) -> glmv.Completion:
-        return await self._asynchronous.run(request)
 
     def _stream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> Generator[R, None, None]:
         answer = Answer()
@@ -281,4 +253,4 @@ class GLMV(glmv.Settings, Connected, StructuredOutput):
             yield made(answer.add(delta))
 
 
-recognized(GLMV, LLMS)
+register_name(GLMV, LLMS)

@@ -1,11 +1,11 @@
-"""The same engine for those who ask for a `MultiModalLLM` by type."""
+"""`GLMV` for code that asks for a `MultiModalLLM` by type."""
 
 from __future__ import annotations
 
 from llama_index.core.multi_modal_llms import MultiModalLLM
 
-from llama_index_glmv._recognized import LLMS, recognized
 from llama_index_glmv.llm import GLMV
+from llama_index_glmv.metadata import LLMS, register_name
 
 
 class GLMVMultiModal(GLMV, MultiModalLLM):
@@ -21,4 +21,4 @@ class GLMVMultiModal(GLMV, MultiModalLLM):
         return "glmv_multi_modal_llm"
 
 
-recognized(GLMVMultiModal, LLMS)
+register_name(GLMVMultiModal, LLMS)

@@ -12,6 +12,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 from itertools import combinations
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -48,8 +49,7 @@ EXCEPTIONS = {
     "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
     "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
-    "langchain_glmv/_draw.py": {"PIL"},  # the extra `images`: drawing boxes on a picture, imported when first needed
-    "langchain_glmv/_register.py": {"langchain"},  # `init_chat_model`, where langchain itself is installed
+    "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
     "glmv_emulator/eyes/video.py": {"av"},  # the extra `video`
@@ -381,3 +381,28 @@ def test_a_package_ships_its_types(package: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_files_stay_small(package: str) -> None:
     assert [name_of(path) for path in files(package) if path.stat().st_size > BYTES_OF_A_FILE] == []
+
+
+@pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv"])
+def test_public_classes_of_an_adapter_name_their_package_and_keep_their_annotations(package: str) -> None:
+    module = importlib.import_module(package)
+    classes = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]
+    assert {kind.__module__ for kind in classes} == {package}
+    for kind in classes:
+        assert get_type_hints(kind).keys() >= kind.__annotations__.keys()
+
+
+def class_names(package: str) -> set[str]:
+    return {node.name for path in files(package) for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)}
+
+
+def is_error(value: object) -> bool:
+    """LangChain's variants of the core's errors have the names of these."""
+    return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
+
+
+@pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv"])
+def test_a_class_name_of_an_adapter_is_used_nowhere_else(package: str) -> None:
+    own, others = class_names(package), set().union(*(class_names(other) for other in CLIENT_SIDE if other != package))
+    errors = {name for name, value in vars(importlib.import_module("langchain_glmv.errors")).items() if is_error(value)}
+    assert (own & others) - errors == set()

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 )
 
 import glmv
-from langchain_glmv._messages import to_glmv
+from langchain_glmv.messages import to_glmv
 
 URL = "https://pictures.example/cat.png"
 CLIP = "https://pictures.example/cat.mp4"

@@ -11,7 +11,7 @@ from llama_index.core.llms.callbacks import llm_completion_callback
 
 import glmv
 from llama_index_glmv import GLMV, GLMVMultiModal
-from llama_index_glmv._responses import as_completion
+from llama_index_glmv.responses import as_completion
 from llama_index_glmv.testing import LLMConformance
 
 KEY = "test-id.test-secret"

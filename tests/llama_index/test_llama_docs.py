@@ -14,7 +14,7 @@ from llama_index.core.base.llms import types
 from llama_index.core.query_engine import RetrieverQueryEngine
 from PIL import Image
 
-from llama_index_glmv._messages import ROLES
+from llama_index_glmv.messages import ROLES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "llama-index.md").read_text("utf-8")

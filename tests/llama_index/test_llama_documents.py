@@ -20,14 +20,14 @@ from llama_index.core.schema import (
 from PIL import Image
 
 import glmv
-from llama_index_glmv._documents import parts_of
-from llama_index_glmv._intake import Intake
+from llama_index_glmv.intake import Intake
+from llama_index_glmv.messages import parts_of_documents
 
 URL = "https://example.com/a.png"
 
 
 def part(document: Any) -> Any:
-    (only,) = parts_of([document], Intake())
+    (only,) = parts_of_documents([document], Intake())
     return only
 
 
@@ -49,7 +49,7 @@ def test_all_kinds_of_pictures_at_hand_become_the_same_part(red: bytes, red_path
         str(red_path),
         red,
     ]
-    assert set(parts_of(documents, Intake())) == {glmv.Image.from_bytes(red)}
+    assert set(parts_of_documents(documents, Intake())) == {glmv.Image.from_bytes(red)}
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ def test_videos_of_blocks_and_nodes_are_videos() -> None:
 )
 def test_one_picture_need_not_be_in_a_list(kind: Any, red_path: Path) -> None:
     picture = kind(red_path)
-    assert parts_of(picture, Intake()) == parts_of([picture], Intake())
-    assert len(parts_of(picture, Intake())) == 1
+    assert parts_of_documents(picture, Intake()) == parts_of_documents([picture], Intake())
+    assert len(parts_of_documents(picture, Intake())) == 1
 
 
 def test_one_video_need_not_be_in_a_list() -> None:
-    assert isinstance(parts_of(VideoBlock(url="https://example.com/a.mp4"), Intake())[0], glmv.Video)
+    assert isinstance(parts_of_documents(VideoBlock(url="https://example.com/a.mp4"), Intake())[0], glmv.Video)
 
 
 def test_pictures_may_come_from_a_generator(red: bytes) -> None:
-    assert len(parts_of((picture for picture in [red, red]), Intake())) == 2  # type: ignore[arg-type]  # what people write
+    assert len(parts_of_documents((picture for picture in [red, red]), Intake())) == 2  # type: ignore[arg-type]  # what people write
 
 
 def test_a_node_that_holds_a_picture_and_a_video_gives_both(red: bytes) -> None:
     video = MediaResource(url="https://example.com/a.mp4")
     node = Document(image_resource=MediaResource(data=red), video_resource=video)
-    assert [type(part) for part in parts_of(node, Intake())] == [glmv.Image, glmv.Video]
+    assert [type(part) for part in parts_of_documents(node, Intake())] == [glmv.Image, glmv.Video]
 
 
 @pytest.mark.parametrize("document", [TextNode(text="x"), Document(text="x"), ImageNode(text="x")])

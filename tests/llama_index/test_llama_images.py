@@ -15,8 +15,8 @@ from llama_index.core.schema import ImageDocument, ImageNode, MetadataMode, Text
 
 import glmv
 from llama_index_glmv import GLMVImageCaptioner, image_file_extractor, load_images
-from llama_index_glmv._documents import parts_of
-from llama_index_glmv._intake import Intake
+from llama_index_glmv.intake import Intake
+from llama_index_glmv.messages import parts_of_documents
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_models_and_indexes_see_the_name_only(folder: Path) -> None:
 
 
 def test_a_loaded_picture_can_be_asked_about(folder: Path, draw: Callable[..., bytes]) -> None:
-    assert parts_of(load_images(folder / "b.png"), Intake()) == [glmv.Image.from_bytes(draw("red"))]
+    assert parts_of_documents(load_images(folder / "b.png"), Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere.png"])
@@ -104,7 +104,7 @@ def test_the_directory_reader_reads_pictures_of_other_file_systems(draw: Callabl
     reader = SimpleDirectoryReader("/album", fs=memory, file_extractor=image_file_extractor())
     (document,) = reader.load_data(fs=memory)  # core 0.14.5 forgets its own
     memory.rm("/album", recursive=True)
-    assert parts_of([document], Intake()) == [glmv.Image.from_bytes(draw("red"))]
+    assert parts_of_documents([document], Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
 def test_pictures_get_captions_and_texts_stay(script: Any, folder: Path) -> None:

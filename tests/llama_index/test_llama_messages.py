@@ -26,8 +26,8 @@ from llama_index.core.base.llms.types import (
 )
 
 import glmv
-from llama_index_glmv._intake import Intake
-from llama_index_glmv._messages import reads_files, to_glmv
+from llama_index_glmv.intake import Intake
+from llama_index_glmv.messages import reads_files, to_glmv
 
 URL = "https://example.com/a.png?sig=1"
 

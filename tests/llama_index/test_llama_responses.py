@@ -7,7 +7,7 @@ import json
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 
 import glmv
-from llama_index_glmv._responses import Answer, as_completion, whole
+from llama_index_glmv.responses import Answer, as_completion, whole
 
 USAGE = glmv.Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=2, reasoning_tokens=1)
 

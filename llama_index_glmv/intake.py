@@ -1,4 +1,4 @@
-"""What holds while one request is read: which files may be opened, and what becomes of content without a place."""
+"""The rules for the content of one request: which files may be opened, and what to do with what cannot be sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Intake:
         on_unsupported: "raise", or "warn" to leave out what cannot be sent with a note and a warning.
 
     Attributes:
-        notes: one line for each thing that was left out.
+        notes: one entry for each thing that was left out.
     """
 
     __slots__ = ("_local_files", "_model", "_warns", "notes")

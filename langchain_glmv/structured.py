@@ -1,4 +1,4 @@
-"""`with_structured_output`: two thin faces of the core's one strategy, and what reads the answer."""
+"""`with_structured_output`: a model that is asked for data by the core's structured output, and a parser."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 
 import glmv
-from langchain_glmv import _options, _tools
-from langchain_glmv._chunks import ChunkMapper
-from langchain_glmv._errors import MalformedResponse
+from langchain_glmv.chunks import ChunkMapper
+from langchain_glmv.errors import MalformedResponse
+from langchain_glmv.options import is_model, response_format, titled, tool_options, validation
 
 if TYPE_CHECKING:
     from langchain_glmv.chat_models import ChatGLMV
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 
-def structured(
+def structured_model(
     model: ChatGLMV,
     schema: Mapping[str, Any] | type | None,
     method: str,
@@ -52,9 +52,9 @@ def structured(
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON Schema.")
     if tools := extra.pop("tools", None):
-        extra |= _tools.bound(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
+        extra |= tool_options(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
     glmv.chat_request("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
-    schema = _options.titled(schema)
+    schema = titled(schema)
     if schema is not None:
         asked = {"method": method} | ({} if strict is None else {"strict": strict})
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
@@ -63,14 +63,14 @@ def structured(
         assert schema is not None
         name = convert_to_openai_tool(schema)["function"]["name"]
         llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **extra)
-        parser = _PydanticCall(tools=[schema]) if _options.is_model(schema) else _JsonCall(key_name=name)
+        parser = _PydanticCall(tools=[schema]) if is_model(schema) else _JsonCall(key_name=name)
     else:
-        wanted = _options.response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
-        llm = model.bind(response_format=wanted, **_options.checked(schema), **extra)
-        parser = PydanticOutputParser(pydantic_object=schema) if _options.is_model(schema) else JsonOutputParser()
+        wanted = response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
+        llm = model.bind(response_format=wanted, **validation(schema), **extra)
+        parser = PydanticOutputParser(pydantic_object=schema) if is_model(schema) else JsonOutputParser()
     if "tools" in extra:
         parser = _unless_called(parser)
-    return _with_raw(llm, parser) if include_raw else _Grown(bound=llm | parser)
+    return _with_raw(llm, parser) if include_raw else _ObjectStream(bound=llm | parser)
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
@@ -82,8 +82,8 @@ def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
     return RunnableLambda(parse)
 
 
-class _NeverNone:
-    """A parser of tool calls that says so when there is none to parse, and speaks of one error type."""
+class _CallRequired:
+    """A parser of tool calls that raises OutputParserException when there is no call, or its arguments do not fit."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         try:
@@ -97,16 +97,16 @@ class _NeverNone:
         return found
 
 
-class _PydanticCall(_NeverNone, PydanticToolsParser):
+class _PydanticCall(_CallRequired, PydanticToolsParser):
     first_tool_only: bool = True
 
 
-class _JsonCall(_NeverNone, JsonOutputKeyToolsParser):
+class _JsonCall(_CallRequired, JsonOutputKeyToolsParser):
     first_tool_only: bool = True
 
 
-class _Grown(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef]  # mypy's plugin: a field "kwargs"
-    """Streams an object as it grows, and lets it grow anew, once, when it did not come out as the schema wants it."""
+class _ObjectStream(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef]  # mypy's plugin: a field "kwargs"
+    """Streams an object while it grows; starts once more from nothing when the answer does not fit the schema."""
 
     # What comes in pieces is put together first, and then streamed as below.
     transform: ClassVar = Runnable.transform
@@ -114,9 +114,9 @@ class _Grown(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002  # the Runnable's own name
         inputs, config = iter([input]), self._merge_configs(config)
-        yield from self._transform_stream_with_config(inputs, self._grow, config, **{**self.kwargs, **kwargs})
+        yield from self._transform_stream_with_config(inputs, self._objects, config, **{**self.kwargs, **kwargs})
 
-    def _grow(
+    def _objects(
         self,
         inputs: Iterator[LanguageModelInput],
         run_manager: CallbackManagerForChainRun,
@@ -143,10 +143,10 @@ class _Grown(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef
 
         config = self._merge_configs(config)
         given = {**self.kwargs, **kwargs}
-        async for part in self._atransform_stream_with_config(inputs(), self._agrow, config, **given):
+        async for part in self._atransform_stream_with_config(inputs(), self._aobjects, config, **given):
             yield part
 
-    async def _agrow(
+    async def _aobjects(
         self,
         inputs: AsyncIterator[LanguageModelInput],
         run_manager: AsyncCallbackManagerForChainRun,
@@ -172,22 +172,22 @@ def _once_more(asked: LanguageModelInput, error: MalformedResponse) -> list[Base
         MalformedResponse: that of before, when asking again would not help.
     """
     messages = [HumanMessage(asked)] if isinstance(asked, str) else convert_to_messages(asked)
-    said, told = glmv.second_turn(error)
-    return [*messages, AIMessage(said.text), HumanMessage(told.text)]
+    answer, correction = glmv.second_turn(error)
+    return [*messages, AIMessage(answer.text), HumanMessage(correction.text)]
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=_none)
     failed = RunnablePassthrough.assign(parsed=_none)
-    return _Forgiving(RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"))
+    return _IncludeRaw(RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"))
 
 
 def _none(_: object) -> None:
     return None
 
 
-class _Forgiving(Runnable[LanguageModelInput, Any]):
-    """Hands over an answer that did not fit twice, with the error beside it, where the core raises."""
+class _IncludeRaw(Runnable[LanguageModelInput, Any]):
+    """Returns an answer that twice did not fit, with the error beside it, where the core raises."""
 
     def __init__(self, chain: Runnable[LanguageModelInput, Any]) -> None:
         self.chain = chain
@@ -211,7 +211,7 @@ class _Forgiving(Runnable[LanguageModelInput, Any]):
                 begun = True
                 yield part
         except MalformedResponse as error:
-            yield _unfit(error, told=begun)
+            yield _unfit(error, streamed=begun)
 
     async def astream(
         self,
@@ -225,14 +225,14 @@ class _Forgiving(Runnable[LanguageModelInput, Any]):
                 begun = True
                 yield part
         except MalformedResponse as error:
-            yield _unfit(error, told=begun)
+            yield _unfit(error, streamed=begun)
 
 
-def _unfit(error: MalformedResponse, *, told: bool = False) -> AddableDict:
-    """The parts of an answer that did not fit; without the message when its chunks were told already."""
+def _unfit(error: MalformedResponse, *, streamed: bool = False) -> AddableDict:
+    """The parts of an answer that did not fit; without the message when its chunks were yielded before."""
     if error.partial is None:
         raise error
     found = AddableDict(parsed=None, parsing_error=error)
-    if not told:
+    if not streamed:
         found["raw"] = ChunkMapper().whole(error.partial)
     return found

@@ -1,14 +1,16 @@
-"""LlamaIndex's messages -> ours: every block is mapped, or refused by its name. No I/O but for typed paths.
+"""LlamaIndex's messages and `image_documents` -> ours: every block is mapped, or refused by its name.
 
-A block's `path` is a typed field, so the programmer vouches for it and it is read. A block's `url` is handed
-on for the platform to fetch and never fetched here.
+The `path` of a block or a node is a typed field that the programmer sets, so the file is read. Its `url` is sent to the
+platform, which fetches it; nothing is fetched here.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from llama_index.core.base.llms.types import (
     CachePoint,
@@ -23,9 +25,34 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.schema import BaseNode, ImageNode, Node, NodeWithScore
+from pydantic import BaseModel
 
 import glmv
-from llama_index_glmv._intake import Intake
+from llama_index_glmv.intake import Intake
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+    from PIL.Image import Image as PILImage
+
+ImageSource = Union[
+    ImageBlock,
+    VideoBlock,
+    DocumentBlock,
+    BaseNode,
+    NodeWithScore,
+    glmv.Part,
+    str,
+    PathLike[str],
+    bytes,
+    "PILImage",
+]
+"""The types of one picture that `image_documents` takes. A str with a scheme is a URL, any other is a path."""
+
+ImageDocuments = Sequence[ImageSource] | ImageSource
+"""Several pictures, or one."""
+
+_SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -130,13 +157,13 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         InvalidRequestError: a block that cannot be sent, by its place and name.
     """
     try:
-        return list(_parts(block, where, intake))
+        return list(_parts_of_block(block, where, intake))
     except glmv.InvalidRequestError as error:
         intake.refuse(error, f"{where}, {type(block).__name__}")
         return []
 
 
-def _parts(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:
+def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:
     match block:
         case TextBlock():
             yield glmv.Text(block.text)
@@ -166,6 +193,109 @@ def _parts(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:
             raise intake.no_place(
                 "GLM-4V takes text, pictures, video, files: give its content as a TextBlock, such as a transcript."
             )
+
+
+def parts_of_documents(documents: ImageDocuments | None, intake: Intake) -> list[glmv.Part]:
+    """`image_documents` -> parts, in order.
+
+    Args:
+        documents: one or several of: blocks, nodes, scored nodes, documents, paths, URLs, bytes, Pillow pictures.
+        intake: the rules; it collects the notes.
+
+    Raises:
+        InvalidRequestError: an item that cannot be sent or holds no picture, by its position and type.
+    """
+    parts: list[glmv.Part] = []
+    for index, document in enumerate(_listed(documents)):
+        where = f"image_documents[{index}]"
+        try:
+            parts.extend(_parts_of_document(document, where, intake))
+        except glmv.InvalidRequestError as error:
+            intake.refuse(error, where)
+    return parts
+
+
+def _listed(documents: Any) -> Iterable[Any]:
+    match documents:
+        case None:
+            return ()
+        case str() | bytes() | bytearray() | BaseModel():  # pydantic's models iterate over their fields
+            return (documents,)
+        case Iterable():
+            return documents
+        case _:
+            return (documents,)
+
+
+def _parts_of_document(document: ImageSource, where: str, intake: Intake) -> Iterator[glmv.Part]:
+    match document:
+        case NodeWithScore():
+            yield from _parts_of_document(document.node, where, intake)
+        case ImageBlock() | VideoBlock() | DocumentBlock():
+            yield from parts_of_block(document, where, intake)
+        case BaseNode():
+            yield from _parts_of_node(document, intake)
+        case glmv.Text() | glmv.Image() | glmv.Video() | glmv.File():
+            yield document
+        case str() if _SCHEME.match(document):
+            yield intake.medium(glmv.Image, url=document)
+        case str() | PathLike():
+            yield intake.medium(glmv.Image, path=document)
+        case _:
+            yield glmv.Image.of(document)
+
+
+def _parts_of_node(node: BaseNode, intake: Intake) -> Iterator[glmv.Image | glmv.Video]:
+    kinds: list[tuple[type[glmv.Image | glmv.Video], Any, Any, Any]] = []
+    match node:
+        case ImageNode():
+            kinds = [(glmv.Image, node.image, node.image_path, node.image_url)]
+        case Node():
+            resources = ((glmv.Image, node.image_resource), (glmv.Video, node.video_resource))
+            kinds = [(kind, held.data, held.path, held.url) for kind, held in resources if held is not None]
+    kinds = [one for one in kinds if any(one[1:])]
+    if not kinds:
+        hint = "Its metadata names a file, but metadata may come from anyone and is not opened: set image_path."
+        named = bool(node.metadata.get("file_path"))
+        raise glmv.UnsupportedContent(f"this {type(node).__name__} holds no picture. {hint * named}".strip())
+    for kind, data, path, url in kinds:
+        yield intake.medium(kind, data=data, path=path, url=url)
+
+
+def chat_arguments(
+    tools: Sequence[BaseTool],
+    user_msg: str | ChatMessage | None,
+    chat_history: Sequence[ChatMessage] | None,
+    *,
+    parallel: bool,
+    required: bool,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The keyword arguments of `chat` for a conversation with tools.
+
+    Args:
+        tools: what the model may call.
+        user_msg: the new turn, with pictures if it is a `ChatMessage`.
+        chat_history: read only; the result has a list of its own.
+        parallel: False keeps the first call of an answer.
+        required: whether the model must call a tool. The platform knows "auto" only; the core does the rest.
+        options: further options of the call; its `tool_choice` goes before `required`.
+    """
+    messages = list(chat_history or ())
+    match user_msg:
+        case str():
+            messages.append(ChatMessage(role="user", content=user_msg))
+        case ChatMessage():
+            messages.append(user_msg)
+    arguments: dict[str, Any] = {"messages": messages, **options}
+    if tools:
+        # The length check is that of OpenAI's descriptions (1,024 characters); the platform documents none.
+        arguments["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        if arguments.get("tool_choice") is None and required:
+            arguments["tool_choice"] = "required"
+        if not parallel:
+            arguments["parallel_tool_calls"] = False
+    return arguments
 
 
 def _call(call_id: object, name: str, arguments: object) -> glmv.ToolCall:

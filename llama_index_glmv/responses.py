@@ -1,4 +1,4 @@
-"""Our deltas and completions -> LlamaIndex's responses. One mapping: a whole answer is a stream of one."""
+"""Our deltas and completions -> LlamaIndex's responses, and the tools that a response selects."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
 import glmv
+from llama_index_glmv.messages import legacy_calls
 
 # What the last delta knows beside its text, handed on under the same names.
 _FACTS = ("finish_reason", "id", "request_id", "model", "created", "attempts", "content_filter", "web_search")
@@ -95,35 +97,95 @@ def _message(reasoning: str, tokens: int | None, text: str, calls: Sequence[glmv
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
     """Arguments as a dict; while they are cut or broken, the text as it came."""
+    parsed = _parsed(call.arguments)
+    return call.arguments if parsed is None else parsed
+
+
+def _parsed(arguments: str, *, partial: bool = False) -> dict[str, Any] | None:
     try:
-        parsed = from_json(call.arguments)
+        parsed = from_json(arguments, allow_partial="trailing-strings" if partial else False)
     except ValueError:
-        return call.arguments
-    return parsed if isinstance(parsed, dict) else call.arguments
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _wire_call(call: glmv.ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _facts(said: glmv.Delta | glmv.Completion) -> dict[str, Any]:
-    facts = {name: value for name in _FACTS if (value := getattr(said, name)) is not None}
-    if said.usage is not None:
-        facts |= {name: value for name in _COUNTS if (value := getattr(said.usage, name)) is not None}
-    if said.notes:
-        facts["notes"] = list(said.notes)
-    if said.boxes:
-        facts["boxes"] = [asdict(box) for box in said.boxes]
+def _facts(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
+    facts = {name: value for name in _FACTS if (value := getattr(answer, name)) is not None}
+    if answer.usage is not None:
+        facts |= {name: value for name in _COUNTS if (value := getattr(answer.usage, name)) is not None}
+    if answer.notes:
+        facts["notes"] = list(answer.notes)
+    if answer.boxes:
+        facts["boxes"] = [asdict(box) for box in answer.boxes]
     return facts
 
 
-def _raw(said: glmv.Delta | glmv.Completion) -> dict[str, Any]:
+def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
     """The wire's dict, its usage that of the whole call: of both turns, when the model was asked twice.
 
     TokenCountingHandler reads it here; without it, it estimates, and fetches the user's picture URLs to do so.
     """
-    if said.usage is None:
-        return said.raw
-    wire = said.raw.get("usage") or {}
-    total = {name: getattr(said.usage, name) for name in _TOKENS}
-    return said.raw if total.items() <= wire.items() else {**said.raw, "usage": {**wire, **total}}
+    if answer.usage is None:
+        return answer.raw
+    wire = answer.raw.get("usage") or {}
+    total = {name: getattr(answer.usage, name) for name in _TOKENS}
+    return answer.raw if total.items() <= wire.items() else {**answer.raw, "usage": {**wire, **total}}
+
+
+def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
+    """The tools that an answer selects; of a chunk, with the arguments that came so far.
+
+    Args:
+        response: an answer or a chunk, ours or of another integration.
+        required: raise when there is none.
+
+    Raises:
+        ValueError: there is none and one was required.
+    """
+    message = response.message
+    calls = [
+        (block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ] or [(call.id, call.name, call.arguments) for call in legacy_calls(message.additional_kwargs.get("tool_calls"))]
+    if required and not calls:
+        raise ValueError(
+            f"A tool call was expected, but the answer is text only: {(message.content or '')[:200]!r}. "
+            "Pass tool_required=True, or error_on_no_tool_call=False."
+        )
+    over = "finish_reason" in response.additional_kwargs
+    return [
+        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_selected(arguments, partial=not over))
+        for call_id, name, arguments in calls
+    ]
+
+
+def first_only(response: ChatResponse) -> ChatResponse:
+    """The answer with its first tool call only; the other blocks stay."""
+    message = response.message
+    seen = False
+    blocks = []
+    for block in message.blocks:
+        if not isinstance(block, ToolCallBlock) or not seen:
+            blocks.append(block)
+        seen = seen or isinstance(block, ToolCallBlock)
+    extra = dict(message.additional_kwargs)
+    if extra.get("tool_calls"):
+        extra["tool_calls"] = extra["tool_calls"][:1]
+    kept = ChatMessage(role=message.role, blocks=blocks, additional_kwargs=extra)
+    return response.model_copy(update={"message": kept})
+
+
+def _selected(arguments: object, *, partial: bool) -> dict[str, Any]:
+    """Arguments -> a dict. Those of a finished answer are whole or nothing: half a path is not acted on."""
+    match arguments:
+        case dict():
+            return arguments
+        case str():
+            return _parsed(arguments, partial=partial) or {}
+        case _:
+            return {}

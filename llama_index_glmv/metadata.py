@@ -1,14 +1,25 @@
-"""What LlamaIndex wants to know of a model, read off its catalogue row. Every call asks: it never raises."""
+"""What LlamaIndex's core asks of our classes: metadata of a model, and their names in its tables.
+
+Metadata is read from the catalogue row. Core asks for it at every call, so it never raises.
+
+The tables of names are for `load_llm` and `load_embed_model`. Their modules import every integration that core finds,
+openai's library among them, which takes a second. So a name is entered when its table is loaded.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
+import wrapt
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.multi_modal_llms import MultiModalLLMMetadata
+from llama_index.core.schema import BaseComponent
 
 import glmv
+
+LLMS = "llama_index.core.llms.loading", "RECOGNIZED_LLMS"
+EMBEDDINGS = "llama_index.core.embeddings.loading", "RECOGNIZED_EMBEDDINGS"
 
 UNKNOWN_WINDOW = 65_536
 """Tokens of a model whose window nobody documents: that of GLM-4.1V and 4.5V (docs.bigmodel.cn, overview of
@@ -50,3 +61,13 @@ def metadata_of(model: str, *, context_window: int | None, max_tokens: int | Non
 def written_metadata(model: str, context_window: int | None, max_tokens: int | None) -> dict[str, Any]:
     """`metadata_of` as plain data, which tracers get with each call; not to be changed."""
     return metadata_of(model, context_window=context_window, max_tokens=max_tokens).model_dump(mode="json")
+
+
+def register_name(component: type[BaseComponent], where: tuple[str, str]) -> None:
+    """Enter a class under its `class_name` when its table is loaded; at once if it is loaded already."""
+    module, table = where
+
+    def enter(loaded: Any) -> None:
+        getattr(loaded, table)[component.class_name()] = component
+
+    wrapt.register_post_import_hook(enter, module)

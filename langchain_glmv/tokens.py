@@ -33,13 +33,13 @@ _UNSEEN_SECONDS = 10.0
 _UNSEEN_DOCUMENT = 2_000
 
 
-def of_text(text: str) -> int:
+def tokens_of_text(text: str) -> int:
     """Tokens of a text; 0 for an empty one."""
     plain = sum(map(str.isascii, text))
     return math.ceil(plain / _PLAIN_PER_TOKEN + (len(text) - plain) / _WIDE_PER_TOKEN)
 
 
-def of_messages(
+def tokens_of_messages(
     messages: Iterable[glmv.Message], tools: Sequence[Mapping[str, Any]], count: Callable[[str], int]
 ) -> int:
     """Tokens of messages and tools, with a count for texts."""

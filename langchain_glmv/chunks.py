@@ -1,7 +1,12 @@
-"""Delta -> AIMessageChunk. A whole answer is a stream of one, so this is the only way out.
+"""Delta -> AIMessageChunk, and the content blocks of the messages that come of it.
 
-What LangChain's merging does decides what stands where (langchain_core.messages.ai, `add_ai_message_chunks`): usage is
-summed and strings are joined, so facts come once, on the last chunk; `model_provider` is compared and may repeat.
+A whole answer is a stream of one delta, so this is the only mapping of answers. How LangChain merges chunks
+(langchain_core.messages.ai, `add_ai_message_chunks`) decides which chunk has what: usage is summed and strings are
+joined, so facts come once, on the last chunk; `model_provider` is compared and may repeat.
+
+Core numbers the content blocks of a streamed message as they come and merges them by number whatever the type; with
+reasoning or text before a tool call, the call vanishes from the content. `chunk_blocks` gives each kind an index of its
+own. Source: langchain_core.messages.block_translators, `register_translator`.
 """
 
 from __future__ import annotations
@@ -14,6 +19,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk, message_chunk_to_message
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.content import ContentBlock
 from langchain_core.utils.json import parse_partial_json
 
 import glmv
@@ -163,3 +170,33 @@ def _is_repairable(text: str) -> bool:
         return isinstance(parse_partial_json(text), dict)
     except ValueError:
         return False
+
+
+_INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
+
+
+def message_blocks(message: AIMessage) -> list[ContentBlock]:
+    """A whole message -> its content blocks: reasoning, then text, then tool calls."""
+    if not isinstance(message.content, str):
+        raise NotImplementedError  # content that another model made: core reads it
+    blocks: list[Any] = []
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        blocks.append({"type": "reasoning", "reasoning": reasoning})
+    if message.content:
+        blocks.append({"type": "text", "text": message.content})
+    return [*blocks, *({"type": "tool_call", **call} for call in message.tool_calls)]
+
+
+def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
+    """A chunk, or a sum of chunks -> its content blocks; those that a later chunk may continue have an index."""
+    blocks: list[Any] = [*message_blocks(chunk)]
+    if chunk.chunk_position == "last":
+        return [*blocks, *({**call, "type": "invalid_tool_call"} for call in chunk.invalid_tool_calls)]
+    unfinished: list[Any] = [{**block, "index": _INDEX[block["type"]]} for block in blocks if block["type"] in _INDEX]
+    unfinished += ({**call, "index": f"lc_tc_{call['index']}"} for call in chunk.tool_call_chunks)
+    return unfinished
+
+
+def register_content_blocks() -> None:
+    """Make core use these for messages whose `model_provider` is ours."""
+    register_translator(PROVIDER, message_blocks, chunk_blocks)

@@ -1,4 +1,4 @@
-"""One content block of any shape that LangChain carries -> parts of glmv, or a refusal by name.
+"""What a content part is: one content block of any shape that LangChain carries -> parts of glmv, or an error.
 
 Standard blocks (docs.langchain.com, "Standard content blocks"), the older `source_type` ones, and what
 OpenAI, Anthropic and GLM put on their wires. Strings in blocks are not trusted: no file is opened, no URL fetched.
@@ -21,8 +21,8 @@ _NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on th
 
 
 @dataclass(slots=True)
-class Place:
-    """Where a block stands, for messages to a person; `notes` gathers what was left out."""
+class MessageContext:
+    """The message that a block is in, for error texts; `notes` collects what was left out of all messages."""
 
     index: int
     role: str
@@ -40,47 +40,47 @@ class Place:
         self.notes.append(f"{what} was left out: GLM has no field for it.")
 
 
-def parts_of(block: object, place: Place) -> list[Part]:
+def parts_of(block: object, context: MessageContext) -> list[Part]:
     """A block -> its parts, most often one.
 
     Raises:
         UnsupportedContent: naming block, role, index and model, and what would work.
-        InvalidRequestError: what the block holds is no picture, no base64, ...; the place stands in front.
+        InvalidRequestError: what the block holds is no picture, no base64, ...; its position stands in front.
     """
     try:
-        return _parts(block, place)
+        return _parts(block, context)
     except glmv.InvalidRequestError as error:
         if not error.message.startswith("messages["):
             kind = block.get("type") if isinstance(block, Mapping) else "text"
-            error.message = f"messages[{place.index}] ({place.role}), block {kind!r}: {error.message}"
+            error.message = f"messages[{context.index}] ({context.role}), block {kind!r}: {error.message}"
         raise
 
 
-def _parts(block: Any, place: Place) -> list[Part]:
+def _parts(block: Any, context: MessageContext) -> list[Part]:
     match block:
         case str(text) | {"type": "text", "text": str(text)}:
-            _unsent(block, place)
+            _unsent(block, context)
             return [glmv.Text(text)] if text else []
         case {"type": str(kind)}:
-            _unsent(block, place)
+            _unsent(block, context)
             convert = _CONVERTERS.get(kind)
             if convert is None:
-                raise place.refusal(kind)
-            return convert(block, place)
+                raise context.refusal(kind)
+            return convert(block, context)
         case {"text": str(text)}:
             return [glmv.Text(text)] if text else []
         case {"cachePoint": _}:
-            place.leave_out("cachePoint")
+            context.leave_out("cachePoint")
             return []
         case Mapping():
-            raise place.refusal(next(iter(block), "nothing"))
+            raise context.refusal(next(iter(block), "nothing"))
         case _:
-            raise place.refusal(type(block).__name__)
+            raise context.refusal(type(block).__name__)
 
 
-def _unsent(block: object, place: Place) -> None:
+def _unsent(block: object, context: MessageContext) -> None:
     if isinstance(block, Mapping) and block.get("cache_control") is not None:
-        place.leave_out("cache_control")
+        context.leave_out("cache_control")
 
 
 def _named(block: Block) -> tuple[str, str]:
@@ -107,28 +107,50 @@ def _named(block: Block) -> tuple[str, str]:
     return "", ""
 
 
-def _image(block: Block, place: Place) -> list[Part]:
+def lacks_mime_type(block: object) -> bool:
+    """Whether a block is a standard base64 picture without `mime_type`."""
+    return (
+        isinstance(block, Mapping)
+        and block.get("type") == "image"
+        and "mime_type" not in block
+        and ("base64" in block or block.get("source_type") == "base64")
+    )
+
+
+def with_mime_type(block: Any) -> Any:
+    """A block -> the same; a standard base64 picture gets the MIME type that its bytes show.
+
+    Raises:
+        UnsupportedContent: the content is not a picture.
+    """
+    if not lacks_mime_type(block):
+        return block
+    _, value = _named(block)
+    return {**block, "mime_type": glmv.Image.from_base64(value).mime}
+
+
+def _image(block: Block, context: MessageContext) -> list[Part]:
     holders = (block, block.get("image_url"), block.get("extras"))
     if any(isinstance(one, Mapping) and one.get("detail") is not None for one in holders):
-        place.leave_out("detail")
-    return _medium(block, place, glmv.Image, "an image")
+        context.leave_out("detail")
+    return _medium(block, context, glmv.Image, "an image")
 
 
-def _video(block: Block, place: Place) -> list[Part]:
-    return _medium(block, place, glmv.Video, "a video")
+def _video(block: Block, context: MessageContext) -> list[Part]:
+    return _medium(block, context, glmv.Video, "a video")
 
 
-def _medium(block: Block, place: Place, make: type[glmv.Image | glmv.Video], what: str) -> list[Part]:
+def _medium(block: Block, context: MessageContext, make: type[glmv.Image | glmv.Video], what: str) -> list[Part]:
     match _named(block):
         case "url", value:
             return [make.from_message(value)]
         case "base64", value:
             return [make.from_base64(value)]
         case _:
-            raise place.refusal(block.get("type"), f"Name {what} by url or base64; there are no file ids for it.")
+            raise context.refusal(block.get("type"), f"Name {what} by url or base64; there are no file ids for it.")
 
 
-def _file(block: Block, place: Place) -> list[Part]:
+def _file(block: Block, context: MessageContext) -> list[Part]:
     inner = block.get("file")
     if isinstance(inner, Mapping):  # OpenAI's shape
         block = {"type": "file", **inner}
@@ -136,11 +158,11 @@ def _file(block: Block, place: Place) -> list[Part]:
     mime = _mime(block, value)
     match mime.partition("/")[0]:
         case "image":
-            return _image(block, place)
+            return _image(block, context)
         case "video":
-            return _video(block, place)
+            return _video(block, context)
         case "audio":
-            raise place.refusal(mime, _NO_AUDIO)
+            raise context.refusal(mime, _NO_AUDIO)
     name = _name(block)
     match way:
         case "url" if not value.startswith("data:"):
@@ -154,7 +176,7 @@ def _file(block: Block, place: Place) -> list[Part]:
         case "text":
             return [_titled(name, value)]
         case _:
-            raise place.refusal(block.get("type"), "A file block names its document by url, base64 or file_id.")
+            raise context.refusal(block.get("type"), "A file block names its document by url, base64 or file_id.")
 
 
 def _mime(block: Block, value: str) -> str:
@@ -182,7 +204,7 @@ def _decoded(value: str) -> str:
     return glmv.File.from_base64(value).data().decode("utf-8", "replace")
 
 
-def _texts(block: Block, place: Place) -> list[Part]:
+def _texts(block: Block, context: MessageContext) -> list[Part]:
     """Blocks that hold results of searches and tools: their text is sent, with title and source in front."""
     for key in ("content", "output", "json", "value"):
         match block.get(key):
@@ -191,43 +213,43 @@ def _texts(block: Block, place: Place) -> list[Part]:
             case str(text):
                 body: list[Part] = [glmv.Text(text)]
             case list(blocks) if key != "json":
-                body = [part for inner in blocks for part in parts_of(inner, place)]
+                body = [part for inner in blocks for part in parts_of(inner, context)]
             case data:
                 body = [glmv.Text(json.dumps(data, ensure_ascii=False, default=str))]
         head = [str(block[name]) for name in ("title", "source") if isinstance(block.get(name), str)]
         return [*(glmv.Text(f"{line}\n") for line in head), *body]
-    raise place.refusal(block.get("type"))
+    raise context.refusal(block.get("type"))
 
 
-def _document(block: Block, place: Place) -> list[Part]:
+def _document(block: Block, context: MessageContext) -> list[Part]:
     match block.get("source"):
         case {"type": "content", "content": content}:
-            return _texts({"type": "document", "title": block.get("title"), "content": content}, place)
+            return _texts({"type": "document", "title": block.get("title"), "content": content}, context)
         case _:
-            return _file(block, place)
+            return _file(block, context)
 
 
-def _non_standard(block: Block, place: Place) -> list[Part]:
+def _non_standard(block: Block, context: MessageContext) -> list[Part]:
     value = block.get("value")
     if isinstance(value, Mapping) and value.get("type") == "non_standard":
-        raise place.refusal("non_standard")
-    return _parts(value, place)
+        raise context.refusal("non_standard")
+    return _parts(value, context)
 
 
-def _nothing(block: Block, place: Place) -> list[Part]:
-    place.leave_out(str(block.get("type")))
+def _nothing(block: Block, context: MessageContext) -> list[Part]:
+    context.leave_out(str(block.get("type")))
     return []
 
 
-def _audio(block: Block, place: Place) -> list[Part]:
-    raise place.refusal(block.get("type"), _NO_AUDIO)
+def _audio(block: Block, context: MessageContext) -> list[Part]:
+    raise context.refusal(block.get("type"), _NO_AUDIO)
 
 
-_CONVERTERS: dict[str, Callable[[Block, Place], list[Part]]] = {
+_CONVERTERS: dict[str, Callable[[Block, MessageContext], list[Part]]] = {
     "image": _image,
     "image_url": _image,
     "input_image": _image,
-    "input_text": lambda block, place: _parts({"text": block.get("text")}, place),
+    "input_text": lambda block, context: _parts({"text": block.get("text")}, context),
     "video": _video,
     "video_url": _video,
     "file": _file,

@@ -1,16 +1,34 @@
-"""Keywords that people and LangChain pass: renamed, refused with a hint, or kept out of traces. Tables, no I/O."""
+"""Keywords of the constructor, of one call and of `bind_tools` -> options of the core; tools and schemas in its shape.
+
+The names that ChatZhipuAI and ChatOpenAI use are renamed, what GLM cannot do is refused with a hint, and secrets are
+kept out of traces.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 import glmv
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+else:
+    # LangChain reads annotations at run time; importing BaseTool is a third of what importing this package costs.
+    Tool = Any
+
+# Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
+PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")
+
+# The `type` of a dict that describes a function: OpenAI's shape, a JSON Schema, or none.
+_FUNCTION_TYPES = ("function", "object", None)
 
 # Constructor names of ChatZhipuAI and ChatOpenAI, so that changing the class is changing one line.
 _RENAMED = {
@@ -31,21 +49,21 @@ _UNKNOWN_TO_GLM = {
     "functions": "Use bind_tools().",
     "function_call": "Use bind_tools(..., tool_choice=...).",
 }
-# What says of these what GLM does anyway, so that it can go.
-_AS_IT_IS: dict[str, Any] = {
+# Values of these that ask for what GLM does anyway: they are left out.
+_DEFAULTS_OF_GLM: dict[str, Any] = {
     "n": 1,
     "logprobs": False,
     "frequency_penalty": 0,
     "presence_penalty": 0,
     "modalities": ["text"],
 }
-# What core passes along for itself.
+# Keywords that core passes for its own use.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
 _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
 
 
-def constructor(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor keywords -> those of the fields; names that no one knows are refused by `glmv.Settings`.
+def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor keywords -> those of the fields; unknown names are refused by `glmv.Settings`.
 
     `model_kwargs` of other classes holds options and further keys of the body.
 
@@ -64,12 +82,12 @@ def constructor(given: Mapping[str, Any]) -> dict[str, Any]:
 def _possible(given: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(given)
     for name in options.keys() & _UNKNOWN_TO_GLM.keys():
-        if options.pop(name) not in (None, _AS_IT_IS.get(name)):
+        if options.pop(name) not in (None, _DEFAULTS_OF_GLM.get(name)):
             raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
     return options
 
 
-def call(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
+def call_options(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
     """One call's keywords -> those for the core, and whether usage is wanted.
 
     Raises:
@@ -87,7 +105,7 @@ def call(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], 
         usage = False
     wanted = options.get("response_format")
     if wanted is not None and (isinstance(wanted, type) or wanted.get("type") not in _FORMATS):
-        options |= {**checked(wanted), "response_format": response_format(wanted)}
+        options |= {**validation(wanted), "response_format": response_format(wanted)}
     return options, stream_usage if usage is None else bool(usage)
 
 
@@ -118,8 +136,8 @@ def is_model(schema: object) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
-def checked(schema: Any) -> dict[str, Callable[[str], object]]:
-    """pydantic's own check for the core to run, so that its words are what the model is shown."""
+def validation(schema: Any) -> dict[str, Callable[[str], object]]:
+    """The option by which the core lets pydantic check an answer, so that the model is shown pydantic's error."""
     return {"validate": partial(_read, schema)} if is_model(schema) else {}
 
 
@@ -128,10 +146,10 @@ def _read(schema: Any, text: str) -> object:
     return read(json.loads(text))
 
 
-def traceable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """One call's keywords as they may stand in traces and cache keys.
+def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """One call's keywords as traces and cache keys may have them.
 
-    Core writes them down before it calls the model, so a secret among them is refused here.
+    Core writes them into both before it calls the model, so a secret among them is refused here.
 
     Raises:
         InvalidRequestError: a secret was passed for one call.
@@ -150,3 +168,42 @@ def _refuse_secrets(given: Mapping[str, Any]) -> None:
                 f"{name!r} cannot be passed for one call: LangChain writes call options into traces. "
                 f"Make a model with it: ChatGLMV({name}=...)."
             )
+
+
+def wire_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """Tools -> dicts of the wire's shape.
+
+    Raises:
+        InvalidRequestError: a tool of a kind that only another provider runs.
+    """
+    return [_wire_tool(tool) for tool in tools]
+
+
+def _wire_tool(tool: Tool) -> dict[str, Any]:
+    kind = tool.get("type") if isinstance(tool, Mapping) and "input_schema" not in tool else None
+    if isinstance(tool, Mapping) and kind in PLATFORM_TOOLS:
+        return dict(tool)
+    made = convert_to_openai_tool(tool) if kind in _FUNCTION_TYPES else {"type": kind}
+    if made.get("type") != "function":
+        raise glmv.InvalidRequestError(
+            f"A tool of type {made.get('type')!r} is run by another provider. What works: functions, and "
+            f"{', '.join(PLATFORM_TOOLS)} of the platform."
+        )
+    function = dict(made["function"])
+    function.pop("strict", None)  # a flag of OpenAI's
+    # The platform requires both (docs.bigmodel.cn, chat completions, `tools.function`).
+    function["description"] = function.get("description") or function["name"]
+    function.setdefault("parameters", {"type": "object", "properties": {}})
+    return {"type": "function", "function": function}
+
+
+def tool_options(
+    tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
+) -> dict[str, Any]:
+    """What `bind_tools` binds; unset options are absent. The core reads every way of choosing."""
+    options: dict[str, Any] = {"tools": wire_tools(tools)}
+    if choice:
+        options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice
+    if parallel is not None:
+        options["parallel_tool_calls"] = parallel
+    return options

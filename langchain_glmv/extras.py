@@ -1,0 +1,163 @@
+"""What goes with the models: drawn boxes, JSON and back, traces without pictures, and `init_chat_model`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.load import dumps as core_dumps
+from langchain_core.load import load as core_load
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableLambda
+from pydantic import BaseModel
+
+import glmv
+from langchain_glmv.chat_models import ChatGLMV
+from langchain_glmv.chunks import PROVIDER
+from langchain_glmv.errors import joined_errors
+from langchain_glmv.messages import Source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+# "coordinates are normalized to 0-1000": github.com/zai-org/GLM-V, README, Grounding.
+_GRID = 1000
+
+# The base64 of a data URI, or a run of its characters that is longer than any word.
+_BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
+# The keys of all kinds of blocks that hold base64, of any length.
+_KEYS = ("base64", "data", "file_data")
+_NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
+
+
+def draw_boxes(
+    source: Source | PILImage | glmv.Image, *, index: int | None = None, color: str = "red", width: int = 3
+) -> Runnable[AIMessage, PILImage]:
+    """A runnable that draws `response_metadata["boxes"]` of a message: `model | draw_boxes("photo.jpg")`.
+
+    Args:
+        source: the picture that was asked about: a path, bytes, a Pillow picture or a `glmv.Image` with bytes at hand.
+        index: draw only the boxes of this picture, counted from 0 over the request; None draws all.
+        color: of the lines, in Pillow's terms.
+        width: of the lines, in pixels.
+
+    Returns:
+        A runnable from a message to a new Pillow picture; without boxes it is the picture as it was.
+    """
+    with joined_errors():
+        data = glmv.Image.of(source).data()
+
+    def draw(message: AIMessage) -> Any:
+        from PIL import Image, ImageDraw, ImageOps
+
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        pen = ImageDraw.Draw(picture)
+        for box in message.response_metadata.get("boxes", ()):
+            if index is None or box["image"] in (None, index):
+                x1, y1, x2, y2 = box["grid"]
+                across, down = picture.width / _GRID, picture.height / _GRID
+                pen.rectangle((x1 * across, y1 * down, x2 * across, y2 * down), outline=color, width=width)
+        return picture
+
+    return RunnableLambda(draw, name="draw_boxes")
+
+
+def dumps(obj: Any) -> str:
+    """A model, or a chain that holds one -> JSON, with the settings and without the key."""
+    return core_dumps(obj)
+
+
+def load(obj: str | dict[str, Any], *, api_key: str | None = None) -> Any:
+    """What `dumps` or `langchain_core.load.dumpd` wrote -> the model or chain again.
+
+    `langchain_core.load.load` allows classes of a built-in list only; this names ours beside core's own.
+    What is loaded decides where requests go, so load only what you trust.
+
+    Args:
+        obj: the JSON, or the dict that it holds.
+        api_key: the key to use; None leaves it to the environment, at the first call.
+    """
+    path = tuple(ChatGLMV.lc_id())
+    by_module = (path[0], "chat_models", path[-1])  # the id by LangChain's convention, where the module is named
+    data = json.loads(obj) if isinstance(obj, str) else obj
+    variable = "ZHIPUAI_API_KEY"
+    key = api_key or os.environ.get(variable)
+    return core_load(
+        data if key else _without_secrets(data),
+        allowed_objects="core",
+        valid_namespaces=[path[0]],
+        additional_import_mappings={path: path, by_module: path},
+        secrets_map={variable: key} if key else None,
+    )
+
+
+def _without_secrets(data: Any) -> Any:
+    """Without markers for secrets that are not set: core would replace them by None and warn."""
+    match data:
+        case dict():
+            return {k: _without_secrets(v) for k, v in data.items() if not _is_secret(v)}
+        case list():
+            return [_without_secrets(item) for item in data]
+        case _:
+            return data
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("lc") == 1 and value.get("type") == "secret"
+
+
+def redact(value: Any) -> Any:
+    """Any trace, message, prompt, result or text -> the same with base64 shortened to its length and digest.
+
+    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own. What comes in
+    is not changed: dicts, lists, tuples and pydantic objects, as messages and results are, are copied.
+    """
+    match value:
+        case str():
+            return _BLOB.sub(_shortened, value)
+        case dict():
+            return {
+                key: _NAMED.sub(_shortened, inner) if key in _KEYS and isinstance(inner, str) else redact(inner)
+                for key, inner in value.items()
+            }
+        case list():
+            return [redact(inner) for inner in value]
+        case tuple():
+            return tuple(redact(inner) for inner in value)
+        case BaseModel():
+            return value.model_copy(update={name: redact(inner) for name, inner in vars(value).items()})
+        case _:
+            return value
+
+
+def _shortened(found: re.Match[str]) -> str:
+    blob = found.group()
+    return f"<{len(blob)} characters of base64, sha256 {hashlib.sha256(blob.encode()).hexdigest()[:12]}>"
+
+
+def register(name: str = PROVIDER) -> None:
+    """Add `name` to the providers that `langchain.chat_models.init_chat_model` knows, for this process.
+
+    The table is private to `langchain`; should it move, this raises, and `ChatGLMV(model=...)` still works.
+
+    Raises:
+        RuntimeError: this version of `langchain` keeps its providers elsewhere.
+        ImportError: `langchain` is not installed.
+    """
+    from langchain.chat_models import base
+
+    providers = vars(base).get("_BUILTIN_PROVIDERS")
+    if providers is None:
+        raise RuntimeError(
+            "This version of langchain keeps its providers elsewhere. Make the model directly: ChatGLMV(model=...)."
+        )
+    for key in (name, name.replace("-", "_").lower()):  # as it is written, and as it is looked up
+        providers[key] = ("langchain_glmv", "ChatGLMV", _create)
+
+
+def _create(cls: Any, **kwargs: Any) -> Any:
+    return cls(**kwargs)
