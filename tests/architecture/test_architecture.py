@@ -63,6 +63,7 @@ CLI = {"glmv", "glmv_batch", "typer", "rich", "glmv_emulator"}
 BASE64 = {
     "glmv/media/blob.py",  # parts are encoded and decoded here
     "glmv/transport/auth.py",  # a signed token is URL-safe base64 of JSON, not of a picture
+    "glmv/credentials.py",  # Basic authentication holds a password, not a picture
 }
 
 
