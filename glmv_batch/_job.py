@@ -71,30 +71,37 @@ class Job:
         model: str | None = None,
         column: str | None = None,
         via: Literal["calls", "platform"] = "calls",
-        api_key: str | Callable[[], str] | None = None,
+        api_key: str | SecretStr | Callable[[], str] | None = None,
         base_url: str | None = None,
         max_concurrency: int | None = None,
         budget: str | None = None,
         client: glmv.AsyncClient | None = None,
         **options: Any,
     ) -> None:
+        self._ask_key: Callable[[], str] | None = None
         # From here on no variable holds the key in the clear: an error below may be reported with its variables.
-        self._ask_key = api_key if callable(api_key) else None
-        key = SecretStr(api_key) if isinstance(api_key, str) else None
+        match api_key:
+            case None | SecretStr():
+                key = api_key
+            case str():
+                key = SecretStr(api_key)
+            case _ if callable(api_key):
+                key, self._ask_key = None, api_key
+            case _:
+                kind = type(api_key).__name__  # type: ignore[unreachable]  # callers may not check types
+                del api_key
+                options.clear()
+                raise glmv.InvalidRequestError(f"api_key is a string, a SecretStr or a function; got {kind}.")
         del api_key
-        asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
         self._source = source
         self._column = column
-        self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
         self._own = client
+        asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
+        self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
         given = {name: value for name, value in options.items() if name not in asked}
+        options.clear()  # `given` may hold headers with credentials, and is emptied below
         given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
-        connection = {name: value for name, value in given.items() if value is not None}
-        clash = {*connection, *(["api_key"] if key or self._ask_key else [])} - {"model"}
-        if client is not None and clash:
-            told = ", ".join(sorted(clash))
-            raise glmv.InvalidRequestError(f"A client of your own has its own {told}: give one or the other.")
-        self._settings = client.settings if client is not None else glmv.Settings(**connection, api_key=key)
+        self._settings = glmv.without_values(lambda: self._connected(given, key), given)
         self._model = model or self._settings.model
         match via:
             case "calls":
@@ -111,6 +118,21 @@ class Job:
         Budget.of(budget, self._model)
         self.progress = Progress(share=self._share)
         self._stop: Callable[[str], None] = lambda why: None
+
+    def _connected(self, given: dict[str, Any], key: SecretStr | None) -> glmv.Settings:
+        """The settings of the client: its own, or those that were given.
+
+        Raises:
+            InvalidRequestError: both were given, or a setting is wrong.
+        """
+        connection = {name: value for name, value in given.items() if value is not None}
+        if self._own is None:
+            return glmv.Settings(**connection, api_key=key)
+        clash = {*connection, *(["api_key"] if key or self._ask_key else [])} - {"model"}
+        if clash:
+            names = ", ".join(sorted(clash))
+            raise glmv.InvalidRequestError(f"A client of your own has its own {names}: give one or the other.")
+        return self._own.settings
 
     def write(
         self,

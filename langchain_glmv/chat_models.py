@@ -243,11 +243,12 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         with joined_errors():
-            return {**self.asdict(), "stop": stop, **traced_options(kwargs)}
+            return {**self.asdict(), "stop": stop, **glmv.without_values(lambda: traced_options(kwargs), kwargs)}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         with joined_errors():
-            return super()._get_llm_string(stop=stop, **traced_options(kwargs))
+            traced = glmv.without_values(lambda: traced_options(kwargs), kwargs)
+            return super()._get_llm_string(stop=stop, **traced)
 
     @property
     def _serialized(self) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 import glmv
 from glmv_batch import Job
@@ -62,7 +64,13 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "GLMV call": lambda: GLMV(api_key="a.b").complete("hi", extra_headers=HEADERS, nonsense=1),
     "GLMVMultiModal": lambda: GLMVMultiModal(api_key=KEY, temperature="hot"),
     "GLMVEmbedding": lambda: GLMVEmbedding(api_key=KEY, dimensions="x"),
+    "ChatGLMV call, key": lambda: ChatGLMV(api_key="a.b").invoke("hi", api_key=KEY),
+    "ChatGLMV call, awaited": lambda: asyncio.run(ChatGLMV(api_key="a.b").ainvoke("hi", api_key=KEY)),
     "Job": lambda: Job([], "hi", api_key=KEY, nonsense=1),
+    "Job, header": lambda: Job([], "hi", api_key="a.b", default_headers=HEADERS, nonsense=1),
+    "Job, via": lambda: Job([], "hi", api_key="a.b", default_headers=HEADERS, via="pigeon"),
+    "Job, list": lambda: Job([], "hi", api_key=[KEY]),
+    "Job, client": lambda: Job([], "hi", client=glmv.AsyncClient("a.b"), default_headers=HEADERS),
 }
 
 
@@ -83,3 +91,8 @@ def test_no_frame_of_ours_holds_a_credential_when_an_option_is_refused(name: str
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient, ChatGLMV, GLMV, GLMVEmbeddings, GLMVEmbedding])
 def test_a_half_built_object_has_a_repr(kind: Any) -> None:
     assert kind.__name__ in repr(kind.__new__(kind))
+
+
+def test_a_job_takes_a_key_that_is_a_secret_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZHIPUAI_API_KEY", "other-id.other-secret")
+    assert Job([], "hi", api_key=SecretStr(KEY))._settings.api_key == SecretStr(KEY)
