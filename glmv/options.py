@@ -40,6 +40,37 @@ def _finite(value: object) -> object:
     return value
 
 
+# The platform's own SDKs connect for 8 s and read for 300 s (zhipuai `_constants.py`): thinking models are slow.
+TIMEOUTS = {"connect": 8.0, "read": 300.0, "write": 60.0}
+
+
+def timeouts(timeout: Any) -> dict[str, float | None]:
+    """Seconds, an `httpx.Timeout`, or None -> what the library wants for each phase.
+
+    Raises:
+        InvalidRequestError: it is neither, or not a number of seconds above 0.
+    """
+    match timeout:
+        case None:
+            return {**TIMEOUTS, "pool": None}
+        case bool():
+            raise InvalidRequestError("timeout is seconds or an httpx.Timeout; got bool.")
+        case int() | float() if not 0 < timeout < math.inf:
+            raise InvalidRequestError(f"timeout is a number of seconds above 0; got {timeout!r}. None is the default.")
+        case int() | float():
+            return {"connect": float(timeout), "read": float(timeout), "write": float(timeout), "pool": None}
+        case _ if hasattr(timeout, "connect") and hasattr(timeout, "read"):
+            return {"connect": timeout.connect, "read": timeout.read, "write": timeout.write, "pool": None}
+        case _:
+            raise InvalidRequestError(f"timeout is seconds or an httpx.Timeout; got {type(timeout).__name__}.")
+
+
+def _timeout(value: object) -> object:
+    timeouts(value)
+    return value
+
+
+Timeout = Annotated[Any, BeforeValidator(_timeout)]
 Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -123,7 +154,7 @@ class Connection(BaseModel):
     base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "api_base"))
     auth: Literal["key", "token"] = "key"
     token_ttl: float = 210.0
-    timeout: Any = None
+    timeout: Timeout = None
     deadline: Seconds | None = None
     idle_timeout: Seconds | None = None
     max_retries: Annotated[int, Field(ge=0)] = 3
@@ -226,7 +257,7 @@ def validated(given: Mapping[str, Any]) -> dict[str, Any]:
 class CallOptions(BaseModel):
     """What concerns one call and not its body, beside `validate`."""
 
-    timeout: Any = None
+    timeout: Timeout = None
     deadline: Seconds | None = None
     idle_timeout: Seconds | None = None
     max_retries: Annotated[int, Field(ge=0)] | None = None

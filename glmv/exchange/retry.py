@@ -16,8 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from glmv.errors import DeadlineExceeded, GLMVError
-from glmv.exchange.timeouts import timeouts
-from glmv.options import Connection
+from glmv.options import Connection, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
 from glmv.wire.json import DeltaDecoder

@@ -15,8 +15,7 @@ from glmv.credentials import SecretBytes
 from glmv.errors import GateTimeout, GLMVError
 from glmv.exchange.gate import Gate, Ticket
 from glmv.exchange.steps import Failure, Opened, Pause, Send, Step
-from glmv.exchange.timeouts import TIMEOUTS, timeouts
-from glmv.options import Settings
+from glmv.options import TIMEOUTS, Settings, timeouts
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
 from glmv.transport.failures import translated

@@ -262,6 +262,40 @@ def test_a_slow_reader_is_not_taken_for_a_silent_server(server: Any, glm: glmv.C
         time.sleep(0.06)
 
 
+def drips_framing(peer: Any) -> None:
+    """One event, and then the size of a chunk that never ends."""
+    peer.stream(chunk("half"), end=False)
+    while not peer.over.wait(0.05):
+        peer.send(b"0")
+
+
+def drips_comments(peer: Any) -> None:
+    peer.stream(chunk("half"), end=False)
+    while not peer.over.wait(0.05):
+        peer.chunk(b": ping\n\n")
+
+
+@pytest.mark.parametrize("timeout", [None, 0.2, 5])
+@pytest.mark.parametrize("script", [opens_and_stalls, drips_framing, drips_comments])
+def test_the_idle_timeout_ends_a_stream_without_events(server: Any, ask: Any, script: Any, timeout: Any) -> None:
+    server.plays(script)
+    started = time.monotonic()
+    failure = ask(stream=True, timeout=timeout, idle_timeout=0.4, max_retries=0)
+    assert time.monotonic() - started < 0.4 + 0.5  # the asynchronous client and its event loop are made in this time
+    assert isinstance(failure, glmv.StreamInterrupted)
+    assert failure.partial is not None
+    assert failure.partial.text == "half"
+    expected = "0.2 s (read timeout)" if timeout == 0.2 and script is opens_and_stalls else "0.4 s (idle_timeout)"
+    assert expected in str(failure)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "abc"])
+def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(server: Any, timeout: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="timeout"):
+        glmv.Client("a.b", base_url=server.base_url, timeout=timeout)
+    assert server.requests == []
+
+
 def test_a_deadline_bounds_the_wait_for_a_slot_too(server: Any, glm: glmv.Client) -> None:
     server.plays(opens_and_stalls)
     stream = glm.stream("hi")
