@@ -133,7 +133,8 @@ class Connection(BaseModel):
             ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn.
         auth: "key" sends the key as it is; "token" signs a short-lived token with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
-        timeout: seconds, or an `httpx.Timeout`; None is connect 8, read 300, write 60.
+        timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
+            300, write 60.
         deadline: seconds for all of a call, from waiting for a slot to the last byte. Waiting for a slot ends
             with `GateTimeout`, which says who holds the slots: at the deadline, or when none came free for as long as
             the read timeout.
