@@ -1,6 +1,6 @@
 """The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One file a command.
 
-This is the one room that may import the other packages, and it does so inside the commands: `glmv --help`
+This is the only package that may import the other packages, and it does so inside the commands: `glmv --help`
 and `import glmv` stay quick, and each command needs only what it uses.
 """
 

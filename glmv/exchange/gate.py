@@ -4,7 +4,7 @@ The platform counts requests in flight, not requests a minute (docs.bigmodel.cn,
 many with 1302. A gate that knows the number sends 100 calls through 10 slots with 100 requests. When the platform
 says "busy" all the same, the gate narrows, and widens again slowly.
 
-This room keeps the books; it never waits. Who has to wait gets a `Ticket` that calls back.
+A gate never waits. A call that has to wait gets a `Ticket`, which calls back when a slot is free.
 """
 
 from __future__ import annotations

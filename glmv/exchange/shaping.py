@@ -22,7 +22,12 @@ _DONE_BYTES = 32
 
 
 class Shaper:
-    """Chunks -> deltas as the caller sees them: cut at stop words, added up, closed by one terminal delta."""
+    """Makes the deltas of one attempt.
+
+    Args:
+        call: its `reading` says how, its `secrets` are masked.
+        tries: gets the accumulator and the decoder of this attempt.
+    """
 
     __slots__ = ("_call", "_cutter", "_tries", "decoder")
 
