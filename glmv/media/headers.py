@@ -80,6 +80,9 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
         Its format, sides and orientation, or None when the first bytes are not a picture's or the header of a JPEG
         or PNG is damaged. Of another format that Pillow cannot measure, or that is measured without Pillow, the sides
         are None.
+
+    Raises:
+        LimitExceeded: Pillow refuses to measure a picture of so many pixels.
     """
     kind = format_of(read(0, 16))
     if kind is None:

@@ -31,14 +31,13 @@ SHRINK = 0.75
 """What each side is multiplied by when no quality is small enough."""
 
 SMALLEST_SIDE = 64
-"""Below this a picture tells a model nothing: give up rather than send it."""
+"""Below this a picture shows a model nothing: give up rather than send it."""
 
 # Formats whose pixels are usually drawn (screens, charts, text): JPEG would blur their edges.
 _DRAWN = {"png", "gif", "bmp", "tiff"}
 
-
-# Where Pillow and pillow_heif keep the readers of the formats that are not measured by hand. A class reads the header
-# alone, while `PIL.Image.open` would warn of large pictures before they can be refused in words of this library.
+# The readers of Pillow and pillow_heif for the formats that are not measured by hand. `PIL.Image.open` would load all
+# readers, and print a warning about a large picture that is refused here anyway.
 _READERS = {
     "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
     "gif": ("PIL.GifImagePlugin", "GifImageFile"),
@@ -62,13 +61,20 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
     Returns:
         Width and height as displayed, and the EXIF orientation, 1 to 8. None when Pillow (of HEIC: pillow_heif) is
         missing or cannot read the header.
+
+    Raises:
+        LimitExceeded: Pillow refuses to go on, because the header announces so many pixels.
     """
-    if not available():
+    try:
+        from PIL import Image
+    except ImportError:
         return None
     module, name = _READERS[kind]
     try:
         picture = getattr(import_module(module), name)(file)
         width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise LimitExceeded(f"The picture announces too many pixels: {error}") from None
     except Exception:  # noqa: BLE001 - readers raise anything at damaged files; fitting names the reason
         return None
     try:
@@ -246,8 +252,8 @@ def _jpeg(picture: PILImage, quality: int) -> bytes:
 
 def _png(picture: PILImage) -> bytes:
     out = io.BytesIO()
-    known = picture if picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"} else _opaque(picture)
-    known.save(out, "PNG", icc_profile=picture.info.get("icc_profile"))
+    encodable = picture if picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"} else _opaque(picture)
+    encodable.save(out, "PNG", icc_profile=picture.info.get("icc_profile"))
     return out.getvalue()
 
 

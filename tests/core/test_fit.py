@@ -10,7 +10,6 @@ import pytest
 from PIL import Image as Pillow
 
 from glmv.errors import LimitExceeded, UnsupportedContent
-from glmv.media import pixels as pixels_module
 from glmv.media.image import Image
 
 ORIENTATION = 0x0112
@@ -182,7 +181,7 @@ def test_a_heic_without_its_decoder_names_the_command(monkeypatch: pytest.Monkey
 def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 62, 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(pixels_module, "available", lambda: False)
+        patch.setitem(sys.modules, "PIL", None)
         image = Image.from_bytes(header + bytes(8))
     assert (image.format, image.width, image.height) == ("bmp", None, None)
     with pytest.raises(LimitExceeded):
@@ -190,9 +189,10 @@ def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch:
 
 
 def test_a_picture_that_was_measured_without_pillow_is_fitted_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP")
     with monkeypatch.context() as patch:
-        patch.setattr(pixels_module, "available", lambda: False)
-        image = Image.from_bytes(encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP"), name="photo.webp")
+        patch.setitem(sys.modules, "PIL", None)
+        image = Image.from_bytes(data, name="photo.webp")
     assert image.width is None
     assert image.fitted(max_side=6000)[0].width == 300  # it may be too large, so it is decoded
     fitted, note = image.fitted(**LIMITS)

@@ -285,10 +285,17 @@ GIF_OF_400_MEGAPIXELS = (
 )
 
 
-@pytest.mark.parametrize("data", [BMP_OF_400_MEGAPIXELS, GIF_OF_400_MEGAPIXELS], ids=["bmp", "gif"])
-def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes) -> None:
+WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe\x3f\0\xfe\x3f\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [(BMP_OF_400_MEGAPIXELS, "20000x20000"), (GIF_OF_400_MEGAPIXELS, "20000x20000"), (WEBP_OF_268_MEGAPIXELS, "2684")],
+    ids=["bmp", "gif", "webp"],
+)
+def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes, size: str) -> None:
     tracemalloc.start()
-    with pytest.raises(LimitExceeded, match="20000x20000"):
+    with pytest.raises(LimitExceeded, match=size):
         Image.from_base64(base64.b64encode(data))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

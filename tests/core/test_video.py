@@ -155,8 +155,9 @@ def test_a_recording_in_fragments_is_as_long_as_its_fragments_whatever_follows()
 def test_without_pyav_the_container_is_recognized_and_an_mp4_tells_its_duration(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    data = recorded(kind)
     monkeypatch.setitem(sys.modules, "av", None)
-    video = Video.from_bytes(recorded(kind), name="clip")
+    video = Video.from_bytes(data, name="clip")
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (None, None)
     if kind in {"mp4", "mp4, tables first", "mov"}:
