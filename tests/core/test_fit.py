@@ -188,7 +188,7 @@ def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch:
         image.fitted(**LIMITS)
 
 
-def test_a_picture_that_was_measured_without_pillow_is_fitted_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_whose_size_was_unknown_is_fitted_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "PIL", None)

@@ -283,8 +283,6 @@ GIF_OF_400_MEGAPIXELS = (
     + struct.pack("<cHHHHB", b",", 0, 0, 20_000, 20_000, 0)
     + b"\2\0;"
 )
-
-
 WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe\x3f\0\xfe\x3f\0"
 
 

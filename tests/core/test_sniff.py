@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from glmv.errors import LimitExceeded
 from glmv.media import headers
 from glmv.media.blob import BlobFile
 
@@ -182,7 +183,11 @@ def test_no_damage_to_a_real_picture_breaks_the_measuring(kind: str, at: int, ju
     data = WHOLE[kind]
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
-        found = measured(damaged)
+        try:
+            found = measured(damaged)
+        except LimitExceeded:  # the damage made it announce more pixels than Pillow opens
+            assert kind in {"GIF", "WEBP"}
+            continue
         if found is None:
             continue
         # Of other formats Pillow may see that they are damaged; then their sides are unknown.
