@@ -21,7 +21,7 @@ from glmv._version import __version__
 from glmv.errors import GLMVError
 from glmv.exchange.steps import Drop, Enter, Failure, Hand, Opened, Send, Step
 from glmv.media import File, Image, Video
-from glmv.media.blob import public
+from glmv.media.urls import public_url
 from glmv.transport.address import Address
 from glmv.types import Completion, Message, Part, Text, ToolCall, Usage
 
@@ -328,7 +328,7 @@ def _part(part: Part) -> dict[str, Any]:
         case Image() | Video() | File():
             kind = {"modality": type(part).__name__.lower(), "mime_type": part.mime}
             if part.url is not None:
-                return {"type": "uri", **kind, "uri": public(part.url)}
+                return {"type": "uri", **kind, "uri": public_url(part.url)}
             # The bytes stay out, by whatever switch: what is left tells which picture it was.
             return {"type": "blob", **kind, "content": "", "bytes": part.size, "sha256": part.digest}
         case _:

@@ -1,4 +1,4 @@
-"""The media room's face: everything that can stand in a message beside text."""
+"""What a message can contain beside text."""
 
 from __future__ import annotations
 

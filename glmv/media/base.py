@@ -1,26 +1,93 @@
-"""What pictures, videos and files have in common: a URL for the platform to fetch, or bytes at hand."""
+"""What pictures, videos and files have in common: a URL that the platform fetches, or bytes at hand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Self
+import os
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from glmv.errors import UnsupportedContent
-from glmv.media.blob import human, looks_like_host, public, short
+from glmv.media.blob import Blob, head_of
+from glmv.media.text import human_size, shortened
+from glmv.media.urls import checked_url, looks_like_host, public_url, scheme_of, with_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glmv.media.blob import Blob
-
 
 class Medium:
-    """What the three have in common: a URL for the platform to fetch, or bytes at hand."""
+    """A URL that the platform fetches, or bytes at hand.
+
+    A class of media names itself in `_noun`, says how it is made in `_constructors`, how large it may be in
+    `_max_bytes`, and reads what it wants to know of its bytes in `_read`.
+    """
 
     __slots__ = ("_blob", "_name", "_url")
 
     _blob: Blob | None
     _name: str | None
     _url: str | None
+
+    _noun: ClassVar[str]
+    _constructors: ClassVar[str]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError(f"Make a {self._noun} with glmv.{type(self).__name__}.{self._constructors}.")
+
+    @classmethod
+    def _make(cls, blob: Blob | None = None, *, url: str | None = None, name: str | None = None) -> Self:
+        self = cls.__new__(cls)
+        self._blob, self._url, self._name = blob, url, name
+        self._read()
+        return self
+
+    @classmethod
+    def _max_bytes(cls) -> int:
+        """Bytes of its content at most."""
+        raise NotImplementedError
+
+    def _read(self) -> None:
+        """Set the attributes that the class has beside these, from the bytes if there are any.
+
+        Raises:
+            UnsupportedContent, LimitExceeded: the bytes are not what this class holds.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file. Links are followed; only a regular file whose first bytes fit is taken.
+
+        Raises:
+            InvalidRequestError: there is no such file, or it cannot be read.
+            UnsupportedContent: it is not a regular file, or its content is of another kind.
+            LimitExceeded: it has more bytes than are read of its kind.
+        """
+        return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Self:
+        """Take the bytes of a file; `name` is for messages only."""
+        return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=name or cls._noun), name=name)
+
+    @classmethod
+    def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Self:
+        """Take base64 or a base64 `data:` URI. It is kept as it is; only its header is decoded.
+
+        What a `data:` prefix says about the format is not believed: the first bytes decide.
+        """
+        return cls._make(Blob.from_base64(data, cap=cls._max_bytes(), what=name or cls._noun), name=name)
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI.
+
+        Raises:
+            UnsupportedContent: any other scheme, or none.
+        """
+        if isinstance(url, str) and scheme_of(url) == "data":
+            return cls.from_base64(url.strip())
+        return cls._make(url=checked_url(url, cls._noun))
 
     @property
     def url(self) -> str | None:
@@ -81,23 +148,70 @@ class Medium:
         return self
 
     def __repr__(self) -> str:
-        told = [public(self._url)] if self._url else [self._name or "", *self._facts()]
+        facts = [public_url(self._url)] if self._url else [self._name or "", *self._facts()]
         if self._blob is not None:
-            told += [human(self._blob.size), f"sha256 {self._blob.digest}"]
-        return f"{type(self).__name__}({', '.join(fact for fact in told if fact)})"
+            facts += [human_size(self._blob.size), f"sha256 {self._blob.digest}"]
+        return f"{type(self).__name__}({', '.join(fact for fact in facts if fact)})"
 
     def _facts(self) -> Sequence[str]:
         return ()
 
 
-def refuse_path(text: str, what: str, kind: str) -> NoReturn:
-    """Refuse a string out of a message that is neither a URL nor content; nothing is opened for it."""
-    shown = short(text.strip())
-    raise UnsupportedContent(
-        f"{what}: a message gives it by http(s) URL, data: URI or base64, and {shown!r} is none. "
-        + (
-            f"Did you mean {'https://' + shown.lstrip('/')!r}?"
-            if looks_like_host(text.strip())
-            else f"No file is opened because a message says so: make it with glmv.{kind}.from_path."
+class VisualMedium(Medium):
+    """What pictures and videos have in common: their first bytes identify them.
+
+    A class of these says in `_sources` what `of` takes, and recognizes its formats in `_recognizes`.
+    """
+
+    __slots__ = ()
+
+    _sources: ClassVar[str]
+
+    @classmethod
+    def _recognizes(cls, head: bytes) -> bool:
+        """Whether these first 64 bytes are of a format of this class."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_message(cls, text: str) -> Self:
+        """Take what a message says, which nobody vouches for: no file is opened for it.
+
+        Args:
+            text: an http or https URL, a base64 `data:` URI, or plain base64, which is the platform's own wire
+                form.
+
+        Raises:
+            UnsupportedContent: anything else, such as a path.
+        """
+        if scheme_of(text) is not None:
+            return cls.from_url(text)
+        if cls._recognizes(head_of(text)):
+            return cls.from_base64(text)
+        text = text.strip()
+        hint = (
+            f"Did you mean {with_scheme(text)}?"
+            if looks_like_host(text)
+            else f"No file is opened because a message says so: make it with glmv.{cls.__name__}.from_path."
         )
-    )
+        raise UnsupportedContent(
+            f"{cls._noun}: a message gives it by http(s) URL, data: URI or base64, and {shortened(text)!r} is none. "
+            + hint
+        )
+
+    @classmethod
+    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Self) -> Self:
+        """Take whatever the programmer has: a URL, a path, bytes, or what this class makes.
+
+        A str that has a scheme is a URL, any other is a path and is opened: not for strings out of a message.
+        """
+        if isinstance(source, cls):
+            return source
+        match source:
+            case str() if scheme_of(source) is not None:
+                return cls.from_url(source)
+            case str() | os.PathLike():
+                return cls.from_path(source)
+            case bytes() | bytearray() | memoryview():
+                return cls.from_bytes(source)
+            case _:
+                raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {type(source).__name__}.")

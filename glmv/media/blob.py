@@ -1,6 +1,6 @@
-"""Bytes at hand, raw or as base64: encoded once, decoded only where somebody looks.
+"""Bytes at hand, raw or as base64: encoded once, decoded only where they are read.
 
-The only room that imports `base64`'s engine and the only one that opens a file a programmer named.
+The only module of media that encodes or decodes base64, and the only one that opens a file.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import io
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media.text import human_size
+from glmv.media.urls import looks_like_host, scheme_of, with_scheme
+
+Read = Callable[[int, int], bytes]
+"""Reads up to a number of bytes (second) at an offset (first)."""
 
 DIGEST_LENGTH = 12
 """Hex digits of the SHA-256 that name content: 48 bits, plenty to tell the media of one program apart."""
 
 _ENCODED = 3 << 14  # raw bytes that are encoded at a time; a multiple of 3
+_EVERYTHING = 1 << 62  # more bytes than any file has
 _STEP = 3 << 18  # raw bytes at a time; a multiple of 3, so that base64 can be cut there
 _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -48,7 +55,7 @@ class Blob:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidRequestError(f"{what} from bytes needs bytes; got {type(data).__name__}.")
         raw = bytes(data)
-        _within(len(raw), cap, what)
+        _check_size(len(raw), cap, what)
         return cls(raw, None, len(raw))
 
     @classmethod
@@ -60,7 +67,7 @@ class Blob:
 
         Raises:
             LimitExceeded: above `cap` decoded bytes.
-            InvalidRequestError: when it is no base64.
+            InvalidRequestError: when it is not base64.
         """
         if isinstance(data, str):
             try:
@@ -76,7 +83,7 @@ class Blob:
             start = prefix.end()
         # A quarter more than the smallest encoding leaves room for line breaks and refuses the rest unread.
         if len(data) - start > cap * 5 // 3 + 1024:
-            _within((len(data) - start) * 3 // 4, cap, what)
+            _check_size((len(data) - start) * 3 // 4, cap, what)
         text = bytes(memoryview(data)[start:] if start else data).translate(_URL_SAFE, _WHITESPACE)
         del data  # a video is large: at most two copies live at a time
         end = len(text)
@@ -86,7 +93,7 @@ class Blob:
             reason = "It is cut short." if end % 4 == 1 else "It holds characters outside its alphabet."
             raise InvalidRequestError(f"{what}: this is no base64 ({end:,} characters). {reason}")
         size = end * 3 // 4
-        _within(size, cap, what)
+        _check_size(size, cap, what)
         padding = b"=" * (-end % 4)
         return cls(None, text if text[end:] == padding else text[:end] + padding, size)
 
@@ -107,10 +114,10 @@ class Blob:
                 facts = os.fstat(file.fileno())
                 if not stat.S_ISREG(facts.st_mode):
                     raise UnsupportedContent(f"{what} {os.fspath(path)!r} is not a regular file.")
-                _within(facts.st_size, cap, f"{what} {os.fspath(path)!r}")
+                _check_size(facts.st_size, cap, f"{what} {os.fspath(path)!r}")
                 raw = file.read(facts.st_size)
         except FileNotFoundError:
-            raise InvalidRequestError(f"{what}: there is no file {os.fspath(path)!r}.{_maybe_url(path)}") from None
+            raise InvalidRequestError(f"{what}: there is no file {os.fspath(path)!r}.{_url_hint(path)}") from None
         except (OSError, ValueError, TypeError) as error:
             if isinstance(error, InvalidRequestError):
                 raise
@@ -164,84 +171,67 @@ class Blob:
         return self._digest
 
 
+class BlobFile(io.RawIOBase):
+    """A function `read(offset, size)` as a binary file, for libraries that take files. It reads only what they ask for.
+
+    Args:
+        read: reads up to `size` bytes at an offset, as `Blob.read`.
+        size: bytes of the whole; None when unknown, and then all is read when its end is asked for.
+    """
+
+    def __init__(self, read: Read, size: int | None = None) -> None:
+        self._read = read
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(self._position, len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        data = self._read(self._position, _EVERYTHING)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        match whence:
+            case io.SEEK_SET:
+                base = 0
+            case io.SEEK_CUR:
+                base = self._position
+            case _:
+                if self._size is None:
+                    self._size = len(self._read(0, _EVERYTHING))
+                base = self._size
+        if base + offset < 0:
+            raise ValueError(f"Position {base + offset} is before the start.")
+        self._position = base + offset
+        return self._position
+
+
 def head_of(text: str, size: int = 64) -> bytes:
-    """The first bytes that base64 text would decode to, b"" when it is none."""
+    """The first bytes that base64 text decodes to, b"" when it is not base64."""
     try:
         return Blob.from_base64(text[: size // 3 * 4], cap=size * 2, what="").data()
     except InvalidRequestError:
         return b""
 
 
-_SCHEME = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]+):")  # two letters at least: C:\ is a Windows drive
-_HOST_LIKE = re.compile(r"(?://)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?(/\S*)?", re.IGNORECASE)
-_FILE_LIKE = re.compile(r"[^/]*\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|mp4|mov|mkv|webm|pdf|txt)", re.IGNORECASE)
-
-
-def scheme_of(text: str) -> str | None:
-    """The lower-case scheme of a URL, or None."""
-    match = _SCHEME.match(text[:40])
-    return match[1].lower() if match else None
-
-
-def looks_like_host(text: str) -> bool:
-    """Whether this is a URL whose scheme was forgotten ("example.com/cat.jpg", but not "cat.jpg")."""
-    return bool(_HOST_LIKE.fullmatch(text[:2000])) and not _FILE_LIKE.fullmatch(text)
-
-
-def checked_url(url: str, what: str) -> str:
-    """A URL the platform may fetch, as it came (but for blanks around it). It is never fetched here.
-
-    Raises:
-        UnsupportedContent: when it is no http or https URL.
-    """
-    if not isinstance(url, str):
-        raise InvalidRequestError(f"{what} from a URL needs a str; got {type(url).__name__}.")
-    url = url.strip()
-    shown = short(url)
-    scheme = scheme_of(url)
-    if scheme is None or looks_like_host(url):
-        hint = f" Did you mean {'https://' + shown.lstrip('/')!r}?" if looks_like_host(url) else ""
-        raise UnsupportedContent(f"{what}: {shown!r} has no scheme; a URL begins with https:// or http://.{hint}")
-    if scheme not in {"http", "https"}:
-        raise UnsupportedContent(
-            f"{what}: the platform fetches http and https URLs only, not {scheme}: ({shown!r}). "
-            "For a local file use from_path, for bytes from_bytes."
-        )
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        host = None
-    if not host or any(ord(letter) < 0x20 for letter in url):
-        raise UnsupportedContent(f"{what}: {shown!r} is no URL that could be fetched.")
-    return url
-
-
-def short(text: str, size: int = 60) -> str:
-    """Text for an error message: never a whole blob."""
-    return text if len(text) <= size else text[: size - 1] + "…"
-
-
-def public(url: str) -> str:
-    """A URL for a repr: without user, password, query and fragment, which may hold secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{short(parts.path)}"
-
-
-def human(size: int) -> str:
-    """A size in bytes for a person, e.g. "31 kB"."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}" if size < 100 * scale and scale > 1000 else f"{size / scale:.0f} {unit}"
-    return f"{size} bytes"
-
-
-def _within(size: int, cap: int, what: str) -> None:
+def _check_size(size: int, cap: int, what: str) -> None:
     if size > cap:
-        raise LimitExceeded(f"{what} has {human(size)}; more than {human(cap)} is not read. Make it smaller.")
+        raise LimitExceeded(f"{what} has {human_size(size)}; more than {human_size(cap)} is not read. Make it smaller.")
 
 
-def _maybe_url(path: object) -> str:
+def _url_hint(path: object) -> str:
     text = str(path)
     if scheme_of(text) in {"http", "https", "data"}:
         return " This is a URL: give it to from_url."
-    return f" Did you mean {'https://' + short(text.lstrip('/'))!r}?" if looks_like_host(text) else ""
+    return f" Did you mean {with_scheme(text)}?" if looks_like_host(text) else ""

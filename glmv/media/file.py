@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from glmv.catalog.row import MIB
 from glmv.errors import InvalidRequestError
 from glmv.media.base import Medium
-from glmv.media.blob import Blob, checked_url, scheme_of
+from glmv.media.urls import checked_url, scheme_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
 MAX_FILE_BYTES = 50 * MIB
@@ -45,57 +44,51 @@ class File(Medium):
     _id: str | None
     _mime: str | None
 
-    def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("Make a file with glmv.File.from_path, from_bytes, from_base64, from_url or from_id.")
+    _noun = "file"
+    _constructors = "from_path, from_bytes, from_base64, from_url or from_id"
 
     @classmethod
-    def _make(
-        cls,
-        blob: Blob | None,
-        *,
-        url: str | None = None,
-        file_id: str | None = None,
-        name: str | None = None,
-        mime: str | None = None,
-    ) -> File:
-        self = cls.__new__(cls)
-        self._blob, self._url, self._id, self._name = blob, url, file_id, name
-        self._mime = mime or (None if blob is None else mime_of(name, blob.read(0, 5)))
-        return self
+    def _max_bytes(cls) -> int:
+        return MAX_FILE_BYTES
 
-    @classmethod
-    def from_path(cls, path: str | os.PathLike[str]) -> File:
-        """Read a regular file of at most `MAX_FILE_BYTES`; links are followed."""
-        return cls._make(Blob.from_path(path, cap=MAX_FILE_BYTES, what="file"), name=PurePath(path).name)
+    def _read(self) -> None:
+        self._id = None
+        self._mime = None if self._blob is None else mime_of(self._name, self._blob.read(0, 5))
 
     @classmethod
     def from_bytes(
         cls, data: bytes | bytearray | memoryview, *, name: str | None = None, mime: str | None = None
-    ) -> File:
+    ) -> Self:
         """Take the bytes of a document; `name` tells the platform what it is."""
-        return cls._make(Blob.from_bytes(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime)
+        self = super().from_bytes(data, name=name)
+        self._mime = mime or self._mime
+        return self
 
     @classmethod
-    def from_base64(cls, data: str | bytes, *, name: str | None = None, mime: str | None = None) -> File:
+    def from_base64(cls, data: str | bytes, *, name: str | None = None, mime: str | None = None) -> Self:
         """Take base64 or a base64 `data:` URI, whose media type is kept."""
         text = data[:100] if isinstance(data, str) else bytes(data[:100]).decode("latin-1")
         if mime is None and scheme_of(text) == "data":
-            mime = text.partition(":")[2].partition(",")[0].partition(";")[0].strip().lower() or None
-        return cls._make(Blob.from_base64(data, cap=MAX_FILE_BYTES, what=name or "file"), name=name, mime=mime)
+            mime = text.partition(":")[2].partition(",")[0].partition(";")[0].strip().lower()
+        self = super().from_base64(data, name=name)
+        self._mime = mime or self._mime
+        return self
 
     @classmethod
-    def from_url(cls, url: str, *, name: str | None = None) -> File:
+    def from_url(cls, url: str, *, name: str | None = None) -> Self:
         """Take an http or https URL for the platform to fetch, or a base64 `data:` URI."""
         if isinstance(url, str) and scheme_of(url) == "data":
             return cls.from_base64(url.strip(), name=name)
-        return cls._make(None, url=checked_url(url, "file"), name=name)
+        return cls._make(url=checked_url(url, cls._noun), name=name)
 
     @classmethod
-    def from_id(cls, file_id: str) -> File:
+    def from_id(cls, file_id: str) -> Self:
         """Take the id of a file that was uploaded to the platform with purpose "user_data"."""
         if not isinstance(file_id, str) or not file_id.strip():
             raise InvalidRequestError("A file id is the non-empty string that the upload answered.")
-        return cls._make(None, file_id=file_id)
+        self = cls._make()
+        self._id = file_id
+        return self
 
     @property
     def file_id(self) -> str | None:

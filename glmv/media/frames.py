@@ -1,18 +1,71 @@
-"""Frames of a video as pictures: the one room that decodes videos (extra `video`)."""
+"""Duration, sides and frames of a video, read by PyAV (extra `video`): the only module of media that imports it."""
 
 from __future__ import annotations
 
 import io
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.blob import BlobFile
+from glmv.media.pixels import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from glmv.media.blob import Read
+
 MAX_FRAMES = 150
 """Frames that are taken at most: the most pictures that any model is documented to take in one request."""
+
+
+class Measured(NamedTuple):
+    """What PyAV reads of a video: seconds, and sides in pixels as displayed; None is unknown."""
+
+    duration: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+# The demuxers of FFmpeg, by name: it may not guess another one, such as a playlist that names other files.
+_DEMUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "matroska"}
+
+
+def measure(read: Read, size: int, kind: str) -> Measured:
+    """Measure a video. Its first frame is decoded, since a frame says how it is turned.
+
+    Args:
+        read: reads up to n bytes at an offset.
+        size: bytes of the file.
+        kind: its container, as `containers` names it.
+
+    Returns:
+        What could be read; nothing where PyAV is missing or the video is damaged.
+    """
+    try:
+        av: Any = import_module("av")
+    except ImportError:
+        return Measured()
+    try:
+        with av.open(BlobFile(read, size), format=_DEMUXERS[kind], metadata_errors="ignore") as container:
+            duration = container.duration / 1e6 if container.duration else None
+            sides = _sides(av, container, container.streams.video[0]) if container.streams.video else (None, None)
+            return Measured(duration, *sides)
+    except Exception:  # noqa: BLE001 - decoders raise anything at damaged files; what is unknown is sent as it is
+        return Measured()
+
+
+def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None]:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if not width or not height:
+        return None, None
+    if width * height > MAX_PIXELS:  # decoding it could use up the memory
+        return width, height
+    try:
+        frame = next(container.decode(stream), None)
+    except av.FFmpegError:  # the table of contents is sound, the frame is not
+        frame = None
+    return (height, width) if frame is not None and round(frame.rotation or 0) % 180 else (width, height)
 
 
 def frames(data: bytes, n: int, label: str, duration: float | None) -> Iterator[tuple[float, bytes]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from glmv.catalog.row import MIB
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
-from glmv.media.base import Medium, refuse_path
-from glmv.media.blob import Blob, checked_url, head_of, human, scheme_of
+from glmv.media.base import VisualMedium
+from glmv.media.pixels import MAX_PIXELS
+from glmv.media.text import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,109 +26,87 @@ if TYPE_CHECKING:
 MAX_PICTURE_BYTES = 100 * 10**6
 """Bytes of a picture that are read at most. The platform takes 5 MB; fitting makes that of larger ones."""
 
-MAX_PIXELS = 89_478_485
-"""Pixels of a picture at most, told from its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
-
 PICTURES = "JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIC and AVIF"
 
 
-class Image(Medium):
+class Image(VisualMedium):
     """A picture: bytes at hand, measured from their header, or a URL that the platform fetches.
 
     Args of the constructors:
         fit: whether it may be re-encoded when the model would refuse it (too large, other format, turned by
             EXIF); what was done is told in `answer.notes`. With False it is refused instead.
 
-    Equal when the content is. Nothing is decoded here; a header that announces more than `MAX_PIXELS` is
-    refused.
+    Equal when the content is. No pixels are decoded here; a header that announces more than `MAX_PIXELS` is refused.
     """
 
     __slots__ = ("_fits", "_fitted", "_picture")
 
     _picture: headers.Picture | None
     _fits: bool
-    _fitted: dict[tuple[Any, ...], tuple[Image, str | None]]
+    _fitted: dict[tuple[Any, ...], tuple[Self, str | None]]
 
-    def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("Make a picture with glmv.Image.from_path, from_bytes, from_base64, from_url, from_pil or of.")
-
-    @classmethod
-    def _make(
-        cls,
-        blob: Blob | None,
-        picture: headers.Picture | None,
-        *,
-        url: str | None,
-        name: str | None,
-        fit: bool,
-    ) -> Image:
-        self = cls.__new__(cls)
-        self._blob, self._picture, self._url, self._name, self._fits, self._fitted = (
-            blob,
-            picture,
-            url,
-            name,
-            fit,
-            {},
-        )
-        return self
+    _noun = "picture"
+    _constructors = "from_path, from_bytes, from_base64, from_url, from_pil or of"
+    _sources = "a URL, a path, bytes, a Pillow picture or a glmv.Image"
 
     @classmethod
-    def _from_blob(cls, blob: Blob, *, name: str | None, fit: bool) -> Image:
-        picture = headers.picture(blob.read)
-        told = name or "the picture"
+    def _max_bytes(cls) -> int:
+        return MAX_PICTURE_BYTES
+
+    @classmethod
+    def _recognizes(cls, head: bytes) -> bool:
+        return headers.format_of(head) is not None
+
+    def _read(self) -> None:
+        self._picture, self._fits, self._fitted = None, True, {}
+        if self._blob is None:
+            return
+        picture = headers.picture(self._blob.read, self._blob.size)
+        label = self._name or "the picture"
         if picture is None:
             raise UnsupportedContent(
-                f"{told}: this is no picture, it is {headers.describe(blob.read(0, 512))}. "
+                f"{label}: this is no picture, it is {headers.describe(self._blob.read(0, 512))}. "
                 f"Pictures are {PICTURES}, told by their first bytes and not by their name."
             )
-        if picture.width * picture.height > MAX_PIXELS:
+        if picture.width is not None and picture.height is not None and picture.width * picture.height > MAX_PIXELS:
             raise LimitExceeded(
-                f"{told} announces {picture.width}x{picture.height} pixels; more than {MAX_PIXELS:,} are not "
+                f"{label} announces {picture.width}x{picture.height} pixels; more than {MAX_PIXELS:,} are not "
                 "taken, because decoding them could use up the memory. Scale it down first."
             )
-        return cls._make(blob, picture, url=None, name=name, fit=fit)
+        self._picture = picture
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str], *, fit: bool = True) -> Image:
-        """Read a picture file. Links are followed; only a regular file that sniffs as a picture is taken.
+    def from_path(cls, path: str | os.PathLike[str], *, fit: bool = True) -> Self:
+        """Read a picture file. Links are followed; only a regular file that begins as a picture is taken.
 
         Raises:
             InvalidRequestError: there is no such file, or it cannot be read.
-            UnsupportedContent: it is no regular file, or no picture.
+            UnsupportedContent: it is not a regular file, or not a picture.
             LimitExceeded: it has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
         """
-        blob = Blob.from_path(path, cap=MAX_PICTURE_BYTES, what="picture")
-        return cls._from_blob(blob, name=PurePath(path).name, fit=fit)
+        self = super().from_path(path)
+        self._fits = fit
+        return self
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True) -> Image:
+    def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True) -> Self:
         """Take the bytes of a picture file; `name` is for messages only."""
-        blob = Blob.from_bytes(data, cap=MAX_PICTURE_BYTES, what=name or "picture")
-        return cls._from_blob(blob, name=name, fit=fit)
+        self = super().from_bytes(data, name=name)
+        self._fits = fit
+        return self
 
     @classmethod
-    def from_base64(cls, data: str | bytes, *, name: str | None = None, fit: bool = True) -> Image:
+    def from_base64(cls, data: str | bytes, *, name: str | None = None, fit: bool = True) -> Self:
         """Take base64 or a base64 `data:` URI. It is kept as it is; only its header is decoded.
 
-        What a `data:` prefix says about the format is not believed: the first bytes tell.
+        What a `data:` prefix says about the format is not believed: the first bytes decide.
         """
-        blob = Blob.from_base64(data, cap=MAX_PICTURE_BYTES, what=name or "picture")
-        return cls._from_blob(blob, name=name, fit=fit)
+        self = super().from_base64(data, name=name)
+        self._fits = fit
+        return self
 
     @classmethod
-    def from_url(cls, url: str) -> Image:
-        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI.
-
-        Raises:
-            UnsupportedContent: any other scheme, or none.
-        """
-        if isinstance(url, str) and scheme_of(url) == "data":
-            return cls.from_base64(url.strip())
-        return cls._make(None, None, url=checked_url(url, "picture"), name=None, fit=True)
-
-    @classmethod
-    def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Image:
+    def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
@@ -136,43 +114,15 @@ class Image(Medium):
         return cls.from_bytes(pixels.encode(picture), name=name, fit=fit)
 
     @classmethod
-    def from_message(cls, text: str) -> Image:
-        """Take what a message says about a picture, which nobody vouches for: no file is opened for it.
-
-        Args:
-            text: an http or https URL, a base64 `data:` URI, or base64 of a picture, which is the platform's
-                own wire form.
-
-        Raises:
-            UnsupportedContent: anything else, such as a path.
-        """
-        if scheme_of(text) is None and headers.format_of(head_of(text)) is not None:
-            return cls.from_base64(text)
-        if scheme_of(text) is None:
-            refuse_path(text, "picture", "Image")
-        return cls.from_url(text)
-
-    @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | PILImage | Image) -> Image:
+    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | PILImage | Self) -> Self:
         """Take whatever the programmer has: a URL, a path, bytes, a Pillow picture, or an `Image`.
 
         A str that has a scheme is a URL, any other is a path and is opened: not for strings out of a message.
         """
-        match source:
-            case Image():
-                return source
-            case str() if scheme_of(source) is not None:
-                return cls.from_url(source)
-            case str() | os.PathLike():
-                return cls.from_path(source)
-            case bytes() | bytearray() | memoryview():
-                return cls.from_bytes(source)
-            case _ if (pil := sys.modules.get("PIL.Image")) is not None and isinstance(source, pil.Image):
-                return cls.from_pil(source)
-            case _:
-                raise UnsupportedContent(
-                    f"A picture is a URL, a path, bytes, a Pillow picture or a glmv.Image; got {type(source).__name__}."
-                )
+        pil = sys.modules.get("PIL.Image")
+        if pil is not None and isinstance(source, pil.Image):
+            return cls.from_pil(source)
+        return super().of(source)  # type: ignore[arg-type]  # it is not a Pillow picture
 
     @property
     def format(self) -> str | None:
@@ -186,12 +136,15 @@ class Image(Medium):
 
     @property
     def width(self) -> int | None:
-        """Pixels across as displayed, after the EXIF orientation; None for a URL."""
+        """Pixels across as displayed, after the EXIF orientation.
+
+        None for a URL, and where Pillow cannot say it: JPEG and PNG are measured without it, other formats are not.
+        """
         return None if self._picture is None else self._picture.width
 
     @property
     def height(self) -> int | None:
-        """Pixels down as displayed, after the EXIF orientation; None for a URL."""
+        """Pixels down as displayed, after the EXIF orientation; None where `width` is."""
         return None if self._picture is None else self._picture.height
 
     @property
@@ -206,7 +159,7 @@ class Image(Medium):
 
     def fitted(
         self, *, max_bytes: int | None = None, max_side: int | None = None, formats: Sequence[str] = ()
-    ) -> tuple[Image, str | None]:
+    ) -> tuple[Self, str | None]:
         """The same picture within limits.
 
         Args:
@@ -224,25 +177,26 @@ class Image(Medium):
         """
         if self._picture is None or self._blob is None:
             return self, None
-        facts, size = self._picture, self._blob.size
-        small = (max_bytes is None or size <= max_bytes) and (
-            max_side is None or max(facts.width, facts.height) <= max_side
-        )
-        if small and (not formats or facts.format in formats):
-            if facts.orientation == 1:
+        picture = self._picture
+        small = max_bytes is None or self._blob.size <= max_bytes
+        if max_side is not None:
+            # A picture whose size is unknown may be too large; decoding it decides.
+            small = small and picture.longer_side is not None and picture.longer_side <= max_side
+        if small and (not formats or picture.format in formats):
+            if picture.orientation == 1:
                 return self, None
             if not pixels.available():
                 return self, f"{self._label}: {_SIDEWAYS}"
         key = (max_bytes, max_side, tuple(formats))
         if key not in self._fitted:
-            data = pixels.fit(self._blob.data(), self._label, facts, max_bytes, max_side, tuple(formats))
+            data = pixels.fit(self._blob.data(), self._label, picture, max_bytes, max_side, tuple(formats))
             self._fitted[key] = self._refit(data)
         return self._fitted[key]
 
-    def fitted_for(self, model: Model) -> tuple[Image, str | None]:
+    def fitted_for(self, model: Model) -> tuple[Self, str | None]:
         """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.
 
-        Who has many pictures can do it beforehand, in threads of their own.
+        For many pictures it can be done before the calls, in threads.
         """
         return self.fitted(
             # A limit of "5 MB" may mean 5,000,000 or 5 MiB: fitted by the first, refused by the second.
@@ -251,15 +205,15 @@ class Image(Medium):
             formats=model.image_formats,
         )
 
-    def _refit(self, data: bytes) -> tuple[Image, str]:
-        image = Image.from_bytes(data, name=self._name)
-        did = [f"re-encoded as {_spoken(image.format)}"]
+    def _refit(self, data: bytes) -> tuple[Self, str]:
+        image = self.from_bytes(data, name=self._name)
+        changes = [f"re-encoded as {_format_name(image.format)}"]
         if self.orientation != 1:
-            did.append("turned upright as its EXIF says")
-        if (self.width, self.height) != (image.width, image.height):
-            did.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
-        did.append(f"{human(self.size or 0)} to {human(len(data))}")
-        return image, f"{self._label}: {', '.join(did)}"
+            changes.append("turned upright as its EXIF says")
+        if self.width is not None and (self.width, self.height) != (image.width, image.height):
+            changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
+        changes.append(f"{human_size(self.size or 0)} to {human_size(len(data))}")
+        return image, f"{self._label}: {', '.join(changes)}"
 
     @property
     def _label(self) -> str:
@@ -268,10 +222,11 @@ class Image(Medium):
     def _facts(self) -> Sequence[str]:
         if self._picture is None:
             return ()
-        return (f"{_spoken(self._picture.format)} {self._picture.width}x{self._picture.height}",)
+        sides = "" if self.width is None else f" {self.width}x{self.height}"
+        return (f"{_format_name(self._picture.format)}{sides}",)
 
 
-def _spoken(name: str | None) -> str:
+def _format_name(name: str | None) -> str:
     return "JPEG" if name == "jpg" else str(name).upper()
 
 

@@ -1,4 +1,4 @@
-"""Pictures made to fit: the one room that decodes their pixels (extra `images`)."""
+"""Pictures measured, decoded and re-encoded by Pillow (extra `images`): the only module of media that imports it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
     from glmv.media.headers import Picture
 
+MAX_PIXELS = 89_478_485
+"""Pixels of a picture at most, announced by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is turned (EXIF 2.32): 1 is upright, 5 to 8 are turned by a quarter."""
+
 QUALITIES = (92, 85, 75, 60)
 """JPEG qualities that are tried before the picture is made smaller."""
 
@@ -25,10 +31,69 @@ SHRINK = 0.75
 """What each side is multiplied by when no quality is small enough."""
 
 SMALLEST_SIDE = 64
-"""Below this a picture tells a model nothing: give up rather than send it."""
+"""Below this a picture shows a model nothing: give up rather than send it."""
 
 # Formats whose pixels are usually drawn (screens, charts, text): JPEG would blur their edges.
 _DRAWN = {"png", "gif", "bmp", "tiff"}
+
+# The readers of Pillow and pillow_heif for the formats that are not measured by hand. `PIL.Image.open` would load all
+# readers, and print a warning about a large picture that is refused here anyway.
+_READERS = {
+    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
+    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "heic": ("pillow_heif", "HeifImageFile"),
+}
+# Their readers turn the picture themselves: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
+_UPRIGHT = {"avif", "heic"}
+_TURNED_BY_READER = {"heic", "tiff"}
+
+
+def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
+    """Sides and orientation of a picture as its header says. No pixels are decoded.
+
+    Args:
+        file: its bytes, of which only those are read that the header takes.
+        kind: its format, one that is not measured by hand.
+
+    Returns:
+        Width and height as displayed, and the EXIF orientation, 1 to 8. None when Pillow (of HEIC: pillow_heif) is
+        missing or cannot read the header.
+
+    Raises:
+        LimitExceeded: Pillow refuses to go on, because the header announces so many pixels.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    module, name = _READERS[kind]
+    try:
+        picture = getattr(import_module(module), name)(file)
+        width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise LimitExceeded(f"The picture announces too many pixels: {error}") from None
+    except Exception:  # noqa: BLE001 - readers raise anything at damaged files; fitting names the reason
+        return None
+    try:
+        orientation = checked_orientation(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - as above; a damaged EXIF block turns nothing
+        orientation = 1
+    if kind not in _TURNED_BY_READER:
+        width, height = displayed(width, height, orientation)
+    return width, height, 1 if kind in _UPRIGHT else orientation
+
+
+def checked_orientation(orientation: object) -> int:
+    """An EXIF orientation, 1 to 8; 1 for any other value."""
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def displayed(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """The sides as displayed: 5 to 8 are turned by a quarter, so that they change places."""
+    return (height, width) if orientation >= 5 else (width, height)
 
 
 def fit(
@@ -102,8 +167,12 @@ def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> PI
 
     try:
         picture: PILImage = module.open(io.BytesIO(data))
-        if (picture.width * picture.height) > facts.width * facts.height * 2:
-            # A file can lie to one reader and not to the other: what was measured is what may be decoded.
+        if picture.width * picture.height > MAX_PIXELS:
+            raise LimitExceeded(
+                f"{label} has {picture.width}x{picture.height} pixels; more than {MAX_PIXELS:,} are not taken."
+            )
+        if facts.width and facts.height and picture.width * picture.height > facts.width * facts.height * 2:
+            # A file can announce less to one reader than to another: what was measured is what may be decoded.
             raise LimitExceeded(f"{label}: the picture inside is larger than its header says.")
         if max_side is not None and picture.format == "JPEG":
             picture.draft(None, (max_side, max_side))  # lets the decoder skip what would be scaled away
@@ -111,6 +180,8 @@ def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> PI
         return ImageOps.exif_transpose(picture)
     except LimitExceeded:
         raise
+    except (module.DecompressionBombError, module.DecompressionBombWarning) as error:
+        raise LimitExceeded(f"{label}: {error}") from None
     except Exception as error:
         raise UnsupportedContent(
             f"{label}: this {facts.format.upper()} cannot be decoded ({type(error).__name__}: {error}). "
@@ -181,8 +252,8 @@ def _jpeg(picture: PILImage, quality: int) -> bytes:
 
 def _png(picture: PILImage) -> bytes:
     out = io.BytesIO()
-    known = picture if picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"} else _opaque(picture)
-    known.save(out, "PNG", icc_profile=picture.info.get("icc_profile"))
+    encodable = picture if picture.mode in {"1", "L", "LA", "P", "RGB", "RGBA"} else _opaque(picture)
+    encodable.save(out, "PNG", icc_profile=picture.info.get("icc_profile"))
     return out.getvalue()
 
 

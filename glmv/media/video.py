@@ -1,16 +1,13 @@
-"""Videos as values, measured from their container without decoding."""
+"""Videos as values, recognized by their container."""
 
 from __future__ import annotations
 
-import os
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from glmv.catalog.row import MIB
 from glmv.errors import UnsupportedContent
-from glmv.media import containers, headers
-from glmv.media.base import Medium, refuse_path
-from glmv.media.blob import Blob, checked_url, head_of, scheme_of
+from glmv.media import containers, frames, headers
+from glmv.media.base import VisualMedium
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,116 +18,74 @@ MAX_VIDEO_BYTES = 200 * MIB
 """Bytes of a video that are read at most: the most any model takes (bigmodel.cn docs, video_url: 200M)."""
 
 
-class Video(Medium):
+class Video(VisualMedium):
     """A video: bytes at hand, measured from their container, or a URL that the platform fetches.
 
-    Equal when the content is. MP4, QuickTime (MOV), Matroska (MKV) and WebM are told by their first bytes.
+    Equal when the content is. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first bytes.
+    `from_path` and its like read at most `MAX_VIDEO_BYTES`.
     """
 
-    __slots__ = ("_facts_read",)
+    __slots__ = ("_container", "_measured")
 
-    _facts_read: containers.Container | None
+    _container: containers.Container | None
+    _measured: frames.Measured | None
 
-    def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("Make a video with glmv.Video.from_path, from_bytes, from_base64, from_url or of.")
-
-    @classmethod
-    def _make(cls, blob: Blob | None, *, url: str | None = None, name: str | None = None) -> Video:
-        facts = None
-        if blob is not None:
-            facts = containers.measure(blob.read, blob.size)
-            if facts is None:
-                raise UnsupportedContent(f"{name or 'the video'}: {_found(blob.read(0, 512))}")
-        self = cls.__new__(cls)
-        self._blob, self._url, self._name, self._facts_read = blob, url, name, facts
-        return self
+    _noun = "video"
+    _constructors = "from_path, from_bytes, from_base64, from_url or of"
+    _sources = "a URL, a path, bytes or a glmv.Video"
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str]) -> Video:
-        """Read a video file. Links are followed; only a regular file that sniffs as a video is taken.
-
-        Raises:
-            InvalidRequestError: there is no such file, or it cannot be read.
-            UnsupportedContent: it is no regular file, or no video.
-            LimitExceeded: it has more than `MAX_VIDEO_BYTES`.
-        """
-        return cls._make(Blob.from_path(path, cap=MAX_VIDEO_BYTES, what="video"), name=PurePath(path).name)
+    def _max_bytes(cls) -> int:
+        return MAX_VIDEO_BYTES
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Video:
-        """Take the bytes of a video file; `name` is for messages only."""
-        return cls._make(Blob.from_bytes(data, cap=MAX_VIDEO_BYTES, what=name or "video"), name=name)
+    def _recognizes(cls, head: bytes) -> bool:
+        return containers.container_of(head) is not None
 
-    @classmethod
-    def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Video:
-        """Take base64 or a base64 `data:` URI. It is kept as it is; only its tables are decoded."""
-        return cls._make(Blob.from_base64(data, cap=MAX_VIDEO_BYTES, what=name or "video"), name=name)
-
-    @classmethod
-    def from_url(cls, url: str) -> Video:
-        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI."""
-        if isinstance(url, str) and scheme_of(url) == "data":
-            return cls.from_base64(url.strip())
-        return cls._make(None, url=checked_url(url, "video"))
-
-    @classmethod
-    def from_message(cls, text: str) -> Video:
-        """Take what a message says about a video, which nobody vouches for: no file is opened for it.
-
-        Args:
-            text: an http or https URL, a base64 `data:` URI, or base64 of a video, which is the platform's
-                own wire form.
-
-        Raises:
-            UnsupportedContent: anything else, such as a path.
-        """
-        if scheme_of(text) is None and containers.container_of(head_of(text)) is not None:
-            return cls.from_base64(text)
-        if scheme_of(text) is None:
-            refuse_path(text, "video", "Video")
-        return cls.from_url(text)
-
-    @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Video) -> Video:
-        """Take whatever the programmer has: a URL, a path (opened!), bytes, or a `Video`."""
-        match source:
-            case Video():
-                return source
-            case str() if scheme_of(source) is not None:
-                return cls.from_url(source)
-            case str() | os.PathLike():
-                return cls.from_path(source)
-            case bytes() | bytearray() | memoryview():
-                return cls.from_bytes(source)
-            case _:
-                raise UnsupportedContent(
-                    f"A video is a URL, a path, bytes or a glmv.Video; got {type(source).__name__}."
-                )
+    def _read(self) -> None:
+        self._container = self._measured = None
+        if self._blob is not None:
+            self._container = containers.measure(self._blob.read, self._blob.size)
+            if self._container is None:
+                raise UnsupportedContent(f"{self._name or 'the video'}: {_misfit(self._blob.read(0, 512))}")
 
     @property
     def container(self) -> str | None:
         """ "mp4", "mov", "mkv" or "webm"; None for a URL."""
-        return None if self._facts_read is None else self._facts_read.format
+        return None if self._container is None else self._container.format
 
     @property
     def mime(self) -> str | None:
         """The media type, such as "video/mp4"; None for a URL."""
-        return None if self._facts_read is None else containers.MIME[self._facts_read.format]
+        return None if self._container is None else containers.MIME[self._container.format]
 
     @property
     def duration(self) -> float | None:
-        """Seconds; None when unknown (a URL, or a live recording that does not say)."""
-        return None if self._facts_read is None else self._facts_read.duration
+        """Seconds.
+
+        None when unknown: a URL, a live recording that does not say, or without PyAV (extra `video`) anything but
+        an MP4 or QuickTime file whose header says it.
+        """
+        return (self._container and self._container.duration) or self._by_pyav.duration
 
     @property
     def width(self) -> int | None:
-        """Pixels across as displayed; None when unknown."""
-        return None if self._facts_read is None else self._facts_read.width
+        """Pixels across as displayed; None when unknown, and without PyAV (extra `video`)."""
+        return self._by_pyav.width
 
     @property
     def height(self) -> int | None:
-        """Pixels down as displayed; None when unknown."""
-        return None if self._facts_read is None else self._facts_read.height
+        """Pixels down as displayed; None when unknown, and without PyAV (extra `video`)."""
+        return self._by_pyav.height
+
+    @property
+    def _by_pyav(self) -> frames.Measured:
+        """What PyAV reads of it, when it is first asked for: most calls never need it."""
+        if self._measured is None:
+            if self._blob is None or self._container is None:
+                return frames.Measured()
+            self._measured = frames.measure(self._blob.read, self._blob.size, self._container.format)
+        return self._measured
 
     def frames(self, n: int) -> list[Image]:
         """`n` pictures evenly spaced over the video (the middle of each n-th), for models that take no video.
@@ -140,26 +95,25 @@ class Video(Medium):
         Raises:
             UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or nothing decodes.
         """
-        from glmv.media.frames import frames
         from glmv.media.image import Image
 
         label = self._name or "video"
         return [
             Image.from_bytes(data, name=f"{label} at {seconds:.1f} s")
-            for seconds, data in frames(self.data(), n, label, self.duration)
+            for seconds, data in frames.frames(self.data(), n, label, self.duration)
         ]
 
     def _facts(self) -> Sequence[str]:
-        facts = self._facts_read
-        if facts is None:
+        if self._container is None:
             return ()
-        sides = f" {facts.width}x{facts.height}" if facts.width else ""
-        return (f"{facts.format.upper()}{sides}", f"{facts.duration:.1f} s" if facts.duration else "")
+        sides = f" {self.width}x{self.height}" if self.width else ""
+        return (f"{self._container.format.upper()}{sides}", f"{self.duration:.1f} s" if self.duration else "")
 
 
-def _found(head: bytes) -> str:
+def _misfit(head: bytes) -> str:
+    """What content that is not a readable video is, for an error message."""
     if containers.container_of(head) is not None:
         return "this video has no table of contents (moov): the recording or the download was cut short."
     kind = headers.format_of(head)
-    what = f"a picture ({kind}); use glmv.Image" if kind else headers.describe(head)
-    return f"this is no video, it is {what}. Videos are MP4, MOV, MKV and WEBM, told by their first bytes."
+    content = f"a picture ({kind}); use glmv.Image" if kind else headers.describe(head)
+    return f"this is no video, it is {content}. Videos are MP4, MOV, MKV and WEBM, told by their first bytes."

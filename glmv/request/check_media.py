@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glmv.catalog.row import MIB
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
-from glmv.media.blob import human
+from glmv.media.text import human_size
 from glmv.types import Message, Part, Text
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _refuse_misfit(image: Image, place: Place, model: Model) -> None:
     if model.image_bytes is not None and (image.size or 0) > model.image_bytes:
         raise LimitExceeded(
             f"{place}: {model.name} takes pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
-            f"{human(image.size or 0)}. {hint}"
+            f"{human_size(image.size or 0)}. {hint}"
         )
     if model.image_side is not None and max(image.width or 0, image.height or 0) > model.image_side:
         raise LimitExceeded(
@@ -180,7 +180,7 @@ def _video(video: Video, place: Place, model: Model, tell: Tell) -> Video:
     if model.video_bytes is not None and (video.size or 0) > model.video_bytes:
         raise LimitExceeded(
             f"{place}: {model.name} takes videos of at most {model.video_bytes // MIB} MB; {video!r} has "
-            f"{human(video.size or 0)}. Compress or cut it, or send pictures of it: *video.frames(8)."
+            f"{human_size(video.size or 0)}. Compress or cut it, or send pictures of it: *video.frames(8)."
         )
     if model.video_seconds is not None and (video.duration or 0) > model.video_seconds + ROUNDING_SECONDS:
         raise LimitExceeded(
@@ -209,7 +209,7 @@ def _file(file: File, place: Place, model: Model, tell: Tell) -> File:
     if model.file_bytes is not None and (file.size or 0) > model.file_bytes:
         raise LimitExceeded(
             f"{place}: {model.name} takes files of at most {model.file_bytes // MIB} MB; {file!r} has "
-            f"{human(file.size or 0)}. Split it."
+            f"{human_size(file.size or 0)}. Split it."
         )
     if form == "data" and (doubt := model.doubt("file_forms")) is not None:
         tell(f"A file was sent to {model.name} inside the request, which is in doubt: {doubt}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 
 import pytest
@@ -171,16 +172,33 @@ def test_without_pillow_a_turned_picture_is_sent_as_it_is_and_told(monkeypatch: 
 
 def test_a_heic_without_its_decoder_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-
-    def box(kind: bytes, content: bytes) -> bytes:
-        return (8 + len(content)).to_bytes(4, "big") + kind + content
-
-    sides = (4032).to_bytes(4, "big") + (3024).to_bytes(4, "big")
-    properties = box(b"iprp", box(b"ipco", box(b"ispe", bytes(4) + sides)))
-    image = Image.from_bytes(box(b"ftyp", b"heic\0\0\0\0mif1") + box(b"meta", bytes(4) + properties), name="a.heic")
-    assert (image.format, image.width, image.height) == ("heic", 4032, 3024)
+    image = Image.from_bytes(b"\0\0\0\x14ftypheic\0\0\0\0mif1" + bytes(100), name="a.heic")
+    assert (image.format, image.width, image.height) == ("heic", None, None)
     with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[heic\]"'):
         image.fitted(**LIMITS)
+
+
+def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 62, 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "PIL", None)
+        image = Image.from_bytes(header + bytes(8))
+    assert (image.format, image.width, image.height) == ("bmp", None, None)
+    with pytest.raises(LimitExceeded):
+        image.fitted(**LIMITS)
+
+
+def test_a_picture_whose_size_was_unknown_is_fitted_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "PIL", None)
+        image = Image.from_bytes(data, name="photo.webp")
+    assert image.width is None
+    assert image.fitted(max_side=6000)[0].width == 300  # it may be too large, so it is decoded
+    fitted, note = image.fitted(**LIMITS)
+    assert (fitted.format, fitted.width, fitted.height) == ("jpg", 300, 200)
+    assert "None" not in str(note)
+    assert repr(image).startswith("Image(photo.webp, WEBP, ")
 
 
 def test_a_heic_photograph_is_sent_as_jpeg_where_the_extra_is_installed() -> None:

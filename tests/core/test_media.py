@@ -275,6 +275,31 @@ def test_a_pixel_bomb_is_refused_from_its_header() -> None:
     assert peak < 1_000_000
 
 
+BMP_OF_400_MEGAPIXELS = struct.pack(
+    "<2sIHHIIiiHHIIiiII", b"BM", 62, 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0
+) + bytes(8)
+GIF_OF_400_MEGAPIXELS = (
+    struct.pack("<6sHHBBB", b"GIF89a", 20_000, 20_000, 0, 0, 0)
+    + struct.pack("<cHHHHB", b",", 0, 0, 20_000, 20_000, 0)
+    + b"\2\0;"
+)
+WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe\x3f\0\xfe\x3f\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [(BMP_OF_400_MEGAPIXELS, "20000x20000"), (GIF_OF_400_MEGAPIXELS, "20000x20000"), (WEBP_OF_268_MEGAPIXELS, "2684")],
+    ids=["bmp", "gif", "webp"],
+)
+def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes, size: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(LimitExceeded, match=size):
+        Image.from_base64(base64.b64encode(data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
 @pytest.mark.parametrize("size", [5, 70_000_000])
 def test_too_much_base64_is_refused_unread(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)

@@ -1,4 +1,4 @@
-"""Videos are measured from their container without decoding; PyAV is the oracle."""
+"""Videos are recognized by their container; PyAV reads what they say of themselves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 
 import glmv
 from glmv.errors import InvalidRequestError, UnsupportedContent
-from glmv.media import Video, containers
+from glmv.media import Video, containers, frames
 
 KINDS = {
     "mp4": ("mp4", "mpeg4", {}),
@@ -100,10 +100,10 @@ def test_the_frames_are_not_read_to_measure(kind: str) -> None:
 
 @pytest.mark.parametrize("n", [1, 4, 20])
 def test_frames_are_evenly_spaced(n: int) -> None:
-    frames = Video.from_bytes(recorded("mp4"), name="clip.mp4").frames(n)
-    assert len(frames) == n
+    pictures = Video.from_bytes(recorded("mp4"), name="clip.mp4").frames(n)
+    assert len(pictures) == n
     reds = []
-    for frame in frames:
+    for frame in pictures:
         assert (frame.format, frame.width, frame.height) == ("jpg", WIDTH, HEIGHT)
         pixel = Pillow.open(io.BytesIO(frame.data())).getpixel((80, 48))
         assert isinstance(pixel, tuple)
@@ -146,9 +146,25 @@ def test_a_live_recording_has_no_length_and_its_frames_are_evenly_spaced_all_the
     assert times == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1 / RATE)
 
 
-def test_many_fragments_are_not_counted_to_a_wrong_end() -> None:
+def test_a_recording_in_fragments_is_as_long_as_its_fragments_whatever_follows() -> None:
     data = recorded("mp4, in fragments")
-    assert Video.from_bytes(data + b"\0\0\0\x08free" * 5000).duration is None
+    assert Video.from_bytes(data + b"\0\0\0\x08free" * 5000).duration == pytest.approx(SECONDS, abs=0.11)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_pyav_the_container_is_recognized_and_an_mp4_tells_its_duration(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = recorded(kind)
+    monkeypatch.setitem(sys.modules, "av", None)
+    video = Video.from_bytes(data, name="clip")
+    assert video.container == kind[:3].replace("web", "webm")
+    assert (video.width, video.height) == (None, None)
+    if kind in {"mp4", "mp4, tables first", "mov"}:
+        assert video.duration == pytest.approx(SECONDS, abs=0.11)
+    else:
+        assert video.duration is None
+    assert repr(video).startswith(f"Video(clip, {str(video.container).upper()}, ")
 
 
 def test_a_video_that_was_filmed_upright_is_shown_upright() -> None:
@@ -252,6 +268,19 @@ def test_a_call_with_a_video_of_20_mb_costs_no_more_than_22_tenths_of_its_base64
     assert peak < 2.2 * encoded
 
 
+def test_a_call_with_a_video_asks_pyav_only_where_the_model_has_a_limit_in_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(frames, "measure", lambda *args: asked.append(args[-1]) or frames.Measured(duration=29.0))
+    data = recorded("mp4, in fragments")
+    with httpx.Client(transport=Drain()) as http, glmv.Client("test-id.test-secret", http_client=http) as glm:
+        assert glm.chat([Video.from_bytes(data), "?"], model="glm-4.6v").text == "ok"
+        assert asked == []
+        assert glm.chat([Video.from_bytes(data), "?"], model="glm-4v-plus").text == "ok"
+        assert asked == ["mp4"]
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_measuring(data: bytes) -> None:
     for head in (b"", b"\0\0\0\x10ftypmp42", b"\x1a\x45\xdf\xa3"):
@@ -265,4 +294,7 @@ def test_no_damage_to_a_real_video_breaks_the_measuring(kind: str, at: int, junk
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
         with contextlib.suppress(UnsupportedContent):
-            assert Video.from_bytes(damaged).size == len(damaged)
+            video = Video.from_bytes(damaged)
+            assert video.size == len(damaged)
+            assert (video.duration or 1) > 0
+            assert (video.width or 1) > 0 < (video.height or 1)

@@ -1,0 +1,64 @@
+"""URLs of media: which are passed on to the platform, and how they are shown. None is fetched here."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.text import shortened
+
+_SCHEME = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]+):")  # two letters at least: C:\ is a Windows drive
+_HOST_LIKE = re.compile(r"(?://)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?(/\S*)?", re.IGNORECASE)
+_FILE_LIKE = re.compile(r"[^/]*\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|mp4|mov|mkv|webm|pdf|txt)", re.IGNORECASE)
+
+
+def scheme_of(text: str) -> str | None:
+    """The lower-case scheme of a URL, or None."""
+    match = _SCHEME.match(text[:40])
+    return match[1].lower() if match else None
+
+
+def looks_like_host(text: str) -> bool:
+    """Whether this is a URL whose scheme was forgotten ("example.com/cat.jpg", but not "cat.jpg")."""
+    return bool(_HOST_LIKE.fullmatch(text[:2000])) and not _FILE_LIKE.fullmatch(text)
+
+
+def with_scheme(text: str) -> str:
+    """A URL whose scheme was forgotten, quoted and with https, as a suggestion in an error message."""
+    return repr("https://" + shortened(text).lstrip("/"))
+
+
+def checked_url(url: str, what: str) -> str:
+    """A URL the platform may fetch, as it came (but for blanks around it). It is never fetched here.
+
+    Raises:
+        InvalidRequestError: when it is not a str.
+        UnsupportedContent: when it is not an http or https URL.
+    """
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"{what} from a URL needs a str; got {type(url).__name__}.")
+    url = url.strip()
+    shown = shortened(url)
+    scheme = scheme_of(url)
+    if scheme is None or looks_like_host(url):
+        hint = f" Did you mean {with_scheme(url)}?" if looks_like_host(url) else ""
+        raise UnsupportedContent(f"{what}: {shown!r} has no scheme; a URL begins with https:// or http://.{hint}")
+    if scheme not in {"http", "https"}:
+        raise UnsupportedContent(
+            f"{what}: the platform fetches http and https URLs only, not {scheme}: ({shown!r}). "
+            "For a local file use from_path, for bytes from_bytes."
+        )
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host or any(ord(letter) < 0x20 for letter in url):
+        raise UnsupportedContent(f"{what}: {shown!r} is no URL that could be fetched.")
+    return url
+
+
+def public_url(url: str) -> str:
+    """A URL for a repr or a log: without user, password, query and fragment, which may hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{shortened(parts.path)}"
