@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
+from glmv._public import public_class
 from glmv.credentials import without_values
 from glmv.endpoints.context import Context
 from glmv.endpoints.embeddings import Embeddings, embed
@@ -103,6 +104,7 @@ class Base:
         return type(self).of(self.settings)
 
 
+@public_class
 class Client(Endpoints, Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
 
@@ -214,6 +216,7 @@ class Client(Endpoints, Base):
         self.close()
 
 
+@public_class
 class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from glmv._public import public_class
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 
@@ -19,6 +20,7 @@ GRID = 1000
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Text:
     """A run of text in a message."""
@@ -29,6 +31,7 @@ class Text:
 Part = Text | Image | Video | File
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function that the model wants called.
@@ -41,6 +44,7 @@ class ToolCall:
     arguments: str = "{}"
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation.
@@ -106,6 +110,7 @@ def _part(item: object) -> Part:
             )
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
@@ -117,48 +122,13 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(slots=True)
-class ToolCallDelta:
-    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True)
-class Delta:
-    """A piece of an answer.
-
-    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
-    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
-    """
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: Sequence[ToolCallDelta] = ()
-    id: str | None = None
-    model: str | None = None
-    request_id: str | None = None
-    created: int | None = None
-    raw: dict[str, Any] = field(default_factory=dict, repr=False)
-    last: bool = False
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    content_filter: list[dict[str, Any]] | None = None
-    web_search: list[dict[str, Any]] | None = None
-    boxes: tuple[Box, ...] = ()
-    notes: tuple[str, ...] = ()
-    attempts: int = 1
-
-
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
     """A region of the grid -> the same in pixels of a picture of this size."""
     x1, y1, x2, y2 = grid
     return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Box:
     """A region the model pointed at.
@@ -185,6 +155,45 @@ class Box:
         return in_pixels(self.grid, picture.width, picture.height)
 
 
+@public_class
+@dataclass(slots=True)
+class ToolCallDelta:
+    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@public_class
+@dataclass(slots=True)
+class Delta:
+    """A piece of an answer.
+
+    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
+    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCallDelta] = ()
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    created: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    last: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    content_filter: list[dict[str, Any]] | None = None
+    web_search: list[dict[str, Any]] | None = None
+    boxes: tuple[Box, ...] = ()
+    notes: tuple[str, ...] = ()
+    attempts: int = 1
+
+
+@public_class
 @dataclass(slots=True)
 class Completion:
     """A whole answer.
@@ -241,6 +250,7 @@ _SHARED = (
 )  # fmt: skip
 
 
+@public_class
 class Accumulator:
     """Adds deltas up: cumulative text for those who need it, and the completion at the end."""
 

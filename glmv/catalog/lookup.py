@@ -15,7 +15,7 @@ _FIELDS = frozenset(field.name for field in fields(Model)) - {"name"}
 _UNDOCUMENTED = "undocumented"
 
 
-def find(name: str) -> Model | None:
+def find_model(name: str) -> Model | None:
     """The row of a model, whatever the case of its name ("GLM-4V-Plus"); None when it is not known."""
     return _rows().get(name.strip().lower())
 

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from glmv._public import public_class
 from glmv.endpoints.context import Context
 from glmv.errors import InvalidRequestError, LimitExceeded, MalformedResponse
 from glmv.exchange.steps import Step
@@ -21,6 +22,7 @@ MAX_INPUTS = 64
 DIMENSIONS = {"embedding-3": (256, 512, 1024, 2048), "embedding-2": (1024,)}
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Embeddings:
     """One vector a text, in the order of the texts.

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
+from glmv._public import public_class
 from glmv.catalog.row import MIB
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.errors import MalformedResponse
@@ -32,6 +33,7 @@ _ERROR_BYTES = 64 * 1024
 Upload = str | PathLike[str] | bytes | bytearray | memoryview
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file that lies on the platform.

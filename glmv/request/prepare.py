@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from glmv.catalog.lookup import find
+from glmv.catalog.lookup import find_model
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, Secrets
 from glmv.errors import InvalidRequestError
@@ -110,4 +110,4 @@ def prepare(
 
 def row_of(model: str, dialect: Dialect) -> Model | None:
     """The catalogue row that holds for a model at a server."""
-    return find(model) if dialect.limits else None
+    return find_model(model) if dialect.limits else None

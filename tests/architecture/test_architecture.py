@@ -165,6 +165,7 @@ ORDER = [
     {"media"},
     {"catalog"},
     {"errors", "credentials", "_version"},
+    {"_public"},
 ]
 LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names}
 # The longest chain of modules that import each other, as long as it was in version 1 at most.
@@ -365,6 +366,24 @@ def test_the_public_face_is_complete_and_in_order(package: str) -> None:
     }
     assert public - set(listed) == set()
     assert [name for name in listed if not hasattr(module, name)] == []
+
+
+def test_public_names_of_the_core_are_the_same_for_programs_and_for_type_checkers() -> None:
+    module = importlib.import_module("glmv")
+    (checked,) = (
+        node.body
+        for node in tree(ROOT / "glmv" / "__init__.py").body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
+    )
+    imported = {
+        alias.name: str(node.module)
+        for node in checked
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is None
+    }
+    assert imported == {name: f"glmv.{inner}" for name, inner in module._MODULE_OF.items()}
+    assert sorted(module.__all__) == sorted([*imported, "__version__"])
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from glmv.catalog.lookup import find, models, rows_of
+from glmv.catalog.lookup import find_model, models, rows_of
 from glmv.catalog.row import Model
 
 VISION = {
@@ -18,7 +18,7 @@ VISION = {
 
 
 def row(name: str) -> Model:
-    found = find(name)
+    found = find_model(name)
     assert found is not None
     return found
 
@@ -34,7 +34,7 @@ def test_a_name_is_found_whatever_its_case(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpt-4o", "glm-4v-plus-9999", "zai-org/GLM-4.5V"])
 def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
-    assert find(name) is None
+    assert find_model(name) is None
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
