@@ -26,7 +26,7 @@ from glmv.request.prepare import Reading
 from glmv.structured.plan import reduced
 from glmv.types import Completion, Text
 from glmv.wire.codes import Envelope, envelope, error_from
-from glmv.wire.json import parse
+from glmv.wire.decode import parse
 
 MAX_REQUESTS = 50_000
 MIN_CUSTOM_ID = 6

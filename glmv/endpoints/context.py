@@ -20,7 +20,7 @@ from glmv.request.messages import Messages
 from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading, prepare
 from glmv.transport.address import Address
 from glmv.types import Completion
-from glmv.wire.json import Body, json_body
+from glmv.wire.encode import Body, json_body
 
 P = ParamSpec("P")
 T = TypeVar("T")

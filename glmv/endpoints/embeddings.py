@@ -15,7 +15,7 @@ from glmv.endpoints.context import Context
 from glmv.errors import InvalidRequestError, LimitExceeded, MalformedResponse
 from glmv.exchange.steps import Step
 from glmv.types import Usage
-from glmv.wire.json import usage_of
+from glmv.wire.decode import usage_of
 
 MAX_INPUTS = 64
 # Model -> the dimensions it documents. A model that is not here is sent as it is.

@@ -20,7 +20,8 @@ from glmv.exchange.steps import Step
 from glmv.media.blob import Blob
 from glmv.media.file import mime_of
 from glmv.wire.codes import envelope, error_from
-from glmv.wire.json import Body, parse
+from glmv.wire.decode import parse
+from glmv.wire.encode import Body
 
 MAX_FILE_BYTES = 100 * MIB
 # An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.

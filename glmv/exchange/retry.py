@@ -20,7 +20,7 @@ from glmv.exchange.timeouts import timeouts
 from glmv.options import Connection
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
-from glmv.wire.json import DeltaDecoder
+from glmv.wire.decode import DeltaDecoder
 
 # A server that asks for a longer pause is not waited for: the caller decides.
 MAX_RETRY_AFTER = 120.0

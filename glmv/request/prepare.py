@@ -14,7 +14,7 @@ from glmv.media import Image
 from glmv.options import ChatRequest
 from glmv.request.check import check
 from glmv.wire.dialect import Dialect
-from glmv.wire.json import Body, encode
+from glmv.wire.encode import Body, encode
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024

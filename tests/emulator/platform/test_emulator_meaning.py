@@ -18,7 +18,7 @@ from glmv.catalog.lookup import find_model
 from glmv.request.build import chat_request
 from glmv.request.check import check
 from glmv.wire.dialect import DIALECTS
-from glmv.wire.json import encode
+from glmv.wire.encode import encode
 from glmv_emulator.answers import answer
 from glmv_emulator.http.journal import Journal
 from glmv_emulator.platform.chat import Prepared, prepare
