@@ -23,7 +23,7 @@ from glmv.exchange.steps import Drop, Enter, Failure, Hand, Opened, Send, Step
 from glmv.media import File, Image, Video
 from glmv.media.blob import public
 from glmv.transport.address import Address
-from glmv.types import Completion, Message, Part, Text, ToolCall, Usage
+from glmv.types import Completion, Message, Part, Text, ToolCall, Usage, modality
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
@@ -326,7 +326,7 @@ def _part(part: Part) -> dict[str, Any]:
         case Text():
             return {"type": "text", "content": part.text}
         case Image() | Video() | File():
-            kind = {"modality": type(part).__name__.lower(), "mime_type": part.mime}
+            kind = {"modality": modality(part), "mime_type": part.mime}
             if part.url is not None:
                 return {"type": "uri", **kind, "uri": public(part.url)}
             # The bytes stay out, by whatever switch: what is left tells which picture it was.

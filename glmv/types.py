@@ -28,7 +28,8 @@ class Text:
     text: str
 
 
-Part = Text | Image | Video | File
+Media = Image | Video | File
+Part = Text | Media
 
 
 @public_class
@@ -85,29 +86,59 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
-def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
-    """Content as people write it -> parts. Strings become `Text`."""
-    match content:
-        case str():
-            return (Text(content),)
-        case Text() | Image() | Video() | File():
-            return (content,)
-        case _:
-            items: object = content
-            return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
-
-
-def _part(item: object) -> Part:
+def part_of(item: object) -> Part | None:
+    """A part, or a string as `Text`; None for anything else. All that is asked whether it is a part is asked here."""
     match item:
         case str():
             return Text(item)
         case Text() | Image() | Video() | File():
             return item
         case _:
-            raise UnsupportedContent(
-                f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
-                "Pictures are made with glmv.Image.from_path, from_bytes, from_url or from_pil."
-            )
+            return None
+
+
+def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
+    """Content as people write it -> parts. Strings become `Text`.
+
+    Raises:
+        UnsupportedContent: for anything that is not a part.
+    """
+    if (part := part_of(content)) is not None:
+        return (part,)
+    items: object = content
+    return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
+
+
+def _part(item: object) -> Part:
+    part = part_of(item)
+    if part is None:
+        raise UnsupportedContent(
+            f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
+            "Pictures are made with glmv.Image.from_path, from_bytes, from_url or from_pil."
+        )
+    return part
+
+
+def media_in(content: Iterable[Part]) -> list[tuple[int, Media]]:
+    """The parts that are not text, each with its index."""
+    return [(index, part) for index, part in enumerate(content) if not isinstance(part, Text)]
+
+
+def modality(part: Media) -> Literal["image", "video", "file"]:
+    """What kind of media a part is.
+
+    Raises:
+        TypeError: for anything but a picture, a video or a file.
+    """
+    match part:
+        case Image():
+            return "image"
+        case Video():
+            return "video"
+        case File():
+            return "file"
+        case _:
+            raise TypeError(f"{type(part).__name__} is not a picture, a video or a file")
 
 
 @public_class

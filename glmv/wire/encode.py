@@ -13,7 +13,7 @@ from typing import Any
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.options import ChatRequest
-from glmv.types import Message, Part, Text
+from glmv.types import Media, Message, Part, Text, media_in, modality
 from glmv.wire.dialect import Dialect
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -140,7 +140,7 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
             )
         case "system" | "assistant" | "tool":
             # "GLM chat template silently drops list content for tool/assistant": these are sent as strings.
-            if any(not isinstance(part, Text) for part in message.content):
+            if media_in(message.content):
                 raise UnsupportedContent(f"A {message.role} message can hold text only; move media to a user message.")
             text = message.text
             wire["content"] = [{"type": "text", "text": text}] if lists and message.role == "assistant" else text
@@ -167,7 +167,7 @@ def _part(part: Part, dialect: Dialect, blobs: list[bytes]) -> dict[str, Any]:
         case Text():
             return {"type": "text", "text": part.text}
         case Image() | Video():
-            kind = "image_url" if isinstance(part, Image) else "video_url"
+            kind = f"{modality(part)}_url"
             url = part.url if part.url is not None else _blob(part, dialect.base64 == "data_uri", blobs)
             return {"type": kind, kind: {"url": url}}
         case File() if not dialect.files:
@@ -183,7 +183,7 @@ def _part(part: Part, dialect: Dialect, blobs: list[bytes]) -> dict[str, Any]:
             raise UnsupportedContent(f"A part of type {type(part).__name__} cannot be sent.")
 
 
-def _blob(part: Image | Video | File, data_uri: bool, blobs: list[bytes]) -> str:
+def _blob(part: Media, data_uri: bool, blobs: list[bytes]) -> str:
     blobs.append(part.base64())
     prefix = f"data:{part.mime};base64," if data_uri else ""
     return f"{prefix}{_MARK}{len(blobs) - 1}@"
