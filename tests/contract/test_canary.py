@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 import glmv
 import langchain_glmv
 from glmv.cli.app import app
-from glmv.transport.address import place
+from glmv.transport.address import address_of
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV, GLMVEmbeddings
@@ -134,7 +134,7 @@ def of_the_core(emu: Emulator, picture: Path, log: pytest.LogCaptureFixture) -> 
             yield from texts(name, thing)
             yield from pickles(name, thing)
         yield from dumped("settings", settings)
-        where = place(settings, {})
+        where = address_of(settings, {})
         yield "the place", f"{where!r} {where.account} {where.signer!r}"
         yield "an answer", f"{answer!r} {asdict(answer)} {answer.raw} {answer.notes} {answer.message()!r}"
         yield "deltas", f"{deltas!r} {[delta.raw for delta in deltas]}"
