@@ -53,7 +53,7 @@ _WAITS = {
 }
 
 
-class Budget:
+class RetryBudget:
     """A token bucket over all calls of a client: when much fails, little is tried again."""
 
     CAPACITY = 500.0
@@ -97,7 +97,7 @@ class Policy:
     max_retries: int = 3
     deadline: float | None = None
     idle_timeout: float | None = None
-    budget: Budget = field(default_factory=Budget)
+    budget: RetryBudget = field(default_factory=RetryBudget)
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
@@ -116,7 +116,7 @@ class Policy:
 
 
 def policy_of(
-    settings: Connection, call: Mapping[str, Any], *, host: str, budget: Budget, renew: Callable[[], bool]
+    settings: Connection, call: Mapping[str, Any], *, host: str, budget: RetryBudget, renew: Callable[[], bool]
 ) -> Policy:
     """The policy of one call: the call's own figures before those of the settings.
 

@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 import types
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -412,8 +413,8 @@ def test_public_classes_of_an_adapter_name_their_package_and_keep_their_annotati
         assert get_type_hints(kind).keys() >= kind.__annotations__.keys()
 
 
-def class_names(package: str) -> set[str]:
-    return {node.name for path in files(package) for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)}
+def class_names(package: str) -> list[str]:
+    return [node.name for path in files(package) for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
 
 
 def is_error(value: object) -> bool:
@@ -421,8 +422,7 @@ def is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 
-@pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv"])
-def test_a_class_name_of_an_adapter_is_used_nowhere_else(package: str) -> None:
-    own, others = class_names(package), set().union(*(class_names(other) for other in CLIENT_SIDE if other != package))
+def test_a_class_name_is_used_once() -> None:
+    used = Counter(name for package in CLIENT_SIDE for name in class_names(package))
     errors = {name for name, value in vars(importlib.import_module("langchain_glmv.errors")).items() if is_error(value)}
-    assert (own & others) - errors == set()
+    assert {name: count for name, count in used.items() if count > 1 + (name in errors)} == {}

@@ -16,7 +16,7 @@ import pydantic
 import pytest
 
 import glmv
-from glmv import _fit as room_of_fitting
+from glmv.media import pixels
 from glmv_batch import Item, Job, Row
 from glmv_batch import _ledger as ledger_room
 from glmv_emulator import Emulator
@@ -395,7 +395,7 @@ def test_rows_of_batches_are_those_of_the_source_as_it_stands(
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
     given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
     first = job(emulator, given, **options)
-    monkeypatch.setattr("glmv_batch._batches.Batches.answers", lambda platform: first.stop() or iter(()))
+    monkeypatch.setattr("glmv_batch._batches.PlatformBatches.answers", lambda platform: first.stop() or iter(()))
     assert list(first.rows(ledger=tmp_path / "l")) == []
     monkeypatch.undo()
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -435,13 +435,13 @@ async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, fitted_in = threading.get_ident(), set()
-    fit = room_of_fitting.fit
+    fit = pixels.fit
 
     def seen(*args: Any) -> bytes:
         fitted_in.add(threading.get_ident())
         return fit(*args)
 
-    monkeypatch.setattr(room_of_fitting, "fit", seen)
+    monkeypatch.setattr(pixels, "fit", seen)
     PIL.Image.new("RGB", (7000, 40), "red").save(tmp_path / "wide.png")
     [row] = [row async for row in job(emulator, [tmp_path / "wide.png"]).arows()]
     assert row.ok
