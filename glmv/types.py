@@ -141,18 +141,6 @@ def modality(part: Media) -> Literal["image", "video", "file"]:
             raise TypeError(f"{type(part).__name__} is not a picture, a video or a file")
 
 
-@public_class
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
     """A region of the grid -> the same in pixels of a picture of this size."""
     x1, y1, x2, y2 = grid
@@ -184,6 +172,18 @@ class Box:
         if not (picture.width and picture.height):
             raise InvalidRequestError(f"{picture!r} was not measured here, so that it has no pixels to tell.")
         return in_pixels(self.grid, picture.width, picture.height)
+
+
+@public_class
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 @public_class
