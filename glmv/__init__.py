@@ -12,9 +12,9 @@ import typing as _typing
 
 from glmv._version import __version__
 
+# Public names stand here for type checkers, below for the program, and in `__all__`; a test compares the three.
 if _typing.TYPE_CHECKING:
-    from glmv.catalog.lookup import find as find_model
-    from glmv.catalog.lookup import models
+    from glmv.catalog.lookup import find_model, models
     from glmv.catalog.row import Model
     from glmv.client import AsyncClient, Client
     from glmv.component import Clients, Component
@@ -61,61 +61,57 @@ if _typing.TYPE_CHECKING:
         Usage,
     )
 
-# Name -> where it lives. Each is loaded when it is first asked for: pydantic's models cost more than httpx, and who
-# wants a picture's size or an error's class needs none of them.
-_HOMES = {
-    "Batch": "endpoints.batches.Batch",
-    "BatchResult": "endpoints.batches.BatchResult",
-    "find_model": "catalog.lookup.find",
-    "models": "catalog.lookup.models",
-    "AsyncClient": "client.AsyncClient",
-    "Client": "client.Client",
-    "Clients": "component.Clients",
-    "Component": "component.Component",
-    "Embeddings": "endpoints.embeddings.Embeddings",
-    "AuthenticationError": "errors.AuthenticationError",
-    "ConnectionFailed": "errors.ConnectionFailed",
-    "ContentFilterError": "errors.ContentFilterError",
-    "ContextLengthError": "errors.ContextLengthError",
-    "DeadlineExceeded": "errors.DeadlineExceeded",
-    "GateTimeout": "errors.GateTimeout",
-    "GLMVError": "errors.GLMVError",
-    "InvalidRequestError": "errors.InvalidRequestError",
-    "LimitExceeded": "errors.LimitExceeded",
-    "MalformedResponse": "errors.MalformedResponse",
-    "NotFoundError": "errors.NotFoundError",
-    "PermissionDeniedError": "errors.PermissionDeniedError",
-    "QuotaError": "errors.QuotaError",
-    "RateLimitError": "errors.RateLimitError",
-    "RequestTimeout": "errors.RequestTimeout",
-    "ServerError": "errors.ServerError",
-    "StreamInterrupted": "errors.StreamInterrupted",
-    "StreamTruncated": "errors.StreamTruncated",
-    "UnsupportedContent": "errors.UnsupportedContent",
-    "StoredFile": "endpoints.files.StoredFile",
-    "File": "media.File",
-    "Image": "media.Image",
-    "Video": "media.Video",
-    "Model": "catalog.row.Model",
-    "ChatRequest": "options.ChatRequest",
-    "Options": "options.Options",
-    "Settings": "options.Settings",
-    "Connection": "options.Connection",
-    "chat_request": "request.build.chat_request",
-    "second_turn": "structured.plan.second_turn",
-    "without_values": "credentials.without_values",
-    "Task": "endpoints.tasks.Task",
-    "Accumulator": "types.Accumulator",
-    "Box": "types.Box",
-    "Completion": "types.Completion",
-    "Delta": "types.Delta",
-    "Message": "types.Message",
-    "Part": "types.Part",
-    "Text": "types.Text",
-    "ToolCall": "types.ToolCall",
-    "ToolCallDelta": "types.ToolCallDelta",
-    "Usage": "types.Usage",
+# The same names by the module that defines them: each is loaded when one of its names is first asked for, because
+# pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.
+_NAMES = {
+    "catalog.lookup": ("find_model", "models"),
+    "catalog.row": ("Model",),
+    "client": ("AsyncClient", "Client"),
+    "component": ("Clients", "Component"),
+    "credentials": ("without_values",),
+    "endpoints.batches": ("Batch", "BatchResult"),
+    "endpoints.embeddings": ("Embeddings",),
+    "endpoints.files": ("StoredFile",),
+    "endpoints.tasks": ("Task",),
+    "errors": (
+        "AuthenticationError",
+        "ConnectionFailed",
+        "ContentFilterError",
+        "ContextLengthError",
+        "DeadlineExceeded",
+        "GateTimeout",
+        "GLMVError",
+        "InvalidRequestError",
+        "LimitExceeded",
+        "MalformedResponse",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "QuotaError",
+        "RateLimitError",
+        "RequestTimeout",
+        "ServerError",
+        "StreamInterrupted",
+        "StreamTruncated",
+        "UnsupportedContent",
+    ),
+    "media": ("File", "Image", "Video"),
+    "options": ("ChatRequest", "Connection", "Options", "Settings"),
+    "request.build": ("chat_request",),
+    "structured.plan": ("second_turn",),
+    "types": (
+        "Accumulator",
+        "Box",
+        "Completion",
+        "Delta",
+        "Message",
+        "Part",
+        "Text",
+        "ToolCall",
+        "ToolCallDelta",
+        "Usage",
+    ),
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Accumulator",
@@ -174,10 +170,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _typing.Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, _, there = _HOMES[name].rpartition(".")
-    value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{home}"), there)
+    value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     return value
 
 

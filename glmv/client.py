@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
+from glmv._public import public_class
 from glmv.credentials import without_values
 from glmv.endpoints.context import Context
 from glmv.endpoints.embeddings import Embeddings, embed
@@ -13,14 +14,14 @@ from glmv.endpoints.facade import AsyncEndpoints, Endpoints
 from glmv.endpoints.tokens import count_tokens
 from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate, gate
-from glmv.exchange.retry import Budget
+from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
 from glmv.request.build import chat_request
 from glmv.request.messages import Messages
 from glmv.request.prepare import row_of
 from glmv.structured.plan import plan_for
-from glmv.telemetry import Asked, watched
+from glmv.telemetry import Operation, watched
 from glmv.transport.address import Address, address_of
 from glmv.transport.asynchronous import AsyncDriver
 from glmv.transport.pools import AsyncPools, Pool, Pools
@@ -49,7 +50,7 @@ class Base:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self._budget = Budget()
+        self._budget = RetryBudget()
         self._address: Address | None = None
 
     @property
@@ -72,12 +73,12 @@ class Base:
     def _exchange(self, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
         context = self._context()
         flow = exchange(context.prepare(request, stream=stream), context.policy(request.call), stream=stream)
-        return watched(flow, Asked("chat", request.model, stream, request.options, request.messages), self.address)
+        return watched(flow, Operation("chat", request.model, stream, request.options, request.messages), self.address)
 
     def _embedding(
         self, texts: str | Sequence[str], model: str, dimensions: int | None
     ) -> Generator[Step, Any, Embeddings]:
-        return watched(embed(self._context(), texts, model, dimensions), Asked("embeddings", model), self.address)
+        return watched(embed(self._context(), texts, model, dimensions), Operation("embeddings", model), self.address)
 
     def _context(self) -> Context:
         return Context(self.settings, self.address, self._budget)
@@ -103,6 +104,7 @@ class Base:
         return type(self).of(self.settings)
 
 
+@public_class
 class Client(Endpoints, Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
 
@@ -214,6 +216,7 @@ class Client(Endpoints, Base):
         self.close()
 
 
+@public_class
 class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
+from glmv._public import public_class
 from glmv.options import Connection, Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def _kinds() -> tuple[type[Client], type[AsyncClient]]:
     return Client, AsyncClient
 
 
+@public_class
 class Clients:
     """Both clients of one place, made when first used. No network and no look at the key before that.
 
@@ -89,6 +91,7 @@ class Clients:
             await self._async.aclose()
 
 
+@public_class
 class Component(Connection):
     """Settings, and the clients that they are for: what a framework's model or embedding is made of.
 

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from glmv._public import public_class
+
 if TYPE_CHECKING:
     from glmv.types import Completion
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _LABEL = 200
 
 
+@public_class
 class GLMVError(Exception):
     """Base of all errors that leave a public call.
 
@@ -112,38 +115,47 @@ def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMV
     return error
 
 
+@public_class
 class InvalidRequestError(GLMVError, ValueError):
     """The request is at fault and would fail again."""
 
 
+@public_class
 class LimitExceeded(InvalidRequestError):
     """A documented limit of the model is broken; nothing was sent."""
 
 
+@public_class
 class UnsupportedContent(InvalidRequestError):
     """Content that the model, the role or the wire has no place for; nothing was sent."""
 
 
+@public_class
 class ContextLengthError(InvalidRequestError):
     """The prompt does not fit into the model's context window."""
 
 
+@public_class
 class NotFoundError(InvalidRequestError):
     """There is no such model, endpoint, file or task."""
 
 
+@public_class
 class AuthenticationError(GLMVError):
     """The key is missing, malformed, wrong or expired."""
 
 
+@public_class
 class PermissionDeniedError(GLMVError):
     """The key may not use this model or endpoint."""
 
 
+@public_class
 class QuotaError(GLMVError):
     """The account is in arrears, or an allowance is used up; `reset_at` says until when if it is known."""
 
 
+@public_class
 class ContentFilterError(GLMVError):
     """The platform refused or withdrew content.
 
@@ -152,18 +164,21 @@ class ContentFilterError(GLMVError):
     """
 
 
+@public_class
 class RateLimitError(GLMVError):
     """The account or the model is busy."""
 
     retryable = True
 
 
+@public_class
 class ServerError(GLMVError):
     """The platform failed."""
 
     retryable = True
 
 
+@public_class
 class ConnectionFailed(GLMVError):
     """There was no connection, or it broke before an answer.
 
@@ -174,25 +189,31 @@ class ConnectionFailed(GLMVError):
     kind: str | None = None
 
 
+@public_class
 class RequestTimeout(ConnectionFailed):
     """The server did not connect, take the request or answer within `timeout`."""
 
 
+@public_class
 class DeadlineExceeded(GLMVError):
     """The whole call took longer than `deadline`; `partial` holds what had come."""
 
 
+@public_class
 class GateTimeout(GLMVError):
     """No slot of this process' concurrency gate came free in time; the message says who holds them."""
 
 
+@public_class
 class MalformedResponse(GLMVError):
     """The answer is not what the platform documents."""
 
 
+@public_class
 class StreamTruncated(MalformedResponse):
     """The stream ended without finish reason and without `[DONE]`; `partial` holds what had come."""
 
 
+@public_class
 class StreamInterrupted(MalformedResponse):
     """The connection broke inside the stream; `partial` holds what had come."""

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from glmv._public import public_class
 from glmv.credentials import SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
 from glmv.types import Message
@@ -75,6 +76,7 @@ Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
+@public_class
 class Options(BaseModel):
     """Options of one call. None means: not sent, the platform's default holds.
 
@@ -123,6 +125,7 @@ class Options(BaseModel):
     extra_body: dict[str, Any] | None = None
 
 
+@public_class
 class Connection(BaseModel):
     """Where a client connects, as whom, and how long it waits and retries.
 
@@ -193,6 +196,7 @@ class Connection(BaseModel):
         return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
 
 
+@public_class
 class Settings(Connection, Options):
     """Everything a chat client is made with: the connection, the model and the default options.
 
@@ -219,6 +223,7 @@ CALL_OPTIONS = (
 )
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.

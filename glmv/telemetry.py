@@ -23,7 +23,7 @@ from glmv.exchange.steps import Drop, Enter, Failure, Hand, Opened, Send, Step
 from glmv.media import File, Image, Video
 from glmv.media.urls import public_url
 from glmv.transport.address import Address
-from glmv.types import Completion, Message, Part, Text, ToolCall, Usage
+from glmv.types import Completion, Message, Part, Text, ToolCall, Usage, modality
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
@@ -51,17 +51,17 @@ _OPTIONS = {
 _T = TypeVar("_T")
 
 
-class Asked(NamedTuple):
-    """What is known of an exchange before it begins."""
+class Operation(NamedTuple):
+    """What is known of a call before it begins."""
 
-    operation: str
+    name: str
     model: str
     stream: bool = False
     options: Mapping[str, Any] = {}
     messages: Sequence[Message] = ()
 
 
-def watched(flow: Generator[Step, Any, _T], asked: Asked, where: Address) -> Generator[Step, Any, _T]:
+def watched(flow: Generator[Step, Any, _T], operation: Operation, where: Address) -> Generator[Step, Any, _T]:
     """The very same flow where nobody watches; else one that tells OpenTelemetry what becomes of it."""
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
         return flow  # whoever sets a provider up has imported one of the two: nothing is imported for its own sake
@@ -70,7 +70,7 @@ def watched(flow: Generator[Step, Any, _T], asked: Asked, where: Address) -> Gen
     providers = trace.get_tracer_provider(), metrics.get_meter_provider()
     if all(type(provider).__module__.startswith(_IDLE) for provider in providers):
         return flow
-    return _told(flow, _Watch(_tools(*providers), asked, where))
+    return _told(flow, _Watch(_tools(*providers), operation, where))
 
 
 # The API package's own providers do nothing; one that does is of an SDK.
@@ -150,14 +150,14 @@ def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any
 class _Watch:
     """One exchange as OpenTelemetry sees it."""
 
-    def __init__(self, tools: _Tools, asked: Asked, where: Address) -> None:
+    def __init__(self, tools: _Tools, operation: Operation, where: Address) -> None:
         self._tools = tools
-        self._asked = asked
+        self._operation = operation
         address = urlsplit(where.base_url)
         self._common: dict[str, Any] = {
-            "gen_ai.operation.name": asked.operation,
+            "gen_ai.operation.name": operation.name,
             "gen_ai.provider.name": _provider(where),
-            "gen_ai.request.model": asked.model,
+            "gen_ai.request.model": operation.model,
             "server.address": address.hostname or "",
             "server.port": address.port or (443 if address.scheme == "https" else 80),
         }
@@ -172,21 +172,21 @@ class _Watch:
         self._token: Any = None
         self._span = self._begun()
         self._captures = self._span.is_recording() and os.environ.get(CAPTURE, "").lower() in _CAPTURES
-        if self._captures and asked.messages:
-            self._span.set_attribute("gen_ai.input.messages", _json(map(_message, asked.messages)))
+        if self._captures and operation.messages:
+            self._span.set_attribute("gen_ai.input.messages", _json(map(_message, operation.messages)))
 
     def _begun(self) -> Span:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         facts = dict(self._common)
-        if self._asked.stream:
+        if self._operation.stream:
             facts["gen_ai.request.stream"] = True
-        if self._asked.options.get("response_format"):
+        if self._operation.options.get("response_format"):
             facts["gen_ai.output.type"] = "json"
         for name, told in _OPTIONS.items():
-            if (value := self._asked.options.get(name)) is not None:
+            if (value := self._operation.options.get(name)) is not None:
                 facts[told] = value
-        name = f"{self._asked.operation} {self._asked.model}"
+        name = f"{self._operation.name} {self._operation.model}"
         span = self._tools.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=facts)
         self._context = set_span_in_context(span)
         return span
@@ -326,7 +326,7 @@ def _part(part: Part) -> dict[str, Any]:
         case Text():
             return {"type": "text", "content": part.text}
         case Image() | Video() | File():
-            kind = {"modality": type(part).__name__.lower(), "mime_type": part.mime}
+            kind = {"modality": modality(part), "mime_type": part.mime}
             if part.url is not None:
                 return {"type": "uri", **kind, "uri": public_url(part.url)}
             # The bytes stay out, by whatever switch: what is left tells which picture it was.

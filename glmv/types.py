@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from glmv._public import public_class
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 
@@ -19,6 +20,7 @@ GRID = 1000
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Text:
     """A run of text in a message."""
@@ -26,9 +28,11 @@ class Text:
     text: str
 
 
-Part = Text | Image | Video | File
+Media = Image | Video | File
+Part = Text | Media
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function that the model wants called.
@@ -41,6 +45,7 @@ class ToolCall:
     arguments: str = "{}"
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation.
@@ -81,76 +86,59 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
-def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
-    """Content as people write it -> parts. Strings become `Text`."""
-    match content:
-        case str():
-            return (Text(content),)
-        case Text() | Image() | Video() | File():
-            return (content,)
-        case _:
-            items: object = content
-            return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
-
-
-def _part(item: object) -> Part:
+def part_of(item: object) -> Part | None:
+    """A part, or a string as `Text`; None for anything else. All that is asked whether it is a part is asked here."""
     match item:
         case str():
             return Text(item)
         case Text() | Image() | Video() | File():
             return item
         case _:
-            raise UnsupportedContent(
-                f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
-                "Pictures are made with glmv.Image.from_path, from_bytes, from_url or from_pil."
-            )
+            return None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
+def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
+    """Content as people write it -> parts. Strings become `Text`.
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-@dataclass(slots=True)
-class ToolCallDelta:
-    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True)
-class Delta:
-    """A piece of an answer.
-
-    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
-    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    Raises:
+        UnsupportedContent: for anything that is not a part.
     """
+    if (part := part_of(content)) is not None:
+        return (part,)
+    items: object = content
+    return tuple(_part(item) for item in (items if isinstance(items, Iterable) else (items,)))
 
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: Sequence[ToolCallDelta] = ()
-    id: str | None = None
-    model: str | None = None
-    request_id: str | None = None
-    created: int | None = None
-    raw: dict[str, Any] = field(default_factory=dict, repr=False)
-    last: bool = False
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    content_filter: list[dict[str, Any]] | None = None
-    web_search: list[dict[str, Any]] | None = None
-    boxes: tuple[Box, ...] = ()
-    notes: tuple[str, ...] = ()
-    attempts: int = 1
+
+def _part(item: object) -> Part:
+    part = part_of(item)
+    if part is None:
+        raise UnsupportedContent(
+            f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
+            "Pictures are made with glmv.Image.from_path, from_bytes, from_url or from_pil."
+        )
+    return part
+
+
+def media_in(content: Iterable[Part]) -> list[tuple[int, Media]]:
+    """The parts that are not text, each with its index."""
+    return [(index, part) for index, part in enumerate(content) if not isinstance(part, Text)]
+
+
+def modality(part: Media) -> Literal["image", "video", "file"]:
+    """What kind of media a part is.
+
+    Raises:
+        TypeError: for anything but a picture, a video or a file.
+    """
+    match part:
+        case Image():
+            return "image"
+        case Video():
+            return "video"
+        case File():
+            return "file"
+        case _:
+            raise TypeError(f"{type(part).__name__} is not a picture, a video or a file")
 
 
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
@@ -159,6 +147,7 @@ def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple
     return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Box:
     """A region the model pointed at.
@@ -185,6 +174,57 @@ class Box:
         return in_pixels(self.grid, picture.width, picture.height)
 
 
+@public_class
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@public_class
+@dataclass(slots=True)
+class ToolCallDelta:
+    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@public_class
+@dataclass(slots=True)
+class Delta:
+    """A piece of an answer.
+
+    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
+    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCallDelta] = ()
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    created: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    last: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    content_filter: list[dict[str, Any]] | None = None
+    web_search: list[dict[str, Any]] | None = None
+    boxes: tuple[Box, ...] = ()
+    notes: tuple[str, ...] = ()
+    attempts: int = 1
+
+
+@public_class
 @dataclass(slots=True)
 class Completion:
     """A whole answer.
@@ -241,6 +281,7 @@ _SHARED = (
 )  # fmt: skip
 
 
+@public_class
 class Accumulator:
     """Adds deltas up: cumulative text for those who need it, and the completion at the end."""
 

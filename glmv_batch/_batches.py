@@ -74,7 +74,7 @@ def refuse_model(name: str) -> None:
         raise glmv.UnsupportedContent(f"The platform's batches take pictures for {taken}; {name} is none of them.")
 
 
-class Batches:
+class PlatformBatches:
     """Chunks of a job as batches of the platform. All of it blocks: it runs in a thread of its own."""
 
     def __init__(

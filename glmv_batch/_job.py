@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 import glmv
-from glmv_batch._batches import Batches, refuse_model
+from glmv_batch._batches import PlatformBatches, refuse_model
 from glmv_batch._items import count_of, items
 from glmv_batch._ledger import Ledger
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, json_schema_of
 from glmv_batch._row import Row
-from glmv_batch._run import ByBatches, ByCalls, Plan, Run, Thread
+from glmv_batch._run import ByBatches, ByCalls, JobRun, RunSettings, Thread
 from glmv_batch._sinks import sink
 
 Order = Literal["arrival", "input"]
@@ -253,9 +253,9 @@ class Job:
         What they answered until then still comes with the next run.
         """
         with self._sync_client() as client, Ledger(ledger, place=self._place()) as kept:
-            return Batches(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
+            return PlatformBatches(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
 
-    def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> Run:
+    def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> JobRun:
         if order not in ("arrival", "input"):
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
@@ -263,7 +263,7 @@ class Job:
         self.progress = Progress(share=self._share)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
-            Plan(
+            RunSettings(
                 source=items(self._source, self._column),
                 question=self._question,
                 model=self._model,

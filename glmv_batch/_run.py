@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import glmv
-from glmv_batch._batches import Batches, Request
+from glmv_batch._batches import PlatformBatches, Request
 from glmv_batch._calls import Calls, Forgetful
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
@@ -35,7 +35,7 @@ _LOOK = 0.1  # seconds between two looks whether a reader that takes nothing has
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSettings:
     """All that a run has to know."""
 
     source: Iterator[Item]
@@ -52,7 +52,7 @@ class Plan:
     ordered: bool
 
 
-class Run(Protocol):
+class JobRun(Protocol):
     """One run. All of its methods are called on its own event loop."""
 
     async def __call__(self, hand: Hand) -> None:
@@ -68,46 +68,46 @@ class Run(Protocol):
 class ByCalls:
     """A call an item."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
         self._calls: Calls | None = None
         self._stopped: str | None = None
 
     async def __call__(self, hand: Hand) -> None:
-        """Run; see `Run`."""
-        plan = self._plan
+        """Run; see `JobRun`."""
+        settings = self._settings
         async with AsyncExitStack() as stack:
             ledger = None
-            if plan.ledger is not None:
-                ledger = await asyncio.to_thread(Ledger, plan.ledger, place=plan.place)
+            if settings.ledger is not None:
+                ledger = await asyncio.to_thread(Ledger, settings.ledger, place=settings.place)
                 stack.push_async_callback(asyncio.to_thread, ledger.close)
-            client = plan.client()
-            if not plan.own:
+            client = settings.client()
+            if not settings.own:
                 await stack.enter_async_context(client)
             calls = self._calls = Calls(
                 client,
-                plan.source,
-                plan.question,
+                settings.source,
+                settings.question,
                 ledger or Forgetful(),
-                plan.progress,
+                settings.progress,
                 hand=hand,
-                budget=plan.budget,
-                retry_failed=plan.retry_failed,
-                ordered=plan.ordered,
+                budget=settings.budget,
+                retry_failed=settings.retry_failed,
+                ordered=settings.ordered,
             )
             if self._stopped is not None:
                 calls.stop(self._stopped)
-            plan.progress.begin()
-            stack.callback(plan.progress.end)
+            settings.progress.begin()
+            stack.callback(settings.progress.end)
             await calls.run()
 
     def taken(self) -> None:
-        """See `Run`."""
+        """See `JobRun`."""
         if self._calls is not None:
             self._calls.taken()
 
     def stop(self, why: str) -> None:
-        """See `Run`."""
+        """See `JobRun`."""
         self._stopped = why
         if self._calls is not None:
             self._calls.stop(why)
@@ -116,44 +116,44 @@ class ByCalls:
 class ByBatches:
     """The platform's batches. Its work blocks, so it is done in a worker thread."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
         self._stop = threading.Event()
         self._room = threading.Semaphore(_ROOM)
         self._kept: deque[tuple[Future[None] | None, Row]] = deque()
 
     async def __call__(self, hand: Hand) -> None:
-        """Run; see `Run`."""
+        """Run; see `JobRun`."""
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._work, lambda row: loop.call_soon_threadsafe(hand, row))
 
     def taken(self) -> None:
-        """See `Run`."""
+        """See `JobRun`."""
         self._room.release()
 
     def stop(self, why: str) -> None:
-        """See `Run`."""
-        self._plan.progress.stopped = self._plan.progress.stopped or why
+        """See `JobRun`."""
+        self._settings.progress.stopped = self._settings.progress.stopped or why
         self._stop.set()
 
     def _work(self, hand: Callable[[Row], Any]) -> None:
-        plan = self._plan
+        settings = self._settings
         with ExitStack() as stack:
-            path = plan.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
-            ledger = stack.enter_context(Ledger(path, place=plan.place))
-            client = stack.enter_context(plan.sync_client())
-            keys = Keys(plan.question, plan.model, client.settings, ledger)
-            batches = Batches(
+            path = settings.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
+            ledger = stack.enter_context(Ledger(path, place=settings.place))
+            client = stack.enter_context(settings.sync_client())
+            keys = Keys(settings.question, settings.model, client.settings, ledger)
+            batches = PlatformBatches(
                 client,
                 ledger,
-                model=plan.model,
-                options=_of_a_batch(plan.question.options),
+                model=settings.model,
+                options=_of_a_batch(settings.question.options),
                 stop=self._stop,
                 question_hash=keys.question_hash,
             )
-            plan.progress.begin()
-            stack.callback(plan.progress.end)
-            batches.take_up(retry_failed=plan.retry_failed)
+            settings.progress.begin()
+            stack.callback(settings.progress.end)
+            batches.take_up(retry_failed=settings.retry_failed)
             requests = self._requests(keys, ledger, lambda row, known: self._give(hand, row, known=known))
             for key, error in batches.hand_in(requests):
                 self._answered(hand, ledger, key, error)
@@ -165,8 +165,8 @@ class ByBatches:
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
         """The items that nobody has asked about."""
-        plan = self._plan
-        for item in plan.source:
+        settings = self._settings
+        for item in settings.source:
             if self._stop.is_set():
                 return
             try:
@@ -174,17 +174,17 @@ class ByBatches:
             except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
                 give(failed(item, error, 0.0), False)
                 continue
-            facts = ledger.answer(key, retry_failed=plan.retry_failed)
+            facts = ledger.answer(key, retry_failed=settings.retry_failed)
             if facts is not None:
-                give(plan.question.known(item, facts), True)
+                give(settings.question.known(item, facts), True)
             elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
                 ledger.room()
-                yield _Request(key, plan.question, item, _size(holding))
+                yield _Request(key, settings.question, item, _size(holding))
 
     def _answered(
         self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
     ) -> None:
-        row = replace(self._plan.question.row_of(Item(""), answer, 0.0), seconds=None)
+        row = replace(self._settings.question.row_of(Item(""), answer, 0.0), seconds=None)
         kept: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
             self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns)))
@@ -202,7 +202,7 @@ class ByBatches:
         while not self._room.acquire(timeout=_LOOK):
             if self._stop.is_set():
                 return
-        self._plan.progress.count(row, known=known)
+        self._settings.progress.count(row, known=known)
         hand(row)
 
 
@@ -244,7 +244,7 @@ class Thread:
         put: gets each row; then None, or what ended the run.
     """
 
-    def __init__(self, run: Run, put: Callable[[Row | BaseException | None], None]) -> None:
+    def __init__(self, run: JobRun, put: Callable[[Row | BaseException | None], None]) -> None:
         self._run = run
         self._put = put
         self._loop: asyncio.AbstractEventLoop | None = None

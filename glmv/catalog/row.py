@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from glmv._public import public_class
+
 MIB = 1024 * 1024  # bytes; the platform's documents say "MB"
 
 
@@ -19,6 +21,7 @@ class Price:
     source: str
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model of the platform: what its documents say it takes.

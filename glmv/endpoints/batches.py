@@ -12,7 +12,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from glmv.catalog.lookup import find, models
+from glmv._public import public_class
+from glmv.catalog.lookup import find_model, models
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
@@ -25,7 +26,7 @@ from glmv.request.prepare import Reading
 from glmv.structured.plan import reduced
 from glmv.types import Completion, Text
 from glmv.wire.codes import Envelope, envelope, error_from
-from glmv.wire.json import parse
+from glmv.wire.decode import parse
 
 MAX_REQUESTS = 50_000
 MIN_CUSTOM_ID = 6
@@ -45,6 +46,7 @@ class Line(NamedTuple):
     reading: Reading = Reading()
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Requests that were handed in together.
@@ -78,6 +80,7 @@ class Batch:
         return self.status in ENDED
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """What became of one request: an answer, or an error of the class that `Client.chat` would have raised."""
@@ -152,7 +155,7 @@ def written(
         except GLMVError as error:
             error.message = f"{custom_id}: {error.message}"
             raise
-        row = find(request.model)
+        row = find_model(request.model)
         if row is not None and row.sees and not row.batch:
             known = ", ".join(known.name for known in models() if known.batch)
             notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None

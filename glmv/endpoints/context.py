@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from glmv.credentials import SecretHeaders
 from glmv.errors import InvalidRequestError
 from glmv.exchange.flow import answer_of, fetch
-from glmv.exchange.retry import Budget, Policy, policy_of
+from glmv.exchange.retry import Policy, RetryBudget, policy_of
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
 from glmv.request.build import chat_request
@@ -20,7 +20,7 @@ from glmv.request.messages import Messages
 from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading, prepare
 from glmv.transport.address import Address
 from glmv.types import Completion
-from glmv.wire.json import Body, json_body
+from glmv.wire.encode import Body, json_body
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Context:
 
     settings: Settings
     address: Address
-    budget: Budget
+    budget: RetryBudget
     clock: Callable[[], float] = time.monotonic
 
     def request(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> ChatRequest:

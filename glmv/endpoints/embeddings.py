@@ -10,17 +10,19 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from glmv._public import public_class
 from glmv.endpoints.context import Context
 from glmv.errors import InvalidRequestError, LimitExceeded, MalformedResponse
 from glmv.exchange.steps import Step
 from glmv.types import Usage
-from glmv.wire.json import usage_of
+from glmv.wire.decode import usage_of
 
 MAX_INPUTS = 64
 # Model -> the dimensions it documents. A model that is not here is sent as it is.
 DIMENSIONS = {"embedding-3": (256, 512, 1024, 2048), "embedding-2": (1024,)}
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Embeddings:
     """One vector a text, in the order of the texts.

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
+from glmv._public import public_class
 from glmv.catalog.row import MIB
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.errors import MalformedResponse
@@ -19,7 +20,8 @@ from glmv.exchange.steps import Step
 from glmv.media.blob import Blob
 from glmv.media.file import mime_of
 from glmv.wire.codes import envelope, error_from
-from glmv.wire.json import Body, parse
+from glmv.wire.decode import parse
+from glmv.wire.encode import Body
 
 MAX_FILE_BYTES = 100 * MIB
 # An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.
@@ -32,6 +34,7 @@ _ERROR_BYTES = 64 * 1024
 Upload = str | PathLike[str] | bytes | bytearray | memoryview
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file that lies on the platform.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from glmv._public import public_class
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, T, awaiting, blocking, quoted
 from glmv.errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
 from glmv.exchange.flow import WITHDRAWN, fetch
@@ -25,6 +26,7 @@ FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 1.0, 1.5, 10.0
 PATIENCE = 3600.0
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Task:
     """A request that was handed in.

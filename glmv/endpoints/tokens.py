@@ -11,7 +11,7 @@ from glmv.exchange.steps import Step
 from glmv.options import ChatRequest
 from glmv.request.check import check
 from glmv.request.prepare import row_of
-from glmv.wire.json import encode
+from glmv.wire.encode import encode
 
 
 def count_tokens(context: Context, request: ChatRequest) -> Generator[Step, Any, int]:

@@ -11,7 +11,7 @@ from glmv.errors import AuthenticationError, GLMVError, MalformedResponse
 from glmv.exchange.retry import Tries, retry_after
 from glmv.exchange.steps import Opened
 from glmv.wire.codes import Retry, envelope, error_from, row
-from glmv.wire.json import excerpt, parse
+from glmv.wire.decode import excerpt, parse
 
 # A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.
 MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024

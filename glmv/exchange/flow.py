@@ -32,7 +32,7 @@ from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Paus
 from glmv.request.prepare import MAX_BODY_BYTES, Call
 from glmv.types import Completion
 from glmv.wire.codes import Retry, row
-from glmv.wire.json import excerpt
+from glmv.wire.decode import excerpt
 from glmv.wire.sse import SSEDecoder
 
 # "Unsafe or sensitive content in the input or the output" (bigmodel.cn docs, error codes). Others refuse a policy's.

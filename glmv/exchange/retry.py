@@ -19,7 +19,7 @@ from glmv.errors import DeadlineExceeded, GLMVError
 from glmv.options import Connection, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
-from glmv.wire.json import DeltaDecoder
+from glmv.wire.decode import DeltaDecoder
 
 # A server that asks for a longer pause is not waited for: the caller decides.
 MAX_RETRY_AFTER = 120.0
@@ -52,7 +52,7 @@ _WAITS = {
 }
 
 
-class Budget:
+class RetryBudget:
     """A token bucket over all calls of a client: when much fails, little is tried again."""
 
     CAPACITY = 500.0
@@ -96,7 +96,7 @@ class Policy:
     max_retries: int = 3
     deadline: float | None = None
     idle_timeout: float | None = None
-    budget: Budget = field(default_factory=Budget)
+    budget: RetryBudget = field(default_factory=RetryBudget)
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
@@ -115,7 +115,7 @@ class Policy:
 
 
 def policy_of(
-    settings: Connection, call: Mapping[str, Any], *, host: str, budget: Budget, renew: Callable[[], bool]
+    settings: Connection, call: Mapping[str, Any], *, host: str, budget: RetryBudget, renew: Callable[[], bool]
 ) -> Policy:
     """The policy of one call: the call's own figures before those of the settings.
 

@@ -12,10 +12,9 @@ from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta
 from glmv.wire.codes import envelope, error_from
-from glmv.wire.json import DeltaDecoder, excerpt
+from glmv.wire.decode import DeltaDecoder, excerpt
+from glmv.wire.marks import StopCutter, boxes_in
 from glmv.wire.sse import Event
-from glmv.wire.stop import StopCutter
-from glmv.wire.tags import boxes_in
 
 # `[DONE]` in any case and with spaces around it is shorter than this.
 _DONE_BYTES = 32

@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from glmv.options import CALL_OPTIONS, DEFAULT_MODEL, ChatRequest, Options, call_options, validated
-from glmv.request.messages import Messages, messages_of
-from glmv.request.moved import moved
+from glmv.request.messages import Messages, media_moved, messages_of
 
 # What frameworks pass by themselves and the platform has no place for.
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
@@ -44,5 +43,5 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
         call = call_options({name: given.pop(name) for name in CALL_OPTIONS if name in given})
         asked = validated(given)
         options = {name: value for name, value in (options | asked).items() if value is not None}
-    conversation = moved(messages_of(messages, notes.append), notes.append)
+    conversation = media_moved(messages_of(messages, notes.append), notes.append)
     return ChatRequest(model, conversation, options, call, (), tuple(notes))

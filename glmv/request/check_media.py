@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ from glmv.catalog.row import MIB
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.media.text import human_size
-from glmv.types import Message, Part, Text
+from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
@@ -22,8 +22,8 @@ Tell = Callable[[str], None]
 """Takes a line for `answer.notes`."""
 
 
-class Place(NamedTuple):
-    """Where a part stands in the request."""
+class Position(NamedTuple):
+    """Where a part is in the request."""
 
     message: int
     part: int
@@ -32,49 +32,42 @@ class Place(NamedTuple):
         return f"messages[{self.message}], part {self.part}"
 
 
-def media(message: Message) -> Iterator[tuple[int, Image | Video | File]]:
-    """The parts of a message that are no text, with their index."""
-    for index, part in enumerate(message.content):
-        if not isinstance(part, Text):
-            yield index, part
-
-
 def checked_media(messages: tuple[Message, ...], model: Model, tell: Tell) -> tuple[Message, ...]:
     """Hold the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
 
     Raises:
-        LimitExceeded, UnsupportedContent: naming the limit, the model, the place and what would work.
+        LimitExceeded, UnsupportedContent: naming the limit, the model, the position and what would work.
     """
-    parts = [(Place(m, p), part) for m, message in enumerate(messages) for p, part in media(message)]
+    parts = [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
     if not parts:
         return messages
     _counts(parts, model, tell)
     return tuple(_fitted(message, index, model, tell) for index, message in enumerate(messages))
 
 
-def _counts(parts: list[tuple[Place, Image | Video | File]], model: Model, tell: Tell) -> None:
+def _counts(parts: list[tuple[Position, Media]], model: Model, tell: Tell) -> None:
     """How many of what a request holds, and what may not stand together."""
     groups = [
-        ("picture", [place for place, part in parts if isinstance(part, Image)], model.images),
-        ("video", [place for place, part in parts if isinstance(part, Video)], model.videos),
-        ("file", [place for place, part in parts if isinstance(part, File)], model.files),
+        ("picture", [position for position, part in parts if isinstance(part, Image)], model.images),
+        ("video", [position for position, part in parts if isinstance(part, Video)], model.videos),
+        ("file", [position for position, part in parts if isinstance(part, File)], model.files),
     ]
-    for what, places, most in groups:
-        if not places or most is None:
+    for what, positions, most in groups:
+        if not positions or most is None:
             continue
         if most == 0:
-            raise UnsupportedContent(f"{places[0]}: {model.name} takes no {what}s. {_INSTEAD[what]}")
-        if len(places) > most:
+            raise UnsupportedContent(f"{positions[0]}: {model.name} takes no {what}s. {_INSTEAD[what]}")
+        if len(positions) > most:
             limit = f"{most} {what}" + "s" * (most > 1)
             raise LimitExceeded(
-                f"{model.name} takes {limit} in a request, all turns together; here are {len(places)}, the first "
-                f"too many at {places[most]}. Leave some out or ask in several requests."
+                f"{model.name} takes {limit} in a request, all turns together; here are {len(positions)}, the first "
+                f"too many at {positions[most]}. Leave some out or ask in several requests."
             )
     pictures = len(groups[0][1])
     if model.images_sure is not None and pictures > model.images_sure:
         doubt = model.doubt("images")
         tell(f"{pictures} pictures were sent to {model.name}; how many it takes is in doubt: {doubt}.")
-    present = [(what, places[0]) for what, places, _ in groups if places]
+    present = [(what, positions[0]) for what, positions, _ in groups if positions]
     if len(present) > 1 and not model.mixed_media:
         # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024 says so of video and image
         (one, here), (other, there), *_ = present
@@ -93,22 +86,9 @@ _INSTEAD = {
 _FRAMES = ", or turn the video into pictures with video.frames(8)"
 
 
-def kind(part: Part) -> str:
-    """A part for a person."""
-    match part:
-        case Image():
-            return "a picture"
-        case Video():
-            return "a video"
-        case File():
-            return "a file"
-        case _:
-            return "text"
-
-
 def _fitted(message: Message, index: int, model: Model, tell: Tell) -> Message:
     """Every part within the row's limits; videos first where the model wants them there."""
-    content = tuple(_part(part, Place(index, p), model, tell) for p, part in enumerate(message.content))
+    content = tuple(_part(part, Position(index, p), model, tell) for p, part in enumerate(message.content))
     if model.video_first:
         ordered = tuple(sorted(content, key=lambda part: not isinstance(part, Video)))
         if ordered != content:
@@ -117,74 +97,74 @@ def _fitted(message: Message, index: int, model: Model, tell: Tell) -> Message:
     return message if content == message.content else replace(message, content=content)
 
 
-def _part(part: Part, place: Place, model: Model, tell: Tell) -> Part:
+def _part(part: Part, position: Position, model: Model, tell: Tell) -> Part:
     match part:
         case Text():
             return part
         case Image():
-            return _image(part, place, model, tell)
+            return _image(part, position, model, tell)
         case Video():
-            return _video(part, place, model, tell)
+            return _video(part, position, model, tell)
         case File():
-            return _file(part, place, model, tell)
+            return _file(part, position, model, tell)
         case _:
-            raise UnsupportedContent(f"{place}: a part of type {type(part).__name__} cannot be sent.")
+            raise UnsupportedContent(f"{position}: a part of type {type(part).__name__} cannot be sent.")
 
 
-def _image(image: Image, place: Place, model: Model, tell: Tell) -> Image:
+def _image(image: Image, position: Position, model: Model, tell: Tell) -> Image:
     if image.url is not None:
         return image
     if not model.image_base64:
         raise UnsupportedContent(
-            f"{place}: {model.name} takes pictures by URL only, and {image!r} is at hand. "
+            f"{position}: {model.name} takes pictures by URL only, and {image!r} is at hand. "
             "Give a public URL with Image.from_url, or use a model that takes base64, such as glm-4.6v-flash."
         )
     if not image.fit:
-        _refuse_misfit(image, place, model)
+        _refuse_misfit(image, position, model)
         return image
     fitted, note = image.fitted_for(model)
     if note is not None:
-        log.debug("Fitted at %s: %s", place, note)
+        log.debug("Fitted at %s: %s", position, note)
         tell(note)
     return fitted
 
 
-def _refuse_misfit(image: Image, place: Place, model: Model) -> None:
+def _refuse_misfit(image: Image, position: Position, model: Model) -> None:
     hint = "Leave fit=False out to have it fitted, or change it yourself."
     if model.image_formats and image.format not in model.image_formats:
         raise UnsupportedContent(
-            f"{place}: {model.name} takes {_spoken(model.image_formats)}; {image!r} is {image.format}. {hint}"
+            f"{position}: {model.name} takes {_spoken(model.image_formats)}; {image!r} is {image.format}. {hint}"
         )
     if model.image_bytes is not None and (image.size or 0) > model.image_bytes:
         raise LimitExceeded(
-            f"{place}: {model.name} takes pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
+            f"{position}: {model.name} takes pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
             f"{human_size(image.size or 0)}. {hint}"
         )
     if model.image_side is not None and max(image.width or 0, image.height or 0) > model.image_side:
         raise LimitExceeded(
-            f"{place}: {model.name} takes pictures of at most {model.image_side}x{model.image_side} pixels; "
+            f"{position}: {model.name} takes pictures of at most {model.image_side}x{model.image_side} pixels; "
             f"{image!r} has {image.width}x{image.height}. {hint}"
         )
 
 
-def _video(video: Video, place: Place, model: Model, tell: Tell) -> Video:
+def _video(video: Video, position: Position, model: Model, tell: Tell) -> Video:
     if video.url is not None:
         return video
     if not model.video_base64:
-        raise UnsupportedContent(f"{place}: {model.name} takes videos by URL only. Give one with Video.from_url.")
+        raise UnsupportedContent(f"{position}: {model.name} takes videos by URL only. Give one with Video.from_url.")
     if model.video_formats and video.container not in model.video_formats:
         raise UnsupportedContent(
-            f"{place}: {model.name} takes {_spoken(model.video_formats)} videos; {video!r} is none. "
+            f"{position}: {model.name} takes {_spoken(model.video_formats)} videos; {video!r} is none. "
             "Convert it, or send pictures of it: *video.frames(8)."
         )
     if model.video_bytes is not None and (video.size or 0) > model.video_bytes:
         raise LimitExceeded(
-            f"{place}: {model.name} takes videos of at most {model.video_bytes // MIB} MB; {video!r} has "
+            f"{position}: {model.name} takes videos of at most {model.video_bytes // MIB} MB; {video!r} has "
             f"{human_size(video.size or 0)}. Compress or cut it, or send pictures of it: *video.frames(8)."
         )
     if model.video_seconds is not None and (video.duration or 0) > model.video_seconds + ROUNDING_SECONDS:
         raise LimitExceeded(
-            f"{place}: {model.name} takes videos of at most {model.video_seconds:g} s; {video!r} lasts "
+            f"{position}: {model.name} takes videos of at most {model.video_seconds:g} s; {video!r} lasts "
             f"{video.duration:.1f} s. Cut it, or use a model without this limit, such as glm-4.6v."
         )
     if model.video_seconds is not None and video.duration is None:
@@ -201,14 +181,14 @@ ROUNDING_SECONDS = 0.5
 """A clip cut to "30 seconds" ends at the next whole frame or audio packet; half a second is rounding."""
 
 
-def _file(file: File, place: Place, model: Model, tell: Tell) -> File:
+def _file(file: File, position: Position, model: Model, tell: Tell) -> File:
     form = "url" if file.url is not None else "id" if file.file_id is not None else "data"
     if model.file_forms and form not in model.file_forms:
         ways = " or ".join(_FORMS[form] for form in model.file_forms)
-        raise UnsupportedContent(f"{place}: {model.name} takes no file by {form}; use {ways}.")
+        raise UnsupportedContent(f"{position}: {model.name} takes no file by {form}; use {ways}.")
     if model.file_bytes is not None and (file.size or 0) > model.file_bytes:
         raise LimitExceeded(
-            f"{place}: {model.name} takes files of at most {model.file_bytes // MIB} MB; {file!r} has "
+            f"{position}: {model.name} takes files of at most {model.file_bytes // MIB} MB; {file!r} has "
             f"{human_size(file.size or 0)}. Split it."
         )
     if form == "data" and (doubt := model.doubt("file_forms")) is not None:

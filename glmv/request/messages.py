@@ -1,15 +1,20 @@
-"""Everything that people pass as messages -> a tuple of `Message`. Strings in messages are never trusted."""
+"""Everything that people pass as messages -> a tuple of `Message`, with media in user messages only.
+
+Strings in messages are never trusted.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.options import nearest
-from glmv.types import Message, Part, Role, Text, ToolCall, parts_of
+from glmv.types import Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
 Messages = str | Part | Message | Sequence[str | Part | Message | Mapping[str, Any]]
 Tell = Callable[[str], None]
@@ -30,9 +35,9 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
         UnsupportedContent: when something else is in it, naming the place.
         InvalidRequestError: when there is no message.
     """
+    if (part := part_of(messages)) is not None:
+        return (Message("user", part),)
     match messages:
-        case str() | Text() | Image() | Video() | File():
-            return (Message("user", messages),)
         case Message():
             return (messages,)
         case Mapping():
@@ -100,12 +105,12 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     match content:
         case None | "":
             pass
-        case str():
-            parts = [Text(content)]
-        case Mapping() | Text() | Image() | Video() | File():
+        case Mapping():
             parts = [dict_part(content, index, role, tell)]
+        case _ if (part := part_of(content)) is not None:
+            parts = [part]
         case Iterable():
-            parts = [dict_part(part, index, role, tell) for part in content]
+            parts = [dict_part(item, index, role, tell) for item in content]
         case _:
             raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
     calls = item.get("tool_calls") or ()
@@ -172,11 +177,11 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
 
     Strings in messages are not trusted: a path is refused and never opened (see SECURITY.md).
     """
+    if (ready := part_of(part)) is not None:
+        return ready
     if isinstance(part, Mapping):
         _left_out(part, index, tell)
     match part:
-        case str() | Text() | Image() | Video() | File():
-            return parts_of(part)[0]
         case {"type": "text", "text": str(text)}:
             return Text(text)
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
@@ -197,3 +202,61 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
                 f"messages[{index}] ({role}): a part of type {kind!r} cannot be sent. "
                 "Parts are text, image_url, video_url, file_url and file."
             )
+
+
+def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...]:
+    """The same conversation with all pictures, videos and files in user messages.
+
+    The platform reads media from users only (docs.bigmodel.cn, "对话补全": the content of other roles is a string),
+    but tools return screenshots and assistants draw. Media go into the user message that follows, or into one of
+    their own, each after a line that says whose they are; a line stays where they stood. A run of tool messages
+    stays whole, since results must follow their calls.
+
+    Args:
+        messages: a conversation.
+        tell: called with one line for each message whose media moved.
+    """
+    if all(message.role == "user" or not media_in(message.content) for message in messages):
+        return messages
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    result: list[Message] = []
+    waiting: list[Part] = []
+    counts: Counter[str] = Counter()
+    for index, message in enumerate(messages):
+        if message.role == "user":
+            if waiting:
+                message = replace(message, content=(*waiting, *message.content))
+                waiting = []
+        else:
+            if waiting and message.role != "tool":
+                result.append(Message("user", waiting))
+                waiting = []
+            if media_in(message.content):
+                whose = _whose(message, names)
+                message = _split(message, whose, waiting, counts)
+                tell(f"messages[{index}]: media of {whose} moved into a user message; GLM reads them from users only.")
+        result.append(message)
+    if waiting:
+        result.append(Message("user", waiting))
+    return tuple(result)
+
+
+def _split(message: Message, whose: str, waiting: list[Part], counts: Counter[str]) -> Message:
+    texts: list[Part] = []
+    for part in message.content:
+        if isinstance(part, Text):
+            texts.append(part)
+            continue
+        kind = modality(part)
+        counts[kind] += 1
+        label = f"{kind} {counts[kind]}"
+        texts.append(Text(f"[{label}: see the user message below]"))
+        waiting += [Text(f"[{label}, from {whose}]"), part]
+    return replace(message, content=tuple(texts))
+
+
+def _whose(message: Message, names: dict[str, str]) -> str:
+    if message.role != "tool":
+        return f"the {message.role} message"
+    name = names.get(message.tool_call_id or "")
+    return f"the tool {name} (call {message.tool_call_id})" if name else f"the tool call {message.tool_call_id}"

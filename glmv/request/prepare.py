@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from glmv.catalog.lookup import find
+from glmv.catalog.lookup import find_model
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, Secrets
 from glmv.errors import InvalidRequestError
@@ -14,7 +14,7 @@ from glmv.media import Image
 from glmv.options import ChatRequest
 from glmv.request.check import check
 from glmv.wire.dialect import Dialect
-from glmv.wire.json import Body, encode
+from glmv.wire.encode import Body, encode
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -110,4 +110,4 @@ def prepare(
 
 def row_of(model: str, dialect: Dialect) -> Model | None:
     """The catalogue row that holds for a model at a server."""
-    return find(model) if dialect.limits else None
+    return find_model(model) if dialect.limits else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from glmv.catalog.lookup import find
+from glmv.catalog.lookup import find_model
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
 from glmv.structured.schema import JSONStream, json_in, misfit
@@ -169,7 +169,7 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
         InvalidRequestError: for a `tool_choice` that names no tool, or a `response_format` that is none.
     """
     options = dict(request.options)
-    row = find(request.model)
+    row = find_model(request.model)
     tools = options.get("tools") or []
     choice = _choice(options.pop("tool_choice", None), tools)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(tools)

@@ -21,7 +21,7 @@ from glmv.transport.auth import Signer
 from glmv.transport.failures import translated
 from glmv.transport.network import NetworkCall
 from glmv.transport.pools import Pool
-from glmv.wire.json import Body
+from glmv.wire.encode import Body
 
 log = logging.getLogger("glmv")
 

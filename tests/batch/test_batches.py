@@ -12,7 +12,7 @@ import pytest
 
 import glmv
 from glmv_batch import _batches as module
-from glmv_batch._batches import Batches, Chunk
+from glmv_batch._batches import Chunk, PlatformBatches
 from glmv_emulator import Emulator
 
 MODEL = "glm-4v-plus-0111"
@@ -73,20 +73,20 @@ def chunks() -> Chunks:
 
 
 @pytest.fixture
-def platform(emulator: Emulator, chunks: Chunks) -> Iterator[Batches]:
+def platform(emulator: Emulator, chunks: Chunks) -> Iterator[PlatformBatches]:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
         yield made(client, chunks)
 
 
-def made(client: glmv.Client, chunks: Chunks, **options: Any) -> Batches:
-    return Batches(client, chunks, model=MODEL, options=options, stop=threading.Event())
+def made(client: glmv.Client, chunks: Chunks, **options: Any) -> PlatformBatches:
+    return PlatformBatches(client, chunks, model=MODEL, options=options, stop=threading.Event())
 
 
 def asks(count: int, **more: Any) -> list[Ask]:
     return [Ask(f"Say the number {number}.", **more) for number in range(count)]
 
 
-def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: Batches, chunks: Chunks) -> None:
+def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(7)
     assert list(platform.hand_in(given)) == []
     found = dict(platform.answers())
@@ -101,15 +101,19 @@ def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: Ba
 def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
 
-        def asking(question: str) -> Batches:
-            return Batches(client, chunks, model=MODEL, options={}, stop=threading.Event(), question_hash=question)
+        def asking(question: str) -> PlatformBatches:
+            return PlatformBatches(
+                client, chunks, model=MODEL, options={}, stop=threading.Event(), question_hash=question
+            )
 
         assert list(asking("one").hand_in(asks(2))) == []
         assert list(asking("other").answers()) == []
         assert len(dict(asking("one").answers())) == 2
 
 
-def test_a_job_is_cut_where_a_batch_is_full(platform: Batches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_cut_where_a_batch_is_full(
+    platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
     list(platform.hand_in(asks(7)))
     assert chunks.sizes == [3, 3, 1]
@@ -120,7 +124,7 @@ def test_a_job_is_cut_where_a_batch_is_full(platform: Batches, chunks: Chunks, m
 
 
 def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
-    platform: Batches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv.endpoints.batches.MAX_REQUESTS", 2)
     list(platform.hand_in(asks(5)))
@@ -129,7 +133,7 @@ def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
     assert len(dict(platform.answers())) == 5
 
 
-def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: Batches) -> None:
+def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: PlatformBatches) -> None:
     good, bad = asks(2), Ask("torn", fails=True)
     [(key, error)] = platform.hand_in([good[0], bad, good[1]])
     assert key == bad.key
@@ -137,7 +141,7 @@ def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: Batches
     assert set(dict(platform.answers())) == {ask.key for ask in good}
 
 
-def test_nothing_is_read_before_its_chunk_is_made(platform: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_read_before_its_chunk_is_made(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
     read: list[str] = []
 
@@ -151,7 +155,7 @@ def test_nothing_is_read_before_its_chunk_is_made(platform: Batches, monkeypatch
 
 
 def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothing_twice(
-    emulator: Emulator, platform: Batches, chunks: Chunks
+    emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
     given = asks(3)
     list(platform.hand_in(given))
@@ -164,7 +168,7 @@ def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothin
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_a_run_that_was_killed_before_the_order_forgets_it(platform: Batches, chunks: Chunks) -> None:
+def test_a_run_that_was_killed_before_the_order_forgets_it(platform: PlatformBatches, chunks: Chunks) -> None:
     chunks.chunk_planned("never-sent", ["k"])
     platform.take_up()
     assert chunks.kept == {}
@@ -183,11 +187,13 @@ def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None
 
 def test_a_model_without_batches_is_refused_with_those_that_have_them(chunks: Chunks) -> None:
     with glmv.Client("test-id.test-secret") as client, pytest.raises(glmv.UnsupportedContent) as refused:
-        Batches(client, chunks, model="glm-4.6v", options={}, stop=threading.Event())
+        PlatformBatches(client, chunks, model="glm-4.6v", options={}, stop=threading.Event())
     assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)
 
 
-def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(platform: Batches, chunks: Chunks) -> None:
+def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(
+    platform: PlatformBatches, chunks: Chunks
+) -> None:
     given = asks(40)
     list(platform.hand_in(given))
     platform.cancel()
@@ -197,14 +203,16 @@ def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(pla
         assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
 
 
-def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: Batches, chunks: Chunks) -> None:
+def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.hand_in(asks(2)))
     platform._stop.set()
     assert list(platform.answers()) == []
     assert len(chunks.chunks()) == 1
 
 
-def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(platform: Batches, chunks: Chunks) -> None:
+def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(
+    platform: PlatformBatches, chunks: Chunks
+) -> None:
     list(platform.hand_in(asks(2)))
     [(name, (_, keys))] = chunks.kept.items()
     chunks.kept[name] = "batch_of_another_key", keys
@@ -215,7 +223,7 @@ def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(plat
     assert chunks.kept == {}
 
 
-def test_trouble_while_batches_go_on_is_sat_out(platform: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_while_batches_go_on_is_sat_out(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(chunk: Chunk) -> Any:
         if troubles:
             raise troubles.pop()
@@ -233,7 +241,7 @@ def test_trouble_while_batches_go_on_is_sat_out(platform: Batches, monkeypatch: 
         list(platform.answers())
 
 
-def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: Batches, chunks: Chunks) -> None:
+def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.hand_in(asks(40)))
     chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
     assert platform.cancel() <= 1

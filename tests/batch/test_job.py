@@ -395,7 +395,7 @@ def test_rows_of_batches_are_those_of_the_source_as_it_stands(
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
     given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
     first = job(emulator, given, **options)
-    monkeypatch.setattr("glmv_batch._batches.Batches.answers", lambda platform: first.stop() or iter(()))
+    monkeypatch.setattr("glmv_batch._batches.PlatformBatches.answers", lambda platform: first.stop() or iter(()))
     assert list(first.rows(ledger=tmp_path / "l")) == []
     monkeypatch.undo()
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)

@@ -16,7 +16,7 @@ from glmv.options import Options
 from glmv.request.build import chat_request
 from glmv.structured import plan
 from glmv.wire.dialect import DIALECTS
-from glmv.wire.json import encode
+from glmv.wire.encode import encode
 
 KEY = "test-id.test-secret"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -12,7 +12,7 @@ import pytest
 
 from glmv import Completion, Delta, GLMVError
 from glmv.exchange.flow import exchange
-from glmv.exchange.retry import Budget, Policy
+from glmv.exchange.retry import Policy, RetryBudget
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
 from glmv.request.prepare import Call, Reading
 
@@ -125,7 +125,7 @@ class Flow:
         self.wall = 1_800_000_000.0
         self.chance = 1.0
         self.renewed = 0
-        self.budget = Budget()
+        self.budget = RetryBudget()
 
     def policy(self, **options: Any) -> Policy:
         return Policy(

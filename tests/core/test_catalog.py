@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from glmv.catalog.lookup import find, models
+from glmv.catalog.lookup import find_model, models, rows_of
 from glmv.catalog.row import Model
 
 VISION = {
@@ -18,7 +18,7 @@ VISION = {
 
 
 def row(name: str) -> Model:
-    found = find(name)
+    found = find_model(name)
     assert found is not None
     return found
 
@@ -34,7 +34,7 @@ def test_a_name_is_found_whatever_its_case(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpt-4o", "glm-4v-plus-9999", "zai-org/GLM-4.5V"])
 def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
-    assert find(name) is None
+    assert find_model(name) is None
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
@@ -82,3 +82,37 @@ def test_the_generations_are_told_apart() -> None:
     assert row("glm-4.6v").doubt("context") is None
     assert row("glm-5.3-flash").file_forms == ("url", "data", "id")
     assert not any(model.response_format for model in models() if model.sees)
+
+
+HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or two"\n'
+ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
+
+
+def test_a_row_takes_what_it_does_not_say_from_the_row_that_it_is_like() -> None:
+    rows = rows_of(
+        ROW
+        + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'
+    )
+    one = Model("one", "docs.bigmodel.cn", images=1)
+    two = dataclasses.replace(one, name="two", images=None, doubts=("images: one or two",), file_bytes=2 * 1024**2)
+    assert list(rows.values()) == [one, two, dataclasses.replace(two, name="three")]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (ROW + "image = 3", "image"),
+        (ROW + "[prices]\na = 1", "prices"),
+        (ROW.replace('"guide"', '"page"'), "page"),
+        (ROW + 'doubts = ["that"]', "that"),
+        (ROW + '[[model]]\nnames = ["two"]\nlike = "none"', "none"),
+    ],
+)
+def test_a_key_that_is_not_known_is_refused_by_its_name(text: str, named: str) -> None:
+    with pytest.raises(KeyError, match=named):
+        rows_of(text)
+
+
+def test_a_name_has_one_row() -> None:
+    with pytest.raises(ValueError, match="'one' has two rows"):
+        rows_of(ROW.replace('["one"]', '["one", "one"]'))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from glmv.catalog.lookup import find, models
+from glmv.catalog.lookup import find_model, models
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.options import ChatRequest, Options
@@ -40,7 +40,7 @@ def mp4(seconds: int, size: int = 0) -> Video:
 
 
 def checked(model: str, messages: Any, **options: Any) -> ChatRequest:
-    return check(chat_request(messages, Options(), options | {"model": model}), find(model))
+    return check(chat_request(messages, Options(), options | {"model": model}), find_model(model))
 
 
 def refused(kind: type[Exception], model: str, messages: Any, **options: Any) -> str:
@@ -53,7 +53,7 @@ def refused(kind: type[Exception], model: str, messages: Any, **options: Any) ->
 
 def test_a_model_that_is_not_known_gets_everything_as_it_is() -> None:
     request = chat_request(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
-    assert check(request, find("mine")) is request
+    assert check(request, find_model("mine")) is request
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)

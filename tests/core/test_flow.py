@@ -12,7 +12,7 @@ import pytest
 import glmv
 from glmv import Box, Usage
 from glmv.exchange.flow import LINGER, answer_of, exchange, fetch
-from glmv.exchange.retry import MAX_RETRY_AFTER, Budget, Policy
+from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
 from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
 from glmv.request.prepare import Call
 
@@ -566,7 +566,7 @@ def test_a_body_without_end_is_dropped_at_the_bound(flow: Any) -> None:
 
 def test_other_endpoints_go_the_same_way() -> None:
     def run(raw: bool) -> Any:
-        steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=Budget()), raw=raw)
+        steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for given in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
             steps.send(given)
         with pytest.raises(StopIteration) as ended:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
-from glmv.exchange.retry import MAX_RETRY_AFTER, Budget, Policy, Tries, retry_after
+from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget, Tries, retry_after
 from glmv.wire.codes import Retry
 
 NOW = 1_800_000_000.0
@@ -67,7 +67,7 @@ def test_the_first_break_before_any_answer_is_tried_again_at_once_and_for_free()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
     assert world.pauses(Retry.TRANSIENT, reset) == [0, 1, 2]
-    assert world.policy.budget._tokens == Budget.CAPACITY - 2 * Budget.COST[Retry.TRANSIENT]
+    assert world.policy.budget._tokens == RetryBudget.CAPACITY - 2 * RetryBudget.COST[Retry.TRANSIENT]
 
 
 def test_a_break_inside_the_answer_is_tried_again_after_a_pause() -> None:
@@ -138,33 +138,33 @@ def test_the_header_is_read_as_the_standard_and_well_tried_clients_read_it(
 
 
 def test_ten_thousand_calls_at_full_throttling_cost_little_more_than_themselves() -> None:
-    budget = Budget()
+    budget = RetryBudget()
     extra = sum(len(World(budget=budget).pauses(Retry.BUSY)) for _ in range(10_000))
     assert 0 < extra <= 110
 
 
 def test_an_empty_budget_is_full_again_after_500_successes() -> None:
-    budget = Budget()
+    budget = RetryBudget()
     while budget.take(Retry.BUSY):
         pass
     for _ in range(500):
         budget.earn(after_retry=False)
-    assert budget._tokens == Budget.CAPACITY
+    assert budget._tokens == RetryBudget.CAPACITY
     budget.earn(after_retry=True)
-    assert budget._tokens == Budget.CAPACITY
+    assert budget._tokens == RetryBudget.CAPACITY
 
 
 def test_a_success_after_a_retry_gives_back_what_it_cost() -> None:
-    budget = Budget()
+    budget = RetryBudget()
     budget.take(Retry.BUSY)
     budget.earn(after_retry=True)
-    assert budget._tokens == Budget.CAPACITY
+    assert budget._tokens == RetryBudget.CAPACITY
 
 
 def test_signing_anew_costs_nothing() -> None:
     world = World()
     assert world.pauses(Retry.TOKEN) == [0, 0, 0]
-    assert world.policy.budget._tokens == Budget.CAPACITY
+    assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
 @pytest.mark.parametrize(("off", "told"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glmv.wire.stop import StopCutter
+from glmv.wire.marks import StopCutter
 
 
 def cut(words: list[str], pieces: list[str]) -> str:

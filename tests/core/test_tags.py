@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 import glmv
 from glmv import Box, Image
-from glmv.wire.tags import TagFilter, boxes_in
+from glmv.wire.marks import TagFilter, boxes_in
 
 SPLIT = {
     "plain text": ("The sky.", "The sky.", ""),

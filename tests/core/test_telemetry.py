@@ -27,7 +27,7 @@ from PIL import Image as Pillow
 import glmv
 from glmv.exchange.flow import exchange
 from glmv.exchange.retry import Policy
-from glmv.telemetry import Asked, watched
+from glmv.telemetry import Operation, watched
 from glmv_emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
@@ -400,4 +400,4 @@ def test_nothing_is_imported_where_nobody_set_it_up() -> None:
 
 def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
     flow = exchange(glm._context().prepare(glm.request("hello"), stream=True), Policy(), stream=True)
-    assert watched(flow, Asked("chat", "glm-4.6v", stream=True), glm.address) is flow
+    assert watched(flow, Operation("chat", "glm-4.6v", stream=True), glm.address) is flow

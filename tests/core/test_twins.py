@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
 from typing import Any
 
 import pytest
 
 from glmv import client
 from glmv.endpoints import batches, files, tasks
+from glmv.transport import asynchronous, sync
 from glmv.transport.asynchronous import AsyncDriver
 from glmv.transport.sync import SyncDriver
 
@@ -49,6 +49,7 @@ APART = {
 # Methods that only the asynchronous one has.
 ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}}
 
+MODULES = (client, asynchronous, sync, tasks, files, batches)
 TWINS = [
     (client.Client, client.AsyncClient),
     (SyncDriver, AsyncDriver),
@@ -90,8 +91,14 @@ class Blocking(ast.NodeTransformer):
 
 def methods(kind: type) -> dict[str, str]:
     """The methods of a class by name, as they would be if nothing awaited."""
-    source = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    assert isinstance(source, ast.ClassDef)
+    # Of a public class, `inspect` would look in `glmv`, which it names as its module.
+    modules = [ast.parse(inspect.getsource(module)) for module in MODULES]
+    (source,) = (
+        node
+        for module in modules
+        for node in module.body
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+    )
     made = Blocking().visit(source)
     return {
         node.name: ast.unparse(ast.fix_missing_locations(node))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import glmv
 from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Usage, Video
 from glmv.request.build import chat_request
+from glmv.wire.decode import excerpt, parse, usage_of
 from glmv.wire.dialect import DIALECTS
-from glmv.wire.json import Body, encode, excerpt, parse, usage_of
+from glmv.wire.encode import Body, encode
 
 PLATFORM, OPENAI, VLLM = DIALECTS["platform"], DIALECTS["openai"], DIALECTS["vllm"]
 

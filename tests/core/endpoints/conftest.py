@@ -11,7 +11,7 @@ import pytest
 
 import glmv
 from glmv.endpoints.context import Context
-from glmv.exchange.retry import Budget
+from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Drop, Enter, Finish, Opened, Pause, Read, Send, Step
 from glmv.options import Settings
 from glmv.transport.address import address_of
@@ -49,7 +49,7 @@ class Wire:
 
     def context(self, **options: Any) -> Context:
         settings = Settings(api_key=KEY, **options)
-        return Context(settings, address_of(settings, {}), Budget(), lambda: self.now)
+        return Context(settings, address_of(settings, {}), RetryBudget(), lambda: self.now)
 
     def run(self, flow: Generator[Step, Any, Any]) -> Any:
         """Take the steps of a flow; a pause moves the clock."""

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from glmv import Image, Message, Options, Text, ToolCall
-from glmv.catalog.lookup import find
+from glmv.catalog.lookup import find_model
 from glmv.request.build import chat_request
 from glmv.request.check import check
 from glmv.wire.dialect import DIALECTS
-from glmv.wire.json import encode
+from glmv.wire.encode import encode
 from glmv_emulator.answers import answer
 from glmv_emulator.http.journal import Journal
 from glmv_emulator.platform.chat import Prepared, prepare
@@ -72,8 +72,8 @@ options = st.fixed_dictionaries(
 
 
 def understood(model: str, messages: list[Message], given: dict[str, Any]) -> Prepared:
-    request = check(chat_request(messages, Options(), {"model": model, **given}), find(model))
-    row = find(model)
+    request = check(chat_request(messages, Options(), {"model": model, **given}), find_model(model))
+    row = find_model(model)
     assert row is not None
     body = encode(request, DIALECTS["platform"], stream=False, lists=not row.string_content)
     state = State(Settings(), "test-id.test-secret", answer, Journal("test-id.test-secret"))

@@ -1,4 +1,4 @@
-"""Marks that the model family writes into its text: `<think>` and boxes. Pure; any cut of the text gives the same.
+"""Marks in the text of an answer: `<think>`, boxes, and stop words. Pure; any cut of the text gives the same.
 
 Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
 glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes
@@ -111,3 +111,39 @@ def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int
         if max(x2, y2) <= GRID and x1 <= x2 and y1 <= y2:
             found.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
     return tuple(found)
+
+
+class StopCutter:
+    """Cuts streamed text at stop words that the platform does not take, also when they are split over chunks.
+
+    What comes back never holds a stop word or anything after the first one.
+    """
+
+    __slots__ = ("_held", "_words", "hit")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = [word for word in words if word]
+        self._held = ""
+        self.hit = False
+
+    def feed(self, text: str) -> str:
+        """More text -> what of it is certain not to be the beginning of a stop word."""
+        if self.hit or not text:
+            return ""
+        text = self._held + text
+        self._held = ""
+        # The word that is whole first ends the answer, so that it does not matter how the text was cut.
+        ends = [(at + len(word), at) for word in self._words if (at := text.find(word)) >= 0]
+        if ends:
+            self.hit = True
+            return text[: min(ends)[1]]
+        for size in range(min(max(map(len, self._words), default=1) - 1, len(text)), 0, -1):
+            if any(word.startswith(text[-size:]) for word in self._words if len(word) > size):
+                self._held = text[-size:]
+                return text[:-size]
+        return text
+
+    def finish(self) -> str:
+        """What was held back, when nothing more comes."""
+        held, self._held = self._held, ""
+        return "" if self.hit else held

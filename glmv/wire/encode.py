@@ -1,0 +1,189 @@
+"""A request -> body bytes. Pure: no I/O, no clock.
+
+Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion".
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media import File, Image, Video
+from glmv.options import ChatRequest
+from glmv.types import Media, Message, Part, Text, media_in, modality
+from glmv.wire.dialect import Dialect
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# Stands for a blob of base64 while the body is made; random, so that no text can hold it by chance or by malice.
+_MARK = f"@glmv-{secrets.token_hex(16)}:"
+
+
+class Body:
+    """The bytes of a request: iterable in parts, so that a 27 MB blob is never copied into one string.
+
+    `len(body)` is the Content-Length. Iterating again gives the same bytes, so a retry sends the same body.
+    """
+
+    __slots__ = ("_most", "_parts", "_size")
+
+    def __init__(self, parts: list[bytes], most: int | None = None) -> None:
+        self._parts = parts
+        self._most = most
+        self._size = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def large(self) -> bool:
+        """Whether it is worth sending part by part."""
+        return len(self._parts) > 1
+
+    def cut(self, most: int) -> Body:
+        """The same, iterable in pieces of so many bytes at most, each of them a copy."""
+        return Body(self._parts, most)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if self._most is None or len(part) <= self._most:
+                yield part
+            else:
+                view = memoryview(part)
+                for start in range(0, len(part), self._most):
+                    yield bytes(view[start : start + self._most])
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._parts)
+
+    def __repr__(self) -> str:
+        return f"Body({self._size} bytes)"
+
+
+def encode(
+    request: ChatRequest, dialect: Dialect, *, stream: bool, lists: bool = False, request_id: str | None = None
+) -> Body:
+    """A request -> its JSON body.
+
+    Args:
+        request: checked by `_check.check`.
+        dialect: the row that says how the server wants base64 and thinking.
+        stream: ask for server-sent events.
+        lists: send content as a list of parts even when it is one text (the 2024 glm-4v wants that).
+        request_id: of this attempt; "" sends none, None is what the options say.
+
+    Raises:
+        InvalidRequestError: when a value cannot be written as JSON.
+    """
+    blobs: list[bytes] = []
+    body: dict[str, Any] = {"model": request.model}
+    options = request.options if request_id is None else {**request.options, "request_id": request_id}
+    for name, value in options.items():
+        body |= _option(name, value, dialect)
+    body["messages"] = [_message(message, dialect, blobs, lists=lists) for message in request.messages]
+    if stream:
+        body["stream"] = True
+    body |= request.options.get("extra_body") or {}
+    return Body(_dump(body, blobs))
+
+
+def json_body(payload: Mapping[str, Any]) -> Body:
+    """JSON of any other endpoint -> its body.
+
+    Raises:
+        InvalidRequestError: when a value cannot be written as JSON.
+    """
+    return Body(_dump(payload, []))
+
+
+def _dump(body: Mapping[str, Any], blobs: list[bytes]) -> list[bytes]:
+    try:
+        text = _JSON.encode(body).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"The request cannot be written as JSON: {error}") from None
+    if not blobs:
+        return [text]
+    head, *rest = text.split(_MARK.encode())
+    parts = [head]
+    for piece in rest:
+        number, _, tail = piece.partition(b"@")
+        parts += [blobs[int(number)], tail]
+    return parts
+
+
+def _option(name: str, value: Any, dialect: Dialect) -> dict[str, Any]:
+    match name:
+        case "extra_body" | "parallel_tool_calls":
+            return {}
+        case "request_id" if not value:
+            return {}
+        case "thinking" if value == "auto":
+            return {}
+        case "thinking" if dialect.thinking == "chat_template_kwargs":
+            on = value.get("type") != "disabled" if isinstance(value, Mapping) else bool(value)
+            return {"chat_template_kwargs": {"enable_thinking": on}}
+        case "thinking" if isinstance(value, bool):
+            return {"thinking": {"type": "enabled" if value else "disabled"}}
+        case _:
+            return {name: value}
+
+
+def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: bool) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message.role}
+    match message.role:
+        case "user":
+            only_text = len(message.content) == 1 and isinstance(message.content[0], Text)
+            wire["content"] = (
+                message.text if only_text and not lists else [_part(part, dialect, blobs) for part in message.content]
+            )
+        case "system" | "assistant" | "tool":
+            # "GLM chat template silently drops list content for tool/assistant": these are sent as strings.
+            if media_in(message.content):
+                raise UnsupportedContent(f"A {message.role} message can hold text only; move media to a user message.")
+            text = message.text
+            wire["content"] = [{"type": "text", "text": text}] if lists and message.role == "assistant" else text
+            if message.reasoning:
+                wire["reasoning_content"] = message.reasoning
+            if message.tool_calls:
+                wire["tool_calls"] = [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments},
+                    }
+                    for call in message.tool_calls
+                ]
+            if message.tool_call_id is not None:
+                wire["tool_call_id"] = message.tool_call_id
+        case _:
+            raise UnsupportedContent(f"There is no role {message.role!r}; roles are system, user, assistant and tool.")
+    return wire
+
+
+def _part(part: Part, dialect: Dialect, blobs: list[bytes]) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image() | Video():
+            kind = f"{modality(part)}_url"
+            url = part.url if part.url is not None else _blob(part, dialect.base64 == "data_uri", blobs)
+            return {"type": kind, kind: {"url": url}}
+        case File() if not dialect.files:
+            raise UnsupportedContent(f"Servers of dialect {dialect.name!r} take no documents: send pages as pictures.")
+        case File(file_id=str(file_id)):
+            return {"type": "file", "file": {"file_id": file_id}}
+        case File(url=str(url)):
+            return {"type": "file_url", "file_url": {"url": url}}
+        case File():
+            file = {"file_data": _blob(part, True, blobs)}
+            return {"type": "file", "file": file | ({"filename": part.name} if part.name else {})}
+        case _:
+            raise UnsupportedContent(f"A part of type {type(part).__name__} cannot be sent.")
+
+
+def _blob(part: Media, data_uri: bool, blobs: list[bytes]) -> str:
+    blobs.append(part.base64())
+    prefix = f"data:{part.mime};base64," if data_uri else ""
+    return f"{prefix}{_MARK}{len(blobs) - 1}@"
