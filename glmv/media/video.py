@@ -8,6 +8,7 @@ from glmv.catalog.row import MIB
 from glmv.errors import UnsupportedContent
 from glmv.media import containers, frames, headers
 from glmv.media.base import VisualMedium
+from glmv.media.frames import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ class Video(VisualMedium):
     __slots__ = ("_container", "_measured")
 
     _container: containers.Container | None
-    _measured: frames.Measured | None
+    _measured: Measured | None
 
     _noun = "video"
     _constructors = "from_path, from_bytes, from_base64, from_url or of"
@@ -79,11 +80,11 @@ class Video(VisualMedium):
         return self._by_pyav.height
 
     @property
-    def _by_pyav(self) -> frames.Measured:
+    def _by_pyav(self) -> Measured:
         """What PyAV reads of it, when it is first asked for: most calls never need it."""
         if self._measured is None:
             if self._blob is None or self._container is None:
-                return frames.Measured()
+                return Measured()
             self._measured = frames.measure(self._blob.read, self._blob.size, self._container.format)
         return self._measured
 
