@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glmv.errors import DeadlineExceeded, GLMVError
 from glmv.options import Connection, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
-from glmv.wire.decode import DeltaDecoder
+
+if TYPE_CHECKING:
+    from glmv.wire.decode import DeltaDecoder
 
 # A server that asks for a longer pause is not waited for: the caller decides.
 MAX_RETRY_AFTER = 120.0
