@@ -47,7 +47,6 @@ if _typing.TYPE_CHECKING:
     from glmv.media import File, Image, Video
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
-    from glmv.structured.plan import second_turn
     from glmv.types import (
         Accumulator,
         Box,
@@ -102,7 +101,6 @@ _HOMES = {
     "Settings": "options.Settings",
     "Connection": "options.Connection",
     "chat_request": "request.build.chat_request",
-    "second_turn": "structured.plan.second_turn",
     "without_values": "credentials.without_values",
     "Task": "endpoints.tasks.Task",
     "Accumulator": "types.Accumulator",
@@ -168,7 +166,6 @@ __all__ = [
     "chat_request",
     "find_model",
     "models",
-    "second_turn",
     "without_values",
 ]
 

@@ -133,6 +133,8 @@ class Delta:
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    `replaces` is True for the first delta of a second answer, which takes the place of all deltas before it; only
+    streams that were asked for with `may_replace=True` have it.
     """
 
     text: str = ""
@@ -151,6 +153,7 @@ class Delta:
     boxes: tuple[Box, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: int = 1
+    replaces: bool = False
 
 
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
@@ -242,11 +245,17 @@ _SHARED = (
 
 
 class Accumulator:
-    """Adds deltas up: cumulative text for those who need it, and the completion at the end."""
+    """Adds deltas up: cumulative text for those who need it, and the completion at the end.
+
+    A delta that replaces what came before it is the first of a new sum.
+    """
 
     __slots__ = ("_calls", "_facts", "_reasoning", "_text")
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[list[str]] = []
@@ -254,6 +263,8 @@ class Accumulator:
 
     def add(self, delta: Delta) -> None:
         """Take one more delta."""
+        if delta.replaces:
+            self._clear()
         if delta.text:
             self._text.append(delta.text)
         if delta.reasoning:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import glmv
 from glmv.structured.schema import JSONStream, json_in, misfit
 
 
@@ -139,6 +140,19 @@ def test_a_pattern_takes_no_exponential_time() -> None:
     assert misfit("a" * 5_000 + "!", {"pattern": "^(a+)+$"}) is not None
     assert misfit({"a" * 5_000 + "!": 1}, {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False})
     assert time.perf_counter() - start < 2
+
+
+def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    glm = glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/api/paas/v4")
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    for options in ({"response_format": wanted}, {"tools": [tool], "tool_choice": "required"}):
+        with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+            glm.chat("Hi", **options)
+        with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+            list(glm.stream("Hi", **options))
 
 
 def test_importing_the_core_imports_no_validator() -> None:
