@@ -136,6 +136,11 @@ class ReplaceableChunk(AIMessageChunk):
 
     replaces: bool = False
 
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """That of an ordinary chunk: whoever loads what was dumped need not know this class."""
+        return AIMessageChunk.lc_id()
+
     def __add__(self, other: Any) -> Any:
         chunks = [self, *(other if isinstance(other, list | tuple) else [other])]
         first = max(at for at, chunk in enumerate(chunks) if at == 0 or getattr(chunk, "replaces", False))

@@ -1,10 +1,10 @@
 """JSON out of a model's answer, and whether it fits a JSON Schema. Pure: nothing is read from files or the network.
 
-Schemas are judged by `jsonschema`, which the extras `schema`, `langchain` and `llama-index` install. What cannot be
-judged is left out: a `$ref` that leaves the schema, a keyword whose own value is broken, `format`. Patterns are matched
-by pydantic's regular expressions, whose time is linear in the text (https://docs.rs/regex), since an answer is not to
-be trusted; a pattern with look-around or back references is unknown to them and is not judged. The exception is
-`unevaluatedProperties` beside `patternProperties`, where `jsonschema` runs Python's `re` on names of properties.
+Schemas are judged by `jsonschema`, of the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain.
+What cannot be judged is left out: a `$ref` that leaves the schema, a keyword whose own value is broken, `format`.
+Patterns are matched by pydantic's regular expressions, whose time is linear in the text (https://docs.rs/regex), since
+an answer is not to be trusted; a pattern with look-around or back references is unknown to them and is not judged. The
+exception is `unevaluatedProperties` beside `patternProperties`: there `jsonschema` matches names by Python's `re`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def need_validator() -> None:
     except ImportError:
         raise InvalidRequestError(
             'To check an answer against a JSON Schema, jsonschema is needed: pip install "glmv[schema]" '
-            "(the extras langchain and llama-index contain it)."
+            "(the extras langchain, llama-index, batch and cli contain it)."
         ) from None
 
 

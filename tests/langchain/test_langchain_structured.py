@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 import pytest
 from langchain_core.exceptions import LangChainException, OutputParserException
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, field_validator
@@ -193,6 +194,7 @@ def test_the_sum_of_a_stream_that_began_anew_is_an_ordinary_message(saying: Mode
     model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
     first, *rest = model.stream("What?", **asking)
     assert type(first.__add__(rest)) is AIMessageChunk
+    assert dumpd(first)["id"][-1] == "AIMessageChunk"
     model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD), streaming=True)
     answer = model.invoke("What?", **asking)
     assert type(answer) is AIMessage
