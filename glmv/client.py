@@ -143,6 +143,10 @@ class Client(Endpoints, Base):
 
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
         connection and the slot.
+
+        JSON or a tool call that does not fit is asked for once more as long as nothing of it was yielded; after that,
+        `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed then, too: its first delta
+        has `replaces=True`, and all deltas before it are void.
         """
         return self.run_stream(self._request(messages, model, options))
 
@@ -168,6 +172,8 @@ class Client(Endpoints, Base):
                         yield delta
             finally:
                 driver.end()
+            for delta in plan.end(driver.result):
+                yield delta
 
     def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
@@ -257,6 +263,8 @@ class AsyncClient(AsyncEndpoints, Base):
                         yield delta
             finally:
                 await driver.end()
+            for delta in plan.end(driver.result):
+                yield delta
 
     async def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None

@@ -219,6 +219,7 @@ CALL_OPTIONS = (
     "extra_headers",
     "on_sensitive",
     "boxes_of",
+    "may_replace",
     "validate",
 )
 
@@ -230,8 +231,9 @@ class ChatRequest:
 
     `call` holds what concerns the call and not the body: timeout, deadline, idle_timeout, max_retries,
     extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
-    when there are several, and `validate`, a function that gets the answer's text and raises
-    ValueError when it will not do (used for structured output: its message is shown to the model once).
+    when there are several, `may_replace`, whether a stream may begin anew (`Delta.replaces`), and `validate`: a
+    function that gets the answer's text and raises ValueError when it will not do, or a pydantic class, which judges
+    in place of the JSON Schema (used for structured output: what is wrong is shown to the model once).
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -270,6 +272,7 @@ class CallOptions(BaseModel):
     extra_headers: dict[str, str] | None = None
     on_sensitive: Literal["raise", "return"] | None = None
     boxes_of: Annotated[int, Field(ge=0)] | None = None
+    may_replace: bool | None = None
 
 
 def call_options(given: dict[str, Any]) -> dict[str, Any]:

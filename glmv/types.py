@@ -204,6 +204,8 @@ class Delta:
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
+    `replaces` is True for the first delta of a second answer, which takes the place of all deltas before it; only
+    streams that were asked for with `may_replace=True` have it.
     """
 
     text: str = ""
@@ -222,6 +224,7 @@ class Delta:
     boxes: tuple[Box, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: int = 1
+    replaces: bool = False
 
 
 @public_class
@@ -283,11 +286,17 @@ _SHARED = (
 
 @public_class
 class Accumulator:
-    """Adds deltas up: cumulative text for those who need it, and the completion at the end."""
+    """Adds deltas up: cumulative text for those who need it, and the completion at the end.
+
+    A delta that replaces what came before it is the first of a new sum.
+    """
 
     __slots__ = ("_calls", "_facts", "_reasoning", "_text")
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[list[str]] = []
@@ -295,6 +304,8 @@ class Accumulator:
 
     def add(self, delta: Delta) -> None:
         """Take one more delta."""
+        if delta.replaces:
+            self._clear()
         if delta.text:
             self._text.append(delta.text)
         if delta.reasoning:

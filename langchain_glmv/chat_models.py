@@ -91,7 +91,8 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             overrides["stop"] = stop
         mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
         request = glmv.chat_request(mapped, self, overrides)
-        return request.but(notes=request.notes + notes) if notes else request, ChunkMapper(usage=usage)
+        mapper = ChunkMapper(usage=usage, may_replace=bool(request.call.get("may_replace")))
+        return request.but(notes=request.notes + notes) if notes else request, mapper
 
     def _generate(
         self,

@@ -22,6 +22,7 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import ContentBlock
 from langchain_core.utils.json import parse_partial_json
+from pydantic import ConfigDict
 
 import glmv
 
@@ -37,19 +38,40 @@ class ChunkMapper:
 
     A tool call is held back until its arguments are whole JSON. A call that the token limit cut is never shown as a
     call: it stands in `response_metadata["cut_tool_calls"]`.
+
+    Args:
+        usage: whether the last chunk has the usage.
+        may_replace: whether deltas may replace those before them; then the chunks are `ReplaceableChunk`s.
     """
 
-    def __init__(self, *, usage: bool = True) -> None:
+    def __init__(self, *, usage: bool = True, may_replace: bool = False) -> None:
         self._usage = usage
+        self._may_replace = may_replace
+        self._begin()
+
+    def _begin(self) -> None:
         self._held: dict[int, glmv.ToolCallDelta] = {}
         self._shown: set[int] = set()
+        self._replaces = False  # whether the next chunk is the first of a second answer
 
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
         """One delta -> its chunk, or None when everything in it is held back."""
+        if self._may_replace:
+            return self._replaceable(delta)
         if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # nearly all are so
             return _text_chunk(delta.text)
         fields = self._fields(delta)
         return AIMessageChunk(**fields) if fields else None
+
+    def _replaceable(self, delta: glmv.Delta) -> AIMessageChunk | None:
+        if delta.replaces:
+            self._begin()
+            self._replaces = True
+        fields = self._fields(delta)
+        if not fields:
+            return None
+        replaces, self._replaces = self._replaces, False
+        return ReplaceableChunk(replaces=replaces, **fields) if replaces or not delta.last else AIMessageChunk(**fields)
 
     def whole(self, answer: glmv.Completion) -> AIMessage:
         """A whole answer, which is a stream of one, as the message that its chunks would add up to."""
@@ -102,6 +124,31 @@ class ChunkMapper:
             if _is_repairable(call.arguments):
                 call.arguments = BROKEN + call.arguments
         return [_chunk(call) for call in held], []
+
+
+class ReplaceableChunk(AIMessageChunk):
+    """A chunk of a stream that may begin anew: a sum of chunks is that of the last one with `replaces` and those after.
+
+    The sum of a whole stream is an ordinary chunk, so that it is stored and traced as such.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    replaces: bool = False
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """That of an ordinary chunk: whoever loads what was dumped need not know this class."""
+        return AIMessageChunk.lc_id()
+
+    def __add__(self, other: Any) -> Any:
+        chunks = [self, *(other if isinstance(other, list | tuple) else [other])]
+        first = max(at for at, chunk in enumerate(chunks) if at == 0 or getattr(chunk, "replaces", False))
+        total = super(ReplaceableChunk, chunks[first]).__add__(chunks[first + 1 :])
+        if total.chunk_position == "last":
+            return AIMessageChunk(**{name: value for name, value in total if name != "replaces"})
+        total.replaces = chunks[first].replaces
+        return total
 
 
 _BLANK = AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER})

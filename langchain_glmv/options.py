@@ -6,7 +6,6 @@ kept out of traces.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,6 +58,7 @@ _DEFAULTS_OF_GLM: dict[str, Any] = {
 }
 # Keywords that core passes for its own use.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
+_UNTRACED = ("validate", "may_replace")
 _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
 
 
@@ -138,12 +138,13 @@ def is_model(schema: object) -> bool:
 
 def validation(schema: Any) -> dict[str, Callable[[str], object]]:
     """The option by which the core lets pydantic check an answer, so that the model is shown pydantic's error."""
-    return {"validate": partial(_read, schema)} if is_model(schema) else {}
+    if not is_model(schema):
+        return {}
+    return {"validate": schema if hasattr(schema, "model_validate_json") else partial(_read_v1, schema)}
 
 
-def _read(schema: Any, text: str) -> object:
-    read = schema.model_validate if hasattr(schema, "model_validate") else schema.parse_obj
-    return read(json.loads(text))
+def _read_v1(schema: Any, text: str) -> object:
+    return schema.parse_raw(text)
 
 
 def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
         InvalidRequestError: a secret was passed for one call.
     """
     _refuse_secrets(given)
-    shown = {name: value for name, value in given.items() if name != "validate"}
+    shown = {name: value for name, value in given.items() if name not in _UNTRACED}
     if headers := shown.get("extra_headers"):
         shown["extra_headers"] = dict.fromkeys(headers, "***")
     return shown

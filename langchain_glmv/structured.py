@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
 from langchain_core.runnables import (
     Runnable,
-    RunnableBinding,
     RunnableConfig,
     RunnableLambda,
     RunnableMap,
     RunnablePassthrough,
 )
-from langchain_core.runnables.config import patch_config
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
@@ -58,6 +55,8 @@ def structured_model(
     if schema is not None:
         asked = {"method": method} | ({} if strict is None else {"strict": strict})
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
+    if not include_raw:
+        extra["may_replace"] = True  # an object that grows may begin anew, a message that was shown may not
     parser: Runnable[Any, Any]
     if method == "function_calling":
         assert schema is not None
@@ -70,7 +69,7 @@ def structured_model(
         parser = PydanticOutputParser(pydantic_object=schema) if is_model(schema) else JsonOutputParser()
     if "tools" in extra:
         parser = _unless_called(parser)
-    return _with_raw(llm, parser) if include_raw else _ObjectStream(bound=llm | parser)
+    return _with_raw(llm, parser) if include_raw else llm | parser
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
@@ -103,77 +102,6 @@ class _PydanticCall(_CallRequired, PydanticToolsParser):
 
 class _JsonCall(_CallRequired, JsonOutputKeyToolsParser):
     first_tool_only: bool = True
-
-
-class _ObjectStream(RunnableBinding[LanguageModelInput, Any]):  # type: ignore[no-redef]  # mypy's plugin: a field "kwargs"
-    """Streams an object while it grows; starts once more from nothing when the answer does not fit the schema."""
-
-    # What comes in pieces is put together first, and then streamed as below.
-    transform: ClassVar = Runnable.transform
-    atransform: ClassVar = Runnable.atransform
-
-    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002  # the Runnable's own name
-        inputs, config = iter([input]), self._merge_configs(config)
-        yield from self._transform_stream_with_config(inputs, self._objects, config, **{**self.kwargs, **kwargs})
-
-    def _objects(
-        self,
-        inputs: Iterator[LanguageModelInput],
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> Iterator[Any]:
-        below = patch_config(config, callbacks=run_manager.get_child())
-        for asked in inputs:
-            try:
-                yield from self.bound.stream(asked, below, **kwargs)
-                continue
-            except MalformedResponse as error:
-                again = _once_more(asked, error)
-            yield from self.bound.stream(again, below, **kwargs)
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # the Runnable's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[Any]:
-        async def inputs() -> AsyncIterator[LanguageModelInput]:
-            yield input
-
-        config = self._merge_configs(config)
-        given = {**self.kwargs, **kwargs}
-        async for part in self._atransform_stream_with_config(inputs(), self._aobjects, config, **given):
-            yield part
-
-    async def _aobjects(
-        self,
-        inputs: AsyncIterator[LanguageModelInput],
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AsyncIterator[Any]:
-        below = patch_config(config, callbacks=run_manager.get_child())
-        async for asked in inputs:
-            try:
-                async for part in self.bound.astream(asked, below, **kwargs):
-                    yield part
-                continue
-            except MalformedResponse as error:
-                again = _once_more(asked, error)
-            async for part in self.bound.astream(again, below, **kwargs):
-                yield part
-
-
-def _once_more(asked: LanguageModelInput, error: MalformedResponse) -> list[BaseMessage]:
-    """The conversation that shows the model what is wrong with its answer.
-
-    Raises:
-        MalformedResponse: that of before, when asking again would not help.
-    """
-    messages = [HumanMessage(asked)] if isinstance(asked, str) else convert_to_messages(asked)
-    answer, correction = glmv.second_turn(error)
-    return [*messages, AIMessage(answer.text), HumanMessage(correction.text)]
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:

@@ -29,7 +29,10 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class Answer:
-    """An answer as it grows: each delta in, LlamaIndex's cumulative response out."""
+    """An answer as it grows: each delta in, LlamaIndex's cumulative response out.
+
+    The sum is of what is shown. That of the core is of what the server sent, up to the last read of the network.
+    """
 
     __slots__ = ("_calls", "_sum")
 
@@ -44,17 +47,19 @@ class Answer:
             All of the answer so far in `message`, in blocks of its own, so that a consumer may keep it;
             in `delta` the new visible text; in `additional_kwargs["thinking_delta"]` the new reasoning, where
             agents read it; in `raw` the plain wire dict. The last one has the usage in `raw` and in
-            `additional_kwargs`, so that token counters need not estimate.
+            `additional_kwargs`, so that token counters need not estimate. The first of a second answer, which
+            replaces the one before, has `additional_kwargs["replaces"]`.
         """
         total = self._sum
         total.add(delta)
-        if delta.tool_calls:
-            self._calls = True
+        self._calls = bool(delta.tool_calls) or (self._calls and not delta.replaces)
         tokens = delta.usage.reasoning_tokens if delta.usage else None
         message = _message(total.reasoning, tokens, total.text, total.tool_calls if self._calls else ())
         facts, raw = (_facts(delta), _raw(delta)) if delta.last else ({}, delta.raw)
         if delta.reasoning:
             facts["thinking_delta"] = delta.reasoning
+        if delta.replaces:
+            facts["replaces"] = True
         return ChatResponse(message=message, delta=delta.text, raw=raw, additional_kwargs=facts)
 
 

@@ -18,8 +18,6 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
-import glmv
-
 dispatcher = get_dispatcher(__name__)
 
 Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa: UP007 - mypy knows this one as an alias
@@ -35,8 +33,8 @@ class Schema(dict[str, Any]):
     def __init__(self, output_cls: type[BaseModel]) -> None:
         schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema()}
         super().__init__(type="json_schema", json_schema=schema)
-        self.validate = output_cls.model_validate_json
-        """Raises ValueError for text that is no such object; the core shows its message to the model once."""
+        self.validate = output_cls
+        """The class itself judges answers in the core, in place of the schema."""
 
 
 class StructuredOutput(FunctionCallingLLM):
@@ -112,17 +110,10 @@ class StructuredOutput(FunctionCallingLLM):
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        for again in (True, False):
-            current: Model | FlexibleModel | None = None
-            try:
-                for response in self.stream_chat(messages, **options):
-                    current = _grown(response, output_cls, current)
-                    yield current
-                return
-            except glmv.MalformedResponse as error:
-                if not again:
-                    raise
-                messages = _once_more(messages, error)
+        current: Model | FlexibleModel | None = None
+        for response in self.stream_chat(messages, **{"may_replace": True, **options}):
+            current = _grown(response, output_cls, current)
+            yield current
 
     async def _structured_astream_call(
         self,
@@ -136,18 +127,10 @@ class StructuredOutput(FunctionCallingLLM):
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
-            asked = messages
-            for again in (True, False):
-                current: Model | FlexibleModel | None = None
-                try:
-                    async for response in await self.astream_chat(asked, **options):
-                        current = _grown(response, output_cls, current)
-                        yield current
-                    return
-                except glmv.MalformedResponse as error:
-                    if not again:
-                        raise
-                    asked = _once_more(asked, error)
+            current: Model | FlexibleModel | None = None
+            async for response in await self.astream_chat(messages, **{"may_replace": True, **options}):
+                current = _grown(response, output_cls, current)
+                yield current
 
         return objects()
 
@@ -165,19 +148,12 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
     return output_cls.model_validate_json(response.message.content or "")
 
 
-def _once_more(messages: list[ChatMessage], error: glmv.MalformedResponse) -> list[ChatMessage]:
-    """The conversation that shows the model what is wrong with its answer: an object may grow anew.
-
-    Raises:
-        MalformedResponse: that of before, when asking again would not help.
-    """
-    return [*messages, *(ChatMessage(role=turn.role, content=turn.text) for turn in glmv.second_turn(error))]
-
-
 def _grown(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
     """The object so far: what of it has come is set; the last one is a whole `output_cls`."""
+    if response.additional_kwargs.get("replaces"):
+        current = None
     if "finish_reason" in response.additional_kwargs:
         return _parsed(response, output_cls)
     return process_streaming_content_incremental(response, output_cls, current)

@@ -17,7 +17,7 @@ from glmv.exchange.steps import Pause, Step
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
-from glmv.structured.plan import plan_for
+from glmv.structured.plan import first_turn
 from glmv.types import Completion
 
 # Seconds between two questions: the first pause, what each is longer than the one before, and the longest.
@@ -68,9 +68,9 @@ def once(request: ChatRequest, context: Context) -> ChatRequest:
     """A request that has one turn: what the platform has no field for is asked in words, and not checked.
 
     Raises:
-        InvalidRequestError: as `plan_for`.
+        InvalidRequestError: as `first_turn`.
     """
-    asked = plan_for(request, context.address.dialect).request
+    asked = first_turn(request, context.address.dialect)
     if asked.messages == request.messages:
         return asked
     told = "JSON or a tool call was asked for in words; there is no second turn here, so the answer is not checked."

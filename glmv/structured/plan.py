@@ -1,34 +1,30 @@
-"""What the platform cannot be told, it is asked for: `tool_choice` and answers in JSON (ADR-0008).
+"""`tool_choice` and answers in JSON, for servers that have no field for them (ADR-0008).
 
 "tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So
 other choices are written into the system message, the answer is checked, and an answer that does not fit is shown
 to the model once, with what is wrong. Servers that obey the fields themselves (`Dialect`) are left alone.
 
-A plan is pure: a client sends `plan.request`, and gives back the answer (`judge`) or its deltas (`show`) until
-`plan.done`.
+A plan does no I/O. A client sends `plan.request`, and again until `plan.done`: a whole answer goes through `judge`; the
+deltas of a stream go through `show`, and the sum of them, which the flow returns, through `end`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from glmv.catalog.lookup import find_model
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
-from glmv.structured.schema import JSONStream, json_in, misfit
-from glmv.types import Accumulator, Completion, Delta, Message, Text, ToolCall, Usage
+from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
+from glmv.structured.schema import JSONStream, need_validator
+from glmv.types import Completion, Delta, Message, Text, Usage
 from glmv.wire.dialect import Dialect
 
-_ANY_TOOL = "Call one of your tools now: reply with a tool call and with nothing else."
-_ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
-_JSON = "Reply with a single JSON object and nothing else: no prose, no code fence."
-_SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
-_UNLESS_TOOL = " This holds for replies in which you call no tool."
-_AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
 _NOTHING = "(nothing)"
+# After these a second turn brings nothing better than the first.
+_CUT_OFF = (None, "length")
 
 
 class Plan:
@@ -39,44 +35,39 @@ class Plan:
         self.done = False
 
     def judge(self, answer: Completion) -> Completion:
-        """The answer -> what the caller gets; `done` says whether it stands."""
+        """The answer -> what the caller gets; `done` says whether it is final."""
         self.done = True
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
         """Deltas, at least one -> what the caller gets of them."""
-        self.done = deltas[-1].last
         return deltas
 
+    def end(self, answer: Completion) -> Iterable[Delta]:
+        """The sum of a stream that has ended -> the deltas that are left for the caller; `done` as in `judge`."""
+        self.done = True
+        return ()
 
-class Asked(Plan):
-    """A request that asks in words, checks the answer and asks once more."""
 
-    def __init__(
-        self,
-        request: ChatRequest,
-        *,
-        instruction: str,
-        force: str | None,
-        wants: Callable[[str], str] | None,
-        one_call: bool,
-        array: bool = False,
-    ) -> None:
-        super().__init__(_instructed(request, instruction) if instruction else request)
-        self._instruction = instruction
-        self._force = force
-        self._wants = wants
+class RepairPlan(Plan):
+    """A request whose answer is checked, and asked for once more when it does not fit.
+
+    What a stream has shown is repaired only where the caller allows a delta to replace it (`may_replace`).
+
+    Args:
+        request: the request, with the instruction that asks for what is expected.
+        expected: what the answer has to be.
+        one_call: whether only the first tool call of an answer is kept.
+    """
+
+    def __init__(self, request: ChatRequest, expected: Expected, *, one_call: bool) -> None:
+        super().__init__(request)
+        self._expected = expected
         self._one_call = one_call
-        self._array = array
-        self._asked_again = False
-        self._before: Completion | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        self._whole = Accumulator()
-        self._json = JSONStream(array=self._array) if self._wants else None
-        self._held: list[Delta] = []
-        self._shown = False
+        self._may_replace = bool(request.call.get("may_replace"))
+        self._first: Completion | None = None  # the answer that did not fit, once there is a second turn
+        self._replaces = False
+        self._begin_stream()
 
     def judge(self, answer: Completion) -> Completion:
         """The answer, its text reduced to the JSON that was asked for.
@@ -87,27 +78,46 @@ class Asked(Plan):
         if self._one_call:
             answer = replace(answer, tool_calls=answer.tool_calls[:1])
         text, problem = self._checked(answer)
-        if problem is None:
-            self.done = True
-            return self._summed(replace(answer, text=text))
-        self._ask_again(answer, problem)
-        return answer
+        if problem is not None:
+            self._ask_again(answer, problem)
+            return answer
+        self.done = True
+        return self._summed(replace(answer, text=text))
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """What may be shown of deltas."""
+        """What may be shown: text is held back while a tool call is due, and prose around JSON is left out."""
         for delta in deltas:
-            yield from self._seen(delta)
+            for shown in self._shown_of(delta):
+                yield self._marked(shown)
 
-    def _seen(self, delta: Delta) -> Sequence[Delta]:
-        """What may be shown of a delta: text is held back while a tool call is due, prose around JSON is left out."""
+    def end(self, answer: Completion) -> Iterable[Delta]:
+        """The last delta of an answer that fits; nothing when there is a second turn. Raises as `judge`."""
+        last = self._last
+        answer = self.judge(answer)
+        if not self.done:
+            self._begin_stream()
+            return ()
+        assert last is not None, "a flow that returns has handed out its last delta"
+        return (self._marked(replace(last, usage=answer.usage, attempts=answer.attempts)),)
+
+    def _begin_stream(self) -> None:
+        expected = self._expected
+        self._json = JSONStream(array=expected.array) if isinstance(expected, JSONExpected) else None
+        self._call_due = isinstance(expected, ToolCallExpected)
+        self._held: list[Delta] = []
+        self._last: Delta | None = None
+        self._shown = False
+
+    def _shown_of(self, delta: Delta) -> Sequence[Delta]:
+        if delta.last:
+            self._last = delta
+            return ()
         if self._one_call and delta.tool_calls:
             delta = replace(delta, tool_calls=[piece for piece in delta.tool_calls if piece.index == 0])
-        self._whole.add(delta)
-        if delta.last:
-            return self._end(delta)
         if self._json is not None and delta.text:
             delta = replace(delta, text=self._json.feed(delta.text))
-        if self._force and not self._whole.tool_calls and delta.text:
+        self._call_due = self._call_due and not delta.tool_calls
+        if self._call_due and delta.text:
             self._held.append(replace(delta, reasoning=""))
             delta = replace(delta, text="")
         if not (delta.text or delta.reasoning or delta.tool_calls):
@@ -116,101 +126,113 @@ class Asked(Plan):
         held, self._held = (self._held, []) if delta.tool_calls else ([], self._held)
         return (*held, delta)
 
-    def _end(self, last: Delta) -> Sequence[Delta]:
-        answer = self._whole.completion()
-        _, problem = self._checked(answer)
-        if problem is None:
-            self.done = True
-            total = self._summed(answer)
-            return (replace(last, usage=total.usage, notes=total.notes, attempts=total.attempts),)
-        if self._shown:
-            self._fail(answer, problem)
-        self._ask_again(answer, problem)
-        self._begin()
-        return ()
+    def _marked(self, delta: Delta) -> Delta:
+        """The delta, with the mark that it replaces what came before where it is the first that does."""
+        if not self._replaces:
+            return delta
+        self._replaces = False
+        return replace(delta, replaces=True)
 
     def _checked(self, answer: Completion) -> tuple[str, str | None]:
-        """(the text to hand over, what is wrong with the answer or None)"""
+        """An answer -> its text as it is handed over, and what is wrong with it or None."""
         if answer.finish_reason == "sensitive":
             return answer.text, None  # the app judges withdrawn content itself, and asking again brings no other
-        if self._force:
-            return answer.text, _misfit_call(answer.tool_calls, self._force, self.request.options.get("tools") or ())
-        if self._wants is None or answer.tool_calls:
-            return answer.text, None
-        return _json_of(answer.text, self._wants)
+        return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> None:
-        if self._asked_again:
-            self._fail(answer, problem)
-        self._asked_again = True
-        self._before = answer
-        told = _AGAIN.format(problem=problem, instruction=self._instruction)
+        repairable = not self._shown or (self._may_replace and answer.finish_reason not in _CUT_OFF)
+        if self._first is not None or not repairable:
+            attempts = answer.attempts + (self._first.attempts if self._first else 0)
+            raise _unfit(self._expected.what, problem, answer, attempts)
+        self._first = answer
+        self._replaces = self._shown
+        told = correction(problem, self._expected.instruction)
         self.request = self.request.but(
-            messages=(*self.request.messages, *_turn(answer, told)),
+            messages=(*self.request.messages, *_second_turn(answer, told)),
             notes=(*self.request.notes, f"The model was asked a second time, since of its first answer {problem}."),
         )
 
-    def _fail(self, answer: Completion, problem: str) -> None:
-        attempts = answer.attempts + (self._before.attempts if self._before else 0)
-        raise _unfit("a tool call" if self._force else "JSON", problem, answer, attempts)
-
     def _summed(self, answer: Completion) -> Completion:
         """The answer with the tokens and attempts of both turns: both were paid."""
-        before = self._before
-        if before is None:
+        first = self._first
+        if first is None:
             return answer
-        return replace(answer, usage=_sum(before.usage, answer.usage), attempts=before.attempts + answer.attempts)
+        return replace(answer, usage=_sum(first.usage, answer.usage), attempts=first.attempts + answer.attempts)
 
 
 def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
     """How a request is met: as it is, or by asking in words what the server has no field for.
 
     Raises:
-        InvalidRequestError: for a `tool_choice` that names no tool, or a `response_format` that is none.
+        InvalidRequestError: for a `tool_choice` that names no tool, a `response_format` that is none, or a JSON Schema
+            where `jsonschema` is not installed.
     """
+    request, expected, one_call = _in_words(request, dialect)
+    if expected is None and not one_call:
+        return Plan(request)
+    expected = expected or AnyAnswer()
+    if expected.by_schema:
+        need_validator()  # now, and not when the answer is paid for
+    return RepairPlan(request, expected, one_call=one_call)
+
+
+def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
+    """The request alone, where the answer is not checked; arguments and errors as `plan_for`."""
+    return _in_words(request, dialect)[0]
+
+
+def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expected | None, bool]:
+    """The request as the server takes it, what its instruction asks for, and whether only one tool call is kept."""
     options = dict(request.options)
-    row = find_model(request.model)
-    tools = options.get("tools") or []
-    choice = _choice(options.pop("tool_choice", None), tools)
-    one_call = options.pop("parallel_tool_calls", None) is False and bool(tools)
-    wanted = options.get("response_format")
-    validate = request.call.get("validate")
-    if choice == "none":
-        options.pop("tools", None)
-        tools, choice = [], None
-    force: str | None = None
-    if choice == "auto":
-        options["tool_choice"] = "auto"
-    elif choice is not None and dialect.chooses_tools:
-        named = choice != "required"
-        options["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
-    elif choice is not None:
-        force = choice
-        if choice != "required":
-            options["tools"] = tools = [tool for tool in tools if _name(tool) == choice]
-    wants: Callable[[str], str] | None = None
-    instruction, array = "", False
-    if force:
-        instruction = _ANY_TOOL if force == "required" else _ONE_TOOL.format(name=force)
-    if wanted is not None and not (wanted.get("type") == "json_schema" and dialect.takes_schema):
-        schema = _schema(wanted)
-        takes_json = row is not None and row.response_format
-        options.pop("response_format")
-        if takes_json and wanted.get("type") != "text":
-            options["response_format"] = {"type": "json_object"}
-        if wanted.get("type") != "text":
-            wants = _fits(schema, validate)
-            array = isinstance(schema, Mapping) and schema.get("type") == "array"
-            if not force:
-                instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
-                instruction += _UNLESS_TOOL if tools else ""
+    one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
+    call = _expected_call(options, dialect)
+    found = _expected_json(options, request, dialect, asks=call is None)
+    expected = call or found
     if options != request.options:
         request = request.but(options=options)
-    if not (instruction or wants or one_call):
-        return Plan(request)
-    return Asked(
-        request, instruction=instruction, force=force, wants=None if force else wants, one_call=one_call, array=array
-    )
+    return _instructed(request, expected.instruction) if expected else request, expected, one_call
+
+
+def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpected | None:
+    """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words."""
+    tools = options.get("tools") or []
+    match _choice(options.pop("tool_choice", None), tools):
+        case None:
+            return None
+        case "none":
+            options.pop("tools", None)
+            return None
+        case "auto":
+            options["tool_choice"] = "auto"
+            return None
+        case choice if dialect.chooses_tools:
+            named = {"type": "function", "function": {"name": choice}}
+            options["tool_choice"] = choice if choice == "required" else named
+            return None
+        case "required":
+            return ToolCallExpected(tools, None)
+        case name:
+            options["tools"] = [tool for tool in tools if name_of(tool) == name]
+            return ToolCallExpected(options["tools"], name)
+
+
+def _expected_json(
+    options: dict[str, Any], request: ChatRequest, dialect: Dialect, *, asks: bool
+) -> JSONExpected | None:
+    """Writes `response_format` as the server takes it; returns the JSON that `asks` says to ask for in words."""
+    wanted = options.get("response_format")
+    if wanted is None or (wanted.get("type") == "json_schema" and dialect.takes_schema):
+        return None
+    schema = _schema(wanted)
+    row = find_model(request.model)
+    options.pop("response_format")
+    if wanted.get("type") == "text":
+        return None
+    if row is not None and row.response_format:
+        options["response_format"] = {"type": "json_object"}
+    if not asks:
+        return None
+    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")))
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
@@ -221,8 +243,9 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
 
     Raises:
         MalformedResponse: when it does not fit; `partial` is the answer.
+        InvalidRequestError: for a JSON Schema, when `jsonschema` is not installed.
     """
-    text, problem = _json_of(answer.text, _fits(_schema(wanted), None))
+    text, problem = JSONExpected(_schema(wanted)).check_text(answer.text)
     if problem is not None:
         raise _unfit("JSON", problem, answer, answer.attempts)
     return replace(answer, text=text)
@@ -231,39 +254,31 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
 def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
     """The answer that an error is about, and what is wrong with it, as messages that may bring a better one.
 
-    A client asks a second time by itself as long as it has shown nothing of the first answer. What a stream has shown
-    it does not take back; a caller who can, as one that shows an object while it grows, adds these and asks again.
+    A client asks a second time by itself as long as it has shown nothing of the first answer, and with
+    `may_replace=True` also after that. This is for a caller that asks again in its own way.
+
+    Args:
+        error: what a call raised; its `partial` is the answer.
 
     Raises:
         MalformedResponse: `error` itself, where there was a second turn already, or one would not help: the answer
             was cut off, withdrawn, or is not there.
     """
     answer = error.partial
-    if answer is None or answer.attempts < error.attempts or answer.finish_reason in {None, "length", "sensitive"}:
+    if answer is None or answer.attempts < error.attempts or answer.finish_reason in {*_CUT_OFF, "sensitive"}:
         raise error
-    return _turn(answer, f"{error.message} Reply once more.")
+    return _second_turn(answer, f"{error.message} Reply once more.")
 
 
-def _turn(answer: Completion, told: str) -> tuple[Message, Message]:
+def _second_turn(answer: Completion, told: str) -> tuple[Message, Message]:
     said = answer.text or "\n".join(call.arguments for call in answer.tool_calls) or _NOTHING
     return Message("assistant", said), Message("user", told)
 
 
-def _json_of(text: str, wants: Callable[[str], str]) -> tuple[str, str | None]:
-    """(the JSON in an answer, what is wrong with it or None)"""
-    found = json_in(text)
-    if found is None:
-        return text, "it holds no JSON" if text.strip() else "it is empty"
-    try:
-        return wants(found), None
-    except ValueError as error:
-        return found, str(error)[:1000]
-
-
-def _unfit(asked: str, problem: str, answer: Completion, attempts: int) -> MalformedResponse:
+def _unfit(what: str, problem: str, answer: Completion, attempts: int) -> MalformedResponse:
     cut = " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
     return MalformedResponse(
-        f"The model was asked for {asked} and gave an answer that does not fit: {problem}.{cut}",
+        f"The model was asked for {what} and gave an answer that does not fit: {problem}.{cut}",
         request_id=answer.request_id,
         attempts=attempts,
         partial=answer,
@@ -288,17 +303,12 @@ def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:
                 "tool_choice is 'auto', 'none', 'required', the name of a tool, or "
                 f"{{'type': 'function', 'function': {{'name': ...}}}}; got {choice!r}."
             )
-    names = [name for tool in tools if (name := _name(tool))]
+    names = [name for tool in tools if (name := name_of(tool))]
     if not names:
         raise InvalidRequestError(f"tool_choice={choice!r} needs tools to choose from; there are none.")
     if found != "required" and found not in names:
         raise InvalidRequestError(f"tool_choice names {found!r}, which is not among the tools {names}.")
     return found
-
-
-def _name(tool: Mapping[str, Any]) -> str:
-    function = tool.get("function")
-    return str(function.get("name") or "") if isinstance(function, Mapping) else ""
 
 
 def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -314,58 +324,16 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
             )
 
 
-def _fits(schema: Mapping[str, Any] | None, validate: Callable[[str], Any] | None) -> Callable[[str], str]:
-    """A check: the JSON text as it is to be handed over, or ValueError with what is wrong."""
-
-    def check(text: str) -> str:
-        if schema is not None and (wrong := misfit(json.loads(text), schema)):
-            raise ValueError(wrong)
-        if validate is not None:
-            validate(text)
-        return text
-
-    return check
-
-
-def _misfit_call(calls: Sequence[ToolCall], force: str, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    allowed = {_name(tool): tool for tool in tools}
-    if not calls:
-        return "it calls no tool"
-    for call in calls:
-        if call.name not in allowed or (force != "required" and call.name != force):
-            return f"it calls {call.name!r}, which is not the tool asked for"
-        try:
-            arguments = json.loads(call.arguments or "{}")
-        except ValueError as error:
-            return f"the arguments of {call.name} are not JSON ({error})"
-        if not isinstance(arguments, dict):
-            return f"the arguments of {call.name} are not a JSON object"
-        if wrong := misfit(arguments, allowed[call.name]["function"].get("parameters")):
-            return f"in the arguments of {call.name}, {wrong}"
-    return None
-
-
 def _instructed(request: ChatRequest, instruction: str) -> ChatRequest:
     """The instruction at the end of the system message, which the model keeps over all turns."""
     messages = list(request.messages)
     for index, message in enumerate(messages):
         if message.role == "system":
-            messages[index] = replace_content(message, (*message.content, Text(f"\n\n{instruction}")))
+            messages[index] = replace(message, content=(*message.content, Text(f"\n\n{instruction}")))
             break
     else:
         messages.insert(0, Message("system", instruction))
     return request.but(messages=tuple(messages))
-
-
-def replace_content(message: Message, content: Sequence[Any]) -> Message:
-    """A message with other content."""
-    return Message(
-        message.role,
-        content,
-        tool_calls=message.tool_calls,
-        tool_call_id=message.tool_call_id,
-        reasoning=message.reasoning,
-    )
 
 
 def _sum(first: Usage | None, second: Usage | None) -> Usage | None:

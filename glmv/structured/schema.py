@@ -1,30 +1,39 @@
-"""JSON out of a model's answer, and whether it fits a JSON Schema. Pure and bounded: no `$ref` leaves the schema.
+"""JSON out of a model's answer, and whether it fits a JSON Schema. Pure: nothing is read from files or the network.
 
-It checks what an instruction can ask for (types, required and further properties, enums, ranges, lengths, items,
-unions), not the whole of JSON Schema 2020-12; keywords that it does not know are not judged.
+Schemas are judged by `jsonschema`, of the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain.
+What cannot be judged is left out: a `$ref` that leaves the schema, a keyword whose own value is broken, `format`.
+Patterns are matched by pydantic's regular expressions, whose time is linear in the text (https://docs.rs/regex), since
+an answer is not to be trusted; a pattern with look-around or back references is unknown to them and is not judged. The
+exception is `unevaluatedProperties` beside `patternProperties`: there `jsonschema` matches names by Python's `re`.
 """
 
 from __future__ import annotations
 
 import json
-import operator
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+from glmv.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+_Errors = Iterator[Any]
+_Keyword = Callable[[Any, Any, Any, Any], _Errors | None]
+
 _STARTS = re.compile(r"[{\[]")
-# An answer that begins JSON more often than this is no answer in JSON.
+# An answer that begins JSON more often than this is not an answer in JSON.
 _MOST_STARTS = 50
-_MOST_DEPTH = 40
+# Of so many errors the one nearest to the top is reported.
+_MOST_ERRORS = 200
+# Characters of a schema's value that a message repeats.
+_MOST_SHOWN = 200
 
 
 def json_in(text: str) -> str | None:
@@ -42,111 +51,163 @@ def json_in(text: str) -> str | None:
     return None
 
 
-def misfit(value: object, schema: object, root: object = None, path: str = "", depth: int = 0) -> str | None:
-    """The first place where a value does not fit a schema, for people and models; None when it fits."""
-    root = schema if root is None else root
-    if not isinstance(schema, Mapping) or depth > _MOST_DEPTH:
+def need_validator() -> None:
+    """Raises InvalidRequestError, which names the extra, where schemas cannot be judged."""
+    try:
+        import jsonschema  # noqa: F401 - the import is the test
+    except ImportError:
+        raise InvalidRequestError(
+            'To check an answer against a JSON Schema, jsonschema is needed: pip install "glmv[schema]" '
+            "(the extras langchain, llama-index, batch and cli contain it)."
+        ) from None
+
+
+def misfit(value: object, schema: object) -> str | None:
+    """The first place where a value does not fit a schema, in one line for people and models; None when it fits.
+
+    Args:
+        value: parsed JSON.
+        schema: a JSON Schema; of the draft that its `$schema` names, else 2020-12. What is not a dict judges nothing.
+
+    Raises:
+        InvalidRequestError: when `jsonschema` is not installed.
+    """
+    if not isinstance(schema, Mapping):
         return None
-    at = path or "the answer"
-    if isinstance(ref := schema.get("$ref"), str):
-        return misfit(value, _followed(ref, root), root, path, depth + 1)
-    for name in ("anyOf", "oneOf"):
-        if isinstance(choices := schema.get(name), list) and choices:
-            found = [misfit(value, choice, root, path, depth + 1) for choice in choices]
-            if all(found):
-                return found[0] if len(found) == 1 else f"{at} fits none of the {len(found)} forms it may have"
-    for part in schema.get("allOf") or ():
-        if wrong := misfit(value, part, root, path, depth + 1):
-            return wrong
-    if "const" in schema and value != schema["const"]:
-        return f"{at} has to be {json.dumps(schema['const'], ensure_ascii=False)}"
-    if isinstance(allowed := schema.get("enum"), list) and value not in allowed:
-        return f"{at} has to be one of {json.dumps(allowed, ensure_ascii=False)[:200]}"
-    kinds = schema.get("type")
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if isinstance(kinds, list) and not any(_is(value, kind) for kind in kinds):
-        return f"{at} has to be of type {' or '.join(map(str, kinds))}"
-    match value:
-        case dict():
-            return _misfit_object(value, schema, root, path, depth)
-        case list():
-            return _misfit_list(value, schema, root, path, depth)
-        case bool() | None:
-            return None
-        case int() | float():
-            return _misfit_number(value, schema, at)
-        case str():
-            short, long = schema.get("minLength"), schema.get("maxLength")
-            if isinstance(short, int) and len(value) < short:
-                return f"{at} has to be at least {short} characters long"
-            if isinstance(long, int) and len(value) > long:
-                return f"{at} has to be at most {long} characters long"
-            return None
-        case _:
-            return f"{at} is not JSON"
+    need_validator()
+    draft = schema.get("$schema")
+    try:
+        errors = list(
+            islice(_validator(draft if isinstance(draft, str) else "")(dict(schema)).iter_errors(value), _MOST_ERRORS)
+        )
+    except RecursionError:  # a schema that refers to itself without end, or a value as deep as the interpreter goes
+        return None
+    return _problem(errors) if errors else None
 
 
-def _is(value: object, kind: object) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if isinstance(value, float) and kind == "integer":
-        return value.is_integer()
-    return isinstance(value, _TYPES.get(str(kind), (object,)))
+@lru_cache(maxsize=16)
+def _validator(draft: str) -> Callable[[Any], Validator]:
+    """The URI of a draft, "" for the newest -> what makes validators of it."""
+    from functools import partial
+
+    from jsonschema import Draft202012Validator, validators
+    from referencing.jsonschema import EMPTY_REGISTRY
+
+    kind = validators.validator_for({"$schema": draft}, default=Draft202012Validator)
+    keywords = {**kind.VALIDATORS, "pattern": _pattern, "patternProperties": _pattern_properties}
+    keywords["additionalProperties"] = _additional_properties
+    careful = {name: _careful(keyword) for name, keyword in keywords.items()}
+    # The registry is empty, and cannot retrieve: `jsonschema` by itself would fetch what a `$ref` names.
+    return partial(validators.extend(kind, careful), registry=EMPTY_REGISTRY)
 
 
-def _misfit_object(value: dict[str, Any], schema: Mapping[str, Any], root: object, path: str, depth: int) -> str | None:
+def _careful(keyword: _Keyword) -> _Keyword:
+    """A keyword that judges nothing where its own value in the schema is broken."""
+    from jsonschema.exceptions import UnknownType
+    from referencing.exceptions import Unresolvable
+
+    broken = (
+        UnknownType,
+        Unresolvable,
+        SchemaError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+    )
+
+    def judged(validator: Any, value: Any, instance: Any, schema: Any) -> _Errors:
+        try:
+            yield from keyword(validator, value, instance, schema) or ()
+        except (*broken, re.error):
+            return
+
+    return judged
+
+
+@lru_cache(maxsize=256)
+def _regex(pattern: str) -> SchemaValidator:
+    return SchemaValidator(core_schema.str_schema(pattern=pattern))
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> _Errors:
+    if isinstance(instance, str) and not _regex(pattern).isinstance_python(instance):
+        yield _error(f"has to match the pattern {_shown(pattern)}")
+
+
+def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> _Errors:
+    for pattern, inner in patterns.items() if isinstance(instance, dict) else ():
+        for name in filter(_regex(pattern).isinstance_python, instance):
+            yield from validator.descend(instance[name], inner, path=name, schema_path=pattern)
+
+
+def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> _Errors:
+    patterns = [_regex(pattern) for pattern in schema.get("patternProperties") or ()]
     known = schema.get("properties") or {}
-    missing = [name for name in schema.get("required") or () if name not in value]
-    if missing:
-        return f"{path or 'the answer'} lacks {', '.join(map(repr, missing))}"
-    if schema.get("additionalProperties") is False and (extra := [name for name in value if name not in known]):
-        return f"{path or 'the answer'} has {extra[0]!r}, which is not asked for"
-    further = schema.get("additionalProperties")
-    for name, item in value.items():
-        inner = known.get(name, further)
-        if wrong := misfit(item, inner, root, f"{path}.{name}" if path else name, depth + 1):
-            return wrong
-    return None
-
-
-def _misfit_list(value: list[Any], schema: Mapping[str, Any], root: object, path: str, depth: int) -> str | None:
-    few, many = schema.get("minItems"), schema.get("maxItems")
-    if isinstance(few, int) and len(value) < few:
-        return f"{path or 'the answer'} has to have at least {few} items"
-    if isinstance(many, int) and len(value) > many:
-        return f"{path or 'the answer'} has to have at most {many} items"
-    for index, item in enumerate(value):
-        if wrong := misfit(item, schema.get("items"), root, f"{path}[{index}]", depth + 1):
-            return wrong
-    return None
-
-
-_RANGES = (
-    ("minimum", "at least", operator.ge),
-    ("maximum", "at most", operator.le),
-    ("exclusiveMinimum", "more than", operator.gt),
-    ("exclusiveMaximum", "less than", operator.lt),
-)
-
-
-def _misfit_number(value: float, schema: Mapping[str, Any], at: str) -> str | None:
-    for name, words, fits in _RANGES:
-        bound = schema.get(name)
-        if isinstance(bound, int | float) and not isinstance(bound, bool) and not fits(value, bound):
-            return f"{at} has to be {words} {bound}"
-    return None
-
-
-def _followed(ref: str, root: object) -> object:
-    """`#/$defs/Name` -> that part of the schema; anything else is not followed."""
-    found = root
-    for step in ref.removeprefix("#").strip("/").split("/"):
-        if not step:
+    for name in instance if isinstance(instance, dict) else ():
+        if name in known or any(pattern.isinstance_python(name) for pattern in patterns):
             continue
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(step.replace("~1", "/").replace("~0", "~"))
-    return found if ref.startswith("#") else None
+        if allowed is False:
+            yield _error(f"has {name!r}, which is not asked for")
+        else:
+            yield from validator.descend(instance[name], allowed, path=name)
+
+
+def _error(words: str) -> ValidationError:
+    from jsonschema.exceptions import ValidationError
+
+    return ValidationError(words)
+
+
+_OURS = ("pattern", "patternProperties", "additionalProperties")
+_WORDS = {
+    "const": "has to be {}",
+    "enum": "has to be one of {}",
+    "minimum": "has to be at least {}",
+    "maximum": "has to be at most {}",
+    "exclusiveMinimum": "has to be more than {}",
+    "exclusiveMaximum": "has to be less than {}",
+    "multipleOf": "has to be a multiple of {}",
+    "minLength": "has to be at least {} characters long",
+    "maxLength": "has to be at most {} characters long",
+    "minItems": "has to have at least {} items",
+    "maxItems": "has to have at most {} items",
+    "uniqueItems": "has to have items that all differ",
+    "not": "must not fit {}",
+}
+
+
+def _problem(errors: list[ValidationError]) -> str:
+    """The error nearest to the top, as its place and what was expected."""
+    error = min(errors, key=lambda found: len(found.absolute_path))
+    keyword, value = str(error.validator), error.validator_value
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+    match keyword:
+        case "anyOf" | "oneOf" if len(value) == 1 and error.context:
+            return _problem(error.context)
+        case "anyOf" | "oneOf" if error.context:
+            words = f"fits none of the {len(value)} forms it may have"
+        case "oneOf":
+            words = f"fits several of the {len(value)} forms it may have, and has to fit one"
+        case "required":
+            missing = [name for name in value if name not in error.instance] if isinstance(value, list) else []
+            words = f"lacks {', '.join(map(repr, missing))}" if missing else error.message
+        case "type":
+            words = f"has to be of type {' or '.join(map(str, value if isinstance(value, list) else [value]))}"
+        case _ if keyword in _OURS:
+            words = error.message
+        case _ if keyword in _WORDS:
+            words = _WORDS[keyword].format(_shown(value))
+        case "None":  # the schema is `false`
+            words = f"must not hold {_shown(error.instance)}"
+        case _:
+            words = f"has to meet {keyword}: {_shown(value)}"
+    return f"{place.removeprefix('.') or 'the answer'} {words}"
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:_MOST_SHOWN]
 
 
 class JSONStream:

@@ -49,6 +49,7 @@ EXCEPTIONS = {
     "glmv/transport/pools.py": {"httpx"},  # ADR-0013
     "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
+    "glmv/structured/schema.py": {"jsonschema", "referencing"},  # the extra `schema`, imported when a schema is judged
     "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
     "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests

@@ -14,7 +14,7 @@ import pytest
 import glmv
 from glmv.options import Options
 from glmv.request.build import chat_request
-from glmv.structured import plan
+from glmv.structured import expected
 from glmv.wire.dialect import DIALECTS
 from glmv.wire.encode import encode
 
@@ -111,7 +111,7 @@ def one_string(body: Body) -> Body:
 
 def in_words(body: Body) -> Body:
     made = copy.deepcopy(body)
-    made["messages"][0]["content"] += f"\n\n{plan._JSON}"
+    made["messages"][0]["content"] += f"\n\n{expected._JSON}"
     return made
 
 

@@ -1,9 +1,14 @@
 """Which JSON an answer holds, and whether it fits a schema."""
 
+import socket
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
 
+import glmv
 from glmv.structured.schema import JSONStream, json_in, misfit
 
 
@@ -65,3 +70,92 @@ def test_the_json_of_a_stream_is_the_same_for_any_cut(size: int) -> None:
     found = "".join(stream.feed(text[at : at + size]) for at in range(0, len(text), size))
     assert found == '{"a": "x\\"}", "b": [1, {"c": 2}]}'
     assert stream.ended
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "problem"),
+    [
+        ("abc", {"pattern": r"^\d+$"}, r'match the pattern "^\\d+$"'),
+        (7, {"multipleOf": 2}, "a multiple of 2"),
+        ([1, 1], {"uniqueItems": True}, "items that all differ"),
+        (1, {"not": {"type": "integer"}}, "must not fit"),
+        (1, {"oneOf": [{"type": "integer"}, {"minimum": 0}]}, "fits several of the 2 forms"),
+        (3, {"anyOf": [{"type": "string"}]}, "of type string"),
+        (True, {"enum": [1]}, "one of [1]"),
+        (5, {"const": 4}, "has to be 4"),
+        (11, {"maximum": 10}, "at most 10"),
+        (3, {"exclusiveMinimum": 3}, "more than 3"),
+        ("abc", {"maxLength": 2}, "at most 2 characters"),
+        ([1, 2], {"maxItems": 1}, "at most 1 items"),
+        ([], {"type": "object"}, "of type object"),
+        ({"s_a": 1}, {"patternProperties": {"^s_": {"type": "string"}}}, "s_a has to be"),
+        ({"s_a": 1, "b": 2}, {"patternProperties": {"^s_": {}}, "additionalProperties": False}, "has 'b'"),
+        ({"b": 2}, {"additionalProperties": {"type": "string"}}, "b has to be of type string"),
+        ([1], {"prefixItems": [{"type": "string"}]}, "[0] has to be"),
+        ({"a": 1}, {"dependentRequired": {"a": ["b"]}}, "dependentRequired"),
+        ({"a": 1}, {"properties": {"a": False}}, "must not hold 1"),
+        (
+            {"a": {"b": 1}, "c": 1},
+            {"properties": {"a": {"required": ["x"]}}, "required": ["d"]},
+            "the answer lacks 'd'",
+        ),
+        (
+            1,
+            {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True},
+            "at least 1",
+        ),
+    ],
+)
+def test_every_keyword_is_judged(value: Any, schema: Any, problem: str) -> None:
+    found = misfit(value, schema)
+    assert found is not None
+    assert problem in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"}, {"minimum": "x"}, {"pattern": "("}, {"properties": []}, {"$ref": "#/nowhere"},
+        {"multipleOf": 0}, {"$schema": "https://example.org/draft"}, {"$dynamicRef": "https://example.org/a#b"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_broken_keyword_judges_nothing_and_the_others_hold(schema: dict[str, Any]) -> None:
+    assert misfit(1, schema) is None
+    assert misfit("", {**schema, "minLength": 1}) == "the answer has to be at least 1 characters long"
+
+
+def test_a_ref_that_leaves_the_schema_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    schema = {"$ref": "http://127.0.0.1:9/schema.json", "required": ["n"]}
+    assert misfit({}, schema) == "the answer lacks 'n'"
+
+
+def test_a_pattern_takes_no_exponential_time() -> None:
+    start = time.perf_counter()
+    assert misfit("a" * 5_000 + "!", {"pattern": "^(a+)+$"}) is not None
+    assert misfit({"a" * 5_000 + "!": 1}, {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False})
+    assert time.perf_counter() - start < 2
+
+
+def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    glm = glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/api/paas/v4")
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    for options in ({"response_format": wanted}, {"tools": [tool], "tool_choice": "required"}):
+        with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+            glm.chat("Hi", **options)
+        with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+            list(glm.stream("Hi", **options))
+
+
+def test_importing_the_core_imports_no_validator() -> None:
+    code = "import sys, glmv; [getattr(glmv, name) for name in glmv.__all__]; print('jsonschema' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

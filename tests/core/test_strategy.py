@@ -1,11 +1,13 @@
 """Forced tools and JSON answers on a platform that knows neither: asked for, checked, and asked for once more."""
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel, field_validator
 
 import glmv
 
@@ -273,3 +275,101 @@ def test_what_was_withdrawn_is_handed_over_unchecked_where_the_app_judges_itself
     answer = script.ask(stream, on_sensitive="return", **wanted)
     assert answer.finish_reason == "sensitive"
     assert len(script.bodies) == 1
+
+
+WRONG, RIGHT = '{"name": "Ada", "age": -1}', '{"name": "Ada", "age": 36}'
+
+
+def test_a_stream_that_may_be_replaced_begins_anew_and_counts_both_turns() -> None:
+    server = Script(text(WRONG), text(RIGHT))
+    deltas = list(server.glm.stream("Who?", response_format=PERSON, may_replace=True))
+    assert "".join(delta.text for delta in deltas) == WRONG + RIGHT
+    [second] = [at for at, delta in enumerate(deltas) if delta.replaces]
+    assert "".join(delta.text for delta in deltas[second:]) == RIGHT
+    assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+    assert (deltas[-1].usage, deltas[-1].attempts) == (glmv.Usage(20, 10, 30), 2)
+    assert any("second time" in note for note in deltas[-1].notes)
+
+
+def test_the_sum_of_a_replaced_stream_is_its_second_answer() -> None:
+    call_of = call("weather", '{"town": 3}'), call("weather", '{"town": "Jinan"}')
+    server = Script(*call_of)
+    answer = server.ask(True, tools=[WEATHER], tool_choice="required", may_replace=True)
+    assert [(found.name, found.arguments) for found in answer.tool_calls] == [("weather", '{"town": "Jinan"}')]
+    assert Script(text(WRONG), text(RIGHT)).ask(True, response_format=PERSON, may_replace=True).text == RIGHT
+
+
+async def test_the_asynchronous_client_begins_anew_too() -> None:
+    server = Script(text(WRONG), text(RIGHT))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(server.answer))
+    async with http:
+        glm = glmv.AsyncClient("test-id.test-secret", base_url=server.glm.settings.base_url, http_async_client=http)
+        total = glmv.Accumulator()
+        async for delta in glm.stream("Who?", response_format=PERSON, may_replace=True):
+            total.add(delta)
+    assert total.text == RIGHT
+
+
+def test_what_was_not_shown_is_not_replaced() -> None:
+    server = Script(text("Ada, who was 36."), text(RIGHT))
+    deltas = list(server.glm.stream("Who?", response_format=PERSON, may_replace=True))
+    assert not any(delta.replaces for delta in deltas)
+
+
+@pytest.mark.parametrize("second", [WRONG, "Ada."])
+def test_a_stream_is_replaced_once_and_then_raises(second: str) -> None:
+    server = Script(text(WRONG), text(second))
+    with pytest.raises(glmv.MalformedResponse) as failed:
+        server.ask(True, response_format=PERSON, may_replace=True)
+    assert (failed.value.partial.text, failed.value.attempts) == (second, 2)  # type: ignore[union-attr]  # there is one
+    assert len(server.bodies) == 2
+
+
+def test_what_was_shown_and_cut_off_is_not_asked_for_again() -> None:
+    server = Script({**text('{"name": "Ada"'), "finish": "length"})
+    with pytest.raises(glmv.MalformedResponse, match="max_tokens"):
+        server.ask(True, response_format=PERSON, may_replace=True)
+
+
+def test_without_leave_what_was_shown_is_not_replaced() -> None:
+    server = Script(text(WRONG))
+    with pytest.raises(glmv.MalformedResponse, match="at least 0"):
+        server.ask(True, response_format=PERSON)
+    assert len(server.bodies) == 1
+
+
+@both
+def test_a_pydantic_class_judges_in_place_of_the_schema(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Person(BaseModel):
+        name: str
+        age: int
+
+        @field_validator("age")
+        @classmethod
+        def adult(cls, age: int) -> int:
+            if age < 18:
+                raise ValueError("not an adult")
+            return age
+
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    server = Script(text('{"name": "Ada", "age": "12"}'), text(RIGHT))
+    answer = server.ask(stream, response_format=PERSON, validate=Person, may_replace=True)
+    assert answer.text == RIGHT
+    assert "not an adult" in server.bodies[1]["messages"][-1]["content"]
+
+
+def test_a_second_turn_quotes_the_answer_and_says_what_is_wrong() -> None:
+    error = glmv.MalformedResponse(
+        "It is not JSON.", attempts=1, partial=glmv.Completion(text="red", finish_reason="stop")
+    )
+    answer, question = glmv.second_turn(error)
+    assert (answer.role, answer.text) == ("assistant", "red")
+    assert (question.role, question.text) == ("user", "It is not JSON. Reply once more.")
+
+
+@pytest.mark.parametrize("reason", [None, "length", "sensitive"])
+def test_there_is_no_second_turn_where_it_would_not_help(reason: str | None) -> None:
+    error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
+    with pytest.raises(glmv.MalformedResponse) as caught:
+        glmv.second_turn(error)
+    assert caught.value is error

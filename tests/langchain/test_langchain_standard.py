@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from glmv.structured import plan
+from glmv.structured import expected
 from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV
 
@@ -191,7 +191,7 @@ class TestParaphrased(Family, ChatModelIntegrationTests):
             "_UNLESS_TOOL": " Whoever uses a function need not mind this.",
             "_AGAIN": "That does not do: {problem}. {instruction}",
         }.items():
-            monkeypatch.setattr(plan, name, words)
+            monkeypatch.setattr(expected, name, words)
 
 
 def test_no_standard_test_is_skipped_but_for_the_reasons_above() -> None:

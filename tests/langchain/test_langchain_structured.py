@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 import pytest
 from langchain_core.exceptions import LangChainException, OutputParserException
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, field_validator
@@ -167,8 +168,38 @@ def test_an_object_that_grows_is_one_traced_run(saying: Models) -> None:
     collector = RunCollectorCallbackHandler()
     list(model.with_structured_output(Picture).stream("What?", {"callbacks": [collector]}))
     (root,) = collector.traced_runs
-    assert [run.error is None for run in root.child_runs] == [False, True]
+    assert [(run.run_type, run.error) for run in root.child_runs] == [("llm", None), ("parser", None)]
     assert root.outputs == {"output": Picture(**GOOD)}
+    [[generation]] = root.child_runs[0].outputs["generations"]
+    assert json.loads(generation["text"]) == GOOD
+    assert generation["message"]["id"][-1] == "AIMessageChunk"
+    assert root.child_runs[0].outputs["generations"][0][0]["message"]["kwargs"]["response_metadata"]["attempts"] == 2
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_a_model_that_streams_inside_repairs_too(saying: Models, method: Any) -> None:
+    wrong = {"colour": "red", "width": 0}
+    said = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    model, asked = saying(*said, streaming=True)
+    assert model.with_structured_output(Picture, method=method).invoke("What?") == Picture(**GOOD)
+    assert len(asked) == 2
+
+
+def test_the_sum_of_a_stream_that_began_anew_is_an_ordinary_message(saying: Models) -> None:
+    from langchain_core.messages import AIMessageChunk
+
+    schema = {"title": "Picture", **Picture.model_json_schema()}
+    wanted = {"type": "json_schema", "json_schema": {"name": "Picture", "schema": schema}}
+    asking: dict[str, Any] = {"response_format": wanted, "may_replace": True}
+    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+    first, *rest = model.stream("What?", **asking)
+    assert type(first.__add__(rest)) is AIMessageChunk
+    assert dumpd(first)["id"][-1] == "AIMessageChunk"
+    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD), streaming=True)
+    answer = model.invoke("What?", **asking)
+    assert type(answer) is AIMessage
+    assert json.loads(answer.text) == GOOD
+    assert answer.usage_metadata is not None
 
 
 def test_pydantics_own_check_is_what_the_model_is_shown(saying: Models) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 
 import glmv
 from llama_index_glmv import GLMV, GLMVMultiModal
+from llama_index_glmv.structured import Schema
 
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 PROMPT = PromptTemplate("What does the {thing} say?")
@@ -208,3 +209,25 @@ def test_both_turns_are_counted(script: Any) -> None:
     )
     assert response.raw["usage"]["prompt_tokens"] == 200
     assert response.additional_kwargs["completion_tokens"] == 10
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_object_that_begins_anew_keeps_nothing_of_the_one_before(asynchronous: bool, script: Any) -> None:
+    script.say('{"shop": "Bank", "items": ["a", "b"]', ', "total": -1}')
+    llm = script.say('{"shop": "B', GOOD[len('{"shop": "B') :]).llm()
+    objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    first, *_, last = objects
+    assert (first.shop, first.items) == ("Bank", ["a", "b"])
+    (begun,) = [found for found in objects if found.shop == "B"]
+    assert not begun.items
+    assert last == RECEIPT
+    assert len(script.requests) == 2
+
+
+def test_a_stream_of_messages_says_where_it_begins_anew_and_counts_both_turns(script: Any) -> None:
+    llm = script.say('{"shop": "A"', "}").say(GOOD).llm()
+    responses = list(llm.stream_chat([ChatMessage(content="What?")], response_format=Schema(Receipt), may_replace=True))
+    assert [response.additional_kwargs.get("replaces") for response in responses].count(True) == 1
+    assert responses[-1].message.content == GOOD
+    assert responses[-1].additional_kwargs["attempts"] == 2
+    assert responses[-1].raw["usage"]["prompt_tokens"] == 200

@@ -1,0 +1,142 @@
+"""What an answer has to be where the server has no field to say it: the words that ask for it, and its check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from glmv.structured.schema import json_in, misfit
+from glmv.types import Completion, ToolCall
+
+_ANY_TOOL = "Call one of your tools now: reply with a tool call and with nothing else."
+_ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
+_JSON = "Reply with a single JSON object and nothing else: no prose, no code fence."
+_SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
+_UNLESS_TOOL = " This holds for replies in which you call no tool."
+_AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
+# Characters of a problem that the model is shown.
+_MOST_OF_PROBLEM = 1000
+
+
+class Expected(Protocol):
+    """What an answer has to be.
+
+    Attributes:
+        what: its name, for errors.
+        instruction: the words that ask for it; "" when none are needed.
+        by_schema: whether its check judges by a JSON Schema.
+    """
+
+    what: str
+    instruction: str
+    by_schema: bool
+
+    def check(self, answer: Completion) -> tuple[str, str | None]:
+        """An answer -> its text as it is handed over, and what is wrong with it or None."""
+
+
+class AnyAnswer:
+    """Nothing is expected: every answer will do."""
+
+    what = "an answer"
+    instruction = ""
+    by_schema = False
+
+    def check(self, answer: Completion) -> tuple[str, str | None]:
+        return answer.text, None
+
+
+class ToolCallExpected:
+    """A call of one of the tools, with arguments that fit its JSON Schema.
+
+    Args:
+        tools: the tools that may be called, at least one.
+        name: the tool that the instruction names, or None for any.
+    """
+
+    what = "a tool call"
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None) -> None:
+        self.instruction = _ANY_TOOL if name is None else _ONE_TOOL.format(name=name)
+        self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
+        self.by_schema = any(self._schemas.values())
+
+    def check(self, answer: Completion) -> tuple[str, str | None]:
+        if not answer.tool_calls:
+            return answer.text, "it calls no tool"
+        return answer.text, next((problem for call in answer.tool_calls if (problem := self._problem(call))), None)
+
+    def _problem(self, call: ToolCall) -> str | None:
+        if call.name not in self._schemas:
+            return f"it calls {call.name!r}, which is not the tool asked for"
+        try:
+            arguments = json.loads(call.arguments or "{}")
+        except ValueError as error:
+            return f"the arguments of {call.name} are not JSON ({error})"
+        if not isinstance(arguments, dict):
+            return f"the arguments of {call.name} are not a JSON object"
+        schema = self._schemas[call.name]
+        wrong = misfit(arguments, schema) if schema else None
+        return f"in the arguments of {call.name}, {wrong}" if wrong else None
+
+
+class JSONExpected:
+    """JSON that fits a schema and the caller's own check.
+
+    Args:
+        schema: the JSON Schema that the instruction shows; None asks for any object.
+        validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
+            that will not do, beside the schema; or None.
+        beside_tools: whether a tool call is an answer, too.
+    """
+
+    what = "JSON"
+
+    def __init__(
+        self,
+        schema: Mapping[str, Any] | None,
+        validate: type[BaseModel] | Callable[[str], object] | None = None,
+        *,
+        beside_tools: bool = False,
+    ) -> None:
+        self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
+        self.instruction += _UNLESS_TOOL if beside_tools else ""
+        self.array = schema is not None and schema.get("type") == "array"
+        self._schema = schema
+        self._validate: Callable[[str], object] | None = None
+        if isinstance(validate, type) and issubclass(validate, BaseModel):
+            self._schema, self._validate = None, validate.model_validate_json
+        elif validate is not None:
+            self._validate = validate
+        self.by_schema = bool(self._schema)
+
+    def check(self, answer: Completion) -> tuple[str, str | None]:
+        return (answer.text, None) if answer.tool_calls else self.check_text(answer.text)
+
+    def check_text(self, text: str) -> tuple[str, str | None]:
+        """An answer's text -> the JSON in it, and what is wrong with it or None."""
+        found = json_in(text)
+        if found is None:
+            return text, "it holds no JSON" if text.strip() else "it is empty"
+        if self._schema and (wrong := misfit(json.loads(found), self._schema)):
+            return found, wrong[:_MOST_OF_PROBLEM]
+        try:
+            if self._validate is not None:
+                self._validate(found)
+        except ValueError as error:
+            return found, str(error)[:_MOST_OF_PROBLEM]
+        return found, None
+
+
+def correction(problem: str, instruction: str) -> str:
+    """What the model is told of an answer that does not fit."""
+    return _AGAIN.format(problem=problem, instruction=instruction)
+
+
+def name_of(tool: Mapping[str, Any]) -> str:
+    """The name of a function among the tools; "" for a tool of another kind."""
+    function = tool.get("function")
+    return str(function.get("name") or "") if isinstance(function, Mapping) else ""
