@@ -89,7 +89,7 @@ def _refused_unopened(setup: Setup, urls: tuple[str, ...]) -> str:
 
 def schemes(setup: Setup) -> str:
     return _refused_unopened(
-        case,
+        setup,
         ("file:///etc/passwd", "file://localhost/etc/passwd#x.jpg", "ftp://example.org/x.png", "gopher://example.org/",
          "data:text/html,<b>x</b>", "javascript:alert(1)"),
     )  # fmt: skip
