@@ -158,7 +158,7 @@ def asked(name: str, python: Path, faults: list[Fault]) -> list[list[Outcome]]:
         if name in fault.without:
             modes = ()
         found.append([observed(worker, fault, mode) for mode in modes if worker.asynchronous or not mode])
-        sys.stderr.write(f"{name}: {fault.number} {fault.title}: {[told(one) for one in found[-1]]}\n")
+        sys.stderr.write(f"{name}: {fault.number} {fault.title}: {[told(one, fault.good.text) for one in found[-1]]}\n")
     worker.stop()
     return found
 
@@ -183,8 +183,8 @@ def observed(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
         server.stop()
 
 
-def told(got: Outcome) -> str:
-    """One outcome in a few words."""
+def told(got: Outcome, wanted: str | None = TEXT) -> str:
+    """One outcome in a few words; `wanted` is the answer that a good client hands over."""
     count = f"{got.requests} request{'s' * (got.requests != 1)}"
     grown = f", +{got.megabytes:.0f} MB" if got.megabytes > 40 else ""
     elsewhere = f", {got.followed} bytes went elsewhere" if got.followed else ""
@@ -207,7 +207,8 @@ def told(got: Outcome) -> str:
             refused = f", {after}, {got.requests - number + failed} refused" if number == 100 else ""
             return f"{number - failed} of {number}{refused}{lines}"
         case {"text": text}:
-            what = "ok" if text == TEXT else "ok, U+FFFD shown" if "\ufffd" in text else f"success: {text[:18]!r}"
+            shown = ", U+FFFD shown" * ("\ufffd" in text)
+            what = f"ok{shown}" if text == wanted else f"success: {text[:18]!r}"
             return f"{what}, {after}"
         case other:
             raise TypeError(other)
@@ -218,7 +219,7 @@ def cell(fault: Fault, outcomes: list[Outcome]) -> tuple[str, bool | None]:
     if not outcomes:
         return "–", None
     marks = [right(fault.good, one) for one in outcomes]
-    shown = [f"{'✓' if mark else '✗'} {told(one)}" for one, mark in zip(outcomes, marks, strict=True)]
+    shown = [f"{'✓' if mark else '✗'} {told(one, fault.good.text)}" for one, mark in zip(outcomes, marks, strict=True)]
     kinds = {(one.error, one.text, mark) for one, mark in zip(outcomes, marks, strict=True)}
     return shown[0] if len(kinds) == 1 else "; async: ".join(shown), all(marks)
 

@@ -411,13 +411,11 @@ SUBJECTS: dict[str, Callable[[str], Subject]] = {
     "glmv": glmv_core,
     "openai": openai_sdk,
     "zhipuai": zhipuai_sdk,
-    "LangChain floor": langchain_floor,
     "LangChain floor + httpx": pair(langchain_floor, httpx_bare),
     "LangChain floor + glmv": pair(langchain_floor, glmv_core),
     "ChatGLMV": langchain_glmv,
     "ChatOpenAI": chat_openai,
     "ChatZhipuAI": chat_zhipuai,
-    "LlamaIndex floor": llama_floor,
     "LlamaIndex floor + httpx": pair(llama_floor, httpx_bare),
     "glmv without pictures": glmv_words,
     "glmv without pictures + one copy and write": glmv_words_and_copy,
@@ -545,13 +543,13 @@ def profile(subject: Subject, task: str) -> list[tuple[str, float]]:
     profiler.runcall(work)
     spent: dict[str, float] = {}
     for (path, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
-        room = _room(path, name)
-        spent[room] = spent.get(room, 0.0) + own
+        where = _part_of(path, name)
+        spent[where] = spent.get(where, 0.0) + own
     total = sum(spent.values())
-    return [(room, own / total) for room, own in sorted(spent.items(), key=lambda item: -item[1])]
+    return [(where, own / total) for where, own in sorted(spent.items(), key=lambda item: -item[1])]
 
 
-def _room(path: str, name: str) -> str:
+def _part_of(path: str, name: str) -> str:
     parts = Path(path).parts
     if path in ("~", "<string>"):
         if "from_json" in name:

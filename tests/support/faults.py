@@ -259,11 +259,15 @@ def drips_in_head(peer: Peer) -> None:
         peer.send(b" ")
 
 
-def drips_in_stream(peer: Peer) -> None:
-    """A piece of text, and a line byte by byte, without end."""
-    peer.stream(chunk("half"), end=False)
-    while not peer.over.wait(0.02):
-        peer.chunk(b":")
+def drips_in_stream(*given: object) -> Script:
+    """These frames, and a line byte by byte, without end."""
+
+    def script(peer: Peer) -> None:
+        peer.stream(*given, end=False)
+        while not peer.over.wait(0.02):
+            peer.chunk(b":")
+
+    return script
 
 
 def open_after_done(peer: Peer) -> None:
@@ -277,6 +281,13 @@ def packed(megabytes: int) -> bytes:
     packing = zlib.compressobj(9, zlib.DEFLATED, 31)
     parts = [packing.compress(b" " * (1 << 20)) for _ in range(megabytes)]
     return b"".join([*parts, packing.compress(json.dumps(WHOLE).encode()), packing.flush()])
+
+
+@contextlib.contextmanager
+def packed_before(server: Server) -> Iterator[str]:
+    """The fake server, once it has packed its bomb, which takes seconds."""
+    packed(256)
+    yield server.base_url
 
 
 def gzip_bomb(peer: Peer) -> None:
@@ -462,12 +473,15 @@ FAULTS = (
     ),
     Fault(
         13, "stream byte by byte, deadline 4 s", error(4.25),
-        timed(glmv.DeadlineExceeded, 0.75, 0.8, "half", attempts=1), (drips_in_stream,), STREAM,
+        timed(glmv.DeadlineExceeded, 0.75, 0.8, attempts=1), (drips_in_stream(),), STREAM,
         options={"deadline": 4.0}, quick={"timeout": 5, "deadline": 0.8},
     ),
-    Fault(
-        13, "stream byte by byte, idle timeout", ours=timed(glmv.StreamInterrupted, 0.75, 0.8, "half", attempts=1),
-        scripts=(drips_in_stream,), uses=STREAM, quick={"timeout": 5, "idle_timeout": 0.8}, compared=False,
+    *(
+        Fault(
+            13, f"stream byte by byte after some text, {option}", ours=timed(kind, 0.75, 0.8, "half", attempts=1),
+            scripts=(drips_in_stream(chunk("half")),), uses=STREAM, quick={"timeout": 5, option: 0.8}, compared=False,
+        )
+        for option, kind in (("deadline", glmv.DeadlineExceeded), ("idle_timeout", glmv.StreamInterrupted))
     ),
     Fault(
         14, "429, Retry-After: 3, once", Good(most=3.9, least=2.99, requests=range(3)), waits(3, 3.3),
@@ -643,7 +657,8 @@ FAULTS = (
     ),
     Fault(
         37, "gzip bomb, 0.26 to 256 MB", error(8, megabytes=64),
-        fails(glmv.MalformedResponse, None, "larger than", attempts=1), (gzip_bomb,), fresh=True,
+        fails(glmv.MalformedResponse, None, "larger than", attempts=1), (gzip_bomb,),
+        place=packed_before, fresh=True,
     ),
     Fault(
         37, "body of 100 MB", error(8, megabytes=64), fails(glmv.MalformedResponse, attempts=1), (huge_body,),
