@@ -7,12 +7,10 @@ Each class runs unmodified in an environment of its own under `.contract/`, agai
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
-from comparison import ROOT, python_of, ran, row, servers, table, version_in
+from comparison import ROOT, python_of, ran, row, servers, table, write
 
 PROBES = "langchain_probes.py"
 PAGE = ROOT / "docs" / "compare-langchain.md"
@@ -34,7 +32,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     classes = {"ChatGLMV": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, wanted)) for name, (package, wanted) in OTHERS.items()}
-    versions = {name: f"{package} {version_in(python, package)}" for name, (package, python) in classes.items()}
     with servers(SETTINGS) as given:
         results = {name: ran(python, PROBES, name, given) for name, (_, python) in classes.items()}
         # In turns, so that a machine that slows down slows all of them.
@@ -46,17 +43,7 @@ def main() -> None:
         row("import and make, CPU s, fastest of 5", [f"{min(turn[name] for turn in starts):.2f}" for name in classes]),
         row("`invoke`, CPU ms of the client, fastest of 20", [f"{took * 1000:.1f}" for took in calls]),
     ]
-    PAGE.write_text(
-        HEAD.format(
-            day=datetime.now(UTC).date(),
-            core=importlib.metadata.version("langchain-core"),
-            told=", ".join(f"{name} ({versions[name]})" for name in classes),
-            table="\n".join(lines),
-            notes="\n".join(notes),
-        ),
-        encoding="utf-8",
-    )
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    write(PAGE, HEAD, "langchain-core", classes, lines, notes)
 
 
 HEAD = """# ChatGLMV beside other classes that reach GLM-4V

@@ -7,12 +7,10 @@ Each class runs unmodified in an environment of its own under `.contract/`, agai
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
-from comparison import ROOT, python_of, ran, row, servers, table, version_in
+from comparison import ROOT, python_of, ran, row, servers, table, write
 
 PROBES = "llama_index_probes.py"
 PAGE = ROOT / "docs" / "compare-llama-index.md"
@@ -33,7 +31,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     classes = {"GLMVMultiModal": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, f"{package} pillow")) for name, package in OTHERS.items()}
-    versions = {name: f"{package} {version_in(python, package)}" for name, (package, python) in classes.items()}
     results = {}
     with servers(SETTINGS) as given:
         for name, (_, python) in classes.items():
@@ -47,17 +44,7 @@ def main() -> None:
         row("import and make, s", [f"{loaded:.2f}" for loaded, _ in seconds]),
         row("`chat`, ms, fastest of 20", [f"{took * 1000:.1f}" if took is not None else "-" for _, took in seconds]),
     ]
-    PAGE.write_text(
-        HEAD.format(
-            day=datetime.now(UTC).date(),
-            core=importlib.metadata.version("llama-index-core"),
-            told=", ".join(f"{name} ({versions[name]})" for name in classes),
-            table="\n".join(lines),
-            notes="\n".join(notes),
-        ),
-        encoding="utf-8",
-    )
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    write(PAGE, HEAD, "llama-index-core", classes, lines, notes)
 
 
 HEAD = """# GLMVMultiModal beside other classes that reach GLM-4V in LlamaIndex

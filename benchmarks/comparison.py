@@ -10,6 +10,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,30 @@ def python_of(package: str, requirement: str) -> str:
     return str(python)
 
 
-def version_in(python: str, package: str) -> str:
+def _version_in(python: str, package: str) -> str:
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def write(
+    page: Path, head: str, core: str, pythons: dict[str, tuple[str, str]], lines: list[str], notes: list[str]
+) -> None:
+    """Write a page.
+
+    Args:
+        head: its text, with the fields day, core, told, table and notes.
+        core: the package of the framework.
+        pythons: class -> its package, and the interpreter of its environment.
+        lines, notes: the table, and what was seen where the answer is no.
+    """
+    told = ", ".join(
+        f"{name} ({package} {_version_in(python, package)})" for name, (package, python) in pythons.items()
+    )
+    text = head.format(
+        day=datetime.now(UTC).date(), core=version(core), told=told, table="\n".join(lines), notes="\n".join(notes)
+    )
+    page.write_text(text, encoding="utf-8")
+    print(f"wrote {page.relative_to(ROOT)}")
 
 
 def _clip(path: Path) -> Path:
