@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from tests.support.fake_server import DONE, Peer, Server, chunk, chunked, event
+from tests.support.fake_server import DONE, Peer, Server, chunk, chunked
 
 CHUNKS = 200
 SLOW_CHUNKS = 100
@@ -24,7 +24,8 @@ _MESSAGE = {"role": "assistant", "content": "A short answer about a picture."}
 
 
 def _event(text: str, finish_reason: str | None = None, **more: Any) -> bytes:
-    return event(chunk(text, finish_reason, **_FACTS, object="chat.completion.chunk", **more)).replace(b": ", b":")
+    payload = chunk(text, finish_reason, **_FACTS, object="chat.completion.chunk", **more)
+    return b"data: " + json.dumps(payload, separators=(",", ":")).encode() + b"\n\n"
 
 
 _WORD = chunked(_event("word "))
