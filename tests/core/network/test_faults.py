@@ -123,7 +123,7 @@ def test_02_name_not_found_for_good_or_just_now(
 
 @pytest.mark.parametrize("title", ["self-signed certificate", "certificate of another host"])
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-def test_04_nothing_is_sent_to_whom_the_certificate_does_not_name(ask: Any, server: Any, title: str) -> None:
+def test_04_a_certificate_that_is_not_accepted(ask: Any, server: Any, title: str) -> None:
     with named(title).place(server) as ask.base_url:
         failure(ask(), glmv.ConnectionFailed)
     assert server.requests == []
