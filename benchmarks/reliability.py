@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_server import Server
-from tests.support.faults import ELSEWHERE, FAULTS, KEPT, TEXT, Fault, Good, well
+from tests.support.faults import ELSEWHERE, FAULTS, LIMIT, TEXT, Fault, Good, well
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / ".contract"
@@ -120,7 +120,7 @@ class Worker:
             self._process.wait()
             self._process = None
 
-    def do(self, order: dict[str, Any], seconds: float = KEPT) -> tuple[dict[str, Any], int]:
+    def do(self, order: dict[str, Any], seconds: float = LIMIT) -> tuple[dict[str, Any], int]:
         """What came of an order, and how many lines were written to standard error."""
         if self._process is None:
             self.start()
@@ -136,7 +136,7 @@ class Worker:
         if not line:
             self.stop()
             what = "never" if not ready else "died"
-            return {what: True, "seconds": KEPT, "megabytes": 0}, 0
+            return {what: True, "seconds": LIMIT, "megabytes": 0}, 0
         return json.loads(line), len(self._stderr) - before
 
 
@@ -170,7 +170,7 @@ def observed(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
     server = Server().plays(*(fault.scripts or (well,)))
     try:
         use = fault.uses[0]
-        with fault.place(server) as base:
+        with fault.target(server) as base:
             said, stderr = worker.do(order_of(use, base, asynchronous=asynchronous, **fault.options))
         time.sleep(0.05)
         followed = [body for head, body in server.requests if ELSEWHERE in head.partition("\r\n")[0]]
@@ -191,7 +191,7 @@ def told(got: Outcome, wanted: str | None = TEXT) -> str:
     after = f"{count}, {got.seconds:.1f} s{grown}{elsewhere}"
     match got.said:
         case {"never": True}:
-            return f"no end in {KEPT:g} s, {count}"
+            return f"no end in {LIMIT:g} s, {count}"
         case {"died": True}:
             return "the process died"
         case {"error": str(kind), "module": module}:

@@ -28,7 +28,7 @@ from tests.support.fake_server import DONE, WHOLE, Peer, Script, Server, chunk, 
 
 TEXT = "hello"  # the answer when nothing goes wrong
 LAST = chunk("lo", "stop")
-KEPT = 25.0  # seconds after which a client that is compared is given up
+LIMIT = 25.0  # seconds after which a client that is compared is given up
 
 # How the answer is asked for. The last six are several calls, or what an application may do besides calling.
 Use = Literal["whole", "stream", "twice", "early_break", "cancelled", "forked", "loops", "hundred"]
@@ -48,7 +48,7 @@ class Good:
     """
 
     text: str | None = TEXT
-    most: float = KEPT
+    most: float = LIMIT
     least: float = 0.0
     requests: range = range(100)
     code: str = ""
@@ -77,7 +77,7 @@ class Ours:
     seconds: tuple[float, float] | None = None
 
 
-Place = Callable[[Server], AbstractContextManager[str]]
+Target = Callable[[Server], AbstractContextManager[str]]
 
 
 @contextlib.contextmanager
@@ -92,6 +92,7 @@ class Fault:
 
     Attributes:
         scripts: what the server does with the first request, the second, and so on; the last is for all further ones.
+        target: where the client connects: the fake server, or what yields another base URL.
         uses: the ways in which our clients are asked; others are asked in the first one.
         options: of the client that is compared, `quick` those of the client that is tested.
         fresh: whether a new process is asked, because memory is measured.
@@ -106,7 +107,7 @@ class Fault:
     ours: Ours | None = None
     scripts: tuple[Script, ...] = ()
     uses: tuple[Use, ...] = ("whole",)
-    place: Place = here
+    target: Target = here
     options: dict[str, Any] = field(default_factory=dict)
     quick: dict[str, Any] | None = None
     fresh: bool = False
@@ -115,7 +116,7 @@ class Fault:
     compared: bool = True
 
 
-# ---- places
+# ---- targets
 
 
 @contextlib.contextmanager
@@ -158,18 +159,18 @@ def certified(name: str) -> ssl.SSLContext:
     return context
 
 
-def tls(name: str) -> Place:
+def tls(name: str) -> Target:
     """The fake server by TLS, with a certificate of this name."""
 
     @contextlib.contextmanager
-    def place(server: Server) -> Iterator[str]:
+    def target(server: Server) -> Iterator[str]:
         def greets(peer: Peer) -> None:
             peer.sock = certified(name).wrap_socket(peer.sock, server_side=True)
 
         server.greeting = greets
         yield f"https://localhost:{server.port}/v1"
 
-    return place
+    return target
 
 
 @contextlib.contextmanager
@@ -367,7 +368,7 @@ ONCE = range(1, 2)
 AGAIN = range(2, 7)
 
 
-def error(most: float = KEPT, requests: range = range(100), code: str = "", megabytes: float = math.inf) -> Good:
+def error(most: float = LIMIT, requests: range = range(100), code: str = "", megabytes: float = math.inf) -> Good:
     return Good(None, most, requests=requests, code=code, megabytes=megabytes)
 
 
@@ -403,31 +404,31 @@ FAULTS = (
         1, "nobody listens", error(10),
         fails(glmv.ConnectionFailed, None, "Is the server (or the emulator) running", kind="connect", attempts=4,
               retryable=True),
-        uses=ANY, place=nobody,
+        uses=ANY, target=nobody,
     ),
-    Fault(2, "no such host", error(1), place=no_such_host),
+    Fault(2, "no such host", error(1), target=no_such_host),
     Fault(
         3, "connection is never made", error(20),
         timed(glmv.RequestTimeout, 0, 0.2, kind="connect_timeout", attempts=2),
-        uses=ANY, place=black_hole, quick={"timeout": 0.1, "max_retries": 1},
+        uses=ANY, target=black_hole, quick={"timeout": 0.1, "max_retries": 1},
     ),
     Fault(
         3, "connection is never made, deadline", ours=timed(glmv.DeadlineExceeded, 0, 0.2),
-        uses=ANY, place=black_hole, quick={"deadline": 0.2}, compared=False,
+        uses=ANY, target=black_hole, quick={"deadline": 0.2}, compared=False,
     ),
     Fault(
         4, "self-signed certificate", error(1, range(1)),
         fails(glmv.ConnectionFailed, None, "certificate", kind="tls", attempts=1, retryable=False),
-        place=tls("localhost"),
+        target=tls("localhost"),
     ),
     Fault(
         4, "certificate of another host", error(1, range(1)),
         fails(glmv.ConnectionFailed, None, "certificate", kind="tls", attempts=1, retryable=False),
-        place=tls("other.example"), compared=False,
+        target=tls("other.example"), compared=False,
     ),
     Fault(
         5, "reset in the TLS handshake", error(20), fails(glmv.ConnectionFailed, attempts=4, retryable=True),
-        place=reset_in_handshake,
+        target=reset_in_handshake,
     ),
     Fault(6, "reset in the head, once", Good(), AT_ONCE, (resets_in_head, well), ANY),
     *(
@@ -519,7 +520,7 @@ FAULTS = (
     ),
     *(
         Fault(
-            number, f"429 code {code}, always", error(KEPT, AGAIN, code),
+            number, f"429 code {code}, always", error(LIMIT, AGAIN, code),
             fails(glmv.RateLimitError, code=code, status_code=429, attempts=4), (refuses(code),), ANY,
             compared=code != "1303",
         )
@@ -658,7 +659,7 @@ FAULTS = (
     Fault(
         37, "gzip bomb, 0.26 to 256 MB", error(8, megabytes=64),
         fails(glmv.MalformedResponse, None, "larger than", attempts=1), (gzip_bomb,),
-        place=packed_before, fresh=True,
+        target=packed_before, fresh=True,
     ),
     Fault(
         37, "body of 100 MB", error(8, megabytes=64), fails(glmv.MalformedResponse, attempts=1), (huge_body,),

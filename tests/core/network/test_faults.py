@@ -68,7 +68,7 @@ def test_each_fault_of_the_table(ask: Any, server: Any, no_pauses: list[float], 
     assert fault.ours is not None
     ours = fault.ours
     server.plays(*(fault.scripts or (well,)))
-    with fault.place(server) as base_url:
+    with fault.target(server) as base_url:
         ask.base_url = base_url
         started = time.monotonic()
         found = ask(stream=stream, **(fault.options if fault.quick is None else fault.quick))
@@ -85,7 +85,7 @@ def test_each_fault_of_the_table(ask: Any, server: Any, no_pauses: list[float], 
         assert "\x1b" not in str(error)
         if ours.partial is not None:
             assert error.partial.text == ours.partial
-    if fault.place is here and "attempts" in ours.facts:
+    if fault.target is here and "attempts" in ours.facts:
         assert len(server.requests) == ours.facts["attempts"]
     match ours.pause:
         case None:
@@ -124,7 +124,7 @@ def test_02_name_not_found_for_good_or_just_now(
 @pytest.mark.parametrize("title", ["self-signed certificate", "certificate of another host"])
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 def test_04_a_certificate_that_is_not_accepted(ask: Any, server: Any, title: str) -> None:
-    with named(title).place(server) as ask.base_url:
+    with named(title).target(server) as ask.base_url:
         failure(ask(), glmv.ConnectionFailed)
     assert server.requests == []
 
