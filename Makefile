@@ -58,7 +58,7 @@ dist: $(READY) ## build the wheel and the source archive into dist/
 	$(BIN)/uv build --quiet --out-dir dist
 	@ls dist
 
-size: ## lines of each package
+size: ## lines of code of each package, beside the aims
 	@$(PYTHON) benchmarks/size.py
 
 docs: $(READY) ## the documentation into site/, strictly
@@ -74,7 +74,7 @@ bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clie
 	$(BIN)/python docs/figures.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
-	@$(BIN)/python benchmarks/import_time.py
+	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(CLUSTER) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,25 +7,13 @@ Each class runs unmodified in an environment of its own under `.contract/`, agai
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from compare_langchain import clip, plain, python_of, version_in
-from PIL import Image
+from comparison import ROOT, python_of, ran, row, servers, table, write
 
-from glmv_emulator import Emulator
-
-ROOT = Path(__file__).parents[1]
-PROBES = Path(__file__).with_name("llama_index_probes.py")
+PROBES = "llama_index_probes.py"
 PAGE = ROOT / "docs" / "compare-llama-index.md"
-KEY = "test-id.test-secret"
 
 # Class -> its package. GLMVMultiModal runs in the project's own environment.
 OTHERS = {
@@ -33,68 +21,30 @@ OTHERS = {
     "ZhipuAI": "llama-index-llms-zhipuai",
     "ZhipuAIMultiModal": "llama-index-multi-modal-llms-zhipuai",
 }
-NATURES: dict[str, dict[str, Any]] = {
-    "url": {},
+SETTINGS: dict[str, dict[str, Any]] = {
     "busy": {"concurrency": {"glm-4.6v": 0, "glm-4v": 0}},
     "strict": {"strict_base64": True},
     "stubborn": {"stubborn": True},
 }
 
 
-def probed(python: str, name: str, places: dict[str, str]) -> dict[str, Any]:
-    """The findings about a class; the first run only fills the file caches."""
-    given, command = json.dumps(places), [python, str(PROBES), name]
-    subprocess.run([*command, "--warm"], input=given, text=True, cwd=ROOT, check=True, timeout=600)
-    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT, timeout=900)
-    if done.returncode != 0:
-        raise SystemExit(f"{name}: {done.stderr[-2000:]}")
-    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return results
-
-
 def main() -> None:
     classes = {"GLMVMultiModal": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, f"{package} pillow")) for name, package in OTHERS.items()}
-    versions = {name: f"{package} {version_in(python, package)}" for name, (package, python) in classes.items()}
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        running = {name: stack.enter_context(Emulator(api_key=KEY, **nature)) for name, nature in NATURES.items()}
-        places = {name: emulator.base_url for name, emulator in running.items()}
-        picture = Path(folder) / "red.png"
-        Image.new("RGB", (64, 64), "red").save(picture)
-        places |= {
-            "key": KEY,
-            "file": str(picture),
-            "picture": running["url"].host(picture),
-            "clip": running["url"].host(clip(Path(folder) / "clip.mp4")),
-        }
-        results = {name: probed(python, name, places) for name, (_, python) in classes.items()}
-    PAGE.write_text(page(results, versions), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
-
-
-def page(results: dict[str, dict[str, Any]], versions: dict[str, str]) -> str:
-    """The findings as Markdown: a table, and what was seen where the answer is no."""
-    names = list(results)
-    seconds = {name: results[name].pop("seconds") for name in names}
-    table = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    notes: list[str] = []
-    for row in results[names[0]]:
-        found = {name: results[name][row] for name in names}
-        table.append(f"| {row} | {' | '.join('yes' if met else '**no**' for met, _ in found.values())} |")
-        seen = [f"  - {name}: `{plain(said)}`" for name, (met, said) in found.items() if said and not met]
-        notes += [f"- {row}", *seen] if seen else []
-    met = [sum(found for found, _ in results[name].values()) for name in names]
-    table.append(f"| **met, of {len(results[names[0]])}** | {' | '.join(map(str, met))} |")
-    table.append(f"| import and make, s | {' | '.join(f'{seconds[name][0]:.2f}' for name in names)} |")
-    calls = [f"{took * 1000:.1f}" if (took := seconds[name][1]) is not None else "-" for name in names]
-    table.append(f"| `chat`, ms, fastest of 20 | {' | '.join(calls)} |")
-    return HEAD.format(
-        day=datetime.now(UTC).date(),
-        core=importlib.metadata.version("llama-index-core"),
-        told=", ".join(f"{name} ({versions[name]})" for name in names),
-        table="\n".join(table),
-        notes="\n".join(notes),
-    )
+    results = {}
+    with servers(SETTINGS) as given:
+        for name, (_, python) in classes.items():
+            ran(python, PROBES, name, given, "--warm")  # fills the file caches
+            results[name] = ran(python, PROBES, name, given)
+    seconds = [found.pop("seconds") for found in results.values()]
+    lines, notes = table(results)
+    met = [sum(found for found, _ in found.values()) for found in results.values()]
+    lines += [
+        row(f"**met, of {len(results['GLMVMultiModal'])}**", met),
+        row("import and make, s", [f"{loaded:.2f}" for loaded, _ in seconds]),
+        row("`chat`, ms, fastest of 20", [f"{took * 1000:.1f}" if took is not None else "-" for _, took in seconds]),
+    ]
+    write(PAGE, HEAD, "llama-index-core", classes, lines, notes)
 
 
 HEAD = """# GLMVMultiModal beside other classes that reach GLM-4V in LlamaIndex

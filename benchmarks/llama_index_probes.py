@@ -1,6 +1,6 @@
 """What a LlamaIndex user expects of a model, probed one by one: prints JSON of behaviour -> [met, what was seen].
 
-Runs in the environment of the class that it probes: `python llama_index_probes.py CLASS`, places as JSON on stdin.
+Runs in the environment of the class that it probes: `python llama_index_probes.py CLASS`, servers as JSON on stdin.
 Each class is used as its documentation says, with its defaults; the server is the same for all.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import io
 import json
 import os
 import pickle
@@ -19,8 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Probe = Callable[["Place"], object]
-PROBES: dict[str, Probe] = {}
+from probing import COLOUR, PROBES, Subject, fastest, filled, misspelt, outcome, probe, raised, schema, square
 
 
 def glmv(url: str, key: str, **options: Any) -> Any:
@@ -61,35 +59,12 @@ CLASSES = {
 TEXT = {zhipuai: "glm-4-plus", zhipuai_multi_modal: "glm-4-plus"}
 
 
-class Place:
-    """Where to ask, and what about."""
-
-    def __init__(self, make: Callable[..., Any], given: dict[str, str]) -> None:
-        self.make, self.given = make, given
-        self.url, self.key = given["url"], given["key"]
-
-    def model(self, **options: Any) -> Any:
-        return self.make(self.url, self.key, **options)
+class Model(Subject):
+    """A subject that may have a model for text of its own."""
 
     def text(self, **options: Any) -> Any:
         name = TEXT.get(self.make)
         return self.model(**({"model": name} if name else {}), **options)
-
-
-def probe(name: str) -> Callable[[Probe], Probe]:
-    def keep(function: Probe) -> Probe:
-        PROBES[name] = function
-        return function
-
-    return keep
-
-
-def square(colour: str = "red", side: int = 64) -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(out, "PNG")
-    return out.getvalue()
 
 
 def user(*parts: Any) -> list[Any]:
@@ -105,9 +80,6 @@ def image(**fields: Any) -> Any:
     return ImageBlock(**fields)
 
 
-COLOUR = "What is the main colour?"
-
-
 def says(response: Any, *words: str) -> tuple[bool, str]:
     text = str(getattr(getattr(response, "message", None), "content", None) or getattr(response, "text", response))
     return all(word in text.lower() for word in words), text
@@ -121,18 +93,6 @@ def add_tool() -> Any:
         return a + b
 
     return FunctionTool.from_defaults(add)
-
-
-def schema() -> Any:
-    from pydantic import BaseModel, Field
-
-    class Picture(BaseModel):
-        """What a picture shows."""
-
-        colour: str = Field(description="the main colour")
-        width: int = Field(description="pixels across")
-
-    return Picture
 
 
 @contextmanager
@@ -168,7 +128,7 @@ def managed(handler: Any) -> Any:
     return CallbackManager([handler])
 
 
-def index(place: Place) -> Any:
+def index(subject: Model) -> Any:
     from llama_index.core.embeddings import MultiModalEmbedding
     from llama_index.core.indices import MultiModalVectorStoreIndex
     from llama_index.core.schema import ImageNode, TextNode
@@ -189,7 +149,7 @@ def index(place: Place) -> Any:
         async def _aget_query_embedding(self, query: str) -> list[float]:
             return [1.0, 0.0]
 
-    nodes = [TextNode(text="Walls."), ImageNode(image_path=place.given["file"], text="a wall")]
+    nodes = [TextNode(text="Walls."), ImageNode(image_path=subject.given["file"], text="a wall")]
     return MultiModalVectorStoreIndex(nodes, embed_model=Alike(), image_embed_model=Alike())
 
 
@@ -197,43 +157,43 @@ def index(place: Place) -> Any:
 
 
 @probe("A picture as an ImageBlock of bytes is seen")
-def _(place: Place) -> object:
-    return says(place.model().chat(user(image(image=square()), COLOUR)), "red")
+def _(subject: Model) -> object:
+    return says(subject.model().chat(user(image(image=square()), COLOUR)), "red")
 
 
 @probe("A picture as an ImageBlock of a path is seen")
-def _(place: Place) -> object:
-    return says(place.model().chat(user(image(path=place.given["file"]), COLOUR)), "red")
+def _(subject: Model) -> object:
+    return says(subject.model().chat(user(image(path=subject.given["file"]), COLOUR)), "red")
 
 
 @probe("A picture as an ImageBlock of a URL is seen by the platform")
-def _(place: Place) -> object:
-    return says(place.model().chat(user(image(url=place.given["picture"]), COLOUR)), "red")
+def _(subject: Model) -> object:
+    return says(subject.model().chat(user(image(url=subject.given["picture"]), COLOUR)), "red")
 
 
 @probe("A picture is seen by a server that takes raw base64 only, as the platform documents")
-def _(place: Place) -> object:
-    llm = place.make(place.given["strict"], place.key)
+def _(subject: Model) -> object:
+    llm = subject.at("strict")
     return says(llm.chat(user(image(image=square()), COLOUR)), "red")
 
 
 @probe("complete(prompt, image_documents=[ImageDocument, ImageNode]) sees both")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.schema import ImageDocument, ImageNode
 
-    documents = [ImageDocument(image_path=place.given["file"]), ImageNode(image_path=place.given["file"])]
-    return says(place.model().complete("How many pictures are there?", image_documents=documents), "2")
+    documents = [ImageDocument(image_path=subject.given["file"]), ImageNode(image_path=subject.given["file"])]
+    return says(subject.model().complete("How many pictures are there?", image_documents=documents), "2")
 
 
 @probe("A video as a VideoBlock is looked at")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import VideoBlock
 
-    return says(place.model().chat(user(VideoBlock(url=place.given["clip"]), COLOUR)), "blue")
+    return says(subject.model().chat(user(VideoBlock(url=subject.given["clip"]), COLOUR)), "blue")
 
 
 @probe("A screenshot that an agent's tool returns is seen")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import ToolCallBlock
     from llama_index.core.llms import ChatMessage
 
@@ -241,61 +201,59 @@ def _(place: Place) -> object:
     asked = ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="c1", tool_name="shoot", tool_kwargs={})])
     asked.additional_kwargs["tool_calls"] = [call]
     shot = ChatMessage(role="tool", blocks=[image(image=square())], additional_kwargs={"tool_call_id": "c1"})
-    return says(place.text().chat([*user("Take a screenshot. Which colour has it?"), asked, shot]), "red")
+    return says(subject.text().chat([*user("Take a screenshot. Which colour has it?"), asked, shot]), "red")
 
 
 @probe("Audio is refused before anything is sent, by the name of the block")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import AudioBlock
 
-    try:
-        response = place.model().chat(user("Listen.", AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")))
-    except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
-        return "AudioBlock" in str(error) or "audio" in str(error).lower(), f"{type(error).__name__}: {error}"
-    return False, f"it answers: {response}"
+    block = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
+    error = raised(lambda: subject.model().chat(user("Listen.", block)))
+    return error is not None and "audio" in str(error).lower(), f"{type(error).__name__}: {error}"
 
 
 @probe("A CitableBlock and a CachePoint are understood")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import CacheControl, CachePoint, CitableBlock
 
     block = CitableBlock(title="Wall", source="book", content=[image(image=square())])
-    return says(place.model().chat(user(block, CachePoint(cache_control=CacheControl(type="x")), COLOUR)), "red")
+    return says(subject.model().chat(user(block, CachePoint(cache_control=CacheControl(type="x")), COLOUR)), "red")
 
 
 @probe("The empty system message that chat engines send does no harm")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.llms import ChatMessage
 
-    return says(place.text().chat([ChatMessage(role="system", content=None), *user("Hi")]))
+    return says(subject.text().chat([ChatMessage(role="system", content=None), *user("Hi")]))
 
 
 # ---- engines over pictures
 
 
 @probe("RetrieverQueryEngine(multimodal=True) answers from the picture")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.query_engine import RetrieverQueryEngine
 
-    engine = RetrieverQueryEngine.from_args(index(place).as_retriever(), llm=place.model(), multimodal=True)
+    engine = RetrieverQueryEngine.from_args(index(subject).as_retriever(), llm=subject.model(), multimodal=True)
     return says(engine.query(COLOUR), "red")
 
 
 @probe("MultiModalVectorStoreIndex.as_query_engine() answers from the picture")
-def _(place: Place) -> object:
-    return says(index(place).as_query_engine(llm=place.model()).query(COLOUR), "red")
+def _(subject: Model) -> object:
+    return says(index(subject).as_query_engine(llm=subject.model()).query(COLOUR), "red")
 
 
 @probe("MultiModalVectorStoreIndex.as_chat_engine() answers from the picture")
-def _(place: Place) -> object:
-    return says(index(place).as_chat_engine(chat_mode="context", llm=place.model()).chat(COLOUR), "red")
+def _(subject: Model) -> object:
+    return says(index(subject).as_chat_engine(chat_mode="context", llm=subject.model()).chat(COLOUR), "red")
 
 
 @probe("It is a MultiModalLLM too, and can be called as one")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.multi_modal_llms import MultiModalLLM
 
-    llm = place.model()
+    llm = subject.model()
     if not isinstance(llm, MultiModalLLM):
         return False, "isinstance(llm, MultiModalLLM) is False"
     return says(llm.complete(COLOUR, [image(image=square())]), "red")
@@ -305,15 +263,15 @@ def _(place: Place) -> object:
 
 
 @probe("Thinking is a ThinkingBlock of the answer")
-def _(place: Place) -> object:
-    response = place.model().chat(user("Think: what is red?"))
+def _(subject: Model) -> object:
+    response = subject.model().chat(user("Think: what is red?"))
     return any(block.block_type == "thinking" for block in response.message.blocks)
 
 
 @probe("Thinking is streamed where agents look for it, asynchronously from the first chunk on")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     async def ask() -> list[Any]:
-        return [chunk async for chunk in await place.model().astream_chat(user("Think: what is red?"))]
+        return [chunk async for chunk in await subject.model().astream_chat(user("Think: what is red?"))]
 
     chunks = asyncio.run(ask())
     told = "".join(chunk.additional_kwargs.get("thinking_delta") or "" for chunk in chunks)
@@ -322,32 +280,34 @@ def _(place: Place) -> object:
 
 
 @probe("complete() emits its events once")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     with listening() as names:
-        place.text().complete("Hi")
+        subject.text().complete("Hi")
     seen = [name for name in names if name.startswith(("LLMChat", "LLMCompletion"))]
     return seen == ["LLMCompletionStartEvent", "LLMCompletionEndEvent"], ", ".join(seen)
 
 
 @probe("TokenCountingHandler counts complete() once and estimates nothing")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     handler = counter()
-    usage = place.text(callback_manager=managed(handler)).complete("Hi").raw
+    usage = subject.text(callback_manager=managed(handler)).complete("Hi").raw
     usage = (usage if isinstance(usage, dict) else usage.model_dump())["usage"]
     usage = usage if isinstance(usage, dict) else usage.model_dump()
     return handler.prompt_llm_token_count == usage["prompt_tokens"], f"{handler.prompt_llm_token_count} tokens"
 
 
 @probe("TokenCountingHandler counts a stream with a picture URL without estimating, and fetches nothing")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     handler = counter()
-    list(place.model(callback_manager=managed(handler)).stream_chat(user(image(url=place.given["picture"]), COLOUR)))
+    list(
+        subject.model(callback_manager=managed(handler)).stream_chat(user(image(url=subject.given["picture"]), COLOUR))
+    )
     return handler.prompt_llm_token_count > 0
 
 
 @probe("Chunks of a stream are plain data and do not change afterwards")
-def _(place: Place) -> object:
-    chunks = list(place.text().stream_chat(user("Hi")))
+def _(subject: Model) -> object:
+    chunks = list(subject.text().stream_chat(user("Hi")))
     json.dumps([chunk.raw.model_dump() if hasattr(chunk.raw, "model_dump") else chunk.raw for chunk in chunks])
     return len(chunks[0].message.content or "") < len(chunks[-1].message.content or "")
 
@@ -356,80 +316,80 @@ def _(place: Place) -> object:
 
 
 @probe("chat_with_tools(tool_required=True) calls a tool")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     response = llm.chat_with_tools([add_tool()], user_msg="Add 2 and 3.", tool_required=True)
     (call,) = llm.get_tool_calls_from_response(response)
     return call.tool_kwargs == {"a": 2, "b": 3}, str(call)
 
 
 @probe("A required tool is called even when words would do")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     response = llm.chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True)
     return len(llm.get_tool_calls_from_response(response)) == 1
 
 
 @probe("The same in a stream")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     chunks = list(llm.stream_chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True))
     return len(llm.get_tool_calls_from_response(chunks[-1])) == 1
 
 
 @probe("chat_with_tools does not write to the history")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     history = user("Hi")
-    place.text().chat_with_tools([add_tool()], user_msg="Add 2 and 3.", chat_history=history)
+    subject.text().chat_with_tools([add_tool()], user_msg="Add 2 and 3.", chat_history=history)
     return len(history) == 1, f"{len(history)} messages"
 
 
 @probe("A FunctionAgent runs its tool and answers")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.agent.workflow import FunctionAgent
 
     async def run() -> Any:
-        return await FunctionAgent(tools=[add_tool()], llm=place.text()).run("Add 2 and 3.")
+        return await FunctionAgent(tools=[add_tool()], llm=subject.text()).run("Add 2 and 3.")
 
     return says(asyncio.run(run()), "5")
 
 
 @probe("A FunctionAgent is shown a picture")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.agent.workflow import FunctionAgent
 
     async def run() -> Any:
-        return await FunctionAgent(tools=[], llm=place.model()).run(user(image(image=square()), COLOUR)[0])
+        return await FunctionAgent(tools=[], llm=subject.model()).run(user(image(image=square()), COLOUR)[0])
 
     return says(asyncio.run(run()), "red")
 
 
 @probe("as_structured_llm() reads a picture into a pydantic class")
-def _(place: Place) -> object:
-    found = place.model().as_structured_llm(schema()).chat(user(image(image=square()), "Describe it.")).raw
-    return (found.colour, found.width) == ("red", 64), str(found)
+def _(subject: Model) -> object:
+    found = subject.model().as_structured_llm(schema()).chat(user(image(image=square()), "Describe it.")).raw
+    return filled(found)
 
 
 @probe("The same streamed, field by field")
-def _(place: Place) -> object:
-    llm = place.model().as_structured_llm(schema())
+def _(subject: Model) -> object:
+    llm = subject.model().as_structured_llm(schema())
     found = [chunk.raw for chunk in llm.stream_chat(user(image(image=square()), "Describe it."))]
     return (found[-1].colour, found[-1].width) == ("red", 64) and len(found) > 1, str(found[-1])
 
 
 @probe("The same with a model that answers in prose first")
-def _(place: Place) -> object:
-    llm = place.make(place.given["stubborn"], place.key).as_structured_llm(schema())
+def _(subject: Model) -> object:
+    llm = subject.at("stubborn").as_structured_llm(schema())
     found = llm.chat(user(image(image=square()), "Describe it.")).raw
-    return (found.colour, found.width) == ("red", 64), str(found)
+    return filled(found)
 
 
 # ---- asynchronous use and errors
 
 
 @probe("achat() is as fast as chat()")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     llm.chat(user("Hi"))
     started = time.perf_counter()
     asyncio.run(llm.achat(user("Hi")))
@@ -438,96 +398,92 @@ def _(place: Place) -> object:
 
 
 @probe("Three asyncio.run() in a row work")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     return all(says(asyncio.run(llm.achat(user("Hi"))))[0] for _ in range(3))
 
 
 @probe("A busy platform is an error that tells its status code")
-def _(place: Place) -> object:
-    llm = place.make(place.given["busy"], place.key, **({} if place.make is zhipuai else {"max_retries": 0}))
+def _(subject: Model) -> object:
+    llm = subject.at("busy", **({} if subject.make is zhipuai else {"max_retries": 0}))
     return _status(lambda: llm.chat(user("Hi")), 429)
 
 
 @probe("A wrong key is an error that tells its status code")
-def _(place: Place) -> object:
-    return _status(lambda: place.make(place.url, "wrong-id.wrong-secret").chat(user("Hi")), 401)
+def _(subject: Model) -> object:
+    return _status(lambda: subject.make(subject.url, "wrong-id.wrong-secret").chat(user("Hi")), 401)
 
 
 def _status(call: Callable[[], Any], expected: int) -> object:
-    try:
-        call()
-    except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
-        status = getattr(error, "status_code", None)
-        return status == expected, f"{type(error).__name__}, status_code={status}: {error}"
-    return False, "no error"
+    error = raised(call)
+    status = getattr(error, "status_code", None)
+    return status == expected, f"{type(error).__name__}, status_code={status}: {error}" if error else "no error"
 
 
 @probe("A misspelt option of a call is refused")
-def _(place: Place) -> object:
-    try:
-        place.text().chat(user("Hi"), temprature=0.5)
-    except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
-        return "temperature" in str(error) or "temprature" in str(error), f"{type(error).__name__}: {error}"
-    return False, "it is ignored"
+def _(subject: Model) -> object:
+    return misspelt(lambda: subject.text().chat(user("Hi"), temprature=0.5))
 
 
-# ---- a good citizen
+# ---- metadata, the key and copies
 
 
 @probe("metadata of a model of today: glm-4.6v")
-def _(place: Place) -> object:
-    metadata = place.model(model="glm-4.6v").metadata
+def _(subject: Model) -> object:
+    metadata = subject.model(model="glm-4.6v").metadata
     return metadata.context_window == 131_072 and metadata.is_function_calling_model, str(metadata)
 
 
 @probe("A model that nobody has heard of is sent as it is")
-def _(place: Place) -> object:
-    return place.model(model="glm-of-tomorrow").metadata.model_name == "glm-of-tomorrow"
+def _(subject: Model) -> object:
+    return subject.model(model="glm-of-tomorrow").metadata.model_name == "glm-of-tomorrow"
 
 
 @probe("The key is neither in repr() nor in to_dict()")
-def _(place: Place) -> object:
-    llm = place.model()
-    return place.key not in repr(llm) + str(llm.to_dict())
+def _(subject: Model) -> object:
+    llm = subject.model()
+    return subject.key not in repr(llm) + str(llm.to_dict())
+
+
+@contextmanager
+def key_in_environment(subject: Model) -> Iterator[None]:
+    os.environ["ZHIPUAI_API_KEY"] = os.environ["OPENAI_API_KEY"] = subject.key
+    try:
+        yield
+    finally:
+        del os.environ["ZHIPUAI_API_KEY"], os.environ["OPENAI_API_KEY"]
 
 
 @probe("load_llm(llm.to_dict()) gives a model that works")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     from llama_index.core.llms.loading import load_llm
 
-    os.environ["ZHIPUAI_API_KEY"] = os.environ["OPENAI_API_KEY"] = place.key
-    try:
-        return says(load_llm(place.text().to_dict()).chat(user("Hi")))
-    finally:
-        del os.environ["ZHIPUAI_API_KEY"], os.environ["OPENAI_API_KEY"]
+    with key_in_environment(subject):
+        return says(load_llm(subject.text().to_dict()).chat(user("Hi")))
 
 
 @probe("A pickled copy works, and holds no key")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     llm.chat(user("Hi"))
     data = pickle.dumps(llm)
-    os.environ["ZHIPUAI_API_KEY"] = os.environ["OPENAI_API_KEY"] = place.key
-    try:
-        return place.key.encode() not in data and says(pickle.loads(data).chat(user("Hi")))[0], "the key is in it"
-    finally:
-        del os.environ["ZHIPUAI_API_KEY"], os.environ["OPENAI_API_KEY"]
+    with key_in_environment(subject):
+        return subject.key.encode() not in data and says(pickle.loads(data).chat(user("Hi")))[0], "the key is in it"
 
 
 @probe("A deep copy works after use")
-def _(place: Place) -> object:
-    llm = place.text()
+def _(subject: Model) -> object:
+    llm = subject.text()
     llm.chat(user("Hi"))
     return says(copy.deepcopy(llm).chat(user("Hi")))
 
 
 @probe("An HTTP client of one's own can be given")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     import httpx
 
     with httpx.Client(headers={"x-own": "1"}) as client:
-        llm = place.text(http_client=client)
+        llm = subject.text(http_client=client)
         answered = says(llm.chat(user("Hi")))[0]
         return (answered and getattr(llm, "http_client", None) is not None) or (answered and "http_client" in dir(llm))
 
@@ -536,47 +492,30 @@ def _(place: Place) -> object:
 
 
 @probe("Log probabilities of the answer")
-def _(place: Place) -> object:
-    return bool(place.text().chat(user("Hi"), logprobs=True).logprobs)
+def _(subject: Model) -> object:
+    return bool(subject.text().chat(user("Hi"), logprobs=True).logprobs)
 
 
 @probe("Pictures are embedded as such, beside texts")
-def _(place: Place) -> object:
+def _(subject: Model) -> object:
     return False, "the platform has no model for it"
-
-
-def outcome(function: Probe, place: Place) -> list[Any]:
-    try:
-        found = function(place)
-    except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
-        return [False, f"{type(error).__name__}: {error}".replace(place.key, "<key>")[:160]]
-    met, seen = found if isinstance(found, tuple) else (found, "")
-    return [bool(met), "" if met else str(seen)[:160]]
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    make = CLASSES[sys.argv[1]]
-    given = json.load(sys.stdin)
-    if sys.argv[2:] == ["--warm"]:
-        outcome(lambda place: place.text(), Place(make, given))
-        return
+    subject = Model(CLASSES[sys.argv[1]], json.load(sys.stdin))
     started = time.perf_counter()
-    place = Place(make, given)
-    made = outcome(lambda place: place.text() is not None, place)
+    made = outcome(lambda subject: subject.text() is not None, subject)
     loaded = time.perf_counter() - started
     results: dict[str, Any] = {"It can be imported and made": made}
-    results |= {name: outcome(function, place) if made[0] else [False, ""] for name, function in PROBES.items()}
-    results["seconds"] = [loaded, min(timed(place.text()) for _ in range(20)) if made[0] else None]
+    if sys.argv[2:] != ["--warm"]:
+        results |= {name: outcome(function, subject) if made[0] else [False, ""] for name, function in PROBES.items()}
+        results["seconds"] = [loaded, _chat_seconds(subject.text()) if made[0] else None]
     sys.stdout.write(json.dumps(results))
 
 
-def timed(llm: Any) -> float:
-    messages = user("Hi")
-    llm.chat(messages)
-    started = time.perf_counter()
-    llm.chat(messages)
-    return time.perf_counter() - started
+def _chat_seconds(llm: Any) -> float:
+    return fastest(lambda: llm.chat(user("Hi")), time.perf_counter)
 
 
 if __name__ == "__main__":

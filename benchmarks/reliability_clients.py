@@ -1,7 +1,7 @@
-"""The clients that `reliability.py` lets suffer: `python benchmarks/reliability_clients.py NAME`.
+"""The clients that `reliability.py` compares: `python benchmarks/reliability_clients.py NAME`.
 
-Runs in any environment, with nothing but the client there. Reads one JSON object a line, does what it says with a
-client made for it, and prints one JSON object: what came of it, in how many seconds, with how much memory.
+Runs in any environment, with nothing but the client there. Reads one JSON object a line, uses a client made for it as
+the object says, and prints one JSON object: what came of it, in how many seconds, with how much memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 os.environ["LANGSMITH_TRACING"] = "false"
+KEY = "test-id.test-secret"
+MODEL = "glm-4v-flash"
 PROMPT = "Tell me what you are, at some length."
 TURN = [{"role": "user", "content": PROMPT}]
 
@@ -43,9 +45,9 @@ class Glmv(Subject):
     def __init__(self, where: dict[str, Any]) -> None:
         import glmv
 
-        options = {"base_url": where["base"], "model": where["model"], **where["options"]}
-        self.one = glmv.Client(where["key"], **options)
-        self.other = glmv.AsyncClient(where["key"], **options)
+        options = {"base_url": where["base"], "model": MODEL, **where["options"]}
+        self.one = glmv.Client(KEY, **options)
+        self.other = glmv.AsyncClient(KEY, **options)
 
     def chat(self) -> str:
         return self.one.chat(PROMPT).text
@@ -88,7 +90,7 @@ class ChatGlmv(ChatModel):
     def __init__(self, where: dict[str, Any]) -> None:
         from langchain_glmv import ChatGLMV
 
-        self.model = ChatGLMV(api_key=where["key"], base_url=where["base"], model=where["model"], **where["options"])
+        self.model = ChatGLMV(api_key=KEY, base_url=where["base"], model=MODEL, **where["options"])
 
 
 class ChatZhipu(ChatModel):
@@ -97,9 +99,7 @@ class ChatZhipu(ChatModel):
     def __init__(self, where: dict[str, Any]) -> None:
         from langchain_community.chat_models import ChatZhipuAI
 
-        self.model = ChatZhipuAI(
-            api_key=where["key"], api_base=f"{where['base']}/chat/completions", model=where["model"]
-        )
+        self.model = ChatZhipuAI(api_key=KEY, api_base=f"{where['base']}/chat/completions", model=MODEL)
 
 
 class Llama(Subject):
@@ -108,7 +108,7 @@ class Llama(Subject):
     def __init__(self, where: dict[str, Any]) -> None:
         from llama_index_glmv import GLMV
 
-        self.model = GLMV(api_key=where["key"], base_url=where["base"], model=where["model"], **where["options"])
+        self.model = GLMV(api_key=KEY, base_url=where["base"], model=MODEL, **where["options"])
 
     def chat(self) -> str:
         return str(self.model.complete(PROMPT).text)
@@ -130,14 +130,13 @@ class OpenAILike(Subject):
 
     client: Any
     other: Any = None
-    model = ""
 
     def chat(self) -> str:
-        answer = self.client.chat.completions.create(model=self.model, messages=TURN)
+        answer = self.client.chat.completions.create(model=MODEL, messages=TURN)
         return str(answer.choices[0].message.content)
 
     def stream(self) -> Iterator[str]:
-        for chunk in self.client.chat.completions.create(model=self.model, messages=TURN, stream=True):
+        for chunk in self.client.chat.completions.create(model=MODEL, messages=TURN, stream=True):
             yield (chunk.choices[0].delta.content if chunk.choices else "") or ""
 
 
@@ -147,22 +146,22 @@ class OpenAI(OpenAILike):
     def __init__(self, where: dict[str, Any]) -> None:
         import openai
 
-        options = {"api_key": where["key"], "base_url": where["base"], "timeout": where["options"]["timeout"]}
-        self.client, self.other, self.model = openai.OpenAI(**options), openai.AsyncOpenAI(**options), where["model"]
+        options = {"api_key": KEY, "base_url": where["base"], "timeout": where["options"]["timeout"]}
+        self.client, self.other = openai.OpenAI(**options), openai.AsyncOpenAI(**options)
 
     async def achat(self) -> str:
-        answer = await self.other.chat.completions.create(model=self.model, messages=TURN)
+        answer = await self.other.chat.completions.create(model=MODEL, messages=TURN)
         return str(answer.choices[0].message.content)
 
     async def astream(self) -> AsyncIterator[str]:
-        async for chunk in await self.other.chat.completions.create(model=self.model, messages=TURN, stream=True):
+        async for chunk in await self.other.chat.completions.create(model=MODEL, messages=TURN, stream=True):
             yield (chunk.choices[0].delta.content if chunk.choices else "") or ""
 
 
 def _options(where: dict[str, Any]) -> dict[str, Any]:
     """Both of the platform's clients sign a token when they are told to keep one."""
     signing = {"disable_token_cache": False} if where["options"].get("auth") == "token" else {}
-    return {"api_key": where["key"], "base_url": where["base"], "timeout": where["options"]["timeout"]} | signing
+    return {"api_key": KEY, "base_url": where["base"], "timeout": where["options"]["timeout"]} | signing
 
 
 class Zhipuai(OpenAILike):
@@ -172,7 +171,6 @@ class Zhipuai(OpenAILike):
         import zhipuai
 
         self.client = zhipuai.ZhipuAI(**_options(where))
-        self.model = where["model"]
 
 
 class Zai(OpenAILike):
@@ -182,7 +180,6 @@ class Zai(OpenAILike):
         import zai
 
         self.client = zai.ZhipuAiClient(**_options(where))
-        self.model = where["model"]
 
 
 SUBJECTS: dict[str, type[Subject]] = {
@@ -191,14 +188,14 @@ SUBJECTS: dict[str, type[Subject]] = {
 }  # fmt: skip
 
 
-# What is done with a client. Each returns the text that came, or facts of its own.
+# How a client is used. Each returns the text that came, or facts of its own.
 
 
 def whole(subject: Any, order: dict[str, Any]) -> Any:
     return {"text": asyncio.run(subject.achat()) if order["async"] else subject.chat()}
 
 
-def streamed(subject: Any, order: dict[str, Any]) -> Any:
+def stream(subject: Any, order: dict[str, Any]) -> Any:
     if order["async"]:
 
         async def read() -> str:
@@ -315,7 +312,7 @@ def hundred(subject: Any, order: dict[str, Any]) -> Any:
     return {"failed": len(failed), "of": 100}
 
 
-DEEDS = {deed.__name__: deed for deed in (whole, streamed, twice, early_break, cancelled, forked, loops, hundred)}
+USES = {use.__name__: use for use in (whole, stream, twice, early_break, cancelled, forked, loops, hundred)}
 
 
 def without_such_hosts() -> None:
@@ -337,7 +334,7 @@ def done(kind: type[Subject], order: dict[str, Any]) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result: dict[str, Any] = {}
     try:
-        result = DEEDS[order["deed"]](subject, order)
+        result = USES[order["use"]](subject, order)
     except BaseException as problem:  # noqa: BLE001 - whatever a client raises is counted
         said = str(problem)
         result = {
@@ -347,7 +344,6 @@ def done(kind: type[Subject], order: dict[str, Any]) -> dict[str, Any]:
             "code": str(getattr(problem, "code", "") or ""),
             "length": len(said),
             "message": said[:300],
-            "key": order["key"].partition(".")[2] in f"{said}{problem!r}",
         }
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return result | {"seconds": time.monotonic() - started, "megabytes": grown / 1024}

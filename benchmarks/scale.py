@@ -1,8 +1,8 @@
 """What a picture costs from the first to the last: `python benchmarks/scale.py` writes docs/scale.md.
 
 Each row is a job of its own in a process of its own: pictures are made one by one, a ledger and a JSONL file are
-written. The emulator decodes and measures every picture it gets, so it is the slower side; from 10,000 on its faster
-twin for load answers instead (benchmarks/server.py: the same bytes to every request, nothing checked).
+written. The emulator decodes and measures every picture it gets, so it is the slower side; from 10,000 on the fake
+server answers instead (benchmarks/server.py: the same bytes to every request, nothing checked).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def served(count: int) -> Iterator[tuple[str, str, str]]:
     server = subprocess.Popen([sys.executable, str(HERE / "server.py")], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/api/paas/v4", "test-id.test-secret", "twin for load"
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}/api/paas/v4", "test-id.test-secret", "fake server"
     finally:
         server.kill()
         server.wait()
@@ -120,7 +120,7 @@ Written by `python benchmarks/scale.py`; the figures are of one machine and one 
 
 One job each, {WIDTH} calls at once, every picture another one ({SIDE} x {SIDE} JPEG), with a ledger that is on disk
 before an answer counts. CPU is that of the job's process; the tenths show whether a picture costs more when many have
-gone before. From 10,000 on a faster twin for load answers in place of the emulator, which measures each picture.
+gone before. From 10,000 on a faster fake server answers in place of the emulator, which measures each picture.
 
 {table}
 

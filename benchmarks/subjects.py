@@ -18,6 +18,7 @@ import time
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,21 @@ Ask = Callable[[], object]
 Read = Callable[[], Iterator[str]]
 
 
+@dataclass
 class Subject:
-    """What a subject can do: a whole answer, a stream of texts, a stream for the first token, an asynchronous one."""
+    """What a subject can do: a whole answer, a stream of texts, one that is awaited, and calls with large content."""
 
-    whole: Ask
-    stream: Read
-    astream: Callable[[], Any]
-    picture: Callable[[bytes], object]
-    video: Callable[[bytes], object]
-    talk: Callable[[], float]
-    write: Callable[[bytes], object]
-    megabytes: float
+    whole: Any = None
+    stream: Any = None
+    astream: Any = None
+    picture: Any = None
+    video: Any = None
+    talk: Any = None
+    write: Any = None
+    megabytes: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.video = self.video or self.picture
 
 
 def raw_socket(url: str) -> Subject:
@@ -87,9 +92,7 @@ def raw_socket(url: str) -> Subject:
     def blob(data: bytes) -> object:
         return write(b64encode(data))
 
-    subject = _subject(whole, stream, picture=blob)
-    subject.write = write
-    return subject
+    return Subject(whole, stream, picture=blob, write=write)
 
 
 def httpx_bare(url: str) -> Subject:
@@ -130,7 +133,7 @@ def httpx_bare(url: str) -> Subject:
     def picture(data: bytes) -> object:
         return client.post(target, json={**BODY, "messages": [{"role": "user", "content": [_part(data)]}]}).content
 
-    return _subject(whole, stream, astream, picture)
+    return Subject(whole, stream, astream, picture)
 
 
 def glmv_core(url: str) -> Subject:
@@ -142,7 +145,7 @@ def glmv_core(url: str) -> Subject:
     async def astream() -> int:
         return sum([bool(delta.text) async for delta in asynchronous.stream(PROMPT)])
 
-    return _subject(
+    return Subject(
         lambda: client.chat(PROMPT).text,
         lambda: (delta.text for delta in client.stream(PROMPT)),
         astream,
@@ -192,7 +195,7 @@ def glmv_words(url: str) -> Subject:
     import glmv
 
     client = glmv.Client(KEY, base_url=url, model=MODEL)
-    return _subject(None, None, talk=lambda: talk(client, 0))
+    return Subject(talk=lambda: talk(client, 0))
 
 
 def glmv_words_and_copy(url: str) -> Subject:
@@ -206,7 +209,7 @@ def glmv_words_and_copy(url: str) -> Subject:
             below.write(bytes(memoryview(blob)))
         return words.talk() + (time.process_time() - begun) / TURNS
 
-    return _subject(None, None, talk=both)
+    return Subject(talk=both)
 
 
 def glmv_later(url: str) -> Subject:
@@ -230,9 +233,7 @@ def glmv_of_size(megabytes: int) -> Callable[[str], Subject]:
             for _ in range(max(1, 20 // megabytes)):
                 client.chat([glmv.Image.from_bytes(data, fit=False), PROMPT])
 
-        subject = _subject(whole, None)
-        subject.megabytes = megabytes * max(1, 20 // megabytes)
-        return subject
+        return Subject(whole, megabytes=megabytes * max(1, 20 // megabytes))
 
     return made
 
@@ -241,14 +242,14 @@ def openai_sdk(url: str) -> Subject:
     import openai
 
     client = openai.OpenAI(api_key=KEY, base_url=url)
-    return _subject(*_openai_like(client.chat.completions.create))
+    return Subject(*_openai_like(client.chat.completions.create))
 
 
 def zhipuai_sdk(url: str) -> Subject:
     import zhipuai
 
     client = zhipuai.ZhipuAI(api_key=KEY, base_url=url)
-    return _subject(*_openai_like(client.chat.completions.create))
+    return Subject(*_openai_like(client.chat.completions.create))
 
 
 def _openai_like(create: Callable[..., Any]) -> tuple[Ask, Read, None, Callable[[bytes], object]]:
@@ -308,7 +309,7 @@ def chat_zhipuai(url: str) -> Subject:
 
 
 def _langchain(model: Any) -> Subject:
-    return _subject(lambda: model.invoke(PROMPT), lambda: (chunk.content for chunk in model.stream(PROMPT)))
+    return Subject(lambda: model.invoke(PROMPT), lambda: (chunk.content for chunk in model.stream(PROMPT)))
 
 
 def llama_floor(_: str) -> Subject:
@@ -372,7 +373,7 @@ def _llama_index(model: Any) -> Subject:
     from llama_index.core.base.llms.types import ChatMessage
 
     messages = [ChatMessage(role="user", content=PROMPT)]
-    return _subject(
+    return Subject(
         lambda: model.chat(messages), lambda: (response.delta or "" for response in model.stream_chat(messages))
     )
 
@@ -391,18 +392,9 @@ def pair(floor: Callable[[str], Subject], below: Callable[[str], Subject]) -> Ca
             for _ in one.stream():
                 pass
 
-        return _subject(whole, stream)
+        return Subject(whole, stream)
 
     return both
-
-
-def _subject(
-    whole: Any, stream: Any, astream: Any = None, picture: Any = None, video: Any = None, talk: Any = None
-) -> Subject:
-    subject = Subject()
-    subject.whole, subject.stream, subject.astream = whole, stream, astream
-    subject.picture, subject.video, subject.talk = picture, video or picture, talk
-    return subject
 
 
 SUBJECTS: dict[str, Callable[[str], Subject]] = {
@@ -411,13 +403,11 @@ SUBJECTS: dict[str, Callable[[str], Subject]] = {
     "glmv": glmv_core,
     "openai": openai_sdk,
     "zhipuai": zhipuai_sdk,
-    "LangChain floor": langchain_floor,
     "LangChain floor + httpx": pair(langchain_floor, httpx_bare),
     "LangChain floor + glmv": pair(langchain_floor, glmv_core),
     "ChatGLMV": langchain_glmv,
     "ChatOpenAI": chat_openai,
     "ChatZhipuAI": chat_zhipuai,
-    "LlamaIndex floor": llama_floor,
     "LlamaIndex floor + httpx": pair(llama_floor, httpx_bare),
     "glmv without pictures": glmv_words,
     "glmv without pictures + one copy and write": glmv_words_and_copy,
@@ -545,13 +535,13 @@ def profile(subject: Subject, task: str) -> list[tuple[str, float]]:
     profiler.runcall(work)
     spent: dict[str, float] = {}
     for (path, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
-        room = _room(path, name)
-        spent[room] = spent.get(room, 0.0) + own
+        where = _part_of(path, name)
+        spent[where] = spent.get(where, 0.0) + own
     total = sum(spent.values())
-    return [(room, own / total) for room, own in sorted(spent.items(), key=lambda item: -item[1])]
+    return [(where, own / total) for where, own in sorted(spent.items(), key=lambda item: -item[1])]
 
 
-def _room(path: str, name: str) -> str:
+def _part_of(path: str, name: str) -> str:
     parts = Path(path).parts
     if path in ("~", "<string>"):
         if "from_json" in name:

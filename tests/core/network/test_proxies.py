@@ -16,7 +16,7 @@ import pytest
 
 import glmv
 from glmv_emulator.faults.traps import self_signed
-from tests.core.network.conftest import WHOLE, Gone, Peer, Server
+from tests.support.fake_server import WHOLE, Gone, Peer, Server
 
 KEY = "test-id.test-secret"
 ROUTES = ["direct", "tunnel", "SOCKS", "passed in: httpx", "passed in: httpx2"]

@@ -1,4 +1,4 @@
-"""Pictures that are none, or point to where they should not: abuses 6 to 16. See `reliability_abuse.py`."""
+"""Pictures that are none, or point to where they should not: abuses 6 to 16. See `table.py`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from langchain_core.prompts import ChatPromptTemplate
 from llama_index.core.llms import ImageBlock
 from llama_index.core.schema import ImageDocument
 from PIL import Image as Pictures
-from reliability_faces import (
+
+import glmv
+from tests.abuses.subjects import (
     PROMPT,
     Check,
     LangChain,
     LlamaIndex,
-    NotHere,
-    World,
+    NotApplicable,
+    Setup,
     Wrong,
     by_url,
     not_visited,
@@ -32,52 +34,50 @@ from reliability_faces import (
     watched,
 )  # fmt: skip
 
-import glmv
 
-
-def internal_urls(world: World) -> str:
+def internal_urls(setup: Setup) -> str:
     urls = ("http://169.254.169.254/latest", "http://127.1/x.png", "http://[::ffff:127.0.0.1]/x.png",
             "http://2130706433/x.png", "http://0x7f000001/x.png", "http://localhost./x.png")  # fmt: skip
-    model = world.model()
-    world.face.ask(model, PROMPT)
+    model = setup.model()
+    setup.subject.ask(model, PROMPT)
     with watched() as found:
         for url in urls:
             with suppress(glmv.InvalidRequestError):
-                world.face.ask(model, "What is it?", by_url(url))
-    strange = [one for one in found if "connect" in one and str(port(world.emu)) not in one]
-    if strange or any(exchange.media and exchange.media[0] is not None for exchange in world.emu.requests):
+                setup.subject.ask(model, "What is it?", by_url(url))
+    strange = [one for one in found if "connect" in one and str(port(setup.emu)) not in one]
+    if strange or any(exchange.media and exchange.media[0] is not None for exchange in setup.emu.requests):
         raise Wrong(f"fetched: {strange}")
     return "handed on, never fetched; the emulator does not either"
 
 
-def rebinding(world: World) -> str:
+def rebinding(setup: Setup) -> str:
     with trap() as listening:
         with suppress(glmv.GLMVError):
-            world.ask("What is it?", by_url(f"http://localhost:{listening.getsockname()[1]}/x.png"))
+            setup.ask("What is it?", by_url(f"http://localhost:{listening.getsockname()[1]}/x.png"))
         not_visited(listening)
     return "nobody looks the name up, so nothing can be rebound"
 
 
-def redirected_picture(world: World) -> str:
+def redirected_picture(setup: Setup) -> str:
     with trap() as listening:
         host = f"http://127.0.0.1:{listening.getsockname()[1]}/redirect?to=http://169.254.169.254/"
         with suppress(glmv.GLMVError):
-            world.ask("What is it?", by_url(host))
+            setup.ask("What is it?", by_url(host))
         not_visited(listening)
     return "not fetched, so not followed"
 
 
-def _refused_unopened(world: World, urls: tuple[str, ...]) -> str:
-    model = world.model()
-    world.face.ask(model, PROMPT)
+def _refused_unopened(setup: Setup, urls: tuple[str, ...]) -> str:
+    model = setup.model()
+    setup.subject.ask(model, PROMPT)
     kinds = set()
     for url in urls:
         with watched() as found:
             try:
-                world.face.ask(model, "What is it?", by_url(url))
+                setup.subject.ask(model, "What is it?", by_url(url))
             except glmv.GLMVError as error:
                 kinds.add(type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - frameworks check their own types first
+            except Exception as error:
                 kinds.add(f"{type(error).__name__} of the framework")
             else:
                 raise Wrong(f"{url!r} was sent")
@@ -87,19 +87,19 @@ def _refused_unopened(world: World, urls: tuple[str, ...]) -> str:
     return f"{', '.join(sorted(kinds))}; nothing opened"
 
 
-def schemes(world: World) -> str:
+def schemes(setup: Setup) -> str:
     return _refused_unopened(
-        world,
+        setup,
         ("file:///etc/passwd", "file://localhost/etc/passwd#x.jpg", "ftp://example.org/x.png", "gopher://example.org/",
          "data:text/html,<b>x</b>", "javascript:alert(1)"),
     )  # fmt: skip
 
 
-def paths(world: World) -> str:
-    return _refused_unopened(world, ("/etc/passwd", "..\\..\\x.png", "~/.ssh/id_rsa", "C:\\secret.png", "x\0y"))
+def paths(setup: Setup) -> str:
+    return _refused_unopened(setup, ("/etc/passwd", "..\\..\\x.png", "~/.ssh/id_rsa", "C:\\secret.png", "x\0y"))
 
 
-def strange_files(world: World) -> str:
+def strange_files(setup: Setup) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "text.png").write_text("no picture at all")
@@ -109,7 +109,7 @@ def strange_files(world: World) -> str:
         began, grown = time.monotonic(), peak()
         for path in (folder / "text.png", folder / "fifo.png", Path("/dev/zero"), folder, folder / "sparse.png"):
             try:
-                world.ask("What is it?", world.face.trusted(path))
+                setup.ask("What is it?", setup.subject.trusted(path))
             except (glmv.GLMVError, ValueError, OSError):
                 continue
             raise Wrong(f"{path.name or path} was sent")
@@ -118,10 +118,10 @@ def strange_files(world: World) -> str:
     return "five refused, none hangs"
 
 
-def llama_documents(world: World) -> str:
-    match world.face:
+def llama_documents(setup: Setup) -> str:
+    match setup.subject:
         case LlamaIndex():
-            model = world.model()
+            model = setup.model()
             with watched() as found, suppress(Exception):
                 model.complete("What is it?", image_documents=[ImageDocument(metadata={"file_path": "/etc/passwd"})])
             if any("passwd" in one for one in found):
@@ -129,7 +129,7 @@ def llama_documents(world: World) -> str:
             with trap() as listening:
                 url = f"http://127.0.0.1:{listening.getsockname()[1]}/x.png"
                 with suppress(glmv.GLMVError):
-                    world.face.ask(model, "What is it?", ImageBlock(url=url))
+                    setup.subject.ask(model, "What is it?", ImageBlock(url=url))
                 not_visited(listening)
             with tempfile.TemporaryDirectory() as ours, tempfile.NamedTemporaryFile(suffix=".png") as theirs:
                 Pictures.new("RGB", (32, 32), "red").save(theirs, "PNG")
@@ -137,40 +137,40 @@ def llama_documents(world: World) -> str:
                 link = Path(ours, "link.png")
                 link.symlink_to(theirs.name)
                 for allowed, path in (([ours], theirs.name), ([ours], link), (False, link)):
-                    confined = world.model(local_files=allowed)
+                    confined = setup.model(local_files=allowed)
                     with watched() as found, suppress(glmv.InvalidRequestError):
-                        world.face.ask(confined, "What is it?", ImageBlock(path=path))
+                        setup.subject.ask(confined, "What is it?", ImageBlock(path=path))
                         raise Wrong(f"{path} was sent with local_files={allowed}")
                     if any(str(path) in one or theirs.name in one for one in found):
                         raise Wrong(f"{path} was opened with local_files={allowed}")
             return "metadata is not read, a URL not fetched, a path outside local_files not opened"
-    raise NotHere
+    raise NotApplicable
 
 
-def templates(world: World) -> str:
-    match world.face:
+def templates(setup: Setup) -> str:
+    match setup.subject:
         case LangChain():
             with watched() as found:
                 try:
                     part = {"type": "image_url", "image_url": {"path": "{picture}"}}
-                    chain = ChatPromptTemplate.from_messages([("user", [part])]) | world.model()
+                    chain = ChatPromptTemplate.from_messages([("user", [part])]) | setup.model()
                     chain.invoke({"picture": "/etc/passwd"})
                 except Exception as error:
                     if any("passwd" in one for one in found):
                         raise Wrong("the file was opened") from error
                     return f"{type(error).__name__}, nothing opened"
             raise Wrong("was sent")
-    raise NotHere
+    raise NotApplicable
 
 
-def svg(world: World) -> str:
+def svg(setup: Setup) -> str:
     text = b"<?xml version='1.0'?><!DOCTYPE s [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>"
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "drawing.png"
         path.write_bytes(text)
         error = None
         try:
-            world.ask("What is it?", world.face.trusted(path))
+            setup.ask("What is it?", setup.subject.trusted(path))
         except (glmv.GLMVError, ValueError) as caught:
             error = caught
     if error is None:
@@ -178,7 +178,7 @@ def svg(world: World) -> str:
     return f"{type(error).__name__}"
 
 
-def bombs(world: World) -> str:
+def bombs(setup: Setup) -> str:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
@@ -192,7 +192,7 @@ def bombs(world: World) -> str:
             path = Path(name) / f"picture{suffix}"
             path.write_bytes(data)
             try:
-                world.ask("What is it?", world.face.trusted(path))
+                setup.ask("What is it?", setup.subject.trusted(path))
             except (glmv.GLMVError, ValueError) as error:
                 kinds.add(type(error).__name__)
                 continue
@@ -202,7 +202,7 @@ def bombs(world: World) -> str:
     return f"{', '.join(sorted(kinds))}, from the header"
 
 
-def odd_base64(world: World) -> str:
+def odd_base64(setup: Setup) -> str:
     text = base64.b64encode(png_of_noise()).decode()
     lines = "\r\n".join(text[place : place + 76] for place in range(0, len(text), 76))
     jpeg = io.BytesIO()
@@ -212,16 +212,16 @@ def odd_base64(world: World) -> str:
     for what, data in (("line breaks", lines), ("URL-safe", urlsafe), ("mislabelled", mislabelled)):
         url = f"data:image/png;base64,{data}"
         try:
-            world.ask("What is it?", by_url(url))
+            setup.ask("What is it?", by_url(url))
         except glmv.InvalidRequestError:
             continue
         except glmv.GLMVError as error:
             raise Wrong(f"{what}: {error}"[:100]) from error
     made = time.monotonic()
-    huge = world.face.part(by_url("data:image/png;base64," + "A" * (200 * 1024 * 1024)))
+    huge = setup.subject.part(by_url("data:image/png;base64," + "A" * (200 * 1024 * 1024)))
     began = time.monotonic()
     with suppress(glmv.GLMVError, ValueError):
-        world.ask("What is it?", huge)
+        setup.ask("What is it?", huge)
     took = time.monotonic() - began
     if took > 5:
         raise Wrong(f"200 MB took {took:.1f} s")

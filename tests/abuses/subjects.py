@@ -1,4 +1,4 @@
-"""The three ways into the house, for `reliability_abuse.py`, and what its checks look with."""
+"""Our three clients, as the abuses of `table.py` are tried on them, and what their checks look with."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PROMPT = "Hello"
 SECRET = CANARY.partition(".")[2]
 
 
-class Face:
-    """One way into the house: how a question, a picture of a message and a picture of the programmer go in."""
+class Subject:
+    """One of our clients: how a question, a picture of a message and a picture of the programmer are given to it."""
 
     name = ""
 
@@ -55,7 +55,7 @@ class Face:
         raise NotImplementedError
 
 
-class Core(Face):
+class Core(Subject):
     name = "glmv"
 
     def model(self, base: str, **options: Any) -> Any:
@@ -75,7 +75,7 @@ class Core(Face):
                 repr(model.settings), model.settings.model_dump_json()]  # fmt: skip
 
 
-class LangChain(Face):
+class LangChain(Subject):
     name = "ChatGLMV"
 
     def model(self, base: str, **options: Any) -> Any:
@@ -93,7 +93,7 @@ class LangChain(Face):
                 model.to_json(), model.model_dump(), repr(vars(model))]  # fmt: skip
 
 
-class LlamaIndex(Face):
+class LlamaIndex(Subject):
     name = "GLMV"
 
     def model(self, base: str, **options: Any) -> Any:
@@ -118,15 +118,15 @@ class LlamaIndex(Face):
                 pickle.dumps(model), repr(vars(model))]  # fmt: skip
 
 
-FACES = (Core(), LangChain(), LlamaIndex())
+SUBJECTS = (Core(), LangChain(), LlamaIndex())
 
 
 class Wrong(Exception):
     """What should not have been seen."""
 
 
-class NotHere(Exception):
-    """The face has nothing of the kind."""
+class NotApplicable(Exception):
+    """The client has nothing of the kind."""
 
 
 _seen: list[str] | None = None
@@ -151,17 +151,17 @@ def watched() -> Iterator[list[str]]:
         _seen = None
 
 
-class World:
-    """An emulator and a face for one check."""
+class Setup:
+    """An emulator and a client for one check."""
 
-    def __init__(self, face: Face, emu: Emulator) -> None:
-        self.face, self.emu = face, emu
+    def __init__(self, subject: Subject, emu: Emulator) -> None:
+        self.subject, self.emu = subject, emu
 
     def model(self, **options: Any) -> Any:
-        return self.face.model(self.emu.base_url, **options)
+        return self.subject.model(self.emu.base_url, **options)
 
     def ask(self, *content: Any, **options: Any) -> str:
-        return self.face.ask(self.model(**options), *content)
+        return self.subject.ask(self.model(**options), *content)
 
     def error(self, *content: Any, **options: Any) -> Exception:
         """The error of a call that has to fail with one of ours."""
@@ -215,4 +215,4 @@ def noise() -> dict[str, Any]:
     return by_url(f"data:image/png;base64,{base64.b64encode(png_of_noise()).decode()}")
 
 
-Check = Callable[[World], str]
+Check = Callable[[Setup], str]

@@ -1,4 +1,4 @@
-"""What becomes of keys and pictures that must not be shown: abuses 1 to 5 and 20. See `reliability_abuse.py`."""
+"""What becomes of keys and pictures that must not be shown: abuses 1 to 5 and 20. See `table.py`."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import traceback
 from contextlib import suppress
 
 from langchain_core.load import dumps
-from reliability_faces import (
+
+import glmv
+from tests.abuses.subjects import (
     PROMPT,
     Check,
     LangChain,
     LlamaIndex,
-    NotHere,
-    World,
+    NotApplicable,
+    Setup,
     Wrong,
     no_secret,
     noise,
 )  # fmt: skip
 
-import glmv
 
-
-def surfaces(world: World) -> str:
-    model = world.model()
-    world.face.ask(model, PROMPT)
-    shown = world.face.surfaces(model)
+def surfaces(setup: Setup) -> str:
+    model = setup.model()
+    setup.subject.ask(model, PROMPT)
+    shown = setup.subject.surfaces(model)
     for one in shown:
         no_secret(one, "a surface")
     return f"{len(shown)} surfaces, no key"
 
 
-def errors(world: World) -> str:
+def errors(setup: Setup) -> str:
     names = ("busy", "arrears", "token-expired", "gateway-page", "login-page", "empty-body", "half-body", "redirect",
              "reset-in-headers", "error-in-200", "garbage", "content-filter")  # fmt: skip
     for name in names:
-        world.emu.reset()
-        world.emu.inject(name, None)
-        error = world.error(max_retries=0)
+        setup.emu.reset()
+        setup.emu.inject(name, None)
+        error = setup.error(max_retries=0)
         told = traceback.TracebackException.from_exception(error, capture_locals=True)
         no_secret("".join(told.format()), f"the traceback of {name}")
     return f"{len(names)} errors with locals, no key"
 
 
-def logs(world: World) -> str:
+def logs(setup: Setup) -> str:
     kept = io.StringIO()
     handler = logging.StreamHandler(kept)
     root = logging.getLogger()
@@ -53,7 +53,7 @@ def logs(world: World) -> str:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        world.ask("What is it?", noise())
+        setup.ask("What is it?", noise())
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
@@ -64,23 +64,23 @@ def logs(world: World) -> str:
     return f"{len(kept.getvalue())} characters of log, neither key nor picture"
 
 
-def tracing(world: World) -> str:
-    match world.face:
+def tracing(setup: Setup) -> str:
+    match setup.subject:
         case LangChain():
-            no_secret(dumps(world.model()), "dumps")
-            no_secret(dumps(world.model().invoke(PROMPT)), "dumps of an answer")
+            no_secret(dumps(setup.model()), "dumps")
+            no_secret(dumps(setup.model().invoke(PROMPT)), "dumps of an answer")
             return "dumps holds no key; uploads are watched in tests/langchain"
         case LlamaIndex():
-            no_secret(world.model().to_dict(), "to_dict")
+            no_secret(setup.model().to_dict(), "to_dict")
             return "to_dict holds no key; events are watched in tests/llama_index"
-    raise NotHere
+    raise NotApplicable
 
 
-def malformed_keys(world: World) -> str:
+def malformed_keys(setup: Setup) -> str:
     for key in ("canary-nodot", "canary.a.b", "canary id.canary", "canary\nid.x", "канарейка.x", ""):
         with suppress(glmv.AuthenticationError):
             try:
-                world.ask(PROMPT, api_key=key)
+                setup.ask(PROMPT, api_key=key)
             except glmv.GLMVError as error:
                 if key and key in f"{error}{error!r}":
                     raise Wrong(f"the value of a key in {type(error).__name__}") from error
@@ -91,10 +91,10 @@ def malformed_keys(world: World) -> str:
     return "AuthenticationError, six shapes, no value"
 
 
-def proxies(world: World) -> str:
+def proxies(setup: Setup) -> str:
     os.environ["HTTPS_PROXY"] = os.environ["https_proxy"] = "http://user:canary-word@127.0.0.1:9"
     try:
-        error = world_error_at(world, "https://example.invalid/api/paas/v4")
+        error = error_at(setup, "https://example.invalid/api/paas/v4")
     finally:
         del os.environ["HTTPS_PROXY"], os.environ["https_proxy"]
     if "canary-word" in "".join(traceback.format_exception(error)):
@@ -102,9 +102,9 @@ def proxies(world: World) -> str:
     return f"{type(error).__name__} of the proxy, no password"
 
 
-def world_error_at(world: World, base: str) -> Exception:
+def error_at(setup: Setup, base: str) -> Exception:
     try:
-        world.face.ask(world.face.model(base, max_retries=0, timeout=2), PROMPT)
+        setup.subject.ask(setup.subject.model(base, max_retries=0, timeout=2), PROMPT)
     except glmv.GLMVError as error:
         return error
     raise Wrong("was answered")

@@ -1,7 +1,7 @@
 """Thirty abuses, tried on `glmv`, `ChatGLMV` and `GLMV`, and on the emulator: what each does about them.
 
-Used by `reliability.py`; `python benchmarks/reliability_abuse.py` prints the table alone. A check returns what it saw
-in a few words; it raises `Wrong` with what it should not have seen.
+`test_abuses.py` runs this table, and `benchmarks/reliability.py` writes it to docs/reliability.md. A check returns what
+it saw in a few words; it raises `Wrong` with what it should not have seen.
 """
 
 from __future__ import annotations
@@ -9,25 +9,19 @@ from __future__ import annotations
 import os
 import sys
 
-import reliability_answers as answers
-import reliability_hosts as hosts
-import reliability_pictures as pictures
-import reliability_secrets as secrets
-from reliability_faces import CANARY, FACES, Check, Face, NotHere, World, Wrong
-
 from glmv_emulator import Emulator
+from tests.abuses import answers, emulator, keys, pictures
+from tests.abuses.subjects import CANARY, SUBJECTS, Check, NotApplicable, Setup, Subject, Wrong
 
-os.environ["LANGSMITH_TRACING"] = "false"
 
-
-def tried(check: Check, face: Face) -> str:
+def tried(check: Check, subject: Subject) -> str:
     """A check in a child of its own, so that memory is measured from where it stands."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         with os.fdopen(writing, "w") as told:
-            told.write(_tried(check, face))
+            told.write(result_of(check, subject))
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as told:
@@ -36,36 +30,37 @@ def tried(check: Check, face: Face) -> str:
     return (text or "✗ the process died").replace("|", "\\|").replace("\n", " ")
 
 
-def _tried(check: Check, face: Face) -> str:
+def result_of(check: Check, subject: Subject) -> str:
+    """What came of a check: after ✓ what it saw, after ✗ what is wrong; – where it does not apply."""
     with Emulator(api_key=CANARY) as emu:
         try:
-            return f"✓ {check(World(face, emu))}"
-        except NotHere:
+            return f"✓ {check(Setup(subject, emu))}"
+        except NotApplicable:
             return "–"
         except Wrong as wrong:
             return f"✗ {wrong}"
-        except Exception as problem:  # noqa: BLE001 - an abuse that ends in any other way is wrong, too
+        except Exception as problem:
             return f"✗ raw {type(problem).__name__}: {str(problem)[:80]}"
+
+
+OURS = sorted([*keys.CHECKS, *pictures.CHECKS, *answers.CHECKS])
 
 
 def abuses() -> list[str]:
     """The section of the page."""
+    os.environ["LANGSMITH_TRACING"] = "false"
     lines = [
         "## The abuses",
         "",
-        "| # | abuse | " + " | ".join(face.name for face in FACES) + " |",
+        "| # | abuse | " + " | ".join(subject.name for subject in SUBJECTS) + " |",
         "|--:|---|---|---|---|",
     ]
-    for number, title, check in sorted([*secrets.CHECKS, *pictures.CHECKS, *answers.CHECKS]):
-        cells = [tried(check, face) for face in FACES]
+    for number, title, check in OURS:
+        cells = [tried(check, subject) for subject in SUBJECTS]
         lines.append(f"| {number} | {title} | " + " | ".join(cells) + " |")
         sys.stderr.write(lines[-1] + "\n")
     lines += ["", "| # | abuse | the emulator |", "|--:|---|---|"]
-    for number, title, check in hosts.CHECKS:
-        lines.append(f"| {number} | {title} | {tried(check, FACES[0])} |")
+    for number, title, check in emulator.CHECKS:
+        lines.append(f"| {number} | {title} | {tried(check, SUBJECTS[0])} |")
         sys.stderr.write(lines[-1] + "\n")
     return lines
-
-
-if __name__ == "__main__":
-    abuses()

@@ -1,4 +1,4 @@
-"""Fuzzing with coverage, beside the suite: `python benchmarks/fuzz.py TARGET --seconds 120`.
+"""Fuzzing with coverage, beside the suite: `python tests/core/fuzz.py TARGET --seconds 120`.
 
 Needs `pip install atheris` beside glmv. Targets: `sse` (any split gives the same events), `stream` and `whole` (any
 bytes are an answer or an error of ours), `picture` and `video` (any bytes are measured or not, and none breaks it).

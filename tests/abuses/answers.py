@@ -1,4 +1,4 @@
-"""Hostile servers, answers and schemas: abuses 17 to 26, but for 20. See `reliability_abuse.py`."""
+"""Hostile servers, answers and schemas: abuses 17 to 26, but for 20. See `table.py`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from llama_index.core.llms import ChatMessage
-from reliability_faces import (
+
+import glmv
+from tests.abuses.subjects import (
     CANARY,
     PROMPT,
     Check,
     Core,
     LangChain,
     LlamaIndex,
-    NotHere,
-    World,
+    NotApplicable,
+    Setup,
     Wrong,
     no_secret,
     peak,
     watched,
 )  # fmt: skip
 
-import glmv
 
-
-def lc_shapes(world: World) -> str:
-    match world.face:
+def lc_shapes(setup: Setup) -> str:
+    match setup.subject:
         case LangChain():
             shape = {"lc": 1, "type": "secret", "id": ["ZHIPUAI_API_KEY"]}
             os.environ["ZHIPUAI_API_KEY"] = CANARY
@@ -46,24 +46,24 @@ def lc_shapes(world: World) -> str:
             finally:
                 del os.environ["ZHIPUAI_API_KEY"]
             return "stays a plain dict"
-    raise NotHere
+    raise NotApplicable
 
 
-def redirects(world: World) -> str:
-    world.emu.inject("redirect", None)
-    error = world.error()
-    if any(one.path == "/redirected" for one in world.emu.requests):
+def redirects(setup: Setup) -> str:
+    setup.emu.inject("redirect", None)
+    error = setup.error()
+    if any(one.path == "/redirected" for one in setup.emu.requests):
         raise Wrong("followed")
     return f"{type(error).__name__}, nothing sent there"
 
 
-def bases(world: World) -> str:
+def bases(setup: Setup) -> str:
     kinds = set()
     for base in ("http://example.org/api/paas/v4", "http://glm:8000/v1", "https://user:canary-word@example.org/v4",
                  "ftp://example.org"):  # fmt: skip
         with watched() as found:
             try:
-                world.face.ask(world.face.model(base, max_retries=0, timeout=1), PROMPT)
+                setup.subject.ask(setup.subject.model(base, max_retries=0, timeout=1), PROMPT)
             except glmv.GLMVError as error:
                 kinds.add(type(error).__name__)
                 if "canary-word" in f"{error}":
@@ -73,22 +73,22 @@ def bases(world: World) -> str:
     return f"{', '.join(sorted(kinds))}, nothing sent"
 
 
-def gzip_bomb(world: World) -> str:
-    world.ask(PROMPT)
-    world.emu.inject("gzip-bomb", None)
+def gzip_bomb(setup: Setup) -> str:
+    setup.ask(PROMPT)
+    setup.emu.inject("gzip-bomb", None)
     before = peak()
-    error = world.error()
+    error = setup.error()
     if peak() - before > 64:
         raise Wrong(f"+{peak() - before:.0f} MB")
     return f"{type(error).__name__}, +{peak() - before:.0f} MB"
 
 
-def endless_line(world: World) -> str:
-    world.emu.inject("endless-line", None)
+def endless_line(setup: Setup) -> str:
+    setup.emu.inject("endless-line", None)
     began = time.monotonic()
-    model = world.model()
+    model = setup.model()
     stream = {"glmv": lambda: model.stream(PROMPT), "ChatGLMV": lambda: model.stream(PROMPT),
-              "GLMV": lambda: model.stream_complete(PROMPT)}[world.face.name]  # fmt: skip
+              "GLMV": lambda: model.stream_complete(PROMPT)}[setup.subject.name]  # fmt: skip
     try:
         list(stream())
     except glmv.GLMVError as error:
@@ -96,15 +96,15 @@ def endless_line(world: World) -> str:
     raise Wrong("ended as if nothing were")
 
 
-def odd_json(world: World) -> str:
+def odd_json(setup: Setup) -> str:
     message = {"role": "assistant", "content": "x"}
     body = json.dumps({"id": "1", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
     kinds = set()
     for odd in ("[" * 20_000 + "]" * 20_000, "9" * 5_000, "NaN", '"\\ud800"', '{"a":1,"a":2}'):
-        world.emu.reset()
-        world.emu.inject("empty-body", None, text=f'{body[:-1]}, "odd": {odd}}}')
+        setup.emu.reset()
+        setup.emu.inject("empty-body", None, text=f'{body[:-1]}, "odd": {odd}}}')
         try:
-            world.ask(PROMPT, max_retries=0)
+            setup.ask(PROMPT, max_retries=0)
             kinds.add("answered")
         except glmv.GLMVError as error:
             kinds.add(type(error).__name__)
@@ -113,23 +113,23 @@ def odd_json(world: World) -> str:
     return ", ".join(sorted(kinds))
 
 
-def escapes(world: World) -> str:
-    world.emu.inject("gateway-page", None)
-    error = world.error(max_retries=0)
+def escapes(setup: Setup) -> str:
+    setup.emu.inject("gateway-page", None)
+    error = setup.error(max_retries=0)
     if {"\x1b", "\r", "\u202e"} & set(str(error)):
         raise Wrong("control characters in the message")
     return "none in the message"
 
 
-def odd_arguments(world: World) -> str:
+def odd_arguments(setup: Setup) -> str:
     broken = '{"path": "/", "mor'
     function = {"name": "wipe", "description": "Wipe it.", "parameters": {"type": "object", "properties": {}}}
     call = {"id": "call_1", "type": "function", "function": {"name": "wipe", "arguments": broken}}
     message = {"role": "assistant", "content": "", "tool_calls": [call]}
     choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
-    world.emu.inject("empty-body", None, text=json.dumps({"id": "1", "choices": [choice]}))
-    model, tools = world.model(model="glm-4.6v"), [{"type": "function", "function": function}]
-    match world.face:
+    setup.emu.inject("empty-body", None, text=json.dumps({"id": "1", "choices": [choice]}))
+    model, tools = setup.model(model="glm-4.6v"), [{"type": "function", "function": function}]
+    match setup.subject:
         case Core():
             shown: Any = model.chat(PROMPT, tools=tools).tool_calls[0].arguments
         case LangChain():
@@ -151,7 +151,7 @@ def odd_arguments(world: World) -> str:
     return "raw arguments shown, none run"
 
 
-def odd_schemas(world: World) -> str:
+def odd_schemas(setup: Setup) -> str:
     big = {f"field{number}": {"type": "string"} for number in range(10_000)}
     kinds = set()
     began = time.monotonic()
@@ -165,8 +165,8 @@ def odd_schemas(world: World) -> str:
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         with watched() as found:
             try:
-                model = world.model(model="glm-4.6v")
-                match world.face:
+                model = setup.model(model="glm-4.6v")
+                match setup.subject:
                     case Core():
                         model.chat(PROMPT, response_format=form)
                     case LangChain():

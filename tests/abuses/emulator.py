@@ -1,4 +1,4 @@
-"""What others may try on the emulator: abuses 27 to 30. See `reliability_abuse.py`."""
+"""What others may try on the emulator: abuses 27 to 30. See `table.py`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import socket
 from contextlib import suppress
 
 import httpx
-from reliability_faces import (
+
+from tests.abuses.subjects import (
     CANARY,
     PROMPT,
     Check,
-    World,
+    Setup,
     Wrong,
     no_secret,
     noise,
@@ -20,8 +21,8 @@ from reliability_faces import (
 )  # fmt: skip
 
 
-def web_page(world: World) -> str:
-    url = f"{world.emu.base_url}/chat/completions"
+def web_page(setup: Setup) -> str:
+    url = f"{setup.emu.base_url}/chat/completions"
     key = {"authorization": CANARY}
     got = [httpx.post(url, json={}, headers=key | more) for more in
            ({"host": "evil.example"}, {"origin": "https://evil.example"})]  # fmt: skip
@@ -31,29 +32,29 @@ def web_page(world: World) -> str:
     return "403 for Host, Origin and preflight; faults need the key of the run"
 
 
-def other_bind(world: World) -> str:
-    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port(world.emu)), timeout=2):
+def other_bind(setup: Setup) -> str:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port(setup.emu)), timeout=2):
         raise Wrong("it listens elsewhere")
     return "there is no such flag; it listens on 127.0.0.1 alone"
 
 
-def floods(world: World) -> str:
-    address = ("127.0.0.1", port(world.emu))
+def floods(setup: Setup) -> str:
+    address = ("127.0.0.1", port(setup.emu))
     idle = [socket.create_connection(address) for _ in range(300)]
     try:
         for one in idle[:100]:
             one.sendall(b"POST /api/paas/v4/chat/completions HTTP/1.1\r\nx: ")
-        world.ask(PROMPT)
+        setup.ask(PROMPT)
     finally:
         for one in idle:
             one.close()
     return "served beside 300 silent connections; heads and bodies have limits of time and size"
 
 
-def journal(world: World) -> str:
-    world.ask(f"My key is {CANARY}", noise())
-    no_secret(world.emu.requests, "the journal")
-    if base64.b64encode(png_of_noise()).decode()[:64] in repr(world.emu.requests):
+def journal(setup: Setup) -> str:
+    setup.ask(f"My key is {CANARY}", noise())
+    no_secret(setup.emu.requests, "the journal")
+    if base64.b64encode(png_of_noise()).decode()[:64] in repr(setup.emu.requests):
         raise Wrong("a picture in the journal")
     return "no key, no picture; in memory, bounded"
 

@@ -1,0 +1,20 @@
+"""Nothing of the table of abuses succeeds, on our three clients and on the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.abuses import emulator
+from tests.abuses.subjects import SUBJECTS, Check, Subject
+from tests.abuses.table import OURS, result_of
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("check", [pytest.param(check, id=title) for _, title, check in OURS])
+def test_an_abuse_of_a_client_fails(check: Check, subject: Subject) -> None:
+    assert result_of(check, subject)[0] in "✓–"
+
+
+@pytest.mark.parametrize("check", [pytest.param(check, id=title) for _, title, check in emulator.CHECKS])
+def test_an_abuse_of_the_emulator_fails(check: Check) -> None:
+    assert result_of(check, SUBJECTS[0])[0] == "✓"
