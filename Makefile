@@ -16,8 +16,8 @@ demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
 test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 	$(BIN)/pytest -n auto $(ARGS)
 
-RELIABILITY := $(addprefix tests/, core/network core/figures core/test_flow.py core/test_gate.py core/test_properties.py \
-  core/test_retry.py core/test_sse.py contract/test_canary.py emulator/server/test_abuse.py emulator/faults/test_faults.py \
+RELIABILITY := $(addprefix tests/, core/network core/figures core/exchange/test_flow.py core/exchange/test_gate.py core/test_properties.py \
+  core/exchange/test_retry.py core/wire/test_sse.py contract/test_canary.py emulator/server/test_abuse.py emulator/faults/test_faults.py \
   emulator/faults/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
   langchain/test_langchain_streams.py llama_index/test_llama_events.py llama_index/test_llama_responses.py)
 TIMES := 1

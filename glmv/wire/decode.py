@@ -1,6 +1,6 @@
 """Bytes of an answer -> completions and deltas. Pure: no I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion"; the 45 cases in tests/core/test_wire.py
+Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion"; the 45 cases in tests/core/wire/test_wire.py
 were recorded from the platform, its SDKs and gateways in front of it.
 """
 
