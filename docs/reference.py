@@ -17,8 +17,19 @@ def page(package: str) -> str:
     for name in module.__all__:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
-            lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
+            lines += [f"::: {value.__module__}.{value.__qualname__}", *inherited(value, package, module.__all__), ""]
     return "\n".join(lines)
+
+
+def inherited(value: object, package: str, public: list[str]) -> list[str]:
+    """The option that shows what a class inherits from bases of its package that have no entry of their own."""
+    bases = [
+        base
+        for base in getattr(value, "__mro__", ())[1:]
+        if base.__module__.startswith(f"{package}.") and base.__name__ not in public
+    ]
+    names = sorted({name for base in bases for name in vars(base) if not name.startswith(("_", "model_"))})
+    return ["    options:", f"      inherited_members: [{', '.join(names)}]"] if names else []
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from glmv.endpoints.context import Context
+
 if TYPE_CHECKING:
     from glmv.endpoints.batches import AsyncBatches, Batches
-    from glmv.endpoints.context import Context
     from glmv.endpoints.files import AsyncFiles, Files
     from glmv.endpoints.tasks import AsyncTasks, Tasks
 
