@@ -26,7 +26,7 @@ _PARTS = re.compile(r"[\s;,=]+")
 # masking it would damage answers that contain the word. The platform's keys have 49 characters.
 _SHORTEST = 8
 _SHORTEST_WITHOUT_DIGITS = 16
-# The first segment of every token that `_auth.sign` makes: {"alg":"HS256","sign_type":"SIGN","typ":"JWT"}.
+# The first segment of every token that `transport.auth.sign` makes: {"alg":"HS256","sign_type":"SIGN","typ":"JWT"}.
 _TOKEN_HEAD = b"eyJhbGciOiJIUzI1NiIsInNpZ25fdHlwZSI6IlNJR04iLCJ0eXAiOiJKV1QifQ"
 _TOKEN = re.compile(_TOKEN_HEAD + rb"[A-Za-z0-9_.-]*")
 

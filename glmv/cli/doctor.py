@@ -24,6 +24,7 @@ PACKAGES = {
     "langchain-core": 'LangChain: pip install "glmv[langchain]"',
     "langchain": "LangChain's agents: pip install langchain",
     "llama-index-core": 'LlamaIndex: pip install "glmv[llama-index]"',
+    "jsonschema": 'answers that fit a JSON Schema: pip install "glmv[schema]"',
     "pillow": 'pictures that have to be fitted: pip install "glmv[images]"',
     "pillow-heif": 'HEIC pictures: pip install "glmv[heic]"',
     "av": 'frames of videos: pip install "glmv[video]"',
