@@ -8,11 +8,11 @@ from typing import Any
 
 import glmv
 from glmv.exchange.steps import Enter, Hand
-from glmv.telemetry import Asked, watched
+from glmv.telemetry import Operation, watched
 
 CHUNKS = 1000
 ADDRESS = glmv.Client("test-id.test-secret").address
-ASKED = Asked("chat", "glm-4.6v", stream=True, options={"temperature": 0.5})
+OPERATION = Operation("chat", "glm-4.6v", stream=True, options={"temperature": 0.5})
 HAND = Hand([])
 
 
@@ -26,7 +26,7 @@ def flow(chunks: int) -> Generator[Any, Any, glmv.Completion]:
 
 def seen(chunks: int) -> Generator[Any, Any, glmv.Completion]:
     """The same, watched."""
-    return watched(flow(chunks), ASKED, ADDRESS)
+    return watched(flow(chunks), OPERATION, ADDRESS)
 
 
 def microseconds(work: Callable[[], object], number: int) -> float:

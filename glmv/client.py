@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any, Self, TypeVar
 
 from glmv._public import public_class
@@ -138,7 +138,7 @@ class Client(Endpoints, Base):
         """
         return self.run(self._request(messages, model, options))
 
-    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> Iterator[Delta]:
+    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> Generator[Delta]:
         """Ask, and get the answer piece by piece as it comes; arguments and errors as `chat`.
 
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
@@ -237,7 +237,7 @@ class AsyncClient(AsyncEndpoints, Base):
         """As `Client.chat`."""
         return await self.run(self._request(messages, model, options))
 
-    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> AsyncIterator[Delta]:
+    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> AsyncGenerator[Delta]:
         """As `Client.stream`."""
         return self.run_stream(self._request(messages, model, options))
 

@@ -1,7 +1,8 @@
 """What people ask for: options validated by pydantic, and the request they become.
 
 Ranges are those of the platform's chat reference (docs.bigmodel.cn, "对话补全", and docs.z.ai,
-"Chat Completion"); a model's own narrower limits stand in its catalogue row and are checked in `_check`.
+"Chat Completion"); a model's own narrower limits are in its catalogue row and are
+checked in `request/check_options.py`.
 """
 
 from __future__ import annotations
@@ -301,10 +302,11 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
     for found in error.errors(include_url=False, include_context=False):
         name = ".".join(str(step) for step in found["loc"])
-        if found["type"] == "extra_forbidden" and name in Options.model_fields and not issubclass(model, Options):
+        chats = issubclass(model, Options)
+        if found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
             lines.append(f"{name}: embeddings have no such option, chat models have")
         elif found["type"] == "extra_forbidden":
-            known = [*model.model_fields, *CALL_OPTIONS]
+            known = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
             further = " Further keys of the body go into extra_body={...}." if "extra_body" in known else ""
             lines.append(f"unknown option {name!r}.{nearest(name, known)}{further}")
         else:
@@ -314,6 +316,11 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
             told = found["msg"].removeprefix("Value error, ")
             lines.append(f"{name}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
     return "; ".join(lines)
+
+
+_CHAT_ONLY = {*Options.model_fields, *CALL_OPTIONS, "model_name", "on_sensitive", "stop_sequences"} - {
+    *Connection.model_fields
+}
 
 
 def _range(thing: Any) -> str:

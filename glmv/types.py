@@ -1,4 +1,4 @@
-"""The values that travel through the house: messages in, deltas and completions out. No I/O.
+"""Messages that go in, deltas and completions that come out. No I/O.
 
 What people give us is validated (`Options` by pydantic, messages by `match`); what the platform streams is
 carried in slotted dataclasses, because it is made once a chunk (ADR-0007).

@@ -13,7 +13,7 @@ from langchain_glmv.options import constructor_options
 
 
 class GLMVEmbeddings(glmv.Component, Embeddings):
-    """Texts -> vectors. The fields of `glmv.Settings` set the server and the key, as in `ChatGLMV`.
+    """Texts -> vectors. The fields of `glmv.Connection` set the server and the key, as in `ChatGLMV`.
 
     Attributes:
         model: "embedding-3" or "embedding-2".

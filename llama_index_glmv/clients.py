@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 import glmv
 
-# The settings of a client, which its calls cannot change; then these with their older names.
-CLIENT_FIELDS = frozenset(glmv.Settings.model_fields) - frozenset(glmv.Options.model_fields) - {"model"}
-_CLIENT_NAMES = CLIENT_FIELDS | {"api_base", "async_http_client"}
+# The settings of a connection; then what belongs to a client and not to its calls, with older names.
+CLIENT_FIELDS = frozenset(glmv.Connection.model_fields)
+_CLIENT_NAMES = CLIENT_FIELDS | {"on_sensitive", "api_base", "async_http_client"}
 
 
 class SharesClient(glmv.Component):

@@ -1,6 +1,6 @@
 """The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One file a command.
 
-This is the only package that may import the other packages, and it does so inside the commands: `glmv --help`
+The commands import the other packages by their public names, and it does so inside the commands: `glmv --help`
 and `import glmv` stay quick, and each command needs only what it uses.
 """
 

@@ -188,25 +188,25 @@ def _fits(request: ChatRequest) -> None:
             raise UnsupportedContent(f"Batches take text and pictures, no {type(part).__name__}.")
 
 
-def get(context: Context, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
+def get(context: Context, /, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
     """How a batch stands."""
     known = batch if isinstance(batch, Batch) else Batch(batch, "")
     path = f"/batches/{quoted('batch', known.id)}"
     return _batch((yield from context.fetch("GET", path, deadline=deadline)), known)
 
 
-def listed(context: Context, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
+def listed(context: Context, /, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
     """The batches of the account, as many as `limit` says; None is all."""
     return [_batch(row, Batch("", "")) for row in (yield from pages(context, "/batches", {}, limit))]
 
 
-def cancel(context: Context, batch: str | Batch) -> Generator[Step, Any, Batch]:
+def cancel(context: Context, /, batch: str | Batch) -> Generator[Step, Any, Batch]:
     """Stop a batch; what is answered already can be fetched."""
     known = batch if isinstance(batch, Batch) else Batch(batch, "")
     return _batch((yield from context.fetch("POST", f"/batches/{quoted('batch', known.id)}/cancel")), known)
 
 
-def wait(context: Context, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
+def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
     """Ask with growing pauses until a batch has ended, in whatever way.
 
     Args:
@@ -230,7 +230,7 @@ def wait(context: Context, batch: str | Batch, *, deadline: float | None = None)
 
 
 def results(
-    context: Context, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
+    context: Context, /, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
 ) -> Generator[Step, Any, list[BatchResult]]:
     """What came of each request, in the order of the requests.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
@@ -126,7 +127,16 @@ class Context:
         return answer_of(call, self.policy(), payload)
 
 
-class Endpoint:
+class _Methods:
+    """Methods that `blocking` and `awaiting` made get the names that they have in the class."""
+
+    def __init_subclass__(cls) -> None:
+        for name, method in vars(cls).items():
+            if hasattr(method, "__wrapped__"):
+                method.__name__, method.__qualname__ = name, f"{cls.__qualname__}.{name}"
+
+
+class Endpoint(_Methods):
     """Methods of one endpoint of a blocking client.
 
     Args:
@@ -139,7 +149,7 @@ class Endpoint:
         self._run = run
 
 
-class AsyncEndpoint:
+class AsyncEndpoint(_Methods):
     """Methods of one endpoint of an asynchronous client; arguments as `Endpoint`."""
 
     def __init__(self, context: Callable[[], Context], run: AsyncRun) -> None:
@@ -147,16 +157,28 @@ class AsyncEndpoint:
         self._run = run
 
 
+def _as_method(method: Callable[..., Any], flow: Callable[..., Any]) -> None:
+    """Gives a method the documentation and the signature of its flow: without the context, and what is returned."""
+    functools.update_wrapper(method, flow)
+    signature = inspect.signature(flow)
+    _, *parameters = signature.parameters.values()
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    returned = str(signature.return_annotation).removeprefix("Generator[Step, Any, ").removesuffix("]")
+    method.__signature__ = inspect.Signature([me, *parameters], return_annotation=returned)  # type: ignore[attr-defined]  # a function may have one
+    annotations = {parameter.name: parameter.annotation for parameter in parameters}
+    method.__annotations__ = {**annotations, "return": returned}
+
+
 def blocking(
     flow: Callable[Concatenate[Context, P], Generator[Step, Any, T]],
 ) -> Callable[Concatenate[Endpoint, P], T]:
     """A function that makes a flow -> a method that runs it."""
 
-    @functools.wraps(flow)
-    def method(self: Endpoint, *args: P.args, **options: P.kwargs) -> T:
+    def method(self: Endpoint, /, *args: P.args, **options: P.kwargs) -> T:
         return self._run(flow(self._context(), *args, **options))
 
-    return method  # type: ignore[return-value]  # `wraps` makes `self` a named argument for mypy
+    _as_method(method, flow)
+    return method
 
 
 def awaiting(
@@ -164,11 +186,11 @@ def awaiting(
 ) -> Callable[Concatenate[AsyncEndpoint, P], Coroutine[Any, Any, T]]:
     """A function that makes a flow -> an asynchronous method that runs it."""
 
-    @functools.wraps(flow)
-    async def method(self: AsyncEndpoint, *args: P.args, **options: P.kwargs) -> T:
+    async def method(self: AsyncEndpoint, /, *args: P.args, **options: P.kwargs) -> T:
         return await self._run(flow(self._context(), *args, **options))
 
-    return method  # type: ignore[return-value]  # `wraps` makes `self` a named argument for mypy
+    _as_method(method, flow)
+    return method
 
 
 def quoted(what: str, name: object) -> str:

@@ -58,7 +58,7 @@ class StoredFile:
 
 
 def upload(
-    context: Context, file: Upload, *, purpose: str = "user_data", name: str | None = None
+    context: Context, /, file: Upload, *, purpose: str = "user_data", name: str | None = None
 ) -> Generator[Step, Any, StoredFile]:
     """Send a file of up to 100 MB.
 
@@ -105,7 +105,7 @@ def _escaped(name: str) -> str:
 
 
 def listed(
-    context: Context, *, purpose: str | None = None, limit: int | None = None
+    context: Context, /, *, purpose: str | None = None, limit: int | None = None
 ) -> Generator[Step, Any, list[StoredFile]]:
     """The files of the account, as many as `limit` says; None is all."""
     query = {"purpose": purpose}
@@ -131,12 +131,12 @@ def pages(
             return list(rows.values())[:limit]
 
 
-def delete(context: Context, file_id: str) -> Generator[Step, Any, None]:
+def delete(context: Context, /, file_id: str) -> Generator[Step, Any, None]:
     """Remove a file."""
     yield from context.fetch("DELETE", f"/files/{quoted('file', file_id)}")
 
 
-def content(context: Context, file_id: str) -> Generator[Step, Any, bytes]:
+def content(context: Context, /, file_id: str) -> Generator[Step, Any, bytes]:
     """The bytes of a file. The platform gives out the output files of batches only."""
     path = f"/files/{quoted('file', file_id)}/content"
     data: bytes = yield from context.fetch("GET", path, raw=True, limit=MAX_CONTENT_BYTES)

@@ -77,7 +77,7 @@ def once(request: ChatRequest, context: Context) -> ChatRequest:
     return asked.but(notes=(*asked.notes, told))
 
 
-def result(context: Context, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
+def result(context: Context, /, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
     """How a task stands: with its `completion` when it is done.
 
     Args:
@@ -106,7 +106,7 @@ def result(context: Context, task: str | Task, *, deadline: float | None = None)
             return found
 
 
-def wait(context: Context, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
+def wait(context: Context, /, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
     """Ask with growing pauses until the answer is there.
 
     Args:

@@ -106,7 +106,8 @@ class RepairPlan(Plan):
         self._call_due = isinstance(expected, ToolCallExpected)
         self._held: list[Delta] = []
         self._last: Delta | None = None
-        self._shown = False
+        self._shown = False  # a piece of the answer
+        self._thought = False  # a piece of the reasoning, which a second turn may follow in any stream
 
     def _shown_of(self, delta: Delta) -> Sequence[Delta]:
         if delta.last:
@@ -123,6 +124,7 @@ class RepairPlan(Plan):
         if not (delta.text or delta.reasoning or delta.tool_calls):
             return ()
         self._shown = self._shown or bool(delta.text or delta.tool_calls)
+        self._thought = self._thought or bool(delta.reasoning)
         held, self._held = (self._held, []) if delta.tool_calls else ([], self._held)
         return (*held, delta)
 
@@ -145,7 +147,7 @@ class RepairPlan(Plan):
             attempts = answer.attempts + (self._first.attempts if self._first else 0)
             raise _unfit(self._expected.what, problem, answer, attempts)
         self._first = answer
-        self._replaces = self._shown
+        self._replaces = self._shown or (self._may_replace and self._thought)
         told = correction(problem, self._expected.instruction)
         self.request = self.request.but(
             messages=(*self.request.messages, *_second_turn(answer, told)),

@@ -64,8 +64,10 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     """
     variables = _known(environ)
     del environ  # a traceback with variables would print all of it
-    variable, base_variable, home = _belonging(settings.api_key, variables)
-    key = variables.get(variable, SecretStr("")) if settings.api_key is None else settings.api_key
+    # `model_copy(update=...)` of pydantic validates nothing, so a key may be a plain string there.
+    own = SecretStr(settings.api_key) if isinstance(settings.api_key, str) else settings.api_key
+    variable, base_variable, home = _belonging(own, variables)
+    key = variables.get(variable, SecretStr("")) if own is None else own
     base_url = settings.base_url or next(
         (value.get_secret_value() for name in ("GLMV_BASE_URL", base_variable) if (value := variables.get(name))), home
     )

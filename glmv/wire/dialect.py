@@ -19,7 +19,7 @@ class Dialect:
         name: what `dialect=` takes.
         base64: "raw" base64 in `url` fields, or a "data_uri".
         thinking: the body key that switches thinking.
-        limits: whether the platform's limits hold (see `_catalog`); weights on one's own machine have their own.
+        limits: whether the platform's limits hold (see `glmv/catalog`); weights on one's own machine have their own.
         files: whether a message may hold documents.
         chooses_tools: whether `tool_choice` other than "auto" is obeyed.
         takes_schema: whether `response_format` with a JSON Schema is obeyed.

@@ -68,7 +68,7 @@ def encode(
     """A request -> its JSON body.
 
     Args:
-        request: checked by `_check.check`.
+        request: checked by `request.check.check`.
         dialect: the row that says how the server wants base64 and thinking.
         stream: ask for server-sent events.
         lists: send content as a list of parts even when it is one text (the 2024 glm-4v wants that).

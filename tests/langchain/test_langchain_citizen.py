@@ -155,6 +155,14 @@ def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
     assert ours.clients is clients
 
 
+def test_a_copy_may_get_another_key_as_a_plain_string() -> None:
+    other = model().model_copy(update={"api_key": "other-id.other-secret"})
+    signer = other.clients.sync.address.signer
+    assert signer is not None
+    assert "other-secret" in signer.header(0.0)
+    assert "other-secret" not in repr(other)
+
+
 def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() -> None:
     ours = model(temperature=0.3, base_url="https://x.example/v4")
     loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")

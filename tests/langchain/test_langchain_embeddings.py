@@ -79,3 +79,9 @@ def test_the_key_is_in_no_text_about_it_and_in_no_pickle() -> None:
     ours = GLMVEmbeddings(api_key="test-id.test-secret")
     assert "test-secret" not in repr(ours) + ours.model_dump_json()
     assert b"test-secret" not in pickle.dumps(ours)
+
+
+@pytest.mark.parametrize("name", ["temperature", "tools", "stop", "thinking", "on_sensitive"])
+def test_options_of_a_chat_are_refused(name: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=f"{name}: embeddings have no such option, chat models have"):
+        GLMVEmbeddings(**{name: 1})

@@ -44,6 +44,13 @@ def test_an_embedding_takes_over_the_place_and_not_the_options_of_a_chat(shared:
     assert len(embedding.get_text_embedding("hello")) == 2048
 
 
+def test_an_embedding_shares_a_client_that_hands_over_withdrawn_content() -> None:
+    client = glmv.Client("test-id.test-secret", on_sensitive="return")
+    assert GLMVEmbedding(client=client).model == "embedding-3"
+    with pytest.raises(glmv.InvalidRequestError, match="on_sensitive"):
+        GLMV(client=client, on_sensitive="raise")
+
+
 def test_a_shared_client_stays_open_when_the_model_is_closed(shared: glmv.Client) -> None:
     with GLMV(client=shared) as llm:
         llm.complete("Say hello.")

@@ -79,6 +79,8 @@ def test_a_copy_has_all_settings_and_writes_down_no_key(again: Any) -> None:
     ("given", "told"),
     [
         ({"temperature": 0.5}, "temperature: embeddings have no such option"),
+        ({"stop_sequences": ["a"]}, "stop_sequences: embeddings have no such option"),
+        ({"on_sensitive": "return"}, "on_sensitive: embeddings have no such option"),
         ({"dimension": 5}, "Did you mean 'dimensions'"),
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],

@@ -64,7 +64,8 @@ class Script:
         if not body.get("stream"):
             choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
             return httpx.Response(200, json={**head, "choices": [choice], "usage": usage})
-        pieces = [{"content": char} for char in message.get("content", "")] or [message]
+        thought = [{"reasoning_content": message["reasoning_content"]}] if "reasoning_content" in message else []
+        pieces = [*thought, *({"content": char} for char in message.get("content", ""))] or [message]
         chunks = [{**head, "choices": [{"index": 0, "delta": piece}]} for piece in pieces]
         chunks.append({**head, "choices": [{"index": 0, "finish_reason": finish, "delta": {}}], "usage": usage})
         events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
@@ -289,6 +290,18 @@ def test_a_stream_that_may_be_replaced_begins_anew_and_counts_both_turns() -> No
     assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
     assert (deltas[-1].usage, deltas[-1].attempts) == (glmv.Usage(20, 10, 30), 2)
     assert any("second time" in note for note in deltas[-1].notes)
+
+
+def test_the_thoughts_of_a_replaced_answer_are_replaced_too() -> None:
+    first, second = (
+        {"reasoning_content": thought, "content": said} for thought, said in (("hmm", "-"), ("aha", RIGHT))
+    )
+    deltas = list(Script(first, second).glm.stream("Who?", response_format=PERSON, may_replace=True))
+    total = glmv.Accumulator()
+    for delta in deltas:
+        total.add(delta)
+    assert (total.text, total.reasoning) == (RIGHT, "aha")
+    assert [delta.replaces for delta in deltas].count(True) == 1
 
 
 def test_the_sum_of_a_replaced_stream_is_its_second_answer() -> None:
