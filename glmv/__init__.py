@@ -18,7 +18,7 @@ if _typing.TYPE_CHECKING:
     from glmv.catalog.row import Model
     from glmv.client import AsyncClient, Client
     from glmv.component import Clients, Component
-    from glmv.credentials import without_values
+    from glmv.credentials import SecretHeaders, without_values
     from glmv.endpoints.batches import Batch, BatchResult
     from glmv.endpoints.embeddings import Embeddings
     from glmv.endpoints.files import StoredFile
@@ -68,7 +68,7 @@ _NAMES = {
     "catalog.row": ("Model",),
     "client": ("AsyncClient", "Client"),
     "component": ("Clients", "Component"),
-    "credentials": ("without_values",),
+    "credentials": ("SecretHeaders", "without_values"),
     "endpoints.batches": ("Batch", "BatchResult"),
     "endpoints.embeddings": ("Embeddings",),
     "endpoints.files": ("StoredFile",),
@@ -148,6 +148,7 @@ __all__ = [
     "QuotaError",
     "RateLimitError",
     "RequestTimeout",
+    "SecretHeaders",
     "ServerError",
     "Settings",
     "StoredFile",

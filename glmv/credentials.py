@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from glmv._public import public_class
+
 T = TypeVar("T")
 
 # Options and headers whose values are credentials, by parts of their names; "max_tokens" is not one.
@@ -45,8 +47,11 @@ class SecretBytes(bytes):
     __str__ = __repr__
 
 
+@public_class
 class SecretHeaders:
     """Headers of one request. They may hold credentials, so only their names are printed.
+
+    `extra_headers` of a call may be one of these instead of a dict.
 
     It is not a mapping: tools that report variables look into mappings.
     """

@@ -266,11 +266,13 @@ def validated(given: Mapping[str, Any]) -> dict[str, Any]:
 class CallOptions(BaseModel):
     """What concerns one call and not its body, beside `validate`."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     timeout: Timeout = None
     deadline: Seconds | None = None
     idle_timeout: Seconds | None = None
     max_retries: Annotated[int, Field(ge=0)] | None = None
-    extra_headers: dict[str, str] | None = None
+    extra_headers: SecretHeaders | dict[str, str] | None = None
     on_sensitive: Literal["raise", "return"] | None = None
     boxes_of: Annotated[int, Field(ge=0)] | None = None
     may_replace: bool | None = None
@@ -284,8 +286,8 @@ def call_options(given: dict[str, Any]) -> dict[str, Any]:
         call = CallOptions.model_validate(given).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, CallOptions)) from None
-    if call.get("extra_headers") is not None:
-        call["extra_headers"] = SecretHeaders(call["extra_headers"])
+    if isinstance(headers := call.get("extra_headers"), dict):
+        call["extra_headers"] = SecretHeaders(headers)
     return call if check is None else {**call, "validate": check}
 
 

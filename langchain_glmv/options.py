@@ -63,7 +63,7 @@ _SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "d
 
 
 def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor keywords -> those of the fields; unknown names are refused by `glmv.Settings`.
+    """Constructor keywords -> those of the fields; unknown names are refused by the model.
 
     `model_kwargs` of other classes holds options and further keys of the body.
 

@@ -18,6 +18,8 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
+import glmv
+
 dispatcher = get_dispatcher(__name__)
 
 Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa: UP007 - mypy knows this one as an alias
@@ -51,7 +53,10 @@ class StructuredOutput(FunctionCallingLLM):
         args: Any,
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
         messages = self._extend_messages(prompt.format_messages(llm=self, **args))
-        return messages, {"response_format": Schema(output_cls), **(llm_kwargs or {})}
+        options = {"response_format": Schema(output_cls), **(llm_kwargs or {})}
+        if isinstance(headers := options.get("extra_headers"), dict):
+            options["extra_headers"] = glmv.SecretHeaders(headers)
+        return messages, options
 
     @property
     def _by_schema(self) -> bool:
@@ -80,6 +85,7 @@ class StructuredOutput(FunctionCallingLLM):
             other: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(self.chat(messages, **options), output_cls))
 
@@ -96,6 +102,7 @@ class StructuredOutput(FunctionCallingLLM):
             other: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(await self.achat(messages, **options), output_cls))
 
@@ -110,6 +117,7 @@ class StructuredOutput(FunctionCallingLLM):
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
         current: Model | FlexibleModel | None = None
         for response in self.stream_chat(messages, **{"may_replace": True, **options}):
             current = _grown(response, output_cls, current)
@@ -125,6 +133,7 @@ class StructuredOutput(FunctionCallingLLM):
         if not self._by_schema:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
             current: Model | FlexibleModel | None = None

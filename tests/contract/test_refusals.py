@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from llama_index.core import PromptTemplate
+from pydantic import BaseModel, SecretStr
 
 import glmv
 from glmv_batch import Job
@@ -21,6 +22,10 @@ KEY = f"canary4711id.{SECRET}"
 HEADERS = {"X-Api-Key": SECRET}
 ROOT = Path(__file__).parents[2]
 OURS = [str(ROOT / name) for name in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch")]
+
+
+class Town(BaseModel):
+    name: str
 
 
 def holds(thing: Any, depth: int = 4) -> bool:
@@ -62,6 +67,19 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "GLMVEmbeddings": lambda: GLMVEmbeddings(api_key=KEY, dimensions="x"),
     "GLMV": lambda: GLMV(api_key=KEY, nonsense=1),
     "GLMV call": lambda: GLMV(api_key="a.b").complete("hi", extra_headers=HEADERS, nonsense=1),
+    "GLMV structured": lambda: GLMV(api_key="a.b").structured_predict(
+        Town, PromptTemplate("hi"), llm_kwargs={"extra_headers": HEADERS, "temperature": "hot"}
+    ),
+    "GLMV structured, awaited": lambda: asyncio.run(
+        GLMV(api_key="a.b").astructured_predict(
+            Town, PromptTemplate("hi"), llm_kwargs={"extra_headers": HEADERS, "temperature": "hot"}
+        )
+    ),
+    "GLMV structured, streamed": lambda: list(
+        GLMV(api_key="a.b").stream_structured_predict(
+            Town, PromptTemplate("hi"), llm_kwargs={"extra_headers": HEADERS, "temperature": "hot"}
+        )
+    ),
     "GLMVMultiModal": lambda: GLMVMultiModal(api_key=KEY, temperature="hot"),
     "GLMVEmbedding": lambda: GLMVEmbedding(api_key=KEY, dimensions="x"),
     "ChatGLMV call, key": lambda: ChatGLMV(api_key="a.b").invoke("hi", api_key=KEY),
