@@ -266,7 +266,7 @@ def validated(given: Mapping[str, Any]) -> dict[str, Any]:
 class CallOptions(BaseModel):
     """What concerns one call and not its body, beside `validate`."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 
     timeout: Timeout = None
     deadline: Seconds | None = None
