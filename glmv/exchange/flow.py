@@ -219,11 +219,10 @@ def _events(opened: Opened, shaper: Shaper, tries: Tries) -> Generator[Step, Any
             break
         if came:
             last_event = clock()
-        if decoder.finish_reason is None:
+        elif idle and decoder.finish_reason is None and clock() - last_event > idle:
+            raise _idle(idle)  # the driver ends a silent read; a connection kept open by comments is ended here
+        if tries.deadline is not None and decoder.finish_reason is None:
             tries.check()
-            # The driver ends a silent read. A connection that is kept open by comments is ended here.
-            if idle and clock() - last_event > idle:
-                raise _idle(idle)
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is not whole.")
 
