@@ -17,7 +17,7 @@ from glmv.exchange.gate import Gate, gate
 from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
-from glmv.request.build import chat_request
+from glmv.request.build import request_of
 from glmv.request.messages import Messages
 from glmv.request.prepare import row_of
 from glmv.structured.plan import plan_for
@@ -62,13 +62,7 @@ class Base:
 
     def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:
         """Messages and options -> the request that `run` and `run_stream` take."""
-        return self._request(messages, model, options)
-
-    def _request(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
-        """Messages and options -> the request. Empties `options`, which may hold headers with credentials."""
-        if model:
-            options["model"] = model
-        return without_values(lambda: chat_request(messages, self.settings, options), options)
+        return request_of(messages, self.settings, model, options)
 
     def _exchange(self, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
         context = self._context()
@@ -136,7 +130,7 @@ class Client(Endpoints, Base):
         Raises:
             GLMVError: one of its classes; see `glmv.errors`.
         """
-        return self.run(self._request(messages, model, options))
+        return self.run(request_of(messages, self.settings, model, options))
 
     def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> Generator[Delta]:
         """Ask, and get the answer piece by piece as it comes; arguments and errors as `chat`.
@@ -148,7 +142,7 @@ class Client(Endpoints, Base):
         `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed then, too: its first delta
         has `replaces=True`, and all deltas before it are void.
         """
-        return self.run_stream(self._request(messages, model, options))
+        return self.run_stream(request_of(messages, self.settings, model, options))
 
     def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""
@@ -235,11 +229,11 @@ class AsyncClient(AsyncEndpoints, Base):
 
     async def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> Completion:
         """As `Client.chat`."""
-        return await self.run(self._request(messages, model, options))
+        return await self.run(request_of(messages, self.settings, model, options))
 
     def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> AsyncGenerator[Delta]:
         """As `Client.stream`."""
-        return self.run_stream(self._request(messages, model, options))
+        return self.run_stream(request_of(messages, self.settings, model, options))
 
     async def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""

@@ -149,7 +149,7 @@ def written(
         if len(lines) == MAX_REQUESTS:
             raise LimitExceeded(f"A batch takes {MAX_REQUESTS:,} requests; there are more. Make several batches.")
         try:
-            request = item if isinstance(item, ChatRequest) else context.request(item, model, options)
+            request = item if isinstance(item, ChatRequest) else context.request(item, model, dict(options))
             _fits(request)
             call = context.prepare(once(request, context))
         except GLMVError as error:

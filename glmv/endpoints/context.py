@@ -16,7 +16,7 @@ from glmv.exchange.flow import answer_of, fetch
 from glmv.exchange.retry import Policy, RetryBudget, policy_of
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
-from glmv.request.build import chat_request
+from glmv.request.build import request_of
 from glmv.request.messages import Messages
 from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading, prepare
 from glmv.transport.address import Address
@@ -56,9 +56,9 @@ class Context:
     budget: RetryBudget
     clock: Callable[[], float] = time.monotonic
 
-    def request(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> ChatRequest:
-        """Messages and options of one call -> the request."""
-        return chat_request(messages, self.settings, {**options, "model": model} if model else options)
+    def request(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
+        """Messages and options of one call -> the request. Empties `options`."""
+        return request_of(messages, self.settings, model, options)
 
     def prepare(self, request: ChatRequest, *, stream: bool = False) -> Call:
         """A chat request -> the call. Raises as `request.prepare.prepare`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from glmv.credentials import without_values
 from glmv.options import CALL_OPTIONS, DEFAULT_MODEL, ChatRequest, Options, call_options, validated
 from glmv.request.messages import Messages, media_moved, messages_of
 
@@ -14,6 +15,22 @@ from glmv.request.messages import Messages, media_moved, messages_of
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
 
 _OPTION_NAMES = tuple(Options.model_fields)
+
+
+def request_of(messages: Messages, settings: BaseModel, model: str | None, options: dict[str, Any]) -> ChatRequest:
+    """The arguments of one call -> a request. Empties `options`, which may hold headers with credentials.
+
+    Args:
+        messages, settings: as `chat_request`.
+        model: another model than that of the settings, or None.
+        options: keywords of the call.
+
+    Raises:
+        InvalidRequestError, UnsupportedContent: as `chat_request`.
+    """
+    if model:
+        options["model"] = model
+    return without_values(lambda: chat_request(messages, settings, options), options)
 
 
 def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str, Any]) -> ChatRequest:
