@@ -47,7 +47,7 @@ def test_a_token_signed_by_the_official_clients_is_accepted(run: Run, official: 
     assert got["finish"] == ["stop"]
 
 
-def test_the_official_clients_raise_for_each_refusal_what_they_raise_for_the_platforms(run: Run, official: str) -> None:
+def test_official_clients_raise_for_refusals_what_they_raise_for_the_platform(run: Run, official: str) -> None:
     assert run(official, "official.py", "refused") == {
         "wrong key": ["APIAuthenticationError", 401],
         "unknown model": ["APIRequestFailedError", 400],

@@ -83,7 +83,7 @@ def test_an_array_of_objects_holds_one_for_each_picture() -> None:
     assert json.loads(told) == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
-def test_what_no_picture_holds_is_the_smallest_value_that_the_schema_allows_and_no_word_of_the_request() -> None:
+def test_values_without_evidence_are_the_smallest_valid_ones() -> None:
     schema = {
         "type": "object",
         "properties": {

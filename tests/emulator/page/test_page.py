@@ -103,7 +103,7 @@ def test_a_refusal_is_shown_with_status_code_and_meaning(glm: Any) -> None:
     assert "no-such-model" in words
 
 
-def test_a_fault_is_shown_with_what_it_does_and_the_call_that_came_back_with_a_verdict(glm: Any) -> None:
+def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
     glm.emu.inject("busy", retry_after="5")
     glm.chat("Hello")
     glm.chat("Hello")
