@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from glmv._public import public_class
 from glmv.catalog.lookup import find_model, models
+from glmv.credentials import without_values
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
@@ -119,7 +120,7 @@ def create(
             raise InvalidRequestError("The file holds the requests already: model and options cannot be changed.")
         file_id = requests
     else:
-        data, lines, notes = written(context, requests, model, options)
+        data, lines, notes = without_values(lambda: written(context, requests, model, options), options)
         file_id = (yield from upload(context, data, purpose="batch", name="batch.jsonl")).id
     wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
     payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}

@@ -175,7 +175,9 @@ def blocking(
     """A function that makes a flow -> a method that runs it."""
 
     def method(self: Endpoint, /, *args: P.args, **options: P.kwargs) -> T:
-        return self._run(flow(self._context(), *args, **options))
+        made = flow(self._context(), *args, **options)
+        options.clear()  # it may hold headers with credentials
+        return self._run(made)
 
     _as_method(method, flow)
     return method
@@ -187,7 +189,9 @@ def awaiting(
     """A function that makes a flow -> an asynchronous method that runs it."""
 
     async def method(self: AsyncEndpoint, /, *args: P.args, **options: P.kwargs) -> T:
-        return await self._run(flow(self._context(), *args, **options))
+        made = flow(self._context(), *args, **options)
+        options.clear()  # it may hold headers with credentials
+        return await self._run(made)
 
     _as_method(method, flow)
     return method

@@ -61,6 +61,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "chat, key": lambda: glmv.Client("a.b").chat("hi", api_key=KEY),
     "stream": lambda: glmv.Client("a.b").stream("hi", extra_headers=HEADERS, temperature="hot"),
     "tasks.submit": lambda: glmv.Client("a.b").tasks.submit("hi", extra_headers=HEADERS, nonsense=1),
+    "batches.create": lambda: glmv.Client("a.b").batches.create(["hi"], extra_headers=HEADERS, nonsense=1),
     "ChatGLMV": lambda: ChatGLMV(api_key=KEY, temperature="hot"),
     "ChatGLMV, old name": lambda: ChatGLMV(zhipuai_api_key=KEY, nonsense=1),
     "ChatGLMV, what GLM cannot do": lambda: ChatGLMV(api_key=KEY, n=2),
