@@ -13,13 +13,12 @@ from glmv.endpoints.embeddings import Embeddings, embed
 from glmv.endpoints.facade import AsyncEndpoints, Endpoints
 from glmv.endpoints.tokens import count_tokens
 from glmv.exchange.flow import exchange
-from glmv.exchange.gate import Gate, gate
+from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
-from glmv.request.prepare import row_of
 from glmv.structured.plan import plan_for
 from glmv.telemetry import Operation, watched
 from glmv.transport.address import Address, address_of
@@ -64,24 +63,13 @@ class Base:
         """Messages and options -> the request that `run` and `run_stream` take."""
         return request_of(messages, self.settings, model, options)
 
-    def _exchange(self, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
-        context = self._context()
-        flow = exchange(context.prepare(request, stream=stream), context.policy(request.call), stream=stream)
-        return watched(flow, Operation("chat", request.model, stream, request.options, request.messages), self.address)
-
-    def _embedding(
-        self, texts: str | Sequence[str], model: str, dimensions: int | None
-    ) -> Generator[Step, Any, Embeddings]:
-        return watched(embed(self._context(), texts, model, dimensions), Operation("embeddings", model), self.address)
-
     def _context(self) -> Context:
         return Context(self.settings, self.address, self._budget)
 
     def slots(self, model: str) -> Gate:
         """The gate that calls of this model pass."""
-        where = self.address
-        row = row_of(model, where.dialect)
-        return gate(where.account, where.host, model, self.settings.max_concurrency, row.concurrency if row else None)
+        context = self._context()
+        return context.gate(model, context.row(model))
 
     def __repr__(self) -> str:
         settings = getattr(self, "settings", None)  # absent when the constructor refused its arguments
@@ -96,6 +84,18 @@ class Base:
 
     def __deepcopy__(self, memo: object) -> Self:
         return type(self).of(self.settings)
+
+
+def _exchange(context: Context, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
+    flow = exchange(*context.chat(request, stream=stream), stream=stream)
+    operation = Operation("chat", request.model, stream, request.options, request.messages)
+    return watched(flow, operation, context.address)
+
+
+def _embedding(
+    context: Context, texts: str | Sequence[str], model: str, dimensions: int | None
+) -> Generator[Step, Any, Embeddings]:
+    return watched(embed(context, texts, model, dimensions), Operation("embeddings", model), context.address)
 
 
 @public_class
@@ -146,20 +146,19 @@ class Client(Endpoints, Base):
 
     def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""
-        plan = plan_for(request, self.address.dialect)
+        context = self._context()
+        plan = plan_for(request, context.address.dialect)
         while True:
-            flow = self._exchange(plan.request, stream=False)
-            answer: Completion = self._result(flow, plan.request.model, plan.request.call.get("timeout"))
-            answer = plan.judge(answer)
+            answer = plan.judge(self._result(_exchange(context, plan.request, stream=False)))
             if plan.done:
                 return answer
 
     def run_stream(self, request: ChatRequest) -> Generator[Delta]:
         """`stream` for a request that is made already."""
-        plan = plan_for(request, self.address.dialect)
+        context = self._context()
+        plan = plan_for(request, context.address.dialect)
         while not plan.done:
-            flow = self._exchange(plan.request, stream=True)
-            driver = self._driver(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
+            driver = self._driver(_exchange(context, plan.request, stream=True), "a stream")
             try:
                 while (deltas := driver.advance()) is not None:
                     for delta in plan.show(deltas):
@@ -182,7 +181,7 @@ class Client(Endpoints, Base):
         Raises:
             LimitExceeded: for dimensions that the model does not have.
         """
-        return self._result(self._embedding(texts, model, dimensions), model)
+        return self._result(_embedding(self._context(), texts, model, dimensions))
 
     def count_tokens(
         self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
@@ -191,8 +190,8 @@ class Client(Endpoints, Base):
         context = self._context()
         return self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
 
-    def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
-        driver = self._driver(flow, model, timeout)
+    def _result(self, flow: Generator[Step, Any, _T]) -> _T:
+        driver = self._driver(flow)
         try:
             while driver.advance() is not None:
                 pass
@@ -200,10 +199,10 @@ class Client(Endpoints, Base):
             driver.end()
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
-    def _driver(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> SyncDriver:
-        settings, gate = self.settings, self.slots(model) if model else None
-        pool = self._pools.get(self.address.base_url) if settings.http_client is None else Pool(settings.http_client)
-        return SyncDriver(flow, pool, settings, self.address, gate, timeout, what)
+    def _driver(self, flow: _Flow, what: str = "a call") -> SyncDriver:
+        settings, address = self.settings, self.address
+        pool = self._pools.get(address.base_url) if settings.http_client is None else Pool(settings.http_client)
+        return SyncDriver(flow, pool, address, settings.default_headers or {}, what)
 
     def close(self) -> None:
         """Close the connections. Clients that you passed in stay open."""
@@ -237,20 +236,19 @@ class AsyncClient(AsyncEndpoints, Base):
 
     async def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""
-        plan = plan_for(request, self.address.dialect)
+        context = self._context()
+        plan = plan_for(request, context.address.dialect)
         while True:
-            flow = self._exchange(plan.request, stream=False)
-            answer: Completion = await self._result(flow, plan.request.model, plan.request.call.get("timeout"))
-            answer = plan.judge(answer)
+            answer = plan.judge(await self._result(_exchange(context, plan.request, stream=False)))
             if plan.done:
                 return answer
 
     async def run_stream(self, request: ChatRequest) -> AsyncGenerator[Delta]:
         """`stream` for a request that is made already."""
-        plan = plan_for(request, self.address.dialect)
+        context = self._context()
+        plan = plan_for(request, context.address.dialect)
         while not plan.done:
-            flow = self._exchange(plan.request, stream=True)
-            driver = await self._driver(flow, plan.request.model, plan.request.call.get("timeout"), "a stream")
+            driver = await self._driver(_exchange(context, plan.request, stream=True), "a stream")
             try:
                 while (deltas := await driver.advance()) is not None:
                     for delta in plan.show(deltas):
@@ -264,7 +262,7 @@ class AsyncClient(AsyncEndpoints, Base):
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
     ) -> Embeddings:
         """As `Client.embed`."""
-        return await self._result(self._embedding(texts, model, dimensions), model)
+        return await self._result(_embedding(self._context(), texts, model, dimensions))
 
     async def count_tokens(
         self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
@@ -273,8 +271,8 @@ class AsyncClient(AsyncEndpoints, Base):
         context = self._context()
         return await self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
 
-    async def _result(self, flow: Generator[Step, Any, _T], model: str | None = None, timeout: Any = None) -> _T:
-        driver = await self._driver(flow, model, timeout)
+    async def _result(self, flow: Generator[Step, Any, _T]) -> _T:
+        driver = await self._driver(flow)
         try:
             while await driver.advance() is not None:
                 pass
@@ -282,12 +280,12 @@ class AsyncClient(AsyncEndpoints, Base):
             await driver.end()
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
-    async def _driver(self, flow: _Flow, model: str | None, timeout: Any, what: str = "a call") -> AsyncDriver:
-        settings, gate = self.settings, self.slots(model) if model else None
+    async def _driver(self, flow: _Flow, what: str = "a call") -> AsyncDriver:
+        settings, address = self.settings, self.address
         http = settings.http_async_client
-        pool = await self._pools.get(self.address.base_url) if http is None else Pool(http)
+        pool = await self._pools.get(address.base_url) if http is None else Pool(http)
         pool.enter()
-        return AsyncDriver(flow, pool, settings, self.address, gate, timeout, what)
+        return AsyncDriver(flow, pool, address, settings.default_headers or {}, what)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop. Clients that you passed in stay open."""

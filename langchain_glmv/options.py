@@ -59,7 +59,7 @@ _DEFAULTS_OF_GLM: dict[str, Any] = {
 # Keywords that core passes for its own use.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
 _UNTRACED = ("validate", "may_replace")
-_SECRETS = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
+_CONNECTION_ONLY = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
 
 
 def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_secrets(given: Mapping[str, Any]) -> None:
-    for name in _SECRETS:
+    for name in _CONNECTION_ONLY:
         if given.get(name) is not None:
             raise glmv.InvalidRequestError(
                 f"{name!r} cannot be passed for one call: LangChain writes call options into traces. "

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from glmv._public import public_class
-from glmv.catalog.lookup import find_model, models
+from glmv.catalog.lookup import models
 from glmv.credentials import without_values
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
@@ -152,11 +152,11 @@ def written(
         try:
             request = item if isinstance(item, ChatRequest) else context.request(item, model, dict(options))
             _fits(request)
-            call = context.prepare(once(request, context))
+            row = context.row(request.model)
+            call = context.prepare(once(request, context), row)
         except GLMVError as error:
             error.message = f"{custom_id}: {error.message}"
             raise
-        row = find_model(request.model)
         if row is not None and row.sees and not row.batch:
             known = ", ".join(known.name for known in models() if known.batch)
             notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+from glmv.catalog.lookup import find_model
+from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders
 from glmv.errors import InvalidRequestError
 from glmv.exchange.flow import answer_of, fetch
+from glmv.exchange.gate import Gate, gate
 from glmv.exchange.retry import Policy, RetryBudget, policy_of
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest, Settings
@@ -31,13 +34,13 @@ _NOTHING: Mapping[str, Any] = {}
 class Run(Protocol):
     """Runs a flow to its end, blocking."""
 
-    def __call__(self, flow: Generator[Step, Any, T], model: str | None = None, timeout: Any = None) -> T: ...
+    def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
 
 class AsyncRun(Protocol):
     """Runs a flow to its end, awaiting."""
 
-    async def __call__(self, flow: Generator[Step, Any, T], model: str | None = None, timeout: Any = None) -> T: ...
+    async def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,30 @@ class Context:
         """Messages and options of one call -> the request. Empties `options`."""
         return request_of(messages, self.settings, model, options)
 
-    def prepare(self, request: ChatRequest, *, stream: bool = False) -> Call:
-        """A chat request -> the call. Raises as `request.prepare.prepare`."""
-        address = self.address
-        return prepare(
-            request, address.dialect, address.secrets, on_sensitive=self.settings.on_sensitive, stream=stream
-        )
+    def row(self, model: str) -> Model | None:
+        """The catalogue row of a model, where its limits hold at this server."""
+        return find_model(model) if self.address.dialect.limits else None
 
-    def policy(self, call: Mapping[str, Any] = _NOTHING) -> Policy:
+    def gate(self, model: str, row: Model | None) -> Gate:
+        """The gate that calls of a model pass."""
+        address, limit = self.address, row.concurrency if row else None
+        return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
+
+    def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
+        """A chat request and the row of its model -> the call. Raises as `request.prepare.prepare`."""
+        address, sensitive = self.address, self.settings.on_sensitive
+        return prepare(request, row, address.dialect, address.secrets, on_sensitive=sensitive, stream=stream)
+
+    def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
+        """A chat request -> what the flow takes. Raises as `prepare`."""
+        row = self.row(request.model)
+        call = self.prepare(request, row, stream=stream)
+        return call, self.policy(request.call, self.gate(request.model, row))
+
+    def policy(self, call: Mapping[str, Any] = _NOTHING, gate: Gate | None = None) -> Policy:
         """How often and how long to try, with the options of one call."""
         address = self.address
-        policy = policy_of(self.settings, call, host=address.host, budget=self.budget, renew=address.renew)
+        policy = policy_of(self.settings, call, host=address.host, budget=self.budget, renew=address.renew, gate=gate)
         policy.clock = self.clock
         return policy
 
@@ -80,6 +96,7 @@ class Context:
         path: str,
         payload: Mapping[str, Any] | Body | None = None,
         *,
+        model: str | None = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
@@ -92,6 +109,7 @@ class Context:
         Args:
             path: relative to the base URL, ids in it quoted (see `quoted`).
             payload: JSON to send, or a body that is made already.
+            model: whose gate the request passes; None is without one.
             query: what goes behind the "?"; None values are left out.
             deadline: seconds, when shorter than the settings' own.
             repeatable: whether it does no harm when a request that broke on its way is sent once more.
@@ -102,7 +120,7 @@ class Context:
         """
         body = payload if payload is None or isinstance(payload, Body) else json_body(payload)
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-        policy = self.policy()
+        policy = self.policy(gate=self.gate(model, self.row(model)) if model else None)
         policy.repeatable = repeatable
         if deadline is not None:
             policy.deadline = min(deadline, policy.deadline or deadline)

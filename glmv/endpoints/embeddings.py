@@ -53,7 +53,7 @@ def embed(
         # embedding-2 has no such field, and one size only.
         if dimensions is not None and len(DIMENSIONS.get(model.lower(), ())) != 1:
             payload["dimensions"] = dimensions
-        answer = yield from context.fetch("POST", "/embeddings", payload)
+        answer = yield from context.fetch("POST", "/embeddings", payload, model=model)
         vectors += _vectors(answer, len(part))
         usage = usage_of(answer.get("usage") or {})
         used = [

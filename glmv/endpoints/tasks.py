@@ -59,8 +59,8 @@ class Task:
 
 def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]:
     """Hand a request in; returns the task."""
-    call = replace(context.prepare(once(request, context)), path="/async/chat/completions")
-    payload = yield from fetch(call, context.policy(request.call))
+    call, policy = context.chat(once(request, context))
+    payload = yield from fetch(replace(call, path="/async/chat/completions"), policy)
     return _task(payload, Task("", "", notes=call.reading.notes, _asked=request.model, _reading=call.reading))
 
 
@@ -197,8 +197,7 @@ class Tasks(Endpoint):
     def submit(self, messages: Messages, *, model: str | None = None, **options: Any) -> Task:
         """Hand a request in and do not wait for its answer; arguments and errors as `Client.chat`."""
         context = self._context()
-        request = context.request(messages, model, options)
-        return self._run(submit(context, request), request.model, request.call.get("timeout"))
+        return self._run(submit(context, context.request(messages, model, options)))
 
     result = blocking(result)
     wait = blocking(wait)
@@ -210,8 +209,7 @@ class AsyncTasks(AsyncEndpoint):
     async def submit(self, messages: Messages, *, model: str | None = None, **options: Any) -> Task:
         """As `Tasks.submit`."""
         context = self._context()
-        request = context.request(messages, model, options)
-        return await self._run(submit(context, request), request.model, request.call.get("timeout"))
+        return await self._run(submit(context, context.request(messages, model, options)))
 
     result = awaiting(result)
     wait = awaiting(wait)

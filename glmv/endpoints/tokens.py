@@ -10,13 +10,12 @@ from glmv.errors import MalformedResponse
 from glmv.exchange.steps import Step
 from glmv.options import ChatRequest
 from glmv.request.check import check
-from glmv.request.prepare import row_of
 from glmv.wire.encode import encode
 
 
 def count_tokens(context: Context, request: ChatRequest) -> Generator[Step, Any, int]:
     """Messages and tools of a request -> tokens of the prompt, pictures and videos included."""
-    row = row_of(request.model, context.address.dialect)
+    row = context.row(request.model)
     tools = {name: value for name, value in request.options.items() if name == "tools"}
     asked = check(request.but(options=tools), row)
     body = encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)

@@ -79,12 +79,19 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
 
 
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
-    yield Enter(tries.deadline)
+    policy = tries.policy
+    yield Enter(tries.deadline, policy.gate, policy.timeouts["read"])
     tries.begin()
     request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
     tries.request_id = request_id or None
     opened: Opened = yield Send(
-        call.method, call.path, call.body(request_id), call.headers, tries.deadline, call.secrets
+        call.method,
+        call.path,
+        call.body(request_id),
+        call.headers,
+        tries.deadline,
+        call.secrets,
+        policy.timeouts,
     )
     tries.opened = True
     return opened

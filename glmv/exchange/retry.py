@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glmv.errors import DeadlineExceeded, GLMVError
+from glmv.exchange.gate import Gate
 from glmv.options import Connection, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
@@ -87,7 +89,8 @@ class Policy:
         max_retries: requests at most, less one.
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
-        read_timeout: seconds that the driver waits for any one read of its own accord, or None.
+        timeouts: seconds for each phase of a request, see `glmv.options.timeouts`.
+        gate: whose slots the attempts take, or None for endpoints without one.
         host: where the requests go, for messages.
         repeatable: whether a request that may have arrived may be sent once more.
         budget: shared by the calls of a client.
@@ -103,7 +106,8 @@ class Policy:
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
     repeatable: bool = True
-    read_timeout: float | None = None
+    timeouts: Mapping[str, float | None] = field(default_factory=partial(timeouts, None))
+    gate: Gate | None = None
     host: str = "the server"
     renew: Callable[[], bool] = lambda: False
 
@@ -117,29 +121,36 @@ class Policy:
 
 
 def policy_of(
-    settings: Connection, call: Mapping[str, Any], *, host: str, budget: RetryBudget, renew: Callable[[], bool]
+    settings: Connection,
+    call: Mapping[str, Any],
+    *,
+    host: str,
+    budget: RetryBudget,
+    renew: Callable[[], bool],
+    gate: Gate | None,
 ) -> Policy:
     """The policy of one call: the call's own figures before those of the settings.
 
     Args:
         settings: of the client.
         call: of a request, see `ChatRequest.call`.
-        host, budget, renew: see `Policy`.
+        host, budget, renew, gate: see `Policy`.
     """
 
     def chosen(name: str) -> Any:
         return call[name] if name in call else getattr(settings, name)
 
     retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
-    read = timeouts(call.get("timeout") or settings.timeout)["read"]
+    limits = timeouts(settings.timeout if call.get("timeout") is None else call["timeout"])
     return Policy(
         retries,
         chosen("deadline"),
-        chosen("idle_timeout") or read,
+        chosen("idle_timeout") or limits["read"],
         budget,
-        read_timeout=read,
         host=host,
         renew=renew,
+        timeouts=limits,
+        gate=gate,
     )
 
 

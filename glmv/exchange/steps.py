@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from glmv.credentials import SecretHeaders, Secrets
+from glmv.exchange.gate import Gate
 from glmv.types import Delta
 
 
@@ -18,15 +19,21 @@ class Failure(Exception):
 
 
 class Enter(NamedTuple):
-    """Take a slot of the gate; give up at `until` (monotonic seconds)."""
+    """Take a slot of the gate, if there is one; give up at `until` (monotonic seconds).
+
+    `patience` is how many seconds may pass in which no slot comes free; None is the default read timeout.
+    """
 
     until: float | None
+    gate: Gate | None = None
+    patience: float | None = None
 
 
 class Send(NamedTuple):
     """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
 
-    `path` is relative to the base URL. `secrets` are masked in everything that the server sends.
+    `path` is relative to the base URL. `secrets` are masked in everything that the server sends. `timeouts` are
+    seconds for each phase, as `glmv.options.timeouts` has them.
     """
 
     method: str
@@ -35,6 +42,7 @@ class Send(NamedTuple):
     headers: SecretHeaders
     until: float | None
     secrets: Secrets
+    timeouts: Mapping[str, float | None]
 
 
 class Opened(NamedTuple):

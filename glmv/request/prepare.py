@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from glmv.catalog.lookup import find_model
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, Secrets
 from glmv.errors import InvalidRequestError
@@ -64,12 +63,19 @@ class Call:
 
 
 def prepare(
-    request: ChatRequest, dialect: Dialect, secrets: Secrets, *, on_sensitive: str = "raise", stream: bool = False
+    request: ChatRequest,
+    row: Model | None,
+    dialect: Dialect,
+    secrets: Secrets,
+    *,
+    on_sensitive: str = "raise",
+    stream: bool = False,
 ) -> Call:
     """A request -> the call, with everything that can be refused before sending refused.
 
     Args:
         request: what was asked.
+        row: the catalogue row of the model, where there is one whose limits hold.
         dialect: how the server speaks.
         secrets: credentials that are sent to it.
         on_sensitive: of the client; the request's own goes first.
@@ -78,7 +84,6 @@ def prepare(
     Raises:
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
     """
-    row = row_of(request.model, dialect)
     asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
     request = check(request, row)
     lists = row is not None and not row.string_content
@@ -106,8 +111,3 @@ def prepare(
         Reading(request.cut, request.notes, sizes, boxes_of),
         request.call.get("on_sensitive") or on_sensitive,
     )
-
-
-def row_of(model: str, dialect: Dialect) -> Model | None:
-    """The catalogue row that holds for a model at a server."""
-    return find_model(model) if dialect.limits else None

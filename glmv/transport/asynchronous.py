@@ -65,14 +65,15 @@ class AsyncDriver(Driver):
                 raise TypeError(f"not a step: {step!r}")
 
     async def _enter(self, step: Enter) -> None:
-        if self._gate is None:
+        gate = self._gate = step.gate
+        if gate is None:
             return
         started = time.monotonic()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._ticket = self._gate.enter(f"{self._what} in {here()}", lambda: _wake(loop, woken))
+        self._ticket = gate.enter(f"{self._what} in {here()}", lambda: _wake(loop, woken))
         while self._ticket.state == "waiting":
-            left = self._remaining_wait(self._ticket, step.until, started)
+            left = self._remaining_wait(gate, self._ticket, step, started)
             try:
                 await asyncio.wait_for(woken.wait(), left)
             except TimeoutError:

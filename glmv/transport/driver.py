@@ -7,15 +7,15 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from types import ModuleType
 from typing import Any
 
 from glmv.credentials import SecretBytes
 from glmv.errors import GateTimeout, GLMVError
 from glmv.exchange.gate import Gate, Ticket
-from glmv.exchange.steps import Failure, Opened, Pause, Send, Step
-from glmv.options import TIMEOUTS, Settings, timeouts
+from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
+from glmv.options import TIMEOUTS
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
 from glmv.transport.failures import translated
@@ -37,10 +37,8 @@ class Driver:
     Args:
         flow: the generator that decides; `glmv.exchange.flow` has its steps.
         pool: the HTTP client to use.
-        settings: of the client that makes the call.
         where: the server.
-        gate: the gate to pass, or None for endpoints without one.
-        timeout: the call's own timeout, or None for that of the settings.
+        headers: that the client adds to each request.
         what: "a call" or "a stream", for the message to others who wait for its slot.
     """
 
@@ -48,10 +46,8 @@ class Driver:
         self,
         flow: Generator[Step, Any, Any],
         pool: Pool,
-        settings: Settings,
         where: Address,
-        gate: Gate | None,
-        timeout: Any,
+        headers: Mapping[str, str],
         what: str,
     ) -> None:
         self.result: Any = None
@@ -59,10 +55,10 @@ class Driver:
         self._flow = flow
         self._pool = pool
         self._where = where
-        self._gate = gate
-        self._timeouts = timeouts(settings.timeout if timeout is None else timeout)
-        self._headers = settings.default_headers or {}
-        self._network = NetworkCall(where.secrets, self._timeouts["read"])
+        self._headers = headers
+        self._timeouts: Mapping[str, float | None] = {}
+        self._network = NetworkCall(where.secrets, None)
+        self._gate: Gate | None = None
         self._ticket: Ticket | None = None
         self._response: Any = None
         self._chunks: Any = None
@@ -79,8 +75,9 @@ class Driver:
             headers["authorization"] = SecretBytes(signer.header(time.time()), "ascii")
         for name, value in (*self._headers.items(), *step.headers.items()):
             headers[name.lower()] = value
-        self._network.secrets = step.secrets
-        limits = dict(self._timeouts)
+        self._timeouts = step.timeouts
+        self._network.secrets, self._network.read_timeout = step.secrets, step.timeouts["read"]
+        limits = dict(step.timeouts)
         if step.until is not None:
             left = max(step.until - time.monotonic(), 0.001)
             limits = {phase: min(left, limit or left) for phase, limit in limits.items()}
@@ -109,18 +106,17 @@ class Driver:
         log.debug("No whole response from %s: %s", self._where.host, problem)
         return problem
 
-    def _remaining_wait(self, ticket: Ticket, until: float | None, started: float) -> float:
+    def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float) -> float:
         """Seconds left to wait for a slot: until none came free for as long as a read may take, or the deadline.
 
         Raises:
             GateTimeout: none are left.
         """
-        assert self._gate is not None
-        limit = max(self._gate.moved, started) + (self._timeouts["read"] or TIMEOUTS["read"])
-        left = (limit if until is None else min(limit, until)) - time.monotonic()
+        limit = max(gate.moved, started) + (step.patience or TIMEOUTS["read"])
+        left = (limit if step.until is None else min(limit, step.until)) - time.monotonic()
         if left > 0:
             return left
-        holders = self._gate.holders()
+        holders = gate.holders()
         ticket.leave()
         raise GateTimeout(
             f"No slot came free in {time.monotonic() - started:.1f} s: {holders}. Close streams that are no longer "

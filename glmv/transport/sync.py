@@ -59,14 +59,15 @@ class SyncDriver(Driver):
                 raise TypeError(f"not a step: {step!r}")
 
     def _enter(self, step: Enter) -> None:
-        if self._gate is None:
+        gate = self._gate = step.gate
+        if gate is None:
             return
         started = time.monotonic()
         woken = threading.Lock()
         woken.acquire()
-        self._ticket = self._gate.enter(f"{self._what} in {here()}", woken.release)
+        self._ticket = gate.enter(f"{self._what} in {here()}", woken.release)
         while self._ticket.state == "waiting":
-            left = self._remaining_wait(self._ticket, step.until, started)
+            left = self._remaining_wait(gate, self._ticket, step, started)
             woken.acquire(timeout=left)
 
     def _send(self, step: Send) -> Opened:

@@ -399,5 +399,5 @@ def test_nothing_is_imported_where_nobody_set_it_up() -> None:
 
 
 def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
-    flow = exchange(glm._context().prepare(glm.request("hello"), stream=True), Policy(), stream=True)
+    flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
     assert watched(flow, Operation("chat", "glm-4.6v", stream=True), glm.address) is flow

@@ -14,6 +14,7 @@ from glmv import Box, Usage
 from glmv.exchange.flow import LINGER, answer_of, exchange, fetch
 from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
 from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
+from glmv.options import timeouts
 from glmv.request.prepare import Call
 
 STREAM = [True, False]
@@ -436,7 +437,7 @@ def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
 
 def test_the_gate_the_request_and_the_body_are_all_under_the_deadline(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
-    assert next(steps) == Enter(1005.0)
+    assert next(steps) == Enter(1005.0, patience=300.0)
     sent = steps.send(None)
     assert isinstance(sent, Send)
     assert sent.until == 1005.0
@@ -493,7 +494,7 @@ def test_comments_do_not_keep_a_silent_stream_alive(flow: Any) -> None:
 
 def test_nor_where_the_client_gives_up_a_silent_read_by_itself(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
-    policy = flow.policy(idle_timeout=5.0, read_timeout=5.0)
+    policy = flow.policy(idle_timeout=5.0, timeouts=timeouts(5.0))
     outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=policy)
     assert type(outcome.failure) is glmv.StreamInterrupted
     assert flow.now <= 1007.0

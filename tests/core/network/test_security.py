@@ -265,7 +265,7 @@ def test_nothing_is_opened_or_fetched_because_a_message_says_so(kind: str, url: 
     _watched = []
     try:
         request = glm.request([message])
-        glm._context().prepare(request).body("request-id")
+        glm._context().chat(request)[0].body("request-id")
     except glmv.InvalidRequestError:
         refused = True
     else:
