@@ -47,12 +47,17 @@ def measure(read: Read, size: int, kind: str) -> Measured:
     except ImportError:
         return Measured()
     try:
-        with av.open(BlobFile(read, size), format=_DEMUXERS[kind], metadata_errors="ignore") as container:
+        with av.open(BlobFile(read, size), format=_DEMUXERS[kind], **_lenient(av)) as container:
             duration = container.duration / 1e6 if container.duration else None
             sides = _sides(av, container, container.streams.video[0]) if container.streams.video else (None, None)
             return Measured(duration, *sides)
     except Exception:  # noqa: BLE001 - decoders raise anything at damaged files; what is unknown is sent as it is
         return Measured()
+
+
+def _lenient(av: Any) -> dict[str, str]:
+    """Options by which a title that is not UTF-8 does not stop the reading. PyAV 19 dropped the option."""
+    return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None]:

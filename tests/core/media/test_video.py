@@ -37,12 +37,13 @@ SECONDS, RATE, WIDTH, HEIGHT = 2, 10, 160, 96
 
 
 @cache
-def recorded(kind: str) -> bytes:
+def recorded(kind: str, **metadata: str) -> bytes:
     """A clip that goes from black to red, or whose left half is red."""
     form, codec, options = KINDS.get(kind, KINDS["mp4"])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
         with av.open(str(path), "w", format=form, options=options) as container:
+            container.metadata.update(metadata)
             stream = container.add_stream(codec, rate=RATE)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             for number in range(SECONDS * RATE):
@@ -63,6 +64,14 @@ def test_a_container_tells_size_and_duration(kind: str) -> None:
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (WIDTH, HEIGHT)
     assert video.duration == pytest.approx(SECONDS, abs=0.11)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_a_title_that_is_not_utf8_does_not_hide_the_size(kind: str) -> None:
+    data = recorded(kind, title="TITLE")
+    assert data.count(b"TITLE") == 1
+    video = Video.from_bytes(data.replace(b"TITLE", "标题".encode("gbk") + b"\xff"))
+    assert (video.width, video.height) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
