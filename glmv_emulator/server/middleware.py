@@ -15,7 +15,7 @@ from glmv_emulator.http.journal import Exchange
 from glmv_emulator.http.playback import Receive, Response, Scope, Send
 from glmv_emulator.http.records import Record
 from glmv_emulator.http.responses import whole
-from glmv_emulator.page.view import Page, belongs
+from glmv_emulator.page.app import Page, belongs
 from glmv_emulator.platform import auth
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
 from glmv_emulator.platform.state import State
