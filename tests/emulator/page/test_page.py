@@ -208,6 +208,12 @@ def test_an_empty_page_says_how_to_send_the_first_request_and_each_way_works(
     assert "Nothing has come yet" in shown(glm)
 
 
+def test_every_bracket_of_the_page_begins_a_tag_or_is_escaped(glm: Any) -> None:
+    empty = page(glm).text
+    glm.chat("1 < 2 <<END")
+    assert [re.findall(r"<(?![a-z/!]).{0,20}", text) for text in (empty, page(glm).text)] == [[], []]
+
+
 def test_requests_are_chosen_by_model_and_by_outcome(glm: Any) -> None:
     glm.chat("one", model="glm-4v")
     glm.chat("two", model="glm-4.6v")
@@ -260,6 +266,13 @@ def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
     body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
     assert "of a sign" in shown(glm)
+    assert "of a sign" in news(glm).json()["entries"][0]
+
+
+def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: Any) -> None:
+    glm.http.post(f"{glm.emu.base_url}/chat/completions", content=b'{"model": "half-\\ud83d", "messages": []}')
+    assert "half-" in shown(glm)
+    assert news(glm).json()["models"] == ["half-\ud83d"]
 
 
 @pytest.mark.parametrize(
