@@ -39,7 +39,7 @@ MOST_MARKS = 160
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of the journal is to be shown. `before` is the number of the request that the page ends above, 0 for none."""
+    """What of the journal to show. `before` is the number of the request that the page ends above, 0 for none."""
 
     model: str = ""
     outcome: str = ""
@@ -169,9 +169,7 @@ def _sent(record: Record) -> Data:
         "messages": [_message(message, number, media) for number, message in enumerate(messages)],
         "body": _json(one.body) if one.body is not None and not messages else None,
         "tools": [(_tool_name(tool), _json(tool)) for tool in _list(one.body, "tools")],
-        "options": {
-            name: _json(value) for name, value in body.items() if name not in ("messages", "model", "tools")
-        },
+        "options": {name: _json(value) for name, value in body.items() if name not in ("messages", "model", "tools")},
         "facts": facts,
     }
 
