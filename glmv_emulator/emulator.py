@@ -127,7 +127,11 @@ class Emulator:
         )
         self._state = state
         state.hosting.hosts = Hosts(self._address, self._server.port)
-        self._server.start()
+        try:
+            self._server.start()
+        except BaseException:
+            self._server = None
+            raise
         return self
 
     def stop(self) -> None:

@@ -48,6 +48,7 @@ class Server:
         if not self._ready.wait(STARTS_WITHIN):
             raise TimeoutError(f"the emulator did not start within {STARTS_WITHIN:g} s")
         if self._problem is not None:
+            self._socket.close()
             raise self._problem
 
     def stop(self) -> None:

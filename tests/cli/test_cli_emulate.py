@@ -31,7 +31,7 @@ def emulated(*options: str) -> Any:
 
 
 def post(emu: Emulator, content: str = "Hello", **more: Any) -> httpx.Response:
-    body = {"model": "glm-4v", "messages": [{"role": "user", "content": content}], **more}
+    body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": content}], **more}
     headers = {"authorization": f"Bearer {emu.api_key}"}
     return httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
 
@@ -116,7 +116,7 @@ def test_files_that_are_no_certificate_are_told(tmp_path: Path, capsys: pytest.C
 
 def test_options_reach_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--api-key", "shell-id.shell-secret", "--strict", "base64", "--strict", "stop-one", "--seed", "3"]
-    options += ["--concurrency", "glm-4v=1", "--fault", "busy", "--fault", "status-503", "--async-polls", "0"]
+    options += ["--concurrency", "glm-4.6v=1", "--fault", "busy", "--fault", "status-503", "--async-polls", "0"]
     with emulated(*options) as emu:
         assert emu.api_key == "shell-id.shell-secret"
         assert [post(emu).status_code for _ in range(3)] == [429, 503, 200]

@@ -91,7 +91,7 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
         assert status(emu) == 200
         emu.inject("redirect")
         headers = {"authorization": f"Bearer {emu.api_key}"}
-        body = {"model": "glm-4v", "messages": [{"role": "user", "content": "Hello"}]}
+        body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": "Hello"}]}
         sent = httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
         assert sent.headers["location"].startswith("http://127.0.0.1:")
 
