@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from glmv_emulator.server.server import Server
 
 SETTLES_WITHIN = 0.5
-HINT = 'the emulator needs starlette, uvicorn and Pillow: pip install "glmv[emulator]"'
+HINT = 'the emulator needs starlette, uvicorn, Jinja2 and Pillow: pip install "glmv[emulator]"'
 
 
 class Emulator:
