@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import ssl
 import subprocess
 import sys
@@ -144,3 +145,11 @@ def test_an_emulator_that_the_network_reaches_comes_with_a_warning(capsys: pytes
     warning = capsys.readouterr().err
     assert "WARNING: this emulator listens on 0.0.0.0." in warning
     assert "Anybody on the network" in warning
+
+
+def test_the_documentation_lists_every_option() -> None:
+    shown = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| .*?`(--[a-z-]+)", shown, re.MULTILINE))
+    assert {name for action in parser("glmv emulate")._actions for name in action.option_strings[-1:]} - listed == {
+        "--help"
+    }
