@@ -65,7 +65,13 @@ def parser(prog: str) -> Parser:
 
     group = made.add_argument_group("what it answers")
     eras = get_args(Era)
-    row("--era", f"whose response shapes to use: {', '.join(eras)}", choices=eras, default="2026", metavar="YEAR")
+    row(
+        "--era",
+        f"whose response shapes: {', '.join(eras[:-1])} or {eras[-1]} (default)",
+        choices=eras,
+        default=eras[-1],
+        metavar="YEAR",
+    )
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
     row("--stubborn", "prose first where JSON was asked for", action="store_true")

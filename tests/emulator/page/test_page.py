@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from glmv_emulator.http import records
+from glmv_emulator.page import app
 from glmv_emulator.page.answer import read
 
 ATTACK = "<script>alert('owned')</script>\"><img src=x onerror=alert(1)>"
@@ -147,6 +148,14 @@ def test_nothing_of_a_request_becomes_markup(glm: Any, where: str) -> None:
     assert "alert(" in served
     assert "<script>" not in served
     assert "<img src=x" not in served
+
+
+def test_no_template_marks_a_value_as_safe_or_switches_escaping_off() -> None:
+    folder = Path(app.__file__).parent
+    sources = [*folder.glob("*.py"), *folder.glob("templates/*")]
+    assert len(sources) > 5
+    marks = re.compile(r"\|\s*safe\b|autoescape (false|False)|Markup|tojson")
+    assert [path.name for path in sources if marks.search(path.read_text("utf-8"))] == []
 
 
 def test_a_link_of_the_page_cannot_be_made_to_hold_markup(glm: Any) -> None:
