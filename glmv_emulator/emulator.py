@@ -12,6 +12,7 @@ from glmv_emulator.faults.schedule import PROFILES, Schedule
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.faults.traps import TRAPS, Trap
 from glmv_emulator.faults.verdicts import Report, judge
+from glmv_emulator.http.hosts import LOOPBACK, WILDCARDS, Hosts, bracketed
 from glmv_emulator.http.journal import Exchange, Journal
 from glmv_emulator.platform import auth
 from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from glmv_emulator.server.server import Server
 
 SETTLES_WITHIN = 0.5
-HINT = 'the emulator needs starlette, uvicorn and Pillow: pip install "glmv[emulator]"'
+HINT = 'the emulator needs starlette, uvicorn, Jinja2 and Pillow: pip install "glmv[emulator]"'
 
 
 class Emulator:
     """GLM-4V on 127.0.0.1, in a thread of this process: `with Emulator() as emu: client(emu.base_url, emu.api_key)`.
 
     Args:
+        host: the address to listen on. On any other than a loopback address, such as 0.0.0.0 for all of this machine's,
+            anybody on the network can use the emulator and see what was sent to it.
         port: the port to listen on; 0 takes a free one.
         api_key: the key that is accepted; one is made for each run otherwise.
         era: whose shapes the answers have, "2024", "2025" or "2026" (docs/fidelity.md).
@@ -55,6 +58,7 @@ class Emulator:
     def __init__(
         self,
         *,
+        host: str = LOOPBACK,
         port: int = 0,
         api_key: str | None = None,
         era: Era = "2026",
@@ -74,6 +78,10 @@ class Emulator:
         profile: str | None = None,
         mind: Answer | None = None,
     ) -> None:
+        if not host:
+            raise ValueError(f"host is an address of this machine such as {LOOPBACK}, not ''")
+        if api_key == "":
+            raise ValueError("api_key is any text but not ''; None makes one")
         self.api_key = api_key if api_key is not None else auth.new_key()
         self._schedule = Schedule(faults=faults, chance=chance, profile=profile, seed=seed)
         self._traps: list[Trap] = []
@@ -88,6 +96,7 @@ class Emulator:
             largest_body=largest_body,
             clock_offset=clock_offset,
         )
+        self._address = host
         self._port, self._keep_alive, self._tls, self._own_answer = port, keep_alive, tls, mind
         self._journal = Journal(self.api_key)
         self._server: Server | None = None
@@ -110,12 +119,19 @@ class Emulator:
             raise ImportError(f"{HINT} ({missing})") from missing
         state = State(self._settings, self.api_key, self._own_answer or answer, self._journal)
         self._server = Server(
-            lambda: application(state, self._schedule), self._port, keep_alive=self._keep_alive, tls=self._tls
+            lambda: application(state, self._schedule),
+            self._address,
+            self._port,
+            keep_alive=self._keep_alive,
+            tls=self._tls,
         )
         self._state = state
-        port = self._server.port
-        state.hosting.hosts = frozenset(f"{host}:{port}" for host in ("127.0.0.1", "localhost"))
-        self._server.start()
+        state.hosting.hosts = Hosts(self._address, self._server.port)
+        try:
+            self._server.start()
+        except BaseException:
+            self._server = None
+            raise
         return self
 
     def stop(self) -> None:
@@ -135,8 +151,9 @@ class Emulator:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._running.port}"
+        """Scheme, host and port, as programs on this machine reach it."""
+        name = bracketed(WILDCARDS.get(self._address, self._address))
+        return f"{'https' if self._tls else 'http'}://{name}:{self._running.port}"
 
     @property
     def base_url(self) -> str:

@@ -17,7 +17,7 @@ app = typer.Typer(
 app.command(name="ask")(ask.ask)
 app.command(name="batch")(batch.batch)
 app.command(name="models")(models.models)
-app.command(name="emulate")(emulate.emulate)
+app.command(name="emulate", add_help_option=False, context_settings=emulate.PASSED_ON)(emulate.emulate)
 app.command(name="doctor")(doctor.doctor)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,21 +13,29 @@ from glmv.cli.terminal import EMULATOR, err, out
 if TYPE_CHECKING:
     from glmv_emulator import Emulator
 
-Port = Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")]
+# The options are the emulator's own (`glmv_emulator.options`), which is imported when the command runs.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def emulate(port: Port = 0) -> None:
+def emulate(context: typer.Context) -> None:
     """Run GLM-4V's emulator on this machine for other programs."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with emulator_class()(port=port) as emu:
-        out.print(f"{EMULATOR} it measures pictures and answers from what it measured; it is not GLM-4V.\n")
-        out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
-        out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
-        out.print("\nPaste these two lines into the other shell.", style="dim")
-        out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=True)
-        ended.wait()
+    emulator_class()
+    from glmv_emulator.options import running
+
+    try:
+        with running(context.args, "glmv emulate") as emu:
+            out.print(f"{EMULATOR} it answers from what it measures in pictures; it is not GLM-4V.\n")
+            out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
+            out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
+            out.print("\nPaste these two lines into the other shell.", style="dim")
+            out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=True)
+            ended.wait()
+    except (ImportError, OSError) as problem:
+        err.print(str(problem), markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
 
 
 def emulator_class() -> type[Emulator]:

@@ -7,6 +7,8 @@ import mimetypes
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from glmv_emulator.http.hosts import Hosts
+
 FOLDER = "/hosted/"
 
 
@@ -15,7 +17,7 @@ class Hosting:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[bytes, str]] = {}
-        self.hosts: frozenset[str] = frozenset()
+        self.hosts = Hosts()
 
     def add(self, origin: str, source: str | Path | bytes) -> str:
         """Serve a file or bytes; returns the URL. The same bytes have the same URL."""
@@ -35,7 +37,7 @@ class Hosting:
             parts = urlsplit(url)
         except ValueError:
             return None
-        if parts.netloc.lower() not in self.hosts:
+        if parts.netloc not in self.hosts:
             return None
         kept = self._kept.get(parts.path)
         return None if kept is None else kept[0]

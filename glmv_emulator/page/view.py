@@ -1,183 +1,355 @@
-"""The page at the emulator's root: its journal, live, for the eyes of whoever sits at this machine."""
+"""What the page shows, as plain data for its templates: strings, numbers, lists and dicts. Nothing here is HTML."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import json
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
-from starlette.responses import JSONResponse, Response
+from glmv_emulator.eyes import SeenImage, SeenVideo
+from glmv_emulator.faults.table import FAULTS
+from glmv_emulator.faults.verdicts import Verdict
+from glmv_emulator.http.journal import Exchange
+from glmv_emulator.http.records import Record, Shown
+from glmv_emulator.page.answer import Answer
+from glmv_emulator.platform.errors import CODES
 
-from glmv_emulator.faults.verdicts import Verdict, judge
-from glmv_emulator.http.playback import Receive, Scope, Send
-from glmv_emulator.http.records import Record
-from glmv_emulator.page.answer import Answer, read
-from glmv_emulator.page.document import OUTCOMES, Sheet, View, document, panel
-from glmv_emulator.page.entry import Entry, card, named
-from glmv_emulator.platform.state import State
+Data = dict[str, Any]
 
-PATHS = ("/", "/favicon.ico")
-FOLDER = "/page/"
-ENTRIES = 50
-# Judging compares bodies with one another: the newest requests are enough for a page.
-MOST_JUDGED = 200
-KINDS = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "x-glmv-emulator": "1",
+OUTCOMES = {
+    "": "all outcomes",
+    "answered": "answered",
+    "refused": "refused",
+    "fault": "with a fault",
+    "running": "under way",
 }
+ENDED = {"client": "the client left early", "fault": "ended by the fault"}
+ENTRIES = 50
+EXCERPT = 140
+SHOWN_IN_SUMMARY = 4
+COLOURS = 5
+# The sides of thumbnails, and the drawing of a timeline, in CSS pixels.
+SMALL, LARGE = 44, 160
+WIDTH, EDGE = 320, 4
+MOST_MARKS = 160
 
 
-def belongs(scope: Scope) -> bool:
-    """Whether a request is for the page, and so none for the journal."""
-    path: str = scope["path"]
-    return scope["method"] in ("GET", "HEAD") and (path in PATHS or path.startswith(FOLDER))
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the journal to show. `before` is the number of the request that the page ends above, 0 for none."""
+
+    model: str = ""
+    outcome: str = ""
+    before: int = 0
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Choice:
+        """The choice that an address makes; what cannot be chosen is left out."""
+        outcome, before = query.get("outcome", ""), query.get("before", "")
+        number = int(before) if before.isdecimal() and len(before) < 12 else 0
+        return cls(query.get("model", ""), outcome if outcome in OUTCOMES else "", number)
 
 
-class Page:
-    """An ASGI application of a document, a list of what is new in it, its files and its thumbnails."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record with its answer, both without keys, and the seconds that it took."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._lock = threading.Lock()
-        self._judged: tuple[object, list[Verdict], dict[Any, tuple[int, int]]] = (None, [], {})
-        self._read: dict[Record, tuple[object, Answer]] = {}
+    record: Record
+    answer: Answer
+    duration: float
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (await self._answer(scope))(scope, receive, send)
+    @property
+    def outcome(self) -> str:
+        """In one word: "running", "fault", "refused" or "answered"."""
+        one = self.record.exchange
+        if one.fault is not None:
+            return "fault"
+        if one.ended is None:
+            return "running"
+        refused = one.code is not None or one.status >= 400 or not one.status or self.answer.error is not None
+        return "refused" if refused else "answered"
 
-    async def _answer(self, scope: Scope) -> Response:
-        path: str = scope["path"]
-        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-        if path == "/":
-            base_url = f"{scope['scheme']}://{dict(scope['headers'])[b'host'].decode('latin-1')}/api/paas/v4"
-            said = await asyncio.to_thread(self._document, query, base_url)
-            return Response(said.encode("utf-8", "replace"), 200, HEADERS, "text/html; charset=utf-8")
-        name = path.removeprefix(FOLDER)
-        if name == "news":
-            news = await asyncio.to_thread(self._news, query)
-            return JSONResponse(news, 200, HEADERS) if news else Response(None, 204, HEADERS)
-        if name in KINDS:
-            return Response(_file(name), 200, HEADERS, KINDS[name])
-        if name.startswith("picture/"):
-            small = await asyncio.to_thread(self._state.records.thumbnail, name.removeprefix("picture/"))
-            if small is not None:
-                # What an id names never changes.
-                return Response(small[0], 200, HEADERS | {"cache-control": "private, max-age=3600"}, small[1])
-        return Response(b"not here\n", 404, HEADERS, "text/plain")
-
-    def _document(self, query: dict[str, str], base_url: str) -> str:
-        return document(self._sheet(query, base_url))
-
-    def _news(self, query: dict[str, str]) -> dict[str, Any] | None:
-        """What changed since a token; None when nothing did."""
-        if query.get("since") == self._token(self._state.records.all()[0]):
-            return None
-        sheet = self._sheet(query, "")
-        run, _, revision = query.get("since", "").partition("-")
-        since = int(revision) if run == self._state.records.run and revision.isdecimal() else -1
-        return {
-            "token": sheet.token,
-            "panel": panel(sheet),
-            "models": sheet.models,
-            "total": sheet.figures["requests"],
-            "order": [f"r{entry.record.number}" for entry in sheet.entries],
-            "entries": [card(entry) for entry in sheet.entries if entry.record.revision > since],
-        }
-
-    def _token(self, revision: int) -> str:
-        return f"{self._state.records.run}-{revision}"
-
-    def _sheet(self, query: dict[str, str], base_url: str) -> Sheet:
-        before = query.get("before", "")
-        outcome = query.get("outcome", "")
-        view = View(
-            query.get("model", ""),
-            outcome if outcome in OUTCOMES else "",
-            int(before) if before.isdecimal() and len(before) < 12 else 0,
-        )
-        with self._lock:
-            revision, records = self._state.records.all()
-            verdicts, attempts = self._verdicts(revision, records)
-            for record in records:
-                attempt = attempts.get(record.exchange, (1, 1))
-                if attempt != record.attempt:
-                    record.attempt, record.revision = attempt, revision
-            entries = [self._entry(record) for record in records]
-            self._read = {record: kept for record in records if (kept := self._read.get(record)) is not None}
-        outcomes = Counter(entry.outcome for entry in entries)
-        tokens = sum(_int(entry.answer.usage.get("total_tokens")) for entry in entries)
-        found = [
-            entry
-            for entry in entries
-            if view.model in ("", named(entry.record.exchange))
-            and view.outcome in ("", entry.outcome)
-            and (not view.before or entry.record.number < view.before)
-        ]
-        return Sheet(
-            view=view,
-            base_url=base_url,
-            entries=found[:ENTRIES],
-            models=sorted({name for record in records if (name := named(record.exchange))}),
-            figures={
-                "requests": len(entries),
-                "refused": outcomes["refused"],
-                "faults": outcomes["fault"],
-                "pictures": sum(len(record.media) for record in records),
-                "tokens": tokens,
-            },
-            verdicts=verdicts,
-            older=found[ENTRIES - 1].record.number if len(found) > ENTRIES else 0,
-            token=self._token(revision),
-        )
-
-    def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
-        if self._judged[0] != (revision, len(records)):
-            ended = [record.exchange for record in records[:MOST_JUDGED] if record.exchange.ended is not None]
-            # How many errors the application saw is not known here; so many as there are calls rules that out.
-            report = judge(ended, self._state.settings.concurrency, len(ended))
-            attempts = {
-                one: (place, len(call.attempts)) for call in report.calls for place, one in enumerate(call.attempts, 1)
-            }
-            self._judged = (revision, len(records)), report.verdicts, attempts
-        return self._judged[1], self._judged[2]
-
-    def _entry(self, record: Record) -> Entry:
-        one = record.exchange
-        state, answer = self._read.get(record, (None, Answer()))
-        if state != (now := (len(record.answer), record.kind)):
-            answer = self._told(read(bytes(record.answer), record.kind))
-            self._read[record] = now, answer
-        duration = (one.ended if one.ended is not None else one.last_sent or one.started) - one.started
-        return Entry(record, answer, duration)
-
-    def _told(self, answer: Answer) -> Answer:
-        """The same without keys and blobs, by the rules of the journal."""
-        redacted = self._state.journal.body
-        for name in ("text", "reasoning", "calls", "error", "usage", "other"):
-            was = getattr(answer, name)
-            value = redacted(was)
-            if isinstance(was, list | dict) and isinstance(value, str) and name != "other":
-                value = type(was)()  # longer than the journal keeps
-            setattr(answer, name, value)
-        return answer
+    @property
+    def model(self) -> str | None:
+        """The model that the request is for, or asks for in vain."""
+        one = self.record.exchange
+        asked = one.body.get("model") if isinstance(one.body, dict) else None
+        return one.model or (asked if isinstance(asked, str) else None)
 
 
-@cache
-def _file(name: str) -> bytes:
-    return resources.files("glmv_emulator").joinpath("page", name).read_bytes()
+def chosen(entries: Sequence[Entry], choice: Choice) -> tuple[list[Entry], int]:
+    """The newest entries that match, and the number that older ones lie below, 0 when there are none."""
+    found = [
+        entry
+        for entry in entries
+        if choice.model in ("", entry.model)
+        and choice.outcome in ("", entry.outcome)
+        and (not choice.before or entry.record.number < choice.before)
+    ]
+    return found[:ENTRIES], found[ENTRIES - 1].record.number if len(found) > ENTRIES else 0
 
 
-def _int(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+def overview(entries: Sequence[Entry], choice: Choice, verdicts: Sequence[Verdict]) -> Data:
+    """What `panel.html` and the filter show: figures of the whole journal, verdicts on the client, and models."""
+    outcomes = Counter(entry.outcome for entry in entries)
+    tokens = [entry.answer.usage.get("total_tokens") for entry in entries]
+    models = sorted({entry.model for entry in entries if entry.model})
+    others = [choice.model] if choice.model and choice.model not in models else []
+    return {
+        "total": len(entries),
+        "figures": {
+            "requests": len(entries),
+            "refused": outcomes["refused"],
+            "faults": outcomes["fault"],
+            "pictures": sum(len(entry.record.media) for entry in entries),
+            "tokens": sum(count for count in tokens if isinstance(count, int)),
+        },
+        "verdicts": verdicts,
+        "models": models,
+        "model_names": {"": "all models"} | {name: name for name in models + others},
+        "outcomes": OUTCOMES,
+        "choice": choice,
+    }
+
+
+def entry_data(entry: Entry) -> Data:
+    """What `entry.html` shows of one request."""
+    record, one, answer = entry.record, entry.record.exchange, entry.answer
+    total = answer.usage.get("total_tokens")
+    small = [_thumbnail(shown, SMALL) for shown in record.media if shown.thumbnail]
+    return {
+        "number": record.number,
+        "revision": record.revision,
+        "outcome": entry.outcome,
+        "status": f"{one.status or '–'}" + (f" · {one.code}" if one.code else ""),
+        "name": entry.model or f"{one.method} {one.path}",
+        "tags": _tags(record),
+        "fault_name": one.fault,
+        "asked": _excerpt(_asked(one.body)),
+        "said": _excerpt(_said(answer)),
+        "thumbnails": small[:SHOWN_IN_SUMMARY],
+        "more": len(small) - SHOWN_IN_SUMMARY,
+        "time": f"{datetime.fromtimestamp(record.at).astimezone():%H:%M:%S}",
+        "duration": seconds(entry.duration) if one.ended is not None else "running",
+        "tokens": f"{total} tokens" if isinstance(total, int) else "",
+        "sent": _sent(record),
+        "answered": _answered(entry),
+    }
+
+
+def seconds(value: float) -> str:
+    """A time as people read it: `4 ms`, `1.25 s`."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _tags(record: Record) -> list[str]:
+    one = record.exchange
+    attempt, attempts = record.attempt
+    tools = len(_list(one.body, "tools"))
+    found = {
+        "stream": one.stream,
+        f"{tools} tool{'s' * (tools != 1)}": tools,
+        f"attempt {attempt} of {attempts}": attempts > 1,
+    }
+    return [tag for tag, holds in found.items() if holds]
+
+
+def _sent(record: Record) -> Data:
+    one = record.exchange
+    media = {(shown.message, shown.part): shown for shown in record.media}
+    messages = _list(one.body, "messages")
+    body = one.body if isinstance(one.body, dict) else {}
+    facts = [f"{one.method} {one.path}", f"{one.size:,} bytes", f"connection {one.connection}, request {one.nth} on it"]
+    if agent := one.headers.get("user-agent"):
+        facts.append(agent)
+    return {
+        "messages": [_message(message, number, media) for number, message in enumerate(messages)],
+        "body": _json(one.body) if one.body is not None and not messages else None,
+        "tools": [(_tool_name(tool), _json(tool)) for tool in _list(one.body, "tools")],
+        "options": {name: _json(value) for name, value in body.items() if name not in ("messages", "model", "tools")},
+        "facts": facts,
+    }
+
+
+def _message(message: Any, number: int, media: Mapping[tuple[int, int], Shown]) -> Data:
+    if not isinstance(message, dict):
+        return {"json": _json(message)}
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [] if content is None else [content]
+    return {
+        "role": message.get("role", "no role"),
+        "parts": [_part(part, media.get((number, place))) for place, part in enumerate(parts)],
+        "calls": [_called(call) for call in _list(message, "tool_calls")],
+        "call_id": message.get("tool_call_id"),
+    }
+
+
+def _part(part: Any, shown: Shown | None) -> Data:
+    match part:
+        case str() | {"type": "text", "text": str()}:
+            return {"text": part if isinstance(part, str) else part["text"]}
+        case {"type": str(kind)}:
+            inner = part.get(kind)
+            url = inner.get("url") if isinstance(inner, dict) else None
+            return {"medium": _medium(kind, shown, url if isinstance(url, str) else _json(part))}
+        case _:
+            return {"json": _json(part)}
+
+
+def _medium(kind: str, shown: Shown | None, source: str) -> Data:
+    seen = shown.seen if shown is not None else None
+    return {
+        "kind": kind,
+        "thumbnail": _thumbnail(shown, LARGE) if shown is not None and shown.thumbnail else None,
+        "measured": _measured(seen) if seen is not None else "nobody looked at it",
+        "colours": [(colour.hex, f"{colour.name} {colour.share:.0%}") for colour in seen.colours[:COLOURS]]
+        if seen is not None
+        else [],
+        "source": source,
+    }
+
+
+def _measured(seen: SeenImage | SeenVideo) -> str:
+    size = f"{seen.width} × {seen.height} · {_bytes(seen.size_bytes)}"
+    match seen:
+        case SeenImage():
+            frames = f" · {seen.frames} frames" if seen.frames > 1 else ""
+            return f"{seen.format} · {size} · brightness {seen.brightness:.0%}{frames}"
+        case SeenVideo():
+            return f"{seen.container} {seen.codec} · {size} · {seen.duration:.1f} s"
+
+
+def _thumbnail(shown: Shown, side: int) -> Data:
+    """A picture with the space that it will take, so that nothing moves when it comes."""
+    seen = shown.seen
+    assert seen is not None
+    scale = min(1.0, side / max(seen.width, seen.height))
+    return {
+        "id": shown.thumbnail,
+        "alt": f"picture in message {shown.message + 1}, part {shown.part + 1}",
+        "width": max(1, round(seen.width * scale)),
+        "height": max(1, round(seen.height * scale)),
+    }
+
+
+def _answered(entry: Entry) -> Data:
+    answer, record, one = entry.answer, entry.record, entry.record.exchange
+    return {
+        "fault": FAULTS.get(one.fault or ""),
+        "error": _error(one, answer),
+        "reasoning": answer.reasoning,
+        "text": answer.text if answer.text.strip() else "",
+        "calls": answer.calls,
+        "other": None if answer.other is None else _json(answer.other),
+        "whole": record.whole,
+        "figures": _figures(answer),
+        "timeline": _timeline(record.moments, entry.duration),
+        "timing": _timing(record.moments, entry.duration, running=one.ended is None),
+        "ended": ENDED.get(one.ended_by or ""),
+    }
+
+
+def _error(one: Exchange, answer: Answer) -> Data | None:
+    error = answer.error or {}
+    code = str(error.get("code") or one.code or "")
+    if not code and one.status < 400:
+        return None
+    said = error.get("message")
+    meaning = CODES[code][2].format("…") if code in CODES else None
+    return {
+        "name": f"HTTP {one.status}" + (f", business code {code}" if code else ""),
+        "said": said,
+        "meaning": None if str(said).isascii() else meaning,
+        "retry_after": None if one.retry_after is None else f"{one.retry_after:g} s",
+    }
+
+
+def _figures(answer: Answer) -> dict[str, str]:
+    usage = answer.usage
+    found = {
+        "finish_reason": answer.finish_reason,
+        "prompt": usage.get("prompt_tokens"),
+        "completion": usage.get("completion_tokens"),
+        "total": usage.get("total_tokens"),
+        "events": answer.events or None,
+        "[DONE]": (answer.done and "came") or (answer.events and "missing") or None,
+    }
+    return {name: _json(value) for name, value in found.items() if value is not None}
+
+
+def _timeline(moments: Sequence[tuple[float, int]], duration: float) -> Data:
+    """The wait before the first piece as a line, and a mark for each piece. `moments` are (seconds, bytes)."""
+    span = max(duration, moments[-1][0] if moments else 0.0, 1e-6)
+
+    def x(moment: float) -> str:
+        return f"{EDGE + (WIDTH - 2 * EDGE) * moment / span:.1f}"
+
+    marks = sorted({x(moment) for moment, _ in moments}, key=float)
+    step = -(-len(marks) // MOST_MARKS) or 1
+    first = x(moments[0][0] if moments else span)
+    return {"width": WIDTH, "start": EDGE, "end": WIDTH - EDGE, "first": first, "marks": marks[::step]}
+
+
+def _timing(moments: Sequence[tuple[float, int]], duration: float, *, running: bool) -> str:
+    """The same in words."""
+    if not moments:
+        return f"nothing sent for {seconds(duration)}" + (" so far" if running else "")
+    count = f"{len(moments)} chunk{'s' * (len(moments) > 1)}"
+    size = sum(length for _, length in moments)
+    ended = "under way" if running else f"over after {seconds(duration)}"
+    return f"first byte after {seconds(moments[0][0])}, {count}, {size:,} bytes, {ended}"
+
+
+def _tool_name(tool: Any) -> str:
+    if not isinstance(tool, dict):
+        return "tool"
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    return str(name or tool.get("type") or "tool")
+
+
+def _called(call: Any) -> tuple[str, str]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return "?", _json(call)
+    return str(function.get("name", "?")), _json(function.get("arguments", ""))
+
+
+def _list(body: Any, name: str) -> list[Any]:
+    """A list in a body; empty where there is none."""
+    found = body.get(name) if isinstance(body, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _asked(body: Any) -> str:
+    """The last thing that is written in a request."""
+    for message in reversed(_list(body, "messages")):
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in [content] if isinstance(content, str) else reversed(_list(message, "content")):
+            written = part.get("text") if isinstance(part, dict) else part
+            if isinstance(written, str) and written.strip():
+                return written
+    return ""
+
+
+def _said(answer: Answer) -> str:
+    if answer.error is not None:
+        return str(answer.error.get("message", ""))
+    called = ", ".join(f"{name}({arguments})" for name, arguments in answer.calls)
+    return answer.text.strip() or called or answer.reasoning
+
+
+def _excerpt(value: str) -> str:
+    line = " ".join(value[: 4 * EXCERPT].split())
+    return line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1]}…"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{size / 1000:.1f} kB" if size >= 1000 else f"{size} bytes"

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from glmv_emulator.faults.schedule import Schedule
+from glmv_emulator.http.hosts import LOOPBACK
 from glmv_emulator.http.journal import Exchange
 from glmv_emulator.http.playback import Receive, Response, Scope, Send
 from glmv_emulator.http.records import Record
 from glmv_emulator.http.responses import whole
-from glmv_emulator.page.view import Page, belongs
+from glmv_emulator.page.app import Page, belongs
 from glmv_emulator.platform import auth
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
 from glmv_emulator.platform.state import State
@@ -94,10 +94,11 @@ class Middleware:
     def _stranger(self, headers: dict[str, str]) -> str | None:
         """Why a request is none of a program on this machine: a web page that was led here, by name or by script."""
         hosts = self._state.hosting.hosts
-        if headers.get("host", "").lower() not in hosts:
-            return f"the Host header must be one of {', '.join(sorted(hosts))}"
+        host = headers.get("host", "")
+        if host not in hosts:
+            return f"the Host header must be {hosts}"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() not in hosts:
+        if origin is not None and not hosts.of_page(origin, host):
             return "requests of web pages are not answered"
         return None
 
@@ -129,8 +130,8 @@ class Middleware:
     def _schedule_fault(self, scope: Scope, headers: dict[str, str], exchange: Exchange) -> None:
         if not scope["path"].startswith((*PLATFORM, PROXY)):
             return
-        host, _, port = headers["host"].partition(":")
-        other = f"{scope['scheme']}://{'localhost' if host == '127.0.0.1' else '127.0.0.1'}:{port}"
+        name = "localhost" if headers["host"].startswith(LOOPBACK) else LOOPBACK
+        other = f"{scope['scheme']}://{name}:{self._state.hosting.hosts.port}"
         schedule = self._schedule
 
         def refuse(refusal: Refusal) -> Response:

@@ -1,9 +1,10 @@
-"""uvicorn on loopback, in a thread with an event loop of its own."""
+"""uvicorn, in a thread with an event loop of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import socket
 import threading
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ADDRESS = "127.0.0.1"
 STARTS_WITHIN = 30.0
 BACKLOG = 2048
 # Turns of the loop from a connection's being accepted to its being known here, and from its end to its being forgotten:
@@ -26,11 +26,14 @@ TURNS = 4
 class Server:
     """Serves one ASGI application; `start` returns when it listens, `stop` when its thread has ended."""
 
-    def __init__(self, application: Callable[[], Any], port: int, *, keep_alive: float, tls: tuple[str, str] | None):
+    def __init__(
+        self, application: Callable[[], Any], address: str, port: int, *, keep_alive: float, tls: tuple[str, str] | None
+    ):
         self._application = application
+        self._address = address
         self._keep_alive = keep_alive
         self._tls = tls
-        self._socket = _bound(port)
+        self._socket = _bound(address, port)
         self.port: int = self._socket.getsockname()[1]
         self._ready = threading.Event()
         self._problem: BaseException | None = None
@@ -45,6 +48,7 @@ class Server:
         if not self._ready.wait(STARTS_WITHIN):
             raise TimeoutError(f"the emulator did not start within {STARTS_WITHIN:g} s")
         if self._problem is not None:
+            self._socket.close()
             raise self._problem
 
     def stop(self) -> None:
@@ -106,7 +110,7 @@ class Server:
         assert self._config is not None
         assert self._loop is not None
         if self._listening is None:
-            bound = self._socket if self._socket.fileno() != -1 else _bound(self.port)
+            bound = self._socket if self._socket.fileno() != -1 else _bound(self._address, self.port)
             self._socket = bound
             self._listening = await self._loop.create_server(
                 self._connection, sock=bound, ssl=self._config.ssl, backlog=BACKLOG
@@ -150,13 +154,21 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(address: str, port: int) -> socket.socket:
+    """A socket on an address, or on the first of a name, IPv4 before IPv6."""
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise OSError(f"{address} is no address that can be listened on ({problem})") from problem
+    family, *_, target = min(found, key=lambda one: one[0] != socket.AF_INET)
     # With the protocol named, asyncio switches off Nagle's algorithm, which would hold small writes for 40 ms.
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((ADDRESS, port))
+        made.bind(target)
     except OSError as problem:
         made.close()
-        raise OSError(f"port {port} of {ADDRESS} cannot be had ({problem}); port=0 takes a free one") from problem
+        if problem.errno == errno.EADDRNOTAVAIL:
+            raise OSError(f"{address} is no address of this machine ({problem})") from problem
+        raise OSError(f"port {port} of {address} cannot be had ({problem}); port=0 takes a free one") from problem
     return made

@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "wrapt",
     },
     "glmv_batch": {"glmv", "pydantic", "pyarrow"},
-    "glmv_emulator": {"starlette", "uvicorn", "PIL"},
+    "glmv_emulator": {"starlette", "uvicorn", "PIL", "jinja2"},
     "llama_index": {"llama_index_glmv"},  # the names under which LlamaIndex users look for an integration
 }
 # Single files that may import more, and why.

@@ -151,6 +151,26 @@ def test_a_request_appears_on_the_open_page_by_itself_with_its_picture(sender: S
     assert [one.get_attribute("id") for one in page.locator("article").all()] == ["r2", "r1"]
 
 
+def test_an_empty_page_shows_how_to_send_a_request_line_by_line(visit: Any) -> None:
+    snippets = visit().locator(".snippet pre")
+    assert "<<END\n{" in snippets.nth(1).inner_text()
+    assert [text.rstrip().rpartition("\n")[2][:5] for text in snippets.all_inner_texts()] == [
+        "expor",
+        "END",
+        "print",
+        "print",
+    ]
+
+
+def test_white_and_black_pictures_have_an_edge(sender: Sender, visit: Any) -> None:
+    sender.chat(picture("white"), picture("black"), "Hello")
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme)
+        style = "(one) => { const it = getComputedStyle(one); return [it.outlineStyle, it.outlineWidth]; }"
+        edges = [one.evaluate(style) for one in page.locator("#r1 img").all()]
+        assert edges == [["solid", "1px"]] * 4
+
+
 def test_a_stream_that_is_held_grows_on_the_page_and_what_is_unfolded_stays_so(sender: Sender, visit: Any) -> None:
     sender.emu.stall(after=2)
     sending = threading.Thread(target=sender.chat, args=("Hello",), kwargs={"stream": True})

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from glmv_emulator.http import records
+from glmv_emulator.page import app
 from glmv_emulator.page.answer import read
 
 ATTACK = "<script>alert('owned')</script>\"><img src=x onerror=alert(1)>"
@@ -149,6 +150,14 @@ def test_nothing_of_a_request_becomes_markup(glm: Any, where: str) -> None:
     assert "<img src=x" not in served
 
 
+def test_no_template_marks_a_value_as_safe_or_switches_escaping_off() -> None:
+    folder = Path(app.__file__).parent
+    sources = [*folder.glob("*.py"), *folder.glob("templates/*")]
+    assert len(sources) > 5
+    marks = re.compile(r"\|\s*safe\b|autoescape (false|False)|Markup|tojson")
+    assert [path.name for path in sources if marks.search(path.read_text("utf-8"))] == []
+
+
 def test_a_link_of_the_page_cannot_be_made_to_hold_markup(glm: Any) -> None:
     served = page(glm, f"?model={ATTACK}&outcome={ATTACK}&before={ATTACK}")
     assert served.status_code == 200
@@ -208,6 +217,12 @@ def test_an_empty_page_says_how_to_send_the_first_request_and_each_way_works(
     assert "Nothing has come yet" in shown(glm)
 
 
+def test_every_bracket_of_the_page_begins_a_tag_or_is_escaped(glm: Any) -> None:
+    empty = page(glm).text
+    glm.chat("1 < 2 <<END")
+    assert [re.findall(r"<(?![a-z/!]).{0,20}", text) for text in (empty, page(glm).text)] == [[], []]
+
+
 def test_requests_are_chosen_by_model_and_by_outcome(glm: Any) -> None:
     glm.chat("one", model="glm-4v")
     glm.chat("two", model="glm-4.6v")
@@ -260,6 +275,13 @@ def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
     body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
     assert "of a sign" in shown(glm)
+    assert "of a sign" in news(glm).json()["entries"][0]
+
+
+def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: Any) -> None:
+    glm.http.post(f"{glm.emu.base_url}/chat/completions", content=b'{"model": "half-\\ud83d", "messages": []}')
+    assert "half-" in shown(glm)
+    assert news(glm).json()["models"] == ["half-\ud83d"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""Which names in a `Host` header are the emulator's own.
+
+A web page can lead a browser to this machine under a name of its own (DNS rebinding), and only the header tells.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+LOOPBACK = "127.0.0.1"
+# Every address of this machine.
+WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - told apart, not listened on
+# RFC 6762, RFC 6761 and ICANN's resolution 2024.07.29.06 keep these from the public DNS.
+LOCAL = (".local", ".localhost", ".internal")
+DEFAULT_PORTS = (80, 443)
+
+
+class Hosts:
+    """The names of an emulator that listens on an address and a port.
+
+    On loopback these are the loopback names with that port. Elsewhere they are all that nobody can register: addresses,
+    names without a dot, and local names, with any port, since containers and routers change it.
+    """
+
+    def __init__(self, address: str = LOOPBACK, port: int = 0) -> None:
+        self.address, self.port = address.lower(), port
+        self.is_loopback = loopback(address)
+
+    def __contains__(self, netloc: str) -> bool:
+        name, port = _split(netloc)
+        if not name:
+            return False
+        if self.is_loopback:
+            same = port == self.port or (port is None and self.port in DEFAULT_PORTS)
+            return same and name in {LOOPBACK, "localhost", self.address}
+        return name == self.address or _is_address(name) or "." not in name or name.endswith(LOCAL)
+
+    def __str__(self) -> str:
+        if self.is_loopback:
+            names = sorted({LOOPBACK, "localhost", self.address})
+            return "one of " + ", ".join(f"{bracketed(name)}:{self.port}" for name in names)
+        return f"an IP address, a name without a dot, or one that ends in {', '.join(LOCAL)}"
+
+    def of_page(self, origin: str, netloc: str) -> bool:
+        """Whether a web page of this origin, which asks for this host, is the emulator's own."""
+        asking = urlsplit(origin).netloc.lower()
+        return bool(asking) and (asking == netloc.lower() or (self.is_loopback and asking in self))
+
+
+def loopback(address: str) -> bool:
+    """Whether only programs on this machine reach an address."""
+    return address.lower() == "localhost" or (_is_address(address) and ipaddress.ip_address(address).is_loopback)
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands in a URL: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _split(netloc: str) -> tuple[str, int | None]:
+    """A name, "" where there is none, and a port."""
+    try:
+        parts = urlsplit(f"//{netloc}")
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        return "", None
+    return (name, port) if name and "@" not in netloc else ("", None)

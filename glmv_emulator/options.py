@@ -1,0 +1,155 @@
+"""The options of `python -m glmv_emulator` and of `glmv emulate`: one table for both.
+
+The destination of an option is the name of an argument of `Emulator`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import ssl
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from glmv_emulator.emulator import Emulator
+from glmv_emulator.faults.schedule import PROFILES
+from glmv_emulator.http.hosts import LOOPBACK, loopback
+from glmv_emulator.platform.settings import DOUBTS, Era
+
+WRONG_USE = 2
+HELP_WIDTH = 54  # of 80 columns
+NO_BREAK = "\xa0"
+NO_MODEL = """It answers
+from what it measures in the pictures; it is not the model."""
+ELSEWHERE = """Options with * may be given several times. docs/testing.md lists the faults,
+docs/fidelity.md explains the doubts."""
+OPEN = """WARNING: this emulator listens on {}. Anybody on the network
+can use it, and can see at its page what was sent to it.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_USE, f"{self.prog}: {message}\n")
+
+
+def parser(prog: str) -> Parser:
+    """The table, for a command of this name."""
+    made = Parser(
+        prog=prog,
+        usage="%(prog)s [options]",
+        description=f"Run GLM-4V's emulator for other programs, until Ctrl-C. {NO_MODEL}",
+        epilog=ELSEWHERE,
+        allow_abbrev=False,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+
+    def row(name: str, said: str, *, short: tuple[str, ...] = (), many: bool = False, **settings: Any) -> None:
+        if many:
+            settings |= {"action": "append", "default": []}
+        # The formatters of argparse break lines at hyphens, and so within names.
+        lines = textwrap.fill(said + " *" * many, HELP_WIDTH, break_on_hyphens=False)
+        group.add_argument(*short, name, help=lines.replace(NO_BREAK, " "), **settings)
+
+    group = made.add_argument_group("where it listens")
+    row("--port", "0 takes a free one (default)", short=("-p",), type=_port, default=0, metavar="N")
+    row("--host", f"{LOOPBACK} by default; others open it to the network", default=LOOPBACK, metavar="ADDRESS")
+    row("--api-key", "the key to accept; made anew for each run by default", metavar="KEY")
+    row("--tls", "files of a certificate and its key, for https", nargs=2, type=_file, metavar=("CERT", "KEY"))
+
+    group = made.add_argument_group("what it answers")
+    eras = get_args(Era)
+    row(
+        "--era",
+        f"whose response shapes: {', '.join(eras[:-1])} or {eras[-1]} (default)",
+        choices=eras,
+        default=eras[-1],
+        metavar="YEAR",
+    )
+    doubts = ", ".join(sorted(DOUBTS))
+    row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
+    row("--stubborn", "prose first where JSON was asked for", action="store_true")
+    row("--seed", "varies what is left open, and draws faults", type=int, default=0, metavar="N")
+
+    group = made.add_argument_group("how fast it is")
+    row("--pace", "between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
+    polls = "how often a task is under way before its result (default: 1)"
+    row("--async-polls", polls, type=_count, default=1, metavar="N")
+    most = "requests of a model at once; one more is refused with 1302"
+    row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
+
+    group = made.add_argument_group("what goes wrong")
+    row("--fault", 'such as busy or "cut; after=2"; once each, in order', many=True, dest="faults", metavar="FAULT")
+    row("--chance", "how likely one of the faults befalls a request, 0 to 1", type=float, metavar="P")
+    days = ", ".join(f'"{name}"'.replace(" ", NO_BREAK) for name in PROFILES)
+    row("--profile", f"faults of a kind of day: {days}", choices=tuple(PROFILES), metavar="NAME")
+    return made
+
+
+@contextmanager
+def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
+    """A running emulator with these options, those of the process where they are None; it stops with the block.
+
+    A wrong option ends the process with code 2. Where the network gets in, a warning goes to standard error.
+
+    Raises:
+        ImportError: the extra is not installed.
+        OSError: the address or the port cannot be had.
+    """
+    options = parser(prog)
+    settings: dict[str, Any] = vars(options.parse_args(arguments))
+    settings["concurrency"] = dict(settings["concurrency"])
+    try:
+        emulator = Emulator(**settings).start()
+    except ValueError as problem:
+        options.error(str(problem))
+    except ssl.SSLError:
+        options.error("argument --tls: the two files are not a certificate and its key, both in PEM")
+    try:
+        if not loopback(settings["host"]):
+            sys.stderr.write(OPEN.format(settings["host"]))
+            sys.stderr.flush()
+        yield emulator
+    finally:
+        emulator.stop()
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"it is a whole number from 0 on, not {text!r}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and value >= 0:
+        return value
+    raise argparse.ArgumentTypeError(f"it is a number of seconds from 0 on, not {text!r}")
+
+
+def _limit(text: str) -> tuple[str, int]:
+    model, equals, number = text.rpartition("=")
+    if equals and model and number.isdecimal() and int(number):
+        return model, int(number)
+    raise argparse.ArgumentTypeError(f"it is written as glm-4.6v=2, not {text!r}")
+
+
+def _file(text: str) -> str:
+    if Path(text).is_file():
+        return text
+    raise argparse.ArgumentTypeError(f"there is no file {text!r}")

@@ -1,0 +1,155 @@
+"""`glmv emulate` and `python -m glmv_emulator`: one table of options for both."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+from glmv_emulator.options import parser, running
+
+GLMV = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
+MODULE = [sys.executable, "-m", "glmv_emulator"]
+# Arguments of `Emulator` that have no option: they are for tests in Python.
+PYTHON_ONLY = {"strict_base64", "largest_body", "keep_alive", "clock_offset", "mind"}
+
+
+def run(command: list[str], *options: str) -> tuple[int, str, str]:
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def emulated(*options: str) -> Any:
+    return running(options, "glmv emulate")
+
+
+def post(emu: Emulator, content: str = "Hello", **more: Any) -> httpx.Response:
+    body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": content}], **more}
+    headers = {"authorization": f"Bearer {emu.api_key}"}
+    return httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
+
+
+def test_both_commands_have_the_same_options_and_their_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (code, ours, _), (other, theirs, _) = run(GLMV, "--help"), run(MODULE, "--help")
+    assert (code, other) == (0, 0)
+    assert ours.startswith("usage: glmv emulate [options]\n")
+    assert ours.splitlines()[1:] == theirs.splitlines()[1:]
+    assert [line for line in ours.splitlines() if len(line) > 80] == []
+
+
+def test_every_argument_of_the_emulator_that_a_shell_can_give_is_an_option() -> None:
+    arguments = set(inspect.signature(Emulator).parameters) - PYTHON_ONLY
+    assert vars(parser("glmv emulate").parse_args([])).keys() == arguments
+
+
+def test_an_emulator_without_options_is_one_without_arguments() -> None:
+    given = vars(parser("glmv emulate").parse_args([]))
+    arguments = inspect.signature(Emulator).parameters
+    assert {name for name in given if (given[name] or None) != (arguments[name].default or None)} == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "99999"], "a number from 0 to 65535, not '99999'"),
+        (["--no-such"], "--no-such"),
+        (["--era", "1999"], "'2024', '2025', '2026'"),
+        (["--strict", "base65"], "base64"),
+        (["--seed", "x"], "int"),
+        (["--pace", "-1"], "seconds"),
+        (["--pace", "nan"], "seconds"),
+        (["--async-polls", "x"], "whole number"),
+        (["--concurrency", "glm-4v"], "glm-4.6v=2"),
+        (["--concurrency", "glm-4v=0"], "glm-4.6v=2"),
+        (["--fault", "no-such"], "there is no fault 'no-such'"),
+        (["--fault", "cut; deep=1"], "'cut' has no deep"),
+        (["--chance", "2"], "between 0 and 1"),
+        (["--profile", "sunny"], "busy evening"),
+        (["--host", ""], "address of this machine"),
+        (["--api-key", ""], "any text"),
+        (["--tls", "no.pem", "such.pem"], "no.pem"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_value_is_told_in_one_sentence_with_exit_code_2(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, emulated(*options):
+        pass
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith("glmv emulate: ")
+    assert error.count("\n") == 1
+    assert said in error
+
+
+@pytest.mark.parametrize("command", [GLMV, MODULE])
+def test_both_commands_exit_with_2_on_a_wrong_value(command: list[str]) -> None:
+    code, out, error = run(command, "--fault", "no-such")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("command", [GLMV, MODULE])
+def test_a_port_that_is_taken_is_told_in_one_sentence_with_exit_code_1(command: list[str]) -> None:
+    with Emulator() as emu:
+        port = emu.origin.rpartition(":")[2]
+        code, out, error = run(command, "--port", port)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert f"port {port} of 127.0.0.1 cannot be had" in error
+
+
+def test_files_that_are_no_certificate_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (wrong := tmp_path / "wrong.pem").write_text("no certificate")
+    with pytest.raises(SystemExit) as ended, emulated("--tls", str(wrong), str(wrong)):
+        pass
+    assert ended.value.code == 2
+    assert "a certificate and its key" in capsys.readouterr().err
+
+
+def test_options_reach_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--api-key", "shell-id.shell-secret", "--strict", "base64", "--strict", "stop-one", "--seed", "3"]
+    options += ["--concurrency", "glm-4.6v=1", "--fault", "busy", "--fault", "status-503", "--async-polls", "0"]
+    with emulated(*options) as emu:
+        assert emu.api_key == "shell-id.shell-secret"
+        assert [post(emu).status_code for _ in range(3)] == [429, 503, 200]
+        assert post(emu, stop=["a", "b"]).status_code == 400
+    assert capsys.readouterr().err == ""
+
+
+def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    try:
+        subprocess.run([*made, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl here")
+    with emulated("--tls", str(certificate), str(key)) as emu:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        assert emu.origin.startswith("https://")
+        assert httpx.get(emu.origin, verify=trusted, trust_env=False).status_code == 200
+
+
+def test_an_emulator_that_the_network_reaches_comes_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with emulated("--host", "0.0.0.0") as emu:
+        assert post(emu).status_code == 200
+    warning = capsys.readouterr().err
+    assert "WARNING: this emulator listens on 0.0.0.0." in warning
+    assert "Anybody on the network" in warning
+
+
+def test_the_documentation_lists_every_option() -> None:
+    shown = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| .*?`(--[a-z-]+)", shown, re.MULTILINE))
+    assert {name for action in parser("glmv emulate")._actions for name in action.option_strings[-1:]} - listed == {
+        "--help"
+    }

@@ -1,0 +1,110 @@
+"""Where the emulator listens, and under which names it answers."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Emulator
+from glmv_emulator.http.hosts import Hosts
+
+
+def status(emu: Emulator, path: str = "/", **headers: str) -> int:
+    return httpx.get(emu.origin + path, headers=headers, trust_env=False).status_code
+
+
+@pytest.mark.parametrize(
+    ("netloc", "own"),
+    [
+        ("127.0.0.1:8765", True),
+        ("localhost:8765", True),
+        ("LOCALHOST:8765", True),
+        ("127.0.0.1:8766", False),
+        ("127.0.0.1", False),
+        ("192.168.1.5:8765", False),
+        ("emulator:8765", False),
+        ("evil.example:8765", False),
+        ("localhost:8765@evil.example", False),
+        ("evil@localhost:8765", False),
+        ("localhost:port", False),
+        ("[::1:8765", False),
+        ("", False),
+    ],
+)
+def test_on_loopback_only_the_loopback_names_with_its_port_are_its_own(netloc: str, own: bool) -> None:
+    assert (netloc in Hosts("127.0.0.1", 8765)) is own
+
+
+@pytest.mark.parametrize(
+    ("netloc", "own"),
+    [
+        ("127.0.0.1:8765", True),
+        ("192.168.1.5:9000", True),
+        ("[fe80::1]:8765", True),
+        ("emulator:8765", True),
+        ("my-machine.local:8765", True),
+        ("host.docker.internal", True),
+        ("evil.example:8765", False),
+        ("evil.local.example:8765", False),
+        ("evillocal.example", False),
+        ("evil@emulator:8765", False),
+        ("", False),
+    ],
+)
+def test_elsewhere_it_has_any_name_that_nobody_can_register(netloc: str, own: bool) -> None:
+    assert (netloc in Hosts("0.0.0.0", 8765)) is own
+
+
+def test_an_address_without_its_port_is_enough_on_the_default_port() -> None:
+    assert "127.0.0.1" in Hosts("127.0.0.1", 80)
+    assert "emulator.example" in Hosts("emulator.example", 80)
+
+
+def test_on_all_addresses_it_is_reached_by_loopback_and_keeps_web_pages_of_others_out() -> None:
+    with Emulator(host="0.0.0.0") as emu:
+        assert emu.origin.startswith("http://127.0.0.1:")
+        assert status(emu) == 200
+        assert status(emu, host="emulator:80") == 200
+        assert status(emu, host="evil.example") == 403
+        assert status(emu, origin=emu.origin) == 200
+        assert status(emu, origin="http://192.168.1.5:3000") == 403
+        assert status(emu, origin="null") == 403
+
+
+def test_what_it_serves_itself_has_a_url_that_it_knows_again() -> None:
+    with Emulator(host="localhost") as emu:
+        url = emu.host(b"\x89PNG")
+        assert url.startswith("http://localhost:")
+        assert httpx.get(url, trust_env=False).content == b"\x89PNG"
+
+
+def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with Emulator(host="::1") as emu:
+        assert emu.base_url.startswith("http://[::1]:")
+        assert status(emu) == 200
+        emu.inject("redirect")
+        headers = {"authorization": f"Bearer {emu.api_key}"}
+        body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": "Hello"}]}
+        sent = httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
+        assert sent.headers["location"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"host": ""}, ValueError, "host is an address"),
+        ({"api_key": ""}, ValueError, "api_key is any text"),
+        ({"host": "203.0.113.9"}, OSError, "203.0.113.9 is no address of this machine"),
+        ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5 is no address that can be listened on"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_named(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        Emulator(**settings).start()
