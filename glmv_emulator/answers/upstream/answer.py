@@ -170,7 +170,7 @@ class _Tags:
 
     def __init__(self) -> None:
         self._held = ""
-        self._place = "start"  # then "reasoning", "behind" and "text"
+        self._place = "start"  # then "opened", "reasoning", "behind" and "text"
 
     def feed(self, text: str) -> tuple[str, str]:
         """Reasoning and text that these characters make certain."""
@@ -179,9 +179,12 @@ class _Tags:
         if self._place == "start":
             begun = self._held.lstrip()
             if begun.startswith(OPENING):
-                self._place, self._held = "reasoning", begun.removeprefix(OPENING).lstrip("\n")
+                self._place, self._held = "opened", begun.removeprefix(OPENING)
             elif not OPENING.startswith(begun):
                 self._place = "text"
+        if self._place == "opened":
+            self._held = self._held.lstrip("\n")
+            self._place = "reasoning" if self._held else "opened"
         if self._place == "reasoning":
             reasoning, closed, rest = self._held.partition(CLOSING)
             if closed:
