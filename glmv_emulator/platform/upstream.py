@@ -46,10 +46,10 @@ class UpstreamRefusal(Refusal):
         said = " ".join(said.split())
         said = said if len(said) <= LONGEST_NOTE else f"{said[:LONGEST_NOTE]}…"
         self._note = (f"上游模型 {name}：{said}", f"upstream model {name}: {said}")
-        taken = "{}" in CODES[code][1] and slot is None
-        lead = ("：", ": ") if code == "500" else ("", "")
-        zh, en = (lead[n] + self._note[n] if taken else slot or "" for n in range(2))
-        self._appended = not taken
+        self._appended = slot is not None or "{}" not in CODES[code][1]
+        zh, en = (slot or "", slot or "") if self._appended else self._note
+        if code == "500":  # its message ends where the detail begins
+            zh, en = f"：{zh}", f": {en}"
         super().__init__(code, zh, en, **more)
 
     def message(self, *, english: bool) -> str:
