@@ -20,6 +20,7 @@ from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
 if TYPE_CHECKING:
     from glmv_emulator.platform.state import Answer, State
     from glmv_emulator.server.server import Server
+    from glmv_emulator.server.upstream import HttpUpstream
 
 SETTLES_WITHIN = 0.5
 HINT = 'the emulator needs starlette, uvicorn, Jinja2 and Pillow: pip install "glmv[emulator]"'
@@ -48,7 +49,18 @@ class Emulator:
         faults: what goes wrong, as "name; knob=value": once each in this order, or by chance.
         chance: how likely one of the faults befalls a request, 0 to 1; drawn from the seed.
         profile: a kind of day, such as "busy evening": faults, chance and concurrency in one; see `Emulator.PROFILES`.
+        upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), as http://127.0.0.1:11434/v1,
+            whose model answers in place of the emulator's own rules: chats, tasks and batches, streamed as its answer
+            arrives. A request passes all checks of the platform first. The server's errors become documented codes
+            whose messages name it. It is asked when the first request comes; an answer that a fault is to change is
+            whole before it is sent.
+        upstream_model: the model to ask that server for; None asks for the name in the request.
+        upstream_key: the server's own key, sent as a bearer token. It is in no message, journal or page.
+        upstream_timeout: seconds for which that server may be silent.
         mind: a function from `Ask` to `Reply` that answers in place of the emulator's own rules.
+
+    Raises:
+        ValueError: for a setting that is none, such as an upstream that is no address.
     """
 
     DOUBTS = DOUBTS
@@ -76,6 +88,10 @@ class Emulator:
         faults: Sequence[str] = (),
         chance: float | None = None,
         profile: str | None = None,
+        upstream: str | None = None,
+        upstream_model: str | None = None,
+        upstream_key: str | None = None,
+        upstream_timeout: float = 300.0,
         mind: Answer | None = None,
     ) -> None:
         if not host:
@@ -98,6 +114,9 @@ class Emulator:
         )
         self._address = host
         self._port, self._keep_alive, self._tls, self._own_answer = port, keep_alive, tls, mind
+        if upstream is None and (upstream_model is not None or upstream_key is not None):
+            raise ValueError("upstream_model and upstream_key are for a server: give upstream, its base URL")
+        self._upstream = None if upstream is None else _asked(upstream, upstream_model, upstream_key, upstream_timeout)
         self._journal = Journal(self.api_key)
         self._server: Server | None = None
         self._state: State | None = None
@@ -117,7 +136,7 @@ class Emulator:
             from glmv_emulator.server.server import Server
         except ImportError as missing:
             raise ImportError(f"{HINT} ({missing})") from missing
-        state = State(self._settings, self.api_key, self._own_answer or answer, self._journal)
+        state = State(self._settings, self.api_key, self._own_answer or answer, self._journal, self._upstream)
         self._server = Server(
             lambda: application(state, self._schedule),
             self._address,
@@ -164,6 +183,11 @@ class Emulator:
     def proxy_url(self) -> str:
         """The base of the same models behind an OpenAI-compatible proxy: data URIs, any key."""
         return f"{self.origin}/v1"
+
+    @property
+    def upstream(self) -> str | None:
+        """The address of the server that answers, without its key; None where the emulator answers itself."""
+        return None if self._upstream is None else self._upstream.name
 
     @property
     def requests(self) -> list[Exchange]:
@@ -290,6 +314,15 @@ class Emulator:
 
     def _call(self, work: Any) -> Any:
         return self._running.call(work)
+
+
+def _asked(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
+    # It loads httpx, which the emulator does without otherwise.
+    try:
+        from glmv_emulator.server.upstream import HttpUpstream
+    except ImportError as missing:
+        raise ImportError(f"{HINT} ({missing})") from missing
+    return HttpUpstream(base_url, model, key, timeout)
 
 
 Emulator.__module__ = "glmv_emulator"

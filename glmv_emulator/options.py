@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import ssl
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from glmv_emulator.http.hosts import LOOPBACK, loopback
 from glmv_emulator.platform.settings import DOUBTS, Era
 
 WRONG_USE = 2
+UPSTREAM_KEY = "GLMV_EMULATOR_UPSTREAM_KEY"
 HELP_WIDTH = 54  # of 80 columns
 NO_BREAK = "\xa0"
 NO_MODEL = """It answers
@@ -76,6 +78,13 @@ def parser(prog: str) -> Parser:
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
     row("--stubborn", "prose first where JSON was asked for", action="store_true")
     row("--seed", "varies what is left open, and draws faults", type=int, default=0, metavar="N")
+    upstream = "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers, such as http://127.0.0.1:11434/v1"
+    row("--upstream", upstream, metavar="URL")
+    row("--upstream-model", "the model to ask it for; that of the request by default", metavar="NAME")
+    key = f"its own key; the variable {UPSTREAM_KEY} by default"
+    row("--upstream-key", key, metavar="KEY")
+    silence = "seconds for which it may be silent (default: 300)"
+    row("--upstream-timeout", silence, type=_seconds, default=300.0, metavar="SECONDS")
 
     group = made.add_argument_group("how fast it is")
     row("--pace", "between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
@@ -105,6 +114,8 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
     options = parser(prog)
     settings: dict[str, Any] = vars(options.parse_args(arguments))
     settings["concurrency"] = dict(settings["concurrency"])
+    if settings["upstream"] is not None and settings["upstream_key"] is None:
+        settings["upstream_key"] = os.environ.get(UPSTREAM_KEY)
     try:
         emulator = Emulator(**settings).start()
     except ValueError as problem:
@@ -118,6 +129,13 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
         yield emulator
     finally:
         emulator.stop()
+
+
+def answered_by(emulator: Emulator) -> str:
+    """Where the answers of an emulator come from, for the first line that a command prints."""
+    if emulator.upstream is None:
+        return "it answers from what it measures in pictures; it is not GLM-4V"
+    return f"its answers come from {emulator.upstream}; it is not GLM-4V"
 
 
 def _port(text: str) -> int:

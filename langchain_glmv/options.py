@@ -59,7 +59,14 @@ _DEFAULTS_OF_GLM: dict[str, Any] = {
 # Keywords that core passes for its own use.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
 _UNTRACED = ("validate", "may_replace")
-_CONNECTION_ONLY = ("api_key", "zhipuai_api_key", "http_client", "http_async_client", "default_headers", "authorization")
+_OF_MODELS = (
+    "api_key",
+    "zhipuai_api_key",
+    "http_client",
+    "http_async_client",
+    "default_headers",
+    "authorization",
+)
 
 
 def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +170,7 @@ def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_secrets(given: Mapping[str, Any]) -> None:
-    for name in _CONNECTION_ONLY:
+    for name in _OF_MODELS:
         if given.get(name) is not None:
             raise glmv.InvalidRequestError(
                 f"{name!r} cannot be passed for one call: LangChain writes call options into traces. "

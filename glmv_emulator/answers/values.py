@@ -41,10 +41,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool that is to be called, with arguments that are valid against its JSON Schema."""
+    """A tool that is to be called, with arguments that are valid against its JSON Schema.
+
+    Arguments are a str only where an upstream model wrote what is no JSON object.
+    """
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,11 @@ class Schedule:
         except ValueError as problem:
             raise Refusal("1210", f"{HEADER}: {problem}") from None
 
+    def awaits(self, headers: Mapping[str, str], exchange: Exchange) -> bool:
+        """Whether a fault may befall a request. Its answer has to be whole then before it can be changed."""
+        with self._lock:
+            return HEADER in headers or self._chance > 0 or any(one.suits(exchange) for one in self._planned)
+
     def changing(
         self, asked: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
     ) -> Callable[[Response], Response]:

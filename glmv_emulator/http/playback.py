@@ -6,15 +6,17 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from glmv_emulator.http.journal import Exchange
 
 Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
 Receive = Any
 Send = Any
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,14 @@ Step = bytes | Pause | End | Raw | Hold
 class Response:
     """A response as an ASGI application: its head, and the steps of its body. `status` 0 sends no head.
 
-    `before` are steps that come before the head.
+    `before` are steps that come before the head, `live` are those that come behind `steps` while they are being made.
     """
 
     status: int
     headers: Mapping[str, str]
     steps: Iterable[Step]
     before: tuple[Step, ...] = ()
+    live: AsyncGenerator[Step, None] | None = None
 
     def with_steps(self, steps: Iterable[Step]) -> Response:
         """The same head, another body."""
@@ -97,6 +100,10 @@ class Response:
             if step == End("clean"):
                 break
             await _do(step, scope, send, exchange)
+        if self.live is not None:
+            async with aclosing(self.live) as arriving:
+                async for step in arriving:
+                    await _do(step, scope, send, exchange)
         # A client that has read the last bytes may be back before this coroutine has its next turn.
         exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -125,6 +132,25 @@ async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
             await asyncio.Event().wait()
         case _:
             raise TypeError(f"no such step: {step!r}")
+
+
+async def until_left(receive: Receive, work: Awaitable[T]) -> T:
+    """What `work` returns; it is cancelled when the client leaves first.
+
+    Raises:
+        ConnectionError: when the client has left.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ConnectionError("the client has left")
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _left(receive: Receive) -> None:

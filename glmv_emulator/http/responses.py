@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Any
 
 from glmv_emulator.http.playback import Pause, Response, Step
@@ -35,9 +35,19 @@ def events(chunks: Iterable[dict[str, Any]], kind: str, pace: float) -> Response
     return Response(200, {"content-type": kind, "cache-control": "no-cache"}, _steps(chunks, pace))
 
 
+def live(steps: AsyncGenerator[Step, None], kind: str) -> Response:
+    """A stream of a media type whose steps are being made while it is sent."""
+    return Response(200, {"content-type": kind, "cache-control": "no-cache"}, (), live=steps)
+
+
+def event(value: Any) -> bytes:
+    """A value as one event of a stream."""
+    return b"data: " + encoded(value) + b"\n\n"
+
+
 def _steps(chunks: Iterable[dict[str, Any]], pace: float) -> Iterator[Step]:
     for number, chunk in enumerate(chunks):
         if pace and number:
             yield Pause(pace)
-        yield b"data: " + encoded(chunk) + b"\n\n"
+        yield event(chunk)
     yield DONE

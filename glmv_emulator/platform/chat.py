@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from glmv_emulator.answers import Ask, Medium, Reply
+from glmv_emulator.answers import Ask, Call, Medium, Reply
+from glmv_emulator.answers.upstream import Question, Reader
 from glmv_emulator.http.journal import Exchange
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.media import Dialect, look
@@ -16,6 +19,7 @@ from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.rules import Parameters, check
 from glmv_emulator.platform.shapes import Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
+from glmv_emulator.platform.upstream import Upstream, gathered
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
 
 # Words that stand for what a content filter catches, so that an application's handling of it can be tested.
@@ -27,6 +31,7 @@ CAUGHT_OUTPUT = "EMU-SENSITIVE-OUTPUT"
 class Prepared:
     """A request that was found good."""
 
+    body: dict[str, Any]
     model: Model
     name: str
     parameters: Parameters
@@ -73,7 +78,7 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
     for number, (role, text) in enumerate(written):
         if CAUGHT_INPUT in text:
             raise Refusal("1301", role="history" if number < len(written) - 1 else role)
-    return Prepared(model, name, parameters, messages or [], media, prompt_tokens, dialect)
+    return Prepared(body, model, name, parameters, messages or [], media, prompt_tokens, dialect)
 
 
 def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +95,12 @@ def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> 
 
 
 async def answer(state: State, prepared: Prepared) -> Outcome:
-    """What is answered to a request, within its limits."""
+    """What is answered to a request, within its limits. Raises `Refusal` where an upstream model gives no answer."""
     parameters = prepared.parameters
+    if (upstream := upstream_for(state, prepared)) is not None:
+        question = question_of(upstream, prepared, stream=False)
+        reader = await gathered(upstream, question, reader_of(prepared))
+        return replace(outcome_of(state, prepared), **told(reader, prepared))
     ask = Ask(
         messages=prepared.messages,
         media=prepared.media,
@@ -106,6 +115,28 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
     # Reading a picture takes long; the other requests go on meanwhile.
     reply = await asyncio.to_thread(state.answer, ask) if prepared.media else state.answer(ask)
     text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
+    return outcome_of(
+        state,
+        prepared,
+        text,
+        reasoning,
+        calls,
+        finish_reason,
+        Counted(prepared.prompt_tokens, completion, count(reasoning)),
+    )
+
+
+def outcome_of(
+    state: State,
+    prepared: Prepared,
+    text: str = "",
+    reasoning: str = "",
+    calls: Sequence[Call] = (),
+    finish_reason: str = "stop",
+    usage: Counted | None = None,
+) -> Outcome:
+    """An answer under an id of its own."""
+    parameters = prepared.parameters
     proxied = prepared.dialect == "proxy"
     identity = new_id(state.settings.era, proxied=proxied)
     return Outcome(
@@ -115,9 +146,9 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
         model=prepared.name if proxied else prepared.model.name,
         text=text,
         reasoning=reasoning,
-        calls=calls,
+        calls=list(calls),
         finish_reason=finish_reason,
-        usage=Counted(prepared.prompt_tokens, completion, count(reasoning)),
+        usage=usage or Counted(prepared.prompt_tokens, 0),
         proxied=proxied,
         include_usage=parameters.include_usage,
         tool_stream=parameters.tool_stream,
@@ -144,3 +175,69 @@ def _within(
         return cut[1], cut[0], [], "length", parameters.max_tokens
     called = sum(count(f"{call.name}{call.arguments}") for call in reply.calls)
     return text, reply.reasoning, reply.calls, finish_reason, len(thought) + len(said) + called
+
+
+# What an upstream model answers
+
+
+def upstream_for(state: State, prepared: Prepared) -> Upstream | None:
+    """The upstream model where it is to answer a request; None is the emulator itself."""
+    caught = any(CAUGHT_OUTPUT in written for written in texts(prepared.messages[-1]))
+    return None if caught else state.upstream
+
+
+def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Question:
+    """A request as it is translated for an upstream model."""
+    proxied = prepared.dialect == "proxy"
+    wanted = prepared.body.get("response_format") if proxied else prepared.parameters.response_format
+    return Question(
+        body=prepared.body,
+        messages=prepared.messages,
+        media=prepared.media,
+        response_format=wanted,
+        model=upstream.model or prepared.name,
+        stream=stream,
+        proxied=proxied,
+    )
+
+
+def reader_of(prepared: Prepared) -> Reader:
+    """What gathers an upstream model's answer to a request; reasoning is kept where the request lets it think."""
+    return Reader(thinking=prepared.parameters.thinking)
+
+
+def told(reader: Reader, prepared: Prepared) -> dict[str, Any]:
+    """The fields of an `Outcome` that an upstream model's answer fills. Tokens that it does not count are counted."""
+    calls = [Call(name, _arguments(written)) for name, written in reader.calls]
+    thought = count(reader.reasoning)
+    completion = thought + count(reader.text) + sum(count(f"{call.name}{call.arguments}") for call in calls)
+    figures = reader.usage
+    return {
+        "text": reader.text,
+        "reasoning": reader.reasoning,
+        "calls": calls,
+        "finish_reason": reader.finish_reason or "stop",
+        "usage": Counted(
+            prompt=_figure(figures.get("prompt_tokens"), prepared.prompt_tokens),
+            completion=_figure(figures.get("completion_tokens"), completion),
+            reasoning=_figure(_inner(figures, "completion_tokens_details", "reasoning_tokens"), thought),
+            cached=_figure(_inner(figures, "prompt_tokens_details", "cached_tokens"), 0),
+        ),
+    }
+
+
+def _arguments(written: str) -> dict[str, Any] | str:
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError):
+        return written
+    return value if isinstance(value, dict) else written
+
+
+def _inner(figures: Any, group: str, name: str) -> Any:
+    details = figures.get(group)
+    return details.get(name) if isinstance(details, dict) else None
+
+
+def _figure(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise

@@ -101,20 +101,32 @@ def whole(outcome: Outcome, era: Era) -> dict[str, Any]:
 
 def chunks(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
     """An answer as the chunks of a stream, without the `[DONE]`."""
+    head = chunk_head(outcome, era)
+    first = True
+    for delta in _deltas(outcome, era):
+        yield delta_chunk(head, delta, era, first=first)
+        first = False
+    yield from last_chunks(outcome, era, head, first=first)
+
+
+def chunk_head(outcome: Outcome, era: Era) -> dict[str, Any]:
+    """What all chunks of an answer have in common."""
     head = _head(outcome, era, "chat.completion.chunk")
     if era == "2024" and not outcome.proxied:
         head.pop("request_id", None)
         head["created"] = str(head["created"])
-    first = True
-    for delta in _deltas(outcome, era):
-        if not first and era == "2026":
-            delta.pop("role", None)
-        first = False
-        yield head | {"choices": [{"index": 0, "delta": delta}]}
-    yield from _last(outcome, era, head, first=first)
+    return head
 
 
-def _last(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool) -> Iterator[dict[str, Any]]:
+def delta_chunk(head: dict[str, Any], delta: dict[str, Any], era: Era, *, first: bool) -> dict[str, Any]:
+    """A chunk with a delta, whose role may be left out."""
+    if not first and era == "2026":
+        delta.pop("role", None)
+    return head | {"choices": [{"index": 0, "delta": delta}]}
+
+
+def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool) -> Iterator[dict[str, Any]]:
+    """The chunks behind the deltas: tool calls that are not in fragments, the finish reason, usage."""
     delta: dict[str, Any] = {"role": "assistant", "content": ""}
     if outcome.calls and not outcome.tool_stream:
         doubled = era == "2025" and not outcome.proxied
@@ -162,7 +174,7 @@ def pieces(text: str, size: int) -> Iterator[str]:
 def _calls(outcome: Outcome, indexes: range | list[int]) -> list[dict[str, Any]]:
     return [
         {
-            "id": f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}",
+            "id": call_id(outcome, number),
             "index": index,
             "type": "function",
             "function": {"name": call.name, "arguments": _arguments(outcome, call)},
@@ -171,7 +183,14 @@ def _calls(outcome: Outcome, indexes: range | list[int]) -> list[dict[str, Any]]
     ]
 
 
+def call_id(outcome: Outcome, number: int) -> str:
+    """The id of a tool call by its number in the answer."""
+    return f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}"
+
+
 def _arguments(outcome: Outcome, call: Call) -> Any:
+    if isinstance(call.arguments, str):
+        return call.arguments  # what an upstream model wrote, which is no JSON object
     return call.arguments if outcome.arguments_object else json.dumps(call.arguments, ensure_ascii=False)
 
 

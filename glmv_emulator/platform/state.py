@@ -14,6 +14,7 @@ from glmv_emulator.http.records import Records
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.files import Files
 from glmv_emulator.platform.settings import Settings
+from glmv_emulator.platform.upstream import Upstream
 
 Answer = Callable[[Ask], Reply]
 
@@ -26,6 +27,7 @@ class State:
     key: str
     answer: Answer
     journal: Journal
+    upstream: Upstream | None = None
     hosting: Hosting = field(default_factory=Hosting)
     files: Files = field(default_factory=Files)
     records: Records = field(default_factory=Records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from glmv_emulator.platform import chat, shapes
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.shapes import Outcome
 from glmv_emulator.platform.state import State
+
+log = logging.getLogger("glmv_emulator")
 
 # Users measured that another model than the one asked for answers here, and that the answer says which.
 ANSWERS_INSTEAD = {"glm-4.6": "glm-4.7", "glm-4.7": "glm-4.7-ali"}
@@ -42,6 +45,8 @@ class Tickets:
         request_id = prepared.parameters.request_id or identity
         head = {"id": identity, "request_id": request_id, "model": prepared.model.name}
         answering = asyncio.ensure_future(chat.answer(state, prepared))
+        # A failure that nobody comes back for is nobody's.
+        answering.add_done_callback(lambda done: done.cancelled() or done.exception())
         model = ANSWERS_INSTEAD.get(prepared.model.name, prepared.model.name)
         if len(self._kept) >= MOST_TICKETS:
             self._kept.pop(next(iter(self._kept)))
@@ -56,7 +61,12 @@ class Tickets:
         if ticket.polls > 0:
             ticket.polls -= 1
             return ticket.head | {"task_status": "PROCESSING"}
-        outcome = await asyncio.shield(ticket.answering)
+        try:
+            outcome = await asyncio.shield(ticket.answering)
+        except Refusal as refusal:
+            # A task that fails does not say why; the log does.
+            log.warning("the task %s failed: %s", identity, refusal.message(english=True))
+            return ticket.head | {"model": ticket.model, "task_status": "FAIL"}
         head = ticket.head | {"model": ticket.model}
         if outcome.finish_reason == "sensitive":
             return head | {"task_status": "FAIL"}

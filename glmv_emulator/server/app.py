@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -14,13 +15,14 @@ from glmv_emulator.faults.schedule import Schedule
 from glmv_emulator.http import responses
 from glmv_emulator.http.hosting import FOLDER
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.playback import Response
-from glmv_emulator.platform import endpoints, shapes
-from glmv_emulator.platform.chat import answer, prepare
+from glmv_emulator.http.playback import Pause, Response, Step, until_left
+from glmv_emulator.platform import endpoints, live, shapes
+from glmv_emulator.platform.chat import Prepared, answer, prepare, upstream_for
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
 from glmv_emulator.platform.media import Dialect
 from glmv_emulator.platform.models import MODELS
 from glmv_emulator.platform.state import State
+from glmv_emulator.platform.upstream import Upstream
 from glmv_emulator.server.middleware import Middleware
 
 # A body above this is parsed beside the event loop, which goes on serving others.
@@ -53,13 +55,13 @@ def application(state: State, schedule: Schedule) -> Middleware:
     routes = [Route(f"{FOLDER}{{name}}", _hosted(state), methods=["GET"])]
     for base in BASES:
         routes += [
-            Route(f"{base}/chat/completions", chat(state, "platform"), methods=["POST"]),
+            Route(f"{base}/chat/completions", chat(state, "platform", schedule), methods=["POST"]),
             Route(f"{base}/models", models(state), methods=["GET"]),
             *[Route(base + path, elsewhere, methods=["GET", "POST", "DELETE"]) for path in ELSEWHERE],
         ]
     routes += endpoints.routes(state, parsed, BASES)
     routes += [
-        Route("/v1/chat/completions", chat(state, "proxy"), methods=["POST"]),
+        Route("/v1/chat/completions", chat(state, "proxy", schedule), methods=["POST"]),
         Route("/v1/models", models(state), methods=["GET"]),
         *[Route(path, elsewhere, methods=["GET", "POST"]) for path in OTHER_BASES],
     ]
@@ -87,18 +89,49 @@ def _no_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def chat(state: State, dialect: Dialect) -> Endpoint:
+def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
     async def completions(request: Request) -> Response:
         exchange: Exchange = request.scope["emu.exchange"]
         prepared = await prepare(state, await parsed(request, state), dialect, exchange)
         state.enter(exchange, prepared.model.name, prepared.parameters.request_id)
-        outcome = await answer(state, prepared)
+        upstream = upstream_for(state, prepared)
+        if upstream is None:
+            outcome = await answer(state, prepared)
+        elif prepared.parameters.stream and not schedule.awaits(request.headers, exchange):
+            return await _streamed(request, state, prepared, upstream)
+        else:
+            outcome = await until_left(request.receive, answer(state, prepared))
         era = state.settings.era
         if prepared.parameters.stream:
             return responses.events(shapes.chunks(outcome, era), shapes.EVENT_STREAM[era], state.settings.pace)
         return responses.whole(shapes.whole(outcome, era))
 
     return completions
+
+
+async def _streamed(request: Request, state: State, prepared: Prepared, upstream: Upstream) -> Response:
+    """The answer of an upstream model as it arrives. Its first chunk is awaited, so that an error is a whole answer."""
+    pace, refuse = state.settings.pace, request.scope["emu.refuse"]
+    arriving = live.chunks(upstream, state, prepared)
+    first = await until_left(request.receive, anext(arriving))
+
+    async def steps() -> AsyncGenerator[Step, None]:
+        async with aclosing(arriving):
+            yield responses.event(first)
+            try:
+                async for chunk in arriving:
+                    if pace:
+                        yield Pause(pace)
+                    yield responses.event(chunk)
+            except Refusal as refusal:
+                said = b"".join(step for step in refuse(refusal).steps)
+                yield b"data: " + said + b"\n\n"
+                return
+            yield responses.DONE
+
+    # A fault that was asked for since then is for another request.
+    request.scope["emu.change"] = None
+    return responses.live(steps(), shapes.EVENT_STREAM[state.settings.era])
 
 
 def models(state: State) -> Endpoint:

@@ -137,6 +137,7 @@ class Middleware:
         def refuse(refusal: Refusal) -> Response:
             return refused(refusal, scope["path"], headers, exchange)
 
+        scope["emu.refuse"] = refuse
         scope["emu.change"] = schedule.changing(schedule.asked(headers), exchange, refuse, other)
 
     def _counted(self, transport: Any) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import ssl
 import subprocess
@@ -14,7 +15,8 @@ import httpx
 import pytest
 
 from glmv_emulator import Emulator
-from glmv_emulator.options import parser, running
+from glmv_emulator.options import answered_by, parser, running
+from tests.support.fake_server import Server
 
 GLMV = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
 MODULE = [sys.executable, "-m", "glmv_emulator"]
@@ -90,6 +92,28 @@ def test_a_wrong_value_is_told_in_one_sentence_with_exit_code_2(
     assert error.startswith("glmv emulate: ")
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLMV_EMULATOR_UPSTREAM_KEY", "upstream-secret")
+    answer = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "A cat."}}]}
+    server = Server().plays(lambda peer: peer.say(answer))
+    try:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        with emulated("--upstream", url, "--upstream-model", "qwen") as emu:
+            assert post(emu, "Hello").json()["choices"][0]["message"]["content"] == "A cat."
+            assert answered_by(emu) == f"its answers come from {url}; it is not GLM-4V"
+        head, body = server.requests[0]
+    finally:
+        server.stop()
+    assert "authorization: Bearer upstream-secret" in head
+    assert json.loads(body)["model"] == "qwen"
+
+
+def test_the_key_of_an_upstream_model_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLMV_EMULATOR_UPSTREAM_KEY", "upstream-secret")
+    with emulated() as emu:
+        assert emu.upstream is None
 
 
 @pytest.mark.parametrize("command", [GLMV, MODULE])

@@ -1,0 +1,18 @@
+"""Translation between the platform's chat and an OpenAI-compatible server that answers in its place. No I/O here."""
+
+from glmv_emulator.answers.upstream.answer import CallPiece, Malformed, Piece, Reader, Reported
+from glmv_emulator.answers.upstream.events import DONE, Events
+from glmv_emulator.answers.upstream.request import Question, Unsendable, translated
+
+__all__ = [
+    "DONE",
+    "CallPiece",
+    "Events",
+    "Malformed",
+    "Piece",
+    "Question",
+    "Reader",
+    "Reported",
+    "Unsendable",
+    "translated",
+]

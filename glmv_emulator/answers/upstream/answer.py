@@ -1,0 +1,221 @@
+"""Reads the answer of an OpenAI-compatible server, whole or in chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from glmv_emulator.answers.upstream.events import DONE
+
+OPENING, CLOSING = "<think>", "</think>"
+# Finish reason of the server -> the platform's. What is not listed ("eos", "abort") ends an answer in order.
+REASONS = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls", "content_filter": "sensitive"}
+
+
+class Malformed(Exception):
+    """A value that is no answer of a chat."""
+
+
+class Reported(Exception):
+    """An error that stands where an answer was expected; `error` is what the server says of it."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__("an error in place of an answer")
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A part of a tool call. `name` is empty but for the first part of each; `number` counts calls from 0."""
+
+    number: int
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What came with one chunk. One of the three is not empty."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: tuple[CallPiece, ...] = ()
+
+
+@dataclass(slots=True)
+class _Called:
+    name: str
+    identity: Any
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Gathers one answer.
+
+    Reasoning is read from `reasoning_content` (vLLM, llama.cpp, SGLang), from `reasoning` (Ollama, newer vLLM), and
+    from a leading `<think>` of the text. With `thinking` false it is left out.
+    """
+
+    thinking: bool = True
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = False
+    _called: list[_Called] = field(default_factory=list)
+    _position: dict[int, int] = field(default_factory=dict)
+    _tags: _Tags = field(default_factory=lambda: _Tags())
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        """Name and arguments of each tool call; the arguments are the server's text, which may be no JSON."""
+        return [(call.name, call.arguments or "{}") for call in self._called]
+
+    def add(self, value: Any) -> Iterator[Piece]:
+        """What one JSON value, or the text `[DONE]`, adds to the answer.
+
+        Raises:
+            Malformed: when it is neither an answer nor a chunk of one.
+            Reported: when it is an error.
+        """
+        if value == DONE:
+            self.complete = True
+            return
+        if not isinstance(value, dict):
+            raise Malformed("the answer is not a JSON object")
+        if value.get("error"):
+            raise Reported(value["error"])
+        if value.get("object") == "error":
+            raise Reported(value)
+        if isinstance(value.get("usage"), dict):
+            self.usage = value["usage"]
+        choices = value.get("choices")
+        if choices is None and value.get("usage") is None:
+            raise Malformed("the answer has no choices")
+        for choice in choices or ():
+            if not isinstance(choice, dict):
+                raise Malformed("a choice is not a JSON object")
+            if choice.get("index") in (None, 0):
+                yield from self._choice(choice)
+
+    def end(self) -> Iterator[Piece]:
+        """What was held back until it was clear that no more comes."""
+        yield from self._kept(*self._tags.end())
+        if self._called and self.finish_reason in (None, "stop"):
+            self.finish_reason = "tool_calls"
+
+    def _choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
+        whole = isinstance(choice.get("message"), dict)
+        message = choice["message"] if whole else choice.get("delta")
+        if isinstance(message, dict):
+            told = message.get("reasoning_content") or message.get("reasoning")
+            if isinstance(told, str):
+                yield from self._kept(told, "")
+            yield from self._kept(*self._tags.feed(_written(message.get("content"))))
+            if pieces := tuple(self._pieces(message.get("tool_calls"))):
+                yield Piece(calls=pieces)
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason:
+            self.finish_reason = REASONS.get(reason, "stop")
+        self.complete = self.complete or whole or self.finish_reason is not None
+
+    def _kept(self, reasoning: str, text: str) -> Iterator[Piece]:
+        if reasoning and self.thinking:
+            self.reasoning += reasoning
+            yield Piece(reasoning=reasoning)
+        if text:
+            self.text += text
+            yield Piece(text=text)
+
+    def _pieces(self, calls: Any) -> Iterator[CallPiece]:
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict):
+                continue
+            name = function.get("name") if isinstance(function.get("name"), str) else ""
+            number = self._number(call, name or "")
+            if number is None:
+                continue
+            begins = number == len(self._called)
+            if begins:
+                self._called.append(_Called(name or "", call.get("id")))
+            given = function.get("arguments")
+            piece = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
+            self._called[number].arguments += piece
+            yield CallPiece(number, (name or "") if begins else "", piece)
+
+    def _number(self, call: dict[str, Any], name: str) -> int | None:
+        """Which call a part belongs to; a number that is not there yet begins one, None is a part of no call.
+
+        Servers number calls by `index`. Some leave it out, and some give each call of an answer the index 0, but
+        ids of their own.
+        """
+        index, identity = call.get("index"), call.get("id")
+        known = self._position.get(index) if isinstance(index, int) else None
+        if known is None and not name:
+            return len(self._called) - 1 if self._called else None
+        another = name and identity is not None and known is not None and self._called[known].identity != identity
+        if known is None or another:
+            known = len(self._called)
+        if isinstance(index, int):
+            self._position[index] = known
+        return known
+
+
+class _Tags:
+    """Parts a leading `<think>...</think>` from the text behind it, however both are cut."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._place = "start"  # then "opened", "reasoning", "behind" and "text"
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Reasoning and text that these characters make certain."""
+        self._held += text
+        reasoning = ""
+        if self._place == "start":
+            begun = self._held.lstrip()
+            if begun.startswith(OPENING):
+                self._place, self._held = "opened", begun.removeprefix(OPENING)
+            elif not OPENING.startswith(begun):
+                self._place = "text"
+        if self._place == "opened":
+            self._held = self._held.lstrip("\n")
+            self._place = "reasoning" if self._held else "opened"
+        if self._place == "reasoning":
+            reasoning, closed, rest = self._held.partition(CLOSING)
+            if closed:
+                self._place, self._held = "behind", rest
+            else:
+                kept = _started(self._held, CLOSING)
+                reasoning, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
+        if self._place == "behind":
+            self._held = self._held.lstrip()
+            self._place = "text" if self._held else "behind"
+        if self._place != "text":
+            return reasoning, ""
+        told, self._held = self._held, ""
+        return reasoning, told
+
+    def end(self) -> tuple[str, str]:
+        """What was still held back."""
+        told, self._held = self._held, ""
+        return (told, "") if self._place == "reasoning" else ("", told)
+
+
+def _started(text: str, tag: str) -> int:
+    """How many characters at the end of a text may be the beginning of a tag."""
+    return next((size for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])), 0)
+
+
+def _written(content: Any) -> str:
+    match content:
+        case str():
+            return content
+        case list():
+            return "".join(_written(part.get("text")) for part in content if isinstance(part, dict))
+        case _:
+            return ""

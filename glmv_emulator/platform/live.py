@@ -1,0 +1,52 @@
+"""A streamed answer of the upstream model, in the platform's shapes, as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from glmv_emulator.answers.upstream import Piece
+from glmv_emulator.platform import shapes
+from glmv_emulator.platform.chat import Prepared, outcome_of, question_of, reader_of, told
+from glmv_emulator.platform.shapes import Outcome
+from glmv_emulator.platform.state import State
+from glmv_emulator.platform.upstream import Upstream, pieces
+
+
+async def chunks(upstream: Upstream, state: State, prepared: Prepared) -> AsyncGenerator[dict[str, Any], None]:
+    """The chunks of an answer, without the `[DONE]`; each is there as soon as the server has sent what is in it.
+
+    Tool calls come in fragments where the platform sends fragments (`tool_stream`) and behind `/v1`, else in one chunk
+    before the last.
+
+    Raises:
+        Refusal: when the server gives no answer, or breaks off.
+    """
+    era = state.settings.era
+    reader = reader_of(prepared)
+    begun = outcome_of(state, prepared)
+    begun = replace(begun, tool_stream=begun.tool_stream or begun.proxied)
+    head = shapes.chunk_head(begun, era)
+    first = True
+    async with aclosing(pieces(upstream, question_of(upstream, prepared, stream=True), reader)) as arriving:
+        async for piece in arriving:
+            for delta in _deltas(piece, begun):
+                yield shapes.delta_chunk(head, delta, era, first=first)
+                first = False
+    whole = replace(begun, **told(reader, prepared))
+    for chunk in shapes.last_chunks(whole, era, head, first=first):
+        yield chunk
+
+
+def _deltas(piece: Piece, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    for name, text in (("reasoning_content", piece.reasoning), ("content", piece.text)):
+        if text:
+            yield {"role": "assistant", name: text}
+    for call in piece.calls if outcome.tool_stream else ():
+        fragment: dict[str, Any] = {"index": call.number, "function": {"arguments": call.arguments}}
+        if call.name:
+            begins = {"id": shapes.call_id(outcome, call.number), "index": call.number, "type": "function"}
+            fragment = begins | {"function": {"name": call.name, "arguments": call.arguments}}
+        yield {"role": "assistant", "tool_calls": [fragment]}

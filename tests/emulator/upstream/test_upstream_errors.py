@@ -1,0 +1,207 @@
+"""Errors of an upstream model become documented codes, whose messages name the server and never its key."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator import Emulator
+from tests.emulator.upstream.conftest import KEY, delta, says, streams, whole
+from tests.support.fake_server import Peer, Server
+
+OLLAMA = {"error": {"message": 'model "qwen" not found, try pulling it first', "type": "not_found_error"}}
+VLLM = {"object": "error", "message": "The model `qwen` does not exist.", "type": "NotFoundError", "code": 404}
+LLAMA = {"error": {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context"}}
+LOADING = {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}
+VLLM_LONG = {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}
+QUOTA = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+POLICY = {"error": {"message": "The response was filtered", "code": "content_filter"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "code"),
+    [
+        (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, 401, "1000"),
+        (403, {"detail": "Forbidden"}, 403, "1220"),
+        (402, {"error": "no credit"}, 429, "1113"),
+        (404, OLLAMA, 400, "1211"),
+        (404, VLLM, 400, "1211"),
+        (404, b"404 page not found", 404, "1222"),
+        (405, {"detail": "Method Not Allowed"}, 404, "1222"),
+        (400, LLAMA, 400, "1261"),
+        (500, LLAMA, 400, "1261"),
+        (400, VLLM_LONG, 400, "1261"),
+        (400, {"error": {"message": "invalid image input"}}, 400, "1210"),
+        (422, {"detail": [{"loc": ["body"]}]}, 400, "1210"),
+        (400, POLICY, 400, "1301"),
+        (429, {"error": {"message": "slow down"}}, 429, "1302"),
+        (429, QUOTA, 429, "1113"),
+        (503, LOADING, 429, "1305"),
+        (500, {"error": {"message": "CUDA out of memory"}}, 500, "500"),
+        (502, b"<html><body><h1>Bad Gateway</h1></body></html>", 500, "500"),
+        (307, b"", 500, "500"),
+        (200, {"error": {"message": "CUDA out of memory"}}, 500, "500"),
+        (200, {"error": {"message": "the request exceeds the available context size", "code": 400}}, 400, "1261"),
+        (200, b"<html>Welcome</html>", 500, "500"),
+        (200, {"models": []}, 500, "500"),
+        (200, [1], 500, "500"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_becomes_a_documented_code_that_names_the_server(
+    before: Any, server: Server, status: int, body: Any, expected: int, code: str, stream: bool
+) -> None:
+    answer = before(says(body, status)).chat("Hello", stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (expected, code)
+    assert f"http://127.0.0.1:{server.port}/v1" in answer.json()["error"]["message"]
+    assert KEY not in answer.text
+
+
+def test_the_message_is_in_the_callers_language_and_quotes_the_server(before: Any) -> None:
+    glm = before(says({"error": {"message": "CUDA out of memory"}}, 500))
+    english = glm.post(glm.hello(), headers={"Accept-Language": "en"}).json()["error"]["message"]
+    assert english.startswith("Internal error: upstream model http://")
+    assert english.endswith("CUDA out of memory")
+    assert "上游模型" in glm.post(glm.hello()).json()["error"]["message"]
+
+
+def test_behind_v1_an_error_has_the_form_of_openai(before: Any) -> None:
+    glm = before(says({"error": {"message": "slow down"}}, 429, "retry-after: 7"))
+    answer = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=glm.hello())
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert answer.json()["error"]["type"] == "rate_limit_error"
+    assert "slow down" in answer.json()["error"]["message"]
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        return int(made.getsockname()[1])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_that_is_not_there_is_noticed_at_the_first_request(emulate: Any, stream: bool) -> None:
+    address = f"http://127.0.0.1:{unused_port()}/v1"
+    answer = emulate(upstream=address).chat("Hello", stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
+    assert address in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_that_is_silent_for_too_long_is_given_up(before: Any, stream: bool) -> None:
+    answer = before(lambda peer: peer.stall(), upstream_timeout=0.1).chat("Hello", stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
+    assert "ReadTimeout" in answer.json()["error"]["message"]
+
+
+def half(peer: Peer) -> None:
+    peer.head(200, "content-type: application/json", "content-length: 1000")
+    peer.send(b'{"choices": [')
+    peer.close()
+
+
+def test_an_answer_that_breaks_off_is_an_error(before: Any) -> None:
+    assert before(half).code("Hello") == "1234"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (streams(delta(content="A "), end=False), "1234"),
+        (streams(delta(content="A ")), "1234"),
+        (streams(delta(content="A "), {"error": {"message": "CUDA out of memory", "code": 500}}), "500"),
+        (streams(delta(content="A "), b"data: {oops\n\n"), "500"),
+    ],
+)
+def test_a_stream_that_breaks_off_ends_with_an_error(before: Any, server: Server, script: Any, code: str) -> None:
+    glm = before(script)
+    first, last = glm.frames("Hello")
+    assert first["choices"][0]["delta"]["content"] == "A "
+    assert last["error"]["code"] == code
+    assert f":{server.port}/v1" in last["error"]["message"]
+    assert glm.emu.requests[0].code == code
+    with glmv.Client(glm.emu.api_key, base_url=glm.emu.base_url, model="glm-4.6v") as client:
+        got = []
+        with pytest.raises(glmv.GLMVError):
+            got.extend(client.stream("Hello", max_retries=0))
+    assert "".join(one.text or "" for one in got) == "A "
+
+
+def test_a_stream_with_its_end_and_no_done_is_whole(before: Any) -> None:
+    assert before(streams(delta(content="A"), delta("stop"), end=False)).frames("Hello")[-1]["error"]["code"] == "1234"
+    assert before(streams(delta(content="A"), delta("stop"))).frames("Hello")[-1] == "[DONE]"
+
+
+def test_our_client_tries_again_what_may_pass(before: Any, server: Server) -> None:
+    glm = before(says({"error": {"message": "Loading model"}}, 503, "retry-after: 0"), says(whole("A cat.")))
+    with glmv.Client(glm.emu.api_key, base_url=glm.emu.base_url, model="glm-4.6v") as client:
+        assert client.chat("Hello").text == "A cat."
+    assert len(server.requests) == 2
+
+
+def test_a_task_that_the_server_refuses_fails_and_the_log_says_why(
+    before: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    glm = before(says({"error": {"message": f"boom {KEY}"}}, 500), async_polls=0)
+    body = {"model": "glm-4.6v", "messages": [glm.user("Hello")]}
+    ticket = glm.post(body, "/async/chat/completions").json()
+    with caplog.at_level(logging.WARNING, "glmv_emulator"):
+        assert glm.get(f"/async-result/{ticket['id']}").json()["task_status"] == "FAIL"
+    assert "boom <key>" in caplog.text
+
+
+def test_the_key_is_in_no_record(before: Any) -> None:
+    glm = before(says({"error": {"message": f"bad key {KEY}"}}, 401))
+    glm.chat("Hello")
+    glm.chat("Hello", stream=True)
+    page = glm.http.get(glm.emu.origin).text
+    assert "HTTP 401" in page
+    assert KEY not in page
+    assert KEY not in repr(glm.emu.requests) + repr(glm.emu) + str(glm.emu.report(errors=2))
+
+
+def test_a_word_in_place_of_a_key_is_left_in_messages(before: Any) -> None:
+    glm = before(says({"error": {"message": "ollama is busy"}}, 500), upstream_key="ollama")
+    assert "ollama is busy" in glm.chat("Hello").json()["error"]["message"]
+
+
+def test_an_address_with_a_password_is_shown_without_it(before: Any, server: Server) -> None:
+    glm = before(says(b"", 500), upstream=f"http://me:pa55word@127.0.0.1:{server.port}/v1", upstream_key=None)
+    message = glm.chat("Hello").json()["error"]["message"]
+    assert f"http://127.0.0.1:{server.port}/v1" in message
+    assert "pa55word" not in message
+    assert "authorization: basic" in server.requests[0][0].lower()
+
+
+def test_no_proxy_of_the_environment_is_asked_for_this_machine(before: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+    assert before().chat("Hello").json()["choices"][0]["message"]["content"] == "A cat."
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"upstream": "127.0.0.1:11434/v1"}, "base URL"),
+        ({"upstream": "file:///v1"}, "base URL"),
+        ({"upstream": "http://127.0.0.1:1/v1", "upstream_key": f"{KEY}\n"}, "no header can hold"),
+        ({"upstream_model": "qwen"}, "give upstream"),
+        ({"upstream_key": KEY}, "give upstream"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        Emulator(**settings)
+    assert KEY not in str(raised.value)
+
+
+def test_half_of_a_surrogate_pair_is_sent_on(before: Any, server: Server) -> None:
+    glm = before()
+    body = b'{"model": "glm-4.6v", "messages": [{"role": "user", "content": "a \\ud83d b"}]}'
+    headers = {"content-type": "application/json"}
+    assert glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body, headers=headers).status_code == 200
+    assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ud83d b"

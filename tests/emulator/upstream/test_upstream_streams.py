@@ -1,0 +1,60 @@
+"""Streams of an upstream model are read the same however their bytes and texts are cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glmv_emulator.answers.upstream import DONE, Events, Reader
+
+CUTS = st.lists(st.integers(0, 400), max_size=12)
+
+
+def cut(whole: Any, places: list[int]) -> Iterator[Any]:
+    """Pieces of a text or of bytes; together they are the whole."""
+    ends = sorted({0, len(whole), *(place for place in places if place < len(whole))})
+    for start, end in pairwise(ends):
+        yield whole[start:end]
+
+
+@given(CUTS, st.sampled_from(["\n", "\r\n", "\r"]))
+def test_events_do_not_depend_on_how_bytes_are_cut(places: list[int], end: str) -> None:
+    values = [{"a": "é\u2028\x85猫"}, {"b": "data: x"}]
+    lines = [": comment", "", *(f"data: {json.dumps(one, ensure_ascii=False)}{end}" for one in values), "data:[DONE]"]
+    body = end.join(lines).encode()
+    events = Events()
+    found = [event for piece in cut(body, places) for event in events.feed(piece)]
+    found += events.end()
+    assert [json.loads(event) for event in found[:-1]] == values
+    assert found[-1] == DONE
+
+
+@given(
+    CUTS,
+    st.sampled_from(
+        [
+            ("A < b <think>.", "", "A < b <think>."),
+            ("<think>\nI </thin look.</think>\n\n<answer>", "I </thin look.", "<answer>"),
+            (" <think></think>A cat.", "", "A cat."),
+            ("<think>never closed", "never closed", ""),
+            ("<thi", "", "<thi"),
+            ("<think>one</think> two </think>", "one", "two </think>"),
+        ]
+    ),
+)
+def test_a_leading_thought_does_not_depend_on_how_a_text_is_cut(places: list[int], sample: tuple[str, ...]) -> None:
+    written, reasoning, text = sample
+    reader = Reader()
+    pieces = [
+        piece
+        for part in cut(written, places)
+        for piece in reader.add({"choices": [{"index": 0, "delta": {"content": part}}]})
+    ]
+    pieces += reader.end()
+    assert (reader.reasoning, reader.text) == (reasoning, text)
+    assert ("".join(one.reasoning for one in pieces), "".join(one.text for one in pieces)) == (reasoning, text)
