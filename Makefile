@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-cluster notebooks lint types format dist size docs pictures bench import-time clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster notebooks lint types format dist size docs pictures bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,18 @@ test-browser: $(READY) ## the tests that need Chromium (Debian's package, instal
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group browser
 	$(BIN)/pytest -m browser $(ARGS)
+
+# The newest CPython that is installed; those of pyenv need not be on PATH.
+NEWEST := .venv-newest
+PYENV_BIN := $(subst $(eval ) ,:,$(wildcard $(HOME)/.pyenv/versions/*/bin))
+test-newest: $(READY) ## the test suite on the newest Python that is installed, in an environment of its own
+	@found=; for version in 3.15 3.14 3.13 3.12; do \
+	  found=$$(PATH="$$PATH:$(PYENV_BIN)" $(BIN)/uv python find --no-python-downloads $$version 2>/dev/null) && break; done; \
+	if [ -z "$$found" ]; then echo "No Python newer than 3.11 is installed."; exit 0; fi; \
+	echo "The tests run on $$($$found --version)."; \
+	$(BIN)/uv venv --quiet --clear --python "$$found" $(NEWEST) && \
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python $(INSTALL) && \
+	$(NEWEST)/bin/pytest -n auto $(ARGS)
 
 CLUSTER := .venv-ray
 test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment of its own (600 MB)
@@ -77,7 +89,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

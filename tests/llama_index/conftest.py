@@ -1,7 +1,8 @@
-"""Pictures and answers for the tests of this room, made when asked for."""
+"""Pictures and answers for the tests of the LlamaIndex adapter."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,16 @@ def png(color: str = "red", size: tuple[int, int] = (32, 24)) -> bytes:
     data = BytesIO()
     Image.new("RGB", size, color).save(data, "PNG")
     return data.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def event_loop_of_llama_index() -> Iterator[None]:
+    """A loop for `llama_index.core.async_utils.asyncio_run`, which otherwise makes one and does not close it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture

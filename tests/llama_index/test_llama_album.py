@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -94,15 +96,17 @@ def test_answers_cite_the_pictures_they_come_from(album: Album) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # Qdrant leaves its file to garbage collection
 def test_a_store_on_disk_finds_the_pictures_again(emulator: Emulator, album: Album, tmp_path: Path) -> None:
     qdrant = pytest.importorskip("llama_index.vector_stores.qdrant")
-    client = pytest.importorskip("qdrant_client").QdrantClient(path=str(tmp_path))
-    store = qdrant.QdrantVectorStore("album", client=client)
-    search.index_of(search.FOLDERS[1:], album.llm, album.embedding, store)
-    again = VectorStoreIndex.from_vector_store(store, embed_model=album.embedding)
     question, file, answer = search.QUESTIONS[2]
-    response = search.engine_of(again, album.llm).query(question)
-    client.close()
+    with closing(pytest.importorskip("qdrant_client").QdrantClient(path=str(tmp_path))) as client:
+        store = qdrant.QdrantVectorStore("album", client=client)
+        search.index_of(search.FOLDERS[1:], album.llm, album.embedding, store)
+        again = VectorStoreIndex.from_vector_store(store, embed_model=album.embedding)
+        response = search.engine_of(again, album.llm).query(question)
+    del client, store, again
+    gc.collect()
     assert response.source_nodes[0].metadata["file_name"] == file
     assert isinstance(response.source_nodes[0].node, ImageNode)
     assert says(answer, str(response))

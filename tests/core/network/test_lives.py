@@ -164,7 +164,11 @@ print("hello")
 }
 
 
-@pytest.mark.parametrize("name", QUIET)
+# The garbage collector of CPython 3.13.0 crashes when `datetime` is used at the very end: httpx alone makes it do so.
+CRASHES = "a component left inside a stream, to be closed at the end" if sys.version_info[:3] == (3, 13, 0) else None
+
+
+@pytest.mark.parametrize("name", [name for name in QUIET if name != CRASHES])
 def test_a_program_ends_without_noise(server: Any, name: str) -> None:
     if "stream" in name:
 
