@@ -39,7 +39,7 @@ class Model:
     tools: bool | Doubt[bool]
     thinking: Literal["no", "switch", "always"]
     refuses_thinking_off: bool
-    lowest: float
+    lowest_top_p: float
     picture_cap: int
     asynchronous: bool
     batch: bool

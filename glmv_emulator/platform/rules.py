@@ -40,8 +40,8 @@ def check(body: dict[str, Any], model: Model, settings: Settings) -> Parameters:
             raise Refusal("1214", name)
     if given.get("do_sample", True):
         # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
-        for name in ("temperature", "top_p"):
-            _number(given, name, model.lowest, inside="range-open" in settings.strict)
+        for name, lowest in (("temperature", 0.0), ("top_p", model.lowest_top_p)):
+            _number(given, name, lowest, inside="range-open" in settings.strict)
     most = settings.read(model.output)
     name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
     max_tokens = given.get(name, min(model.default_output, most))

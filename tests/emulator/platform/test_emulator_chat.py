@@ -184,7 +184,7 @@ def test_doubts_are_read_either_way(emulate: Any) -> None:
         ("1214", {"tools": [FUNCTION] * 129, "model": "glm-4.6v"}),
         ("1214", {"tools": [{"type": "web_search", "web_search": {}}], "model": "glm-4.6v"}),
         ("1214", {"tools": [{"type": "function", "function": {"name": "no good"}}], "model": "glm-4.6v"}),
-        ("1214", {"temperature": 0.0, "model": "glm-4.6v"}),
+        ("1214", {"top_p": 0.0, "model": "glm-4.6v"}),
         ("1214", {"thinking": {"type": "maybe"}, "model": "glm-4.6v"}),
         ("1210", {"thinking": {"type": "disabled"}, "model": "glm-5.3-flash"}),
         ("1214", {"response_format": {"type": "xml"}, "model": "glm-4"}),
@@ -374,6 +374,12 @@ def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
     assert len(calls) > 2
     assert [("id" in call) for call in calls] == [True] + [False] * (len(calls) - 1)
     assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {"city": "Berlin"}
+
+
+@pytest.mark.parametrize("model", ["glm-4.5v", "glm-4.6v", "glm-4.6v-flash", "glm-5v-turbo", "glm-5.3-flash", "glm-4"])
+def test_the_temperature_of_every_model_is_from_zero(glm: Any, model: str) -> None:
+    assert glm.code("Hello", model=model, temperature=0) == ""
+    assert glm.code("Hello", model=model, temperature=0.005) == ""
 
 
 def test_greedy_decoding_ignores_the_sampling_values(glm: Any) -> None:
