@@ -66,7 +66,7 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
     if exchange is not None:
         exchange.media = tuple(one.seen for one in media)
         state.records.media(exchange, media)
-    prompt_tokens = prompt(messages or [], media, parameters.tools, model.picture_cap)
+    prompt_tokens = prompt(messages or [], media, parameters.tools, model)
     if model.context is not None and prompt_tokens > state.settings.read(model.context):
         raise Refusal("1261")
     written = [(message["role"], text) for message in messages or [] for text in texts(message)]
