@@ -89,7 +89,7 @@ def _formula() -> list[str]:
 
 def _missing() -> list[str]:
     listed = [f"- `{path.replace('{rest:path}', '...')}`" for path in (*app.ELSEWHERE, *app.OTHER_BASES)]
-    return ["", "## Not implemented: HTTP 501", "", *listed]
+    return ["", "## Not implemented: HTTP 404 with code 1222", "", *listed]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ class Exchange:
             self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
+        self.release()
+
+    def release(self) -> None:
+        """Count as running no more. Before the last byte is sent: whoever has read it may ask again at once."""
         while self.cleanup:
             self.cleanup.pop()()
 

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from glmv_emulator.http.journal import Exchange
 
+# The last event of a stream.
+DONE = b"data: [DONE]\n\n"
+
 Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
 Receive = Any
 Send = Any
@@ -93,10 +96,16 @@ class Response:
         if self.status:
             headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        left = int(self.headers.get("content-length", -1))
         for step in self.steps:
             if step == End("clean"):
                 break
+            if isinstance(step, bytes):
+                left -= len(step)
+            if left == 0 or step == DONE or isinstance(step, End):
+                exchange.release()
             await _do(step, scope, send, exchange)
+        exchange.release()
         # A client that has read the last bytes may be back before this coroutine has its next turn.
         exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from glmv_emulator.platform.errors import Refusal
+from glmv_emulator.platform.errors import Refusal, ThinkingCannotBeOff
 from glmv_emulator.platform.models import STOP_WORDS, Model
 from glmv_emulator.platform.settings import Settings
 
@@ -149,5 +149,5 @@ def _thinking(value: Any, model: Model) -> bool:
     if not isinstance(value, dict) or value.get("type") not in ("enabled", "disabled"):
         raise Refusal("1214", "thinking.type")
     if value["type"] == "disabled" and model.refuses_thinking_off:
-        raise Refusal("1210", "该模型始终思考，不支持关闭思考", "this model always thinks, it cannot be turned off")
+        raise ThinkingCannotBeOff
     return value["type"] == "enabled" or model.thinking == "always"

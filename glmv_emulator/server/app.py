@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from glmv_emulator.faults.schedule import Schedule
 from glmv_emulator.http import responses
 from glmv_emulator.http.hosting import FOLDER
 from glmv_emulator.http.journal import Exchange
+from glmv_emulator.http.parsing import parsed_json
 from glmv_emulator.http.playback import Response
 from glmv_emulator.platform import endpoints, shapes
 from glmv_emulator.platform.chat import answer, prepare
@@ -73,7 +73,7 @@ async def parsed(request: Request, state: State) -> Any:
     exchange: Exchange = request.scope["emu.exchange"]
 
     def both() -> tuple[Any, Any]:
-        value = json.loads(raw, parse_constant=_no_constant)
+        value = parsed_json(raw)
         return value, state.journal.body(value)
 
     try:
@@ -81,10 +81,6 @@ async def parsed(request: Request, state: State) -> Any:
     except (ValueError, RecursionError):
         raise Refusal("1210", "请求体不是合法的 JSON", "the body is no valid JSON") from None
     return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
 
 
 def chat(state: State, dialect: Dialect) -> Endpoint:
@@ -124,7 +120,9 @@ async def elsewhere(request: Request) -> Response:
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
-    # Recorded for paths that do not exist: HTTP 200 with a flat body.
+    if not scope["path"].startswith(BASES):
+        raise NotImplementedHere(f"{scope['method']} {scope['path'][:200]}")
+    # Recorded for paths below the platform's bases that do not exist: HTTP 200 with a flat body.
     exchange: Exchange = scope["emu.exchange"]
     exchange.code = "500"
     await responses.whole({"code": 500, "msg": "404 NOT_FOUND", "success": False})(scope, receive, send)

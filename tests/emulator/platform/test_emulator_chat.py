@@ -407,3 +407,25 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     )
     assert on["reasoning_content"]
     assert "reasoning_content" not in off
+
+
+def test_a_model_that_always_thinks_names_what_can_be_set_instead(glm: Any) -> None:
+    refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
+    assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
+    body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}
+    english = glm.post(body, headers={"accept-language": "en-US,en"}).json()["error"]["message"]
+    assert "low, high or max" in english
+
+
+@pytest.mark.parametrize("era", ["2024", "2025", "2026"])
+def test_an_answer_that_is_withdrawn_midway_ends_as_documented(emulate: Any, era: str) -> None:
+    glm = emulate(era=era)
+    glm.emu.inject("withdrawn", after=1)
+    frames = glm.frames((glm.emu.host(glm.drawn()),), "Describe it")
+    assert frames[0]["choices"][0]["delta"]["content"]
+    assert frames[-1] == "[DONE]"
+    assert frames[-2]["choices"] == [
+        {"index": 0, "finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
+    ]
+    assert frames[-2]["content_filter"] == [{"role": "user", "level": 1}]
+    assert "usage" not in frames[-2]
