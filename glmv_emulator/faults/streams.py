@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from glmv_emulator.faults.table import Context, fault
-from glmv_emulator.http.playback import End, Response, Step
-from glmv_emulator.http.responses import DONE
+from glmv_emulator.http.playback import DONE, End, Response, Step
 from glmv_emulator.platform import shapes
 from glmv_emulator.platform.errors import Refusal
 

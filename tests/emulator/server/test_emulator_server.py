@@ -233,7 +233,7 @@ def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_whoever_has_read_an_answer_may_ask_again_at_once(emulate: Any, stream: bool) -> None:
-    """The emulator's loop is held up right after the last byte has left: by then the request must not count any more."""
+    """When the last byte leaves, the request does not count any more, however busy the emulator's loop is then."""
     glm = emulate(concurrency={"glm-4v-plus-0111": 1})
     released: list[int] = []
     state = glm.emu._state
