@@ -14,6 +14,7 @@ from glmv_emulator.platform.messages import Place
 from glmv_emulator.platform.messages import check as check_messages
 from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.rules import Parameters, check
+from glmv_emulator.platform.search import found
 from glmv_emulator.platform.shapes import Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
@@ -123,6 +124,7 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
         tool_stream=parameters.tool_stream,
         arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
         content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
+        web_search=() if proxied else found(parameters.tools, prepared.messages),
     )
 
 

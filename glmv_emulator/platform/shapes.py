@@ -56,6 +56,7 @@ class Outcome:
     tool_stream: bool = False
     arguments_object: bool = False
     content_array: bool = False
+    web_search: tuple[dict[str, Any], ...] = ()
 
 
 def new_id(era: Era, *, proxied: bool = False) -> str:
@@ -96,6 +97,8 @@ def whole(outcome: Outcome, era: Era) -> dict[str, Any]:
     body = _head(outcome, era, "chat.completion") | {"choices": [choice], "usage": usage(outcome, era)}
     if outcome.finish_reason == "sensitive":
         body["content_filter"] = [{"role": "assistant", "level": 1}]
+    elif outcome.web_search:
+        body["web_search"] = list(outcome.web_search)
     return body
 
 
@@ -133,7 +136,9 @@ def _last(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool) -> I
         if outcome.include_usage:
             yield head | {"choices": [], "usage": usage(outcome, era)}
     else:
-        yield last | {"usage": usage(outcome, era)}
+        # Measured by users: beside the choices of the chunk that has the finish reason and the usage.
+        pages = {"web_search": list(outcome.web_search)} if outcome.web_search else {}
+        yield last | {"usage": usage(outcome, era)} | pages
 
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:

@@ -429,3 +429,23 @@ def test_an_answer_that_is_withdrawn_midway_ends_as_documented(emulate: Any, era
     ]
     assert frames[-2]["content_filter"] == [{"role": "user", "level": 1}]
     assert "usage" not in frames[-2]
+
+
+def searching(**more: Any) -> list[dict[str, Any]]:
+    return [{"type": "web_search", "web_search": {"enable": True, "search_result": True, **more}}]
+
+
+def test_a_text_model_shows_what_it_searched_when_it_is_asked_to(glm: Any) -> None:
+    whole = glm.chat("News of pandas?", model="glm-4-plus", tools=searching(count=3)).json()
+    frames = glm.frames("News of pandas?", model="glm-4-plus", tools=searching(count=3))
+    pages = whole["web_search"]
+    assert [page["refer"] for page in pages] == ["ref_1", "ref_2", "ref_3"]
+    assert pages[0].keys() == {"refer", "title", "link", "content", "media", "icon", "publish_date"}
+    assert "pandas" in pages[0]["title"]
+    assert [frame["web_search"] for frame in frames[:-1] if "web_search" in frame] == [pages]
+    assert frames[-2].keys() >= {"web_search", "usage"}
+
+
+@pytest.mark.parametrize("more", [{"search_result": False}, {"enable": False}])
+def test_a_search_that_is_off_or_not_to_be_shown_shows_nothing(glm: Any, more: dict[str, Any]) -> None:
+    assert "web_search" not in glm.chat("News?", model="glm-4-plus", tools=searching(**more)).json()
