@@ -102,7 +102,7 @@ class Response:
                 break
             if isinstance(step, bytes):
                 left -= len(step)
-            if left == 0 or step == DONE or isinstance(step, End):
+            if left == 0:
                 exchange.release()
             await _do(step, scope, send, exchange)
         exchange.release()
@@ -114,6 +114,8 @@ class Response:
 async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
     match step:
         case bytes():
+            if step == DONE:
+                exchange.release()
             # Counted before it is sent: who has read a chunk finds it in the journal.
             exchange.chunks += 1
             exchange.last_sent = time.monotonic()
@@ -130,6 +132,7 @@ async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
             scope["emu.transport"].write(data)
         case End(how=how):
             exchange.ended_by, exchange.ended = "fault", time.monotonic()
+            exchange.release()
             _cut(scope["emu.transport"], reset=how == "rst")
             await asyncio.Event().wait()
         case _:

@@ -105,9 +105,16 @@ class Refusal(Exception):
             body["request_id"] = request_id
         return body
 
+    @property
+    def openai_status(self) -> int:
+        """The HTTP status by which an OpenAI-compatible server says it: a model that it has not is not found."""
+        return 404 if self.code == "1211" else self.status
+
     def openai_envelope(self) -> dict[str, Any]:
-        """The same in the words of an OpenAI-compatible proxy."""
-        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")
+        """The same in the words of an OpenAI-compatible server."""
+        kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+        status = self.openai_status
+        kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
         message = self.message(english=True)
         return {"error": {"message": message, "type": kind, "param": None, "code": self.code}}
 

@@ -186,7 +186,7 @@ def refused(refusal: Refusal, path: str, headers: dict[str, str], exchange: Exch
     """The response to a request that is not granted, in the envelope of its base and the caller's language."""
     exchange.code = refusal.code
     if path.startswith(PROXY):
-        return whole(refusal.openai_envelope(), refusal.status, refusal.headers)
+        return whole(refusal.openai_envelope(), refusal.openai_status, refusal.headers)
     english = headers.get("accept-language", "").lower().startswith("en")
     envelope = refusal.envelope(english=english, request_id=exchange.request_id)
     return whole(envelope, refusal.status, refusal.headers)
