@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 MANIFEST, PAGE = HERE / "fidelity.jsonl", HERE / "fidelity.md"
 VERIFIED = {
     "sdk": "an official client, unmodified, does it against the emulator in a test",
-    "document": "the platform's documentation says so",
+    "document": "the platform's documentation says so; looked up again in November 2026",
     "report": "users reported or measured it",
     "assumed": "nobody says so; the emulator has to do something",
 }
@@ -41,11 +41,25 @@ def rendered() -> str:
         "| verified by | claims | what that means |",
         "|---|--:|---|",
         *[f"| {kind} | {number[kind]} | {meaning} |" for kind, meaning in VERIFIED.items()],
+        "",
+        _shown(rows),
     ]
     for topic, group in groupby(rows, key=lambda row: row["topic"]):
-        lines += ["", f"## {topic}", "", "| claim | source | verified by | test |", "|---|---|---|---|"]
-        lines += [f"| {row['claim']} | {row['source']} | {row['verified']} | {_test(row)} |" for row in group]
+        head = "| claim | source | verified by | shown by a third party | test |"
+        lines += ["", f"## {topic}", "", head, "|---|---|---|---|---|"]
+        lines += [
+            f"| {row['claim']} | {row['source']} | {row['verified']} | {row['shown'] or 'no'} | {_test(row)} |"
+            for row in group
+        ]
     return "\n".join([*lines, *_doubts(), *_rows(), *_formula(), *_missing(), ""])
+
+
+def _shown(rows: list[dict[str, str]]) -> str:
+    return (
+        f"Third parties showed {sum(bool(row['shown']) for row in rows)} of the {len(rows)} claims: what others "
+        "captured, measured or reported, or what software of others sends or does by itself. The rest is a reading of "
+        "documents or a choice of ours, and our own tests against the emulator are no evidence for it."
+    )
 
 
 def _test(row: dict[str, str]) -> str:
@@ -89,7 +103,7 @@ def _formula() -> list[str]:
 
 def _missing() -> list[str]:
     listed = [f"- `{path.replace('{rest:path}', '...')}`" for path in (*app.ELSEWHERE, *app.OTHER_BASES)]
-    return ["", "## Not implemented: HTTP 501", "", *listed]
+    return ["", "## Not implemented: HTTP 404 with code 1222", "", *listed]
 
 
 if __name__ == "__main__":

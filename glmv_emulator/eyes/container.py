@@ -11,13 +11,17 @@ from glmv_emulator.eyes.picture import Unreadable
 
 @dataclass(slots=True)
 class Container:
-    """What a header says; zero and an empty string where it says nothing."""
+    """What a header says; zero and an empty string where it says nothing.
+
+    ``width`` and ``height`` are as the frames are stored; ``turned`` says that they are shown after a quarter turn.
+    """
 
     name: str
     duration: float = 0.0
     width: int = 0
     height: int = 0
     codec: str = ""
+    turned: bool = False
 
 
 def read_container(data: bytes) -> Container:
@@ -71,6 +75,7 @@ def _iso(data: bytes) -> Container:
 
 def _track(data: bytes, start: int, end: int, found: Container) -> None:
     width = height = 0
+    turned = False
     handler, codec = b"", ""
     waiting = [(start, end)]
     while waiting:
@@ -79,12 +84,19 @@ def _track(data: bytes, start: int, end: int, found: Container) -> None:
                 waiting.append((body, stop))
             elif kind == b"tkhd":
                 width, height = _u(data, stop - 8, 4) >> 16, _u(data, stop - 4, 4) >> 16
+                turned = _quarter_turn(data, stop - 44)
             elif kind == b"hdlr" and not handler:
                 handler = data[body + 8 : body + 12]
             elif kind == b"stsd":
                 codec = data[body + 12 : body + 16].decode("latin-1").strip()
     if handler == b"vide" and not found.width:
-        found.width, found.height, found.codec = width, height, codec
+        found.width, found.height, found.codec, found.turned = width, height, codec, turned
+
+
+def _quarter_turn(data: bytes, matrix: int) -> bool:
+    """Whether a matrix (nine numbers: a b u, c d v, x y w; ISO 14496-12, 8.3.2) makes rows columns."""
+    a, b, c, d = (_u(data, matrix + offset, 4) for offset in (0, 4, 12, 16))
+    return not a and not d and bool(b) and bool(c)
 
 
 # Element ids of RFC 9559 (Matroska) and RFC 8794 (EBML).

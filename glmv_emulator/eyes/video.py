@@ -31,6 +31,7 @@ class Frame:
 class SeenVideo:
     """What was measured of one video. ``frames`` is empty where PyAV is not installed.
 
+    ``width`` and ``height`` are as players show it: a phone's upright video is stored lying, with a turn.
     ``duration`` is 0 where the container does not tell it and PyAV is not there to find its end.
     """
 
@@ -54,12 +55,14 @@ def look_video(data: bytes) -> SeenVideo:
     if not data:
         raise Unreadable("there are no bytes in it")
     header = read_container(data)
-    found, seconds = _watched(data)
+    found, seconds, turned = _watched(data)
+    sides = (header.width, header.height)
+    width, height = sides[::-1] if (header.turned if turned is None else turned) else sides
     return SeenVideo(
         container=header.name,
         duration=header.duration or seconds,
-        width=header.width,
-        height=header.height,
+        width=width,
+        height=height,
         codec=header.codec,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -68,16 +71,17 @@ def look_video(data: bytes) -> SeenVideo:
 
 
 @lru_cache(maxsize=8)
-def _watched(data: bytes) -> tuple[tuple[Frame, ...], float]:
-    """Some frames, and the seconds up to the end."""
+def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
+    """Some frames, the seconds up to the end, and whether frames are shown after a quarter turn (None: not known)."""
     try:
         import av
     except ImportError:  # PyAV belongs to an extra of its own
-        return (), 0.0
+        return (), 0.0, None
     try:
         with av.open(io.BytesIO(data)) as opened:
             length = _seconds(opened)
-            return tuple(_decode(opened, length)), length
+            found, turned = _decode(opened, length)
+            return tuple(found), length, turned
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise Unreadable(f"its frames cannot be decoded ({error})") from None
 
@@ -92,9 +96,10 @@ def _seconds(opened: Any) -> float:  # PyAV's container class has no stable publ
     return float(max(ends, default=0) * stream.time_base)
 
 
-def _decode(opened: Any, length: float) -> list[Frame]:
+def _decode(opened: Any, length: float) -> tuple[list[Frame], bool | None]:
     stream = opened.streams.video[0]
     found: list[Frame] = []
+    turned: bool | None = None
     for number in range(FRAMES_LOOKED_AT):
         target = length * number / FRAMES_LOOKED_AT
         if number:
@@ -102,10 +107,11 @@ def _decode(opened: Any, length: float) -> list[Frame]:
         for frame in opened.decode(stream):
             at = float(frame.time or 0)
             if at + 1e-3 >= target:
+                turned = round(frame.rotation or 0) % 180 != 0
                 if not found or at > found[-1].at:
                     found.append(_measure(frame.to_image(), at))
                 break
-    return found
+    return found, turned
 
 
 def _measure(picture: Image, at: float) -> Frame:

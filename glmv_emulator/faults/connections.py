@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from glmv_emulator.faults.table import Context, beyond, fault
-from glmv_emulator.http.playback import End, Pause, Raw, Response, Step
-from glmv_emulator.http.responses import DONE
+from glmv_emulator.http.playback import DONE, End, Pause, Raw, Response, Step
 
 beyond(
     2,

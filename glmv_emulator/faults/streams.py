@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from glmv_emulator.faults.table import Context, fault
-from glmv_emulator.http.playback import End, Response, Step
-from glmv_emulator.http.responses import DONE
+from glmv_emulator.http.playback import DONE, End, Response, Step
+from glmv_emulator.platform import shapes
 from glmv_emulator.platform.errors import Refusal
 
 
@@ -60,6 +60,8 @@ def _ended(answer: Response, context: Context, after: int, reason: str) -> Respo
     value = json.loads(last.removeprefix(b"data: "))
     value["choices"][0]["finish_reason"] = reason
     value["choices"][0]["delta"].pop("content", None)
+    if reason == "sensitive":
+        value = shapes.withdrawn(value)
     text = json.dumps(value, ensure_ascii=False).encode()
     return answer.with_steps([*_first(_unfinished(steps), after), _event(text), DONE])
 

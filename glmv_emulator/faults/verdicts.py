@@ -28,7 +28,7 @@ DONE_IS_DONE = 1.0
 
 @dataclass(slots=True)
 class Call:
-    """Requests that are one call of the application: the same body, sent again after it had failed."""
+    """Requests that are one call of the application: the same body under the same key, sent again after it failed."""
 
     attempts: list[Exchange] = field(default_factory=list)
 
@@ -148,7 +148,7 @@ def _print(exchange: Exchange) -> str:
     body = exchange.body
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name != "request_id"}
-    return f"{exchange.path} {json.dumps(body, sort_keys=True, default=str)}"
+    return f"{exchange.client} {exchange.path} {json.dumps(body, sort_keys=True, default=str)}"
 
 
 def _failed(exchange: Exchange) -> bool:

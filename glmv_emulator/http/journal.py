@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 import re
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -17,9 +18,16 @@ MOST_EXCHANGES = 1000
 LONGEST_TEXT = 4_000
 LONGEST_BODY = 64_000
 SECRET_HEADERS = {"authorization", "cookie", "x-api-key", "api-key", "proxy-authorization", "set-cookie"}
+# Headers that say who asks.
+CREDENTIALS = ("authorization", "x-api-key", "api-key")
+# A key of fewer characters is a word of a test, such as "test": in prose it is no key.
+SHORTEST_SECRET = 12
 
 # A signed token: "eyJ" is how the base64 of a JSON object begins.
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# Names of fields and parameters whose value is a credential.
+_NAMES = r"api[_-]?key|access[_-]?token|token|secret|password|authorization|credential"
+_NAMED = re.compile(rf"(?:.*[_-])?(?:{_NAMES})", re.IGNORECASE)
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 
 
@@ -28,8 +36,9 @@ class Exchange:
     """One request and how it went. Times are in seconds of a monotonic clock; `status` 0 means no answer was sent.
 
     `media` are the pictures and videos that were looked at, None for one that was not; `code` is the business code
-    of a refusal; `ended_by` says who ended it: "server" (as it should), "client" (it left early) or "fault".
-    `connection` counts connections from 1, `nth` the requests on one; `last_sent` is when the last bytes left.
+    of a refusal; `client` is the same for all requests with one key, and is not the key; `ended_by` says who ended
+    it: "server" (as it should), "client" (it left early) or "fault". `connection` counts connections from 1, `nth`
+    the requests on one; `last_sent` is when the last bytes left.
     """
 
     method: str
@@ -37,6 +46,7 @@ class Exchange:
     headers: dict[str, str]
     started: float
     body: Any = None
+    client: str = ""
     size: int = 0
     status: int = 0
     code: str | None = None
@@ -59,6 +69,10 @@ class Exchange:
             self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
+        self.release()
+
+    def release(self) -> None:
+        """Count as running no more. Before the last byte is sent: whoever has read it may ask again at once."""
         while self.cleanup:
             self.cleanup.pop()()
 
@@ -67,16 +81,20 @@ class Journal:
     """The last exchanges, oldest first."""
 
     def __init__(self, key: str) -> None:
-        self._secret = key
+        self._key = key
+        self._half = key.partition(".")[2] or key
+        self._whole, self._named = _credentials(key)
+        self._salt = secrets.token_bytes(16)
         self._kept: deque[Exchange] = deque(maxlen=MOST_EXCHANGES)
 
     def open(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
         kept = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
         exchange = Exchange(
             method,
-            self._without_key(path),
-            {name: self._without_key(text) for name, text in kept.items() if name not in SECRET_HEADERS},
+            self._redacted(path),
+            {name: self._redacted_field(name, text) for name, text in kept.items() if name not in SECRET_HEADERS},
             time.monotonic(),
+            client=self._client(kept),
         )
         self._kept.append(exchange)
         return exchange
@@ -97,19 +115,54 @@ class Journal:
     def _redacted(self, value: Any) -> Any:
         match value:
             case str():
-                text = _BLOB.sub(_placeholder, self._without_key(value))
+                text = self._without_key(_BLOB.sub(_placeholder, _TOKEN.sub("<token>", value)))
                 return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
             case Mapping():
-                return {str(name)[:LONGEST_TEXT]: self._redacted(inner) for name, inner in value.items()}
+                return {
+                    str(name)[:LONGEST_TEXT]: self._redacted_field(str(name), inner) for name, inner in value.items()
+                }
             case list():
                 return [self._redacted(inner) for inner in value]
             case _:
                 return value
 
     def _without_key(self, text: str) -> str:
-        text = _TOKEN.sub("<token>", text)
-        secret = self._secret.partition(".")[2] or self._secret
-        return text.replace(self._secret, "<key>").replace(secret, "<key>") if secret in text else text
+        if self._half not in text:
+            return text
+        return self._named.sub(r"\1<key>", self._whole.sub("<key>", text))
+
+    def _redacted_field(self, name: str, value: Any) -> Any:
+        # The field of a credential may hold a key that is too short to be found elsewhere.
+        return "<key>" if value == self._key and _NAMED.fullmatch(name) else self._redacted(value)
+
+    def _client(self, headers: Mapping[str, str]) -> str:
+        """Whose request it is: the same for all requests with one key, or with tokens that one key signed."""
+        given = next((headers[name] for name in CREDENTIALS if headers.get(name)), "")
+        value = given.rpartition(" ")[2]
+        identity = _signer(value) or value
+        return hashlib.blake2b(identity.encode(), key=self._salt, digest_size=6).hexdigest() if given else ""
+
+
+def _credentials(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Where a text holds a key or its secret half as a whole value, not inside a longer word or a blob; and where it
+    holds the key, be it as short as it may, behind the name of a credential."""
+    pieces = [re.escape(piece) for piece in (key, key.partition(".")[2]) if len(piece) >= SHORTEST_SECRET]
+    long = "|".join(pieces) or "(?!)"
+    quoted = re.escape(key) or "(?!)"
+    named = rf"""(\bbearer\s+|(?:{_NAMES})["']?\s*[:=]\s*["']?){quoted}"""
+    return (
+        re.compile(rf"(?<![A-Za-z0-9_-])(?:{long})(?![A-Za-z0-9_-])"),
+        re.compile(rf"{named}(?![A-Za-z0-9_-])", re.IGNORECASE),
+    )
+
+
+def _signer(token: str) -> str:
+    """The id of the key that a signed token names; "" for what is no such token."""
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        return str(payload["api_key"])
+    except (LookupError, TypeError, ValueError):
+        return ""
 
 
 def _placeholder(match: re.Match[str]) -> str:

@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeVar
 
 from glmv_emulator.http.journal import Exchange
 
+# The last event of a stream.
+DONE = b"data: [DONE]\n\n"
+
 Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
 Receive = Any
 Send = Any
@@ -96,14 +99,20 @@ class Response:
         if self.status:
             headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in self.headers.items()]
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        left = int(self.headers.get("content-length", -1))
         for step in self.steps:
             if step == End("clean"):
                 break
+            if isinstance(step, bytes):
+                left -= len(step)
+            if left == 0:
+                exchange.release()
             await _do(step, scope, send, exchange)
         if self.live is not None:
             async with aclosing(self.live) as arriving:
                 async for step in arriving:
                     await _do(step, scope, send, exchange)
+        exchange.release()
         # A client that has read the last bytes may be back before this coroutine has its next turn.
         exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -112,6 +121,8 @@ class Response:
 async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
     match step:
         case bytes():
+            if step == DONE:
+                exchange.release()
             # Counted before it is sent: who has read a chunk finds it in the journal.
             exchange.chunks += 1
             exchange.last_sent = time.monotonic()
@@ -128,6 +139,7 @@ async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
             scope["emu.transport"].write(data)
         case End(how=how):
             exchange.ended_by, exchange.ended = "fault", time.monotonic()
+            exchange.release()
             _cut(scope["emu.transport"], reset=how == "rst")
             await asyncio.Event().wait()
         case _:

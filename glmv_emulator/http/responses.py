@@ -6,14 +6,13 @@ import json
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Any
 
-from glmv_emulator.http.playback import Pause, Response, Step
+from glmv_emulator.http.playback import DONE, Pause, Response, Step
 
 JSON = "application/json"
-DONE = b"data: [DONE]\n\n"
 
 
 def encoded(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def whole(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

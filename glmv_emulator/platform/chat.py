@@ -16,7 +16,10 @@ from glmv_emulator.platform.media import Dialect, look
 from glmv_emulator.platform.messages import Place
 from glmv_emulator.platform.messages import check as check_messages
 from glmv_emulator.platform.models import Model, find
+from glmv_emulator.platform.proxy import check_fields
 from glmv_emulator.platform.rules import Parameters, check
+from glmv_emulator.platform.search import found
+from glmv_emulator.platform.settings import Settings
 from glmv_emulator.platform.shapes import Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, gathered
@@ -64,14 +67,15 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
         exchange.request_id = None if body.get("request_id") is None else str(body["request_id"])
     if model.kind == "embedding":
         raise Refusal("1212", "对话", "chat")
-    parameters = check(body if dialect == "platform" else _as_platform(body), model, state.settings)
+    proxied = dialect == "proxy"
+    parameters = check(_as_platform(body, state.settings) if proxied else body, model, state.settings, proxied=proxied)
     messages = body.get("messages")
-    places = check_messages(messages, model, state.settings)
+    places = check_messages(messages, model, state.settings, proxied=proxied)
     media = await asyncio.to_thread(_look, state, places, model, dialect) if places else []
     if exchange is not None:
         exchange.media = tuple(one.seen for one in media)
         state.records.media(exchange, media)
-    prompt_tokens = prompt(messages or [], media, parameters.tools, model.picture_cap)
+    prompt_tokens = prompt(messages or [], media, parameters.tools, model)
     if model.context is not None and prompt_tokens > state.settings.read(model.context):
         raise Refusal("1261")
     written = [(message["role"], text) for message in messages or [] for text in texts(message)]
@@ -81,8 +85,9 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
     return Prepared(body, model, name, parameters, messages or [], media, prompt_tokens, dialect)
 
 
-def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
+def _as_platform(body: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """A body for vLLM or SGLang in the platform's terms (README of zai-org/GLM-V: enable_thinking)."""
+    check_fields(body, settings)
     extra = body.get("chat_template_kwargs")
     if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):
         return body
@@ -154,6 +159,7 @@ def outcome_of(
         tool_stream=parameters.tool_stream,
         arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
         content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
+        web_search=() if proxied else found(parameters.tools, prepared.messages),
     )
 
 

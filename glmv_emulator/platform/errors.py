@@ -105,20 +105,39 @@ class Refusal(Exception):
             body["request_id"] = request_id
         return body
 
+    @property
+    def openai_status(self) -> int:
+        """The HTTP status by which an OpenAI-compatible server says it: a model that it has not is not found."""
+        return 404 if self.code == "1211" else self.status
+
     def openai_envelope(self) -> dict[str, Any]:
-        """The same in the words of an OpenAI-compatible proxy."""
-        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")
+        """The same in the words of an OpenAI-compatible server."""
+        kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+        status = self.openai_status
+        kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
         message = self.message(english=True)
         return {"error": {"message": message, "type": kind, "param": None, "code": self.code}}
 
 
-class NotImplementedHere(Exception):
-    """The platform has this, the emulator has not: HTTP 501."""
+class ThinkingCannotBeOff(Refusal):
+    """`thinking: disabled` for a model that always thinks, in the words that users recorded (1210)."""
+
+    def __init__(self) -> None:
+        super().__init__("1210")
+
+    def message(self, *, english: bool) -> str:
+        if english:
+            return "This model always thinks, thinking cannot be disabled; use low, high or max."
+        return "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"
+
+
+class NotImplementedHere(Refusal):
+    """The platform has this, the emulator has not: 404 with code 1222, since clients send a 5xx again."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+        super().__init__("1222", what)
 
-    def envelope(self) -> dict[str, Any]:
-        message = f"the emulator does not implement {self.what}; docs/fidelity.md lists what it does"
-        return {"error": {"code": "501", "message": message}}
+    def message(self, *, english: bool) -> str:
+        if english:
+            return f"The emulator does not implement {self.details[1]}; docs/fidelity.md lists what it does."
+        return f"API {self.details[0]} 不存在：模拟器没有实现它，docs/fidelity.md 列出了已实现的接口。"

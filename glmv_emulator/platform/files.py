@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from glmv_emulator.http.parsing import parsed_json
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.models import MB, find
 from glmv_emulator.platform.settings import Era
@@ -134,7 +134,7 @@ def batch_lines(data: bytes) -> list[dict[str, Any]]:
 
 def _line(number: int, line: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(line)
+        request = parsed_json(line)
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("body"), dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from glmv_emulator.platform import proxy
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.models import Model
 from glmv_emulator.platform.settings import Settings
@@ -29,12 +30,17 @@ class Place:
     value: dict[str, Any]
 
 
-def check(messages: Any, model: Model, settings: Settings) -> list[Place]:
-    """The media of a conversation in their order; raises the platform's refusal of one that is malformed."""
+def check(messages: Any, model: Model, settings: Settings, *, proxied: bool = False) -> list[Place]:
+    """The media of a conversation in their order; raises the platform's refusal of one that is malformed.
+
+    `proxied` is a conversation that came to `/v1`, where every role may have a list of parts, in any order.
+    """
     if messages is None:
         raise Refusal("1213", "messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
         raise Refusal("1214", "messages")
+    if proxied:
+        return _proxied(messages, model, settings)
     turns_only = settings.read(model.turns_only)
     tool_turns = takes_tool_turns(model, settings)
     found: list[Place] = []
@@ -43,6 +49,30 @@ def check(messages: Any, model: Model, settings: Settings) -> list[Place]:
         found += _content(message, index, model, settings, turns_only=turns_only)
     _check_results(messages)
     _check_order([message["role"] for message in messages])
+    _check_counts(found, model, settings)
+    _check_mixture(found, model)
+    return found
+
+
+def _proxied(messages: list[dict[str, Any]], model: Model, settings: Settings) -> list[Place]:
+    found: list[Place] = []
+    for index, message in enumerate(messages):
+        if message.get("role") not in proxy.ROLES:
+            raise Refusal("1214", "messages.role")
+        match message.get("content"):
+            case None if message["role"] != "assistant":
+                raise Refusal("1213", "messages.content")
+            case None | str():
+                continue
+            case list() as parts:
+                found += [
+                    place
+                    for part, value in enumerate(parts)
+                    for place in _part(value, "user", index, part, model, settings, strict=False)
+                ]
+            case _:
+                raise Refusal("1214", "messages.content")
+    _check_results(messages)
     _check_counts(found, model, settings)
     return found
 
@@ -106,7 +136,9 @@ def _content(message: dict[str, Any], index: int, model: Model, settings: Settin
             raise Refusal("1214", "messages.content")
 
 
-def _part(value: Any, role: str, message: int, part: int, model: Model, settings: Settings) -> list[Place]:
+def _part(
+    value: Any, role: str, message: int, part: int, model: Model, settings: Settings, *, strict: bool = True
+) -> list[Place]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise Refusal("1214", "messages.content.type")
     kind = value["type"]
@@ -125,7 +157,7 @@ def _part(value: Any, role: str, message: int, part: int, model: Model, settings
     inner = value.get(kind)
     if not isinstance(inner, dict):
         raise Refusal("1213", f"messages.content.{kind}")
-    if kind == "image_url" and "detail" in settings.strict and set(inner) - {"url"}:
+    if strict and kind == "image_url" and "detail" in settings.strict and set(inner) - {"url"}:
         raise Refusal("1210", "image_url 只有 url", "image_url has a url only")
     return [Place(KINDS[kind], kind, message, part, inner)]
 
@@ -149,6 +181,10 @@ def _check_counts(found: list[Place], model: Model, settings: Settings) -> None:
         raise Refusal("1210", "输入视频数量超过限制", "too many videos in the input")
     if number["file"] > model.files:
         raise Refusal("1210", "输入文件数量超过限制", "too many files in the input")
+
+
+def _check_mixture(found: list[Place], model: Model) -> None:
+    number = {kind: sum(place.kind == kind for place in found) for kind in ("image", "video", "file")}
     # "Pictures, videos and files cannot be understood at the same time" (bigmodel.cn docs, GLM-4V to GLM-5.3-Flash).
     if sum(1 for many in number.values() if many) > 1:
         given = " 与 ".join(kind for kind, many in number.items() if many)

@@ -13,6 +13,19 @@ MB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSampling:
+    """How a video is cut into frames.
+
+    `rates` are (seconds, frames of each second) for a video of so many seconds at most; a longer one counts as the
+    last of them. `frames` and `tokens` are the most that a video comes to.
+    """
+
+    rates: tuple[tuple[float, float], ...]
+    frames: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What one model takes. `source` is a page of the platform; the file has the sources of single values.
 
@@ -39,8 +52,9 @@ class Model:
     tools: bool | Doubt[bool]
     thinking: Literal["no", "switch", "always"]
     refuses_thinking_off: bool
-    lowest: float
+    lowest_top_p: float
     picture_cap: int
+    video_sampling: VideoSampling
     asynchronous: bool
     batch: bool
     tool_stream: bool
@@ -56,6 +70,8 @@ def _value(name: str, written: Any) -> Any:
             return frozenset(written)
         case "dimensions", list():
             return tuple(written)
+        case "video_sampling", dict():
+            return VideoSampling(**written | {"rates": tuple((most, rate) for most, rate in written["rates"])})
         case _:
             return written
 

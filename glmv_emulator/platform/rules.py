@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from glmv_emulator.platform.errors import Refusal
+from glmv_emulator.platform import proxy
+from glmv_emulator.platform.errors import Refusal, ThinkingCannotBeOff
 from glmv_emulator.platform.models import STOP_WORDS, Model
 from glmv_emulator.platform.settings import Settings
 
@@ -30,35 +31,46 @@ class Parameters:
     seed: int | None
     include_usage: bool
     tool_stream: bool
+    tool_choice: Any = None
 
 
-def check(body: dict[str, Any], model: Model, settings: Settings) -> Parameters:
-    """The parameters of a body; raises 1210, 1213 or 1214 for one that is not as documented. Null is absent."""
+def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bool = False) -> Parameters:
+    """The parameters of a body; raises 1210, 1213 or 1214 for one that is not as documented. Null is absent.
+
+    `proxied` is a body that came to `/v1`: there more is taken, and `tool_choice` and `response_format` are obeyed.
+    """
     given = {name: value for name, value in body.items() if value is not None}
     for name in ("stream", "do_sample", "tool_stream"):
         if not isinstance(given.get(name, False), bool):
             raise Refusal("1214", name)
     if given.get("do_sample", True):
         # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
-        for name in ("temperature", "top_p"):
-            _number(given, name, model.lowest, inside="range-open" in settings.strict)
+        open_ended = "range-open" in settings.strict and not proxied
+        highest = proxy.HIGHEST_TEMPERATURE if proxied else 1.0
+        _number(given, "temperature", 0.0, highest, inside=open_ended)
+        _number(given, "top_p", 0.0 if proxied else model.lowest_top_p, 1.0, inside=open_ended)
     most = settings.read(model.output)
     name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
     max_tokens = given.get(name, min(model.default_output, most))
     if not _whole(max_tokens) or not 1 <= max_tokens <= most:
         raise Refusal("1214", f"{name}（1 - {most}）", f"{name} (1 - {most})")
-    _text(given, "user_id", USER_ID)
-    options = given.get("stream_options", {})
+    if not proxied:
+        _text(given, "user_id", USER_ID)
+    stream = given.get("stream", False)
+    tools = _tools(given.get("tools", []), model, settings)
+    wanted = given.get("response_format")
+    obeyed = model.kind == "text"
     return Parameters(
-        stream=given.get("stream", False),
+        stream=stream,
         max_tokens=max_tokens,
-        stop=_stop(given.get("stop", []), settings),
-        tools=_tools(given.get("tools", []), model, settings),
-        response_format=_format(given.get("response_format")) if model.kind == "text" else None,
+        stop=_stop(given.get("stop", []), settings, proxied=proxied),
+        tools=tools,
+        response_format=proxy.response_format(wanted) if proxied else _format(wanted) if obeyed else None,
         thinking=_thinking(given.get("thinking"), model),
-        request_id=_request_id(given.get("request_id")),
+        request_id=_request_id(given.get("request_id"), proxied=proxied),
         seed=given["seed"] if _whole(given.get("seed")) else None,
-        include_usage=isinstance(options, dict) and bool(options.get("include_usage")),
+        include_usage=proxied and proxy.include_usage(given.get("stream_options"), stream=stream),
+        tool_choice=proxy.tool_choice(given.get("tool_choice"), tools) if proxied else None,
         tool_stream=given.get("tool_stream", False) and model.tool_stream,
     )
 
@@ -67,17 +79,17 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(given: dict[str, Any], name: str, lowest: float, *, inside: bool) -> None:
+def _number(given: dict[str, Any], name: str, lowest: float, highest: float, *, inside: bool) -> None:
     value = given.get(name)
     if value is None:
         return
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not lowest <= value <= 1
+        or not lowest <= value <= highest
         or (inside and value in (0, 1))
     ):
-        raise Refusal("1214", f"{name}（{lowest:g} - 1）", f"{name} ({lowest:g} - 1)")
+        raise Refusal("1214", f"{name}（{lowest:g} - {highest:g}）", f"{name} ({lowest:g} - {highest:g})")
 
 
 def _text(given: dict[str, Any], name: str, lengths: range) -> None:
@@ -86,23 +98,23 @@ def _text(given: dict[str, Any], name: str, lengths: range) -> None:
         raise Refusal("1214", name)
 
 
-def _request_id(value: Any) -> str | None:
+def _request_id(value: Any, *, proxied: bool) -> str | None:
     # The platform's own SDK tests send time.time(), so a number is taken as its digits.
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Refusal("1214", "request_id")
-    if len(str(value)) not in REQUEST_ID:
+    if len(str(value)) not in REQUEST_ID and not proxied:
         raise Refusal("1214", "request_id（6 - 64）", "request_id (6 - 64 characters)")
     return str(value)
 
 
-def _stop(value: Any, settings: Settings) -> tuple[str, ...]:
-    if isinstance(value, str) and "stop-one" not in settings.strict:
+def _stop(value: Any, settings: Settings, *, proxied: bool) -> tuple[str, ...]:
+    if isinstance(value, str) and (proxied or "stop-one" not in settings.strict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
         raise Refusal("1214", "stop")
-    if len(value) > settings.read(STOP_WORDS):
+    if len(value) > settings.read(STOP_WORDS) and not proxied:
         raise Refusal("1214", "stop")
     return tuple(value)
 
@@ -128,9 +140,9 @@ def _check_tool(tool: Any, *, vision: bool) -> None:
         raise Refusal("1213", "tools.function")
     if not isinstance(function.get("name"), str) or not TOOL_NAME.fullmatch(function["name"]):
         raise Refusal("1214", "tools.function.name")
-    if not isinstance(function.get("description", ""), str):
+    if not isinstance(function.get("description") or "", str):
         raise Refusal("1214", "tools.function.description")
-    if not isinstance(function.get("parameters", {}), dict):
+    if not isinstance(function.get("parameters") or {}, dict):
         raise Refusal("1214", "tools.function.parameters")
 
 
@@ -149,5 +161,5 @@ def _thinking(value: Any, model: Model) -> bool:
     if not isinstance(value, dict) or value.get("type") not in ("enabled", "disabled"):
         raise Refusal("1214", "thinking.type")
     if value["type"] == "disabled" and model.refuses_thinking_off:
-        raise Refusal("1210", "该模型始终思考，不支持关闭思考", "this model always thinks, it cannot be turned off")
+        raise ThinkingCannotBeOff
     return value["type"] == "enabled" or model.thinking == "always"

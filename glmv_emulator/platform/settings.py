@@ -26,6 +26,7 @@ DOUBTS = {
     "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
     "video-base64": "video_url takes a URL only; older examples send base64",
     "arguments-object": "tool calls are answered with arguments as an object, as the schema has it, not as a string",
+    "fields": "/v1 refuses the fields of a body that OpenAI's request has not, with 422, as strict servers do",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
 

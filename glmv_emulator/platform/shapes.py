@@ -56,6 +56,7 @@ class Outcome:
     tool_stream: bool = False
     arguments_object: bool = False
     content_array: bool = False
+    web_search: tuple[dict[str, Any], ...] = ()
 
 
 def new_id(era: Era, *, proxied: bool = False) -> str:
@@ -96,6 +97,8 @@ def whole(outcome: Outcome, era: Era) -> dict[str, Any]:
     body = _head(outcome, era, "chat.completion") | {"choices": [choice], "usage": usage(outcome, era)}
     if outcome.finish_reason == "sensitive":
         body["content_filter"] = [{"role": "assistant", "level": 1}]
+    elif outcome.web_search:
+        body["web_search"] = list(outcome.web_search)
     return body
 
 
@@ -137,18 +140,25 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
         else:
             choice = {"index": 0, "delta": ({"role": "assistant"} if first or era == "2024" else {}) | called}
         yield head | {"choices": [choice]}
-    if outcome.finish_reason == "sensitive":
-        # Recorded on the platform's security page: the last delta bears the role of whose text was caught.
-        delta = {"role": "user", "content": ""}
     last = head | {"choices": [{"index": 0, "finish_reason": outcome.finish_reason, "delta": delta}]}
     if outcome.finish_reason == "sensitive":
-        yield last | {"content_filter": [{"role": "user", "level": 1}]}
+        yield withdrawn(last)
     elif outcome.proxied:
         yield last
         if outcome.include_usage:
             yield head | {"choices": [], "usage": usage(outcome, era)}
     else:
-        yield last | {"usage": usage(outcome, era)}
+        # Measured by users: beside the choices of the chunk that has the finish reason and the usage.
+        pages = {"web_search": list(outcome.web_search)} if outcome.web_search else {}
+        yield last | {"usage": usage(outcome, era)} | pages
+
+
+def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
+    """A last chunk -> the one of an answer that the content filter took back, as the platform's security page has it:
+    the delta bears the role of whose text was caught, the filter stands beside the choices, and there is no usage."""
+    choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
+    kept = {name: value for name, value in last.items() if name != "usage"}
+    return kept | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}
 
 
 def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:

@@ -71,5 +71,5 @@ class Tickets:
         if outcome.finish_reason == "sensitive":
             return head | {"task_status": "FAIL"}
         whole = shapes.whole(outcome, state.settings.era)
-        kept = {name: whole[name] for name in ("created", "choices", "usage")}
+        kept = {name: whole[name] for name in ("created", "choices", "usage", "web_search") if name in whole}
         return head | {"task_status": "SUCCESS"} | kept

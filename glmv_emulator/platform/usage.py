@@ -2,8 +2,10 @@
 
 A text token is one CJK character, or up to four letters or digits in a row, or one other sign; blanks belong to
 what follows them. A message costs three tokens more, a tool counts as its JSON. A picture costs one token for each
-28 x 28 pixels begun, at least 16, at most what its model's row says; a video one such picture, of at most 256
-tokens, for each second begun; a medium that nobody looked at costs 1000.
+28 x 28 pixels begun, at least 16, at most what its model's row says. A video is cut into so many frames of each second
+as its model's row says; two frames cost one token for each 28 x 28 pixels, rounded, and where a video would cost more
+than its row allows, its frames are made smaller (as the published processors of GLM-4.5V and GLM-4.6V do it). A medium
+that nobody looked at costs 640.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from typing import Any
 
 from glmv_emulator.answers import Medium
 from glmv_emulator.eyes import SeenImage, SeenVideo
+from glmv_emulator.platform.models import Model, VideoSampling
 
 PER_MESSAGE = 3
 CELL = 28
 LEAST_PICTURE = 16
-MOST_FRAME = 256
-UNSEEN = 1000
+# Two frames of a video are one layer of tokens (temporal_patch_size of the published processors).
+LAYER = 2
+# So many that as many pictures by URL as a model takes fit into its context.
+UNSEEN = 640
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _TOKEN = re.compile(rf"\s*(?:[{_CJK}]|[^\W{_CJK}]{{1,4}}|[^\w\s])|\s+")
@@ -42,21 +47,34 @@ def picture(width: int, height: int, cap: int) -> int:
     return max(LEAST_PICTURE, min(cells, cap))
 
 
-def medium(seen: SeenImage | SeenVideo | None, cap: int) -> int:
+def video(seconds: float, width: int, height: int, sampling: VideoSampling) -> int:
+    """Tokens of a video of so many seconds and pixels."""
+    counted = min(seconds, sampling.rates[-1][0])
+    rate = next(rate for most, rate in sampling.rates if counted <= most)
+    layers = math.ceil(max(1, min(int(counted * rate), sampling.frames)) / LAYER)
+    across, down = max(1, round(width / CELL)), max(1, round(height / CELL))
+    if layers * across * down > sampling.tokens:
+        smaller = math.sqrt(layers * width * height / (sampling.tokens * CELL**2))
+        across = max(1, math.floor(width / smaller / CELL))
+        down = max(1, math.floor(height / smaller / CELL))
+    return min(layers * across * down, sampling.tokens)
+
+
+def medium(seen: SeenImage | SeenVideo | None, model: Model) -> int:
     match seen:
         case None:
             return UNSEEN
         case SeenVideo():
-            return max(1, math.ceil(seen.duration)) * picture(seen.width, seen.height, min(cap, MOST_FRAME))
+            return video(seen.duration, seen.width, seen.height, model.video_sampling)
         case SeenImage():
-            return picture(seen.width, seen.height, cap)
+            return picture(seen.width, seen.height, model.picture_cap)
 
 
-def prompt(messages: Sequence[Mapping[str, Any]], media: Iterable[Medium], tools: Sequence[Any], cap: int) -> int:
+def prompt(messages: Sequence[Mapping[str, Any]], media: Iterable[Medium], tools: Sequence[Any], model: Model) -> int:
     """Tokens of a whole request."""
     total = sum(PER_MESSAGE + sum(count(text) for text in texts(message)) for message in messages)
     total += sum(count(json.dumps(tool, ensure_ascii=False)) for tool in tools)
-    return total + sum(medium(one.seen, cap) for one in media)
+    return total + sum(medium(one.seen, model) for one in media)
 
 
 def texts(message: Mapping[str, Any]) -> Iterable[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -15,7 +14,8 @@ from glmv_emulator.faults.schedule import Schedule
 from glmv_emulator.http import responses
 from glmv_emulator.http.hosting import FOLDER
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.playback import Pause, Response, Step, until_left
+from glmv_emulator.http.parsing import parsed_json
+from glmv_emulator.http.playback import DONE, Pause, Response, Step, until_left
 from glmv_emulator.platform import endpoints, live, shapes
 from glmv_emulator.platform.chat import Prepared, answer, prepare, upstream_for
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
@@ -75,7 +75,7 @@ async def parsed(request: Request, state: State) -> Any:
     exchange: Exchange = request.scope["emu.exchange"]
 
     def both() -> tuple[Any, Any]:
-        value = json.loads(raw, parse_constant=_no_constant)
+        value = parsed_json(raw)
         return value, state.journal.body(value)
 
     try:
@@ -83,10 +83,6 @@ async def parsed(request: Request, state: State) -> Any:
     except (ValueError, RecursionError):
         raise Refusal("1210", "请求体不是合法的 JSON", "the body is no valid JSON") from None
     return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
 
 
 def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
@@ -127,7 +123,7 @@ async def _streamed(request: Request, state: State, prepared: Prepared, upstream
                 said = b"".join(step for step in refuse(refusal).steps)
                 yield b"data: " + said + b"\n\n"
                 return
-            yield responses.DONE
+            yield DONE
 
     # A fault that was asked for since then is for another request.
     request.scope["emu.change"] = None
@@ -157,7 +153,9 @@ async def elsewhere(request: Request) -> Response:
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
-    # Recorded for paths that do not exist: HTTP 200 with a flat body.
+    if not scope["path"].startswith(BASES):
+        raise NotImplementedHere(f"{scope['method']} {scope['path'][:200]}")
+    # Recorded for paths below the platform's bases that do not exist: HTTP 200 with a flat body.
     exchange: Exchange = scope["emu.exchange"]
     exchange.code = "500"
     await responses.whole({"code": 500, "msg": "404 NOT_FOUND", "success": False})(scope, receive, send)

@@ -17,7 +17,7 @@ from glmv_emulator.http.records import Record
 from glmv_emulator.http.responses import whole
 from glmv_emulator.page.app import Page, belongs
 from glmv_emulator.platform import auth
-from glmv_emulator.platform.errors import NotImplementedHere, Refusal
+from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.state import State
 
 log = logging.getLogger("glmv_emulator")
@@ -26,6 +26,8 @@ log = logging.getLogger("glmv_emulator")
 SLOWEST_BODY = 30.0
 PLATFORM = ("/api/paas/v4/", "/api/coding/paas/v4/")
 PROXY = "/v1/"
+# Somebody has set it as HTTPS_PROXY. A success would hand over the connection, which an ASGI server cannot do.
+NO_PROXY = "the emulator is no forward proxy: requests go to its base URL"
 
 
 class _TooLarge(Exception):
@@ -68,6 +70,8 @@ class Middleware:
         try:
             if (stranger := self._stranger(headers)) is not None:
                 answer = whole({"error": {"code": "403", "message": stranger}}, 403)
+            elif scope["method"] == "CONNECT":
+                answer = whole({"error": {"code": "405", "message": NO_PROXY}}, 405, {"connection": "close"})
             else:
                 scope["emu.body"] = await self._body(headers, receive, exchange)
                 self._check_key(scope["path"], headers)
@@ -84,7 +88,7 @@ class Middleware:
         except ConnectionError:
             exchange.ended_by = "client"
             return
-        except (Refusal, NotImplementedHere) as refusal:
+        except Refusal as refusal:
             answer = refused(refusal, scope["path"], headers, exchange)
         except Exception as problem:
             log.exception("the emulator failed at %s", scope["path"])
@@ -180,14 +184,11 @@ def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
     return None
 
 
-def refused(refusal: Refusal | NotImplementedHere, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
+def refused(refusal: Refusal, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
     """The response to a request that is not granted, in the envelope of its base and the caller's language."""
-    if isinstance(refusal, NotImplementedHere):
-        exchange.code = "501"
-        return whole(refusal.envelope(), 501)
     exchange.code = refusal.code
     if path.startswith(PROXY):
-        return whole(refusal.openai_envelope(), refusal.status, refusal.headers)
+        return whole(refusal.openai_envelope(), refusal.openai_status, refusal.headers)
     english = headers.get("accept-language", "").lower().startswith("en")
     envelope = refusal.envelope(english=english, request_id=exchange.request_id)
     return whole(envelope, refusal.status, refusal.headers)

@@ -135,10 +135,6 @@ DIFFERENCES: dict[str, tuple[Callable[[Body], Body], str]] = {
     "temperature 1": (sampling("temperature", 0.99, 1), "the documents allow 1.0"),
     "top_p 1": (sampling("top_p", 0.99, 1), "the documents allow 1.0"),
     "top_p 0": (sampling("top_p", 0.01, 0), "the documents of glm-4v allow 0.0"),
-    "greedy on glm-4.6v": (
-        without("temperature"),
-        "from 0.01 on: temperature=0 is told by do_sample alone, which makes the platform ignore temperature",
-    ),
     "video prefix": (video_without_prefix, "the documents show bare base64 for videos, as for pictures"),
     "flat content": (flat, "the model's template drops lists in system and tool messages without a word"),
     "JSON in words": (
@@ -226,11 +222,11 @@ CHATS: dict[str, tuple[str, Any, dict[str, Any], tuple[str, ...]]] = {
         ("JSON in words",),
     ),
     "temperature 0": ("glm-4v", user(text("?")), {"temperature": 0}, ("temperature 0", "greedy")),
-    "temperature 0 where 0.01 is the least": (
+    "temperature 0 on glm-4.6v": (
         "glm-4.6v",
         user(text("?")),
         {"temperature": 0},
-        ("greedy on glm-4.6v", "only text"),
+        ("temperature 0", "greedy", "only text"),
     ),
     "temperature 1": ("glm-4v", user(text("?")), {"temperature": 1}, ("temperature 1",)),
     "top_p 1": ("glm-4v", user(text("?")), {"top_p": 1}, ("top_p 1",)),

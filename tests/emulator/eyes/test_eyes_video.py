@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
@@ -47,6 +48,30 @@ def test_a_video_in_fragments_is_measured_to_its_end() -> None:
     seen = look_video(video(movflags="frag_keyframe+empty_moov"))
     assert seen.duration == pytest.approx(2, abs=0.15)
     assert seen.frames[-1].at > 1
+
+
+QUARTER = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+HALF = (-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30)
+
+
+def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
+    """The same video with another matrix in its track, as a phone writes it that was held upright."""
+    at = data.index(b"tkhd") + 4 + 40
+    return data[:at] + b"".join(number.to_bytes(4, "big", signed=True) for number in matrix) + data[at + 36 :]
+
+
+@pytest.mark.parametrize("name", ["mp4", "mov"])
+@pytest.mark.parametrize("decoder", ["with PyAV", "without"])
+def test_a_turned_video_is_measured_as_it_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, decoder: str) -> None:
+    made = video(name, ((0, 0, len(decoder)),))  # of its own bytes: what was decoded is remembered
+    quarter, half = turned(made, QUARTER), turned(made, HALF)
+    if decoder == "without":
+        monkeypatch.setitem(sys.modules, "av", None)
+    assert [(seen.width, seen.height) for seen in map(look_video, (made, quarter, half))] == [
+        (160, 120),
+        (120, 160),
+        (160, 120),
+    ]
 
 
 @pytest.mark.parametrize("name", ["mp4", "avi"])

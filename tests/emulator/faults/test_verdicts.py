@@ -175,6 +175,62 @@ def test_a_key_outside_of_its_header_is_seen(emu: Emulator, client: Client) -> N
     assert names(emu) == ["key-in-body"]
 
 
+@pytest.mark.parametrize("key", ["test", "abc.def", "sk-test"])
+@pytest.mark.parametrize("text", ["This is a test. abc.def, sk-test!", "{}", "Zm9vdef8test4"])
+def test_a_short_key_that_is_a_word_of_the_text_is_not_a_key(key: str, text: str) -> None:
+    said = text.replace("{}", key)
+    with Emulator(api_key=key) as emu:
+        client = Client(emu)
+        client.post(said)
+        client.http.close()
+        assert names(emu) == []
+        assert emu.requests[0].body["messages"][0]["content"][0]["text"] == said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": "curl -H 'Authorization: Bearer {}'"}]},
+        {"messages": [{"role": "user", "content": "my api_key={} is here"}]},
+        {"api_key": "{}"},
+    ],
+)
+@pytest.mark.parametrize("key", ["test", "abc.def", "0123456789abcdef.0123456789abcdef"])
+def test_a_key_that_is_a_credential_in_the_body_is_seen_be_it_short_or_long(key: str, more: dict[str, Any]) -> None:
+    with Emulator(api_key=key) as emu:
+        client = Client(emu)
+        client.post(model="glm-4.6v", more=json.loads(json.dumps(more).replace("{}", key)))
+        client.http.close()
+        assert names(emu) == ["key-in-body"]
+
+
+@pytest.mark.parametrize("text", ["{}", "({})", "x={}", "密钥是{}。", "{}\n"])
+def test_a_key_and_its_secret_half_are_found_wherever_they_are_whole(emu: Emulator, client: Client, text: str) -> None:
+    for secret in (emu.api_key, emu.api_key.partition(".")[2]):
+        emu.reset()
+        client.post(text.format(secret))
+        assert names(emu) == ["key-in-body"]
+        assert secret not in repr(emu.requests)
+
+
+def test_requests_with_different_keys_are_different_clients(emu: Emulator) -> None:
+    for key in ("wrong-id.wrong-secret-1", "wrong-id.wrong-secret-2", "wrong-id.wrong-secret-3"):
+        client = Client(emu)
+        client.http.headers["Authorization"] = f"Bearer {key}"
+        assert client.post().status_code == 401
+        client.http.close()
+        assert key not in repr(emu.requests)
+    report = emu.report(errors=3)
+    assert [len(call.attempts) for call in report.calls] == [1, 1, 1]
+    assert report.verdicts == []
+
+
+def test_the_same_wrong_key_again_is_one_call_that_is_retried(emu: Emulator, client: Client) -> None:
+    client.http.headers["Authorization"] = "Bearer wrong-id.wrong-secret"
+    client.retrying([0.05])
+    assert names(emu, errors=1) == ["retried-unretryable"]
+
+
 def test_a_stream_that_is_left_open_is_seen(emu: Emulator, client: Client) -> None:
     emu.slow(between=1.0)
     body = {

@@ -184,7 +184,7 @@ def test_doubts_are_read_either_way(emulate: Any) -> None:
         ("1214", {"tools": [FUNCTION] * 129, "model": "glm-4.6v"}),
         ("1214", {"tools": [{"type": "web_search", "web_search": {}}], "model": "glm-4.6v"}),
         ("1214", {"tools": [{"type": "function", "function": {"name": "no good"}}], "model": "glm-4.6v"}),
-        ("1214", {"temperature": 0.0, "model": "glm-4.6v"}),
+        ("1214", {"top_p": 0.0, "model": "glm-4.6v"}),
         ("1214", {"thinking": {"type": "maybe"}, "model": "glm-4.6v"}),
         ("1210", {"thinking": {"type": "disabled"}, "model": "glm-5.3-flash"}),
         ("1214", {"response_format": {"type": "xml"}, "model": "glm-4"}),
@@ -376,6 +376,12 @@ def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
     assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {"city": "Berlin"}
 
 
+@pytest.mark.parametrize("model", ["glm-4.5v", "glm-4.6v", "glm-4.6v-flash", "glm-5v-turbo", "glm-5.3-flash", "glm-4"])
+def test_the_temperature_of_every_model_is_from_zero(glm: Any, model: str) -> None:
+    assert glm.code("Hello", model=model, temperature=0) == ""
+    assert glm.code("Hello", model=model, temperature=0.005) == ""
+
+
 def test_greedy_decoding_ignores_the_sampling_values(glm: Any) -> None:
     assert glm.code("Hello", temperature=7, do_sample=True) == "1214"
     assert glm.code("Hello", temperature=7, do_sample=False) == ""
@@ -401,3 +407,45 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     )
     assert on["reasoning_content"]
     assert "reasoning_content" not in off
+
+
+def test_a_model_that_always_thinks_names_what_can_be_set_instead(glm: Any) -> None:
+    refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
+    assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
+    body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}
+    english = glm.post(body, headers={"accept-language": "en-US,en"}).json()["error"]["message"]
+    assert "low, high or max" in english
+
+
+@pytest.mark.parametrize("era", ["2024", "2025", "2026"])
+def test_an_answer_that_is_withdrawn_midway_ends_as_documented(emulate: Any, era: str) -> None:
+    glm = emulate(era=era)
+    glm.emu.inject("withdrawn", after=1)
+    frames = glm.frames((glm.emu.host(glm.drawn()),), "Describe it")
+    assert frames[0]["choices"][0]["delta"]["content"]
+    assert frames[-1] == "[DONE]"
+    assert frames[-2]["choices"] == [
+        {"index": 0, "finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
+    ]
+    assert frames[-2]["content_filter"] == [{"role": "user", "level": 1}]
+    assert "usage" not in frames[-2]
+
+
+def searching(**more: Any) -> list[dict[str, Any]]:
+    return [{"type": "web_search", "web_search": {"enable": True, "search_result": True, **more}}]
+
+
+def test_a_text_model_shows_what_it_searched_when_it_is_asked_to(glm: Any) -> None:
+    whole = glm.chat("News of pandas?", model="glm-4-plus", tools=searching(count=3)).json()
+    frames = glm.frames("News of pandas?", model="glm-4-plus", tools=searching(count=3))
+    pages = whole["web_search"]
+    assert [page["refer"] for page in pages] == ["ref_1", "ref_2", "ref_3"]
+    assert pages[0].keys() == {"refer", "title", "link", "content", "media", "icon", "publish_date"}
+    assert "pandas" in pages[0]["title"]
+    assert [frame["web_search"] for frame in frames[:-1] if "web_search" in frame] == [pages]
+    assert frames[-2].keys() >= {"web_search", "usage"}
+
+
+@pytest.mark.parametrize("more", [{"search_result": False}, {"enable": False}])
+def test_a_search_that_is_off_or_not_to_be_shown_shows_nothing(glm: Any, more: dict[str, Any]) -> None:
+    assert "web_search" not in glm.chat("News?", model="glm-4-plus", tools=searching(**more)).json()

@@ -27,9 +27,13 @@ def test_the_page_is_what_the_manifest_says(fidelity: ModuleType) -> None:
 
 def test_every_claim_has_a_source_and_says_how_it_was_verified(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
-        assert set(claim) == {"topic", "claim", "source", "verified", "test"}
+        assert set(claim) == {"topic", "claim", "source", "verified", "shown", "test"}
         assert claim["source"]
         assert claim["verified"] in fidelity.VERIFIED
+
+
+def test_what_users_reported_says_who_showed_it(fidelity: ModuleType) -> None:
+    assert [claim["claim"] for claim in fidelity.claims() if claim["verified"] == "report" and not claim["shown"]] == []
 
 
 def test_every_test_that_is_named_exists_and_a_claim_by_sdk_names_a_contract_test(fidelity: ModuleType) -> None:

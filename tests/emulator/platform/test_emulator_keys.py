@@ -75,3 +75,13 @@ def test_a_proxy_takes_any_key_and_none_is_refused(glm: Any) -> None:
     url = f"{glm.emu.proxy_url}/models"
     assert glm.http.get(url, headers={"authorization": "Bearer sk-anything"}).status_code == 200
     assert glm.http.get(url, headers={"authorization": ""}).status_code == 401
+
+
+def test_a_call_that_is_sent_again_with_a_new_token_is_one_call(glm: Any) -> None:
+    glm.emu.inject("token-expired")
+    for seconds in (60, 90):
+        bearer = f"Bearer {token(glm.emu.api_key, seconds=seconds)}"
+        glm.http.post(f"{glm.emu.base_url}/chat/completions", json=glm.hello(), headers={"authorization": bearer})
+    report = glm.emu.report()
+    assert [len(call.attempts) for call in report.calls] == [2]
+    assert report.verdicts == []

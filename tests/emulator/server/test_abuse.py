@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import socket
 from typing import Any
 
@@ -60,6 +61,45 @@ def test_it_listens_on_one_loopback_address_unless_told_otherwise(glm: Any) -> N
     assert address(glm)[0] == "127.0.0.1"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", address(glm)[1]), timeout=5)
+
+
+@pytest.mark.parametrize("target", ["example.com:443", "127.0.0.1:{port}"])
+def test_a_connect_is_refused_without_a_traceback(glm: Any, target: str, caplog: pytest.LogCaptureFixture) -> None:
+    host, port = address(glm)
+    named = target.format(port=port)
+    with socket.create_connection((host, port), timeout=10) as peer:
+        peer.sendall(f"CONNECT {named} HTTP/1.1\r\nhost: {named}\r\n\r\n".encode())
+        assert said(peer).startswith((b"HTTP/1.1 405 ", b"HTTP/1.1 403 "))
+    assert glm.chat("Hello").status_code == 200
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+HALF = '{"model": "glm-4v", "request_id": "half \\ud83d", "messages": [{"role": "user", "content": "a \\ud83d sign"}]}'
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/tokenizer", "/embeddings", "/batches", "/no/such/path"])
+def test_half_a_character_in_a_body_breaks_neither_answer_nor_page(glm: Any, path: str) -> None:
+    answer = glm.http.post(glm.emu.base_url + path, content=HALF.encode())
+    assert answer.status_code in (200, 400)
+    assert answer.content.decode()  # it is UTF-8
+    for page in ("/", "/page/news"):
+        shown = glm.http.get(glm.emu.origin + page)
+        assert shown.status_code == 200
+        assert shown.content.decode()
+
+
+def test_half_a_character_in_a_batch_does_not_end_it(glm: Any) -> None:
+    line = {"custom_id": "line-1", "method": "POST", "url": "/v4/chat/completions"}
+    body = {"model": "glm-4v", "messages": [glm.user("Say \ud83d")]}
+    jsonl = json.dumps(line | {"body": body}).encode()
+    form = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", jsonl)}}
+    file = glm.http.post(f"{glm.emu.base_url}/files", **form).json()["id"]
+    made = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
+    for _ in range(500):
+        batch = glm.get(f"/batches/{made['id']}").json()
+        if batch["status"] == "completed":
+            break
+    assert batch["request_counts"]["completed"] == 1
 
 
 def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:

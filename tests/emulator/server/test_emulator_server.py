@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from glmv_emulator import Emulator
+from glmv_emulator.http import playback
 
 
 def test_every_answer_says_that_it_is_an_emulators(glm: Any) -> None:
@@ -164,16 +165,25 @@ def _end_while_somebody_comes(turns: int) -> None:
         emulator.stop()
 
 
-def test_what_it_does_not_implement_is_answered_501(glm: Any) -> None:
+def test_what_it_does_not_implement_is_not_found_so_that_no_client_tries_again(glm: Any) -> None:
     answer = glm.post({"model": "cogview-3"}, "/images/generations")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
+    assert "docs/fidelity.md" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/images/generations", "/v1/no/such/path", "/no/such/path"])
+def test_a_path_beyond_the_platforms_bases_is_not_found(glm: Any, path: str) -> None:
+    answer = glm.http.post(glm.emu.origin + path, json={})
+    assert answer.status_code == 404
+    assert answer.json()["error"].keys() >= {"message", "code"}
+    assert ("type" in answer.json()["error"]) == path.startswith("/v1/")
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/chat/completions"), ("PUT", "/files"), ("POST", "/models")])
-def test_a_method_that_a_path_does_not_have_is_answered_501(glm: Any, method: str, path: str) -> None:
+def test_a_method_that_a_path_does_not_have_is_not_found(glm: Any, method: str, path: str) -> None:
     url = f"{glm.emu.base_url}{path}"
     answer = glm.http.request(method, url, headers={"authorization": f"Bearer {glm.emu.api_key}"})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "501")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
 def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
@@ -219,3 +229,27 @@ def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.Mon
         dripping.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: ")
         assert glm.chat("Hello").status_code == 200
         assert dripping.recv(100) == b""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_whoever_has_read_an_answer_may_ask_again_at_once(emulate: Any, stream: bool) -> None:
+    """When the last byte leaves, the request does not count any more, however busy the emulator's loop is then."""
+    glm = emulate(concurrency={"glm-4v-plus-0111": 1})
+    released: list[int] = []
+    state = glm.emu._state
+    assert state is not None
+    send, counts = playback.Response.play, state.busy
+
+    async def observed(self: Any, scope: Any, sends: Any, exchange: Any) -> None:
+        async def sent(message: dict[str, Any]) -> None:
+            body = message.get("body", b"")
+            if body and (body.endswith(b"[DONE]\n\n") or not stream):
+                released.append(counts["glm-4v-plus-0111"])
+            await sends(message)
+
+        await send(self, scope, sent, exchange)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(playback.Response, "play", observed)
+        assert glm.post(glm.hello(stream=stream)).status_code == 200
+    assert released == [0]

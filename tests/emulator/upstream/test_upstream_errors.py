@@ -199,9 +199,9 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: 
     assert KEY not in str(raised.value)
 
 
-def test_half_of_a_surrogate_pair_is_sent_on(before: Any, server: Server) -> None:
+def test_half_of_a_surrogate_pair_is_sent_on_as_a_replacement_character(before: Any, server: Server) -> None:
     glm = before()
     body = b'{"model": "glm-4.6v", "messages": [{"role": "user", "content": "a \\ud83d b"}]}'
     headers = {"content-type": "application/json"}
     assert glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body, headers=headers).status_code == 200
-    assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ud83d b"
+    assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ufffd b"
