@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--era", choices=get_args(Era), default="2026", help="whose answer shapes to use")
     parser.add_argument("--strict", action="append", default=[], choices=sorted(DOUBTS), metavar="DOUBT")
     parser.add_argument("--stubborn", action="store_true", help="answer prose first where JSON was asked for")
+    parser.add_argument("--say", action="append", default=[], metavar="TEXT", help="the next answer; may be repeated")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds between two chunks of a stream")
     given = parser.parse_args(arguments)
     emulator = Emulator(
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         stubborn=given.stubborn,
         pace=given.pace,
     )
+    emulator.say(*given.say)
     try:
         with emulator:
             sys.stdout.write(

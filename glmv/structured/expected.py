@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from glmv.structured.schema import json_in, misfit
 from glmv.types import Completion, ToolCall
 
-_ANY_TOOL = "Call one of your tools now: reply with a tool call and with nothing else."
+_ANY_TOOL = "Call one of these tools now: {names}. Reply with a tool call and with nothing else."
 _ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
-_JSON = "Reply with a single JSON object and nothing else: no prose, no code fence."
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
+_ANY_OBJECT = {"type": "object"}
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
 # Characters of a problem that the model is shown.
@@ -54,14 +54,15 @@ class ToolCallExpected:
 
     Args:
         tools: the tools that may be called, at least one.
-        name: the tool that the instruction names, or None for any.
+        name: the tool that the instruction names, or None for any: it names them all then.
     """
 
     what = "a tool call"
 
     def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None) -> None:
-        self.instruction = _ANY_TOOL if name is None else _ONE_TOOL.format(name=name)
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
+        names = ", ".join(self._schemas)
+        self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
         self.by_schema = any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
@@ -87,7 +88,7 @@ class JSONExpected:
     """JSON that fits a schema and the caller's own check.
 
     Args:
-        schema: the JSON Schema that the instruction shows; None asks for any object.
+        schema: the JSON Schema that the instruction shows; None asks for any object, `{"type": "object"}`.
         validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
             that will not do, beside the schema; or None.
         beside_tools: whether a tool call is an answer, too.
@@ -102,7 +103,7 @@ class JSONExpected:
         *,
         beside_tools: bool = False,
     ) -> None:
-        self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
+        self.instruction = _SCHEMA.format(schema=json.dumps(schema or _ANY_OBJECT, ensure_ascii=False))
         self.instruction += _UNLESS_TOOL if beside_tools else ""
         self.array = schema is not None and schema.get("type") == "array"
         self._schema = schema

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from glmv_emulator.answers import Ask, Medium, Reply
+from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall
 from glmv_emulator.http.journal import Exchange
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.media import Dialect, look
@@ -14,13 +15,16 @@ from glmv_emulator.platform.messages import Place
 from glmv_emulator.platform.messages import check as check_messages
 from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.rules import Parameters, check
-from glmv_emulator.platform.shapes import Counted, Outcome, new_id
+from glmv_emulator.platform.shapes import TOKENS_A_DELTA, Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
 
 # Words that stand for what a content filter catches, so that an application's handling of it can be tested.
 CAUGHT_INPUT = "EMU-SENSITIVE-INPUT"
 CAUGHT_OUTPUT = "EMU-SENSITIVE-OUTPUT"
+
+
+Kind = Literal["chat", "task", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Prepared:
     media: list[Medium]
     prompt_tokens: int
     dialect: Dialect
+    body: dict[str, Any]
 
 
 def model_of(body: Any) -> tuple[Model, str]:
@@ -73,7 +78,7 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
     for number, (role, text) in enumerate(written):
         if CAUGHT_INPUT in text:
             raise Refusal("1301", role="history" if number < len(written) - 1 else role)
-    return Prepared(model, name, parameters, messages or [], media, prompt_tokens, dialect)
+    return Prepared(model, name, parameters, messages or [], media, prompt_tokens, dialect, body)
 
 
 def _as_platform(body: dict[str, Any]) -> dict[str, Any]:
@@ -89,23 +94,45 @@ def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> 
     return [look(place, model, state.settings, dialect, own, uploaded) for place in places]
 
 
-async def answer(state: State, prepared: Prepared) -> Outcome:
-    """What is answered to a request, within its limits."""
+def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
+    """A request as what answers it knows it."""
     parameters = prepared.parameters
-    ask = Ask(
+    return Ask(
         messages=prepared.messages,
         media=prepared.media,
         tools=parameters.tools,
+        # The platform's own API has "auto" only (bigmodel.cn docs, chat completion, tool_choice).
+        tool_choice=prepared.body.get("tool_choice") if prepared.dialect == "proxy" else None,
         response_format=parameters.response_format,
         thinking=parameters.thinking,
+        stream=parameters.stream,
         model=prepared.model.name,
-        vision=prepared.model.kind == "vision",
+        kind=kind,
         seed=state.settings.seed if parameters.seed is None else parameters.seed,
         stubborn=state.settings.stubborn,
+        body=prepared.body,
     )
-    # Reading a picture takes long; the other requests go on meanwhile.
-    reply = await asyncio.to_thread(state.answer, ask) if prepared.media else state.answer(ask)
+
+
+async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
+    ask = ask_of(state, prepared, kind)
+    # Reading a picture takes long, and a test's function may; the other requests go on meanwhile.
+    if prepared.media or state.script.function is not None:
+        return await asyncio.to_thread(state.script.call, ask)
+    return state.script.call(ask)
+
+
+async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:
+    """What is answered to a request, within its limits: ``scripted`` where it was taken for this request."""
+    parameters = prepared.parameters
+    reply = scripted.reply if scripted is not None else await _reply(state, prepared, kind)
     text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
+    figures = {
+        "prompt_tokens": prepared.prompt_tokens,
+        "completion_tokens": completion,
+        "reasoning_tokens": count(reasoning),
+    }
+    figures |= reply.usage or {}
     proxied = prepared.dialect == "proxy"
     identity = new_id(state.settings.era, proxied=proxied)
     return Outcome(
@@ -117,7 +144,8 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
         reasoning=reasoning,
         calls=calls,
         finish_reason=finish_reason,
-        usage=Counted(prepared.prompt_tokens, completion, count(reasoning)),
+        usage=Counted(**{name.removesuffix("_tokens"): tokens for name, tokens in figures.items()}),
+        chunking=TOKENS_A_DELTA if reply.chunking is None else reply.chunking,
         proxied=proxied,
         include_usage=parameters.include_usage,
         tool_stream=parameters.tool_stream,
@@ -128,19 +156,21 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
 
 def _within(
     reply: Reply, parameters: Parameters, messages: list[dict[str, Any]]
-) -> tuple[str, str, list[Any], str, int]:
-    text, finish_reason = reply.text, "tool_calls" if reply.calls else "stop"
+) -> tuple[str, str, Sequence[ToolCall], str, int]:
+    """Text, reasoning, calls, finish reason and completion tokens of a reply, cut to the limits of the request."""
+    text, given = reply.content, reply.finish_reason
     ends = [text.index(word) for word in parameters.stop if word in text]
     if ends:
         text = text[: min(ends)]
-    if any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
-        return text[: len(text) // 2], reply.reasoning, [], "sensitive", count(text) // 2
+    if given is None and any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
+        return text[: len(text) // 2], reply.reasoning, (), "sensitive", count(text) // 2
     # Thinking counts: it may eat the whole of max_tokens, and the text is empty then.
     thought = tokens(reply.reasoning)
     said = tokens(text)
     left = max(0, parameters.max_tokens - len(thought))
     if len(thought) > parameters.max_tokens or len(said) > left:
-        cut = "".join(thought[: parameters.max_tokens]), "".join(said[:left])
-        return cut[1], cut[0], [], "length", parameters.max_tokens
-    called = sum(count(f"{call.name}{call.arguments}") for call in reply.calls)
-    return text, reply.reasoning, reply.calls, finish_reason, len(thought) + len(said) + called
+        cut = "".join(said[:left]), "".join(thought[: parameters.max_tokens])
+        return *cut, (), given or "length", parameters.max_tokens
+    called = sum(count(f"{call.name}{call.written}") for call in reply.tool_calls)
+    finish_reason = given or ("tool_calls" if reply.tool_calls else "stop")
+    return text, reply.reasoning, reply.tool_calls, finish_reason, len(thought) + len(said) + called

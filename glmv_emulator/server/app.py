@@ -90,9 +90,10 @@ def _no_constant(name: str) -> float:
 def chat(state: State, dialect: Dialect) -> Endpoint:
     async def completions(request: Request) -> Response:
         exchange: Exchange = request.scope["emu.exchange"]
+        scripted = state.take(exchange)
         prepared = await prepare(state, await parsed(request, state), dialect, exchange)
         state.enter(exchange, prepared.model.name, prepared.parameters.request_id)
-        outcome = await answer(state, prepared)
+        outcome = await answer(state, prepared, scripted)
         era = state.settings.era
         if prepared.parameters.stream:
             return responses.events(shapes.chunks(outcome, era), shapes.EVENT_STREAM[era], state.settings.pace)

@@ -180,6 +180,7 @@ def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
 
 def refused(refusal: Refusal | NotImplementedHere, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
     """The response to a request that is not granted, in the envelope of its base and the caller's language."""
+    exchange.fail()
     if isinstance(refusal, NotImplementedHere):
         exchange.code = "501"
         return whole(refusal.envelope(), 501)
