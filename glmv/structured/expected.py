@@ -13,8 +13,11 @@ from glmv.types import Completion, ToolCall
 
 _ANY_TOOL = "Call one of these tools now: {names}. Reply with a tool call and with nothing else."
 _ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
+_JSON = (
+    "Reply with a single JSON object and nothing else: no prose, no code fence. "
+    'Any object that conforms to the JSON Schema {"type": "object"} will do.'
+)
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
-_ANY_OBJECT = {"type": "object"}
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
 # Characters of a problem that the model is shown.
@@ -103,7 +106,7 @@ class JSONExpected:
         *,
         beside_tools: bool = False,
     ) -> None:
-        self.instruction = _SCHEMA.format(schema=json.dumps(schema or _ANY_OBJECT, ensure_ascii=False))
+        self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
         self.array = schema is not None and schema.get("type") == "array"
         self._schema = schema

@@ -96,7 +96,7 @@ class Evidence:
         """Quoted strings, and single words of the texts and of what was read, for a pattern to choose from."""
         yield from self._quoted
         for text in (*self.texts, self.page.text() if self.page is not None else ""):
-            yield from re.findall(r"\S+", text)
+            yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in text.split())
             yield from re.findall(r"\w+", text)
 
     def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:

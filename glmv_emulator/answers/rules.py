@@ -20,11 +20,10 @@ from glmv_emulator.answers.conversation import Conversation
 from glmv_emulator.answers.describe import describe
 from glmv_emulator.answers.evidence import evidence_of
 from glmv_emulator.answers.fill import fill
-from glmv_emulator.answers.texts import last_paragraph, named_in, schema_in
+from glmv_emulator.answers.texts import ANY_OBJECT, last_paragraph, named_in, schema_in
 from glmv_emulator.answers.values import Ask, Reply, ToolCall, text_of
 
 LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
-_OBJECT = {"type": "object"}
 
 
 def answer(ask: Ask) -> Reply:
@@ -63,15 +62,14 @@ def wanted_schema(conversation: Conversation) -> dict[str, Any] | None:
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
         case {"type": "json_object" | "json_schema"}:
-            return _schema_in_texts(conversation) or _OBJECT
+            return _schema_in_texts(conversation) or ANY_OBJECT
         case _:
             return _schema_in_texts(conversation)
 
 
 def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
     system = [text_of(m) for m in conversation.ask.messages if m.get("role") in ("system", "developer")]
-    found = (schema_in(text) for text in (conversation.question, *reversed(system)))
-    return next((schema for schema in found if schema is not None), None)
+    return schema_in((conversation.question, *reversed(system)))
 
 
 def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:

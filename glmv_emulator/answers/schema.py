@@ -59,7 +59,7 @@ class Document:
     """
 
     def __init__(self, root: Any, *, patterns: bool = True) -> None:
-        self.root = root
+        self.root = root = root if isinstance(root, (dict, bool)) else {}
         self._steps = MOST_STEPS
         self._judge = (_STRICT if patterns else _LOOSE)(root, registry=Registry())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Literal
@@ -87,10 +87,14 @@ def without_json(text: str) -> str:
     return "".join([*pieces, text[position:]])
 
 
-def schema_in(text: str) -> dict[str, Any] | None:
-    """The last JSON Schema that stands in a text."""
-    found = (as_schema(json.loads(written)) for _, _, written in reversed(_json_in(text)))
-    return next((schema for schema in found if schema is not None), None)
+ANY_OBJECT = {"type": "object"}
+
+
+def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
+    """The last JSON Schema that stands in the first text that has any; one for any object is the last choice."""
+    found = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    schemas = [schema for schema in found if schema is not None]
+    return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
 
 
 _TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
