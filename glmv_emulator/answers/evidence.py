@@ -14,6 +14,7 @@ from typing import Any
 from glmv_emulator.answers.conversation import Conversation, Numbered
 from glmv_emulator.answers.facts import Fact, facts_of, find_facts
 from glmv_emulator.answers.texts import (
+    FORMATS,
     MOST_TEXT,
     labelled,
     numbers,
@@ -81,10 +82,10 @@ class Evidence:
         for text in self.texts:
             yield from labelled(text, name)
 
-    def strings(self, name: str, hint: str, form: str | None) -> Iterator[Offer]:
-        """Text for a property; with a format only what has it."""
+    def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
+        """Text for a property; with a known format only what has it."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
-        if form is None:
+        if form not in FORMATS:
             yield from ((value, NAMED) for value in named)
             yield from ((value, KIND) for value in self._quoted if value not in self._used)
             return

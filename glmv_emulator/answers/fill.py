@@ -178,7 +178,7 @@ class _Filler:
         return " ".join(str(flat[key]) for key in ("title", "description") if isinstance(flat.get(key), str))
 
     def _string(self, flat: dict[str, Any], name: str) -> Iterator[_Filled]:
-        form = flat.get("format") if isinstance(flat.get("format"), str) else None
+        form = str(flat.get("format", ""))
         low, high = _whole_number(flat.get("minLength"), 0), _whole_number(flat.get("maxLength"), LONGEST_TEXT)
         for value, strength in self.evidence.strings(name, self._hint(flat), form):
             text = str(value)[: min(high, LONGEST_TEXT)]

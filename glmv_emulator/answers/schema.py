@@ -59,9 +59,10 @@ class Document:
     """
 
     def __init__(self, root: Any, *, patterns: bool = True) -> None:
-        self.root = root = root if isinstance(root, (dict, bool)) else {}
+        self.root = root if isinstance(root, (dict, bool)) else {}
         self._steps = MOST_STEPS
-        self._judge = (_STRICT if patterns else _LOOSE)(root, registry=Registry())
+        # A registry that is given is never filled from the network.
+        self._judge = (_STRICT if patterns else _LOOSE)(self.root, registry=Registry())
 
     def spend(self) -> None:
         """Count a step.
@@ -77,7 +78,7 @@ class Document:
         """What a ``$ref`` points to; ``True`` (anything goes) when it leaves the document or misses."""
         if not reference.startswith("#"):
             return True
-        here = self.root
+        here: Any = self.root
         for step in reference.lstrip("#").strip("/").split("/"):
             key = step.replace("~1", "/").replace("~0", "~")
             if key == "":

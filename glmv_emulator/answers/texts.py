@@ -25,7 +25,7 @@ _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|‘([^’\n]{1,200})’|「([^」\n]{1,200})」"
     r"|『([^』\n]{1,200})』|《([^》\n]{1,200})》|`([^`\n]{1,200})`"
 )
-_FORMATS = {
+FORMATS = {
     "email": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
     "uri": re.compile(r"https?://[^\s\"'<>，。）)]+"),
     "date-time": re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:\d{2})?"),
@@ -33,6 +33,7 @@ _FORMATS = {
     "time": re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?\b"),
     "uuid": re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
     "ipv4": re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"),
+    "url": re.compile(r"https?://[^\s\"'<>，。）)]+"),
 }  # fmt: skip
 
 
@@ -166,9 +167,8 @@ def to_number(text: str) -> int | float | None:
 
 
 def of_format(text: str, form: str) -> list[str]:
-    """What in a text has a format of JSON Schema; dates as YYYY-MM-DD."""
-    pattern = _FORMATS.get({"url": "uri", "uri-reference": "uri"}.get(form, form))
-    found = [match.group() for match in pattern.finditer(text)] if pattern is not None else []
+    """What in a text has one of `FORMATS`; dates as YYYY-MM-DD."""
+    found = [match.group() for match in FORMATS[form].finditer(text)]
     return [iso_date(one) or one for one in found] if form == "date" else found
 
 

@@ -178,7 +178,9 @@ class Sheet:
         found = []
         for row in self.grid:
             inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]
-            found += inside or ([(row[0].text.rstrip(" :："), row[1].text)] if len(row) == 2 and not FIGURE.match(row[0].text) else [])
+            found += inside or (
+                [(row[0].text.rstrip(" :："), row[1].text)] if len(row) == 2 and not FIGURE.match(row[0].text) else []
+            )
         return found
 
     def table(self) -> list[list[str]]:
