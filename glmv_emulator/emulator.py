@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from glmv_emulator.answers import Answer, Reply, Script, Scripted, ToolCall
+from glmv_emulator.answers.scripted import as_reply
 from glmv_emulator.faults.schedule import PROFILES, Schedule
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.faults.traps import TRAPS, Trap
@@ -18,12 +21,12 @@ from glmv_emulator.platform import auth
 from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
 
 if TYPE_CHECKING:
-    from glmv_emulator.platform.state import Answer, State
+    from glmv_emulator.platform.state import State
     from glmv_emulator.server.server import Server
     from glmv_emulator.server.upstream import HttpUpstream
 
 SETTLES_WITHIN = 0.5
-HINT = 'the emulator needs starlette, uvicorn, Jinja2 and Pillow: pip install "glmv[emulator]"'
+HINT = 'the emulator needs starlette, uvicorn, Jinja2, Pillow and jsonschema: pip install "glmv[emulator]"'
 
 
 class Emulator:
@@ -50,14 +53,13 @@ class Emulator:
         chance: how likely one of the faults befalls a request, 0 to 1; drawn from the seed.
         profile: a kind of day, such as "busy evening": faults, chance and concurrency in one; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), as http://127.0.0.1:11434/v1,
-            whose model answers in place of the emulator's own rules: chats, tasks and batches, streamed as its answer
-            arrives. A request passes all checks of the platform first. The server's errors become documented codes
-            whose messages name it. It is asked when the first request comes; an answer that a fault is to change is
-            whole before it is sent.
+            whose model answers in place of the default rules: chats, tasks and batches, streamed as its answer arrives.
+            Scripted answers and a function of `answer` come first. A request passes all checks of the platform first.
+            The server's errors become documented codes whose messages name it. It is asked when the first request
+            comes; an answer that a fault is to change is whole before it is sent.
         upstream_model: the model to ask that server for; None asks for the name in the request.
         upstream_key: the server's own key, sent as a bearer token. It is in no message, journal or page.
         upstream_timeout: seconds for which that server may be silent.
-        mind: a function from `Ask` to `Reply` that answers in place of the emulator's own rules.
 
     Raises:
         ValueError: for a setting that is none, such as an upstream that is no address.
@@ -92,7 +94,6 @@ class Emulator:
         upstream_model: str | None = None,
         upstream_key: str | None = None,
         upstream_timeout: float = 300.0,
-        mind: Answer | None = None,
     ) -> None:
         if not host:
             raise ValueError(f"host is an address of this machine such as {LOOPBACK}, not ''")
@@ -113,7 +114,8 @@ class Emulator:
             clock_offset=clock_offset,
         )
         self._address = host
-        self._port, self._keep_alive, self._tls, self._own_answer = port, keep_alive, tls, mind
+        self._port, self._keep_alive, self._tls = port, keep_alive, tls
+        self._script = Script()
         if upstream is None and (upstream_model is not None or upstream_key is not None):
             raise ValueError("upstream_model and upstream_key are for a server: give upstream, its base URL")
         self._upstream = None if upstream is None else _asked(upstream, upstream_model, upstream_key, upstream_timeout)
@@ -130,13 +132,13 @@ class Emulator:
         if self._server is not None:
             raise RuntimeError("this emulator is running")
         try:
-            from glmv_emulator.answers import answer
+            import glmv_emulator.answers.rules  # noqa: F401 - now, and not when the first request has come
             from glmv_emulator.platform.state import State
             from glmv_emulator.server.app import application
             from glmv_emulator.server.server import Server
         except ImportError as missing:
             raise ImportError(f"{HINT} ({missing})") from missing
-        state = State(self._settings, self.api_key, self._own_answer or answer, self._journal, self._upstream)
+        state = State(self._settings, self.api_key, self._script, self._journal, self._upstream)
         self._server = Server(
             lambda: application(state, self._schedule),
             self._address,
@@ -167,6 +169,10 @@ class Emulator:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if value is not None:
+            # A client shows no more than the 500 that it got.
+            for error in self._script.errors():
+                value.add_note(f"The function given to answer() raised:\n{''.join(traceback.format_exception(error))}")
 
     @property
     def origin(self) -> str:
@@ -199,6 +205,63 @@ class Emulator:
         origin = self.origin
         assert self._state is not None
         return self._state.hosting.add(origin, source)
+
+    def say(self, *answers: str | Reply) -> None:
+        """Give these answers to the next requests, one each, in the order in which the requests come.
+
+        A request uses its answer up when it is answered. Where it is refused, fails by a fault, or its client gives up
+        before anything came, the answer waits again in its place. Each line of a batch takes one, in line order, and
+        an asynchronous task takes one when it is submitted. `max_tokens`, stop words and the words that stand for a
+        content filter hold for scripted answers, too; a finish reason and usage of the `Reply` win over them. When no
+        answer waits, the function given to `answer` is asked, and else the default rules are (docs/testing.md).
+
+        Args:
+            answers: a str for a text, or a `Reply` for all else that an answer may have.
+
+        Raises:
+            TypeError: for anything else.
+        """
+        for reply in [as_reply(answer) for answer in answers]:
+            self._script.add(reply)
+
+    def call(self, name: str, /, **arguments: Any) -> Scripted:
+        """Answer the next request by a tool call, in turn with `say`; `.also(name, ...)` adds another to the answer.
+
+        Args:
+            name: the tool; nobody checks whether the request offers it.
+            arguments: its arguments. For text beside a call, or arguments that are no JSON, `say` takes a
+                `Reply(tool_calls=[ToolCall(name, arguments)])`.
+
+        Raises:
+            TypeError, ValueError: for a name or arguments that cannot be sent.
+        """
+        return self._script.add(Reply(tool_calls=[ToolCall(name, arguments)]))
+
+    def answer(self, function: Answer) -> None:
+        """Let a function answer every request until `reset`, but for those that an answer of `say` or `call` waits for.
+
+        It is called in a thread, in several at once where requests overlap. What it raises is an HTTP 500 with code
+        500 to the client, stands with its traceback in the log of `glmv_emulator`, and is added as a note to an
+        exception that leaves the `with` block.
+
+        Args:
+            function: from an `Ask` to a `Reply` or a str. It may leave an answer to the default rules by returning
+                `default_answer(ask)`.
+
+        Raises:
+            TypeError: for what cannot be called so.
+        """
+        self._script.use(function)
+
+    @property
+    def unused(self) -> list[Reply]:
+        """The answers of `say` and `call` that wait for a request; the pytest fixture wants none left."""
+        return self._script.unused()
+
+    @property
+    def errors(self) -> list[Exception]:
+        """What the function given to `answer` raised, in order, until `reset`."""
+        return self._script.errors()
 
     def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:
         """Let a fault befall the next requests that it suits.
@@ -268,8 +331,9 @@ class Emulator:
         return self._traps[-1].base_url
 
     def reset(self) -> None:
-        """As at the start: no fault of before is left, nothing is held, the journal is empty."""
+        """As at the start: no fault and no script of before is left, nothing is held, the journal is empty."""
         self._schedule.reset()
+        self._script.reset()
         self._close_traps()
         if self._server is not None:
             self.release()

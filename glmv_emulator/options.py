@@ -74,6 +74,7 @@ def parser(prog: str) -> Parser:
         default=eras[-1],
         metavar="YEAR",
     )
+    row("--say", "the next answer, whatever is asked; in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
     row("--stubborn", "prose first where JSON was asked for", action="store_true")
@@ -116,8 +117,11 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
     settings["concurrency"] = dict(settings["concurrency"])
     if settings["upstream"] is not None and settings["upstream_key"] is None:
         settings["upstream_key"] = os.environ.get(UPSTREAM_KEY)
+    said = settings.pop("say")
     try:
-        emulator = Emulator(**settings).start()
+        emulator = Emulator(**settings)
+        emulator.say(*said)
+        emulator.start()
     except ValueError as problem:
         options.error(str(problem))
     except ssl.SSLError:

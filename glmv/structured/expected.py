@@ -11,9 +11,12 @@ from pydantic import BaseModel
 from glmv.structured.schema import json_in, misfit
 from glmv.types import Completion, ToolCall
 
-_ANY_TOOL = "Call one of your tools now: reply with a tool call and with nothing else."
+_ANY_TOOL = "Call one of these tools now: {names}. Reply with a tool call and with nothing else."
 _ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
-_JSON = "Reply with a single JSON object and nothing else: no prose, no code fence."
+_JSON = (
+    "Reply with a single JSON object and nothing else: no prose, no code fence. "
+    'Any object that conforms to the JSON Schema {"type": "object"} will do.'
+)
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
@@ -54,14 +57,15 @@ class ToolCallExpected:
 
     Args:
         tools: the tools that may be called, at least one.
-        name: the tool that the instruction names, or None for any.
+        name: the tool that the instruction names, or None for any: it names them all then.
     """
 
     what = "a tool call"
 
     def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None) -> None:
-        self.instruction = _ANY_TOOL if name is None else _ONE_TOOL.format(name=name)
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
+        names = ", ".join(self._schemas)
+        self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
         self.by_schema = any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
@@ -87,7 +91,7 @@ class JSONExpected:
     """JSON that fits a schema and the caller's own check.
 
     Args:
-        schema: the JSON Schema that the instruction shows; None asks for any object.
+        schema: the JSON Schema that the instruction shows; None asks for any object, `{"type": "object"}`.
         validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
             that will not do, beside the schema; or None.
         beside_tools: whether a tool call is an answer, too.

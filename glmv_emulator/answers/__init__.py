@@ -1,9 +1,9 @@
-"""General rules that turn what was measured and read into an answer.
+"""What is answered: a script where there is one, and otherwise four rules, which the module `rules` lists.
 
-They know no picture and no test. Equal requests get equal answers.
+Equal requests get equal answers by the rules: they know no picture and no test, and interpret no words.
 """
 
-from glmv_emulator.answers.default import answer
-from glmv_emulator.answers.values import Ask, Call, Medium, Reply
+from glmv_emulator.answers.scripted import Answer, Script, Scripted, default_answer
+from glmv_emulator.answers.values import Ask, Medium, Reply, ToolCall
 
-__all__ = ["Ask", "Call", "Medium", "Reply", "answer"]
+__all__ = ["Answer", "Ask", "Medium", "Reply", "Script", "Scripted", "ToolCall", "default_answer"]

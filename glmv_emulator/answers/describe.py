@@ -1,18 +1,22 @@
-"""Puts measurements into words, in English and in Chinese."""
+"""The one form in which all that was measured and read of a medium is told, in English and in Chinese.
+
+Of a picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
+words and codes that were read, the pairs and rows among them, and the bars of a chart. Of a video: container, length,
+size and the colours of some frames. Of a file: kind, bytes and its beginning.
+"""
 
 # ruff: noqa: E501 - a row of words and patterns reads better unbroken
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
-from glmv_emulator.answers.turn import Numbered
-from glmv_emulator.eyes import Colour, SeenImage, SeenVideo
+from glmv_emulator.answers.conversation import Numbered
+from glmv_emulator.answers.texts import Language
+from glmv_emulator.eyes import Colour, SeenImage, SeenVideo, can_read
+from glmv_emulator.eyes.sheet import sheet_of
 
-Language = Literal["en", "zh"]
 Seen = SeenImage | SeenVideo
 
 _KINDS = {"image": ("Picture", "图"), "video": ("Video", "视频"), "file": ("File", "文件")}
@@ -55,97 +59,6 @@ def _tone(light: float) -> tuple[str, str]:
     return ("bright", "明亮") if light > 0.65 else ("of medium brightness", "亮度适中")
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """Something that can be asked of one medium: the words that ask for it, and the words that answer."""
-
-    key: str
-    asked: str
-    asked_chinese: str
-    english: Callable[[Seen], str]
-    chinese: Callable[[Seen], str]
-
-
-def _format(seen: Seen) -> str:
-    return seen.format if isinstance(seen, SeenImage) else seen.container.upper()
-
-
-def _frames(seen: Seen) -> int:
-    return seen.frames if isinstance(seen, SeenImage) else len(seen.frames)
-
-
-def _channels(seen: Seen, language: Language) -> str:
-    if not isinstance(seen, SeenImage):
-        return f"its codec is {seen.codec}" if language == "en" else f"编码为 {seen.codec}"
-    if language == "en":
-        clear = (
-            f"{percent(seen.transparent)} of it is transparent" if seen.transparent else "nothing of it is transparent"
-        )
-        return f"its mode is {seen.mode} and {clear}"
-    return f"模式为 {seen.mode}，透明部分占 {percent(seen.transparent)}"
-
-
-def _length(seen: Seen, language: Language) -> str:
-    if isinstance(seen, SeenImage):
-        return "it is a still picture" if seen.frames == 1 else f"it has {seen.frames} frames"
-    if not seen.duration:
-        return "it does not tell how long it lasts" if language == "en" else "没有注明时长"
-    return f"it lasts {seen.duration:.1f} seconds" if language == "en" else f"时长 {seen.duration:.1f} 秒"
-
-
-ATTRIBUTES: tuple[Attribute, ...] = (
-    Attribute(
-        "width", "width|how wide", "宽度|多宽|宽是|宽多", lambda s: f"it is {s.width} pixels wide", lambda s: f"宽 {s.width} 像素"
-    ),
-    Attribute(
-        "height", "height|how (?:tall|high)", "高度|多高|高是|高多", lambda s: f"it is {s.height} pixels high",
-        lambda s: f"高 {s.height} 像素",
-    ),
-    Attribute(
-        "bytes", r"bytes?|file ?size|kilobytes?|kb|heavy", "字节|文件大小|体积",
-        lambda s: f"the file has {s.size_bytes} bytes", lambda s: f"文件 {s.size_bytes} 字节",
-    ),
-    Attribute(
-        "size", r"(?<!file )size|dimensions?|resolution|how (?:big|large)|pixels?|megapixels?", "尺寸|(?<!文件)大小|分辨率|多大|像素|长宽",
-        lambda s: f"it measures {s.width} x {s.height} pixels", lambda s: f"尺寸 {s.width} × {s.height} 像素",
-    ),
-    Attribute(
-        "format", r"format|(?:file|image) ?type|(?:type|kind) of (?:file|image|picture)|jpe?g|png|webp|gif|container|extension", "格式|文件类型",
-        lambda s: f"its format is {_format(s)}", lambda s: f"格式为 {_format(s)}",
-    ),
-    Attribute(
-        "orientation", "orientation|portrait|landscape|upright|aspect", "横向|竖|纵向|方向|比例",
-        lambda s: f"it is {orientation(s.width, s.height)[0]} ({s.width / s.height:.2f} to 1)",
-        lambda s: f"{orientation(s.width, s.height)[1]}（{s.width / s.height:.2f} : 1）",
-    ),
-    Attribute(
-        "colour", r"colou?rs?|colou?red|hues?|palette|shades?", "颜色|色彩|什么色|主色|色调",
-        lambda s: f"its colours are {colours(s.colours, 'en')}", lambda s: f"主要颜色：{colours(s.colours, 'zh')}",
-    ),
-    Attribute(
-        "brightness", "bright(?:ness)?|dark(?:ness)?|luminance|exposure", "亮度|明亮|暗",
-        lambda s: f"it is {_tone(light_of(s))[0]} (brightness {light_of(s):.2f} on a scale of 0 to 1)",
-        lambda s: f"{_tone(light_of(s))[1]}（亮度 {light_of(s):.2f}，范围 0 到 1）",
-    ),
-    Attribute(
-        "hash", r"sha-?256|hash|checksum|digest|fingerprint", "哈希|校验|指纹",
-        lambda s: f"its SHA-256 is {s.sha256}", lambda s: f"SHA-256 为 {s.sha256}",
-    ),
-    Attribute(
-        "frames", "frames?|animat(?:ed|ion)", "帧|动图|动画",
-        lambda s: f"frames seen: {_frames(s)}", lambda s: f"看到 {_frames(s)} 帧",
-    ),
-    Attribute(
-        "mode", "mode|alpha|transparen(?:t|cy)|channels?|codec|encoding", "模式|透明|通道|编码",
-        lambda s: _channels(s, "en"), lambda s: _channels(s, "zh"),
-    ),
-    Attribute(
-        "duration", "duration|how long|how many seconds|lasts?", "时长|多长|多久|几秒|多少秒",
-        lambda s: _length(s, "en"), lambda s: _length(s, "zh"),
-    ),
-)  # fmt: skip
-
-
 _MAGIC = ((b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\xd0\xcf\x11\xe0", "OLE"), (b"{\\rtf", "RTF"))
 LONGEST_EXCERPT = 300
 
@@ -183,31 +96,55 @@ def not_looked_at(item: Numbered, language: Language) -> str:
 
 
 def describe(item: Numbered, language: Language) -> str:
-    """All that was measured of a medium, in two or three sentences."""
+    """All that was measured and read of a medium."""
     seen, name = item.medium.seen, label(item, language)
     match seen:
         case None:
             return not_looked_at(item, language)
         case SeenImage():
-            shape_en, shape_zh = orientation(seen.width, seen.height)
-            tone_en, tone_zh = _tone(seen.brightness)
-            if language == "en":
-                frames = f", {seen.frames} frames" if seen.frames > 1 else ""
-                return (
-                    f"{name} is a {seen.format} of {seen.width} x {seen.height} pixels ({shape_en}{frames}, "
-                    f"{seen.size_bytes} bytes). Its main colours are {colours(seen.colours, language)}. "
-                    f"It is {tone_en} ({seen.brightness:.2f}); its SHA-256 begins with {seen.sha256[:12]}."
-                )
-            frames = f"，{seen.frames} 帧" if seen.frames > 1 else ""
-            return (
-                f"{name}是 {seen.format} 图片，{seen.width} × {seen.height} 像素（{shape_zh}{frames}，{seen.size_bytes} 字节）。"
-                f"主要颜色：{colours(seen.colours, language)}。{tone_zh}（亮度 {seen.brightness:.2f}）；"
-                f"SHA-256 开头为 {seen.sha256[:12]}。"
-            )
+            return "\n".join([_describe_image(seen, name, language), *_read(item, language)])
         case SeenVideo():
             return _describe_video(seen, name, language)
         case _:
             raise AssertionError(seen)
+
+
+def _describe_image(seen: SeenImage, name: str, language: Language) -> str:
+    shape_en, shape_zh = orientation(seen.width, seen.height)
+    tone_en, tone_zh = _tone(seen.brightness)
+    if language == "en":
+        frames = f", {seen.frames} frames" if seen.frames > 1 else ""
+        return (
+            f"{name} is a {seen.format} of {seen.width} x {seen.height} pixels ({shape_en}{frames}, "
+            f"{seen.size_bytes} bytes). Its main colours are {colours(seen.colours, language)}. "
+            f"It is {tone_en} ({seen.brightness:.2f}); its SHA-256 begins with {seen.sha256[:12]}."
+        )
+    frames = f"，{seen.frames} 帧" if seen.frames > 1 else ""
+    return (
+        f"{name}是 {seen.format} 图片，{seen.width} × {seen.height} 像素（{shape_zh}{frames}，{seen.size_bytes} 字节）。"
+        f"主要颜色：{colours(seen.colours, language)}。{tone_zh}（亮度 {seen.brightness:.2f}）；"
+        f"SHA-256 开头为 {seen.sha256[:12]}。"
+    )
+
+
+def _read(item: Numbered, language: Language) -> list[str]:
+    """What was read in a picture, in lines; none where there is nothing to read, or no extra `eyes`."""
+    sheet = sheet_of(item.medium.data) if can_read() else None
+    if sheet is None or not (sheet.lines or sheet.codes):
+        return []
+    name = label(item, language)
+    bars = [f"{label}: {value:g}" for label, value in sheet.bars()]
+    pairs = [f"{label}: {value}" for label, value in sheet.pairs()]
+    rows = [] if bars else [" | ".join(row) for row in sheet.table()]
+    found = [("Pairs", "对应", pairs), ("Rows", "行", rows), ("Bars", "柱", bars)]
+    if language == "zh":
+        told = [f"{chinese}：{'；'.join(values)}。" for _, chinese, values in found if values]
+        return [f"{name}上的文字：", sheet.text(), *told]
+    return [
+        f"{name} reads:",
+        sheet.text(),
+        *(f"{english}: {'; '.join(values)}." for english, _, values in found if values),
+    ]
 
 
 def _describe_video(seen: SeenVideo, name: str, language: Language) -> str:
@@ -219,8 +156,9 @@ def _describe_video(seen: SeenVideo, name: str, language: Language) -> str:
         )
         shown = "; ".join(f"at {frame.at:.1f} s {colours(frame.colours[:3], language)}" for frame in seen.frames)
         return f"{told} Frames: {shown}." if shown else told
+    length = f"时长 {seen.duration:.1f} 秒" if seen.duration else "没有注明时长"
     told = (
-        f"{name}是 {seen.container.upper()}，{_length(seen, language)}，{seen.width} × {seen.height} 像素"
+        f"{name}是 {seen.container.upper()}，{length}，{seen.width} × {seen.height} 像素"
         f"（编码 {seen.codec}，{seen.size_bytes} 字节）。"
     )
     shown = "；".join(f"{frame.at:.1f} 秒：{colours(frame.colours[:3], language)}" for frame in seen.frames)

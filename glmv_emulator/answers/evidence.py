@@ -1,250 +1,182 @@
-"""All that may fill a value: what the user wrote, what was measured, and what was read in the pictures."""
+"""All that may fill a value by the name of its property, the surest first: what was measured, what was read in the
+pictures, `name: value` in the texts, then quoted strings and numbers in their order.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any
 
-from glmv_emulator.answers.facts import Fact, find_facts
-from glmv_emulator.answers.mentions import (
-    entities,
-    iso_date,
+from glmv_emulator.answers.conversation import Conversation, Numbered
+from glmv_emulator.answers.facts import Fact, facts_of, find_facts
+from glmv_emulator.answers.texts import (
+    FORMATS,
+    MOST_TEXT,
     labelled,
     numbers,
-    phrase,
-    prepositional,
+    of_format,
     quotations,
-    shape_of,
-    to_figure,
     to_number,
+    without_json,
 )
-from glmv_emulator.answers.words import content_words, has, words
+from glmv_emulator.eyes.sheet import Sheet, Sheets, sheet_of
+from glmv_emulator.eyes.words import key_words, to_figure
 
-# How sure a value is: a guess from the words at hand, a value of the right kind, a value that is named so.
-GUESS, KIND, NAMED = 1, 2, 3
+# How sure a value is: the next of its kind in the texts, or one that bears the property's name.
+KIND, NAMED = 1, 2
+_TRUE, _FALSE = ("true", "yes", "on", "是"), ("false", "no", "off", "否")
+# Names of properties that hold an answer in words, and all that a picture says.
+ANSWER = ("answer", "response", "reply", "回答", "答案")
+_TEXT = {"text", "ocr", "transcript", "transcription", "文字"}
 
 Offer = tuple[Any, int]
 
-# A property that takes a whole request: the text of a search, a question to pass on.
-_WHOLE = ("query", "question", "prompt", "text", "input", "message", "request", "instruction", "instructions", "task",
-          "search", "content", "sentence", "问题", "查询", "文本", "内容", "关键词")  # fmt: skip
 
-
-class Page(Protocol):
-    """What was read in a picture, as far as filling needs it."""
-
-    def values_of(self, name: str, hint: str) -> list[str]:
-        """The values beside the label that fits a property's name or the words of its title and description."""
-
-    def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
-        """Rows of a table whose columns or cells fit the names; empty when there is no table."""
-
-    def place(self, words_: str) -> tuple[int, int] | None:
-        """The middle of the line that says ``words_``, in pixels; None when no line does."""
-
-    def text(self) -> str:
-        """All lines."""
-
-
-@dataclass(slots=True)
+@dataclass
 class Evidence:
-    """Offers values by name and kind. Numbers and names of the text are offered once each, in their order.
+    """Offers values by name and kind. Quoted strings and numbers are offered once each."""
 
-    ``orders`` are sentences that tell how to answer; they count for little more than the figures in them.
-    ``named_only``: what bears the name of a property fills it and nothing else does, since the words are a request to
-    look at a picture and hold no values of their own.
-    """
-
-    texts: list[str]
-    facts: list[Fact]
-    known: set[str]
-    page: Callable[[], Page | None] = lambda: None
-    each: list[tuple[list[Fact], Callable[[], Page | None]]] = field(default_factory=list)
-    orders: list[str] = field(default_factory=list)
-    named_only: bool = False
+    texts: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
+    read: Callable[[], Sheets | None] = lambda: None
+    each: Sequence[Evidence] = ()
     _used: set[str] = field(default_factory=set)
-    _guess: str | None = None
 
-    def strings(self, name: str, hint: str, form: str | None) -> Iterator[Offer]:
-        """Text for a property, the surest first."""
-        shape = shape_of(name, form)
-        for value in self._labelled(name):
-            if shape is None or shape.search(value):
-                yield self._shaped(value, shape, form), NAMED
-        yield from self._prepositional(name)
-        # What was measured comes before what must be read first, since reading takes seconds.
-        for value in find_facts(self.facts, name):
-            if not isinstance(value, (bool, list)):
-                yield str(value), NAMED
-        yield from self._read(name, hint, shape, form)
-        if shape is not None:
-            for text in self.texts:
-                for match in shape.finditer(text):
-                    yield self._shaped(match.group(), shape, form), NAMED
-            return
-        if self.named_only:
-            return
-        yield from self._quoted_or_named(name)
-        if (guess := self.guess()) != "":
-            yield guess, GUESS
+    @cached_property
+    def page(self) -> Sheets | None:
+        """What was read. Pictures are read when a value is first looked for in them."""
+        return self.read()
 
-    def _labelled(self, name: str) -> Iterator[str]:
-        for text in (*self.texts, *self.orders):
-            yield from labelled(text, name)
+    @cached_property
+    def _quoted(self) -> list[str]:
+        return [value for text in self.texts for value in quotations(text)]
 
-    def _prepositional(self, name: str) -> Iterator[Offer]:
-        for text in self.texts:
-            for value in prepositional(text, name):
-                if self._fresh(value):
-                    yield value, NAMED
-
-    def _read(self, name: str, hint: str, shape: re.Pattern[str] | None, form: str | None) -> Iterator[Offer]:
-        page = self.page()
-        if page is None:
-            return
-        for value in page.values_of(name, hint):
-            if shape is None or shape.search(value):
-                yield self._shaped(value, shape, form), NAMED
-        if set(words(name)) & {"text", "ocr", "transcript", "transcription", "文字"}:
-            yield page.text(), NAMED
-        if shape is not None and (match := shape.search(page.text())):
-            yield self._shaped(match.group(), shape, form), NAMED
-
-    def _quoted_or_named(self, name: str) -> Iterator[Offer]:
-        whole = any(word in _WHOLE for word in words(name))
-        for text in self.texts:
-            for value in quotations(text):
-                if self._fresh(value):
-                    yield value, KIND
-        if whole and self.texts and self.texts[0]:
-            yield self.texts[0].strip().rstrip("?？"), KIND
-        for text in self.texts:
-            for value in entities(text):
-                if self._fresh(value) and not content_words(value) <= self.known:
-                    yield value, KIND
-        for text in self.orders:
-            for value in quotations(text):
-                if self._fresh(value) and not content_words(value) <= self.known:
-                    yield value, KIND
-
-    def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:
-        """Numbers for a property, the surest first."""
-        for value in self._labelled(name):
-            if (number := to_number(value)) is not None and re.match(r"[-+−]?[\d$€£¥]", value):
-                yield number, NAMED
-        for text in self.texts:
-            pattern = rf"([-+]?\d+(?:\.\d+)?)[\s-]*(?:\w+\s)?{re.escape(words(name)[-1])}" if words(name) else r"(?!)"
-            for match in re.finditer(pattern, text, re.IGNORECASE):
-                if len(words(name)[-1]) > 2 and (number := to_number(match.group(1))) is not None:
-                    yield number, NAMED
-        yield from self._places(name, hint)
-        for value in find_facts(self.facts, name):
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                yield value, NAMED
-        page = self.page()
-        for value in page.values_of(name, hint) if page is not None else []:
-            if (number := to_figure(value)) is not None:
-                yield (int(number) if number.is_integer() else number), NAMED
-        if self.named_only:
-            return
-        for text in self.texts:
-            for number in numbers(text):
-                if self._fresh(str(number)):
-                    yield number, KIND
-        for text in self.orders:
-            for number in numbers(text, figures_only=True):
-                if self._fresh(str(number)):
-                    yield number, KIND
-
-    def plain(self, name: str) -> Iterator[Offer]:
-        """Values of any kind that are named so, for a property of which no type is known."""
-        for value in self._labelled(name):
-            number = to_number(value) if re.fullmatch(r"[-+−]?[\d.,]+", value) else None
-            yield (value if number is None else number), NAMED
-        for value in find_facts(self.facts, name):
-            yield value, NAMED
-        page = self.page()
-        for value in page.values_of(name, "") if page is not None else []:
-            number = to_figure(value) if re.fullmatch(r"\W{0,2}[\d.,]+\W{0,2}", value) else None
-            yield (value if number is None else number), NAMED
-
-    def _places(self, name: str, hint: str) -> Iterator[tuple[int, int]]:
-        """Coordinates of what the text names: for "click the button Save", the middle of the word Save."""
-        last = words(name)[-1:] or [""]
-        if last[0] not in ("x", "y", "left", "top") or (page := self.page()) is None:
-            return
-        for text in self.texts:
-            for wanted in (*quotations(text), *entities(text), phrase(text, self.known)):
-                if wanted and (place := page.place(wanted)) is not None:
-                    yield place[0] if last[0] in ("x", "left") else place[1], NAMED
-
-    def truth(self, name: str) -> Iterator[tuple[bool, int]]:
-        """Yes or no for a property: measured, or wished for in the text."""
-        for value in find_facts(self.facts, name):
-            if isinstance(value, bool):
-                yield value, NAMED
-        wanted = content_words(name.removeprefix("is_").removeprefix("has_"))
-        for text in self.texts:
-            for value in labelled(text, name):
-                if value.lower() in ("true", "yes", "on", "false", "no", "off"):
-                    yield value.lower() in ("true", "yes", "on"), NAMED
-            if wanted and wanted <= content_words(text):
-                yield not has(text, "not|no|without|never|don't", "不|没|别"), NAMED
-
-    def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
-        """Lists for a property: measured ones, then all quotations, names or numbers of the text."""
-        for value in find_facts(self.facts, name):
-            if isinstance(value, list):
-                yield value, NAMED
-        if self.named_only:
-            return
-        for text in self.texts:
-            for found in (quotations(text), entities(text), numbers(text)):
-                if found:
-                    yield list(found), KIND
-        if (guess := self.guess()) != "":
-            yield [guess], GUESS
-
-    def choice(self, options: Sequence[Any], name: str) -> Any | None:
-        """The one of several fixed values that the text or the measurements speak of."""
-        said = " ".join(self.texts)
-        stems = content_words(said) | set(words(said))
-        measured = {str(value).lower() for value in find_facts(self.facts, name)}
-        page = self.page()
-        measured |= {value.lower() for value in page.values_of(name, "")} if page is not None else set()
-        for option in options:
-            if isinstance(option, str) and option:
-                parts = content_words(option) or set(words(option))
-                if option.lower() in measured or has(said, re.escape(option)) or (parts and parts <= stems):
-                    return option
-        return None
-
-    def guess(self) -> str:
-        """The words of the request that say most, without those of the tool itself."""
-        if self._guess is None:
-            self._guess = next((found for text in self.texts if (found := phrase(text, self.known)) != ""), "")
-        return self._guess
+    @cached_property
+    def _numbers(self) -> list[int | float]:
+        return [value for text in self.texts for value in numbers(text)]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to offer."""
         return not (self.texts or self.facts or self.each)
 
+    def begin(self) -> None:
+        """Offer everything again."""
+        self._used.clear()
+
     def use(self, value: Any) -> None:
         """Remember that a value has found its place."""
         self._used.add(str(value))
 
-    def alone(self) -> list[Evidence]:
-        """The same words with what was measured and read in one picture only, for each picture."""
-        return [Evidence(self.texts, facts, self.known, page, named_only=self.named_only) for facts, page in self.each]
+    def named(self, name: str, hint: str = "") -> Iterator[Any]:
+        """Values that bear a property's name, as they were measured or written."""
+        yield from find_facts(self.facts, name)
+        if self.page is not None:
+            yield from self.page.values_of(name, hint)
+            if set(key_words(name)) & _TEXT:
+                yield self.page.text()
+        for text in self.texts:
+            yield from labelled(text, name)
 
-    def _fresh(self, value: str) -> bool:
-        return value not in self._used
+    def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
+        """Text for a property; with a known format only what has it."""
+        named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
+        if form not in FORMATS:
+            yield from ((value, NAMED) for value in named)
+            yield from ((value, KIND) for value in self._quoted if value not in self._used)
+            return
+        read = [self.page.text()] if self.page is not None else []
+        for text in chain(named, read, self.texts):
+            yield from ((value, NAMED) for value in of_format(text, form))
 
-    @staticmethod
-    def _shaped(value: str, shape: re.Pattern[str] | None, form: str | None) -> str:
-        match = shape.search(value) if shape is not None else None
-        found = match.group() if match else value
-        return (iso_date(found) or found) if form == "date" else found
+    def words(self) -> Iterator[str]:
+        """Quoted strings, and single words of the texts and of what was read, for a pattern to choose from."""
+        yield from self._quoted
+        for text in (*self.texts, self.page.text() if self.page is not None else ""):
+            yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in text.split())
+            yield from re.findall(r"\w+", text)
+
+    def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:
+        """Numbers for a property."""
+        for value in self.named(name, hint):
+            if isinstance(value, str):
+                value = _figure(value)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                yield value, NAMED
+        yield from ((value, KIND) for value in self._numbers if str(value) not in self._used)
+
+    def plain(self, name: str) -> Iterator[Offer]:
+        """Values of any kind that are named so, for a property without a type."""
+        for value in self.named(name):
+            number = (
+                _figure(value) if isinstance(value, str) and re.fullmatch(r"\W{0,2}[\d.,]+\W{0,2}", value) else None
+            )
+            yield (value if number is None else number), NAMED
+
+    def truth(self, name: str) -> Iterator[tuple[bool, int]]:
+        """Yes or no for a property."""
+        for value in self.named(name):
+            said = str(value).lower()
+            if said in (*_TRUE, *_FALSE):
+                yield said in _TRUE, NAMED
+
+    def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
+        """Lists for a property: measured ones, then all quoted strings or numbers."""
+        yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
+        for found in (self._quoted, self._numbers):
+            if left := [value for value in found if str(value) not in self._used]:
+                yield left, KIND
+
+    def choice(self, options: Sequence[Any], name: str) -> Any | None:
+        """The one of several fixed values that was measured or read, or is written behind the name or quoted."""
+        for value in chain(self.named(name), self._quoted):
+            for option in options:
+                if isinstance(option, str) and option.lower() == str(value).lower():
+                    return option
+        return None
+
+    def everything(self) -> dict[str, Any]:
+        """All measured facts by their first names, where no schema names properties."""
+        if len(self.each) > 1:
+            return {"media": [one.everything() for one in self.each]}
+        return {fact.key: fact.get() for fact in self.facts if not fact.in_words}
+
+
+def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
+    """What a conversation offers; ``words`` is the answer in words, for a property of that name."""
+    results = [result.text for result in conversation.results]
+    asked = conversation.texts[:1] if conversation.question else []
+    texts = [*asked, *results, *conversation.texts[len(asked) :]]
+    language = conversation.language
+    looked_at = [item for item in conversation.media if item.medium.seen is not None]
+    if results:
+        looked_at.reverse()  # of what tools returned the newest counts
+    each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in looked_at]
+    answers = [Fact.of(*ANSWER, value=words, in_words=True)] if words else []
+    return Evidence(
+        [without_json(text[:MOST_TEXT]) for text in dict.fromkeys(texts)],
+        [*(fact for one in each for fact in one.facts), *answers],
+        partial(_read, looked_at),
+        each,
+    )
+
+
+def _read(items: Sequence[Numbered]) -> Sheets | None:
+    sheets: list[Sheet] = []
+    for item in items:
+        sheet = sheet_of(item.medium.data) if item.medium.kind == "image" else None
+        if sheet is not None and (sheet.lines or sheet.codes):
+            sheets.append(sheet)
+    return Sheets(sheets) if sheets else None
+
+
+def _figure(text: str) -> int | float | None:
+    number = to_number(text)
+    if number is not None:
+        return number
+    figure = to_figure(text)
+    return int(figure) if figure is not None and figure.is_integer() else figure

@@ -1,31 +1,42 @@
-"""Measurements by name, for whoever asks for a value called "width" or "dominant_color"."""
+"""Measurements by name, for properties called "width" or "dominant_color"."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
-from glmv_emulator.answers.describe import Language, Seen, describe, light_of, orientation
-from glmv_emulator.answers.turn import Numbered
-from glmv_emulator.answers.words import stem, words
+from glmv_emulator.answers.conversation import Numbered
+from glmv_emulator.answers.describe import Seen, describe, light_of, orientation
+from glmv_emulator.answers.texts import Language
 from glmv_emulator.eyes import SeenImage, SeenVideo
+from glmv_emulator.eyes.words import key_words
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value and the words by one set of which it may be called."""
+    """A value, the name of its own, and the words by one set of which it may be called.
 
+    ``value`` may be a function that makes it; ``in_words`` says that it is a text about other facts.
+    """
+
+    key: str
     names: tuple[frozenset[str], ...]
     value: Any
+    in_words: bool = False
+
+    @classmethod
+    def of(cls, *names: str, value: Any, in_words: bool = False) -> Self:
+        """A fact by its names, the first of which is its own."""
+        return cls(names[0].replace(" ", "_"), tuple(frozenset(key_words(name)) for name in names), value, in_words)
+
+    def get(self) -> Any:
+        """The value."""
+        return self.value() if callable(self.value) else self.value
 
 
-def _named(*names: str) -> tuple[frozenset[str], ...]:
-    return tuple(frozenset(key_words(name)) for name in names)
-
-
-def key_words(name: str) -> list[str]:
-    """The stems of a property's name, in order: "dominantColours" is [domin.., color]."""
-    return [stem(word) for word in words(name)]
+_IN_WORDS = ("description", "caption", "summary", "alt text", "描述", "说明", "概述")
 
 
 def facts_of(item: Numbered, language: Language) -> list[Fact]:
@@ -36,7 +47,7 @@ def facts_of(item: Numbered, language: Language) -> list[Fact]:
     return [
         *_shared(seen),
         *(_of_image(seen) if isinstance(seen, SeenImage) else _of_video(seen)),
-        Fact(_named("description", "caption", "summary", "alt text", "描述", "说明", "概述"), describe(item, language)),
+        Fact.of(*_IN_WORDS, value=partial(describe, item, language), in_words=True),
     ]
 
 
@@ -44,30 +55,30 @@ def _shared(seen: Seen) -> list[Fact]:
     names = [colour.name for colour in seen.colours]
     shape = orientation(seen.width, seen.height)[0]
     return [
-        Fact(_named("width", "w", "宽度", "宽"), seen.width),
-        Fact(_named("height", "h", "高度", "高"), seen.height),
-        Fact(_named("size bytes", "file size", "bytes", "字节"), seen.size_bytes),
-        Fact(_named("sha256", "sha 256", "hash", "checksum", "digest", "哈希"), seen.sha256),
-        Fact(_named("size", "dimensions", "resolution", "尺寸", "大小", "分辨率"), f"{seen.width}x{seen.height}"),
-        Fact(_named("aspect ratio", "比例"), round(seen.width / seen.height, 4)),
-        Fact(_named("orientation", "方向"), shape),
-        Fact(_named("portrait"), shape == "portrait"),
-        Fact(_named("landscape"), shape == "landscape"),
-        Fact(_named("square"), shape == "square"),
-        Fact(_named("pixels", "pixel count", "像素"), seen.width * seen.height),
-        Fact(_named("megapixels"), round(seen.width * seen.height / 1e6, 3)),
-        Fact(_named("brightness", "luminance", "亮度"), round(light_of(seen), 4)),
-        Fact(_named("dark"), light_of(seen) < 0.35),
-        Fact(_named("bright"), light_of(seen) > 0.65),
+        Fact.of("width", "w", "宽度", "宽", value=seen.width),
+        Fact.of("height", "h", "高度", "高", value=seen.height),
+        Fact.of("size bytes", "file size", "bytes", "字节", value=seen.size_bytes),
+        Fact.of("sha256", "sha 256", "hash", "checksum", "digest", "哈希", value=seen.sha256),
+        Fact.of("size", "dimensions", "resolution", "尺寸", "大小", "分辨率", value=f"{seen.width}x{seen.height}"),
+        Fact.of("aspect ratio", "比例", value=round(seen.width / seen.height, 4)),
+        Fact.of("orientation", "方向", value=shape),
+        Fact.of("portrait", value=shape == "portrait"),
+        Fact.of("landscape", value=shape == "landscape"),
+        Fact.of("square", value=shape == "square"),
+        Fact.of("pixels", "pixel count", "像素", value=seen.width * seen.height),
+        Fact.of("megapixels", value=round(seen.width * seen.height / 1e6, 3)),
+        Fact.of("brightness", "luminance", "亮度", value=round(light_of(seen), 4)),
+        Fact.of("dark", value=light_of(seen) < 0.35),
+        Fact.of("bright", value=light_of(seen) > 0.65),
         *(
             [
-                Fact(_named("hex", "hex color", "color hex", "rgb hex"), seen.colours[0].hex),
-                Fact(_named("red", "r"), seen.colours[0].rgb[0]),
-                Fact(_named("green", "g"), seen.colours[0].rgb[1]),
-                Fact(_named("blue", "b"), seen.colours[0].rgb[2]),
-                Fact(_named("rgb"), list(seen.colours[0].rgb)),
-                Fact(_named("color", "colour", "hue", "颜色", "主色", "色彩"), names[0]),
-                Fact(_named("colors", "palette", "color"), names),
+                Fact.of("hex", "hex color", "color hex", "rgb hex", value=seen.colours[0].hex),
+                Fact.of("red", "r", value=seen.colours[0].rgb[0]),
+                Fact.of("green", "g", value=seen.colours[0].rgb[1]),
+                Fact.of("blue", "b", value=seen.colours[0].rgb[2]),
+                Fact.of("rgb", value=list(seen.colours[0].rgb)),
+                Fact.of("color", "colour", "hue", "颜色", "主色", "色彩", value=names[0]),
+                Fact.of("colors", "palette", "color", value=names),
             ]
             if seen.colours
             else []
@@ -77,31 +88,31 @@ def _shared(seen: Seen) -> list[Fact]:
 
 def _of_image(seen: SeenImage) -> list[Fact]:
     return [
-        Fact(_named("format", "file type", "image type", "格式", "类型"), seen.format),
-        Fact(_named("mime type", "content type", "media type"), f"image/{seen.format.lower()}"),
-        Fact(_named("mode", "模式"), seen.mode),
-        Fact(_named("frames", "frame count", "帧数"), seen.frames),
-        Fact(_named("animated"), seen.frames > 1),
-        Fact(_named("transparent", "transparency", "alpha"), seen.transparent > 0),
+        Fact.of("format", "file type", "image type", "格式", "类型", value=seen.format),
+        Fact.of("mime type", "content type", "media type", value=f"image/{seen.format.lower()}"),
+        Fact.of("mode", "模式", value=seen.mode),
+        Fact.of("frames", "frame count", "帧数", value=seen.frames),
+        Fact.of("animated", value=seen.frames > 1),
+        Fact.of("transparent", "transparency", "alpha", value=seen.transparent > 0),
     ]
 
 
 def _of_video(seen: SeenVideo) -> list[Fact]:
     return [
-        Fact(_named("format", "container", "格式", "类型"), seen.container),
-        Fact(_named("codec", "编码"), seen.codec),
-        *([Fact(_named("duration", "seconds", "length", "时长"), round(seen.duration, 3))] if seen.duration else []),
+        Fact.of("format", "container", "格式", "类型", value=seen.container),
+        Fact.of("codec", "编码", value=seen.codec),
+        *([Fact.of("duration", "seconds", "length", "时长", value=round(seen.duration, 3))] if seen.duration else []),
     ]
 
 
-def find_facts(facts: list[Fact], name: str) -> list[Any]:
+def find_facts(facts: Sequence[Fact], name: str) -> list[Any]:
     """The values that may bear a name, the one that is named most exactly first."""
     have = key_words(name)
     whole = set(have)
-    scored: list[tuple[int, int, Any]] = []
+    scored: list[tuple[int, int, Fact]] = []
     for place, fact in enumerate(facts):
         fits = [len(key) for key in fact.names if key and key <= whole]
         # The head noun stands last: "line_width_color" is a colour and no width.
         if fits and (have[-1] in {word for key in fact.names for word in key} or len(have) <= 2):
-            scored.append((-max(fits), place, fact.value))
-    return [value for _, _, value in sorted(scored, key=lambda row: row[:2])]
+            scored.append((-max(fits), place, fact))
+    return [fact.get() for _, _, fact in sorted(scored, key=lambda row: row[:2])]

@@ -1,21 +1,39 @@
-"""Writes a value that is valid against a JSON Schema, filled from evidence where there is any."""
+"""Writes a value that is valid against a JSON Schema, filled by the names of its properties.
+
+A property is filled with, in this order: what was measured under its name, what was read beside such a label, in such a
+column or on such bars, what stands behind `name:` or `name=` in the newest text of the user (then in results of tools,
+then in earlier texts), the next quoted string or number of these texts, and else the smallest value that is valid.
+Optional properties are filled by name only. A `pattern` is met by a quoted string, by a word of the texts or of what
+was read, or by a simple candidate; where none matches, the value breaks the pattern.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from glmv_emulator.answers.evidence import KIND, NAMED, Evidence
-from glmv_emulator.answers.facts import Fact, key_words
-from glmv_emulator.answers.mentions import to_figure
-from glmv_emulator.answers.pattern import matching
-from glmv_emulator.answers.schema import DEEPEST, Document, TooMuch, item_schemas, join, properties, required, types
+from glmv_emulator.answers.facts import Fact
+from glmv_emulator.answers.schema import (
+    DEEPEST,
+    Document,
+    TooMuch,
+    item_schemas,
+    join,
+    matches,
+    properties,
+    required,
+    types,
+)
+from glmv_emulator.eyes.words import to_figure
 
 NOTHING = 0
 MOST_ITEMS = 64
 MOST_OPTIONAL = 100  # optional properties of one object that are looked at
+MOST_WORDS = 2000  # words of texts that a pattern may choose from
 LONGEST_TEXT = 4000
 _ANY_ORDER = ("string", "number", "integer", "boolean", "array", "object", "null")
 # The smallest values that formats allow.
@@ -24,6 +42,12 @@ _FORMATS = {
     "url": "https://example.com/", "uuid": "00000000-0000-4000-8000-000000000000", "ipv4": "127.0.0.1", "ipv6": "::1",
     "hostname": "localhost", "uri-reference": "/", "duration": "PT0S", "json-pointer": "", "regex": "a", "byte": "",
 }  # fmt: skip
+# What a pattern may choose from at last: letters and figures in the usual lengths, and the values of formats.
+_CANDIDATES = (
+    *(char * count for count in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 40, 64) for char in "aA0"),
+    *_FORMATS.values(),
+    *("#000000", "0.0", "0.0.0", "v0.0.0", "a1", "A1", "a_a", "a-a", "a.a", "a b", "00:00", "en-US", "/a", "+10000000"),
+)  # fmt: skip
 
 _Filled = tuple[Any, int]  # a value and how sure it is
 
@@ -32,18 +56,22 @@ class _Impossible(Exception):
     """No value was found that the schema allows."""
 
 
-def fill(schema: Any, evidence: Evidence, name: str = "") -> Any:
-    """A value that is valid against ``schema`` wherever one can be found within bounded work."""
-    document = Document(schema)
-    try:
-        return _Filler(document, evidence).fill(schema, name, 0)[0]
-    except (TooMuch, _Impossible, RecursionError):
-        pass
-    try:
-        plain = Document(schema)
-        return _Filler(plain, Evidence([], [], set())).fill(schema, name, 0)[0]
-    except (TooMuch, _Impossible, RecursionError):
-        return {}
+def fill(schema: Any, evidence: Evidence) -> Any:
+    """A value that is valid against ``schema`` wherever one can be found within bounded work; else {}."""
+    schema = {} if schema is None else schema
+    if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
+        return evidence.everything()
+    for patterns, source in ((True, evidence), (False, evidence), (False, Evidence())):
+        source.begin()
+        try:
+            return _Filler(Document(schema, patterns=patterns), source).fill(schema, "", 0)[0]
+        except (TooMuch, _Impossible, RecursionError):
+            continue
+    return {}
+
+
+# Keywords beside which an object has no properties of its own.
+_NO_PROPERTIES = ("title", "description", "$schema", "additionalProperties")
 
 
 class _Filler:
@@ -52,6 +80,7 @@ class _Filler:
         self.evidence = evidence
 
     def fill(self, schema: Any, name: str, depth: int) -> _Filled:
+        self.document.spend()
         if depth > DEEPEST:
             raise _Impossible
         flat = self.document.flat(schema)
@@ -149,14 +178,18 @@ class _Filler:
         return " ".join(str(flat[key]) for key in ("title", "description") if isinstance(flat.get(key), str))
 
     def _string(self, flat: dict[str, Any], name: str) -> Iterator[_Filled]:
-        form = flat.get("format") if isinstance(flat.get("format"), str) else None
+        form = str(flat.get("format", ""))
         low, high = _whole_number(flat.get("minLength"), 0), _whole_number(flat.get("maxLength"), LONGEST_TEXT)
         for value, strength in self.evidence.strings(name, self._hint(flat), form):
             text = str(value)[: min(high, LONGEST_TEXT)]
             if low <= len(text):
                 yield text, strength
-        if isinstance(pattern := flat.get("pattern"), str) and (made := matching(pattern, min(low, LONGEST_TEXT))):
-            yield made, NOTHING
+        if isinstance(pattern := flat.get("pattern"), str):
+            words = (word for word, _ in zip(self.evidence.words(), range(MOST_WORDS), strict=False))
+            fitting = (
+                word for word in chain(words, _CANDIDATES) if low <= len(word) <= high and matches(pattern, word)
+            )
+            yield from ((word, NOTHING) for word in fitting)
         if form in _FORMATS:
             yield _FORMATS[form], NOTHING
         if isinstance(flat.get("default"), str):
@@ -193,7 +226,9 @@ class _Filler:
         made = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
         yield made, NOTHING
         if "contains" in flat:
-            wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * _whole_number(flat.get("minContains"), 1)
+            wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * min(
+                _whole_number(flat.get("minContains"), 1), MOST_ITEMS
+            )
             yield [*wanted, *made[len(wanted) :]], NOTHING
         if flat.get("uniqueItems") is True:
             yield _distinct(made, self.document, rest), NOTHING
@@ -203,12 +238,12 @@ class _Filler:
         known = properties(flat := self.document.flat(item))
         if "object" not in types(flat) or not known:
             return []
-        page = self.evidence.page()
+        page = self.evidence.page
         cells = page.rows(list(known)) if page is not None else []
         if cells:
             return [made for row in cells if (made := self._row(item, row, depth)) is not None]
         made = []
-        for one in self.evidence.alone():
+        for one in self.evidence.each:
             filled, strength = _Filler(self.document, one).fill(item, "", depth + 1)
             if strength == NAMED:
                 made.append(filled)
@@ -217,13 +252,12 @@ class _Filler:
     def _row(self, item: Any, cells: dict[str, str], depth: int) -> Any | None:
         facts = []
         for name, cell in cells.items():
-            key = (frozenset(key_words(name)),)
             figure = to_figure(cell) if re.fullmatch(r"\W{0,2}[\d.,\s]+\W{0,2}", cell) else None
             if figure is not None:
-                facts.append(Fact(key, int(figure) if figure.is_integer() else figure))
-            facts.append(Fact(key, cell))
+                facts.append(Fact.of(name, value=int(figure) if figure.is_integer() else figure))
+            facts.append(Fact.of(name, value=cell))
         try:
-            return _Filler(self.document, Evidence([], facts, set())).fill(item, "", depth + 1)[0]
+            return _Filler(self.document, Evidence(facts=facts)).fill(item, "", depth + 1)[0]
         except _Impossible:
             return None
 

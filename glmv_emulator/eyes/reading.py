@@ -25,6 +25,7 @@ LONGEST_SIDE = 2000  # pixels; larger pictures are shrunk before they are read
 MOST_REMEMBERED = 64
 # Scores run from 0 to 1. A lone character is taken for a speck unless the reader is quite sure.
 LEAST_SCORE, LEAST_SCORE_ALONE = 0.6, 0.9
+FLAT = 8  # levels of a channel by which the pixels of a flat picture may differ, as JPEG makes them
 _THREADS = 2
 
 
@@ -84,6 +85,8 @@ def read_image(data: bytes) -> Reading | None:
 
 def _read(data: bytes) -> Reading:
     picture = upright(data, LONGEST_SIDE)
+    if all(_is_flat(channel.histogram()) for channel in picture.split()):
+        return Reading((), (), *picture.size)  # one colour: the engines need not look
     with open_picture(data) as opened:
         longest = max(opened.size)
     scale = longest / max(picture.size)
@@ -91,6 +94,11 @@ def _read(data: bytes) -> Reading:
     codes = [Code(kind, text, _scaled(box, scale)) for kind, text, box in _codes(picture)]
     size = round(picture.width * scale), round(picture.height * scale)
     return Reading(tuple(lines), tuple(codes), *size)
+
+
+def _is_flat(histogram: list[int]) -> bool:
+    levels = [level for level, count in enumerate(histogram) if count]
+    return levels[-1] - levels[0] <= FLAT
 
 
 def _scaled(box: tuple[float, float, float, float], scale: float) -> Box:

@@ -17,6 +17,9 @@ from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 HEADER = "x-glmv-fault"
+# Faults that send status 200 and no business code, and after which no client has the whole answer.
+BREAKING = {"reset-in-body", "half-body", "login-page", "empty-body", "huge-body", "endless-line", "truncated", "cut",
+            "invalid-json"}  # fmt: skip
 FOR = {
     "stream": "that are streamed",
     "whole": "that are not streamed",
@@ -169,6 +172,8 @@ class Schedule:
                 exchange.fault = exchange.fault or planned.fault.name
                 assert planned.fault.apply is not None
                 answer = planned.fault.apply(answer, context, **planned.knobs)
+                if answer.status != 200 or exchange.code is not None or planned.fault.name in BREAKING:
+                    exchange.fail()
             return answer
 
         return change

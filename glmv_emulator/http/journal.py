@@ -37,8 +37,9 @@ class Exchange:
 
     `media` are the pictures and videos that were looked at, None for one that was not; `code` is the business code
     of a refusal; `client` is the same for all requests with one key, and is not the key; `ended_by` says who ended
-    it: "server" (as it should), "client" (it left early) or "fault". `connection` counts connections from 1, `nth`
-    the requests on one; `last_sent` is when the last bytes left.
+    it: "server" (as it should), "client" (it left early) or "fault". `cleanup` is called at the end, `unanswered` as
+    soon as it is known that the client gets no whole answer. `connection` counts connections from 1, `nth` the requests
+    on one; `last_sent` is when the last bytes left.
     """
 
     method: str
@@ -63,12 +64,22 @@ class Exchange:
     ended: float | None = None
     ended_by: str | None = None
     cleanup: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    unanswered: list[Callable[[], None]] = field(default_factory=list, repr=False)
+
+    def fail(self) -> None:
+        """The client gets no whole answer."""
+        while self.unanswered:
+            self.unanswered.pop()()
 
     def finish(self) -> None:
         if self.ended is None:
             self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
+        # Who leaves a stream that goes well has its answer; who gives up waiting has none.
+        if self.ended_by == "client" and (not self.chunks or self.fault not in (None, "open-after-done")):
+            self.fail()
+        self.unanswered.clear()
         self.release()
 
     def release(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import secrets
 import time
@@ -14,6 +15,8 @@ from glmv_emulator.platform import chat, shapes
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.files import BATCH_URLS, OUTPUT, batch_lines, page
 from glmv_emulator.platform.state import State
+
+log = logging.getLogger("glmv_emulator")
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -69,12 +72,19 @@ class Batch:
             self.become(ending)
 
     async def _answered(self, state: State, request: dict[str, Any]) -> dict[str, Any]:
+        scripted = state.script.take()
         try:
             prepared = await chat.prepare(state, request["body"] | {"stream": False}, "platform")
-            body = shapes.whole(await chat.answer(state, prepared), state.settings.era)
+            body = shapes.whole(await chat.answer(state, prepared, scripted, "batch"), state.settings.era)
             status = 200
         except Refusal as refusal:
             body, status = refusal.envelope(english=False), refusal.status
+        except Exception as problem:
+            log.exception("the emulator failed at a line of a batch")
+            failure = Refusal("500", f"：{problem!r}", f": {problem!r}")
+            body, status = failure.envelope(english=False), failure.status
+        if status != 200 and scripted is not None:
+            state.script.put_back(scripted)
         response = {"status_code": status, "body": body | {"request_id": request["custom_id"]}}
         return {"response": response, "custom_id": request["custom_id"], "id": self.body["id"]}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from glmv_emulator.answers import Ask, Call, Medium, Reply
+from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall
 from glmv_emulator.answers.upstream import Question, Reader
 from glmv_emulator.http.journal import Exchange
 from glmv_emulator.platform.errors import Refusal
@@ -20,7 +19,7 @@ from glmv_emulator.platform.proxy import check_fields
 from glmv_emulator.platform.rules import Parameters, check
 from glmv_emulator.platform.search import found
 from glmv_emulator.platform.settings import Settings
-from glmv_emulator.platform.shapes import Counted, Outcome, new_id
+from glmv_emulator.platform.shapes import TOKENS_A_DELTA, Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, gathered
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
@@ -28,6 +27,9 @@ from glmv_emulator.platform.usage import count, prompt, texts, tokens
 # Words that stand for what a content filter catches, so that an application's handling of it can be tested.
 CAUGHT_INPUT = "EMU-SENSITIVE-INPUT"
 CAUGHT_OUTPUT = "EMU-SENSITIVE-OUTPUT"
+
+
+Kind = Literal["chat", "task", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +101,52 @@ def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> 
     return [look(place, model, state.settings, dialect, own, uploaded) for place in places]
 
 
-async def answer(state: State, prepared: Prepared) -> Outcome:
-    """What is answered to a request, within its limits. Raises `Refusal` where an upstream model gives no answer."""
+def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
+    """A request as what answers it knows it."""
     parameters = prepared.parameters
-    if (upstream := upstream_for(state, prepared)) is not None:
-        question = question_of(upstream, prepared, stream=False)
-        reader = await gathered(upstream, question, reader_of(prepared))
-        return replace(outcome_of(state, prepared), **told(reader, prepared))
-    ask = Ask(
+    return Ask(
         messages=prepared.messages,
         media=prepared.media,
         tools=parameters.tools,
+        # The platform's own API has "auto" only (bigmodel.cn docs, chat completion, tool_choice).
+        tool_choice=prepared.body.get("tool_choice") if prepared.dialect == "proxy" else None,
         response_format=parameters.response_format,
         thinking=parameters.thinking,
+        stream=parameters.stream,
         model=prepared.model.name,
-        vision=prepared.model.kind == "vision",
+        kind=kind,
         seed=state.settings.seed if parameters.seed is None else parameters.seed,
         stubborn=state.settings.stubborn,
+        body=prepared.body,
     )
-    # Reading a picture takes long; the other requests go on meanwhile.
-    reply = await asyncio.to_thread(state.answer, ask) if prepared.media else state.answer(ask)
+
+
+async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
+    ask = ask_of(state, prepared, kind)
+    # Reading a picture takes long, and a test's function may; the other requests go on meanwhile.
+    if prepared.media or state.script.function is not None:
+        return await asyncio.to_thread(state.script.call, ask)
+    return state.script.call(ask)
+
+
+async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:
+    """What is answered to a request, within its limits: ``scripted`` where it was taken for this request.
+
+    Raises:
+        Refusal: an upstream model gives no answer.
+    """
+    parameters = prepared.parameters
+    if (upstream := upstream_for(state, prepared, scripted)) is not None:
+        reader = await gathered(upstream, question_of(upstream, prepared, stream=False), reader_of(prepared))
+        return replace(outcome_of(state, prepared), **told(reader, prepared))
+    reply = scripted.reply if scripted is not None else await _reply(state, prepared, kind)
     text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
+    figures = {
+        "prompt_tokens": prepared.prompt_tokens,
+        "completion_tokens": completion,
+        "reasoning_tokens": count(reasoning),
+    }
+    figures |= reply.usage or {}
     return outcome_of(
         state,
         prepared,
@@ -127,7 +154,8 @@ async def answer(state: State, prepared: Prepared) -> Outcome:
         reasoning,
         calls,
         finish_reason,
-        Counted(prepared.prompt_tokens, completion, count(reasoning)),
+        Counted(**{name.removesuffix("_tokens"): tokens for name, tokens in figures.items()}),
+        TOKENS_A_DELTA if reply.chunking is None else reply.chunking,
     )
 
 
@@ -136,9 +164,10 @@ def outcome_of(
     prepared: Prepared,
     text: str = "",
     reasoning: str = "",
-    calls: Sequence[Call] = (),
+    calls: Sequence[ToolCall] = (),
     finish_reason: str = "stop",
     usage: Counted | None = None,
+    chunking: int | Sequence[str] = TOKENS_A_DELTA,
 ) -> Outcome:
     """An answer under an id of its own."""
     parameters = prepared.parameters
@@ -154,6 +183,7 @@ def outcome_of(
         calls=list(calls),
         finish_reason=finish_reason,
         usage=usage or Counted(prepared.prompt_tokens, 0),
+        chunking=chunking,
         proxied=proxied,
         include_usage=parameters.include_usage,
         tool_stream=parameters.tool_stream,
@@ -165,31 +195,34 @@ def outcome_of(
 
 def _within(
     reply: Reply, parameters: Parameters, messages: list[dict[str, Any]]
-) -> tuple[str, str, list[Any], str, int]:
-    text, finish_reason = reply.text, "tool_calls" if reply.calls else "stop"
+) -> tuple[str, str, Sequence[ToolCall], str, int]:
+    """Text, reasoning, calls, finish reason and completion tokens of a reply, cut to the limits of the request."""
+    text, given = reply.content, reply.finish_reason
     ends = [text.index(word) for word in parameters.stop if word in text]
     if ends:
         text = text[: min(ends)]
-    if any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
-        return text[: len(text) // 2], reply.reasoning, [], "sensitive", count(text) // 2
+    if given is None and any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
+        return text[: len(text) // 2], reply.reasoning, (), "sensitive", count(text) // 2
     # Thinking counts: it may eat the whole of max_tokens, and the text is empty then.
     thought = tokens(reply.reasoning)
     said = tokens(text)
     left = max(0, parameters.max_tokens - len(thought))
     if len(thought) > parameters.max_tokens or len(said) > left:
-        cut = "".join(thought[: parameters.max_tokens]), "".join(said[:left])
-        return cut[1], cut[0], [], "length", parameters.max_tokens
-    called = sum(count(f"{call.name}{call.arguments}") for call in reply.calls)
-    return text, reply.reasoning, reply.calls, finish_reason, len(thought) + len(said) + called
+        cut = "".join(said[:left]), "".join(thought[: parameters.max_tokens])
+        return *cut, (), given or "length", parameters.max_tokens
+    called = sum(count(f"{call.name}{call.written}") for call in reply.tool_calls)
+    finish_reason = given or ("tool_calls" if reply.tool_calls else "stop")
+    return text, reply.reasoning, reply.tool_calls, finish_reason, len(thought) + len(said) + called
 
 
 # What an upstream model answers
 
 
-def upstream_for(state: State, prepared: Prepared) -> Upstream | None:
-    """The upstream model where it is to answer a request; None is the emulator itself."""
+def upstream_for(state: State, prepared: Prepared, scripted: Scripted | None) -> Upstream | None:
+    """The upstream model where it is to answer a request: nothing is scripted, and the content filter is not tried."""
     caught = any(CAUGHT_OUTPUT in written for written in texts(prepared.messages[-1]))
-    return None if caught else state.upstream
+    own = scripted is not None or state.script.function is not None
+    return None if own or caught else state.upstream
 
 
 def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Question:
@@ -214,9 +247,9 @@ def reader_of(prepared: Prepared) -> Reader:
 
 def told(reader: Reader, prepared: Prepared) -> dict[str, Any]:
     """The fields of an `Outcome` that an upstream model's answer fills. Tokens that it does not count are counted."""
-    calls = [Call(name, _arguments(written)) for name, written in reader.calls]
+    calls = [ToolCall(name, written) for name, written in reader.calls]
     thought = count(reader.reasoning)
-    completion = thought + count(reader.text) + sum(count(f"{call.name}{call.arguments}") for call in calls)
+    completion = thought + count(reader.text) + sum(count(f"{call.name}{call.written}") for call in calls)
     figures = reader.usage
     return {
         "text": reader.text,
@@ -230,14 +263,6 @@ def told(reader: Reader, prepared: Prepared) -> dict[str, Any]:
             cached=_figure(_inner(figures, "prompt_tokens_details", "cached_tokens"), 0),
         ),
     }
-
-
-def _arguments(written: str) -> dict[str, Any] | str:
-    try:
-        value = json.loads(written)
-    except (ValueError, RecursionError):
-        return written
-    return value if isinstance(value, dict) else written
 
 
 def _inner(figures: Any, group: str, name: str) -> Any:

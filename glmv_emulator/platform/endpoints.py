@@ -55,9 +55,10 @@ class _Endpoints:
 
     async def submit(self, request: Request) -> Response:
         exchange = request.scope["emu.exchange"]
+        scripted = self._state.take(exchange)
         body = await self._parsed(request, self._state)
         prepared = await chat.prepare(self._state, body, "platform", exchange)
-        return responses.whole(self._tickets.open(self._state, prepared))
+        return responses.whole(self._tickets.open(self._state, prepared, scripted))
 
     async def result(self, request: Request) -> Response:
         return responses.whole(await self._tickets.result(self._state, request.path_params["id"]))

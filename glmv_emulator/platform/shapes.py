@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glmv_emulator.answers import Call
+from glmv_emulator.answers import ToolCall
 from glmv_emulator.platform.settings import Era
 from glmv_emulator.platform.usage import tokens
 
@@ -48,7 +47,7 @@ class Outcome:
     model: str
     text: str
     reasoning: str
-    calls: list[Call]
+    calls: Sequence[ToolCall]
     finish_reason: str
     usage: Counted
     proxied: bool = False
@@ -57,6 +56,7 @@ class Outcome:
     arguments_object: bool = False
     content_array: bool = False
     web_search: tuple[dict[str, Any], ...] = ()
+    chunking: int | Sequence[str] = TOKENS_A_DELTA
 
 
 def new_id(era: Era, *, proxied: bool = False) -> str:
@@ -162,9 +162,12 @@ def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
-    for name, text in (("reasoning_content", outcome.reasoning), ("content", outcome.text)):
-        for piece in pieces(text, TOKENS_A_DELTA):
-            yield {"role": "assistant", name: piece}
+    chunking = outcome.chunking
+    size = chunking if isinstance(chunking, int) else TOKENS_A_DELTA
+    for piece in pieces(outcome.reasoning, size):
+        yield {"role": "assistant", "reasoning_content": piece}
+    for piece in pieces(outcome.text, size) if isinstance(chunking, int) else _cut(outcome.text, chunking):
+        yield {"role": "assistant", "content": piece}
     if outcome.calls and outcome.tool_stream:
         for index, call in enumerate(_calls(outcome, range(len(outcome.calls)))):
             arguments = call["function"]["arguments"]
@@ -172,6 +175,15 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
             yield {"role": "assistant", "tool_calls": [call]}
             for piece in pieces(arguments, ARGUMENTS_A_DELTA):
                 yield {"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def _cut(text: str, given: Sequence[str]) -> Iterator[str]:
+    """A text in given pieces, as far as it goes: limits may have made it shorter, and boxes make it longer."""
+    at = 0
+    for piece in (*given, text):
+        if cut := text[at : at + len(piece)]:
+            yield cut
+        at += len(piece)
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
@@ -198,10 +210,8 @@ def call_id(outcome: Outcome, number: int) -> str:
     return f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}"
 
 
-def _arguments(outcome: Outcome, call: Call) -> Any:
-    if isinstance(call.arguments, str):
-        return call.arguments  # what an upstream model wrote, which is no JSON object
-    return call.arguments if outcome.arguments_object else json.dumps(call.arguments, ensure_ascii=False)
+def _arguments(outcome: Outcome, call: ToolCall) -> Any:
+    return call.arguments if outcome.arguments_object else call.written
 
 
 def _head(outcome: Outcome, era: Era, kind: str) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from glmv_emulator.answers import Ask, Reply
+from glmv_emulator.answers import Script, Scripted
 from glmv_emulator.http.hosting import Hosting
 from glmv_emulator.http.journal import Exchange, Journal
 from glmv_emulator.http.records import Records
@@ -16,8 +16,6 @@ from glmv_emulator.platform.files import Files
 from glmv_emulator.platform.settings import Settings
 from glmv_emulator.platform.upstream import Upstream
 
-Answer = Callable[[Ask], Reply]
-
 
 @dataclass(slots=True)
 class State:
@@ -25,7 +23,7 @@ class State:
 
     settings: Settings
     key: str
-    answer: Answer
+    script: Script
     journal: Journal
     upstream: Upstream | None = None
     hosting: Hosting = field(default_factory=Hosting)
@@ -38,6 +36,13 @@ class State:
     def now(self) -> float:
         """The emulator's wall clock, in seconds since the epoch."""
         return time.time() + self.settings.clock_offset
+
+    def take(self, exchange: Exchange) -> Scripted | None:
+        """The scripted answer of a request that has come, or None. It waits again when the request fails."""
+        scripted = self.script.take()
+        if scripted is not None:
+            exchange.unanswered.append(partial(self.script.put_back, scripted))
+        return scripted
 
     def enter(self, exchange: Exchange, model: str, request_id: str | None) -> None:
         """Count a request as running until its exchange ends; refuse a running id, and more than the limit."""

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from glmv_emulator.answers import Scripted
 from glmv_emulator.platform import chat, shapes
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.shapes import Outcome
@@ -35,7 +36,7 @@ class Tickets:
     def __init__(self) -> None:
         self._kept: dict[str, Ticket] = {}
 
-    def open(self, state: State, prepared: chat.Prepared) -> dict[str, Any]:
+    def open(self, state: State, prepared: chat.Prepared, scripted: Scripted | None) -> dict[str, Any]:
         """Begin a task; returns what is said at once."""
         if not prepared.model.asynchronous:
             raise Refusal("1212", "ASYNC")
@@ -44,7 +45,7 @@ class Tickets:
         identity = shapes.new_id(state.settings.era)
         request_id = prepared.parameters.request_id or identity
         head = {"id": identity, "request_id": request_id, "model": prepared.model.name}
-        answering = asyncio.ensure_future(chat.answer(state, prepared))
+        answering = asyncio.ensure_future(chat.answer(state, prepared, scripted, "task"))
         # A failure that nobody comes back for is nobody's.
         answering.add_done_callback(lambda done: done.cancelled() or done.exception())
         model = ANSWERS_INSTEAD.get(prepared.model.name, prepared.model.name)

@@ -88,11 +88,12 @@ async def parsed(request: Request, state: State) -> Any:
 def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
     async def completions(request: Request) -> Response:
         exchange: Exchange = request.scope["emu.exchange"]
+        scripted = state.take(exchange)
         prepared = await prepare(state, await parsed(request, state), dialect, exchange)
         state.enter(exchange, prepared.model.name, prepared.parameters.request_id)
-        upstream = upstream_for(state, prepared)
+        upstream = upstream_for(state, prepared, scripted)
         if upstream is None:
-            outcome = await answer(state, prepared)
+            outcome = await answer(state, prepared, scripted)
         elif prepared.parameters.stream and not schedule.awaits(request.headers, exchange):
             return await _streamed(request, state, prepared, upstream)
         else:

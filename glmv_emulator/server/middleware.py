@@ -186,6 +186,7 @@ def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
 
 def refused(refusal: Refusal, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
     """The response to a request that is not granted, in the envelope of its base and the caller's language."""
+    exchange.fail()
     exchange.code = refusal.code
     if path.startswith(PROXY):
         return whole(refusal.openai_envelope(), refusal.openai_status, refusal.headers)

@@ -21,7 +21,9 @@ from tests.support.fake_server import Server
 GLMV = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
 MODULE = [sys.executable, "-m", "glmv_emulator"]
 # Arguments of `Emulator` that have no option: they are for tests in Python.
-PYTHON_ONLY = {"strict_base64", "largest_body", "keep_alive", "clock_offset", "mind"}
+PYTHON_ONLY = {"strict_base64", "largest_body", "keep_alive", "clock_offset"}
+# Options that are not an argument, but a call of a method of the same name.
+METHODS = {"say"}
 
 
 def run(command: list[str], *options: str) -> tuple[int, str, str]:
@@ -50,13 +52,15 @@ def test_both_commands_have_the_same_options_and_their_help_fits_a_terminal(monk
 
 def test_every_argument_of_the_emulator_that_a_shell_can_give_is_an_option() -> None:
     arguments = set(inspect.signature(Emulator).parameters) - PYTHON_ONLY
-    assert vars(parser("glmv emulate").parse_args([])).keys() == arguments
+    assert vars(parser("glmv emulate").parse_args([])).keys() == arguments | METHODS
 
 
 def test_an_emulator_without_options_is_one_without_arguments() -> None:
     given = vars(parser("glmv emulate").parse_args([]))
     arguments = inspect.signature(Emulator).parameters
-    assert {name for name in given if (given[name] or None) != (arguments[name].default or None)} == set()
+    assert {
+        name for name in given.keys() - METHODS if (given[name] or None) != (arguments[name].default or None)
+    } == set()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,13 @@ def test_a_wrong_value_is_told_in_one_sentence_with_exit_code_2(
     assert error.startswith("glmv emulate: ")
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_answers_of_the_command_line_come_in_order() -> None:
+    with emulated("--say", "A red cat.", "--say", "Two cats.") as emu:
+        said = [post(emu).json()["choices"][0]["message"]["content"] for _ in range(3)]
+    assert said[:2] == ["A red cat.", "Two cats."]
+    assert "emulator" in said[2]
 
 
 def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

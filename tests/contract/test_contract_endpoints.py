@@ -17,7 +17,8 @@ def test_thinking_is_had_and_can_be_turned_off(run: Run, official: str, glmv_emu
     assert got["off"]["text"] == got["whole"]["text"]
 
 
-def test_a_tool_is_called_and_its_result_is_heard(run: Run, official: str) -> None:
+def test_a_tool_is_called_and_its_result_is_heard(run: Run, official: str, glmv_emulator: Any) -> None:
+    glmv_emulator.call("get_weather", city="Berlin")
     got = run(official, "official.py", "tools")
     assert (got["finish"], got["name"]) == ("tool_calls", "get_weather")
     assert got["arguments"] == {"city": "Berlin"}

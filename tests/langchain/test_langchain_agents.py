@@ -26,8 +26,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
-from glmv_emulator import Emulator
-from glmv_emulator.answers import Ask, Call, Reply, answer
+from glmv_emulator import Ask, Emulator, Reply, ToolCall, default_answer
 from langchain_glmv import ChatGLMV
 
 
@@ -58,8 +57,8 @@ def looks_first(ask: Ask) -> Reply:
     last_assistant = max((i for i, role in enumerate(since) if role == "assistant"), default=-1)
     called = last_assistant >= 0 and "tool" in since[last_assistant:]
     if ask.tools and not called:
-        return Reply("", "I need to look.", [Call(ask.tools[0]["function"]["name"], {})])
-    return answer(ask)
+        return Reply(reasoning="I need to look.", tool_calls=[ToolCall(ask.tools[0]["function"]["name"], {})])
+    return default_answer(ask)
 
 
 Made = Callable[..., ChatGLMV]
@@ -70,8 +69,9 @@ def made() -> Iterator[Made]:
     """Models, each with an emulator of its own that thinks as told."""
     running: list[Emulator] = []
 
-    def make(mind: Any = looks_first, *, concurrency: dict[str, int] | None = None, **options: Any) -> ChatGLMV:
-        running.append(Emulator(mind=mind, concurrency=concurrency).start())
+    def make(answers: Any = looks_first, *, concurrency: dict[str, int] | None = None, **options: Any) -> ChatGLMV:
+        running.append(Emulator(concurrency=concurrency).start())
+        running[-1].answer(answers)
         options = {"model": "glm-4.6v", "api_key": running[-1].api_key, "max_retries": 0, **options}
         return ChatGLMV(base_url=running[-1].base_url, **options)
 
@@ -137,12 +137,12 @@ def test_a_graph_of_ones_own_with_a_retry_policy_runs_the_tool_loop(made: Made, 
 
 
 def test_the_profile_makes_an_agent_ask_for_json_and_the_core_delivers_it(made: Made, screenshot: BaseTool) -> None:
-    def mind(ask: Ask) -> Reply:
+    def answers(ask: Ask) -> Reply:
         reply = looks_first(ask)
-        return reply if reply.calls else Reply('```json\n{"colour": "red"}\n```', "", [])
+        return reply if reply.tool_calls else Reply('```json\n{"colour": "red"}\n```')
 
     for strategy in (Seen, ProviderStrategy(Seen)):
-        result = create_agent(made(mind), [screenshot], response_format=strategy).invoke(
+        result = create_agent(made(answers), [screenshot], response_format=strategy).invoke(
             {"messages": [HumanMessage("Look.")]}
         )
         assert result["structured_response"] == Seen(colour="red")
@@ -151,18 +151,18 @@ def test_the_profile_makes_an_agent_ask_for_json_and_the_core_delivers_it(made: 
 def test_an_agent_that_must_answer_by_a_tool_is_held_to_it(made: Made) -> None:
     asked: list[Ask] = []
 
-    def mind(ask: Ask) -> Reply:
+    def answers(ask: Ask) -> Reply:
         asked.append(ask)
-        return Reply("It is red.", "", []) if len(asked) == 1 else Reply("", "", [Call("Seen", {"colour": "red"})])
+        return Reply("It is red.") if len(asked) == 1 else Reply(tool_calls=[ToolCall("Seen", {"colour": "red"})])
 
-    agent = create_agent(made(mind), [], response_format=ToolStrategy(Seen))
+    agent = create_agent(made(answers), [], response_format=ToolStrategy(Seen))
     result = agent.invoke({"messages": [HumanMessage("Look.")]})
     assert result["structured_response"] == Seen(colour="red")
     assert len(asked) == 2
 
 
 def test_summarization_reads_the_window_from_the_profile(made: Made) -> None:
-    model = made(lambda ask: Reply("A summary.", "", []), profile={"max_input_tokens": 200})
+    model = made(lambda ask: Reply("A summary."), profile={"max_input_tokens": 200})
     middleware = SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))
     agent = create_agent(model, [], middleware=[middleware])
     history = [HumanMessage("word " * 200), AIMessage("yes"), HumanMessage("And now?")]
@@ -219,30 +219,30 @@ def test_with_retry_repeats_by_type(made: Made) -> None:
 
 
 def test_call_limits_end_an_agent_that_never_stops_calling(made: Made) -> None:
-    def mind(ask: Ask) -> Reply:
-        return Reply("", "", [Call("add", {"a": 1, "b": 2})])
+    def answers(ask: Ask) -> Reply:
+        return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
-    agent = create_agent(made(mind), [add], middleware=[ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")])
+    agent = create_agent(made(answers), [add], middleware=[ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")])
     result = agent.invoke({"messages": [HumanMessage("Add.")]})
     assert requests(made) == 3
     assert len([message for message in result["messages"] if isinstance(message, ToolMessage)]) == 3
 
 
 def test_several_calls_of_one_answer_are_run_and_paired(made: Made) -> None:
-    def mind(ask: Ask) -> Reply:
+    def answers(ask: Ask) -> Reply:
         if any(message["role"] == "tool" for message in ask.messages):
-            return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"), "", [])
-        return Reply("", "", [Call("add", {"a": 1, "b": 2}), Call("add", {"a": 3, "b": 4})])
+            return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"))
+        return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
-    result = create_agent(made(mind), [add]).invoke({"messages": [HumanMessage("Add.")]})
+    result = create_agent(made(answers), [add]).invoke({"messages": [HumanMessage("Add.")]})
     assert result["messages"][-1].text == "3, 7"
 
 
 def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
-    def mind(ask: Ask) -> Reply:
-        return Reply("", "", [Call("add", {"a": 1, "b": 2}), Call("add", {"a": 3, "b": 4})])
+    def answers(ask: Ask) -> Reply:
+        return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
-    bound = made(mind).bind_tools([add], parallel_tool_calls=False)
+    bound = made(answers).bind_tools([add], parallel_tool_calls=False)
     assert [call["args"] for call in bound.invoke("Add.").tool_calls] == [{"a": 1, "b": 2}]
     first, *rest = bound.stream("Add.")
     assert [call["args"] for call in first.__add__(rest).tool_calls] == [{"a": 1, "b": 2}]
@@ -262,11 +262,11 @@ def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
 def test_every_way_of_forcing_a_tool_forces_it(made: Made, choice: Any) -> None:
     asked: list[Ask] = []
 
-    def mind(ask: Ask) -> Reply:
+    def answers(ask: Ask) -> Reply:
         asked.append(ask)
-        return Reply("No.", "", []) if len(asked) % 2 else Reply("", "", [Call("add", {"a": 1, "b": 2})])
+        return Reply("No.") if len(asked) % 2 else Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
-    bound = made(mind).bind_tools([add], tool_choice=choice)
+    bound = made(answers).bind_tools([add], tool_choice=choice)
     assert [call["name"] for call in bound.invoke("Hello").tool_calls] == ["add"]
     first, *rest = bound.stream("Hello")
     assert [call["name"] for call in first.__add__(rest).tool_calls] == ["add"]
@@ -277,11 +277,11 @@ def test_every_way_of_forcing_a_tool_forces_it(made: Made, choice: Any) -> None:
 def test_a_tool_that_is_not_forced_may_be_left_alone(made: Made, choice: Any, tools: int) -> None:
     asked: list[Ask] = []
 
-    def mind(ask: Ask) -> Reply:
+    def answers(ask: Ask) -> Reply:
         asked.append(ask)
-        return Reply("No.", "", [])
+        return Reply("No.")
 
-    assert made(mind).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
+    assert made(answers).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
     assert [len(ask.tools) for ask in asked] == [tools]
 
 

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 import glmv
-from glmv_emulator import Emulator
+from glmv_emulator import Emulator, Reply
 from langchain_glmv import ChatGLMV, draw_boxes, image, video
 
 PDF = b64encode(b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n").decode()
@@ -112,9 +112,8 @@ def test_boxes_of_another_picture_are_not_drawn() -> None:
     assert picture.getcolors() == [(800, (255, 255, 255))]
 
 
-@pytest.mark.eyes
-def test_the_model_points_at_a_button_and_the_box_is_drawn(model: ChatGLMV) -> None:
-    pytest.importorskip("rapidocr")
+def test_the_model_points_at_a_button_and_the_box_is_drawn(model: ChatGLMV, emulator: Emulator) -> None:
+    emulator.say(*[Reply("The button is at", boxes=[(620, 700, 760, 810)])] * 2)
     page = Pillow.new("RGB", (640, 360), "white")
     pen = ImageDraw.Draw(page)
     pen.text((400, 250), "Save", fill="black", font_size=36)

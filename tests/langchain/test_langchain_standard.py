@@ -7,11 +7,12 @@ live, there is nothing to record).
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -19,7 +20,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_mo
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from glmv.structured import expected
-from glmv_emulator import Emulator
+from glmv_emulator import Ask, Emulator, Reply, ToolCall, default_answer
 from langchain_glmv import ChatGLMV
 
 # LangChain calls some of what it tests a beta.
@@ -49,10 +50,30 @@ class TestChatGLMVUnit(ChatModelUnitTests):
         super().test_serdes(model, snapshot)
 
 
+def calls_once(ask: Ask) -> Reply:
+    """Calls the first tool as a model does that has understood the request, and answers from its result."""
+    if any(message["role"] == "tool" for message in ask.messages):
+        return default_answer(ask)
+    function = ask.tools[0]["function"]
+    return Reply(tool_calls=[ToolCall(function["name"], dict.fromkeys(function["parameters"]["required"], "Pirate"))])
+
+
 class Family:
     """What the properties say of the family, and a server to say it to."""
 
     emulator: Emulator
+    joke: ClassVar[dict[str, str]] = {"setup": "Why do cats purr?", "punchline": "They are pleased."}
+
+    @pytest.fixture(autouse=True)
+    def _script(self, request: pytest.FixtureRequest, _server: None) -> Iterator[None]:
+        """What needs a model's judgement is scripted; the default rules answer the other tests."""
+        match request.node.originalname:
+            case "test_bind_runnables_as_tools" | "test_agent_loop":
+                self.emulator.answer(calls_once)
+            case "test_json_mode":
+                self.emulator.answer(lambda ask: json.dumps(self.joke))
+        yield
+        self.emulator.reset()
 
     @pytest.fixture(autouse=True, scope="class")
     @staticmethod
@@ -175,6 +196,8 @@ RENAMED = {
 class TestRenamed(Family, renamed().ChatModelIntegrationTests):  # type: ignore[misc]  # a class made at run time
     """No answer knows a test by its words."""
 
+    joke: ClassVar[dict[str, str]] = {"asked": "Why do owls hoot?", "solution": "They are pleased."}
+
 
 @pytest.mark.usefixtures("downloads")
 class TestParaphrased(Family, ChatModelIntegrationTests):
@@ -184,9 +207,9 @@ class TestParaphrased(Family, ChatModelIntegrationTests):
     @staticmethod
     def _other_words(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, words in {
-            "_ANY_TOOL": "You have to answer by using one of the functions that you were given, without any text.",
+            "_ANY_TOOL": "You have to answer by using one of the functions {names}, without any text.",
             "_ONE_TOOL": "You have to answer by using the function {name}, without any text.",
-            "_JSON": "Give the answer as one JSON object. Explain nothing and wrap it in nothing.",
+            "_JSON": 'Give the answer as one object, {"type": "object"}. Explain nothing and wrap it in nothing.',
             "_SCHEMA": "The answer must be JSON, valid under this JSON Schema, with nothing around it:\n{schema}",
             "_UNLESS_TOOL": " Whoever uses a function need not mind this.",
             "_AGAIN": "That does not do: {problem}. {instruction}",

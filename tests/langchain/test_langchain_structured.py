@@ -15,8 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, field_validator
 
 import glmv
-from glmv_emulator import Emulator
-from glmv_emulator.answers import Ask, Call, Reply
+from glmv_emulator import Ask, Emulator, Reply, ToolCall
 from langchain_glmv import ChatGLMV, image
 
 Models = Callable[..., tuple[ChatGLMV, list[Ask]]]
@@ -62,12 +61,13 @@ def saying() -> Iterator[Models]:
     def make(*said: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
         asked: list[Ask] = []
 
-        def mind(ask: Ask) -> Reply:
+        def answers(ask: Ask) -> Reply:
             asked.append(ask)
             reply = said[min(len(asked), len(said)) - 1]
-            return reply if isinstance(reply, Reply) else Reply(reply, "", [])
+            return reply if isinstance(reply, Reply) else Reply(reply)
 
-        running.append(Emulator(mind=mind).start())
+        running.append(Emulator().start())
+        running[-1].answer(answers)
         emulator = running[-1]
         options = {"model": "glm-4.6v", **options}
         return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), asked
@@ -78,7 +78,7 @@ def saying() -> Iterator[Models]:
 
 
 def call(name: str, **arguments: Any) -> Reply:
-    return Reply("", "", [Call(name, arguments)])
+    return Reply(tool_calls=[ToolCall(name, arguments)])
 
 
 def as_dict(found: Any) -> Any:

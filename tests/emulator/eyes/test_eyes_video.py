@@ -1,6 +1,5 @@
 """Videos are measured from their container, and their frames where PyAV is installed."""
 
-# ruff: noqa: E501 - a request a line
 from __future__ import annotations
 
 import io
@@ -8,8 +7,8 @@ import sys
 
 import pytest
 
-from glmv_emulator.answers import Ask, Medium, answer
-from glmv_emulator.eyes import SeenVideo, Unreadable, look_video
+from glmv_emulator import Ask, Medium, default_answer
+from glmv_emulator.eyes import Unreadable, look_video
 
 av = pytest.importorskip("av", reason="the videos are made with PyAV")
 
@@ -89,17 +88,18 @@ def test_what_is_no_video_is_refused(data: bytes) -> None:
         look_video(data)
 
 
-def test_questions_about_a_video_are_answered_from_measurements() -> None:
+def test_a_video_is_told_in_one_form() -> None:
     data = video()
-    seen: SeenVideo = look_video(data)
+    medium = Medium("video", 0, 0, None, look_video(data), data)
 
     def told(question: str) -> str:
         messages = [{"role": "user", "content": [{"type": "video_url"}, {"type": "text", "text": question}]}]
-        medium = Medium("video", 0, 0, None, seen, data)
-        return answer(Ask(messages=messages, media=[medium], tools=[], response_format=None, thinking=False, model="glm-4v-plus",
-                          vision=True, seed=0, stubborn=False)).text  # fmt: skip
+        return default_answer(Ask(messages=messages, media=[medium])).text
 
-    assert "2.0 seconds" in told("How long is the video?")
-    assert "red" in told("What happens in the video?")
-    assert "blue" in told("What happens in the video?")
+    text = told("What happens in the video?")
+    assert text.startswith("Video 1 is a MP4 of 2.0 seconds, 160 x 120 pixels (codec mp4v")
+    assert "Frames: at 0.0 s red" in text
+    assert "blue" in text
     assert "时长 2.0 秒" in told("这个视频多长？")
+    assert (medium.width, medium.height, medium.text) == (160, 120, "")
+    assert medium.seconds == pytest.approx(2, abs=0.15)

@@ -341,9 +341,12 @@ WEATHER = {
 }
 
 
+ORDER = "get_weather, city: Berlin"
+
+
 def test_answers_have_the_shape_of_the_schema_when_told_so(emulate: Any) -> None:
     glm = emulate(strict={"arguments-object", "content-array"})
-    called = glm.chat("What is the weather in the city Berlin?", model="glm-4.6v", tools=[WEATHER]).json()
+    called = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
     (call,) = called["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == {"city": "Berlin"}
     (text,) = said_parts = glm.chat((glm.emu.host(glm.drawn()),), "Hm").json()["choices"][0]["message"]["content"]
@@ -352,7 +355,7 @@ def test_answers_have_the_shape_of_the_schema_when_told_so(emulate: Any) -> None
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
 def test_tool_choice_is_auto_whatever_was_asked(glm: Any, choice: Any) -> None:
-    asks = {"Weather in the city Berlin, please": "tool_calls", "Say hello": "stop"}
+    asks = {ORDER: "tool_calls", "Say hello": "stop"}
     for text, finish in asks.items():
         answer = glm.chat(text, model="glm-4.6v", tools=[WEATHER], tool_choice=choice).json()
         assert answer["choices"][0]["finish_reason"] == finish
@@ -360,7 +363,7 @@ def test_tool_choice_is_auto_whatever_was_asked(glm: Any, choice: Any) -> None:
 
 @pytest.mark.parametrize(("era", "index"), [("2024", 0), ("2025", -1), ("2026", 0)])
 def test_a_tool_call_streams_as_its_era_did(emulate: Any, era: str, index: int) -> None:
-    frames = emulate(era=era).frames("Weather in the city Berlin?", model="glm-4.6v", tools=[WEATHER])
+    frames = emulate(era=era).frames(ORDER, model="glm-4.6v", tools=[WEATHER])
     choices = [choice for frame in frames[:-1] for choice in frame["choices"]]
     (call,) = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
     assert (call["index"], json.loads(call["function"]["arguments"])) == (index, {"city": "Berlin"})
@@ -369,7 +372,7 @@ def test_a_tool_call_streams_as_its_era_did(emulate: Any, era: str, index: int) 
 
 
 def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
-    frames = glm.frames("Weather in the city Berlin?", model="glm-4.6", tools=[WEATHER], tool_stream=True)
+    frames = glm.frames(ORDER, model="glm-4.6", tools=[WEATHER], tool_stream=True)
     calls = [c for f in frames[:-1] for choice in f["choices"] for c in choice["delta"].get("tool_calls", ())]
     assert len(calls) > 2
     assert [("id" in call) for call in calls] == [True] + [False] * (len(calls) - 1)

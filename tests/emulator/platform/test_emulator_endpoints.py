@@ -221,9 +221,8 @@ def test_a_batch_takes_its_input_with_it_when_told_so(glm: Any) -> None:
 
 
 def test_a_cancelled_batch_keeps_what_was_answered(emulate: Any) -> None:
-    from glmv_emulator.answers import Reply
-
-    glm = emulate(mind=lambda ask: time.sleep(0.02) or Reply("yes", "", []))
+    glm = emulate()
+    glm.emu.answer(lambda ask: time.sleep(0.02) or "yes")
     file = upload(glm, jsonl(*(line(f"request-{number}") for number in range(200)))).json()["id"]
     made = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
     until(lambda batch: batch["request_counts"]["completed"], lambda: glm.get(f"/batches/{made['id']}").json())

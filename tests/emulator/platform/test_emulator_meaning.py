@@ -19,7 +19,7 @@ from glmv.request.build import chat_request
 from glmv.request.check import check
 from glmv.wire.dialect import DIALECTS
 from glmv.wire.encode import encode
-from glmv_emulator.answers import answer
+from glmv_emulator.answers import Script
 from glmv_emulator.http.journal import Journal
 from glmv_emulator.platform.chat import Prepared, prepare
 from glmv_emulator.platform.settings import Settings
@@ -76,7 +76,7 @@ def understood(model: str, messages: list[Message], given: dict[str, Any]) -> Pr
     row = find_model(model)
     assert row is not None
     body = encode(request, DIALECTS["platform"], stream=False, lists=not row.string_content)
-    state = State(Settings(), "test-id.test-secret", answer, Journal("test-id.test-secret"))
+    state = State(Settings(), "test-id.test-secret", Script(), Journal("test-id.test-secret"))
     return asyncio.run(prepare(state, json.loads(bytes(body)), "platform"))
 
 

@@ -216,7 +216,8 @@ def test_an_unforeseen_failure_is_an_answer_and_not_the_end(emulate: Any) -> Non
     def broken(ask: Any) -> Any:
         raise ZeroDivisionError
 
-    glm = emulate(mind=broken)
+    glm = emulate()
+    glm.emu.answer(broken)
     answer = glm.chat("Hello")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "500")
     assert glm.get("/models").status_code == 200

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from glmv_emulator.answers.facts import key_words
-from glmv_emulator.answers.mentions import to_figure
-from glmv_emulator.answers.words import content_words, listed, stem, words
-from glmv_emulator.eyes import Code, Line, Reading
+from glmv_emulator.eyes.reading import Code, Line, Reading, read_image
+from glmv_emulator.eyes.words import key_words, stem, to_figure, words
 
 # Words that forms use for the same thing.
 SYNONYMS = {
@@ -22,17 +20,14 @@ SYNONYMS = {
     "mail": "email", "邮箱": "email", "time": "time", "时间": "time", "problem": "fault", "defect": "fault", "故障": "fault",
 }  # fmt: skip
 # Names of what a page's largest print says.
-_HEADING = frozenset(
-    stem(word)
-    for word in listed(
-        "merchant store shop vendor company business seller restaurant title heading header supplier cafe issuer"
-    )
-) | listed("商家 店名 标题 公司 商店")
+_HEADING = {
+    "merchant", "stor", "shop", "vendor", "company", "business", "seller", "restaurant", "titl", "head", "header", "supplier", "caf", "issuer",
+    "商家", "店名", "标题", "公司", "商店",
+}  # fmt: skip
 # Lines of a bill that are no items.
-_SUMS = frozenset(
-    stem(word)
-    for word in listed("total subtotal tax change cash card paid pay balance due discount tip number amount vat")
-)
+_SUMS = {
+    "total", "subtotal", "tax", "chang", "cash", "card", "paid", "pay", "balanc", "due", "discount", "tip", "number", "amount", "vat",
+}  # fmt: skip
 FIGURE = re.compile(r"^\W{0,2}(?:[A-Z]{3}\s?)?[-+]?\d[\d.,\s]*(?:\s?(?:%|[A-Z]{3}|[a-zA-Z]{1,3}|元|€|\$))?\W{0,2}$")
 _MONEY = re.compile(r"\d[.,]\d{2}(?!\d)")
 _COUNTED = re.compile(r"^\s*(\d+)\s*[x×*]\s*(.+)$", re.IGNORECASE)
@@ -97,50 +92,40 @@ class Sheet:
             found = [value for label, value in self.labelled(said, whole_label=True) if label]
         return found
 
-    def labelled(
-        self, wanted: set[str], *, whole_label: bool = False, kind: re.Pattern[str] | None = None
-    ) -> Iterator[tuple[str, str]]:
+    def labelled(self, wanted: set[str], *, whole_label: bool = False) -> Iterator[tuple[str, str]]:
         """Labels that share words with ``wanted``, the closest first, each with its value.
 
-        ``whole_label``: all words of the label must be wanted. ``kind``: values that match come first.
+        ``whole_label``: all words of the label must be wanted.
         """
-        heading = self.heading()
-        scored: list[tuple[float, float, int, str, str, bool]] = []
-        for index, (label, line, rest) in enumerate(self._labels()):
+        scored: list[tuple[float, float, int, str, str]] = []
+        for index, (label, value) in enumerate(self._valued()):
             have = label_words(label)
-            if not rest and line.text == heading and len(self._row_of(line)) == 1:
-                continue
             shared = len(have & wanted)
             if not shared or (whole_label and not have <= wanted) or (not whole_label and 2 * shared < len(wanted)):
                 continue
-            for value in [rest] if rest else self._beside(line):
-                off = kind is not None and not kind.search(value)
-                scored.append((off - shared / len(wanted), -shared / len(have), index, label, value, off))
-        for _, _, _, label, value, _ in sorted(scored, key=lambda row: row[:3]):
+            scored.append((-shared / len(wanted), -shared / len(have), index, label, value))
+        for _, _, _, label, value in sorted(scored, key=lambda row: row[:3]):
             yield label, value
 
-    def said(self, text: str, kind: re.Pattern[str] | None) -> tuple[str, str] | None:
-        """The longest label that a text says as it is printed, with its value; not the heading."""
-        told, heading = " ".join(text.lower().split()), self.heading()
-        found: list[tuple[bool, int, int, str, str]] = []
-        for index, (label, line, rest) in enumerate(self._labels()):
-            name = " ".join(label.lower().split()).strip(" .:")
-            if len(name) < 2 or label == heading or not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", told):
+    def _valued(self) -> Iterator[tuple[str, str]]:
+        """Labels, each with every value that may belong to it; the heading is no label."""
+        heading = self.heading()
+        for label, line, rest in self._labels():
+            if not rest and line.text == heading and len(self._row_of(line)) == 1:
                 continue
-            values = [rest] if rest else self._beside(line)
-            found += [
-                (kind is not None and not kind.search(value), -len(name), index, label, value) for value in values
-            ]
-        return min(found)[3:] if found else None
+            yield from ((label, value) for value in ([rest] if rest else self._beside(line)))
 
     def _labels(self) -> Iterator[tuple[str, Line, str]]:
         for row in self.grid:
             for line in row:
-                label, colon, rest = [*re.split(r"\s*([:：])\s*(?!\d\d\b)", line.text, maxsplit=1), "", ""][:3]
-                if colon and label:
-                    yield label, line, rest.strip()
-                elif not FIGURE.match(line.text):
-                    yield line.text, line, self._within(line)
+                yield from self._labels_of(line)
+
+    def _labels_of(self, line: Line) -> Iterator[tuple[str, Line, str]]:
+        label, colon, rest = [*re.split(r"\s*([:：])\s*(?!\d\d\b)", line.text, maxsplit=1), "", ""][:3]
+        if colon and label:
+            yield label, line, rest.strip()
+        elif not FIGURE.match(line.text):
+            yield line.text, line, self._within(line)
 
     @staticmethod
     def _within(line: Line) -> str:
@@ -172,7 +157,7 @@ class Sheet:
             return [right[0].text]
         return [other.text for other in (*below, *figures)]
 
-    def pairs(self) -> list[tuple[str, float]]:
+    def bars(self) -> list[tuple[str, float]]:
         """The labels of a chart's axis, each with the figure above or below it; empty when there is no such row."""
         for row in self.grid:
             labels = [line for line in row if not FIGURE.match(line.text)]
@@ -188,6 +173,20 @@ class Sheet:
                 return found
         return []
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Labels with their values, as they are printed: within a line, or two beside each other in a row."""
+        found = []
+        for row in self.grid:
+            inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]
+            found += inside or (
+                [(row[0].text.rstrip(" :："), row[1].text)] if len(row) == 2 and not FIGURE.match(row[0].text) else []
+            )
+        return found
+
+    def table(self) -> list[list[str]]:
+        """The rows of three cells and more."""
+        return [[line.text for line in row] for row in self.grid if len(row) > 2]
+
     def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
         """The rows of a table, or the items of a bill, by the names of the properties that are wanted."""
         return self._under_heads(names) or self._items(names) or self._bars(names)
@@ -202,7 +201,7 @@ class Sheet:
                 if len(below) < 2:
                     break
                 cells = {name: cell.text for name, head in heads.items() for cell in below if _same_column(head, cell)}
-                if len(cells) < 2 or (content_words(below[0].text) and label_words(below[0].text) <= _SUMS):
+                if len(cells) < 2 or (label_words(below[0].text) and label_words(below[0].text) <= _SUMS):
                     break
                 found.append(cells)
             if found:
@@ -227,7 +226,7 @@ class Sheet:
         return [row for row in found if len(row) >= min(2, len(names))]
 
     def _bars(self, names: Sequence[str]) -> list[dict[str, str]]:
-        found = self.pairs()
+        found = self.bars()
         if len(names) != 2 or not found:
             return []
         figures = {
@@ -254,34 +253,9 @@ class Sheet:
         text = self.text()
         return [*_CODES.findall(text), *(code for sign, code in _CURRENCY.items() if sign in text)][:1]
 
-    def find(self, wanted: str) -> list[Line]:
-        """The lines that say something, the closest first: the same words, then more words, then some of them."""
-        said = " ".join(wanted.lower().split())
-        if not said:
-            return []
-        exact = [line for line in self.lines if line.text.lower().strip(" .:") == said]
-        holding = [
-            line
-            for line in self.lines
-            if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", line.text.lower()) and line not in exact
-        ]
-        if not (exact or holding) and re.search(r"[\u4e00-\u9fff]", said):
-            holding = [line for line in self.lines if said in line.text]
-        if exact or holding:
-            return exact or holding
-        asked = content_words(said)
-        return [line for line in self.lines if asked and asked <= content_words(line.text)]
-
-    def place(self, wanted: str) -> tuple[int, int] | None:
-        """The middle of the closest line, in pixels."""
-        if not (found := self.find(wanted)):
-            return None
-        left, top, right, bottom = found[0].box
-        return (left + right) // 2, (top + bottom) // 2
-
 
 class Sheets:
-    """Several pages as one: the values of all of them, the place of a word in the last that has it."""
+    """Several pages as one: the values of all of them."""
 
     def __init__(self, sheets: Sequence[Sheet]) -> None:
         self.sheets = sheets
@@ -292,11 +266,19 @@ class Sheets:
     def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
         return [row for sheet in self.sheets for row in sheet.rows(names)]
 
-    def place(self, wanted: str) -> tuple[int, int] | None:
-        return next((place for sheet in reversed(self.sheets) if (place := sheet.place(wanted)) is not None), None)
-
     def text(self) -> str:
         return "\n".join(sheet.text() for sheet in self.sheets)
+
+
+@lru_cache(maxsize=64)
+def _sheet(reading: Reading) -> Sheet:
+    return Sheet(reading)
+
+
+def sheet_of(data: bytes | None) -> Sheet | None:
+    """What was read in a picture that could be measured; None where nothing can be read."""
+    reading = read_image(data) if data is not None else None
+    return None if reading is None else _sheet(reading)
 
 
 def _middle(line: Line) -> float:

@@ -1,4 +1,4 @@
-"""Whatever well-formed JSON a request holds, the mind replies, and soon."""
+"""Whatever well-formed JSON a request holds, the default rules answer it, and soon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glmv_emulator.answers import Ask, Reply, answer
+from glmv_emulator import Ask, Reply, default_answer
 
 ODD: list[Any] = [None, 1, "x", "", [], {}, [1], ["a"], [None], True, 3.5, {"type": "text"}, {"url": 1},
                   [{"type": "text", "text": None}], [{"type": "text", "text": "hi"}]]  # fmt: skip
@@ -26,32 +26,36 @@ def odd_request(chance: random.Random) -> Ask:
             made["tool_call_id"] = chance.choice(["a", None, 1])
         return made
 
-    functions = [{"name": "f", "description": chance.choice(ODD), "parameters": chance.choice(ODD)}, chance.choice(ODD)]
+    functions = [{"name": "x", "description": chance.choice(ODD), "parameters": chance.choice(ODD)}, chance.choice(ODD)]
     tools = [{"type": "function", "function": chance.choice(functions)} for _ in range(chance.randint(0, 3))]
     forms = [None, {}, {"type": "json_object"}, {"type": "json_schema", "json_schema": chance.choice(ODD)}]
     messages = [message() for _ in range(chance.randint(0, 5))]
-    vision = chance.random() < 0.5
+    choices = [None, "none", "required", {"function": {"name": "x"}}, *ODD]
     return Ask(
-        messages, [], tools, chance.choice(forms), thinking=True, model="m", vision=vision, seed=0, stubborn=False
+        messages=messages,
+        tools=tools,
+        tool_choice=chance.choice(choices),
+        response_format=chance.choice(forms),
+        thinking=True,
     )
 
 
 def test_odd_requests_get_replies() -> None:
-    replies = [answer(odd_request(random.Random(seed))) for seed in range(1500)]
-    assert all(isinstance(reply, Reply) and (reply.text or reply.calls) for reply in replies)
+    replies = [default_answer(odd_request(random.Random(seed))) for seed in range(1500)]
+    assert all(isinstance(reply, Reply) and (reply.text or reply.tool_calls) for reply in replies)
 
 
 @pytest.mark.parametrize(
     "text",
     ["hello world with 12 Words. " * 4000, "{" * 100_000, "a" * 200_000, "北京的天气" * 20_000,
-     "'a" * 80_000, "1" * 100_000, '{"a":' * 20_000, "Query: x\n" * 10_000, " " * 200_000, "[" * 100_000],
+     "'a" * 80_000, "1" * 100_000, '{"a":' * 20_000, "query: x\n" * 10_000, " " * 200_000, "[" * 100_000],
     ids=lambda text: text[:8],
 )  # fmt: skip
 def test_a_very_long_text_is_answered_within_seconds(text: str) -> None:
     names = ("query", "number", "width", "email", "date", "city")
     parameters = {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": list(names)}
     tool = {"type": "function", "function": {"name": "find", "description": "", "parameters": parameters}}
-    messages = [{"role": "user", "content": f"{text}\nYou must call a tool."}]
     start = time.perf_counter()
-    answer(Ask(messages, [], [tool], None, thinking=False, model="m", vision=True, seed=0, stubborn=False))
+    reply = default_answer(Ask(messages=[{"role": "user", "content": f"{text}\nfind"}], tools=[tool]))
+    assert [call.name for call in reply.tool_calls] == ["find"]
     assert time.perf_counter() - start < 10

@@ -1,0 +1,118 @@
+"""What is answered where nothing is scripted. Four rules, the first that applies; no other words are interpreted.
+
+1. A tool is called when the newest text of the user, or the last paragraph of the system messages, contains the exact
+   name of one that is offered, and this turn has no result of a tool yet: the first that is named there. On `/v1` a
+   `tool_choice` orders a call as well (the tool that it names, else the first), or forbids it ("none").
+2. JSON is written when the request has a `response_format`, or a JSON Schema stands in the newest text of the user or
+   in a system message.
+3. Where there is media, all that was measured and read is told in one form (`describe`).
+4. Else what the tools of this turn returned, or one sentence that says that this is an emulator.
+
+Arguments and JSON are filled by the names of properties, see `fill`. A turn is all since the last answer in words.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from glmv_emulator.answers.conversation import Conversation
+from glmv_emulator.answers.describe import describe
+from glmv_emulator.answers.evidence import evidence_of
+from glmv_emulator.answers.fill import fill
+from glmv_emulator.answers.texts import ANY_OBJECT, last_paragraph, named_in, schema_in
+from glmv_emulator.answers.values import Ask, Reply, ToolCall, text_of
+
+LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
+
+
+def answer(ask: Ask) -> Reply:
+    """The reply to a request. Pure: it depends on ``ask`` alone."""
+    conversation = Conversation(ask)
+    if (name := tool_to_call(conversation)) is not None:
+        arguments = fill(conversation.tools[name], evidence_of(conversation))
+        call = ToolCall(name, arguments if isinstance(arguments, dict) else {})
+        return Reply(reasoning=_reasoning(conversation), tool_calls=[call])
+    text = in_words(conversation)
+    if (schema := wanted_schema(conversation)) is not None:
+        text = in_json(conversation, schema, text)
+    return Reply(text, _reasoning(conversation))
+
+
+def tool_to_call(conversation: Conversation) -> str | None:
+    """The name of the tool that rule 1 calls."""
+    names = list(conversation.tools)
+    match conversation.ask.tool_choice:
+        case "none":
+            return None
+        case "required" if names:
+            return _named(conversation, names) or names[0]
+        case {"function": {"name": str(name)}} if name in names:
+            return name
+    return None if conversation.results else _named(conversation, names)
+
+
+def _named(conversation: Conversation, names: list[str]) -> str | None:
+    return named_in(conversation.question, names) or named_in(last_paragraph(conversation.ask.system), names)
+
+
+def wanted_schema(conversation: Conversation) -> dict[str, Any] | None:
+    """The JSON Schema of rule 2; None where no JSON is asked for."""
+    match conversation.ask.response_format:
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+        case {"type": "json_object" | "json_schema"}:
+            return _schema_in_texts(conversation) or ANY_OBJECT
+        case _:
+            return _schema_in_texts(conversation)
+
+
+def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
+    system = [text_of(m) for m in conversation.ask.messages if m.get("role") in ("system", "developer")]
+    return schema_in((conversation.question, *reversed(system)))
+
+
+def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:
+    """JSON by a schema. Where only the text asks for it, `stubborn` and `seed` vary the form, as models do."""
+    ask = conversation.ask
+    enforced = (ask.response_format or {}).get("type") in ("json_object", "json_schema")
+    if ask.stubborn and not enforced and not conversation.answered_in_words:
+        return words
+    value = fill(schema, evidence_of(conversation, words))
+    bare = json.dumps(value, ensure_ascii=False)
+    match 0 if enforced else ask.seed % 3:
+        case 0:
+            return bare
+        case 1:
+            return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
+        case _:
+            return f"<|begin_of_box|>{bare}<|end_of_box|>"
+
+
+def in_words(conversation: Conversation) -> str:
+    """What rules 3 and 4 say."""
+    chinese = conversation.language == "zh"
+    told = []
+    for result in conversation.results:
+        text = " ".join(result.text.split())
+        text = text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}…"
+        told += [f"{result.name}: {text}" if result.name else text] if text else []
+    parts = [("工具返回：" if chinese else "The tools returned: ") + "; ".join(told)] if told else []
+    parts += [describe(item, conversation.language) for item in conversation.media]
+    if parts:
+        return "\n".join(parts)
+    if chinese:
+        return "这是 GLM-4V 的模拟器，不是模型：它测量图片，并返回预先写好的回答。"
+    return (
+        "This is an emulator of GLM-4V and not a model: it measures pictures, and says what a script tells it to say."
+    )
+
+
+def _reasoning(conversation: Conversation) -> str:
+    if not conversation.ask.thinking:
+        return ""
+    total = len(conversation.media)
+    seen = sum(item.medium.seen is not None for item in conversation.media)
+    if conversation.language == "zh":
+        return f"这一轮有 {total} 个媒体，其中查看了 {seen} 个。我只根据测量结果回答。"
+    return f"The turn holds {total} media and {seen} of them were looked at. I answer from measurements only."

@@ -1,0 +1,189 @@
+"""Finds in a text what is marked as data: names of tools, JSON Schemas, `name: value`, quoted strings, numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any, Literal
+
+from glmv_emulator.eyes.words import words
+
+Language = Literal["en", "zh"]
+
+MOST_STARTS = 200  # places of one text at which JSON is looked for
+MOST_TEXT = 20_000  # characters of one text in which values are looked for
+LONGEST_VALUE = 200
+
+_CHINESE = re.compile(r"[一-鿿]")
+_decoder = json.JSONDecoder()
+
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d]|\.\d)")
+_QUOTED = re.compile(
+    r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|‘([^’\n]{1,200})’|「([^」\n]{1,200})」"
+    r"|『([^』\n]{1,200})』|《([^》\n]{1,200})》|`([^`\n]{1,200})`"
+)
+FORMATS = {
+    "email": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
+    "uri": re.compile(r"https?://[^\s\"'<>，。）)]+"),
+    "date-time": re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:\d{2})?"),
+    "date": re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{4}年\d{1,2}月\d{1,2}日"),
+    "time": re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?\b"),
+    "uuid": re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
+    "ipv4": re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"),
+    "url": re.compile(r"https?://[^\s\"'<>，。）)]+"),
+}  # fmt: skip
+
+
+def language_of(text: str) -> Language:
+    """``"zh"`` when a text is mainly Chinese, else ``"en"``."""
+    chinese = len(_CHINESE.findall(text))
+    return "zh" if chinese and 2 * chinese >= len(re.findall(r"[A-Za-z]+", text)) else "en"
+
+
+def named_in(text: str, names: Sequence[str]) -> str | None:
+    """The name that stands first in a text, as a whole word and outside of JSON."""
+    plain = without_json(text)
+    found = [
+        (match.start(), name)
+        for name in names
+        if name and (match := re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plain, re.ASCII))
+    ]
+    return min(found)[1] if found else None
+
+
+def last_paragraph(text: str) -> str:
+    """The last paragraph of a text without its JSON; blank lines part paragraphs."""
+    return next((part for part in reversed(re.split(r"\n\s*\n", without_json(text))) if part.strip()), "")
+
+
+@lru_cache(maxsize=64)
+def _json_in(text: str) -> tuple[tuple[int, int, str], ...]:
+    """The outermost JSON objects and arrays of objects within a text: start, end, and the JSON."""
+    found = []
+    position = 0
+    for _ in range(MOST_STARTS):
+        starts = [at for at in (text.find("{", position), text.find("[{", position)) if at >= 0]
+        if not starts:
+            break
+        start = min(starts)
+        try:
+            _, end = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            position = start + 1
+            continue
+        found.append((start, end, text[start:end]))
+        position = end
+    return tuple(found)
+
+
+def without_json(text: str) -> str:
+    """The text with its JSON left out."""
+    pieces, position = [], 0
+    for start, end, _ in _json_in(text):
+        pieces.append(text[position:start])
+        position = end
+    return "".join([*pieces, text[position:]])
+
+
+ANY_OBJECT = {"type": "object"}
+
+
+def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
+    """The last JSON Schema that stands in the first text that has any; one for any object is the last choice."""
+    found = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    schemas = [schema for schema in found if schema is not None]
+    return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
+
+
+_TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
+_KEYWORDS = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "items", "enum", "const", "additionalProperties", "required",
+             "definitions", "title", "description", "format", "minLength", "maxLength", "pattern", "minimum", "maximum",
+             "$schema"}  # fmt: skip
+
+
+def as_schema(value: Any) -> dict[str, Any] | None:
+    """The JSON Schema that a value is, or that stands in the wrappers in which schemas travel."""
+    if not isinstance(value, dict):
+        return None
+    for key in ("json_schema", "schema", "function", "parameters"):
+        if (inner := as_schema(value.get(key))) is not None:
+            return inner
+    kind = value.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    typed = bool(kinds) and all(isinstance(one, str) and one in _TYPES for one in kinds)
+    combined = any(isinstance(value.get(key), list) for key in ("anyOf", "oneOf", "allOf"))
+    is_schema = (
+        isinstance(value.get("properties"), dict)
+        or isinstance(value.get("$ref"), str)
+        or combined
+        or (typed and set(value) - {"type"} <= _KEYWORDS)
+    )
+    return value if is_schema else None
+
+
+def labelled(text: str, name: str) -> Iterator[str]:
+    """What stands behind `name:` or `name=`: a quoted string, or what comes up to a comma or the end of the sentence.
+
+    Behind `=` without blanks a value is one word.
+    """
+    if not (parts := words(name)):
+        return
+    written = r"[\s_-]*".join(map(re.escape, parts))
+    for match in re.finditer(rf"(?<![A-Za-z0-9_]){written}[\"'`]?(\s*[:：]\s*|\s*[=＝]\s*)(?=\S)", text, re.IGNORECASE):
+        rest = text[match.end() : match.end() + LONGEST_VALUE]
+        if quoted := _QUOTED.match(rest):
+            yield _group(quoted)
+        elif match.group(1) in ("=", "＝"):
+            yield re.split(r"[\s,;，；。]", rest, maxsplit=1)[0].rstrip(".!?)]}")
+        else:
+            value = re.split(r"[,;\n，；。！？](?!\d{3}\b)|[.!?](?:\s|$)", rest, maxsplit=1)[0].strip()
+            if value:
+                yield value
+
+
+def quotations(text: str) -> list[str]:
+    """What stands in quotation marks of any kind, in order."""
+    return [_group(match) for match in _QUOTED.finditer(text)]
+
+
+def _group(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group)
+
+
+def numbers(text: str) -> list[int | float]:
+    """The numbers that are written in figures, in order."""
+    return [number for match in _NUMBER.finditer(text) if (number := to_number(match.group())) is not None]
+
+
+def to_number(text: str) -> int | float | None:
+    """The number that a text is, with or without thousands separators."""
+    digits = text.strip().replace(",", "").replace("−", "-")
+    if not re.fullmatch(r"[-+]?\d{1,300}(?:\.\d+)?", digits):
+        return None
+    return float(digits) if "." in digits else int(digits)
+
+
+def of_format(text: str, form: str) -> list[str]:
+    """What in a text has one of `FORMATS`; dates as YYYY-MM-DD."""
+    found = [match.group() for match in FORMATS[form].finditer(text)]
+    return [iso_date(one) or one for one in found] if form == "date" else found
+
+
+def iso_date(text: str) -> str | None:
+    """A written date as YYYY-MM-DD; with dots, or where it must be, the day comes first."""
+    parts = re.findall(r"\d+", text)
+    if len(parts) != 3:
+        return None
+    if len(parts[0]) == 4:
+        year, month, day = parts
+    elif "/" in text and int(parts[0]) <= 12:
+        month, day, year = parts
+    else:
+        day, month, year = parts
+    try:
+        return date(int(year), int(month), int(day)).isoformat()
+    except ValueError:
+        return None

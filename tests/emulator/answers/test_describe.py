@@ -1,0 +1,92 @@
+"""Media are told in one form: all that was measured, in the language of the question."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from glmv_emulator import Ask, Medium, default_answer
+from glmv_emulator.eyes import look_image
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def picture(colour: tuple[int, int, int], width: int = 100, height: int = 60, name: str = "PNG") -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(held, name)
+    return held.getvalue()
+
+
+def told(*turns: tuple[str, list[bytes | str]] | str) -> str:
+    """The answer to turns of text and pictures; a picture given as text is a URL that nobody looked at."""
+    messages: list[dict[str, Any]] = []
+    media: list[Medium] = []
+    for number, turn in enumerate(turns):
+        if number % 2:
+            messages.append({"role": "assistant", "content": turn})
+            continue
+        text, pictures = (turn, []) if isinstance(turn, str) else turn
+        for part, one in enumerate(pictures):
+            seen, data = (None, None) if isinstance(one, str) else (look_image(one), one)
+            media.append(Medium("image", number, part, one if isinstance(one, str) else None, seen, data))
+        messages.append({"role": "user", "content": [{"type": "text", "text": text}]})
+    return default_answer(Ask(messages=messages, media=media)).text
+
+
+def test_a_picture_is_told_in_one_form() -> None:
+    data = picture(RED, 120, 80)
+    assert told(("Describe this picture.", [data])) == (
+        f"Picture 1 is a PNG of 120 x 80 pixels (landscape, {len(data)} bytes). Its main colours are red #ff0000 "
+        f"(100%). It is dark (0.30); its SHA-256 begins with {look_image(data).sha256[:12]}."
+    )
+
+
+def test_chinese_is_answered_in_chinese() -> None:
+    text = told(("请描述这张图片。", [picture(RED, 120, 80)]))
+    assert text.startswith("图1是 PNG 图片，120 × 80 像素（横向")
+    assert "红色 #ff0000（100%）" in text
+
+
+def test_pictures_are_numbered_in_their_order() -> None:
+    first, second = told(("Compare.", [picture(RED), picture(BLUE, 60, 60)])).splitlines()
+    assert first.startswith("Picture 1 is a PNG of 100 x 60 pixels (landscape")
+    assert second.startswith("Picture 2 is a PNG of 60 x 60 pixels (square")
+    assert ("red" in first, "blue" in second) == (True, True)
+
+
+def test_pictures_of_the_turn_are_told_and_else_those_before_it() -> None:
+    assert "100 x 60" in told(("Look.", [picture(RED)]), "ok", "How wide is it?")
+    newer = told(("Look.", [picture(RED)]), "ok", ("And this?", [picture(BLUE)]))
+    assert ("blue" in newer, "red" in newer) == (True, False)
+
+
+def test_an_address_that_nobody_opened_is_said_to_be_unseen() -> None:
+    seen, unseen = told(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
+    assert seen.startswith("Picture 1 is a PNG")
+    assert unseen.startswith("Picture 2 (https://example.com/cat.png) was not looked at")
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (b"%PDF-1.7\n1 0 obj <</Type /Page>> 2 0 obj <</Type /Page>> 3 0 obj <</Type /Pages>>", ("PDF", "pages: 2")),
+        (b"The meeting is on Monday.", ("text", "The meeting is on Monday.")),
+        (b"\xff\xfe\x00\x80", ("unknown", "4 bytes")),
+    ],
+)
+def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple[str, ...]) -> None:
+    messages = [{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "What is in this file?"}]}]
+    text = default_answer(Ask(messages=messages, media=[Medium("file", 0, 0, None, None, data)])).text
+    assert all(part in text for part in parts)
+
+
+def test_a_medium_shows_what_was_measured() -> None:
+    data = picture(RED, 120, 80)
+    medium = Medium("image", 0, 0, None, look_image(data), data)
+    assert (medium.width, medium.height, medium.seconds, medium.colours) == (120, 80, None, ("red",))
+    assert medium.text == ""
+    unseen = Medium("image", 0, 0, "https://example.com/cat.png", None, None)
+    assert (unseen.width, unseen.height, unseen.seconds, unseen.colours, unseen.text) == (None, None, None, (), "")

@@ -1,0 +1,265 @@
+"""Where nothing is scripted: a named tool is called, JSON is written by a schema, and else measurements are told."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from glmv_emulator import Ask, Medium, default_answer
+from glmv_emulator.eyes import look_image
+
+STRING, INTEGER = {"type": "string"}, {"type": "integer"}
+OBJECT = {"type": "object"}
+
+
+def tool(name: str, **properties: Any) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
+
+
+def picture(width: int = 120, height: int = 80) -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (width, height), (255, 0, 0)).save(held, "PNG")
+    return held.getvalue()
+
+
+def ask(*messages: str | dict[str, Any], system: str = "", pictures: int = 0, **more: Any) -> Ask:
+    """A request whose first message is the system's, if there is one; a str is a turn of the user."""
+    spoken: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    first = len(spoken)
+    spoken += [{"role": "user", "content": m} if isinstance(m, str) else m for m in messages]
+    data = [picture(120 + 10 * number) for number in range(pictures)]
+    media = [Medium("image", first, number, None, look_image(one), one) for number, one in enumerate(data)]
+    return Ask(messages=spoken, media=media, **more)
+
+
+def calls(*messages: str | dict[str, Any], **more: Any) -> list[tuple[str, Any]]:
+    return [(call.name, call.arguments) for call in default_answer(ask(*messages, **more)).tool_calls]
+
+
+def text(*messages: str | dict[str, Any], **more: Any) -> str:
+    return default_answer(ask(*messages, **more)).text
+
+
+def called(name: str, ident: str = "1") -> dict[str, Any]:
+    function = {"name": name, "arguments": "{}"}
+    return {"role": "assistant", "content": "", "tool_calls": [{"id": ident, "type": "function", "function": function}]}
+
+
+def gave(result: str, ident: str = "1") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": ident, "content": result}
+
+
+def said(words: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": words}
+
+
+WEATHER = tool("get_weather", city=STRING)
+CLOCK = tool("get_time", city=STRING)
+BOTH = [WEATHER, CLOCK]
+
+
+# Rule 1: tools
+
+
+def test_a_tool_that_the_user_names_is_called() -> None:
+    assert calls("Call get_weather for 'Paris'.", tools=BOTH) == [("get_weather", {"city": "Paris"})]
+
+
+def test_the_first_tool_that_is_named_is_called() -> None:
+    assert calls("Not get_time but get_weather, city: Oslo", tools=BOTH) == [("get_time", {"city": "Oslo"})]
+
+
+def test_a_tool_that_the_last_paragraph_of_the_system_names_is_called() -> None:
+    system = "You have get_time.\n\nNow call get_weather."
+    assert calls("For 'Rome', please.", system=system, tools=BOTH) == [("get_weather", {"city": "Rome"})]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "What is the weather in Rome?",
+        "You must call a tool!",
+        "get_weathers",
+        "GET_WEATHER",
+        "my-get_weather",
+        "必须调用工具。",
+    ],
+)
+def test_no_other_words_call_a_tool(words: str) -> None:
+    assert calls(words, system="get_weather is offered.\n\nBe brief.", tools=BOTH) == []
+
+
+def test_a_name_within_json_calls_no_tool() -> None:
+    schema = json.dumps({"type": "object", "properties": {"get_weather": STRING}, "required": ["get_weather"]})
+    assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
+
+
+def test_after_its_result_a_tool_is_not_called_again() -> None:
+    turn = ("Call get_weather.", called("get_weather"), gave("sunny, 31 degrees"))
+    reply = default_answer(ask(*turn, tools=BOTH))
+    assert reply.tool_calls == ()
+    assert reply.text == "The tools returned: get_weather: sunny, 31 degrees"
+
+
+def test_a_later_turn_calls_again() -> None:
+    first = ("Call get_weather.", called("get_weather"), gave("sunny"), said("It is sunny."))
+    assert calls(*first, "And get_time?", tools=BOTH) == [("get_time", {"city": ""})]
+    assert text(*first, "Thanks.", tools=BOTH).startswith("This is an emulator")
+
+
+def test_a_picture_that_a_client_moves_behind_a_result_belongs_to_the_result() -> None:
+    moved = {"role": "user", "content": "[image 1, from the tool get_time (call 1)]"}
+    assert calls("Call get_time.", called("get_time"), gave("see below"), moved, tools=BOTH) == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("required", ["get_weather"]),
+        ({"type": "function", "function": {"name": "get_time"}}, ["get_time"]),
+        ("auto", []),
+        ("none", []),
+        (None, []),
+    ],
+)
+def test_a_choice_of_the_wire_is_obeyed(choice: Any, expected: list[str]) -> None:
+    assert [name for name, _ in calls("Hello", tools=BOTH, tool_choice=choice)] == expected
+
+
+def test_a_choice_of_the_wire_goes_before_names() -> None:
+    assert calls("Call get_time.", tools=BOTH, tool_choice="none") == []
+    assert [name for name, _ in calls("Call get_time.", tools=BOTH, tool_choice="required")] == ["get_time"]
+
+
+def test_arguments_are_measured() -> None:
+    resize = tool("resize", width=INTEGER, colour=STRING)
+    assert calls("resize", tools=[resize], pictures=1) == [("resize", {"width": 120, "colour": "red"})]
+
+
+# Rule 2: JSON
+
+SCHEMA = {"title": "Picture", "type": "object", "properties": {"width": INTEGER, "main_colour": STRING},
+          "required": ["width", "main_colour"]}  # fmt: skip
+TRUTH = {"width": 120, "main_colour": "red"}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "Do this: {}",
+        "Output:\n```\n{}\n```\nThanks.",
+        "结构如下：{}",
+        '{{"type": "json_schema", "json_schema": {{"schema": {}}}}}',
+    ],
+)
+def test_a_schema_in_the_text_is_filled(around: str) -> None:
+    wanted = around.format(json.dumps(SCHEMA))
+    assert json.loads(text(wanted, pictures=1)) == TRUTH
+    assert json.loads(text("Hm.", system=wanted, pictures=1)) == TRUTH
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [{"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}, {"type": "json_object"}],
+)
+def test_a_response_format_is_obeyed(response_format: Any) -> None:
+    told = json.loads(text("Hm.", pictures=1, response_format=response_format))
+    assert told.items() >= {"width": 120}.items()
+
+
+def test_any_object_holds_the_measured_facts_by_their_names() -> None:
+    one = json.loads(text(json.dumps(OBJECT), pictures=1))
+    assert {name: one[name] for name in ("width", "height", "format", "color")} == {
+        "width": 120, "height": 80, "format": "PNG", "color": "red",
+    }  # fmt: skip
+    assert [told["width"] for told in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
+
+
+def test_a_schema_of_any_object_gives_way_to_another() -> None:
+    assert json.loads(text("Hm.", system=f"{json.dumps(SCHEMA)} {json.dumps(OBJECT)}", pictures=1)) == TRUTH
+
+
+@pytest.mark.parametrize(
+    "words", ["Answer in JSON.", 'Give me {"width": 1}', "Which JSON keys are there?", "用 JSON 返回"]
+)
+def test_no_other_words_bring_json(words: str) -> None:
+    assert text(words, pictures=1).startswith(("Picture 1 is", "图1是"))
+
+
+def test_an_array_of_objects_holds_one_for_each_picture() -> None:
+    item = {"type": "object", "properties": {"width": INTEGER, "format": STRING}, "required": ["width", "format"]}
+    schema = {"type": "object", "properties": {"pictures": {"type": "array", "items": item}}, "required": ["pictures"]}
+    told = json.loads(text(json.dumps(schema), pictures=3))
+    assert told == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
+
+
+def test_a_property_for_the_answer_holds_the_answer_in_words() -> None:
+    schema = {"type": "object", "properties": {"answer": STRING}, "required": ["answer"]}
+    assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
+
+
+def test_results_of_tools_fill_json() -> None:
+    schema = {"type": "object", "properties": {"degrees": INTEGER}, "required": ["degrees"]}
+    turn = ("Hm.", called("get_weather"), gave("sunny, degrees: 31"))
+    assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}
+
+
+def test_the_seed_decides_whether_it_is_bare_fenced_or_boxed() -> None:
+    bare, fenced, boxed = (text(json.dumps(SCHEMA), pictures=1, seed=seed) for seed in range(3))
+    assert json.loads(bare) == TRUTH
+    assert json.loads(fenced.removeprefix("```json").removesuffix("```")) == TRUTH
+    assert json.loads(boxed.removeprefix("<|begin_of_box|>").removesuffix("<|end_of_box|>")) == TRUTH
+
+
+def test_a_response_format_is_met_by_bare_json_whatever_the_seed_is() -> None:
+    wanted = {"type": "json_schema", "json_schema": {"schema": SCHEMA}}
+    for seed in range(3):
+        assert json.loads(text("Hm.", pictures=1, response_format=wanted, seed=seed, stubborn=True)) == TRUTH
+
+
+def test_a_stubborn_emulator_answers_in_words_first() -> None:
+    wanted = json.dumps(SCHEMA)
+    prose = text(wanted, pictures=1, stubborn=True)
+    assert prose == text("Hm.", pictures=1)
+    assert json.loads(text(wanted, said(prose), f"No. {wanted}", pictures=1, stubborn=True)) == TRUTH
+
+
+def test_a_schema_of_an_earlier_turn_is_not_filled_again() -> None:
+    told = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
+    assert told.startswith("Picture 1 is a PNG of 120 x 80 pixels")
+
+
+# Rules 3 and 4: words
+
+
+def test_it_says_that_it_is_an_emulator() -> None:
+    assert text("Hello!").startswith("This is an emulator of GLM-4V")
+    assert text("你好！").startswith("这是 GLM-4V 的模拟器")
+
+
+def test_questions_in_other_words_get_the_same_answer() -> None:
+    questions = ("Describe it.", "How wide is it?", "Is it blue or red?", "Which is the larger one?", "My name is Bo.")
+    assert len({text(question, pictures=2) for question in questions}) == 1
+
+
+def test_results_of_tools_stand_before_what_was_measured() -> None:
+    told = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
+    assert told.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
+    assert text("看图", called("get_time"), gave("12:30")) == "工具返回：get_time: 12:30"
+
+
+def test_reasoning_comes_when_thinking_is_on() -> None:
+    assert default_answer(ask("Hello", thinking=True)).reasoning
+    assert not default_answer(ask("Hello")).reasoning
+
+
+def test_equal_requests_get_equal_answers() -> None:
+    requests = [ask("get_time", tools=BOTH), ask(json.dumps(SCHEMA), pictures=1), ask("Hm.", pictures=2)]
+    for request in requests:
+        assert all(default_answer(request) == default_answer(request) for _ in range(50))

@@ -1,0 +1,514 @@
+"""A test says what is answered: texts and tool calls one after the other, or a function for all requests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from glmv_emulator import Ask, Emulator, Medium, Reply, ToolCall, default_answer
+
+pytest_plugins = ["pytester"]
+
+WEATHER = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+
+
+def message(answer: httpx.Response) -> Any:
+    return answer.json()["choices"][0]["message"]
+
+
+def said(answer: httpx.Response) -> str:
+    return str(message(answer)["content"])
+
+
+def streamed(frames: list[Any]) -> list[str]:
+    deltas = [choice["delta"] for frame in frames[:-1] for choice in frame["choices"]]
+    return [delta["content"] for delta in deltas if delta.get("content")]
+
+
+# What can be said
+
+
+def test_texts_are_answered_in_their_order_and_then_the_rules_answer(glm: Any) -> None:
+    glm.emu.say("A red cat.", "Two cats.")
+    assert [said(glm.chat("Hm.")) for _ in range(2)] == ["A red cat.", "Two cats."]
+    assert said(glm.chat("Hm.")).startswith("This is an emulator")
+
+
+def test_a_stream_adds_up_to_what_was_said(glm: Any) -> None:
+    glm.emu.say("A red cat sits on the mat, and looks at the bird.")
+    pieces = streamed(glm.frames("Hm."))
+    assert "".join(pieces) == "A red cat sits on the mat, and looks at the bird."
+    assert len(pieces) > 2
+
+
+@pytest.mark.parametrize("base", ["platform", "proxy"])
+def test_a_call_is_answered_with_its_arguments(glm: Any, base: str) -> None:
+    glm.emu.call("get_weather", city="Paris").also("get_time", zone=1).also("get_time")
+    url = (glm.emu.base_url if base == "platform" else glm.emu.proxy_url) + "/chat/completions"
+    answer = glm.http.post(url, json={"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER]})
+    called = [call["function"] for call in message(answer)["tool_calls"]]
+    assert [(call["name"], json.loads(call["arguments"])) for call in called] == [
+        ("get_weather", {"city": "Paris"}), ("get_time", {"zone": 1}), ("get_time", {}),
+    ]  # fmt: skip
+    assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_an_argument_may_have_any_name(glm: Any) -> None:
+    glm.emu.call("f", name="x", self=1)
+    assert json.loads(message(glm.chat("Hm.", model="glm-4.6v"))["tool_calls"][0]["function"]["arguments"]) == {
+        "name": "x", "self": 1,
+    }  # fmt: skip
+
+
+def test_a_reply_has_all_that_an_answer_may_have(glm: Any) -> None:
+    glm.emu.say(
+        Reply(
+            "Here:",
+            reasoning="Hm.",
+            tool_calls=[ToolCall("f", '{"broken": ')],
+            finish_reason="stop",
+            usage={"prompt_tokens": 7, "completion_tokens": 5, "cached_tokens": 3, "reasoning_tokens": 2},
+            boxes=[(1, 2, 30, 40), (0, 0, 1000, 1000)],
+        )
+    )
+    answer = glm.chat("Hm.", thinking={"type": "disabled"})
+    assert message(answer)["content"] == "Here: <|begin_of_box|>[[1,2,30,40],[0,0,1000,1000]]<|end_of_box|>"
+    assert message(answer)["reasoning_content"] == "Hm."
+    assert message(answer)["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"broken": '}
+    assert answer.json()["choices"][0]["finish_reason"] == "stop"
+    assert answer.json()["usage"] == {
+        "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12,
+        "prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2},
+    }  # fmt: skip
+
+
+def test_a_stream_is_cut_as_the_reply_says(glm: Any) -> None:
+    glm.emu.say(Reply(chunking=["A r", "ed c", "at."]), Reply("A red cat.", chunking=1))
+    assert streamed(glm.frames("Hm.")) == ["A r", "ed c", "at."]
+    assert streamed(glm.frames("Hm.")) == ["A", " red", " cat", "."]
+
+
+def test_limits_hold_for_what_is_said(glm: Any) -> None:
+    glm.emu.say(*["one two three four"] * 2, Reply(chunking=["one two ", "three four"]), "A long and secret text.")
+    assert said(glm.chat("Hm.", stop=["three"])) == "one two "
+    short = glm.chat("Hm.", max_tokens=2).json()["choices"][0]
+    assert (short["message"]["content"], short["finish_reason"]) == ("one two", "length")
+    assert streamed(glm.frames("Hm.", stop=["four"])) == ["one two ", "three "]
+    assert glm.chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
+
+
+def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
+    glm.emu.say(Reply("one two three", finish_reason="stop", usage={"completion_tokens": 99}))
+    answer = glm.chat("Hm.", max_tokens=1).json()
+    assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("stop", 99)
+    glm.emu.say(Reply("Half of", finish_reason="sensitive"))
+    withdrawn = glm.chat("Hm.").json()
+    assert (withdrawn["choices"][0]["finish_reason"], "content_filter" in withdrawn) == ("sensitive", True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message_"),
+    [
+        (lambda: ToolCall(""), "name of a tool"),
+        (lambda: ToolCall("f", ["x"]), "dict or a str"),  # type: ignore[arg-type]
+        (lambda: ToolCall("f", {"x": object()}), "no JSON"),
+        (lambda: Reply(5), "text is a str"),  # type: ignore[arg-type]
+        (lambda: Reply(reasoning=None), "reasoning is a str"),  # type: ignore[arg-type]
+        (lambda: Reply(finish_reason=""), "finish_reason"),
+        (lambda: Reply(tool_calls=["f"]), "list of ToolCall"),  # type: ignore[list-item]
+        (lambda: Reply(usage={"tokens": 5}), "usage has no 'tokens'"),
+        (lambda: Reply(usage={"prompt_tokens": -1}), "number of tokens"),
+        (lambda: Reply(boxes=[(0, 0, 1001, 5)]), "0 to 1000"),
+        (lambda: Reply(boxes=[(5, 0, 1, 5)]), "0 to 1000"),
+        (lambda: Reply(chunking=0), "at least one token"),
+        (lambda: Reply(chunking="abc"), "list of str"),
+        (lambda: Reply("ab", chunking=["a", "c"]), "add up to 'ac'"),
+        (lambda: Emulator().say(5), "Reply or a str"),  # type: ignore[arg-type]
+        (lambda: Emulator().say("x", None), "Reply or a str"),  # type: ignore[arg-type]
+        (lambda: Emulator().call("f", x=object()), "no JSON"),
+        (lambda: Emulator().answer("x"), "takes a function"),  # type: ignore[arg-type]
+        (lambda: Emulator().answer(lambda: "x"), "called with one Ask"),  # type: ignore[arg-type, misc]
+    ],
+)
+def test_what_cannot_be_sent_is_refused_when_it_is_said(make: Any, message_: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message_):
+        make()
+
+
+def test_an_asynchronous_function_is_refused() -> None:
+    async def later(ask: Ask) -> str:
+        return ""
+
+    with pytest.raises(TypeError, match="must not be async"):
+        Emulator().answer(later)  # type: ignore[arg-type]
+
+
+def test_public_values_name_their_package() -> None:
+    assert {one.__module__ for one in (Ask, Medium, Reply, ToolCall, default_answer)} == {"glmv_emulator"}
+
+
+# Which request uses an answer up
+
+
+def test_a_script_may_be_written_before_the_start() -> None:
+    emulator = Emulator()
+    emulator.say("A red cat.")
+    with emulator:
+        assert [reply.text for reply in emulator.unused] == ["A red cat."]
+
+
+def test_a_refused_request_uses_nothing_up(glm: Any) -> None:
+    glm.emu.say("A red cat.")
+    assert glm.code("Hm.", model="glm-9v") == "1211"
+    assert glm.code("EMU-SENSITIVE-INPUT") == "1301"
+    assert glm.http.post(f"{glm.emu.base_url}/chat/completions", content=b"{").status_code == 400
+    assert (
+        glm.http.post(f"{glm.emu.base_url}/chat/completions", json={}, headers={"authorization": "x"}).status_code
+        == 401
+    )
+    assert len(glm.emu.unused) == 1
+    assert said(glm.chat("Hm.")) == "A red cat."
+    assert glm.emu.unused == []
+
+
+ANY = ("busy", "status-503", "login-page", "no-answer", "reset-in-headers", "garbage", "redirect")
+WHOLE = ("half-body", "reset-in-body", "error-in-200", "empty-body")
+STREAMED = ("truncated", "cut", "busy-event", "filtered-midway", "withdrawn", "network-error", "invalid-json",
+            "error-for-stream")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "stream"),
+    [(fault, stream) for stream in (True, False) for fault in (*ANY, *(STREAMED if stream else WHOLE))],
+)
+def test_a_fault_that_takes_the_answer_uses_nothing_up(glm: Any, fault: str, stream: bool) -> None:
+    glm.emu.say("A red cat sits on the mat, and looks at the bird.", "Two cats.")
+    glm.emu.inject(fault)
+    with contextlib.suppress(httpx.HTTPError):
+        glm.chat("Hm.", stream=stream)
+    assert glm.emu.requests[-1].fault is not None
+    assert [len(reply.text) for reply in glm.emu.unused] == [49, 9]
+    assert said(glm.chat("Hm.")) == "A red cat sits on the mat, and looks at the bird."
+
+
+@pytest.mark.parametrize("fault", ["odd-framing", "no-done", "double-done", "idle-close", "slow"])
+def test_a_fault_that_leaves_the_answer_whole_uses_it_up(glm: Any, fault: str) -> None:
+    glm.emu.say("A red cat.")
+    glm.emu.inject(fault)
+    glm.chat("Hm.", stream=True)
+    assert glm.emu.unused == []
+
+
+def until_ended(glm: Any) -> None:
+    glm.emu.report()  # waits until the connections that were closed are seen to be
+
+
+def test_a_client_that_gives_up_waiting_uses_nothing_up(glm: Any) -> None:
+    glm.emu.say("A red cat.")
+    glm.emu.stall()
+    with pytest.raises(httpx.ReadTimeout):
+        glm.post(glm.hello(), timeout=0.2)
+    until_ended(glm)
+    assert said(glm.chat("Hm.")) == "A red cat."
+
+
+def test_a_client_that_gives_up_in_a_stalled_stream_uses_nothing_up(glm: Any) -> None:
+    glm.emu.say("A red cat sits on the mat, and looks at the bird.")
+    glm.emu.stall(after=2)
+    with pytest.raises(httpx.ReadTimeout):
+        glm.post(glm.hello(stream=True), timeout=0.2)
+    until_ended(glm)
+    assert len(glm.emu.unused) == 1
+
+
+def test_a_stalled_stream_that_goes_on_uses_its_answer_up(glm: Any) -> None:
+    glm.emu.say("A red cat sits on the mat, and looks at the bird.")
+    glm.emu.stall(after=2)
+    with glm.streaming() as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        glm.emu.release()
+        assert "[DONE]" in "".join(lines)
+    assert glm.emu.unused == []
+
+
+def test_a_client_that_leaves_a_stream_early_uses_its_answer_up(emulate: Any) -> None:
+    glm = emulate(pace=60.0)
+    glm.emu.say("A red cat sits on the mat, and looks at the bird.")
+    with glm.streaming() as answer:
+        next(answer.iter_raw())
+    until_ended(glm)
+    assert glm.emu.unused == []
+
+
+def test_concurrent_requests_use_each_answer_once(glm: Any) -> None:
+    glm.emu.say(*map(str, range(40)))
+    picture = (glm.base64(glm.drawn()),)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: said(glm.chat("Hm.", *[picture] * (number % 2))), range(40)))
+    assert sorted(answers, key=int) == list(map(str, range(40)))
+    assert glm.emu.unused == []
+
+
+def test_concurrent_failures_leave_every_answer(glm: Any) -> None:
+    glm.emu.say(*map(str, range(20)))
+    glm.emu.fail(times=20)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: glm.chat("Hm.").status_code, range(20))) == {429}
+    assert [reply.text for reply in glm.emu.unused] == list(map(str, range(20)))
+
+
+def test_a_reset_forgets_the_script(glm: Any) -> None:
+    glm.emu.say("A red cat.")
+    glm.emu.answer(lambda ask: "Two cats.")
+    glm.emu.reset()
+    assert glm.emu.unused == []
+    assert said(glm.chat("Hm.")).startswith("This is an emulator")
+
+
+def test_an_answer_that_a_reset_forgot_does_not_come_back(glm: Any) -> None:
+    glm.emu.say("A red cat.")
+    glm.emu.stall()
+    done = threading.Event()
+
+    def give_up() -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            glm.post(glm.hello(), timeout=1.0)
+        done.set()
+
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    while glm.emu.unused:
+        pass
+    glm.emu._script.reset()
+    done.wait(10)
+    thread.join()
+    until_ended(glm)
+    assert glm.emu.unused == []
+
+
+def test_no_call_is_added_to_an_answer_that_was_given(glm: Any) -> None:
+    answer = glm.emu.call("f")
+    glm.chat("Hm.")
+    with pytest.raises(RuntimeError, match="waits no more"):
+        answer.also("g")
+
+
+def test_a_task_uses_one(glm: Any) -> None:
+    glm.emu.say("A red cat.")
+    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    assert glm.emu.unused == []
+    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    assert results[-1]["choices"][0]["message"]["content"] == "A red cat."
+
+
+def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
+    """The answers of a batch by the ids of its lines."""
+    lines = [
+        {"custom_id": f"line-{number}", "method": "POST", "url": "/v4/chat/completions", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    data = "\n".join(json.dumps(line) for line in lines).encode()
+    url = f"{glm.emu.base_url}/files"
+    file = glm.http.post(url, files={"file": ("in.jsonl", data)}, data={"purpose": "batch"}).json()
+    made = glm.post({"input_file_id": file["id"], "endpoint": "/v4/chat/completions"}, "/batches").json()
+    while (done := glm.get(f"/batches/{made['id']}").json())["status"] != "completed":
+        pass
+    found = {}
+    for name in ("output_file_id", "error_file_id"):
+        if done[name]:
+            for line in glm.get(f"/files/{done[name]}/content").text.splitlines():
+                answer = json.loads(line)
+                found[answer["custom_id"]] = answer["response"]["body"]
+    return found
+
+
+def test_each_line_of_a_batch_uses_one_in_line_order_but_for_those_that_fail(glm: Any) -> None:
+    glm.emu.say("one", "two", "three")
+    good, bad = (
+        glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
+        glm.hello(model="glm-4-plus", max_tokens=0),
+    )
+    found = batch(glm, good, bad, good)
+    assert found["line-0"]["choices"][0]["message"]["content"] == "one"
+    assert found["line-1"]["error"]["code"] == "1214"
+    assert found["line-2"]["choices"][0]["message"]["content"] == "two"
+    assert [reply.text for reply in glm.emu.unused] == ["three"]
+
+
+# A function
+
+
+def test_a_function_answers_every_request_by_what_was_asked(glm: Any) -> None:
+    asked: list[Ask] = []
+
+    def answer(ask: Ask) -> Reply | str:
+        asked.append(ask)
+        return Reply(f"{len(ask.media)} pictures") if ask.media else f"You said: {ask.text}"
+
+    glm.emu.answer(answer)
+    system = {"role": "system", "content": "Be brief."}
+    body = {
+        "model": "GLM-4.6V",
+        "messages": [system, glm.user("Hello")],
+        "tools": [WEATHER],
+        "stream": False,
+        "seed": 3,
+    }
+    assert said(glm.post(body)) == "You said: Hello"
+    assert said(glm.chat((glm.base64(glm.drawn(size=(60, 40))),), "Hm.")) == "1 pictures"
+    assert "".join(streamed(glm.frames("Hello"))) == "You said: Hello"
+    first, picture, stream = asked
+    assert (first.model, first.kind, first.text, first.system, first.seed) == (
+        "glm-4.6v",
+        "chat",
+        "Hello",
+        "Be brief.",
+        3,
+    )
+    assert (first.tools, first.thinking, first.stream, first.body["model"]) == ([WEATHER], True, False, "GLM-4.6V")
+    assert (first.tool_choice, first.response_format) == (None, None)
+    (medium,) = picture.media
+    assert (medium.kind, medium.width, medium.height, medium.colours) == ("image", 60, 40, ("red",))
+    assert stream.stream
+
+
+def test_a_function_knows_tasks_and_batches(glm: Any) -> None:
+    glm.emu.answer(lambda ask: ask.kind)
+    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    assert results[-1]["choices"][0]["message"]["content"] == "task"
+    line = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
+    assert batch(glm, line)["line-0"]["choices"][0]["message"]["content"] == "batch"
+
+
+def test_what_was_said_goes_before_the_function(glm: Any) -> None:
+    glm.emu.answer(lambda ask: "by the function")
+    glm.emu.say("said")
+    assert [said(glm.chat("Hm.")) for _ in range(2)] == ["said", "by the function"]
+
+
+def test_a_function_may_leave_an_answer_to_the_rules(glm: Any) -> None:
+    glm.emu.answer(lambda ask: default_answer(ask) if ask.media else "words")
+    assert said(glm.chat("Hm.")) == "words"
+    assert said(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
+
+
+def test_on_an_openai_base_the_function_sees_the_choice_of_a_tool(glm: Any) -> None:
+    seen: list[Any] = []
+    glm.emu.answer(lambda ask: seen.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
+    body = {"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER], "tool_choice": "required"}
+    glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
+    glm.post(body)
+    assert seen == ["required", None]
+
+
+def test_a_function_that_raises_is_a_500_and_its_traceback_is_shown(
+    emulate: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(ask: Ask) -> str:
+        raise ZeroDivisionError("by my own hand")
+
+    def run() -> None:
+        with Emulator() as emulator, httpx.Client(trust_env=False) as http:
+            emulator.answer(broken)
+            headers = {"authorization": f"Bearer {emulator.api_key}"}
+            body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": "Hm."}]}
+            answer = http.post(f"{emulator.base_url}/chat/completions", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "500")
+            assert [repr(error) for error in emulator.errors] == ["ZeroDivisionError('by my own hand')"]
+            answer.raise_for_status()
+
+    with pytest.raises(httpx.HTTPStatusError) as failed:
+        run()
+    (note,) = failed.value.__notes__
+    assert "in broken" in note
+    assert "by my own hand" in note
+    assert "by my own hand" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["x"]])
+def test_a_function_that_returns_no_answer_is_told(glm: Any, wrong: Any) -> None:
+    glm.emu.answer(lambda ask: wrong)
+    assert "Reply or a str" in glm.chat("Hm.").json()["error"]["message"]
+    glm.emu.reset()
+    assert glm.emu.errors == []
+
+
+def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
+    glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
+    good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
+    bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
+    found = batch(glm, bad, good)
+    assert found["line-0"]["error"]["code"] == "500"
+    assert found["line-1"]["choices"][0]["message"]["content"] == "1.0"
+
+
+# The fixture and the command
+
+
+@pytest.fixture
+def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run tests that use the fixture `glmv_emulator` in a process of their own."""
+
+    def run(body: str) -> pytest.RunResult:
+        root = Path(__file__).parents[3]
+        monkeypatch.setenv("PYTHONPATH", str(root))
+        ask = (
+            "import httpx\n"
+            "def ask(emu):\n"
+            "    body = {'model': 'glm-4.6v', 'messages': [{'role': 'user', 'content': 'Hm.'}]}\n"
+            "    headers = {'authorization': f'Bearer {emu.api_key}'}\n"
+            "    return httpx.post(f'{emu.base_url}/chat/completions', json=body, headers=headers, trust_env=False)\n"
+        )
+        pytester.makepyfile(ask + body)
+        return pytester.runpytest_subprocess("-p", "no:xdist", "-q")
+
+    return run
+
+
+def test_the_fixture_fails_a_test_that_leaves_answers_unused(run_tests: Any) -> None:
+    result = run_tests(
+        "def test_one(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    glmv_emulator.call('f', x=1)\n"
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*2 scripted answers were not used*", "*'A red cat.'*", '*f({"x": 1})*'])
+
+
+def test_the_fixture_leaves_a_test_alone_that_uses_all_or_fails(run_tests: Any) -> None:
+    result = run_tests(
+        "def test_one(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    ask(glmv_emulator)\n"
+        "def test_two(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    assert False\n"
+    )
+    result.assert_outcomes(passed=1, failed=1)
+
+
+def test_the_fixture_shows_what_the_function_raised(run_tests: Any) -> None:
+    result = run_tests(
+        "def broken(ask):\n    raise ZeroDivisionError('by my own hand')\n"
+        "def test_one(glmv_emulator):\n    glmv_emulator.answer(broken)\n"
+        "    assert ask(glmv_emulator).status_code == 500\n"
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
+
+
+def test_the_command_says_what_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glmv_emulator.__main__ import main
+
+    said_: list[str] = []
+    monkeypatch.setattr(Emulator, "wait", lambda self: said_.extend(reply.text for reply in self.unused))
+    assert main(["--say", "A red cat.", "--say", "Two cats."]) == 0
+    assert said_ == ["A red cat.", "Two cats."]
