@@ -53,6 +53,7 @@ documentation says and with its defaults, against the emulator that ships with g
 platform's documents, so this shows how the classes meet those; the platform itself may be more forgiving, or less.
 The rows are what we think a LangChain user expects, chosen by us; the last three nobody meets. Times are CPU times of
 the process that calls, taken in turns.
+Rows with ¹ rest on our emulator alone: no third party showed that the platform behaves so. They are counted apart.
 
 {day}, langchain-core {core}: {told}.
 

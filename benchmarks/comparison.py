@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 from PIL import Image
+from probing import ALONE
 
 from glmv_emulator import Emulator
 
@@ -115,6 +116,13 @@ def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
         lines.append(row(what, ["yes" if met else "**no**" for met, _ in found.values()]))
         seen = [f"  - {name}: `{_plain(said)}`" for name, (met, said) in found.items() if said and not met]
         notes += [f"- {what}", *seen] if seen else []
+    marked = {what for what in results[names[0]] if what.endswith(ALONE)}
+    for title, counted in (
+        ("**met, of the {} rows that third parties showed or that need no server**", results[names[0]].keys() - marked),
+        (f"**met, of the {{}} rows with{ALONE}**", marked),
+    ):
+        met = [sum(results[name][what][0] for what in counted) for name in names]
+        lines.append(row(title.format(len(counted)), met))
     return lines, notes
 
 

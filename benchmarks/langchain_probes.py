@@ -89,7 +89,7 @@ def _(subject: Subject) -> object:
     return "red" in subject.model().invoke(human(COLOUR, STANDARD)).text
 
 
-@probe("Bare strings between blocks, as core's own merge_message_runs leaves them")
+@probe("Bare strings between blocks, as core's own merge_message_runs leaves them", alone=True)
 def _(subject: Subject) -> object:
     from langchain_core.messages import HumanMessage
 
@@ -112,14 +112,14 @@ def _(subject: Subject) -> object:
     return "red" in subject.at("strict").invoke(human(COLOUR, STANDARD)).text
 
 
-@probe("A video as a standard video block is looked at")
+@probe("A video as a standard video block is looked at", alone=True)
 def _(subject: Subject) -> object:
     return (
         "blue" in subject.model().invoke(human({"type": "video", "url": subject.given["clip"]}, "Which colour?")).text
     )
 
 
-@probe("A screenshot that a tool returned is seen")
+@probe("A screenshot that a tool returned is seen", alone=True)
 def _(subject: Subject) -> object:
     from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
@@ -192,17 +192,17 @@ def _(subject: Subject) -> object:
     return "rain" in model.invoke(messages).text.lower()
 
 
-@probe('tool_choice="any" makes it call a tool')
+@probe('tool_choice="any" makes it call a tool', alone=True)
 def _(subject: Subject) -> object:
     return len(subject.model().bind_tools([look_tool()], tool_choice="any").invoke("Hello!").tool_calls) == 1
 
 
-@probe("tool_choice by name, streamed")
+@probe("tool_choice by name, streamed", alone=True)
 def _(subject: Subject) -> object:
     return len(whole(subject.model().bind_tools([look_tool()], tool_choice="weather").stream("Hello!")).tool_calls) == 1
 
 
-@probe("with_structured_output() reads a picture into a pydantic class, by default")
+@probe("with_structured_output() reads a picture into a pydantic class, by default", alone=True)
 def _(subject: Subject) -> object:
     found = subject.model().with_structured_output(schema()).invoke(human("Describe the picture.", STANDARD))
     return filled(found)
@@ -215,7 +215,7 @@ def _(subject: Subject) -> object:
     return filled(found)
 
 
-@probe("The same with a model that answers in prose first")
+@probe("The same with a model that answers in prose first", alone=True)
 def _(subject: Subject) -> object:
     model = subject.at("stubborn").with_structured_output(schema())
     found = model.invoke(human("Describe the picture.", STANDARD))

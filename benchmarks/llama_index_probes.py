@@ -185,14 +185,14 @@ def _(subject: Model) -> object:
     return says(subject.model().complete("How many pictures are there?", image_documents=documents), "2")
 
 
-@probe("A video as a VideoBlock is looked at")
+@probe("A video as a VideoBlock is looked at", alone=True)
 def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import VideoBlock
 
     return says(subject.model().chat(user(VideoBlock(url=subject.given["clip"]), COLOUR)), "blue")
 
 
-@probe("A screenshot that an agent's tool returns is seen")
+@probe("A screenshot that an agent's tool returns is seen", alone=True)
 def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import ToolCallBlock
     from llama_index.core.llms import ChatMessage
@@ -315,7 +315,7 @@ def _(subject: Model) -> object:
 # ---- tools, agents, objects
 
 
-@probe("chat_with_tools(tool_required=True) calls a tool")
+@probe("chat_with_tools(tool_required=True) calls a tool", alone=True)
 def _(subject: Model) -> object:
     llm = subject.text()
     response = llm.chat_with_tools([add_tool()], user_msg="Add 2 and 3.", tool_required=True)
@@ -323,14 +323,14 @@ def _(subject: Model) -> object:
     return call.tool_kwargs == {"a": 2, "b": 3}, str(call)
 
 
-@probe("A required tool is called even when words would do")
+@probe("A required tool is called even when words would do", alone=True)
 def _(subject: Model) -> object:
     llm = subject.text()
     response = llm.chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True)
     return len(llm.get_tool_calls_from_response(response)) == 1
 
 
-@probe("The same in a stream")
+@probe("The same in a stream", alone=True)
 def _(subject: Model) -> object:
     llm = subject.text()
     chunks = list(llm.stream_chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True))
@@ -354,7 +354,7 @@ def _(subject: Model) -> object:
     return says(asyncio.run(run()), "5")
 
 
-@probe("A FunctionAgent is shown a picture")
+@probe("A FunctionAgent is shown a picture", alone=True)
 def _(subject: Model) -> object:
     from llama_index.core.agent.workflow import FunctionAgent
 
@@ -364,20 +364,20 @@ def _(subject: Model) -> object:
     return says(asyncio.run(run()), "red")
 
 
-@probe("as_structured_llm() reads a picture into a pydantic class")
+@probe("as_structured_llm() reads a picture into a pydantic class", alone=True)
 def _(subject: Model) -> object:
     found = subject.model().as_structured_llm(schema()).chat(user(image(image=square()), "Describe it.")).raw
     return filled(found)
 
 
-@probe("The same streamed, field by field")
+@probe("The same streamed, field by field", alone=True)
 def _(subject: Model) -> object:
     llm = subject.model().as_structured_llm(schema())
     found = [chunk.raw for chunk in llm.stream_chat(user(image(image=square()), "Describe it."))]
     return (found[-1].colour, found[-1].width) == ("red", 64) and len(found) > 1, str(found[-1])
 
 
-@probe("The same with a model that answers in prose first")
+@probe("The same with a model that answers in prose first", alone=True)
 def _(subject: Model) -> object:
     llm = subject.at("stubborn").as_structured_llm(schema())
     found = llm.chat(user(image(image=square()), "Describe it.")).raw
