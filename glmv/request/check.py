@@ -14,7 +14,6 @@ from glmv.request.check_media import Tell, checked_media
 from glmv.request.check_options import checked_options
 from glmv.types import Message, Text
 from glmv.wire.dialect import DIALECTS, Dialect
-from glmv.wire.encode import in_terms_of
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
@@ -45,7 +44,7 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
     messages = checked_media(request.messages, model, notes.append)
     if "system" not in model.roles:
         messages = _without_system(messages, model, notes.append)
-    options, cut = checked_options(in_terms_of(dialect, request.options), model, notes.append, dialect)
+    options, cut = checked_options(dialect.translated(request.options), model, notes.append, dialect)
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))

@@ -7,11 +7,13 @@ terms is written in the server's (`encode`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from glmv.options import WITHOUT_LIMITS
+# `request_id` goes into a header elsewhere, see `request/prepare.py`.
+_OWN_FIELDS = {"do_sample", "user_id", "request_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Dialect:
         thinking: the body key that switches thinking.
         own_fields: whether `do_sample`, `user_id` and `request_id` are fields of the body. Elsewhere they are written
             as `temperature`, `user` and the header X-Request-Id.
+        limits: whether the platform's limits hold (see `glmv/catalog`); how engines are started decides theirs. The
+            same names stand in `glmv.options.WITHOUT_LIMITS`.
         stream_usage: whether a stream has to be asked for usage (`stream_options`).
         files: whether a message may hold documents.
         functions_only: whether tools other than functions are unknown.
@@ -36,6 +40,7 @@ class Dialect:
     base64: Literal["raw", "data_uri"] = "data_uri"
     thinking: Literal["thinking", "chat_template_kwargs", "reasoning"] = "thinking"
     own_fields: bool = False
+    limits: bool = True
     stream_usage: bool = True
     files: bool = True
     functions_only: bool = False
@@ -43,10 +48,17 @@ class Dialect:
     takes_json: bool = False
     allows: tuple[str, ...] = ()
 
-    @property
-    def limits(self) -> bool:
-        """Whether the platform's limits hold (see `glmv/catalog`); weights on one's own machine have their own."""
-        return self.name not in WITHOUT_LIMITS
+    def translated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Options of the platform alone -> the same in the terms of this server; the same again changes nothing."""
+        if self.own_fields or not _OWN_FIELDS & options.keys():
+            return options
+        told = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
+        if options.get("do_sample") is False:
+            told.pop("top_p", None)
+            told["temperature"] = 0  # greedy decoding (docs.vllm.ai, sampling parameters)
+        if user := options.get("user_id"):
+            told["user"] = user
+        return told
 
 
 DIALECTS = {
@@ -70,6 +82,7 @@ DIALECTS = {
         Dialect(
             "vllm",
             thinking="chat_template_kwargs",
+            limits=False,
             files=False,
             functions_only=True,
             chooses_tools="name",
@@ -80,6 +93,7 @@ DIALECTS = {
         Dialect(
             "llama.cpp",
             thinking="chat_template_kwargs",
+            limits=False,
             files=False,
             functions_only=True,
             chooses_tools="required",
@@ -91,6 +105,7 @@ DIALECTS = {
         Dialect(
             "transformers",
             thinking="chat_template_kwargs",
+            limits=False,
             stream_usage=False,
             files=False,
             functions_only=True,

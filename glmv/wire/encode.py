@@ -80,7 +80,7 @@ def encode(
     blobs: list[bytes] = []
     body: dict[str, Any] = {"model": request.model}
     options = request.options if request_id is None else {**request.options, "request_id": request_id}
-    for name, value in in_terms_of(dialect, options).items():
+    for name, value in dialect.translated(options).items():
         body |= _option(name, value, dialect)
     body["messages"] = [_message(message, dialect, blobs, lists=lists) for message in request.messages]
     if stream:
@@ -111,23 +111,6 @@ def _dump(body: Mapping[str, Any], blobs: list[bytes]) -> list[bytes]:
         number, _, tail = piece.partition(b"@")
         parts += [blobs[int(number)], tail]
     return parts
-
-
-def in_terms_of(dialect: Dialect, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Options that are fields of the platform alone -> the same in the terms of other servers."""
-    if dialect.own_fields or not _OWN_FIELDS & options.keys():
-        return options
-    told = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
-    if options.get("do_sample") is False:
-        told.pop("top_p", None)
-        told["temperature"] = 0  # greedy decoding (docs.vllm.ai, sampling parameters; OpenAI's reference likewise)
-    if user := options.get("user_id"):
-        told["user"] = user
-    return told
-
-
-# `request_id` goes into a header there, see `request.prepare`.
-_OWN_FIELDS = {"do_sample", "user_id", "request_id"}
 
 
 def _option(name: str, value: Any, dialect: Dialect) -> dict[str, Any]:
