@@ -41,15 +41,16 @@ class Keys:
         question_hash: what tells this question from others, about whatever item.
     """
 
-    def __init__(self, question: Question, model: str, defaults: glmv.Settings, digests: Digests) -> None:
+    def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
         """Keys for a model, asked through a client with these default options."""
         self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
         options = {name: value for name, value in usual.items() if value is not None} | question.options
         options = {name: value for name, value in options.items() if name not in _MANNER}
-        if model == defaults.model and defaults.base_model is not None:
-            options["base_model"] = defaults.base_model  # pictures are fitted to its limits
+        match defaults:
+            case glmv.Settings(model=own, base_model=str(base)) if own == model:
+                options["base_model"] = base  # pictures are fitted to its limits
         asked = None if callable(question.messages) else _told(question.about())
         self.question_hash = _hash([model.lower(), options, asked])
 
