@@ -107,7 +107,13 @@ def test_what_hosts_add_to_a_name_is_recognized(name: str, model: str) -> None:
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
 def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None:
-    for name in (model.name, f"zai-org/{model.name}", f"{model.name}-FP8", f"zai-org/{model.name}-AWQ", f"z-ai-{model.name}"):
+    for name in (
+        model.name,
+        f"zai-org/{model.name}",
+        f"{model.name}-FP8",
+        f"zai-org/{model.name}-AWQ",
+        f"z-ai-{model.name}",
+    ):
         assert row(name).name == model.name
 
 

@@ -126,7 +126,7 @@ def test_profile_and_limits_follow_the_row(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(**options))
     assert model.profile == profile_of("glm-4.5v")
-    with pytest.raises(glmv.LimitExceeded, match="glm-4.5v takes 50 pictures"):
+    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.5v takes 50 pictures"):
         model.invoke([HumanMessage([image(f"https://example.com/{n}.png") for n in range(51)])])
     model.invoke("hi")
     assert server.body["model"] == options["model"]
