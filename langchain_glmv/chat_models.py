@@ -37,7 +37,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     Attributes:
         streaming: True makes `invoke` stream inside; False, when given, makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`.
+        stream_usage: whether streams end with `usage_metadata`, for which some servers have to be asked.
 
     Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
     from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
