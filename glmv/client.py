@@ -67,7 +67,7 @@ class Base:
         return Context(self.settings, self.address, self._budget)
 
     def slots(self, model: str) -> Gate:
-        """The gate that calls of this model pass."""
+        """The gate that calls of this model pass; its width is that of the model's row (see `base_model`)."""
         context = self._context()
         return context.gate(model, context.row(model))
 

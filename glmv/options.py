@@ -14,22 +14,32 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from glmv._public import public_class
+from glmv.catalog.lookup import find_model, models
+from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
+
+DialectName = Literal["platform", "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"]
+# Engines that serve open weights: what they take depends on how they were started, not on the platform's documents.
+WITHOUT_LIMITS = frozenset({"vllm", "llama.cpp", "transformers"})
 
 
 def _words(value: object) -> object:
@@ -72,22 +82,66 @@ def _timeout(value: object) -> object:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Platform:
+    """A limit that the platform documents. It holds unless the dialect is named and has no limits of the platform.
+
+    The dialect is a field before this one (`Connection`), or stands in the context of the validation.
+    """
+
+    le: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
+        known = info.context if isinstance(info.context, Mapping) and "dialect" in info.context else info.data
+        if known.get("dialect") in WITHOUT_LIMITS:
+            return value
+        if self.le is not None and value > self.le:
+            raise PydanticKnownError("less_than_equal", {"le": self.le})
+        if self.min_length is not None and len(value) < self.min_length:
+            raise PydanticKnownError("string_too_short", {"min_length": self.min_length})
+        if self.max_length is not None and len(value) > self.max_length:
+            raise PydanticKnownError("string_too_long", {"max_length": self.max_length})
+        return value
+
+
+def _row_name(value: str | None) -> str | None:
+    """The name of a row, or what hosts make of it -> the name of the row."""
+    if value is None:
+        return None
+    if (row := find_model(value)) is not None:
+        return row.name
+    names = [row.name for row in models()]
+    raise ValueError(f"it is none of the models in the catalogue.{nearest(value, names)} They are {', '.join(names)}")
+
+
 Timeout = Annotated[Any, BeforeValidator(_timeout)]
 Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
+Temperature = Annotated[float, BeforeValidator(_finite), Field(ge=0.0), _Platform(le=1.0)]
+BaseModelName = Annotated[str | None, AfterValidator(_row_name)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
 @public_class
 class Options(BaseModel):
-    """Options of one call. None means: not sent, the platform's default holds.
+    """Options of one call. None means: not sent, the server's default holds.
+
+    Ranges are the platform's. At other servers what is set is sent in their terms, and with a `dialect` of an engine
+    ("vllm", "llama.cpp", "transformers") only the server's own ranges hold.
 
     Attributes:
         temperature: 0.0 to 1.0, sent as given; 0 and 1 are not rewritten.
         top_p: 0.0 to 1.0.
         max_tokens: tokens of the answer at most, thinking included; 1 or more.
         stop: words at which the answer ends; more than the model takes are cut on our side.
-        do_sample: False is greedy decoding: temperature and top_p are ignored.
-        thinking: True, False, "auto" (not sent), or the wire's own dict.
+        do_sample: False is greedy decoding: temperature and top_p are ignored. Outside of the platform it is sent as
+            temperature 0.
+        thinking: True, False, "auto" (not sent), or the wire's own dict. Engines are sent `chat_template_kwargs` with
+            `enable_thinking`, OpenRouter `reasoning`, and other proxies the platform's own field.
         reasoning_effort: "high", "low", "max", where the model takes it.
         tools: functions in the OpenAI shape; `web_search` and `retrieval` dicts pass as they are.
         tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform knows
@@ -96,15 +150,19 @@ class Options(BaseModel):
         response_format: {"type": "json_object"} or {"type": "json_schema", ...}; met the same way where
             the model has no such field.
         tool_stream: stream the arguments of tool calls piece by piece, where the model does.
-        stream_options, sensitive_word_check, seed: sent as they are.
-        request_id: 6 to 64 characters; made by us when absent.
-        user_id: the end user for the platform's abuse tracking, 6 to 128 characters.
-        extra_body: further keys of the body.
+        stream_options: sent with streams only. When absent, servers that report usage in streams on demand are asked
+            for it; False asks for nothing.
+        sensitive_word_check, seed: sent as they are.
+        request_id: 6 to 64 characters; made by us when absent. Outside of the platform none is made, and yours is sent
+            as the header X-Request-Id.
+        user_id: the end user for abuse tracking, 6 to 128 characters. Outside of the platform it is sent as `user`.
+        extra_body: further keys of the body. They replace those of ours; `chat_template_kwargs`, `reasoning` and
+            `stream_options` are merged, key by key.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
-    temperature: Share | None = None
+    temperature: Temperature | None = None
     top_p: Share | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[list[str] | None, BeforeValidator(_words)] = Field(
@@ -118,11 +176,11 @@ class Options(BaseModel):
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     tool_stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: dict[str, Any] | Literal[False] | None = None
     sensitive_word_check: dict[str, Any] | None = None
     seed: int | None = None
-    request_id: Annotated[str, Field(min_length=6, max_length=64)] | None = None
-    user_id: Annotated[str, Field(min_length=6, max_length=128)] | None = None
+    request_id: Annotated[str, _Platform(min_length=6, max_length=64)] | None = None
+    user_id: Annotated[str, _Platform(min_length=6, max_length=128)] | None = None
     extra_body: dict[str, Any] | None = None
 
 
@@ -149,7 +207,9 @@ class Connection(BaseModel):
             In a blocking one a call's deadline is looked at between reads, so one read may last for its timeout.
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
-        dialect: how the server speaks: "platform", "openai" (a proxy), "vllm" (also SGLang); None is told by the URL.
+        dialect: how the server speaks: "platform"; "openai", a proxy in front of the platform, "litellm" and
+            "openrouter"; "vllm" (also SGLang), "llama.cpp" and "transformers", for which the platform's limits do not
+            hold. None is told by the URL: "platform", "openrouter" or "openai".
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
     """
 
@@ -174,7 +234,7 @@ class Connection(BaseModel):
     # Headers may carry credentials: they stay out of dumps, traces and cache keys.
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     allow_http: bool = False
-    dialect: Literal["platform", "openai", "vllm"] | None = None
+    dialect: DialectName | None = None
     base64_as: Literal["raw", "data_uri"] | None = None
 
     def __init__(self, **given: Any) -> None:
@@ -198,21 +258,34 @@ class Connection(BaseModel):
 
 
 @public_class
-class Settings(Connection, Options):
+class Settings(Options, Connection):  # pydantic takes fields from the last base on: the ranges need `dialect` first
     """Everything a chat client is made with: the connection, the model and the default options.
 
     Attributes:
-        model: name of the model, in any case.
+        model: name of the model, in any case, as the server knows it.
+        base_model: the model of the catalogue that it is, where its name does not tell (`glmv.find_model`): limits,
+            context window, prices and the number of calls at once are that model's. It is not sent.
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
             "sensitive", or code 1301); "return" hands over what came of it, with the finish reason "sensitive".
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
+    base_model: BaseModelName = None
     on_sensitive: Literal["raise", "return"] = "raise"
+
+    def catalog_row(self, model: str | None = None) -> Model | None:
+        """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.
+
+        Args:
+            model: another model that a call names; its own name decides.
+        """
+        own = model is None or model == self.model
+        return find_model((own and self.base_model) or model or self.model)
 
 
 # What one call may set beside the options of the body.
 CALL_OPTIONS = (
+    "base_model",
     "timeout",
     "deadline",
     "idle_timeout",
@@ -230,7 +303,7 @@ CALL_OPTIONS = (
 class ChatRequest:
     """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.
 
-    `call` holds what concerns the call and not the body: timeout, deadline, idle_timeout, max_retries,
+    `call` holds what concerns the call and not the body: base_model, timeout, deadline, idle_timeout, max_retries,
     extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
     when there are several, `may_replace`, whether a stream may begin anew (`Delta.replaces`), and `validate`: a
     function that gets the answer's text and raises ValueError when it will not do, or a pydantic class, which judges
@@ -249,15 +322,23 @@ class ChatRequest:
         """The same request with some fields changed."""
         return replace(self, **changes)
 
+    @property
+    def row(self) -> Model | None:
+        """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known."""
+        return find_model(self.call.get("base_model") or self.model)
 
-def validated(given: Mapping[str, Any]) -> dict[str, Any]:
+
+def validated(given: Mapping[str, Any], dialect: str | None = None) -> dict[str, Any]:
     """Keywords of one call -> those that were given by the names of `Options`, validated; None takes a default away.
+
+    Args:
+        dialect: the one that the settings name; engines have no ranges of the platform.
 
     Raises:
         InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
     """
     try:
-        options = Options.model_validate(given)
+        options = Options.model_validate(given, context={"dialect": dialect})
     except ValidationError as error:
         raise InvalidRequestError(explained(error, Options)) from None
     return {name: getattr(options, name) for name in options.model_fields_set}
@@ -268,6 +349,7 @@ class CallOptions(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 
+    base_model: BaseModelName = None
     timeout: Timeout = None
     deadline: Seconds | None = None
     idle_timeout: Seconds | None = None
@@ -336,7 +418,9 @@ def _range(thing: Any) -> str:
 
 
 def _limits(thing: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(thing, FieldInfo):
+    if isinstance(thing, _Platform):
+        yield from ((name, value) for name in _LIMITS if (value := getattr(thing, name, None)) is not None)
+    elif isinstance(thing, FieldInfo):
         for item in thing.metadata:
             yield from ((name, value) for name in _LIMITS if (value := getattr(item, name, None)) is not None)
         yield from _limits(thing.annotation)

@@ -306,8 +306,8 @@ class _Watch:
 
 def _provider(where: Address) -> str:
     """The provider's name in the conventions' manner; they have none for it yet, and allow one's own."""
-    if where.dialect.name == "vllm":
-        return "vllm"
+    if where.dialect.name not in ("platform", "openai"):
+        return where.dialect.name
     host = urlsplit(where.base_url).hostname or ""
     return "z_ai" if host == "z.ai" or host.endswith(".z.ai") else "zhipu_ai"
 

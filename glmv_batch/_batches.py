@@ -62,13 +62,17 @@ class Chunks(Protocol):
     def chunk_keys(self, name: str) -> Iterable[str]: ...
 
 
-def refuse_model(name: str) -> None:
+def refuse_model(settings: glmv.Settings, name: str) -> None:
     """Refuse a model that the platform's batches do not take.
+
+    Args:
+        settings: of the client.
+        name: of the model.
 
     Raises:
         UnsupportedContent: with the list of those that they do take.
     """
-    row = glmv.find_model(name)
+    row = settings.catalog_row(name)
     if row is not None and row.sees and not row.batch:
         taken = ", ".join(model.name for model in glmv.models() if model.batch)
         raise glmv.UnsupportedContent(f"The platform's batches take pictures for {taken}; {name} is none of them.")
@@ -87,7 +91,7 @@ class PlatformBatches:
         stop: threading.Event,
         question_hash: str = "",
     ) -> None:
-        refuse_model(model or client.settings.model)
+        refuse_model(client.settings, model or client.settings.model)
         self._client = client
         self._chunks = chunks
         self._model = model

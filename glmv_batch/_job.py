@@ -48,6 +48,8 @@ class Job:
         messages: instead of the prompt: messages, to which the picture is added, or a function from `Item` to them.
         schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
         model: its name.
+        base_model: the model of the catalogue that it is, where a server's name for it does not tell: limits, prices
+            and the number of calls at once are that model's.
         column: of a table, the one that holds the picture.
         via: "calls", or "platform": its own batches, half the price, within a day or so.
         api_key: the platform's key, or a function that returns it; None reads the environment.
@@ -69,6 +71,7 @@ class Job:
         messages: Any = None,
         schema: Any = None,
         model: str | None = None,
+        base_model: str | None = None,
         column: str | None = None,
         via: Literal["calls", "platform"] = "calls",
         api_key: str | SecretStr | Callable[[], str] | None = None,
@@ -100,23 +103,26 @@ class Job:
         self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
         given = {name: value for name, value in options.items() if name not in asked}
         options.clear()  # `given` may hold headers with credentials, and is emptied below
-        given |= {"base_url": base_url, "max_concurrency": max_concurrency, "model": model}
+        given |= {
+            "base_url": base_url, "max_concurrency": max_concurrency, "model": model, "base_model": base_model
+        }  # fmt: skip
         self._settings = glmv.without_values(lambda: self._connected(given, key), given)
         self._model = model or self._settings.model
+        self._base_model = self._settings.base_model if self._model == self._settings.model else None
         match via:
             case "calls":
                 self._kind: type[ByCalls | ByBatches] = ByCalls
             case "platform":
                 self._kind = ByBatches
-                refuse_model(self._model)
+                refuse_model(self._settings, self._model)
                 if budget is not None:
                     raise glmv.InvalidRequestError("What a batch costs is known when it has ended: no budget holds it.")
             case _:
                 raise glmv.InvalidRequestError(f"via is 'calls' or 'platform'; got {via!r}.")
         self._share = BATCH_SHARE if via == "platform" else 1.0
         self._budget = budget
-        Budget.of(budget, self._model)
-        self.progress = Progress(share=self._share)
+        Budget.of(budget, self._model, base_model=self._base_model)
+        self.progress = Progress(share=self._share, base_model=self._base_model)
         self._stop: Callable[[str], None] = lambda why: None
 
     def _connected(self, given: dict[str, Any], key: SecretStr | None) -> glmv.Settings:
@@ -260,7 +266,7 @@ class Job:
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
             raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
-        self.progress = Progress(share=self._share)
+        self.progress = Progress(share=self._share, base_model=self._base_model)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
@@ -273,7 +279,7 @@ class Job:
                 ledger=ledger,
                 place=self._place(),
                 progress=self.progress,
-                budget=Budget.of(self._budget, self._model),
+                budget=Budget.of(self._budget, self._model, base_model=self._base_model),
                 retry_failed=retry_failed,
                 ordered=order == "input",
             )

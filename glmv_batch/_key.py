@@ -48,6 +48,9 @@ class Keys:
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
         options = {name: value for name, value in usual.items() if value is not None} | question.options
         options = {name: value for name, value in options.items() if name not in _MANNER}
+        match defaults:
+            case glmv.Settings(model=own, base_model=str(base)) if own == model:
+                options["base_model"] = base  # pictures are fitted to its limits
         asked = None if callable(question.messages) else _told(question.about())
         self.question_hash = _hash([model.lower(), options, asked])
 

@@ -60,10 +60,16 @@ class Budget:
     spent: float = 0.0
     dearest: float | None = None
     under_way: int = 0
+    base_model: str | None = None  # whose price holds, whatever name the server answers with
 
     @classmethod
-    def of(cls, told: str | None, model: str, *, share: float = 1.0) -> Budget:
+    def of(cls, told: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
         """ "10 CNY", "$3", "2,000,000 tokens" or None -> a budget.
+
+        Args:
+            model: that is asked.
+            base_model: the one of the catalogue that it is, where its name does not tell.
+            share: of the listed price.
 
         Raises:
             InvalidRequestError: when it is neither money nor tokens, or money where the model's price is not known
@@ -79,13 +85,13 @@ class Budget:
         currency = _CURRENCIES.get(unit)
         if currency is None:
             return cls(limit)
-        row = glmv.find_model(model)
+        row = glmv.find_model(base_model or model)
         if row is None or row.price is None:
             raise glmv.InvalidRequestError(f"The price of {model} is not known: give the budget in tokens.")
         if row.price.currency != currency:
             paid = row.price.currency
             raise glmv.InvalidRequestError(f"{model} is paid in {paid}: give the budget so, or in tokens.")
-        return cls(limit, currency, share)
+        return cls(limit, currency, share, base_model=base_model)
 
     @property
     def allows(self) -> bool:
@@ -107,7 +113,7 @@ class Budget:
             return
         if self.currency is None:
             paid: float = usage.prompt_tokens + usage.completion_tokens
-        elif (money := cost(model, usage, share=self.share)) is not None:
+        elif (money := cost(self.base_model or model, usage, share=self.share)) is not None:
             paid = money.amount
         else:
             return

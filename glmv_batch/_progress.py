@@ -42,6 +42,7 @@ class Progress:
     stopped: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     share: float = field(default=1.0, repr=False)
+    base_model: str | None = field(default=None, repr=False)
     _begun: float | None = field(default=None, repr=False)
     _ended: float | None = field(default=None, repr=False)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
@@ -70,7 +71,7 @@ class Progress:
             return
         self.input_tokens += row.usage.prompt_tokens
         self.output_tokens += row.usage.completion_tokens
-        money = cost(row.model, row.usage, share=self.share)
+        money = cost(self.base_model or row.model, row.usage, share=self.share)
         if money is None:
             self.unpriced += 1
         elif self.spent is None or self.spent.currency == money.currency:

@@ -91,7 +91,7 @@ def over(
         AuthenticationError: a worker would find no key.
     """
     if slots is None:
-        slots = _documented(options.get("model"))
+        slots = _documented(options.get("model"), options.get("base_model"))
     dealt = shares(slots, actors)
     asked = {"prompt": prompt, "messages": messages, "schema": schema, "make": make}
     _question(api_key=api_key, **asked)
@@ -320,9 +320,9 @@ def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: An
     return Question(prompt, messages=messages, schema=schema)
 
 
-def _documented(model: str | None) -> int:
+def _documented(model: str | None, base_model: str | None) -> int:
     name = model or glmv.Settings().model
-    row = glmv.find_model(name)
+    row = glmv.find_model(base_model or name)
     if row is None or row.concurrency is None:
         raise glmv.InvalidRequestError(f"How many calls at once the account has for {name} is not known: say slots=...")
     return row.concurrency

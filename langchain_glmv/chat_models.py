@@ -37,7 +37,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     Attributes:
         streaming: True makes `invoke` stream inside; False, when given, makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`.
+        stream_usage: whether streams end with `usage_metadata`, for which some servers have to be asked.
 
     Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
     from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
@@ -59,7 +59,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         with joined_errors():
             glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
         if has_profile:  # `configurable_fields` hands over that of the model before
-            self.profile = profile_for(self.model, self.profile)
+            self.profile = profile_for(self.model, self.base_model, self.profile)
 
     @model_validator(mode="after")
     def _set_glmv_version(self) -> Self:
@@ -87,6 +87,8 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
         overrides, usage = call_options(kwargs, self.stream_usage)
+        if not usage:
+            overrides.setdefault("stream_options", self.stream_options or False)  # what is not shown is not asked for
         if stop is not None:
             overrides["stop"] = stop
         mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
@@ -230,6 +232,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {
             "model": self.model,
+            "base_model": self.base_model,
             "base_url": self.base_url,
             "dialect": self.dialect,
             "on_sensitive": self.on_sensitive,
@@ -269,7 +272,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         return {"api_key": "ZHIPUAI_API_KEY"}
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model)
+        return profile_of(self.model, self.base_model)
 
     def get_token_ids(self, text: str) -> list[int]:
         """Stand-ins for token ids: as many as `get_num_tokens` says. The tokenizer itself is not public."""
@@ -303,13 +306,13 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name == "model":
-            self.profile = profile_for(value, self.profile)
+        if name in ("model", "base_model"):
+            self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed; the profile is that of its model."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.profile = profile_for(copied.model, copied.profile)
+        copied.profile = profile_for(copied.model, copied.base_model, copied.profile)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -7,12 +7,16 @@ from langchain_core.language_models.model_profile import ModelProfile
 import glmv
 
 
-def profile_of(model: str) -> ModelProfile | None:
+def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None:
     """What the documents say the model takes; None for a model that is not in the catalogue.
+
+    Args:
+        model: its name.
+        base_model: the model of the catalogue that it is, where its name does not tell.
 
     `tool_choice` and `structured_output` are true though the platform knows neither: the core meets them.
     """
-    row = glmv.find_model(model)
+    row = glmv.find_model(base_model or model)
     if row is None:
         return None
     sees, tools = row.sees, row.tools > 0
@@ -48,6 +52,6 @@ def profile_of(model: str) -> ModelProfile | None:
     return profile
 
 
-def profile_for(model: str, given: ModelProfile | None) -> ModelProfile | None:
+def profile_for(model: str, base_model: str | None, given: ModelProfile | None) -> ModelProfile | None:
     """The profile of a model that was given one: that, unless it is the catalogue's of the model it is a copy of."""
-    return profile_of(model) if given is None or given == profile_of(given.get("name") or "") else given
+    return profile_of(model, base_model) if given is None or given == profile_of(given.get("name") or "") else given

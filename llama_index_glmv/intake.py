@@ -21,7 +21,8 @@ class Intake:
     """The rules of one request, and the notes that come of it.
 
     Args:
-        model: the one that is asked, for messages and for what it takes.
+        model: the one that is asked, for messages.
+        row: what the catalogue says that it takes.
         local_files: True reads what typed fields name, False nothing, folders only what lies in them.
         on_unsupported: "raise", or "warn" to leave out what cannot be sent with a note and a warning.
 
@@ -29,13 +30,19 @@ class Intake:
         notes: one entry for each thing that was left out.
     """
 
-    __slots__ = ("_local_files", "_model", "_warns", "notes")
+    __slots__ = ("_local_files", "_model", "_row", "_warns", "notes")
 
     def __init__(
-        self, model: str = "GLM-4V", *, local_files: object = True, on_unsupported: OnUnsupported = "raise"
+        self,
+        model: str = "GLM-4V",
+        *,
+        row: glmv.Model | None = None,
+        local_files: object = True,
+        on_unsupported: OnUnsupported = "raise",
     ) -> None:
         self.notes: list[str] = []
-        self._model, self._local_files, self._warns = model, local_files, on_unsupported == "warn"
+        self._model, self._row = model, row
+        self._local_files, self._warns = local_files, on_unsupported == "warn"
 
     def note(self, where: str, what: str) -> None:
         """Tell the caller what was left out."""
@@ -71,7 +78,7 @@ class Intake:
         Raises:
             InvalidRequestError: there is nothing, or it will not do.
         """
-        row = glmv.find_model(self._model) if self._warns else None
+        row = self._row if self._warns else None
         kinds = f"{kind.__name__.lower()}s"
         if row is not None and getattr(row, kinds) == 0:
             raise self.no_place(f"The model takes no {kinds}.")

@@ -74,14 +74,20 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     @property
     def metadata(self) -> GLMVMetadata:
         """Window, output, tools: read off the catalogue row of the model."""
-        return metadata_of(self.model, context_window=self.context_window, max_tokens=self.max_tokens)
+        return metadata_of(
+            self.model,
+            base_model=self.base_model,
+            context_window=self.context_window,
+            max_tokens=self.max_tokens,
+        )
 
     def to_payload(self) -> dict[str, Any]:
         """What tracers get to see of this model: no key, no header, of the base URL the host only."""
         return {
             "class_name": self.class_name(),
-            **written_metadata(self.model, self.context_window, self.max_tokens),
+            **written_metadata(self.model, self.base_model, self.context_window, self.max_tokens),
             "model": self.model,
+            "base_model": self.base_model,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
@@ -199,7 +205,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     def _intake(self, kwargs: dict[str, Any]) -> Intake:
         model = kwargs.get("model") or self.model
-        return Intake(model, local_files=self.local_files, on_unsupported=self.on_unsupported)
+        row = glmv.find_model(kwargs["base_model"]) if kwargs.get("base_model") else self.catalog_row(model)
+        return Intake(model, row=row, local_files=self.local_files, on_unsupported=self.on_unsupported)
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
         intake = self._intake(kwargs)

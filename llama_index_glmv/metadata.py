@@ -30,18 +30,21 @@ class GLMVMetadata(LLMMetadata, MultiModalLLMMetadata):
     """The metadata of both of LlamaIndex's bases in one."""
 
 
-def metadata_of(model: str, *, context_window: int | None, max_tokens: int | None) -> GLMVMetadata:
+def metadata_of(
+    model: str, *, base_model: str | None = None, context_window: int | None, max_tokens: int | None
+) -> GLMVMetadata:
     """What is known of a model.
 
     Args:
         model: its name; one that is not in the catalogue has no known limits.
+        base_model: the model of the catalogue that it is, where its name does not tell.
         context_window: what the user says the window is; goes before the row.
         max_tokens: what the user allows an answer; goes before the row.
 
     Returns:
         `num_output` without `max_tokens` is what the platform allows an answer by default.
     """
-    row = glmv.find_model(model)
+    row = glmv.find_model(base_model or model)
     window = context_window or (row and row.context) or UNKNOWN_WINDOW
     output = max_tokens or (row and (row.default_output or row.max_output)) or -1
     facts = {
@@ -58,9 +61,12 @@ def metadata_of(model: str, *, context_window: int | None, max_tokens: int | Non
 
 
 @lru_cache
-def written_metadata(model: str, context_window: int | None, max_tokens: int | None) -> dict[str, Any]:
+def written_metadata(
+    model: str, base_model: str | None, context_window: int | None, max_tokens: int | None
+) -> dict[str, Any]:
     """`metadata_of` as plain data, which tracers get with each call; not to be changed."""
-    return metadata_of(model, context_window=context_window, max_tokens=max_tokens).model_dump(mode="json")
+    facts = metadata_of(model, base_model=base_model, context_window=context_window, max_tokens=max_tokens)
+    return facts.model_dump(mode="json")
 
 
 def register_name(component: type[BaseComponent], where: tuple[str, str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -15,9 +16,59 @@ _FIELDS = frozenset(field.name for field in fields(Model)) - {"name"}
 _UNDOCUMENTED = "undocumented"
 
 
+# Who publishes the weights, as hosts write it in front of a name.
+_PUBLISHERS = "zai-org|z-ai|zai|zhipuai|zhipu|thudm|bigmodel"
+# A publisher joined to the name by another mark than a slash: "zai-org-glm-4.6v" (Venice), "zai-org_GLM-4.6V"
+# (quantized copies), "us.zai.glm-4.6v" (Bedrock, with a region).
+_PUBLISHED = re.compile(rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})[-_.](?=glm|autoglm)")
+# What is written behind a name: how the weights are stored, the format of a file, how they are hosted, a day.
+_STORED = re.compile(
+    r"(?:\.gguf"
+    r"|[-_.](?:gguf|mlx|awq|gptq|bnb|exl[23]|hf|ud|dynamic|quantized|marlin|maas|tee|cloud|v\d+"
+    r"|(?:nv|mx)?fp(?:4|8|16)|bf16|int[48]|[2-8]-?bit|w\d+a\d+(?:fp8)?"
+    r"|i?q\d(?:_[a-z0-9]+)*|20\d{6}|2\d{5}))$"
+)
+# Behind a colon or an at sign: a variant, a provider, a version. A number of parameters would be another model.
+_TAG = re.compile(r"[:@](?!\d+(?:\.\d+)?b\b)[a-z0-9][a-z0-9._:-]*$")
+# Names without a dot: "glm-4p5v" (Fireworks), "glm-4-6v", "glm4.6v".
+_DOTLESS = re.compile(r"(?<=^glm-)(\d)[p_-](\d)(?!\d)")
+
+
 def find_model(name: str) -> Model | None:
-    """The row of a model, whatever the case of its name ("GLM-4V-Plus"); None when it is not known."""
-    return _rows().get(name.strip().lower())
+    """The row of a model by its name, in any case, and with what hosts add to it.
+
+    That is a path in front of it ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v"), the
+    publisher ("zai-org-glm-4.6v", "zai.glm-4.6v"), and behind it a variant ("z-ai/glm-4.6v:free") or how the weights
+    are stored ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
+
+    Returns:
+        The row; without its price for a variant that is free elsewhere; None when the model is not known.
+    """
+    return _found(name.strip().lower())
+
+
+@lru_cache(maxsize=512)
+def _found(written: str) -> Model | None:
+    rows = _rows()
+    found = next((rows[each] for each in _names(written) if each in rows), None)
+    if found is not None and found.price is not None and written.endswith(":free"):
+        return replace(found, price=None)
+    return found
+
+
+def _names(written: str) -> Iterator[str]:
+    """A name in lower case -> the names of rows that it may stand for, the likeliest first."""
+    yield written
+    name = re.split(r"[/\\]", written)[-1]
+    yield name
+    name = _PUBLISHED.sub("", _TAG.sub("", name), count=1)
+    while True:
+        yield name
+        yield _DOTLESS.sub(r"\1.\2", re.sub(r"^glm(?=\d)", "glm-", name))
+        shorter = _STORED.sub("", name)
+        if shorter == name:
+            return
+        name = shorter
 
 
 def models() -> tuple[Model, ...]:

@@ -32,6 +32,9 @@ Words = Annotated[
     ),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
+Known = Annotated[
+    str | None, typer.Option("--base-model", help="The model that it is, where a server's name does not tell.")
+]
 Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
@@ -42,6 +45,7 @@ Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pi
 def ask(
     words: Words,
     model: Model = None,
+    base_model: Known = None,
     base_url: Base = None,
     emulator: Emulated = False,
     as_json: AsJson = False,
@@ -49,7 +53,7 @@ def ask(
     shown: Shown = True,
 ) -> None:
     """Ask about pictures. The key is read from ZHIPUAI_API_KEY or ZAI_API_KEY."""
-    with failures_told(), client(model, base_url, emulator) as glm:
+    with failures_told(), client(model, base_url, emulator, base_model) as glm:
         sources, question = _question_of(words)
         media = parts(sources)
         if question == "-":
@@ -63,7 +67,7 @@ def ask(
             say(json.dumps(_plain(answer), ensure_ascii=False, indent=2))
             return
         last = _stream(glm.stream([*media, question], **options))
-        _tell(last, time.monotonic() - begun, emulator=emulator)
+        _tell(last, time.monotonic() - begun, emulator=emulator, base_model=base_model)
 
 
 def _question_of(words: list[str]) -> tuple[list[str], str]:
@@ -105,9 +109,11 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 
 
 @contextmanager
-def client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[glmv.Client]:
+def client(
+    model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
+) -> Iterator[glmv.Client]:
     """The client that the options ask for: the platform's, or one at an emulator made for this command."""
-    named = {"model": model} if model else {}
+    named = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
         with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:
             yield glm
@@ -116,11 +122,11 @@ def client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[
             yield glm
 
 
-def _tell(last: glmv.Delta, seconds: float, *, emulator: bool) -> None:
+def _tell(last: glmv.Delta, seconds: float, *, emulator: bool, base_model: str | None) -> None:
     facts = [f"{seconds:.1f} s"]
     if last.usage is not None:
         facts.insert(0, f"{last.usage.prompt_tokens} + {last.usage.completion_tokens} tokens")
-        if not emulator and (cost := money(last.model, last.usage)):
+        if not emulator and (cost := money(last.model, last.usage, base_model)):
             facts.append(cost)
     if last.model:
         facts.insert(0, harmless(last.model))

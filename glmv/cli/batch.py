@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from glmv.cli.ask import Base, Emulated, Model, format_of
+from glmv.cli.ask import Base, Emulated, Known, Model, format_of
 from glmv.cli.emulate import emulator_class
 from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
 
@@ -68,6 +68,7 @@ def batch(
     prompt: Prompt,
     out: Out,
     model: Model = None,
+    base_model: Known = None,
     base_url: Base = None,
     emulator: Emulated = False,
     column: Column = None,
@@ -89,6 +90,7 @@ def batch(
             prompt,
             schema=wanted,
             model=model,
+            base_model=base_model,
             column=column,
             via=via.value,
             api_key=key,

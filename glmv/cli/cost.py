@@ -7,9 +7,9 @@ import glmv
 MILLION = 1_000_000
 
 
-def money(model: str | None, usage: glmv.Usage | None) -> str:
-    """ "0.0012 CNY (2026-09)", "free", or "" when the price is not known."""
-    row = glmv.find_model(model or "")
+def money(model: str | None, usage: glmv.Usage | None, base_model: str | None = None) -> str:
+    """ "0.0012 CNY (2026-09)", "free", or "" when the price is not known. `base_model` goes before the name."""
+    row = glmv.find_model(base_model or model or "")
     if row is None or row.price is None or usage is None:
         return ""
     price = row.price

@@ -152,7 +152,7 @@ def written(
         try:
             request = item if isinstance(item, ChatRequest) else context.request(item, model, dict(options))
             _fits(request)
-            row = context.row(request.model)
+            row = context.row(request)
             call = context.prepare(once(request, context), row)
         except GLMVError as error:
             error.message = f"{custom_id}: {error.message}"

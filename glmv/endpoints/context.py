@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from glmv.catalog.lookup import find_model
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders
 from glmv.errors import InvalidRequestError
@@ -63,9 +62,11 @@ class Context:
         """Messages and options of one call -> the request. Empties `options`."""
         return request_of(messages, self.settings, model, options)
 
-    def row(self, model: str) -> Model | None:
-        """The catalogue row of a model, where its limits hold at this server."""
-        return find_model(model) if self.address.dialect.limits else None
+    def row(self, asked: ChatRequest | str) -> Model | None:
+        """The catalogue row of a request's model, or of a model by name, where its limits hold at this server."""
+        if not self.address.dialect.limits:
+            return None
+        return asked.row if isinstance(asked, ChatRequest) else self.settings.catalog_row(asked)
 
     def gate(self, model: str, row: Model | None) -> Gate:
         """The gate that calls of a model pass."""
@@ -79,7 +80,7 @@ class Context:
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
         """A chat request -> what the flow takes. Raises as `prepare`."""
-        row = self.row(request.model)
+        row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
 

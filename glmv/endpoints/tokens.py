@@ -15,9 +15,9 @@ from glmv.wire.encode import encode
 
 def count_tokens(context: Context, request: ChatRequest) -> Generator[Step, Any, int]:
     """Messages and tools of a request -> tokens of the prompt, pictures and videos included."""
-    row = context.row(request.model)
+    row = context.row(request)
     tools = {name: value for name, value in request.options.items() if name == "tools"}
-    asked = check(request.but(options=tools), row)
+    asked = check(request.but(options=tools), row, context.address.dialect)
     body = encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
     return _count((yield from context.fetch("POST", "/tokenizer", body)))
 

@@ -13,18 +13,20 @@ from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.request.check_media import Tell, checked_media
 from glmv.request.check_options import checked_options
 from glmv.types import Message, Text
+from glmv.wire.dialect import DIALECTS, Dialect
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
     from glmv.options import ChatRequest
 
 
-def check(request: ChatRequest, model: Model | None) -> ChatRequest:
+def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"]) -> ChatRequest:
     """Hold a request against its model's row.
 
     Args:
         request: what was asked.
         model: the row, or None for a model that is not in the catalogue: the request passes as it is.
+        dialect: of the server, whose fields are written.
 
     Returns:
         The request with pictures fitted, system text and videos where the model wants them, options in their
@@ -42,7 +44,7 @@ def check(request: ChatRequest, model: Model | None) -> ChatRequest:
     messages = checked_media(request.messages, model, notes.append)
     if "system" not in model.roles:
         messages = _without_system(messages, model, notes.append)
-    options, cut = checked_options(request.options, model, notes.append)
+    options, cut = checked_options(dialect.translated(request.options), model, notes.append, dialect)
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))

@@ -10,6 +10,7 @@ from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
+    from glmv.wire.dialect import Dialect
 
 Tell = Callable[[str], None]
 
@@ -17,12 +18,15 @@ Tell = Callable[[str], None]
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def checked_options(options: Mapping[str, Any], model: Model, tell: Tell) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def checked_options(
+    options: Mapping[str, Any], model: Model, tell: Tell, dialect: Dialect
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Hold options against a row.
 
     Args:
-        options: by the names of `glmv.Options`; only what was set.
+        options: by the names of `glmv.Options`, in the terms of the server; only what was set.
         tell: takes a line for `answer.notes`.
+        dialect: of the server.
 
     Returns:
         The options to send, and the stop words that are left to us.
@@ -34,7 +38,7 @@ def checked_options(options: Mapping[str, Any], model: Model, tell: Tell) -> tup
         return options, ()
     sent = dict(options)
     _max_tokens(sent, model)
-    _sampling(sent, model, tell)
+    _sampling(sent, model, tell, dialect)
     _thinking(sent, model, tell)
     if "tools" in sent:
         sent["tools"] = _tools(sent["tools"], model)
@@ -47,9 +51,16 @@ def _max_tokens(options: dict[str, Any], model: Model) -> None:
         raise LimitExceeded(f"max_tokens: {model.name} answers at most {model.max_output:,} tokens; got {wanted:,}.")
 
 
-def _sampling(options: dict[str, Any], model: Model, tell: Tell) -> None:
+def _sampling(options: dict[str, Any], model: Model, tell: Tell, dialect: Dialect) -> None:
     temperature = options.get("temperature")
-    if temperature == 0 and model.temperature[0] > 0:
+    if temperature == 0 and model.temperature[0] > 0 and not dialect.own_fields:
+        # The lowest one, as the platform's own SDKs send it (zhipuai `completions.py`).
+        options["temperature"] = model.temperature[0]
+        tell(
+            f"temperature=0 was sent as {model.temperature[0]:g}: {model.name} takes temperatures from there, and "
+            f"servers of dialect {dialect.name!r} know no do_sample."
+        )
+    elif temperature == 0 and model.temperature[0] > 0:
         del options["temperature"]
         options["do_sample"] = False
         tell(

@@ -85,7 +85,7 @@ def prepare(
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
     """
     asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
-    request = check(request, row)
+    request = check(request, row, dialect)
     lists = row is not None and not row.string_content
 
     def body(request_id: str) -> Body:
@@ -101,13 +101,25 @@ def prepare(
     if boxes_of is not None and boxes_of >= len(sizes):
         raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
     headers = request.call.get("extra_headers") or SecretHeaders()
+    own_id = request.options.get("request_id")
+    if own_id and not dialect.own_fields:
+        headers = _identified(headers, own_id)
     return Call(
         "POST",
         "/chat/completions",
         body,
         headers,
         secrets + Secrets(headers=headers.items()) if headers else secrets,
-        request.options.get("request_id"),
+        own_id if dialect.own_fields else own_id or "",
         Reading(request.cut, request.notes, sizes, boxes_of),
         request.call.get("on_sensitive") or on_sensitive,
     )
+
+
+def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
+    """Headers with the id of a request, where its body has no field for one."""
+    if not (request_id.isascii() and request_id.isprintable()):
+        raise InvalidRequestError(
+            f"request_id is sent as the header X-Request-Id there, which holds printable ASCII; got {request_id!r}."
+        )
+    return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from glmv.catalog.lookup import find_model
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
 from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
@@ -207,9 +206,15 @@ def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpecte
         case "auto":
             options["tool_choice"] = "auto"
             return None
-        case choice if dialect.chooses_tools:
-            named = {"type": "function", "function": {"name": choice}}
-            options["tool_choice"] = choice if choice == "required" else named
+        case "required" if dialect.chooses_tools != "no":
+            options["tool_choice"] = "required"
+            return None
+        case name if dialect.chooses_tools == "name":
+            options["tool_choice"] = {"type": "function", "function": {"name": name}}
+            return None
+        case name if dialect.chooses_tools == "required":
+            options["tools"] = [tool for tool in tools if name_of(tool) == name]
+            options["tool_choice"] = "required"
             return None
         case "required":
             return ToolCallExpected(tools, None)
@@ -223,10 +228,11 @@ def _expected_json(
 ) -> JSONExpected | None:
     """Writes `response_format` as the server takes it; returns the JSON that `asks` says to ask for in words."""
     wanted = options.get("response_format")
-    if wanted is None or (wanted.get("type") == "json_schema" and dialect.takes_schema):
+    # What kinds there are beside JSON (vLLM's "structural_tag") the server knows.
+    if wanted is None or (dialect.takes_json and wanted.get("type") != "text"):
         return None
     schema = _schema(wanted)
-    row = find_model(request.model)
+    row = request.row
     options.pop("response_format")
     if wanted.get("type") == "text":
         return None

@@ -1,70 +1,134 @@
-"""How a server speaks: the differences between the platform, proxies in front of it, and self-hosted weights.
+"""How a server speaks: the differences between the platform, proxies, hosts, and engines that serve open weights.
 
-Sources: docs.bigmodel.cn "对话补全" (raw base64, `thinking`), github.com/zai-org/GLM-V README (vLLM and SGLang:
-data URIs, `chat_template_kwargs`).
+A body holds what its server knows and nothing that nobody asked for: some servers refuse a field that they do not know
+(`transformers serve` with 422, hosts with "Extra inputs are not permitted"). What the user asked for in the platform's
+terms is written in the server's (`encode`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
+
+# `request_id` goes into a header elsewhere, see `request/prepare.py`.
+_OWN_FIELDS = {"do_sample", "user_id", "request_id"}
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One row a kind of server.
+    """One row for each kind of server.
 
     Attributes:
         name: what `dialect=` takes.
         base64: "raw" base64 in `url` fields, or a "data_uri".
         thinking: the body key that switches thinking.
-        limits: whether the platform's limits hold (see `glmv/catalog`); weights on one's own machine have their own.
+        own_fields: whether `do_sample`, `user_id` and `request_id` are fields of the body. Elsewhere they are written
+            as `temperature`, `user` and the header X-Request-Id.
+        limits: whether the platform's limits hold (see `glmv/catalog`); how engines are started decides theirs. The
+            same names stand in `glmv.options.WITHOUT_LIMITS`.
+        stream_usage: whether a stream has to be asked for usage (`stream_options`).
         files: whether a message may hold documents.
-        chooses_tools: whether `tool_choice` other than "auto" is obeyed.
-        takes_schema: whether `response_format` with a JSON Schema is obeyed.
+        functions_only: whether tools other than functions are unknown.
+        chooses_tools: whether `tool_choice` other than "auto" is obeyed: "no", "required" alone, or that and a "name".
+        takes_json: whether `response_format` is obeyed, with a JSON Schema and without.
+        allows: keys that have to be named in `allowed_openai_params` to be handed on.
     """
 
     name: str
-    base64: Literal["raw", "data_uri"]
-    thinking: Literal["thinking", "chat_template_kwargs"]
+    base64: Literal["raw", "data_uri"] = "data_uri"
+    thinking: Literal["thinking", "chat_template_kwargs", "reasoning"] = "thinking"
+    own_fields: bool = False
     limits: bool = True
+    stream_usage: bool = True
     files: bool = True
-    chooses_tools: bool = False
-    takes_schema: bool = False
+    functions_only: bool = False
+    chooses_tools: Literal["no", "required", "name"] = "no"
+    takes_json: bool = False
+    allows: tuple[str, ...] = ()
+
+    def translated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Options of the platform alone -> the same in the terms of this server; the same again changes nothing."""
+        if self.own_fields or not _OWN_FIELDS & options.keys():
+            return options
+        told = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
+        if options.get("do_sample") is False:
+            told.pop("top_p", None)
+            told["temperature"] = 0  # greedy decoding (docs.vllm.ai, sampling parameters)
+        if user := options.get("user_id"):
+            told["user"] = user
+        return told
 
 
 DIALECTS = {
     row.name: row
     for row in (
         # "图片url或者base64编码", shown without a data: prefix; a prefix is refused with 1210 on some models
-        # (github.com/QuantumNous/new-api/issues/136).
-        Dialect("platform", base64="raw", thinking="thinking"),
-        Dialect("openai", base64="data_uri", thinking="thinking"),
+        # (github.com/QuantumNous/new-api/issues/136). `stream_options` was refused (new-api/issues/398), and the usage
+        # comes unasked (docs.bigmodel.cn, "对话补全").
+        Dialect("platform", base64="raw", own_fields=True, stream_usage=False),
+        # A proxy with the platform behind it: `thinking` is the platform's own field, and the proxy hands it on.
+        # Usage: platform.openai.com/docs/api-reference/chat/create, `stream_options`.
+        Dialect("openai"),
+        # LiteLLM refuses `thinking` for models that it does not know as thinking ones, or drops it in silence, unless
+        # the request allows it (docs.litellm.ai/docs/completion/drop_params, "allowed_openai_params").
+        Dialect("litellm", allows=("thinking",)),
+        # openrouter.ai/docs/use-cases/reasoning-tokens: `reasoning.enabled`.
+        Dialect("openrouter", thinking="reasoning"),
+        # vLLM and SGLang: data URIs and `chat_template_kwargs` (github.com/zai-org/GLM-V README); `tool_choice`,
+        # `response_format`, `user`, `stream_options`: vllm/entrypoints/openai/chat_completion/protocol.py,
+        # sglang/srt/entrypoints/openai/protocol.py.
         Dialect(
             "vllm",
-            base64="data_uri",
             thinking="chat_template_kwargs",
             limits=False,
             files=False,
-            chooses_tools=True,
-            takes_schema=True,
+            functions_only=True,
+            chooses_tools="name",
+            takes_json=True,
+        ),
+        # llama-server reads `tool_choice` as a string only; an object counts as "auto"
+        # (github.com/ggml-org/llama.cpp, common/chat.cpp and tools/server).
+        Dialect(
+            "llama.cpp",
+            thinking="chat_template_kwargs",
+            limits=False,
+            files=False,
+            functions_only=True,
+            chooses_tools="required",
+            takes_json=True,
+        ),
+        # `transformers serve` knows OpenAI's fields, `seed`, `generation_config` and `chat_template_kwargs`, refuses
+        # all others, and ignores `tool_choice`, `response_format` and `stream_options`; streams have their usage
+        # unasked (github.com/huggingface/transformers, cli/serving/chat_completion.py).
+        Dialect(
+            "transformers",
+            thinking="chat_template_kwargs",
+            limits=False,
+            stream_usage=False,
+            files=False,
+            functions_only=True,
         ),
     )
 }
 
 _PLATFORM_HOSTS = ("bigmodel.cn", "z.ai")
 _PLATFORM_PATHS = ("/api/paas/v4", "/api/coding/paas/v4")
+_HOSTS = {"openrouter.ai": "openrouter"}
 
 
 def dialect_of(base_url: str, name: str | None = None) -> Dialect:
     """The row for a base URL, unless the user named one.
 
-    bigmodel.cn and z.ai are told by host, servers that stand in for them by the path `/api/paas/v4`.
+    bigmodel.cn, z.ai and openrouter.ai are told by host, servers that stand in for the platform by the path
+    `/api/paas/v4`.
     """
     if name is not None:
         return DIALECTS[name]
     url = urlsplit(base_url)
     host = url.hostname or ""
     known = any(host == own or host.endswith("." + own) for own in _PLATFORM_HOSTS)
-    return DIALECTS["platform" if known or url.path.rstrip("/").endswith(_PLATFORM_PATHS) else "openai"]
+    if known or url.path.rstrip("/").endswith(_PLATFORM_PATHS):
+        return DIALECTS["platform"]
+    return DIALECTS[_HOSTS.get(host, "openai")]

@@ -80,13 +80,13 @@ def encode(
     blobs: list[bytes] = []
     body: dict[str, Any] = {"model": request.model}
     options = request.options if request_id is None else {**request.options, "request_id": request_id}
-    for name, value in options.items():
+    for name, value in dialect.translated(options).items():
         body |= _option(name, value, dialect)
     body["messages"] = [_message(message, dialect, blobs, lists=lists) for message in request.messages]
     if stream:
         body["stream"] = True
-    body |= request.options.get("extra_body") or {}
-    return Body(_dump(body, blobs))
+        body |= _stream_options(request.options.get("stream_options"), dialect)
+    return Body(_dump(_with_extra(body, request.options.get("extra_body") or {}), blobs))
 
 
 def json_body(payload: Mapping[str, Any]) -> Body:
@@ -115,19 +115,72 @@ def _dump(body: Mapping[str, Any], blobs: list[bytes]) -> list[bytes]:
 
 def _option(name: str, value: Any, dialect: Dialect) -> dict[str, Any]:
     match name:
-        case "extra_body" | "parallel_tool_calls":
+        case "extra_body" | "parallel_tool_calls" | "stream_options":
             return {}
         case "request_id" if not value:
             return {}
-        case "thinking" if value == "auto":
-            return {}
-        case "thinking" if dialect.thinking == "chat_template_kwargs":
-            on = value.get("type") != "disabled" if isinstance(value, Mapping) else bool(value)
-            return {"chat_template_kwargs": {"enable_thinking": on}}
-        case "thinking" if isinstance(value, bool):
-            return {"thinking": {"type": "enabled" if value else "disabled"}}
+        case "thinking":
+            return _thinking(value, dialect)
+        case "tools" if dialect.functions_only:
+            for index, tool in enumerate(value):
+                if tool.get("type") != "function":
+                    raise UnsupportedContent(
+                        f"tools[{index}] is of type {tool.get('type')!r}: servers of dialect {dialect.name!r} take "
+                        "functions only."
+                    )
+            return {name: value}
         case _:
             return {name: value}
+
+
+def _thinking(value: bool | str | Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    match value:
+        case "auto":
+            return {}
+        case Mapping():
+            on, more = value.get("type") != "disabled", {key: each for key, each in value.items() if key != "type"}
+            own = dict(value)
+        case _:
+            on, more = bool(value), {}
+            own = {"type": "enabled" if on else "disabled"}
+    match dialect.thinking:
+        case "chat_template_kwargs":
+            # What else stands in the wire's dict, `clear_thinking`, is a variable of the same name in GLM's template
+            # (chat_template.jinja of zai-org/GLM-4.7).
+            return {"chat_template_kwargs": {"enable_thinking": on, **more}}
+        case "reasoning":
+            return {"reasoning": {"enabled": on}}
+        case "thinking":
+            allowed = [name for name in dialect.allows if name == "thinking"]
+            return {"thinking": own, **({"allowed_openai_params": allowed} if allowed else {})}
+
+
+def _stream_options(wanted: Mapping[str, Any] | bool | None, dialect: Dialect) -> dict[str, Any]:
+    """The body key that asks for the usage of a stream. vLLM refuses it in other requests."""
+    if wanted is None and dialect.stream_usage:
+        return {"stream_options": {"include_usage": True}}
+    return {"stream_options": wanted} if wanted else {}
+
+
+# Keys that the body may hold because of the dialect: what the user writes into the same ones does not undo that.
+_MERGED = ("chat_template_kwargs", "reasoning", "stream_options", "allowed_openai_params")
+
+
+def _with_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The body with the user's own keys, which go first."""
+    merged = {name: _merged(body[name], extra[name]) for name in _MERGED if name in body and name in extra}
+    return {**body, **extra, **merged}
+
+
+def _merged(ours: Any, theirs: Any) -> Any:
+    match ours, theirs:
+        case Mapping(), Mapping():
+            both = {name: _merged(ours[name], theirs[name]) for name in ours.keys() & theirs.keys()}
+            return {**ours, **theirs, **both}
+        case list(), list():
+            return [*ours, *(each for each in theirs if each not in ours)]
+        case _:
+            return theirs
 
 
 def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: bool) -> dict[str, Any]:

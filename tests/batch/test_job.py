@@ -20,6 +20,7 @@ from glmv.media import pixels
 from glmv_batch import Item, Job, Row
 from glmv_batch import _ledger as ledger_room
 from glmv_emulator import Emulator
+from tests.support.other_servers import OPENAI, OtherServer
 
 MODEL = "glm-4.6v-flash"
 COLORS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
@@ -448,3 +449,25 @@ async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(
     assert "7000x40" in row.notes[0]
     assert fitted_in
     assert here not in fitted_in
+
+
+def test_prices_and_limits_of_an_alias_are_those_of_the_model_it_is(photos: Path) -> None:
+    server = OtherServer(OPENAI)
+    client = glmv.AsyncClient(**server.options(base_model="glm-4.6v"))
+    own = Job(photos, "Which colour?", client=client, budget="$1")
+    assert {row.text for row in own.rows()} == {"Hi"}
+    assert own.progress.spent is not None
+    assert own.progress.spent.currency == "USD"
+    assert {body["model"] for body in server.bodies} == {"ours"}
+    assert all("base_model" not in body for body in server.bodies)
+    with pytest.raises(glmv.InvalidRequestError, match="its own base_model"):
+        Job(photos, "?", client=client, base_model="glm-4.6v")
+    with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
+        Job(photos, "?", model="ours", base_model="glm-9")
+
+
+def test_a_job_with_a_base_model_of_its_own_is_priced_by_it(emulator: Emulator, photos: Path) -> None:
+    priced = job(emulator, photos, model="GLM-4.6V", base_model="glm-4.5v", budget="$1")
+    assert all(row.ok for row in priced.rows())
+    assert priced.progress.spent is not None
+    assert priced.progress.spent.date == glmv.find_model("glm-4.5v").price.date

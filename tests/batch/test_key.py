@@ -83,3 +83,11 @@ def test_a_picture_that_may_not_be_fitted_is_another_question(ledger: Ledger, ph
 def test_a_url_is_told_by_itself(ledger: Ledger) -> None:
     one, other = "https://example.com/a.png", "https://example.com/b.png"
     assert key(ledger, one) == key(ledger, one) != key(ledger, other)
+
+
+def test_the_model_that_an_alias_is_makes_another_key(ledger: Ledger, photo: Path) -> None:
+    def of(asked: str, /, **settings: Any) -> str:
+        return Keys(Question("?", model=asked), asked, glmv.Settings(**settings), ledger).of(Item("any", photo)).key
+
+    assert of("ours") == of("ours", model="ours") != of("ours", model="ours", base_model="glm-4.6v")
+    assert of("other", model="ours", base_model="glm-4.6v") == of("other")

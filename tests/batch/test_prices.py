@@ -82,3 +82,14 @@ def test_without_a_budget_everything_is_allowed() -> None:
     for _ in range(1000):
         budget.begin()
     assert budget.allows
+
+
+def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
+    assert cost("zai-org/GLM-4.6V-FP8", USED) == cost("glm-4.6v", USED)
+    assert cost("z-ai/glm-4.6v:free", USED) is None
+    with pytest.raises(glmv.InvalidRequestError, match="ours is not known"):
+        Budget.of("$1", "ours")
+    budget = Budget.of("$1", "ours", base_model="glm-4.6v")
+    budget.begin()
+    budget.end("ours", USED)
+    assert round(budget.spent, 6) == 0.39

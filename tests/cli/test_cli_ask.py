@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import glmv
 from glmv.cli.app import app
+from glmv.cli.cost import money
 from glmv.cli.wrap import Wrap
+from glmv_emulator import Emulator
 
 PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 PROSE = (
@@ -61,3 +64,17 @@ def test_a_first_try_without_a_key_is_shown_the_way_that_needs_none() -> None:
     result = CliRunner().invoke(app, ["ask", str(PICTURES / "cat.jpg"), "What is this?"], env={"COLUMNS": "200"})
     assert result.exit_code == 1
     assert "--emulator" in result.stderr
+
+
+def test_the_price_of_an_alias_is_that_of_the_model_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = glmv.Usage(1_000_000, 0, 1_000_000)
+    assert money("ours", usage) == ""
+    assert money("ours", usage, "glm-4.6v") == money("zai-org/GLM-4.6V", usage) == money("glm-4.6v", usage) != ""
+    with Emulator() as emu:
+        monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+        words = ["ask", "--base-url", emu.base_url, "--model", "glm-4.6v", "--base-model", "glm-4v", "Hi"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        assert "base_model" not in emu.requests[0].body
+        refused = CliRunner().invoke(app, ["ask", "--base-url", emu.base_url, "--base-model", "glm-9", "Hi"])
+    assert refused.exit_code == 1
+    assert "glm-4.6v" in refused.stderr

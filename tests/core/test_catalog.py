@@ -32,9 +32,95 @@ def test_a_name_is_found_whatever_its_case(name: str) -> None:
     assert row(name).name == name.strip().lower()
 
 
-@pytest.mark.parametrize("name", ["", "gpt-4o", "glm-4v-plus-9999", "zai-org/GLM-4.5V"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "/", "gpt-4o", "zai", "zai-org/", "glm-4v-plus-9999", "glm-4.6v-mini", "my-glm-4.6v", "glm-4.6v-finetuned",
+        "glm-4.60v", "glm-46v", "glm-4.6vx", "glm-4.6v-v", "glm-4.6v/other", "ft:glm-4.6v:org:1", "gpt-4.6v",
+        # Other weights of the same family: their limits are not those of the platform's models.
+        "THUDM/glm-4v-9b", "THUDM/GLM-4.1V-9B-Thinking", "glm-4-9b", "glm-4-32b-0414", "glm-4.6v:9b", "glm-4.6v-106b",
+    ],
+)  # fmt: skip
 def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
     assert find_model(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("zai-org/GLM-4.6V", "glm-4.6v"),  # Hugging Face
+        ("z-ai/glm-4.6v", "glm-4.6v"),  # OpenRouter
+        ("z-ai/glm-4.6v:free", "glm-4.6v"),
+        ("openrouter/z-ai/glm-4.6v:nitro", "glm-4.6v"),
+        ("z-ai/glm-4.6v-20251208", "glm-4.6v"),
+        ("glm-4.6v-flash:free", "glm-4.6v-flash"),
+        ("zai/glm-4.6v", "glm-4.6v"),  # LiteLLM
+        ("openai/glm-4.6v", "glm-4.6v"),
+        ("zhipu/glm-4v-plus", "glm-4v-plus"),
+        ("zhipuai/glm-4.5v", "glm-4.5v"),
+        ("THUDM/GLM-4.5V", "glm-4.5v"),
+        ("Pro/zai-org/GLM-4.5V", "glm-4.5v"),  # SiliconFlow
+        ("novita/zai-org/glm-4.6v", "glm-4.6v"),
+        ("zai-org-glm-4.6v", "glm-4.6v"),  # Venice
+        ("accounts/fireworks/models/glm-4p5v", "glm-4.5v"),  # Fireworks
+        ("@cf/zai-org/glm-4.6v", "glm-4.6v"),
+        ("hf:zai-org/GLM-4.6V", "glm-4.6v"),
+        ("zai-org/GLM-4.6V:novita", "glm-4.6v"),  # providers at Hugging Face
+        ("glm-4.5v-fp8", "glm-4.5v"),
+        ("zai-org/GLM-4.6V-FP8", "glm-4.6v"),
+        ("zai-org/GLM-4.6V-FP8-TEE", "glm-4.6v"),
+        ("GLM-4.6V-AWQ", "glm-4.6v"),
+        ("x/GLM-4.6V-AWQ-4bit", "glm-4.6v"),
+        ("x/GLM-4.6V-GPTQ-Int4", "glm-4.6v"),
+        ("x/GLM-4.6V-NVFP4", "glm-4.6v"),
+        ("x/GLM-4.6V-w4a16", "glm-4.6v"),
+        ("x/GLM-4.6V-bf16", "glm-4.6v"),
+        ("mlx-community/GLM-4.6V-Flash-8bit", "glm-4.6v-flash"),
+        ("unsloth/GLM-4.6V-Flash-GGUF:Q4_K_M", "glm-4.6v-flash"),
+        ("zai-org_GLM-4.6V-Flash-IQ4_XS.gguf", "glm-4.6v-flash"),
+        ("/models/GLM-4.6V-Flash-UD-Q4_K_XL.gguf", "glm-4.6v-flash"),
+        ("C:\\models\\GLM-4.6V.gguf", "glm-4.6v"),
+        ("bedrock/zai.glm-4.6v", "glm-4.6v"),
+        ("us.zai.glm-4.6v-v1:0", "glm-4.6v"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.zai.glm-4.6v", "glm-4.6v"),
+        ("vertex_ai/zai-org/glm-4.6v-maas", "glm-4.6v"),
+        ("publishers/zai-org/models/glm-4.6v@001", "glm-4.6v"),
+        ("glm-4-6v", "glm-4.6v"),
+        ("glm4.6v", "glm-4.6v"),
+        # The nearest row, and not one that begins the same.
+        ("z-ai/glm-4.6", "glm-4.6"),
+        ("zai-org/GLM-4.6-FP8", "glm-4.6"),
+        ("z-ai/glm-4.6v-flash", "glm-4.6v-flash"),
+        ("z-ai/glm-4.6v-flashx", "glm-4.6v-flashx"),
+        ("glm-5-3-flash", "glm-5.3-flash"),
+        ("z-ai/glm-4v-plus-0111", "glm-4v-plus-0111"),
+        ("z-ai/glm-4-0520", "glm-4-0520"),
+        ("glm-4-air-250414", "glm-4-air-250414"),
+        ("glm-4-7-251222", "glm-4.7"),
+        ("z-ai/glm-4-5-air", "glm-4.5-air"),
+    ],
+)
+def test_what_hosts_add_to_a_name_is_recognized(name: str, model: str) -> None:
+    assert row(name).name == model
+    assert row(f" {name.upper()} ").name == model
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
+def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None:
+    for name in (
+        model.name,
+        f"zai-org/{model.name}",
+        f"{model.name}-FP8",
+        f"zai-org/{model.name}-AWQ",
+        f"z-ai-{model.name}",
+    ):
+        assert row(name).name == model.name
+
+
+def test_what_is_free_at_a_host_has_no_price_of_the_platform() -> None:
+    assert row("z-ai/glm-4.6v").price == row("glm-4.6v").price is not None
+    assert row("z-ai/glm-4.6v:free").price is None
+    assert row("z-ai/glm-4.6v:free").images == row("glm-4.6v").images
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)

@@ -160,3 +160,34 @@ def test_settings_show_and_keep_no_secret() -> None:
     assert [text for text in shown if "canary" in text] == []
     copied = pickle.loads(pickle.dumps(settings))
     assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})
+
+
+def test_the_model_that_an_alias_is_goes_wherever_the_settings_go() -> None:
+    settings = Settings(model="ours", base_model="zai-org/GLM-4.6V", api_key="k")
+    row = glmv.find_model("glm-4.6v")
+    copies = [
+        settings,
+        pickle.loads(pickle.dumps(settings)),
+        copy.copy(settings),
+        copy.deepcopy(settings),
+        settings.model_copy(),
+        Settings(**settings.model_dump()),
+        Settings.model_validate_json(settings.model_dump_json()),
+        glmv.Client.of(settings).settings,
+        pickle.loads(pickle.dumps(glmv.Client.of(settings))).settings,
+    ]
+    for one in copies:
+        assert (one.base_model, one.catalog_row()) == ("glm-4.6v", row)
+    assert "base_model='glm-4.6v'" in repr(settings)
+
+
+def test_the_range_of_a_dialect_holds_whatever_the_order_of_the_arguments() -> None:
+    assert Settings(temperature=1.5, dialect="vllm").temperature == 1.5
+    assert Settings(dialect="vllm", temperature=1.5).temperature == 1.5
+    with pytest.raises(glmv.InvalidRequestError, match=r"0\.0 to 1\.0"):
+        Settings(temperature=1.5, dialect="openai")
+
+
+def test_embeddings_have_no_base_model() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="base_model: embeddings have no such option"):
+        glmv.Connection(base_model="glm-4.6v")

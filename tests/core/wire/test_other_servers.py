@@ -1,0 +1,453 @@
+"""What other servers than the platform are sent: nothing that nobody asked for, and the rest in their terms."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, get_args
+
+import pytest
+from PIL import Image as Pillow
+
+import glmv
+from glmv.options import WITHOUT_LIMITS, DialectName
+from glmv.telemetry import _provider
+from glmv.wire.dialect import DIALECTS, dialect_of
+from tests.support.other_servers import ENGINE, MESSAGES, OPENAI, OtherServer
+
+OTHERS = [name for name in DIALECTS if name != "platform"]
+ENGINES = sorted(WITHOUT_LIMITS)
+PROXIES = ["openai", "litellm", "openrouter"]
+TOOL = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
+CLOCK = {"type": "function", "function": {"name": "clock", "description": "d", "parameters": {"type": "object"}}}
+CALL = {"id": "c", "type": "function", "index": 0, "function": {"name": "look", "arguments": "{}"}}
+CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+
+
+def test_settings_and_rows_name_the_same_dialects() -> None:
+    assert set(get_args(DialectName)) == set(DIALECTS)
+    assert {name for name, row in DIALECTS.items() if not row.limits} == WITHOUT_LIMITS
+
+
+def test_a_host_is_told_by_its_name() -> None:
+    assert dialect_of("https://openrouter.ai/api/v1").name == "openrouter"
+    assert dialect_of("https://notopenrouter.ai/api/v1").name == "openai"
+    assert dialect_of("https://openrouter.ai.example/api/v1").name == "openai"
+
+
+# ---- nothing that nobody asked for
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_a_plain_question_has_the_fields_that_every_server_knows(dialect: str) -> None:
+    server = OtherServer(MESSAGES)
+    assert glmv.Client(**server.options(dialect=dialect)).chat("hi").text == "Hi"
+    assert server.body == {"model": "ours", "messages": [{"role": "user", "content": "hi"}]}
+    assert "x-request-id" not in server.headers[0]
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_a_stream_has_one_more(dialect: str) -> None:
+    asked = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
+    server = OtherServer(MESSAGES | {"stream"} | asked)
+    deltas = list(glmv.Client(**server.options(dialect=dialect)).stream("hi"))
+    assert "".join(delta.text for delta in deltas) == "Hi"
+    assert server.body.keys() == {"model", "messages", "stream"} | asked
+
+
+@pytest.mark.parametrize("dialect", [None, *OTHERS])
+def test_all_options_at_once_are_known_to_the_server(dialect: str | None) -> None:
+    knows = {"openai": OPENAI | {"thinking"}, "litellm": OPENAI | {"thinking", "allowed_openai_params"}}
+    server = OtherServer(knows.get(dialect or "openai", ENGINE | {"reasoning"}))
+    glmv.Client(**server.options(dialect=dialect)).chat(
+        "hi", do_sample=False, user_id="user-1", request_id="abcdef", thinking=False, max_tokens=9, stop=["x"], seed=1
+    )
+    assert not {"do_sample", "user_id", "request_id"} & server.body.keys()
+    assert (server.body["temperature"], server.body["user"], server.headers[0]["x-request-id"]) == (
+        0,
+        "user-1",
+        "abcdef",
+    )
+
+
+def test_the_platform_gets_its_own_fields() -> None:
+    server = OtherServer(MESSAGES | {"request_id", "do_sample", "user_id", "thinking"})
+    platform = server.options(base_url="https://open.bigmodel.cn/api/paas/v4", model="glm-4.6v")
+    glmv.Client(**platform).chat("hi", do_sample=False, user_id="user-1", thinking=True)
+    assert (server.body["do_sample"], server.body["user_id"]) == (False, "user-1")
+    assert server.body["request_id"]
+    assert "x-request-id" not in server.headers[0]
+
+
+# ---- in their terms
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+@pytest.mark.parametrize("more", [{}, {"temperature": 0.7}, {"top_p": 0.5}, {"temperature": 0.7, "top_p": 0.5}])
+def test_greedy_decoding_is_temperature_zero(dialect: str, more: dict[str, float]) -> None:
+    server = OtherServer()
+    glmv.Client(**server.options(dialect=dialect)).chat("hi", do_sample=False, **more)
+    assert server.body["temperature"] == 0
+    assert "top_p" not in server.body
+
+
+def test_sampling_is_what_servers_do_anyway() -> None:
+    server = OtherServer()
+    glmv.Client(**server.options(dialect="vllm")).chat("hi", do_sample=True, temperature=0.7)
+    assert server.body["temperature"] == 0.7
+
+
+@pytest.mark.parametrize("given", [{"temperature": 0}, {"do_sample": False}])
+def test_a_proxy_before_the_platform_gets_a_temperature_that_the_model_takes(given: Any) -> None:
+    server = OtherServer(OPENAI, model="glm-4.5v")
+    answer = glmv.Client(**server.options()).chat("hi", **given)
+    row = glmv.find_model("glm-4.5v")
+    assert row is not None
+    assert server.body["temperature"] == row.temperature[0]
+    assert bool(answer.notes) is (row.temperature[0] > 0)
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize(
+    ("thinking", "kwargs"),
+    [
+        (True, {"enable_thinking": True}),
+        (False, {"enable_thinking": False}),
+        ({"type": "enabled", "clear_thinking": False}, {"enable_thinking": True, "clear_thinking": False}),
+        ({"type": "disabled"}, {"enable_thinking": False}),
+        ({"clear_thinking": True}, {"enable_thinking": True, "clear_thinking": True}),
+    ],
+)
+def test_engines_switch_thinking_in_the_template(dialect: str, thinking: Any, kwargs: dict[str, bool]) -> None:
+    server = OtherServer()
+    glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=thinking)
+    assert server.body["chat_template_kwargs"] == kwargs
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields"),
+    [
+        ("openai", {"thinking": {"type": "disabled"}}),
+        ("litellm", {"thinking": {"type": "disabled"}, "allowed_openai_params": ["thinking"]}),
+        ("openrouter", {"reasoning": {"enabled": False}}),
+    ],
+)
+def test_proxies_are_told_of_thinking_in_their_own_field(dialect: str, fields: dict[str, Any]) -> None:
+    server = OtherServer(MESSAGES | fields.keys())
+    glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=False)
+    assert server.body.items() >= fields.items()
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_automatic_thinking_is_not_sent(dialect: str) -> None:
+    server = OtherServer(MESSAGES)
+    glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking="auto")
+
+
+@pytest.mark.parametrize(
+    ("extra", "kwargs"),
+    [
+        ({}, {"enable_thinking": False}),
+        ({"chat_template_kwargs": {"tools_in_user": True}}, {"enable_thinking": False, "tools_in_user": True}),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, {"enable_thinking": True}),
+        ({"chat_template_kwargs": None}, None),
+    ],
+)
+def test_the_users_own_keys_join_those_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
+    server = OtherServer()
+    glmv.Client(**server.options(dialect="vllm")).chat("hi", thinking=False, extra_body=extra)
+    assert server.body["chat_template_kwargs"] == kwargs
+    assert extra in ({}, {"chat_template_kwargs": extra.get("chat_template_kwargs")})
+
+
+def test_the_users_own_keys_replace_all_others() -> None:
+    server = OtherServer(ENGINE | {"top_k"})
+    client = glmv.Client(**server.options(dialect="vllm"))
+    client.chat("hi", temperature=0.5, response_format=SCHEMA, extra_body={"temperature": 0.1, "top_k": 3})
+    assert (server.body["temperature"], server.body["top_k"]) == (0.1, 3)
+    client.chat("hi", response_format=SCHEMA, extra_body={"response_format": {"type": "json_object"}})
+    assert server.body["response_format"] == {"type": "json_object"}
+
+
+def test_what_litellm_is_to_hand_on_is_the_sum() -> None:
+    server = OtherServer(OPENAI | {"thinking", "allowed_openai_params", "top_k"})
+    extra = {"allowed_openai_params": ["top_k", "thinking"], "top_k": 3}
+    glmv.Client(**server.options(dialect="litellm")).chat("hi", thinking=True, extra_body=extra)
+    assert server.body["allowed_openai_params"] == ["thinking", "top_k"]
+
+
+@pytest.mark.parametrize("bad", ["späße-1", "line\nbreak", "nul\0byte"])
+def test_a_request_id_that_no_header_can_hold_is_refused(bad: str) -> None:
+    server = OtherServer()
+    with pytest.raises(glmv.InvalidRequestError, match="X-Request-Id"):
+        glmv.Client(**server.options()).chat("hi", request_id=bad)
+    assert server.bodies == []
+
+
+def test_a_request_id_is_the_same_in_the_error_and_the_users_header_goes_first() -> None:
+    server = OtherServer(())
+    client = glmv.Client(**server.options())
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        client.chat("hi", request_id="my-own-id")
+    assert caught.value.request_id == "my-own-id"
+    with pytest.raises(glmv.InvalidRequestError):
+        client.chat("hi", request_id="my-own-id", extra_headers={"x-request-id": "of-the-header"})
+    assert server.headers[-1].get_list("x-request-id") == ["of-the-header"]
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        client.chat("hi")
+    assert caught.value.request_id is None
+
+
+# ---- usage of streams
+
+
+@pytest.mark.parametrize("dialect", [None, *(name for name in OTHERS if DIALECTS[name].stream_usage)])
+async def test_streams_have_their_usage(dialect: str | None) -> None:
+    server = OtherServer()
+    options = server.options(dialect=dialect)
+    last = list(glmv.Client(**options).stream("hi"))[-1]
+    assert last.usage == glmv.Usage(5, 1, 6)
+    assert [delta async for delta in glmv.AsyncClient(**options).stream("hi")][-1].usage == glmv.Usage(5, 1, 6)
+    assert [body["stream_options"] for body in server.bodies] == [{"include_usage": True}] * 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        ({"include_usage": False}, {"include_usage": False}),
+        ({"include_usage": True, "continuous_usage_stats": True}, None),
+        (False, None),
+        ({}, None),
+    ],
+)
+def test_the_users_own_stream_options_go_first(wanted: Any, sent: Any) -> None:
+    server = OtherServer()
+    list(glmv.Client(**server.options(stream_options=wanted)).stream("hi"))
+    assert server.body.get("stream_options") == (sent or wanted or None)
+
+
+def test_further_stream_options_may_stand_in_the_extra_body() -> None:
+    server = OtherServer()
+    client = glmv.Client(**server.options())
+    last = list(client.stream("hi", extra_body={"stream_options": {"continuous_usage_stats": True}}))[-1]
+    assert server.body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert last.usage is not None
+
+
+@pytest.mark.parametrize("base_url", ["https://server.example/v1", "https://open.bigmodel.cn/api/paas/v4"])
+def test_stream_options_never_go_into_other_calls(base_url: str) -> None:
+    server = OtherServer(ENGINE | {"request_id"})
+    client = glmv.Client(**server.options(base_url=base_url, stream_options={"include_usage": True}))
+    assert client.chat("hi").text == "Hi"
+    list(client.stream("hi"))
+    assert ["stream_options" in body for body in server.bodies] == [False, True]
+
+
+def test_the_platform_is_not_asked_for_usage() -> None:
+    server = OtherServer(MESSAGES | {"stream", "request_id"}, base_url="https://api.z.ai/api/paas/v4")
+    list(glmv.Client(**server.options()).stream("hi"))
+    assert "stream_options" not in server.body
+
+
+def test_both_turns_of_a_repaired_stream_are_counted() -> None:
+    server = OtherServer(message={"role": "assistant", "content": "no JSON"})
+    with pytest.raises(glmv.MalformedResponse):
+        list(glmv.Client(**server.options()).stream("hi", response_format={"type": "json_object"}))
+    assert [body["stream_options"] for body in server.bodies] == [{"include_usage": True}] * 2
+
+
+# ---- JSON and tools
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}, {"type": "structural_tag", "structures": []}])
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, wanted: Any, stream: bool) -> None:
+    server = OtherServer(message={"role": "assistant", "content": "{}"})
+    client = glmv.Client(**server.options(dialect=dialect))
+    if stream:
+        list(client.stream("hi", response_format=wanted))
+    else:
+        client.chat("hi", response_format=wanted)
+    assert server.body["response_format"] == wanted
+    assert server.body["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "transformers"])
+@pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
+def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None:
+    server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
+    assert glmv.Client(**server.options(dialect=dialect)).chat("hi", response_format=wanted).text == "{}"
+    assert server.body["messages"][0]["role"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "asked", "sent", "offered"),
+    [
+        ("vllm", "look", {"type": "function", "function": {"name": "look"}}, ["clock", "look"]),
+        ("vllm", "required", "required", ["clock", "look"]),
+        ("llama.cpp", "look", "required", ["look"]),
+        ("llama.cpp", "any", "required", ["clock", "look"]),
+        ("llama.cpp", "auto", "auto", ["clock", "look"]),
+        ("transformers", "look", None, ["look"]),
+        ("openai", "look", None, ["look"]),
+    ],
+)
+def test_a_choice_of_tools_is_sent_as_far_as_the_server_obeys(
+    dialect: str, asked: str, sent: Any, offered: list[str]
+) -> None:
+    server = OtherServer(message=CALLS)
+    answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[CLOCK, TOOL], tool_choice=asked)
+    assert [call.name for call in answer.tool_calls] == ["look"]
+    assert server.body.get("tool_choice") == sent
+    assert [tool["function"]["name"] for tool in server.body["tools"]] == offered
+    assert (server.body["messages"][0]["role"] == "system") is (sent is None)
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize("kind", ["web_search", "retrieval", "mcp"])
+def test_tools_that_the_platform_runs_are_refused_before_sending(dialect: str, kind: str) -> None:
+    server = OtherServer()
+    with pytest.raises(glmv.UnsupportedContent, match=rf"tools\[1\].*{kind}.*{dialect}"):
+        glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[TOOL, {"type": kind}])
+    assert server.bodies == []
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.7},
+        {"temperature": 0},
+        {"top_p": 0.0},
+        {"max_tokens": 500_000},
+        {"stop": ["a", "b", "c", "d", "e"]},
+        {"request_id": "a"},
+        {"request_id": "a" * 200},
+        {"user_id": "me"},
+        {"reasoning_effort": "minimal"},
+        {"tools": [TOOL] * 200},
+        {"thinking": True},
+    ],
+    ids=lambda options: f"{next(iter(options))}",
+)
+def test_engines_have_no_limits_of_the_platform(dialect: str, options: dict[str, Any]) -> None:
+    server = OtherServer(ENGINE | {"reasoning_effort"}, model="glm-4v")
+    answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", **options)
+    assert answer.notes == ()
+    glmv.Client(**server.options(dialect=dialect), **options).chat("hi")
+    assert server.bodies[0] == server.bodies[1]
+    sent = {name: value for name, value in options.items() if name in ENGINE}
+    assert server.body.items() >= sent.items()
+
+
+@pytest.mark.parametrize(
+    "given", [{"temperature": 1.7}, {"request_id": "a"}, {"user_id": "me"}, {"user_id": "x" * 129}]
+)
+@pytest.mark.parametrize("dialect", [None, "platform", *PROXIES])
+def test_the_platforms_ranges_hold_at_proxies(dialect: str | None, given: dict[str, Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
+        glmv.Settings(dialect=dialect, **given)
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
+        glmv.Client("k", dialect=dialect).request("hi", **given)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"temperature": -0.1}, {"temperature": float("inf")}, {"top_p": 1.1}, {"max_tokens": 0}]
+)
+def test_what_no_server_takes_is_refused_everywhere(bad: dict[str, Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(bad))):
+        glmv.Settings(dialect="vllm", **bad)
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "transformers", *PROXIES])
+def test_pictures_are_data_uris_everywhere_but_on_the_platform(dialect: str) -> None:
+    server = OtherServer()
+    png = glmv.Image.from_base64(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    glmv.Client(**server.options(dialect=dialect)).chat([png, "What?"])
+    assert server.body["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+
+
+# ---- names
+
+
+@pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
+def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
+    server = OtherServer(OPENAI)
+    client = glmv.Client(**server.options(**options))
+    pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]
+    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.5v takes 50 pictures"):
+        client.chat(pictures)
+    with pytest.raises(glmv.LimitExceeded, match="max_tokens"):
+        client.chat("hi", max_tokens=20_000)
+    row = glmv.find_model("glm-4.5v")
+    assert row is not None
+    assert client.slots(options["model"]).width == row.concurrency
+    client.chat("hi")
+    assert server.body == {"model": options["model"], "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
+    out = BytesIO()
+    Pillow.new("RGB", (8, 8), "red").save(out, "WEBP")
+    server = OtherServer(OPENAI)
+    client = glmv.Client(**server.options())
+    for options, mime in (({}, "webp"), ({"base_model": "glm-4.6v"}, "jpeg"), ({"base_model": "z-ai/glm-4v"}, "jpeg")):
+        client.chat(glmv.Image.from_bytes(out.getvalue()), **options)
+        url = server.body["messages"][0]["content"][0]["image_url"]["url"]
+        assert url.startswith(f"data:image/{mime};base64,")
+
+
+def test_base_model_is_for_the_model_of_the_settings() -> None:
+    server = OtherServer(OPENAI)
+    client = glmv.Client(**server.options(base_model="glm-4.5v"))
+    client.chat("hi", model="another", max_tokens=900_000)
+    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
+        client.chat("hi", model="another", base_model="glm-4.6v", max_tokens=900_000)
+    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
+        client.chat("hi", base_model="glm-4.6v", max_tokens=900_000)
+    client.chat("hi", base_model=None, max_tokens=900_000)
+
+
+def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:
+    server = OtherServer()
+    for refused in (
+        lambda: glmv.Client(**server.options(base_model="glm-4.6w")),
+        lambda: glmv.Client(**server.options()).chat("hi", base_model="glm-4.6w"),
+    ):
+        with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*Did you mean.*glm-4\.6v, .*'glm-4\.6w'"):
+            refused()
+    assert server.bodies == []
+
+
+def test_the_request_knows_its_row() -> None:
+    client = glmv.Client("k", model="mine", base_model="glm-4.5v")
+    made = client.request("hi")
+    assert made.row is glmv.find_model("glm-4.5v")
+    assert client.request("hi", model="glm-4v").row is glmv.find_model("glm-4v")
+    assert client.request("hi", model="other").row is None
+    assert client.settings.catalog_row() is made.row
+    assert client.settings.catalog_row("other") is None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "provider"),
+    [("vllm", "vllm"), ("openrouter", "openrouter"), (None, "zhipu_ai"), ("openai", "zhipu_ai")],
+)
+def test_the_provider_of_a_trace_is_the_server(dialect: Any, provider: str) -> None:
+    assert _provider(glmv.Client("k", base_url="https://server.example/v1", dialect=dialect).address) == provider
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+async def test_an_async_client_sends_the_same(dialect: str) -> None:
+    server = OtherServer()
+    options = server.options(dialect=dialect)
+    asked = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}
+    await glmv.AsyncClient(**options).chat("hi", **asked)
+    glmv.Client(**options).chat("hi", **asked)
+    assert server.bodies[0] == server.bodies[1]

@@ -1,0 +1,128 @@
+"""GLMV in front of other servers than the platform: what is sent, usage of streams, and aliases."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.schema import ImageNode
+from llama_index.core.tools import FunctionTool
+
+import glmv
+from llama_index_glmv import GLMV, GLMVImageCaptioner, GLMVMultiModal
+from tests.support.other_servers import ENGINE, MESSAGES, OPENAI, OtherServer
+
+TOKENS = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+CALL = {"id": "c", "type": "function", "index": 0, "function": {"name": "look", "arguments": '{"at": "it"}'}}
+CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+HI = [ChatMessage("hi")]
+
+
+def look(at: str) -> str:
+    """Look at something."""
+    return at
+
+
+@pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+@pytest.mark.parametrize("dialect", [None, "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
+async def test_a_plain_question_has_the_fields_that_every_server_knows(kind: type[GLMV], dialect: Any) -> None:
+    server = OtherServer(MESSAGES)
+    llm = kind(**server.options(dialect=dialect))
+    assert llm.complete("hi").text == (await llm.achat(HI)).message.content == "Hi"
+    assert {frozenset(body) for body in server.bodies} == {frozenset(MESSAGES)}
+
+
+def test_a_picture_goes_as_a_data_uri_and_options_in_the_servers_terms(red: bytes) -> None:
+    server = OtherServer(ENGINE)
+    llm = GLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
+    llm.chat([ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])])
+    url = server.body["messages"][0]["content"][1]["image_url"]["url"]
+    assert url.startswith("data:image/png;base64,")
+    told = {name: value for name, value in server.body.items() if name not in MESSAGES}
+    assert told == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
+
+
+@pytest.mark.parametrize("dialect", [None, "litellm", "openrouter", "vllm", "llama.cpp"])
+async def test_streams_end_with_usage(dialect: Any) -> None:
+    server = OtherServer(OPENAI)
+    llm = GLMV(**server.options(dialect=dialect))
+    lasts: list[Any] = [list(llm.stream_chat(HI))[-1], list(llm.stream_complete("hi"))[-1]]
+    lasts += [[part async for part in await llm.astream_chat(HI)][-1]]
+    for last in lasts:
+        assert last.additional_kwargs.items() >= TOKENS.items()
+        assert last.raw["usage"].items() >= TOKENS.items()
+    llm.chat(HI)
+    assert ["stream_options" in body for body in server.bodies] == [True, True, True, False]
+
+
+def test_servers_are_not_asked_for_usage_that_is_not_wanted() -> None:
+    server = OtherServer(MESSAGES | {"stream"})
+    assert list(GLMV(**server.options(stream_options=False)).stream_chat(HI))[-1].message.content == "Hi"
+
+
+def test_a_tool_that_is_required_is_asked_for_in_the_field_of_engines() -> None:
+    server = OtherServer(message=CALLS)
+    llm = GLMV(**server.options(dialect="vllm"))
+    tools = [FunctionTool.from_defaults(look)]
+    response = llm.chat_with_tools(tools, "hi", tool_required=True)
+    assert [call.tool_name for call in llm.get_tool_calls_from_response(response)] == ["look"]
+    assert server.body["tool_choice"] == "required"
+    assert [message["role"] for message in server.body["messages"]] == ["user"]
+
+
+# ---- aliases
+
+
+@pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+@pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.6V-FP8"}, {"model": "ours", "base_model": "glm-4.6v"}])
+def test_metadata_and_limits_follow_the_row(kind: type[GLMV], options: dict[str, Any]) -> None:
+    server = OtherServer(OPENAI)
+    llm = kind(**server.options(**options))
+    assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (131_072, True)
+    assert llm.metadata.model_name == options["model"]
+    assert llm.to_payload()["context_window"] == 131_072
+    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
+        llm.complete("hi", max_tokens=900_000)
+    llm.complete("hi")
+    assert server.body["model"] == options["model"]
+
+
+def test_metadata_of_a_model_without_tools_says_so() -> None:
+    assert not GLMV(model="ours", base_model="glm-4v", api_key="k").metadata.is_function_calling_model
+    assert GLMV(model="ours", api_key="k").metadata.is_function_calling_model
+    assert GLMV(model="ours", base_model="glm-4v", context_window=9, api_key="k").metadata.context_window == 9
+
+
+def test_blocks_that_the_row_does_not_take_are_left_out(red: bytes) -> None:
+    server = OtherServer(OPENAI)
+    llm = GLMV(**server.options(base_model="glm-4.6"), on_unsupported="warn")
+    message = ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])
+    with pytest.warns(UserWarning, match="takes no images"):
+        llm.chat([message])
+    assert server.body["messages"] == [{"role": "user", "content": "?"}]
+    llm.chat([message], base_model="glm-4.6v")
+    assert len(server.body["messages"][0]["content"]) == 2
+
+
+def test_base_model_is_kept_by_copies_pickles_and_dicts() -> None:
+    llm = GLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k")
+    for kept in (llm, pickle.loads(pickle.dumps(llm)), llm.model_copy(deep=True), GLMV.from_dict(llm.to_dict())):
+        assert (kept.base_model, kept.metadata.context_window) == ("glm-4.6v", 131_072)
+    assert llm.to_payload()["base_model"] == "glm-4.6v"
+    shared = GLMV(client=glmv.Client("k", model="ours", base_model="glm-4.6v"))
+    assert shared.metadata.context_window == 131_072
+
+
+def test_the_captioner_asks_under_the_alias(red: bytes) -> None:
+    server = OtherServer(OPENAI)
+    captioner = GLMVImageCaptioner(llm=GLMV(**server.options(base_model="glm-4.6v")))
+    (node,) = captioner([ImageNode(image=glmv.Image.from_bytes(red).base64().decode())])
+    assert node.get_content() == "Hi"
+    assert server.body["model"] == "ours"
+
+
+def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
+        GLMV(model="ours", base_model="glm-9", api_key="k")
