@@ -204,7 +204,8 @@ class Settings(Connection, Options):
     Attributes:
         model: name of the model, in any case.
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
-            "sensitive", or code 1301); "return" hands over what came of it, with the finish reason "sensitive".
+            "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
+            that finish reason.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
