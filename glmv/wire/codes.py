@@ -344,15 +344,19 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
 def _code(error: Mapping[str, Any]) -> object:
     """The code of an error; its type where that says more."""
-    code, kind = error.get("code", error.get("error_code")), error.get("type")
-    if str(code) in CODES or str(code) in NAMES or not isinstance(kind, str):
+    code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
+    if _is_telling(str(code)):
         return code
-    if kind in NAMES or (code in (None, "") and kind in STATUS_NAMES):
-        return kind
-    metadata = error.get("metadata")
     if isinstance(metadata, Mapping) and "flagged_input" in metadata:
         return "content_filter"  # openrouter.ai, "Errors": a moderation's 403
+    if isinstance(kind, str) and (kind in NAMES or (code in (None, "") and kind in STATUS_NAMES)):
+        return kind
     return code
+
+
+def _is_telling(code: str | None) -> bool:
+    """Whether a code says more than a status: the platform's "401" and "500" are what any server may call a status."""
+    return code in NAMES or (code in CODES and code not in ("401", "500"))
 
 
 def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
@@ -410,7 +414,7 @@ def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     code, message = found.code, found.message[:_SEARCHED]
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # a code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less
-    if code in CODES or code in NAMES:
+    if _is_telling(code):
         return row(status, code), code
     if status != _QUOTES_REQUEST and (repeated := _repeated(message)):
         return row(status, repeated), repeated
@@ -426,6 +430,6 @@ def _repeated(message: str) -> str | None:
     """A known code in the message of a gateway, quoted or meant by the platform's own sentence."""
     for quoted in _QUOTED.finditer(message):
         name = quoted[1]
-        if name in CODES or name in NAMES:
+        if _is_telling(name):
             return name
     return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)
