@@ -31,7 +31,7 @@ def ask(script: Script, kind: str, *, stream: bool, **options: Any) -> glmv.Comp
             return _total(glm.stream("hi")) if stream else glm.chat("hi")
 
     async def awaited() -> glmv.Completion:
-        async with glmv.AsyncClient(**settings, http_client=http_async) as glm:
+        async with glmv.AsyncClient(**settings, http_async_client=http_async) as glm:
             return _total([delta async for delta in glm.stream("hi")]) if stream else await glm.chat("hi")
 
     return sync() if kind == "sync" else asyncio.run(awaited())
@@ -65,8 +65,8 @@ def test_a_bad_end_is_its_error_and_is_retried_where_it_may_pass(end: End, strea
 
 
 TOO_LARGE = (
-    b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-type: text/html\r\ncontent-length: 4\r\nconnection: close\r\n\r\n"
-    b"nope"
+    b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-type: text/html\r\n"
+    b"content-length: 4\r\nconnection: close\r\n\r\nnope"
 )
 # More than the buffers of both ends hold.
 LARGE = "x" * 12_000_000
