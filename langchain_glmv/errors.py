@@ -113,7 +113,7 @@ class StreamTruncated(glmv.StreamTruncated, ModelConnectionError):
 
 
 class StreamInterrupted(glmv.StreamInterrupted, ModelConnectionError):
-    """The connection broke inside the stream, or the server gave the answer up. The run as a whole may be tried again."""
+    """The connection broke inside the stream, or the server gave the answer up. The run may be tried again."""
 
 
 JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {

@@ -116,12 +116,12 @@ def drains(peer: socket.socket, over: threading.Event) -> None:
 
 
 def resets_when_the_client_is_stuck(peer: socket.socket, over: threading.Event) -> None:
-    over.wait(0.2)  # the client has to fill the buffers, and to see the answer, before the connection breaks
+    over.wait(1)  # the client has to fill the buffers, and to see the answer, before the connection breaks
 
 
 def says_no_more_and_resets(peer: socket.socket, over: threading.Event) -> None:
     peer.shutdown(socket.SHUT_WR)
-    over.wait(0.2)
+    over.wait(1)
 
 
 def holds(peer: socket.socket, over: threading.Event) -> None:
@@ -142,7 +142,7 @@ def impatient() -> Iterator[Callable[..., Impatient]]:
 
 
 def upload(base_url: str, kind: str, **options: Any) -> glmv.GLMVError:
-    settings = {"api_key": "k" * 8, "base_url": base_url, "model": "glm-4.6v", "timeout": 1.0, "max_retries": 2}
+    settings = {"api_key": "k" * 8, "base_url": base_url, "model": "glm-4.6v", "timeout": 3.0, "max_retries": 2}
 
     def sync() -> None:
         with glmv.Client(**settings | options) as glm:
