@@ -132,7 +132,7 @@ class UnsupportedContent(InvalidRequestError):
 
 @public_class
 class ContextLengthError(InvalidRequestError):
-    """The prompt does not fit into the model's context window."""
+    """The prompt does not fit into the model's context window, or leaves no space in it for an answer."""
 
 
 @public_class
@@ -216,4 +216,4 @@ class StreamTruncated(MalformedResponse):
 
 @public_class
 class StreamInterrupted(MalformedResponse):
-    """The connection broke inside the stream; `partial` holds what had come."""
+    """The connection broke inside the stream, or the server gave the answer up; `partial` holds what had come."""

@@ -31,6 +31,8 @@ PROVIDER = "glmv"
 # Merging completes broken arguments that can be completed, and would make a call of half a command. A bracket that
 # nothing opened is what it gives up on at once, so such arguments stay visibly what they are.
 BROKEN = "not valid JSON] "
+# Finish reasons of an answer that a limit has cut.
+_CUT_OFF = ("length", "model_context_window_exceeded")
 
 
 class ChunkMapper:
@@ -117,7 +119,7 @@ class ChunkMapper:
     def _rest(self, finish_reason: str | None) -> tuple[list[ToolCallChunk], list[dict[str, Any]]]:
         """At the end: calls without arguments, broken ones, and those that the token limit cut."""
         held = [self._held[index] for index in sorted(self._held)]
-        if finish_reason == "length":
+        if finish_reason in _CUT_OFF:
             return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in held]
         for call in held:
             call.arguments = call.arguments.strip() or "{}"

@@ -54,7 +54,10 @@ class UnsupportedContent(glmv.UnsupportedContent, ModelInvalidRequestError):
 
 
 class ContextLengthError(glmv.ContextLengthError, ContextOverflowError, ModelError):
-    """The prompt does not fit into the model's context window; summarization middleware knows this one."""
+    """The prompt does not fit into the model's context window, or leaves no space in it for an answer.
+
+    Summarization middleware knows this one.
+    """
 
 
 class NotFoundError(glmv.NotFoundError, ModelNotFoundError):
@@ -110,7 +113,7 @@ class StreamTruncated(glmv.StreamTruncated, ModelConnectionError):
 
 
 class StreamInterrupted(glmv.StreamInterrupted, ModelConnectionError):
-    """The connection broke inside the stream. The run as a whole may be tried again."""
+    """The connection broke inside the stream, or the server gave the answer up. The run may be tried again."""
 
 
 JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {

@@ -12,13 +12,14 @@ from typing import Any
 from glmv._public import public_class
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, T, awaiting, blocking, quoted
 from glmv.errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
-from glmv.exchange.flow import WITHDRAWN, fetch
+from glmv.exchange.flow import fetch
 from glmv.exchange.steps import Pause, Step
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
 from glmv.structured.plan import first_turn
 from glmv.types import Completion
+from glmv.wire.codes import WITHDRAWN, reason_of
 
 # Seconds between two questions: the first pause, what each is longer than the one before, and the longest.
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 1.0, 1.5, 10.0
@@ -181,10 +182,10 @@ def _answered(task: Task, context: Context) -> Task:
 
 def withdrawn(error: GLMVError, context: Context) -> Completion | None:
     """The answer that stands for unsafe content (1301) where the app judges that itself; None where it is an error."""
-    if error.code != WITHDRAWN or context.settings.on_sensitive == "raise":
+    if error.code not in WITHDRAWN or context.settings.on_sensitive == "raise":
         return None
     return Completion(
-        finish_reason="sensitive",
+        finish_reason=reason_of(error.code),
         content_filter=error.content_filter,
         request_id=error.request_id,
         attempts=error.attempts,

@@ -6,17 +6,23 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from glmv.credentials import Secrets
 from glmv.errors import AuthenticationError, GLMVError, MalformedResponse
 from glmv.exchange.retry import Tries, retry_after
-from glmv.exchange.steps import Opened
-from glmv.wire.codes import Retry, envelope, error_from, row
+from glmv.exchange.steps import Failure, Opened
+from glmv.wire.codes import Envelope, Retry, envelope, error_from, meaning
 from glmv.wire.decode import excerpt, parse
 
 # A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.
 MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
 # Decompressed bytes at a time.
 PIECE = 64 * 1024
+# What is read of a body that comes with an error status: so many bytes, for so many seconds. The status is known, and
+# a body that stalls only delays what it says.
+MAX_ERROR_BYTES = 1024 * 1024
+ERROR_PATIENCE = 10.0
 
 
 def parsed(body: bytes, secrets: Secrets, what: str = "The answer") -> Any:
@@ -29,9 +35,29 @@ def parsed(body: bytes, secrets: Secrets, what: str = "The answer") -> Any:
     return secrets.mask_values(payload) if b"\\u" in body else payload
 
 
+def is_cut(body: bytes) -> bool:
+    """Whether this is the beginning of a JSON object or list that ends too early."""
+    text = body.decode("utf-8-sig", "replace").lstrip()
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        from_json(text)
+    except ValueError as error:
+        return str(error).startswith("EOF while parsing")
+    return False
+
+
 def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> Any:
+    """The body of a successful answer -> its JSON object.
+
+    Raises:
+        Failure: when it ends in the middle, although the transport ended in order.
+        GLMVError: when it is an error, or no JSON object.
+    """
     kind = opened.headers.get("content-type", "")
     if not body or body.isspace():
+        if opened.headers.get("content-encoding", "identity") != "identity":
+            raise Failure("reset", "The answer breaks off before its first compressed byte.")
         raise MalformedResponse("The answer has no body.", status_code=opened.status)
     if "html" in kind:
         raise MalformedResponse(
@@ -39,7 +65,12 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
             f"{excerpt(body)}",
             status_code=opened.status,
         )
-    payload = parsed(body, secrets)
+    try:
+        payload = parsed(body, secrets)
+    except MalformedResponse as problem:
+        if not is_cut(body):
+            raise
+        raise Failure("reset", f"The answer breaks off in the middle, after {len(body)} bytes.") from problem
     if found := envelope(payload):
         raise error_from(opened.status, found, retry_after=retry_after(opened.headers, tries.policy.wall()))
     if not isinstance(payload, dict):
@@ -47,29 +78,52 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
     return payload
 
 
-def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> GLMVError:
-    """An answer with an error status -> the error."""
+def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries, problem: Exception | None = None) -> GLMVError:
+    """An answer with an error status -> the error. The status counts, whatever became of the body.
+
+    Args:
+        opened: status and headers.
+        body: what could be read of the body, masked.
+        secrets: to mask what escapes in JSON hide.
+        tries: for clocks.
+        problem: why the body could not be read to its end, or None.
+    """
     wait = retry_after(opened.headers, tries.policy.wall())
-    try:
-        found = envelope(parsed(body, secrets)) if body.strip() else None
-    except MalformedResponse:
-        found = None
+    found = _found(body, secrets)
     if found is not None:
         error = error_from(opened.status, found, retry_after=wait)
     else:
-        known = row(opened.status, None)
+        text = body[: 4 * PIECE].decode("utf-8", "replace")
+        known, code = meaning(opened.status, Envelope(None, text, None, None))
         said = f" The body says {excerpt(body)}" if body.strip() else ""
+        if problem is not None:
+            said += f" The body could not be read: {problem}"
         to = opened.headers.get("location", "")[:100]
         said = f" It points to {to!r}." if to and 300 <= opened.status < 400 else said
         error = known.kind(
             f"The server answered HTTP {opened.status}. {known.advice}{said}",
             status_code=opened.status,
+            code=code,
             retryable=known.retry in (Retry.TRANSIENT, Retry.BUSY),
             retry_after=wait,
         )
     if isinstance(error, AuthenticationError):
         error.message += _skew(opened.headers, tries)
     return error.fill(request_id=opened.headers.get("x-request-id") or opened.headers.get("x-log-id"))
+
+
+def _found(body: bytes, secrets: Secrets) -> Envelope | None:
+    """The error in the body of a refused request, even in one that ends too early; None where there is none."""
+    if not body.strip():
+        return None
+    try:
+        payload = parsed(body, secrets)
+    except MalformedResponse:
+        if not is_cut(body):
+            return None
+        # Strings that are not whole are left out, so that no code is cut short.
+        payload = secrets.mask_values(from_json(body.decode("utf-8-sig", "replace"), allow_partial=True))
+    return envelope(payload, refused=True)
 
 
 def _skew(headers: Mapping[str, str], tries: Tries) -> str:

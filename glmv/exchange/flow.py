@@ -18,27 +18,37 @@ from typing import Any
 from glmv.errors import (
     ConnectionFailed,
     ContentFilterError,
+    ContextLengthError,
     DeadlineExceeded,
     GLMVError,
     MalformedResponse,
     RequestTimeout,
+    ServerError,
     StreamInterrupted,
     StreamTruncated,
 )
-from glmv.exchange.bodies import MAX_STREAM_BYTES, payload_of, refused, unpacker
+from glmv.exchange.bodies import (
+    ERROR_PATIENCE,
+    MAX_ERROR_BYTES,
+    MAX_STREAM_BYTES,
+    payload_of,
+    refused,
+    unpacker,
+)
 from glmv.exchange.retry import Policy, Tries
 from glmv.exchange.shaping import Shaper
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
 from glmv.request.prepare import MAX_BODY_BYTES, Call
 from glmv.types import Completion
-from glmv.wire.codes import Retry, row
+from glmv.wire.codes import WITHDRAWN, Retry, row
 from glmv.wire.decode import excerpt
 from glmv.wire.sse import SSEDecoder
 
-# "Unsafe or sensitive content in the input or the output" (bigmodel.cn docs, error codes). Others refuse a policy's.
-WITHDRAWN = "1301"
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
+# Bytes of a request from which on its size may be why a connection broke: nginx takes 1 MiB by default
+# (nginx.org, client_max_body_size).
+LARGE_BODY = 1024 * 1024
 
 
 def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any, Completion]:
@@ -84,30 +94,53 @@ def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     tries.begin()
     request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
     tries.request_id = request_id or None
-    opened: Opened = yield Send(
-        call.method,
-        call.path,
-        call.body(request_id),
-        call.headers,
-        tries.deadline,
-        call.secrets,
-        policy.timeouts,
-    )
+    body = call.body(request_id)
+    try:
+        opened: Opened = yield Send(
+            call.method, call.path, body, call.headers, tries.deadline, call.secrets, policy.timeouts
+        )
+    except Failure as failure:
+        raise _with_hint_on_size(failure, body) from failure.__cause__
     tries.opened = True
     return opened
 
 
+def _with_hint_on_size(failure: Failure, body: Any) -> Failure:
+    """Servers close the connection on a body that is too large, and their answer is lost with it."""
+    if failure.kind not in ("reset", "write_timeout") or body is None or len(body) < LARGE_BODY:
+        return failure
+    return Failure(
+        failure.kind,
+        f"{failure} The request has {len(body) / 1e6:.1f} MB: where that is more than the server or a proxy takes, "
+        "send fewer or smaller pictures.",
+    )
+
+
 def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
-    unpack = unpacker(opened.headers, call.limit)
     body = bytearray()
-    while data := (yield Read(tries.deadline)):
+    if opened.status < 300:
+        yield from _collect(body, opened, call.limit, tries, tries.deadline)
+        return call.secrets.mask(bytes(body))
+    problem: Exception | None = None
+    try:
+        until = tries.until(tries.policy.clock() + ERROR_PATIENCE)
+        yield from _collect(body, opened, min(call.limit, MAX_ERROR_BYTES), tries, until)
+    except (Failure, GLMVError) as unread:
+        problem = unread
+    raise refused(opened, call.secrets.mask(bytes(body)), call.secrets, tries, problem) from None
+
+
+def _collect(
+    body: bytearray, opened: Opened, limit: int, tries: Tries, until: float | None
+) -> Generator[Step, Any, None]:
+    """Adds the decompressed body to `body`, so that what came before a failure is there."""
+    unpack = unpacker(opened.headers, limit)
+    while data := (yield Read(until)):
         tries.check()
         for piece in unpack(data):
             body += piece
-    masked = call.secrets.mask(bytes(body))
-    if opened.status >= 300:
-        raise refused(opened, masked, call.secrets, tries)
-    return masked
+        if until is not None and tries.policy.clock() >= until:
+            raise Failure("read_timeout", "It did not end in time.")
 
 
 def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
@@ -131,7 +164,7 @@ def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any,
     try:
         return (yield from once(call, tries, shaper))
     except ContentFilterError as error:
-        if call.sensitive != "return" or error.code != WITHDRAWN:
+        if call.sensitive != "return" or error.code not in WITHDRAWN:
             raise
         deltas = shaper.withdraw(error)
     yield Drop()
@@ -218,6 +251,8 @@ def _events(opened: Opened, shaper: Shaper, tries: Tries) -> Generator[Step, Any
                 tries.handed = True
                 yield deltas
             if broken is not None:
+                if not data and broken.retryable and isinstance(broken, MalformedResponse):
+                    raise StreamTruncated(f"The stream breaks off inside an event: {broken}")
                 raise broken
             came = came or bool(found)
             if decoder.ended:
@@ -258,10 +293,12 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
             kind, error = (Retry.NEVER if tries.handed else Retry.TRANSIENT), problem
             error.retryable = True
         case MalformedResponse():
-            kind, error = Retry.NEVER, problem
+            # A damaged event is retryable; what is merely no answer is not.
+            kind, error = (Retry.TRANSIENT if problem.retryable else Retry.NEVER), problem
         case GLMVError():
             error = problem
-            kind = row(problem.status_code, problem.code).retry if problem.code or problem.status_code else Retry.NEVER
+            told = problem.code or problem.status_code or isinstance(problem, ServerError)
+            kind = row(problem.status_code, problem.code).retry if told else Retry.NEVER
             if kind is not Retry.TOKEN and not problem.retryable:
                 kind = Retry.NEVER
             if problem.code == "1231" and tries.timed_out:
@@ -280,7 +317,9 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
 
 def _told(error: GLMVError, tries: Tries) -> GLMVError:
     told = None
-    if tries.handed or isinstance(error, ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded):
+    answered = tries.decoder is not None and tries.decoder.answered
+    kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
+    if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):
         told = tries.accumulator.completion()
         told.attempts = tries.attempt
         if tries.decoder is not None:

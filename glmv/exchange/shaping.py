@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from glmv.errors import ContentFilterError, GLMVError, MalformedResponse, ServerError
+from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
 from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta
-from glmv.wire.codes import envelope, error_from
+from glmv.wire.codes import ENDINGS, Ending, Envelope, envelope, error_from, lone_message, reason_of
 from glmv.wire.decode import DeltaDecoder, excerpt
 from glmv.wire.marks import StopCutter, boxes_in
 from glmv.wire.sse import Event
@@ -28,13 +28,14 @@ class Shaper:
         tries: gets the accumulator and the decoder of this attempt.
     """
 
-    __slots__ = ("_call", "_cutter", "_tries", "decoder")
+    __slots__ = ("_call", "_cutter", "_said", "_tries", "decoder")
 
     def __init__(self, call: Call, tries: Tries) -> None:
         self._call = call
         self._tries = tries
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
         self.decoder = DeltaDecoder()
+        self._said: Envelope | None = None  # an event with a message alone, the reason if no answer comes
         tries.accumulator = Accumulator()
         tries.decoder = self.decoder
 
@@ -57,17 +58,26 @@ class Shaper:
         """One event of the stream -> its delta, if it shows anything."""
         if not data:
             return None
-        payload = parsed(data, self._call.secrets, "An event of the stream")
+        try:
+            payload = parsed(data, self._call.secrets, "An event of the stream")
+        except MalformedResponse as problem:
+            if kind == "error":
+                raise _reported(data) from None
+            problem.retryable = True  # damaged on its way
+            raise
         if not isinstance(payload, dict):
-            if kind not in ("message", "error"):
+            if kind == "error":
+                raise _reported(payload if isinstance(payload, str) else data)
+            if kind != "message":
                 return None
-            raise MalformedResponse(f"An event of the stream is not a JSON object: {excerpt(data)}")
+            raise MalformedResponse(f"An event of the stream is not a JSON object: {excerpt(data)}", retryable=True)
         if kind == "error" or "choices" not in payload or "error" in payload:
-            found = envelope(payload)
+            found = envelope(payload, refused=kind == "error")
             if found:
                 raise error_from(None, found)
             if kind == "error":
                 raise ServerError(f"The stream reports an error: {excerpt(data)}")
+            self._said = lone_message(payload) or self._said
         return self.take(payload)
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
@@ -90,13 +100,15 @@ class Shaper:
         if error.content_filter:
             facts["content_filter"] = error.content_filter
         self.decoder.answered = True
-        self.decoder.finish_reason = "sensitive"
+        self.decoder.finish_reason = reason_of(error.code)
         return self.end()
 
     def end(self) -> list[Delta]:
         """What was held back, and the terminal delta; or the error that the finish reason stands for."""
         call, decoder = self._call, self.decoder
         if not decoder.answered:
+            if self._said is not None:
+                raise error_from(None, self._said)
             raise MalformedResponse("The stream ended without an answer in it.")
         deltas = []
         rest = decoder.rest()
@@ -108,20 +120,37 @@ class Shaper:
                 held = Delta(tail, raw=last.raw)
                 self._tries.accumulator.add(held)
                 deltas.append(held)
-            if self._cutter.hit and last.finish_reason != "sensitive":
+            if self._cutter.hit and last.finish_reason not in ENDINGS:
                 last.finish_reason = "stop"
         last.notes = call.reading.notes
         last.attempts = self._tries.attempt
         last.request_id = last.request_id or self._tries.request_id
         last.boxes = boxes_in(self._tries.accumulator.text, call.reading.sizes, call.reading.boxes_of)
         self._tries.accumulator.add(last)
-        if last.finish_reason == "network_error":
-            raise Failure("network_error", "The platform broke off the answer (finish_reason network_error).")
-        if last.finish_reason == "sensitive" and call.sensitive == "raise":
-            raise ContentFilterError(
-                "The platform found the content unsafe and withdrew it (finish_reason sensitive): "
-                "remove what was shown of it.",
-                content_filter=last.content_filter,
-            )
+        self._check_ending(last)
         deltas.append(last)
         return deltas
+
+    def _check_ending(self, last: Delta) -> None:
+        """Raises what the finish reason stands for, where it is no success."""
+        reason, got = last.finish_reason, self._tries.accumulator
+        match ENDINGS.get(reason or ""):
+            case Ending.BROKEN:
+                raise Failure("network_error", f"The server broke off the answer (finish_reason {reason}).")
+            case Ending.WITHDRAWN if self._call.sensitive == "raise":
+                raise ContentFilterError(
+                    f"The server found the content unsafe and withdrew it (finish_reason {reason}): "
+                    "remove what was shown of it.",
+                    content_filter=last.content_filter,
+                )
+            case Ending.FULL if not (got.text or got.reasoning or got.tool_calls):
+                raise ContextLengthError(
+                    f"The prompt leaves no space for an answer in the model's context window (finish_reason {reason}). "
+                    "Shorten the conversation, or send fewer or smaller pictures."
+                )
+
+
+def _reported(said: str | bytes) -> GLMVError:
+    """An `error` event whose data is no JSON object -> the error."""
+    text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+    return error_from(None, Envelope(None, text, None, None))

@@ -19,11 +19,12 @@ from glmv.options import ChatRequest
 from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
 from glmv.structured.schema import JSONStream, need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
+from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
 
 _NOTHING = "(nothing)"
 # After these a second turn brings nothing better than the first.
-_CUT_OFF = (None, "length")
+_CUT_OFF = (None, "length", "model_context_window_exceeded")
 
 
 class Plan:
@@ -136,7 +137,7 @@ class RepairPlan(Plan):
 
     def _checked(self, answer: Completion) -> tuple[str, str | None]:
         """An answer -> its text as it is handed over, and what is wrong with it or None."""
-        if answer.finish_reason == "sensitive":
+        if is_withdrawn(answer.finish_reason):
             return answer.text, None  # the app judges withdrawn content itself, and asking again brings no other
         return self._expected.check(answer)
 
@@ -273,7 +274,9 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
             was cut off, withdrawn, or is not there.
     """
     answer = error.partial
-    if answer is None or answer.attempts < error.attempts or answer.finish_reason in {*_CUT_OFF, "sensitive"}:
+    if answer is None or answer.attempts < error.attempts:
+        raise error
+    if answer.finish_reason in _CUT_OFF or is_withdrawn(answer.finish_reason):
         raise error
     return _second_turn(answer, f"{error.message} Reply once more.")
 

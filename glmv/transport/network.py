@@ -7,6 +7,7 @@ call. These streams cut each wait to what is left until the deadline. They are p
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -66,6 +67,8 @@ def _current() -> NetworkCall:
 _LARGEST_HEAD = 16 * 1024
 # A reply of a SOCKS proxy begins with this version (RFC 1928), and does not end with a blank line.
 _SOCKS = b"\x05"
+# Writes of so many bytes may be refused while they go on, by an answer that the server sends before it closes.
+_LISTEN_FROM = 64 * 1024
 
 
 def _is_whole_head(data: bytes) -> bool:
@@ -76,12 +79,22 @@ def _is_whole_head(data: bytes) -> bool:
     return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", _SOCKS)
 
 
+def _is_http(data: bytes) -> bool:
+    """Whether bytes that are written begin a request, which begins with a method, and not a word to a SOCKS proxy."""
+    return data[:1].isalpha()
+
+
 class Stream(httpcore.NetworkStream):
-    """A connection of the blocking client."""
+    """A connection of the blocking client.
+
+    A server may answer before it has read all of a request, for instance that it is too large, and close. The HTTP
+    library reads on after a failed write, so the connection stays open for it.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._before_head = True
+        self._http = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         call = _current()
@@ -100,8 +113,18 @@ class Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._before_head = True
+        self._http = self._http or _is_http(buffer)
         try:
             self._stream.write(buffer, _current().seconds(timeout))
+        except httpcore.WriteError:
+            if not self._http:
+                self.close()
+            raise
+        except httpcore.WriteTimeout as error:
+            if self._http and self._stream.get_extra_info("is_readable"):
+                raise httpcore.WriteError("The server answered and did not read on.") from error
+            self.close()
+            raise
         except Exception:
             self.close()
             raise
@@ -140,6 +163,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     Args:
         opened: the backend's set of open streams; this one is in it until it is closed.
 
+    An answer that comes before all of a request was written is read meanwhile, since it is lost when the server closes
+    the connection.
+
     Attributes:
         user: the call that used it last.
     """
@@ -148,6 +174,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._opened = opened
         self._before_head = True
+        self._early = b""
         self.user = _current()
         self.user.stream = self
         opened.add(self)
@@ -157,9 +184,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         call.stream = self
         timeout = call.read_timeout if timeout is None else timeout
         try:
-            data = await self._stream.read(max_bytes, call.seconds(timeout))
+            data = await self._receive(max_bytes, call.seconds(timeout))
             while self._before_head and not _is_whole_head(data):
-                if not (more := await self._stream.read(max_bytes, call.seconds(timeout))):
+                if not (more := await self._receive(max_bytes, call.seconds(timeout))):
                     break
                 data += more
         except Exception:
@@ -173,10 +200,34 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         call.stream = self
         self._before_head = True
         try:
-            await self._stream.write(buffer, call.seconds(timeout))
+            if len(buffer) < _LISTEN_FROM:
+                await self._stream.write(buffer, call.seconds(timeout))
+            else:
+                await self._write_and_listen(buffer, call.seconds(timeout))
+        except (httpcore.WriteError, httpcore.WriteTimeout) as error:
+            if self._early:
+                raise httpcore.WriteError("The server answered and did not read on.") from error
+            await self.aclose()
+            raise
         except Exception:
             await self.aclose()
             raise
+
+    async def _receive(self, max_bytes: int, timeout: float | None) -> bytes:
+        if self._early:
+            data, self._early = self._early[:max_bytes], self._early[max_bytes:]
+            return data
+        return await self._stream.read(max_bytes, timeout)
+
+    async def _write_and_listen(self, buffer: bytes, timeout: float | None) -> None:
+        listening = asyncio.ensure_future(self._stream.read(_LARGEST_HEAD, None))
+        try:
+            await self._stream.write(buffer, timeout)
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+            if not listening.cancelled() and listening.exception() is None:
+                self._early += listening.result()
 
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None

@@ -1,8 +1,8 @@
-"""The platform's business codes as a table, and the eight envelopes they come in.
+"""What codes, names, sentences and finish reasons mean, as tables, and the envelopes that errors come in.
 
-Sources: docs.bigmodel.cn "错误码" and docs.z.ai "Errors" (codes, HTTP statuses), docs.bigmodel.cn "安全审核" (1301).
-The retry column is our reading of the documented meaning. Messages differ by host and language: match codes,
-never texts.
+Sources of the platform's codes: docs.bigmodel.cn "错误码" and docs.z.ai "Errors" (codes, HTTP statuses),
+docs.bigmodel.cn "安全审核" (1301). The retry column is our reading of the documented meaning. Messages differ by host
+and language, so codes and names are looked up first; sentences count only where no known code came.
 """
 
 from __future__ import annotations
@@ -124,8 +124,11 @@ _REDIRECT = Code(MalformedResponse, Retry.NEVER, "Redirects are not followed, so
 
 
 def row(status: int | None, code: str | None) -> Code:
-    """What a status and a business code mean; the code decides where there is one."""
-    known = CODES.get(code or "")
+    """What a status and a code mean; the code decides where it is a known one that says more."""
+    code = code or ""
+    known = CODES.get(code) or NAMES.get(code)
+    if known is None and (status in (None, 200) or (status == 400 and code in _ABOVE_400)):
+        known = STATUS_NAMES.get(code)
     if known is not None:
         return known
     status = status or 200
@@ -136,6 +139,140 @@ def row(status: int | None, code: str | None) -> Code:
     if 300 <= status < 400:
         return _REDIRECT
     return _CLIENT if 400 <= status < 500 else _SERVER
+
+
+_RECHARGE = "Recharge the account, or raise its limit."
+_SHORTEN = "Shorten the conversation, or send fewer or smaller pictures."
+_UNSAFE = "The server finds the input or the answer unsafe: change it."
+
+_QUOTA = Code(QuotaError, Retry.NEVER, _RECHARGE)
+_FILTERED = Code(ContentFilterError, Retry.NEVER, _UNSAFE)
+_OVERFLOW = Code(ContextLengthError, Retry.NEVER, _SHORTEN)
+_OVERLOADED = Code(ServerError, Retry.BUSY, "Try again later.")
+
+# Names of other servers, as `code` or `type`, that say more than the HTTP status that they come with.
+NAMES: dict[str, Code] = {
+    # platform.openai.com, "Error codes": 429, yet waiting does not help; "inspect error.code", the `type` of all is
+    # insufficient_quota. The last three are of 2026.
+    "insufficient_quota": _QUOTA,
+    "billing_hard_limit_reached": _QUOTA,
+    "billing_not_active": _QUOTA,
+    "credit_balance_exhausted": _QUOTA,
+    "organization_spend_limit_exceeded": _QUOTA,
+    "project_spend_limit_exceeded": _QUOTA,
+    # github.com/songquanpeng/one-api and QuantumNous/new-api, relay controllers: 403.
+    "insufficient_user_quota": _QUOTA,
+    "pre_consume_token_quota_failed": _QUOTA,
+    # docs.litellm.ai, "Budgets, Rate Limits": a key's own budget, `type`, 400.
+    "budget_exceeded": _QUOTA,
+    # OpenAI's and Azure's filters (learn.microsoft.com, "Content filtering": `code` content_filter, 400).
+    "content_policy_violation": _FILTERED,
+    "content_filter": _FILTERED,
+    # OpenAI: `code`, 400. llama.cpp (ggml-org/llama.cpp#15780): `type`, 400 or 500.
+    "context_length_exceeded": _OVERFLOW,
+    "exceed_context_size_error": _OVERFLOW,
+}
+# These say the same as the status that they come with, so they count where none came, as inside a stream.
+# Sources: platform.openai.com, "Error codes"; docs.anthropic.com, "Errors"; new-api (model_not_found).
+STATUS_NAMES: dict[str, Code] = {
+    "invalid_api_key": Code(AuthenticationError, Retry.NEVER, _KEY),
+    "authentication_error": Code(AuthenticationError, Retry.NEVER, _KEY),
+    "permission_error": STATUSES[403],
+    "model_not_found": STATUSES[404],
+    "not_found_error": STATUSES[404],
+    "invalid_request_error": STATUSES[400],
+    "request_too_large": STATUSES[413],
+    "rate_limit_exceeded": STATUSES[429],
+    "rate_limit_error": STATUSES[429],
+    "slow_down": STATUSES[429],
+    "overloaded_error": _OVERLOADED,
+    "server_is_overloaded": _OVERLOADED,
+    "server_error": _SERVER,
+    "api_error": _SERVER,
+}
+# Of these, the 400 that some gateways answer to everything says less than the name.
+_ABOVE_400 = ("invalid_api_key", "model_not_found")
+
+# Sentences by which servers without a code of their own say that a prompt is too long, and where they stand.
+_OVERFLOWS = re.compile(
+    "|".join(
+        (
+            "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
+            "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
+            r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
+            "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
+            r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
+            "exceeds? the available context size",  # llama.cpp
+            "context size has been exceeded",  # LM Studio
+            r"requested tokens \(\d+\) exceed context window",  # llama-cpp-python
+            "input length exceeds (?:the |maximum )*context length",  # Ollama
+            "input exceeds context length",  # Ollama, runner.go
+            r"prompt is too long: \d+ tokens",  # Anthropic
+            "exceed context limit",  # Anthropic: "input length and `max_tokens` exceed context limit"
+            "exceeds the context window of this model",  # OpenAI, Responses API
+            r"`inputs` tokens \+ `max_new_tokens` must be",  # Text Generation Inference
+            r"\bContextWindowExceededError\b",  # LiteLLM
+        )
+    ),
+    re.IGNORECASE,
+)
+# Statuses under which those sentences are looked for: a rate limit or a missing key may name lengths, too.
+_OVERFLOW_STATUSES = (400, 413, 422, 500)
+
+# A code or a name that a gateway repeats inside its message, as JSON, escaped JSON, Python's repr or prose: always with
+# the word "code" or "type" and a separator in front, so that no other number is taken for one.
+_QUOTED = re.compile(
+    r"""(?:\b(?:error_?)?(?:code|type)|错误码)\\*["']?\s*[:=：]\s*\\*["']?([0-9]{4}|[A-Za-z_]{8,60})(?![0-9A-Za-z_.-])""",
+    re.IGNORECASE,
+)
+# The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), where a gateway keeps nothing else.
+_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile("余额不足|已欠费|Insufficient balance or no resource package", re.IGNORECASE), "1113"),
+    (re.compile("可能包含不安全或敏感内容|may contain unsafe or sensitive content", re.IGNORECASE), "1301"),
+    (re.compile("Prompt exceeds max(?:imum)? length", re.IGNORECASE), "1261"),
+    (re.compile("已达到 ?5 ?小时的使用上限"), "1308"),
+    (re.compile("账户已达到速率限制|API的并发数过高"), "1302"),
+    (re.compile("该模型当前访问量过大"), "1305"),
+    # OpenAI's, which LiteLLM repeats with the code "429".
+    (re.compile("You exceeded your current quota, please check your plan", re.IGNORECASE), "insufficient_quota"),
+)
+# A server that refuses a request's form may quote the request, so that what looks like a code is the user's.
+_QUOTES_REQUEST = 422
+# How much of a message is searched.
+_SEARCHED = 4096
+
+
+class Ending(StrEnum):
+    """What a finish reason says about an answer."""
+
+    WITHDRAWN = "withdrawn"  # found unsafe
+    BROKEN = "broken"  # the server gave up
+    FULL = "full"  # the model's window is full: an answer that is cut, or none
+
+
+# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came.
+ENDINGS: dict[str, Ending] = {
+    "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
+    "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
+    "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
+    "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"
+    "abort": Ending.BROKEN,  # vLLM, as above; SGLang
+    "repetition": Ending.BROKEN,  # vLLM, as above: it stopped the answer since it went round in circles
+    "model_context_window_exceeded": Ending.FULL,  # docs.z.ai, "Chat Completion", unstreamed answers
+}
+# Codes by which content is refused or withdrawn that the app may judge itself (`on_sensitive="return"`). 1300, a
+# policy's refusal, is not one.
+WITHDRAWN = frozenset({"1301", "content_filter", "content_policy_violation"})
+
+
+def reason_of(code: str | None) -> str:
+    """The finish reason of an answer that was withdrawn by an error with this code, in the same server's words."""
+    return "sensitive" if code == "1301" else "content_filter"
+
+
+def is_withdrawn(finish_reason: str | None) -> bool:
+    """Whether a finish reason says that the content was found unsafe."""
+    return ENDINGS.get(finish_reason or "") is Ending.WITHDRAWN
 
 
 class Envelope(NamedTuple):
@@ -155,28 +292,49 @@ _WRAPPED = re.compile(r"^\s*\[(\d{3,4})\]\[(.*?)\](?:\[([^\]]*)\])?\s*$", re.DOT
 _RESET_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
 
 
-def envelope(payload: object) -> Envelope | None:
+# Fields in which servers say what is wrong, in the order in which they are asked.
+_REASONS = ("message", "msg", "detail", "details", "error", "errors", "error_msg", "error_message", "reason", "title")
+# What else an error body may hold besides its reason. An answer of any endpoint has other fields.
+_BESIDE_REASONS = frozenset(
+    (*_REASONS, "code", "error_code", "error_type", "instance", "object", "param", "path", "request_id", "requestId",
+     "status", "statusCode", "status_code", "success", "timestamp", "trace_id", "type")
+)  # fmt: skip
+# Characters of a message that are kept, and how deep and wide a reason is looked into.
+_REASON_LENGTH = 300
+_DEPTH = 4
+_ITEMS = 5
+
+
+def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     """A parsed body -> the error in it, or None when it is none.
 
     Knows `{"error": {...}}` (also with `request_id`, `contentFilter`), `{"error": "text"}`, the flat
-    `{"code", "msg", "success": false}` that comes with HTTP 200, `{"code", "message"}`, and the Anthropic shape.
+    `{"code", "msg", "success": false}` that comes with HTTP 200, `{"code", "message"}`, the Anthropic shape, and
+    bodies that hold nothing but a reason: FastAPI's `{"detail": ...}`, `{"errors": [...]}`, `{"error": [...]}`.
+
+    Args:
+        payload: parsed JSON.
+        refused: whether it came with an error status, so that a lone `message` is an error, too.
     """
+    if refused and isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]  # Google's gateway puts it into a list
     if not isinstance(payload, Mapping):
         return None
     code: object
     match payload:
         case {"error": Mapping() as error} if error:
-            code, message = error.get("code"), error.get("message") or error.get("msg") or ""
-        case {"error": str(message)} if message:
-            code = payload.get("code")
+            code, message = _code(error), _reason(error)
+        case {"error": str() | list() as reason} if reason:
+            code, message = payload.get("code"), _reason(reason)
         case (
             {"success": False} | {"code": int() | str(), "msg": str()} | {"code": int() | str(), "message": str()}
         ) if not (payload.get("choices") or payload.get("success")):
-            code, message = payload.get("code"), payload.get("msg") or payload.get("message") or ""
+            code, message = _code(payload), _reason(payload)
+        case _ if lone := _lone_reason(payload, refused=refused):
+            code, message = _code(payload), lone
         case _:
             return None
     code = str(code) if code not in (None, "") else None
-    message = str(message)
     request_id = str(payload["request_id"]) if payload.get("request_id") else None
     if wrapped := _WRAPPED.match(message):
         code, message, request_id = wrapped[1], wrapped[2], request_id or wrapped[3] or None
@@ -184,22 +342,94 @@ def envelope(payload: object) -> Envelope | None:
     return Envelope(code, message, request_id, found if isinstance(found, list) else None)
 
 
+def _code(error: Mapping[str, Any]) -> object:
+    """The code of an error; its type where that says more."""
+    code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
+    if _is_telling(str(code)):
+        return code
+    if isinstance(metadata, Mapping) and "flagged_input" in metadata:
+        return "content_filter"  # openrouter.ai, "Errors": a moderation's 403
+    if isinstance(kind, str) and (kind in NAMES or (code in (None, "") and kind in STATUS_NAMES)):
+        return kind
+    return code
+
+
+def _is_telling(code: str | None) -> bool:
+    """Whether a code says more than a status: the platform's "401" and "500" are what any server may call a status."""
+    return code in NAMES or (code in CODES and code not in ("401", "500"))
+
+
+def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
+    """The reason in a body that holds little else; "" where it is no error."""
+    if not (refused or _BESIDE_REASONS.issuperset(payload)):
+        return ""
+    reasons = {name: value for name in _REASONS if (value := payload.get(name))}
+    if not refused and reasons.keys() <= {"message", "msg", "title", "reason"}:
+        return ""  # a server may say so that it is at work
+    return _reason(reasons)
+
+
+def lone_message(payload: Mapping[str, Any]) -> Envelope | None:
+    """What a body with nothing but a message says: an error, if nothing else comes."""
+    message = _reason(payload) if payload and _BESIDE_REASONS.issuperset(payload) else ""
+    return Envelope(None, message, None, None) if message else None
+
+
+def _reason(value: object, depth: int = _DEPTH) -> str:
+    """What is wrong, wherever it stands in a value: text, a list of errors, FastAPI's `loc` and `msg`."""
+    match value:
+        case str():
+            return value
+        case list() if depth:
+            told = [text for item in value[:_ITEMS] if (text := _reason(item, depth - 1))]
+            return "; ".join(dict.fromkeys(told))
+        case {"loc": list() as loc, "msg": str(message)}:
+            return f"{'.'.join(str(step)[:40] for step in loc[:_ITEMS])}: {message}"
+        case Mapping() if depth:
+            return next((text for name in _REASONS if (text := _reason(value.get(name), depth - 1))), "")
+        case _:
+            return ""
+
+
 def error_from(status: int | None, found: Envelope, *, retry_after: float | None = None) -> GLMVError:
-    """An error body -> the error to raise, saying what the platform said and what to do."""
-    # A flat code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less than its text.
-    known = row(
-        404 if "404 NOT_FOUND" in found.message else status,
-        None if "404 NOT_FOUND" in found.message else found.code,
-    )
-    said = "".join(c if c.isprintable() else " " for c in found.message)[:300] or "the platform gave no reason"
+    """An error body -> the error to raise, saying what the server said and what to do."""
+    known, code = meaning(status, found)
+    said = "".join(c if c.isprintable() else " " for c in found.message[: 2 * _REASON_LENGTH])[:_REASON_LENGTH].strip()
+    said = said or "the platform gave no reason"
     reset = _RESET_TIME.search(found.message) if known.kind is QuotaError else None
     return known.kind(
         f"{said}{'' if said[-1] in _STOPS else '.'} {known.advice}",
         status_code=status,
-        code=found.code,
+        code=code,
         request_id=found.request_id,
         retryable=known.retry in (Retry.TRANSIENT, Retry.BUSY),
         retry_after=retry_after,
         content_filter=found.content_filter,
         reset_at=f"{reset[1]}T{reset[2]}+08:00" if reset else None,
     )
+
+
+def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
+    """What an error body means, and its code: its own, or a known one that a gateway repeats in the message."""
+    code, message = found.code, found.message[:_SEARCHED]
+    if "404 NOT_FOUND" in message:
+        return row(404, None), code  # a code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less
+    if _is_telling(code):
+        return row(status, code), code
+    if status != _QUOTES_REQUEST and (repeated := _repeated(message)):
+        return row(status, repeated), repeated
+    named = status
+    if status in (None, 200):
+        named = int(code) if code and re.fullmatch("[45][0-9]{2}", code) else 400
+    if named in _OVERFLOW_STATUSES and _OVERFLOWS.search(message):
+        return _OVERFLOW, code
+    return row(status, code), code
+
+
+def _repeated(message: str) -> str | None:
+    """A known code in the message of a gateway, quoted or meant by the platform's own sentence."""
+    for quoted in _QUOTED.finditer(message):
+        name = quoted[1]
+        if _is_telling(name):
+            return name
+    return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
+from glmv.wire.codes import is_withdrawn
 from glmv.wire.marks import TagFilter
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
@@ -103,7 +104,7 @@ class DeltaDecoder:
             if not isinstance(piece, dict):
                 piece = {}
         if reason := choice.get("finish_reason"):
-            if self.finish_reason is None or reason == "sensitive":  # withdrawn is withdrawn, also after "stop"
+            if self.finish_reason is None or is_withdrawn(str(reason)):  # withdrawn is withdrawn, also after "stop"
                 self.finish_reason = str(reason)
             self._chunk = chunk
         content = piece.get("content")

@@ -147,6 +147,7 @@ def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
     assert {user for user in users if not user.startswith("glmv/cli/")} <= {
         "glmv/transport/asynchronous.py",
         "glmv/transport/driver.py",
+        "glmv/transport/network.py",  # listens while it writes
         "glmv/transport/failures.py",  # tells errors of `socket` apart, opens none
         "glmv/transport/pools.py",
         "glmv/transport/sync.py",

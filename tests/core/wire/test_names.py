@@ -1,0 +1,284 @@
+"""Codes, names and sentences of servers other than the platform, and those that gateways repeat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv.wire.codes import NAMES, Retry, envelope, error_from, row
+
+
+def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
+    found = envelope(payload, refused=status is not None and status >= 300)
+    assert found is not None
+    return error_from(status, found)
+
+
+def told(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 429, 200, None])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"code": "insufficient_quota", "type": "insufficient_quota"},
+        {"code": None, "type": "insufficient_quota"},
+        {"code": "429", "type": "insufficient_quota"},
+        {"code": "credit_balance_exhausted", "type": "insufficient_quota"},
+        {"code": "billing_hard_limit_reached", "type": "invalid_request_error"},
+        {"code": "insufficient_user_quota", "type": "new_api_error"},
+        {"code": "400", "type": "budget_exceeded"},
+    ],
+)
+def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, Any], status: int | None) -> None:
+    found = error(told("no", **given), status)
+    assert type(found) is glmv.QuotaError
+    assert not found.retryable
+    assert row(status, found.code).retry is Retry.NEVER
+
+
+@pytest.mark.parametrize("code", ["content_policy_violation", "content_filter"])
+@pytest.mark.parametrize("status", [400, 200, None])
+def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
+    assert type(error(told("flagged", code=code), status)) is glmv.ContentFilterError
+
+
+def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
+    flagged = {"reasons": ["violence"], "flagged_input": "how to ...", "provider_name": "OpenAI"}
+    assert type(error(told("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
+    assert type(error(told("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("invalid_api_key", glmv.AuthenticationError),
+        ("model_not_found", glmv.NotFoundError),
+        ("rate_limit_exceeded", glmv.RateLimitError),
+        ("overloaded_error", glmv.ServerError),
+        ("invalid_request_error", glmv.InvalidRequestError),
+        ("request_too_large", glmv.LimitExceeded),
+        ("server_error", glmv.ServerError),
+    ],
+)
+def test_a_name_counts_where_no_status_came(code: str, kind: type[glmv.GLMVError]) -> None:
+    assert type(error(told("m", code=code), None)) is kind
+    assert type(error({"type": "error", **told("m", type=code)}, 200)) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("model_not_found", 400, glmv.NotFoundError),  # some gateways answer 400 to everything
+        ("model_not_found", 503, glmv.ServerError),  # new-api: no channel for it at the moment
+        ("rate_limit_exceeded", 413, glmv.LimitExceeded),  # Groq: the request is larger than a minute's tokens
+        ("invalid_api_key", 401, glmv.AuthenticationError),
+        ("server_error", 429, glmv.RateLimitError),
+    ],
+)
+def test_a_status_counts_more_than_a_name_that_says_the_same(
+    code: str, status: int, kind: type[glmv.GLMVError]
+) -> None:
+    assert type(error(told("m", code=code), status)) is kind
+
+
+OVERFLOWS = {
+    "OpenAI": told("too long", code="context_length_exceeded", type="invalid_request_error", param="messages"),
+    "llama.cpp": told(
+        "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it",
+        code=400, type="exceed_context_size_error", n_prompt_tokens=9412, n_ctx=8192,
+    ),
+    "llama.cpp of before": told(
+        "the request exceeds the available context size. try increasing the context size or enable context shift",
+        code=500, type="server_error",
+    ),
+    "vLLM": {
+        "object": "error", "type": "BadRequestError", "param": None, "code": 400,
+        "message": "This model's maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in "
+        "the messages, 10000 in the completion). Please reduce the length of the messages or completion.",
+    },
+    "vLLM, engine": told(
+        "The decoder prompt (length 17772) is longer than the maximum model length of 16384. Make sure that "
+        "`max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
+        type="BadRequestError", code=400,
+    ),
+    "vLLM with pictures": told(
+        "The prompt (total length 25938) is too long to fit into the model (context length 4096)."
+    ),
+    "SGLang": {
+        "object": "error", "type": "BadRequestError", "param": None, "code": 400,
+        "message": "The input (61709 tokens) is longer than the model's context length (40960 tokens).",
+    },
+    "SGLang with max_tokens": {
+        "object": "error", "type": "BadRequest", "code": 400,
+        "message": "Requested token count exceeds the model's maximum context length of 8192 tokens.",
+    },
+    "Ollama": {"error": "the input length exceeds the context length"},
+    "LiteLLM": told(
+        "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: too many",
+        code="400", type="invalid_request_error",
+    ),
+    "LiteLLM, text kept": told(
+        "litellm.BadRequestError: OpenAIException - {'error': {'code': 'context_length_exceeded', 'message': 'm'}}",
+        code="400",
+    ),
+    "a gateway that wraps": {"detail": '{"error":{"code":400,"message":"m","type":"exceed_context_size_error"}}'},
+    "the platform's text behind a gateway": told("litellm.BadRequestError: ZaiException - Prompt exceeds max length"),
+    "FastAPI": {"detail": "prompt is too long: 40000 tokens > 32768 maximum"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500, None, 200])
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_a_prompt_that_is_too_long_is_told_by_every_server(name: str, status: int | None) -> None:
+    found = error(OVERFLOWS[name], status)
+    # A 422 may quote the request, so nothing in its text is taken for a code.
+    by_code_in_text = name in ("LiteLLM, text kept", "a gateway that wraps", "the platform's text behind a gateway")
+    assert type(found) is (glmv.InvalidRequestError if status == 422 and by_code_in_text else glmv.ContextLengthError)
+    assert not found.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (429, "Tokens per minute: the maximum context length counts twice", glmv.RateLimitError),
+        (401, "This key's maximum context length is 4096", glmv.AuthenticationError),
+        (404, "No model with a maximum context length of 1M", glmv.NotFoundError),
+        (503, "the request exceeds the available context size of this node", glmv.ServerError),
+        (400, "max_tokens must be at least 1", glmv.InvalidRequestError),
+        (400, "Your file name is too long", glmv.InvalidRequestError),
+        (400, "the context of this tool is unknown", glmv.InvalidRequestError),
+    ],
+)
+def test_other_errors_that_speak_of_lengths_stay_what_they_are(
+    status: int, message: str, kind: type[glmv.GLMVError]
+) -> None:
+    assert type(error(told(message), status)) is kind
+
+
+REPEATED = {
+    "JSON": ('litellm.RateLimitError: ZaiException - {"error":{"code":"1113","message":"余额不足"}}', "1113"),
+    "escaped JSON": (r"upstream said {\"error\":{\"code\":\"1301\",\"message\":\"m\"}}", "1301"),
+    "a number": ('upstream: {"error": {"code": 1302, "message": "m"}}', "1302"),
+    "repr": ("Error code: 429 - {'error': {'code': '1305', 'message': 'm'}}", "1305"),
+    "prose": ("Zhipu refused this, error code: 1211, model unknown", "1211"),
+    "Chinese": ("上游错误码：1308", "1308"),
+    "arrears by the text": ("litellm.RateLimitError: RateLimitError: 余额不足或无可用资源包,请充值。", "1113"),
+    "arrears in English": ("Insufficient balance or no resource package. Please recharge.", "1113"),
+    "unsafe by the text": ("系统检测到输入或生成内容可能包含不安全或敏感内容，请您避免输入", "1301"),
+    "busy by the text": ("ZaiException - 该模型当前访问量过大，请您稍后再试", "1305"),
+    "a name": ("OpenAIException - {'error': {'type': 'insufficient_quota', 'code': None}}", "insufficient_quota"),
+    "OpenAI by the text": (
+        "litellm.RateLimitError: You exceeded your current quota, please check your plan and billing details.",
+        "insufficient_quota",
+    ),
+}
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, None])
+@pytest.mark.parametrize("own", [None, "429", "400", "internal"])
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
+    message, code = REPEATED[name]
+    found = error(told(message, code=own), status)
+    assert found.code == code
+    assert type(found) is row(status, code).kind
+    assert found.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the picture has 1113 pixels",
+        "model glm-1301 is not there",
+        "listening on port 1302",
+        '{"max_tokens": "1301"}',
+        "code 1301x is unknown",
+        '{"code": "11130"}',
+        '{"code": "1999"}',
+        "the barcode: 1113",
+        "at 2026-11-13 13:01",
+        "request 1301 failed",
+    ],
+)
+def test_other_numbers_in_a_message_are_no_codes(message: str) -> None:
+    found = error(told(message, code="400"))
+    assert (type(found), found.code) == (glmv.InvalidRequestError, "400")
+
+
+def test_a_refusal_that_quotes_the_request_has_no_code_in_it() -> None:
+    quoted = 'input {"role": "user", "content": "what is \\"code\\": \\"1113\\"?"} is not valid'
+    assert type(error({"detail": quoted}, 422)) is glmv.InvalidRequestError
+    listed = {"detail": [{"loc": ["body", "messages", 0], "msg": "no", "input": 'my "code": "1301"'}]}
+    found = error(listed, 400)
+    assert (type(found), found.code) == (glmv.InvalidRequestError, None)
+
+
+def test_a_known_code_of_the_body_counts_more_than_one_in_its_message() -> None:
+    assert error(told('see {"code": "1113"}', code="1302"), 429).code == "1302"
+    assert error(told('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
+
+
+REASONS: dict[str, tuple[object, str]] = {
+    "FastAPI": ({"detail": "Unexpected fields in the request: {'request_id'}"}, "Unexpected fields"),
+    "FastAPI's list": (
+        {"detail": [{"type": "missing", "loc": ["body", "messages"], "msg": "Field required", "input": {}}]},
+        "body.messages: Field required",
+    ),
+    "two of them": ({"detail": [{"loc": ["a"], "msg": "one"}, {"loc": ["b"], "msg": "two"}]}, "a: one; b: two"),
+    "detail with an object": ({"detail": {"error": {"message": "deep"}}}, "deep"),
+    "errors": ({"errors": [{"message": "first"}, {"message": "second"}]}, "first; second"),
+    "errors by field": ({"errors": {"detail": "field"}}, "field"),
+    "error as a list": ({"error": ["one", "two"]}, "one; two"),
+    "error with detail": ({"error": {"detail": "inside"}}, "inside"),
+    "error_msg": ({"error_code": 18, "error_msg": "Open api qps request limit reached"}, "qps"),
+    "error beside a message": ({"error": "Bad Request", "message": "m", "statusCode": 400}, "Bad Request"),
+    "message in a message": ({"error": {"message": {"error": "nested"}}}, "nested"),
+    "in a list": ([{"error": {"code": 400, "message": "of Google's"}}], "of Google's"),
+    "problem details": ({"title": "Bad Gateway", "status": 502, "detail": "no upstream"}, "no upstream"),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_reason_appears_wherever_it_stands(name: str) -> None:
+    payload, words = REASONS[name]
+    assert words in str(error(payload, 400))
+
+
+def test_a_lone_message_is_an_error_only_with_an_error_status() -> None:
+    assert envelope({"message": "working on it"}) is None
+    assert "no upstream" in str(error({"message": "no upstream"}, 502))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"id": "batch_1", "object": "batch", "errors": {"data": [{"message": "m"}]}, "status": "failed"},
+        {"id": "file-1", "detail": "low", "bytes": 3},
+        {"data": [], "errors": ["one of many"]},
+        {"choices": [{"message": {"content": "x"}}], "detail": "m"},
+        {"detail": ""},
+        {"detail": []},
+        {"errors": [5, None]},
+        {"detail": {"unknown": {"shape": "x"}}},
+    ],
+)
+def test_answers_that_have_such_a_field_are_no_errors(payload: object) -> None:
+    assert envelope(payload) is None
+
+
+def test_a_reason_without_end_is_bounded() -> None:
+    deep: Any = "x" * 100_000
+    for _ in range(50):
+        deep = {"detail": [deep] * 3}
+    assert len(str(error(deep | {"message": "y" * 100_000}, 400))) < 600
+    assert len(str(error({"detail": [{"loc": ["z" * 9_000] * 90, "msg": "\x1b[2J" * 900}] * 900}, 400))) < 600
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_advice_and_is_never_retried(name: str) -> None:
+    assert len(NAMES[name].advice) > 12
+    assert NAMES[name].retry is Retry.NEVER

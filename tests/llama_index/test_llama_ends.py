@@ -1,0 +1,70 @@
+"""Bad ends of other servers through GLMV: the core's errors, and retries where they may help."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+
+import glmv
+from glmv.exchange import retry
+from llama_index_glmv import GLMV
+from tests.support.ends import ENDS, End, Script, answered, kind_of
+
+WAYS = ["chat", "achat", "stream_chat", "astream_chat"]
+HI = [ChatMessage(content="hi")]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
+
+
+def ask(script: Script, way: str, **options: Any) -> Any:
+    http, http_async = script.clients()
+    llm = GLMV(
+        model="glm-4.6v", api_key="test-id.test-secret", base_url="http://127.0.0.1/v1", http_client=http,
+        http_async_client=http_async, **options,
+    )  # fmt: skip
+
+    async def awaited() -> Any:
+        if way == "achat":
+            return await llm.achat(HI)
+        return [response async for response in await llm.astream_chat(HI)][-1]
+
+    if way == "chat":
+        return llm.chat(HI)
+    if way == "stream_chat":
+        return list(llm.stream_chat(HI))[-1]
+    return asyncio.run(awaited())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_bad_end_is_its_error(end: End, way: str) -> None:
+    stream = "stream" in way
+    kind = kind_of(end, stream=stream)
+    with pytest.raises(glmv.GLMVError) as caught:
+        ask(Script(end.reply(stream=stream)), way, max_retries=0)
+    assert type(caught.value) is kind
+    assert caught.value.retryable is end.passes
+    assert end.words in str(caught.value)
+
+    script = Script(end.reply(stream=stream), answered("hello", stream=stream))
+    if end.passes:
+        assert ask(script, way, max_retries=3).message.content == "hello"
+    else:
+        with pytest.raises(kind):
+            ask(script, way, max_retries=3)
+    assert script.requests == 1 + end.passes
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reason", ["content_filter", "sensitive", "eos", "model_context_window_exceeded", "length"])
+def test_the_reason_stands_in_the_response_as_the_server_sent_it(reason: str, way: str) -> None:
+    response = ask(Script(answered("so far", reason, stream="stream" in way)), way, on_sensitive="return")
+    assert response.message.content == "so far"
+    assert response.raw["choices"][0]["finish_reason"] == reason
+    assert response.additional_kwargs["finish_reason"] == reason
