@@ -18,6 +18,7 @@ from PIL import Image
 
 from glmv_emulator import Emulator
 from llama_index_glmv import GLMV
+from tests.support.fake_server import Server
 
 pytest.register_assert_rewrite("tests.llama_index.conformance")
 
@@ -76,6 +77,14 @@ def connect(emu: Emulator) -> Iterator[Callable[..., GLMV]]:
     yield make
     for llm in made:
         llm.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server for chunks that the platform does not send, or that a test compares as they are."""
+    running = Server()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
