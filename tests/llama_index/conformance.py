@@ -70,7 +70,7 @@ def _words(response: Any) -> str:
 
 
 class LLMConformance:
-    """What any LlamaIndex model should do. The platform is `emu`; what needs a model's judgement is scripted.
+    """What any LlamaIndex model should do. The emulator answers; what needs a model's judgement is scripted.
 
     Attributes:
         kind: the class of the model.
@@ -79,10 +79,10 @@ class LLMConformance:
     kind: ClassVar[type[GLMV]]
 
     @pytest.fixture
-    def llm(self, emu: Emulator, connect: Callable[..., GLMV], monkeypatch: pytest.MonkeyPatch) -> GLMV:
+    def llm(self, glmv_emulator: Emulator, connect: Callable[..., GLMV], monkeypatch: pytest.MonkeyPatch) -> GLMV:
         """The model under test, new for each test."""
         # Copies have no key of their own: they find it where the first one could have.
-        monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+        monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
         return connect(self.kind)
 
     # ---- answers
@@ -168,12 +168,12 @@ class LLMConformance:
             json.dumps(response.raw.model_dump() if isinstance(response.raw, BaseModel) else response.raw)
 
     @_EVERY_WAY
-    def test_the_key_shows_up_nowhere(self, llm: LLM, way: str, events: Any, emu: Emulator) -> None:
+    def test_the_key_shows_up_nowhere(self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator) -> None:
         """Not in events, dumps, reprs or pickles."""
         WAYS[way](llm)
         told = [repr(event.model_dump()) for event in events.seen]
         told += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
-        assert emu.api_key.partition(".")[2] not in "".join(told)
+        assert glmv_emulator.api_key.partition(".")[2] not in "".join(told)
 
     # ---- what it is
 
@@ -216,9 +216,9 @@ class LLMConformance:
             assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_a_required_tool_is_called(self, llm: GLMV, emu: Emulator, streamed: bool) -> None:
+    def test_a_required_tool_is_called(self, llm: GLMV, glmv_emulator: Emulator, streamed: bool) -> None:
         """With a dict of arguments, and without writing to the history."""
-        emu.call("add", a=2, b=3)
+        glmv_emulator.call("add", a=2, b=3)
         tools, history = [FunctionTool.from_defaults(add)], _chat()
         ask = llm.stream_chat_with_tools if streamed else llm.chat_with_tools
         answer: Any = ask(tools, user_msg="Add 2 and 3.", chat_history=history, tool_required=True)
@@ -227,9 +227,9 @@ class LLMConformance:
         assert len(history) == 1
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_an_answer_is_an_object(self, llm: LLM, emu: Emulator, streamed: bool) -> None:
+    def test_an_answer_is_an_object(self, llm: LLM, glmv_emulator: Emulator, streamed: bool) -> None:
         """`structured_predict` and its stream."""
-        emu.say('{"name": "red"}')
+        glmv_emulator.say('{"name": "red"}')
         prompt = PromptTemplate("Name a {what}.")
         if streamed:
             found = list(llm.stream_structured_predict(Colour, prompt, what="colour"))[-1]

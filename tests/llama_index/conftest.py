@@ -16,7 +16,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from PIL import Image
 
-from glmv_emulator import Emulator
+from glmv_emulator import Ask, Emulator, Reply
 from llama_index_glmv import GLMV
 from tests.support.fake_server import Server
 
@@ -59,19 +59,24 @@ def red_path(red: bytes, tmp_path: Path) -> Path:
     return path
 
 
+def nothing_waits(ask: Ask) -> Reply:
+    raise AssertionError(f"no answer is scripted for {ask.text!r}")
+
+
 @pytest.fixture
 def emu(glmv_emulator: Emulator) -> Emulator:
-    """The platform, as a test scripts it: emu.say("a red cat"). A script that is not used up fails the test."""
+    """The platform, which answers what the test scripts and nothing else: a request too many fails, as one too few."""
+    glmv_emulator.answer(nothing_waits)
     return glmv_emulator
 
 
 @pytest.fixture
-def connect(emu: Emulator) -> Iterator[Callable[..., GLMV]]:
-    """connect(GLMV, temperature=0.5) -> a model that talks to `emu`; closed when the test is over."""
+def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
+    """connect(GLMV, temperature=0.5) -> a model that talks to the emulator; closed when the test is over."""
     made: list[GLMV] = []
 
     def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
-        made.append(kind(api_key=emu.api_key, base_url=emu.base_url, **settings))
+        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
         return made[-1]
 
     yield make

@@ -99,7 +99,8 @@ def test_counting_tokens_of_a_picture_url_does_not_fetch_it(emu: Emulator, conne
     assert counter.prompt_llm_token_count == 100
 
 
-def test_tracers_are_told_what_shapes_the_answer(connect: Callable[..., GLMV], events: Any) -> None:
+def test_tracers_are_told_what_shapes_the_answer(emu: Emulator, connect: Callable[..., GLMV], events: Any) -> None:
+    emu.say("red")
     llm = connect(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
     llm.chat(ASK)
     told = {**llm.to_payload(), **events.seen[0].model_dict}
@@ -126,6 +127,7 @@ def test_no_event_and_no_payload_holds_the_key(
     events: Any,
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
+    emu.say(RED)
     ask(connect(kind, callback_manager=CallbackManager([debug])))
     told = [repr(event.model_dump()) for event in events.seen]
     told += [repr(event.payload) for event in debug.get_events()]
