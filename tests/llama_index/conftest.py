@@ -16,9 +16,10 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from PIL import Image
 
-from glmv_emulator import Ask, Emulator, Reply
+from glmv_emulator import Emulator
 from llama_index_glmv import GLMV
 from tests.support.fake_server import Server
+from tests.support.scripted import only_scripted
 
 pytest.register_assert_rewrite("tests.llama_index.conformance")
 
@@ -59,15 +60,10 @@ def red_path(red: bytes, tmp_path: Path) -> Path:
     return path
 
 
-def nothing_waits(ask: Ask) -> Reply:
-    raise AssertionError(f"no answer is scripted for {ask.text!r}")
-
-
 @pytest.fixture
 def emu(glmv_emulator: Emulator) -> Emulator:
     """The platform, which answers what the test scripts and nothing else: a request too many fails, as one too few."""
-    glmv_emulator.answer(nothing_waits)
-    return glmv_emulator
+    return only_scripted(glmv_emulator)
 
 
 @pytest.fixture
