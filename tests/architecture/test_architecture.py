@@ -52,7 +52,6 @@ EXCEPTIONS = {
     "glmv/structured/schema.py": {"jsonschema", "referencing"},  # the extra `schema`, imported when a schema is judged
     "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
-    "llama_index_glmv/testing.py": {"pytest", "httpx"},  # a conformance suite and a scripted server, for others' tests
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
     "glmv_emulator/eyes/video.py": {"av"},  # the extra `video`
     "glmv_emulator/eyes/frames.py": {"av"},  # the extra `video`

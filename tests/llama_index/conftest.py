@@ -1,8 +1,9 @@
-"""Pictures and answers for the tests of the LlamaIndex adapter."""
+"""Pictures, models and a platform for the tests of the LlamaIndex adapter."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,12 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from PIL import Image
 
-from llama_index_glmv.testing import Script
+from glmv_emulator import Emulator
+from llama_index_glmv import GLMV
+from tests.support.fake_server import Server
+from tests.support.scripted import only_scripted
+
+pytest.register_assert_rewrite("tests.llama_index.conformance")
 
 
 def png(color: str = "red", size: tuple[int, int] = (32, 24)) -> bytes:
@@ -55,9 +61,37 @@ def red_path(red: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def script() -> Script:
-    """A server to write answers for: script.say("a ", "red"); script.llm().chat(...)."""
-    return Script()
+def emu(glmv_emulator: Emulator) -> Emulator:
+    """The platform, which answers what the test scripts and nothing else: a request too many fails, as one too few."""
+    return only_scripted(glmv_emulator)
+
+
+@pytest.fixture
+def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
+    """connect(GLMV, temperature=0.5) -> a model that talks to the emulator; closed when the test is over."""
+    made: list[GLMV] = []
+
+    def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
+        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
+        return made[-1]
+
+    yield make
+    for llm in made:
+        llm.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server for chunks that the platform does not send, or that a test compares as they are."""
+    running = Server()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def as_kept() -> Callable[[bytes], str]:
+    """as_kept(picture) -> what the bodies in `emu.requests` have in the place of its base64."""
+    return lambda data: f"<base64: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:12]}>"
 
 
 class Alike(MultiModalEmbedding):

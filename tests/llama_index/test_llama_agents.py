@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,14 +15,12 @@ from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context
 
 import glmv
+from glmv_emulator import Emulator, Reply, ToolCall
+from llama_index_glmv import GLMV
+from tests.support.fake_server import DONE, Server, chunk
 
 # Agents use deprecated parts of pydantic and of the workflows below them.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def call(name: str, index: int = 0, /, **arguments: Any) -> dict[str, Any]:
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    return {"index": index, "id": f"c{index}", "type": "function", "function": function}
 
 
 def add(a: int, b: int) -> int:
@@ -33,62 +31,74 @@ def add(a: int, b: int) -> int:
 ADD = FunctionTool.from_defaults(add)
 
 
-async def test_a_screenshot_that_a_tool_returns_is_seen(script: Any, red: bytes) -> None:
+async def test_a_screenshot_that_a_tool_returns_is_seen(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes, as_kept: Callable[[bytes], str]
+) -> None:
     def shoot() -> list[TextBlock | ImageBlock]:
         """Take a screenshot."""
         return [TextBlock(text="taken"), ImageBlock(image=red)]
 
-    llm = script.say({"tool_calls": [call("shoot")]}).say("a red page").llm()
-    assert str(await FunctionAgent(tools=[shoot], llm=llm).run("What is on the screen?")) == "a red page"
-    *_, asked, answered, shown = script.requests[1]["messages"]
-    assert asked["tool_calls"][0]["function"]["name"] == "shoot"
-    assert answered["tool_call_id"] == "c0"
+    emu.call("shoot")
+    emu.say("a red page")
+    assert str(await FunctionAgent(tools=[shoot], llm=connect()).run("What is on the screen?")) == "a red page"
+    *_, asked, answered, shown = emu.requests[1].body["messages"]
+    (call,) = asked["tool_calls"]
+    assert call["id"].startswith("call_emu-")
+    assert call["function"]["name"] == "shoot"
+    assert answered["tool_call_id"] == call["id"]
     assert answered["content"].startswith("taken")
     assert shown["role"] == "user"
-    assert "the tool shoot (call c0)" in shown["content"][0]["text"]
-    assert shown["content"][1] == {"type": "image_url", "image_url": {"url": base64.b64encode(red).decode()}}
+    assert f"the tool shoot (call {call['id']})" in shown["content"][0]["text"]
+    assert shown["content"][1] == {"type": "image_url", "image_url": {"url": as_kept(red)}}
 
 
-async def test_two_calls_of_one_chunk_are_both_run(script: Any) -> None:
-    llm = script.say({"tool_calls": [call("add", 0, a=1, b=2), call("add", 1, a=3, b=4)]}).say("3 and 7").llm()
-    handler = FunctionAgent(tools=[add], llm=llm).run("add them")
+async def test_two_calls_of_one_chunk_are_both_run(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.call("add", a=1, b=2).also("add", a=3, b=4)
+    emu.say("3 and 7")
+    handler = FunctionAgent(tools=[add], llm=connect()).run("add them")
     results = [event async for event in handler.stream_events() if isinstance(event, ToolCallResult)]
     await handler
     assert sorted(str(result.tool_output) for result in results) == ["3", "7"]
-    assert [message["role"] for message in script.requests[1]["messages"]][-3:] == ["assistant", "tool", "tool"]
+    assert [message["role"] for message in emu.requests[1].body["messages"]][-3:] == ["assistant", "tool", "tool"]
 
 
-async def test_streamed_arguments_are_shown_as_they_come(script: Any) -> None:
-    pieces = [{**call("add"), "function": {"name": "add", "arguments": '{"a": 1'}}]
-    rest = [{"index": 0, "function": {"arguments": ', "b": 2}'}}]
-    llm = script.say({"tool_calls": pieces}, {"tool_calls": rest}).say("3").llm()
+async def test_streamed_arguments_are_shown_as_they_come(server: Server) -> None:
+    def calls(**piece: Any) -> dict[str, Any]:
+        return {"id": "1", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **piece}]}}]}
+
+    first = calls(id="c0", type="function", function={"name": "add", "arguments": '{"a": 1'})
+    rest = calls(function={"arguments": ', "b": 2}'})
+    server.plays(
+        lambda peer: peer.stream(first, rest, chunk("", "tool_calls"), DONE),
+        lambda peer: peer.stream(chunk("3"), chunk("", "stop"), DONE),
+    )
+    llm = GLMV(api_key="test-id.test-secret", base_url=server.base_url)
     handler = FunctionAgent(tools=[add], llm=llm).run("add 1 and 2")
     seen = [event.tool_calls async for event in handler.stream_events() if isinstance(event, AgentStream)]
     assert str(await handler) == "3"
+    await llm.aclose()
     assert [calls[0].tool_kwargs for calls in seen if calls][:2] == [{"a": 1}, {"a": 1, "b": 2}]
 
 
-async def test_thoughts_of_an_agent_are_streamed(script: Any) -> None:
-    llm = script.say({"reasoning_content": "h"}, {"reasoning_content": "m"}, "done").llm()
-    handler = FunctionAgent(tools=[add], llm=llm).run("think")
+async def test_thoughts_of_an_agent_are_streamed(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(Reply("done", reasoning="I look", chunking=1))
+    handler = FunctionAgent(tools=[add], llm=connect()).run("think")
     thoughts = [event.thinking_delta async for event in handler.stream_events() if isinstance(event, AgentStream)]
     await handler
-    assert [thought for thought in thoughts if thought] == ["h", "m"]
+    assert [thought for thought in thoughts if thought] == ["I", " look"]
 
 
-async def test_thoughts_go_back_with_the_call_they_led_to(script: Any) -> None:
-    llm = script.say({"reasoning_content": "I add"}, {"tool_calls": [call("add", a=1, b=2)]}).say("3").llm()
-    await FunctionAgent(tools=[add], llm=llm).run("add 1 and 2")
-    assert script.requests[1]["messages"][-2]["reasoning_content"] == "I add"
+async def test_thoughts_go_back_with_the_call_they_led_to(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(Reply(reasoning="I add", tool_calls=[ToolCall("add", {"a": 1, "b": 2})]), "3")
+    await FunctionAgent(tools=[add], llm=connect()).run("add 1 and 2")
+    assert emu.requests[1].body["messages"][-2]["reasoning_content"] == "I add"
 
 
-async def test_an_agent_hands_over_to_another_one(script: Any) -> None:
-    llm = (
-        script.say({"tool_calls": [call("handoff", to_agent="adder", reason="numbers")]})
-        .say({"tool_calls": [call("add", a=1, b=2)]})
-        .say("3")
-        .llm()
-    )
+async def test_an_agent_hands_over_to_another_one(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.call("handoff", to_agent="adder", reason="numbers")
+    emu.call("add", a=1, b=2)
+    emu.say("3")
+    llm = connect()
     looker = FunctionAgent(name="looker", description="looks", llm=llm, can_handoff_to=["adder"])
     adder = FunctionAgent(name="adder", description="adds", tools=[add], llm=llm)
     result = await AgentWorkflow(agents=[looker, adder], root_agent="looker").run("add 1 and 2")
@@ -96,40 +106,47 @@ async def test_an_agent_hands_over_to_another_one(script: Any) -> None:
     assert result.current_agent_name == "adder"
 
 
-async def test_a_conversation_goes_on_after_it_was_stored(script: Any, red: bytes) -> None:
-    llm = script.say("a wall").say("red").llm()
-    agent = FunctionAgent(tools=[add], llm=llm)
+async def test_a_conversation_goes_on_after_it_was_stored(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes, as_kept: Callable[[bytes], str]
+) -> None:
+    emu.say("a wall", "red")
+    agent = FunctionAgent(tools=[add], llm=connect())
     memory = ChatMemoryBuffer.from_defaults()
     await agent.run(ChatMessage(blocks=[TextBlock(text="what is it?"), ImageBlock(image=red)]), memory=memory)
     stored = [message.model_dump_json() for message in memory.get_all()]
     memory = ChatMemoryBuffer.from_defaults([ChatMessage.model_validate_json(text) for text in stored])
     assert str(await agent.run("which colour?", memory=memory)) == "red"
-    parts = [m["content"] for m in script.requests[1]["messages"] if isinstance(m["content"], list)]
-    assert parts[0][1]["image_url"]["url"] == base64.b64encode(red).decode()
+    parts = [m["content"] for m in emu.requests[1].body["messages"] if isinstance(m["content"], list)]
+    assert parts[0][1]["image_url"]["url"] == as_kept(red)
 
 
-async def test_the_context_of_a_run_is_plain_data(script: Any, red: bytes) -> None:
-    agent = FunctionAgent(tools=[add], llm=script.say({"tool_calls": [call("add", a=1, b=2)]}).say("3").llm())
+async def test_the_context_of_a_run_is_plain_data(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+    emu.call("add", a=1, b=2)
+    emu.say("3")
+    agent = FunctionAgent(tools=[add], llm=connect())
     context = Context(agent)
     await agent.run(ChatMessage(blocks=[TextBlock(text="add"), ImageBlock(image=red)]), ctx=context)
     with pytest.warns(match="Skipping serialization of known unserializable key: memory"):
         json.dumps(context.to_dict())
 
 
-def test_a_tool_is_predicted_and_called(script: Any) -> None:
-    llm = script.say({"tool_calls": [call("add", a=1, b=2)]}).llm()
-    assert str(llm.predict_and_call([ADD], user_msg="add 1 and 2")) == "3"
+def test_a_tool_is_predicted_and_called(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.call("add", a=1, b=2)
+    assert str(connect().predict_and_call([ADD], user_msg="add 1 and 2")) == "3"
 
 
-async def test_tools_are_predicted_and_called_in_parallel(script: Any) -> None:
-    llm = script.say({"tool_calls": [call("add", 0, a=1, b=2), call("add", 1, a=3, b=4)]}).llm()
-    response = await llm.apredict_and_call([ADD], user_msg="add them", allow_parallel_tool_calls=True)
+async def test_tools_are_predicted_and_called_in_parallel(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.call("add", a=1, b=2).also("add", a=3, b=4)
+    response = await connect().apredict_and_call([ADD], user_msg="add them", allow_parallel_tool_calls=True)
     assert str(response) == "3\n\n7"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_one_call_is_kept_where_only_one_is_allowed(streamed: bool, script: Any) -> None:
-    llm = script.say({"tool_calls": [call("add", 0, a=1, b=2), call("add", 1, a=3, b=4)]}).llm()
+def test_one_call_is_kept_where_only_one_is_allowed(
+    streamed: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.call("add", a=1, b=2).also("add", a=3, b=4)
+    llm = connect()
     if streamed:
         response = list(llm.stream_chat_with_tools([ADD], user_msg="add"))[-1]
     else:
@@ -140,9 +157,11 @@ def test_one_call_is_kept_where_only_one_is_allowed(streamed: bool, script: Any)
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("wish", [{"tool_required": True}, {"tool_choice": "add"}])
 def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
-    streamed: bool, wish: dict[str, Any], script: Any
+    streamed: bool, wish: dict[str, Any], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    llm = script.say("It is 3.").say({"tool_calls": [call("add", a=1, b=2)]}).llm()
+    emu.say("It is 3.")
+    emu.call("add", a=1, b=2)
+    llm = connect()
     if streamed:
         responses = list(llm.stream_chat_with_tools([ADD], user_msg="add", **wish))
         assert "".join(response.delta for response in responses) == ""
@@ -150,25 +169,31 @@ def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
     else:
         response = llm.chat_with_tools([ADD], user_msg="add", **wish)
     assert [call.tool_name for call in llm.get_tool_calls_from_response(response)] == ["add"]
-    assert not any(request.get("tool_choice") not in (None, "auto") for request in script.requests)
+    assert not any(request.body.get("tool_choice") not in (None, "auto") for request in emu.requests)
 
 
-def test_a_required_tool_that_is_not_called_twice_over_is_an_error(script: Any) -> None:
-    llm = script.say("It is 3.").say("Really, 3.").llm()
+def test_a_required_tool_that_is_not_called_twice_over_is_an_error(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("It is 3.", "Really, 3.")
     with pytest.raises(glmv.MalformedResponse):
-        llm.chat_with_tools([ADD], user_msg="add", tool_required=True)
+        connect().chat_with_tools([ADD], user_msg="add", tool_required=True)
 
 
-async def test_the_history_of_the_caller_stays_as_it_was(script: Any, red: bytes) -> None:
-    llm = script.say({"tool_calls": [call("add", a=1, b=2)]}).say("3").llm()
+async def test_the_history_of_the_caller_stays_as_it_was(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
+    emu.call("add", a=1, b=2)
+    emu.say("3")
+    llm = connect()
     history = [ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(image=red)])]
     before = copy.deepcopy(history)
     await FunctionAgent(tools=[add], llm=llm).run("add 1 and 2", chat_history=history)
     assert history == before
 
 
-async def test_an_agent_may_begin_with_a_certain_tool(script: Any) -> None:
-    llm = script.say({"tool_calls": [call("add", a=1, b=2)]}).say("3").llm()
+async def test_an_agent_may_begin_with_a_certain_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.call("add", a=1, b=2)
+    emu.say("3")
+    llm = connect()
     agent = FunctionAgent(tools=[add], llm=llm, initial_tool_choice="add")
     assert str(await agent.run("add 1 and 2")) == "3"
-    assert "add" in script.requests[0]["messages"][0]["content"]
+    assert "add" in emu.requests[0].body["messages"][0]["content"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,6 @@ from llama_index_glmv import GLMV, GLMVMultiModal
 
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 QUESTION = "Which colours are in this picture, and how large is it?"
-
-
-@pytest.fixture
-def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
-    """connect(GLMV) -> a model that talks to the emulator."""
-    made: list[GLMV] = []
-
-    def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
-        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
-        return made[-1]
-
-    yield make
-    for llm in made:
-        llm.close()
 
 
 def see(picture: ImageBlock) -> list[ChatMessage]:

@@ -1,43 +1,25 @@
-"""Our own models pass the tests that we offer for every model of LlamaIndex."""
+"""Our models do what any model of LlamaIndex should do, and the suite that says so finds the usual mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.callbacks import llm_completion_callback
 
-import glmv
+from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
 from llama_index_glmv.responses import as_completion
-from llama_index_glmv.testing import LLMConformance
-
-KEY = "test-id.test-secret"
+from tests.llama_index.conformance import LLMConformance
 
 
-class OverTheEmulator(LLMConformance):
-    """Both faces differ in their class only."""
-
-    secret: ClassVar[str | None] = "test-secret"
-    kind: ClassVar[type[GLMV]]
-
-    @pytest.fixture
-    def llm(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-        from glmv_emulator import Emulator
-
-        # Copies have no key of their own: they find it where the first one could have.
-        monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
-        with Emulator(api_key=KEY) as emulator, self.kind(api_key=KEY, base_url=emulator.base_url) as llm:
-            yield llm
-
-
-class TestGLMV(OverTheEmulator):
+class TestGLMV(LLMConformance):
     kind = GLMV
 
 
-class TestGLMVMultiModal(OverTheEmulator):
+class TestGLMVMultiModal(LLMConformance):
     kind = GLMVMultiModal
 
 
@@ -47,12 +29,6 @@ class DoubleGLMV(GLMV):
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: Any = False, **kwargs: Any) -> Any:
         return as_completion(self.chat([ChatMessage(content=prompt)], **kwargs))
-
-
-def test_a_script_says_when_nothing_is_queued(script: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="No answer is queued"):
-        script.llm().complete("hello")
-    assert len(script.requests) == 1
 
 
 class ChangingGLMV(GLMV):
@@ -74,7 +50,9 @@ class ChangingGLMV(GLMV):
         (ChangingGLMV, lambda tests, llm, events: tests.test_a_chunk_does_not_change_afterwards(llm, "stream_chat")),
     ],
 )
-def test_the_usual_mistakes_are_found(kind: type[GLMV], check: Any, script: Any, events: Any) -> None:
-    llm = script.say("a ", "red").llm(kind)
+def test_the_usual_mistakes_are_found(
+    kind: type[GLMV], check: Any, emu: Emulator, connect: Callable[..., GLMV], events: Any
+) -> None:
+    emu.say(Reply(chunking=["a ", "red"]))
     with pytest.raises(AssertionError):
-        check(LLMConformance(), llm, events.seen)
+        check(LLMConformance(), connect(kind), events)

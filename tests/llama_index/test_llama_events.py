@@ -19,10 +19,14 @@ from llama_index.core.callbacks import (
 from llama_index.core.llms import ChatMessage
 
 import glmv
+from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
+from tests.support.fake_server import DONE, Server, chunk
 
 ASK = [ChatMessage(content="what colour?")]
 URL = "http://127.0.0.1:9/never-fetched.png"
+USAGE = {"prompt_tokens": 100, "completion_tokens": 5}
+RED = Reply(chunking=["a ", "red"], usage=USAGE)
 
 CHAT = ["LLMChatStartEvent", "LLMChatEndEvent"]
 STREAMED_CHAT = ["LLMChatStartEvent", *["LLMChatInProgressEvent"] * 3, "LLMChatEndEvent"]
@@ -58,33 +62,46 @@ BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @BOTH_FACES
 @EVERY_WAY
 def test_each_call_emits_its_events_once_and_in_order(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Any
+    kind: type[GLMV],
+    ask: Callable[[GLMV], Any],
+    expected: list[str],
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    events: Any,
 ) -> None:
-    ask(script.say("a ", "red").llm(kind))
+    emu.say(RED)
+    ask(connect(kind))
     assert events.names == expected
 
 
 @BOTH_FACES
 @EVERY_WAY
 def test_each_call_is_one_event_of_the_callback_manager_and_counted_once(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any
+    kind: type[GLMV],
+    ask: Callable[[GLMV], Any],
+    expected: list[str],
+    emu: Emulator,
+    connect: Callable[..., GLMV],
 ) -> None:
     counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates instead of counting"))
     debug = LlamaDebugHandler(print_trace_on_end=False)
-    ask(script.say("a ", "red").llm(kind, callback_manager=CallbackManager([counter, debug])))
+    emu.say(RED)
+    ask(connect(kind, callback_manager=CallbackManager([counter, debug])))
     assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (100, 5)
     assert len(debug.get_event_pairs(CBEventType.LLM)) == 1
 
 
-def test_counting_tokens_of_a_picture_url_does_not_fetch_it(script: Any) -> None:
+def test_counting_tokens_of_a_picture_url_does_not_fetch_it(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates instead of counting"))
-    llm = script.say("a ", "red").llm(callback_manager=CallbackManager([counter]))
+    emu.say(RED)
+    llm = connect(callback_manager=CallbackManager([counter]))
     list(llm.stream_chat([ChatMessage(blocks=[TextBlock(text="what?"), ImageBlock(url=URL)])]))
     assert counter.prompt_llm_token_count == 100
 
 
-def test_tracers_are_told_what_shapes_the_answer(script: Any, events: Any) -> None:
-    llm = script.say("red").llm(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
+def test_tracers_are_told_what_shapes_the_answer(emu: Emulator, connect: Callable[..., GLMV], events: Any) -> None:
+    emu.say("red")
+    llm = connect(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
     llm.chat(ASK)
     told = {**llm.to_payload(), **events.seen[0].model_dict}
     assert told["model"] == "glm-4.5v"
@@ -102,27 +119,34 @@ def test_the_payload_tells_what_is_known_of_the_model() -> None:
 @BOTH_FACES
 @EVERY_WAY
 def test_no_event_and_no_payload_holds_the_key(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], expected: list[str], script: Any, events: Any
+    kind: type[GLMV],
+    ask: Callable[[GLMV], Any],
+    expected: list[str],
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    events: Any,
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
-    ask(script.say("a ", "red").llm(kind, callback_manager=CallbackManager([debug])))
+    emu.say(RED)
+    ask(connect(kind, callback_manager=CallbackManager([debug])))
     told = [repr(event.model_dump()) for event in events.seen]
     told += [repr(event.payload) for event in debug.get_events()]
     assert any(EventPayload.SERIALIZED in (event.payload or {}) for event in debug.get_events())
-    assert "test-secret" not in json.dumps(told)
+    assert emu.api_key.partition(".")[2] not in json.dumps(told)
 
 
-def test_a_call_that_fails_ends_its_event_with_the_error(script: Any) -> None:
+def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., GLMV]) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
-    llm = script.llm(callback_manager=CallbackManager([debug]))
+    llm = connect(callback_manager=CallbackManager([debug]))
     with pytest.raises(glmv.UnsupportedContent):
         llm.chat([ChatMessage(blocks=[ImageBlock()])])
     ((_, end),) = debug.get_event_pairs(CBEventType.LLM)
     assert isinstance(end.payload[EventPayload.EXCEPTION], glmv.UnsupportedContent)
 
 
-def test_a_stream_that_is_closed_early_leaves_the_connection(script: Any) -> None:
-    responses = script.say("a ", "red").llm().stream_chat(ASK)
+def test_a_stream_that_is_closed_early_leaves_the_connection(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(RED)
+    responses = connect().stream_chat(ASK)
     assert next(responses).delta == "a "
     responses.close()
     with pytest.raises(StopIteration):
@@ -130,13 +154,17 @@ def test_a_stream_that_is_closed_early_leaves_the_connection(script: Any) -> Non
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_thoughts_reach_agents_from_the_first_chunk_on(asynchronous: bool, script: Any) -> None:
-    llm = script.say({"reasoning_content": "h"}, {"reasoning_content": "m"}, "red").llm()
+def test_thoughts_reach_agents_from_the_first_chunk_on(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(Reply("red", reasoning="I look", chunking=1))
+    llm = connect()
     chunks = drained(lambda: llm.astream_chat(ASK)) if asynchronous else list(llm.stream_chat(ASK))
-    assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["h", "m", None, None]
+    assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["I", " look", None, None]
 
 
-def test_the_raw_chunk_is_the_plain_dict_of_the_wire(script: Any) -> None:
-    chunks = list(script.say("red").llm().stream_chat(ASK))
-    assert chunks[0].raw == {"id": "1", "choices": [{"index": 0, "delta": {"content": "red"}}]}
-    assert chunks[-1].raw["usage"] == script.usage
+def test_the_raw_chunk_is_the_plain_dict_of_the_wire(server: Server) -> None:
+    sent = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
+    server.plays(lambda peer: peer.stream(*sent, DONE))
+    with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:
+        assert [response.raw for response in llm.stream_chat(ASK)] == sent

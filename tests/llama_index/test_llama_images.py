@@ -14,7 +14,8 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import ImageDocument, ImageNode, MetadataMode, TextNode
 
 import glmv
-from llama_index_glmv import GLMVImageCaptioner, image_file_extractor, load_images
+from glmv_emulator import Emulator
+from llama_index_glmv import GLMV, GLMVImageCaptioner, image_file_extractor, load_images
 from llama_index_glmv.intake import Intake
 from llama_index_glmv.messages import parts_of_documents
 
@@ -107,43 +108,54 @@ def test_the_directory_reader_reads_pictures_of_other_file_systems(draw: Callabl
     assert parts_of_documents([document], Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
-def test_pictures_get_captions_and_texts_stay(script: Any, folder: Path) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say(" a red wall \n").llm())
+def test_pictures_get_captions_and_texts_stay(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+    emu.say(" a red wall \n")
+    captioner = GLMVImageCaptioner(llm=connect())
     text, named = TextNode(text="a text"), ImageNode(image_path=str(folder / "a.PNG"), text="has one")
     picture = ImageNode(image_path=str(folder / "b.png"))
     result = captioner([text, picture, named])
     assert [node.get_content() for node in result] == ["a text", "a red wall", "has one"]
     assert picture.text == ""
-    assert script.requests[0]["messages"][0]["content"][0]["type"] == "image_url"
+    assert emu.requests[0].body["messages"][0]["content"][0]["type"] == "image_url"
 
 
-async def test_captions_are_written_asynchronously_in_order(script: Any, folder: Path) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say("first").say("second").llm(), num_workers=1)
+async def test_captions_are_written_asynchronously_in_order(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
+    emu.say("first", "second")
+    captioner = GLMVImageCaptioner(llm=connect(), num_workers=1)
     nodes = await captioner.acall(load_images(folder))
     assert [node.get_content() for node in nodes] == ["first", "second"]
 
 
-def test_captions_are_written_anew_when_asked(script: Any, folder: Path) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say("new").llm(), overwrite=True)
+def test_captions_are_written_anew_when_asked(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+    emu.say("new")
+    captioner = GLMVImageCaptioner(llm=connect(), overwrite=True)
     (node,) = captioner([ImageNode(image_path=str(folder / "b.png"), text="old")])
     assert node.get_content() == "new"
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_a_picture_that_cannot_be_described_ends_the_run_or_is_marked(on_error: Any, script: Any, folder: Path) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say("red").llm(), on_error=on_error)
+def test_a_picture_that_cannot_be_described_ends_the_run_or_is_marked(
+    on_error: Any, emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
+    captioner = GLMVImageCaptioner(llm=connect(), on_error=on_error)
     nodes = [ImageNode(image_path=str(folder / "gone.png")), ImageNode(image_path=str(folder / "b.png"))]
     if on_error == "raise":
         with pytest.raises(glmv.InvalidRequestError, match=r"gone\.png"):
             captioner(nodes)
         return
+    emu.say("red")
     failed, described = captioner(nodes)
     assert failed.metadata["caption_error"] == "InvalidRequestError"
     assert described.get_content() == "red"
 
 
-def test_an_index_keeps_captioned_pictures_and_finds_them(script: Any, folder: Path, alike: Any) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say("blue wall").say("red wall").llm(), num_workers=1)
+def test_an_index_keeps_captioned_pictures_and_finds_them(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any
+) -> None:
+    emu.say("blue wall", "red wall")
+    captioner = GLMVImageCaptioner(llm=connect(), num_workers=1)
     index = VectorStoreIndex.from_documents(
         load_images(folder), transformations=[captioner, SentenceSplitter()], embed_model=alike
     )
@@ -152,8 +164,11 @@ def test_an_index_keeps_captioned_pictures_and_finds_them(script: Any, folder: P
     assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in found)
 
 
-def test_a_pipeline_does_not_describe_the_same_picture_twice(script: Any, folder: Path) -> None:
-    captioner = GLMVImageCaptioner(llm=script.say("red").llm())
+def test_a_pipeline_does_not_describe_the_same_picture_twice(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
+    emu.say("red")
+    captioner = GLMVImageCaptioner(llm=connect())
     pipeline = IngestionPipeline(transformations=[captioner])
     first = pipeline.run(documents=load_images(folder / "b.png"))
     second = pipeline.run(documents=load_images(folder / "b.png"))

@@ -22,6 +22,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.schema import Document, ImageNode, MediaResource, NodeWithScore
 
 import glmv
+from glmv_emulator import Emulator
 from llama_index_glmv import GLMV, GLMVImageCaptioner
 
 QUESTION = TextBlock(text="What is it?")
@@ -63,69 +64,78 @@ WAYS: dict[str, Callable[[GLMV, Path], Any]] = {
 @pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("allowed", ["none", "ours"])
 def test_a_file_outside_is_not_read_whatever_names_it(
-    way: str, allowed: str, script: Any, folders: tuple[Path, Path]
+    way: str, allowed: str, emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, others = folders
-    llm = script.llm(local_files=False if allowed == "none" else [ours])
+    llm = connect(local_files=False if allowed == "none" else [ours])
     with pytest.raises(glmv.InvalidRequestError, match="is not read, because local_files is"):
         WAYS[way](llm, others / "red.png")
-    assert script.requests == []
+    assert emu.requests == []
 
 
 @pytest.mark.parametrize("allowed", [lambda ours: [ours], str, lambda ours: [ours / ".." / "ours" / "."]])
-def test_a_file_inside_is_read(allowed: Callable[[Path], Any], script: Any, folders: tuple[Path, Path]) -> None:
-    llm = script.say("red").llm(local_files=allowed(folders[0]))
+def test_a_file_inside_is_read(
+    allowed: Callable[[Path], Any], emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
+    emu.say("red")
+    llm = connect(local_files=allowed(folders[0]))
     assert llm.complete("What?", image_documents=[folders[0] / "red.png"]).text == "red"
 
 
 @pytest.mark.parametrize("path", ["../others/red.png", "link.png", "inner/red.png", "missing.png/../../others/red.png"])
-def test_dots_and_links_do_not_lead_out(path: str, script: Any, folders: tuple[Path, Path]) -> None:
+def test_dots_and_links_do_not_lead_out(path: str, connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
     ours, others = folders
     (ours / "link.png").symlink_to(others / "red.png")
     (ours / "inner").symlink_to(others, target_is_directory=True)
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
-        script.llm(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
+        connect(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
 
 
-def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(script: Any, folders: tuple[Path, Path]) -> None:
+def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(
+    emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
     ours, _ = folders
     link = ours.parent / "link"
     link.symlink_to(ours, target_is_directory=True)
-    llm = script.say("red").say("red").llm(local_files=[link])
+    emu.say("red", "red")
+    llm = connect(local_files=[link])
     for folder in (link, ours):
         assert llm.complete("What?", image_documents=[folder / "red.png"]).text == "red"
 
 
-def test_a_name_that_only_begins_alike_is_outside(script: Any, folders: tuple[Path, Path], red: bytes) -> None:
+def test_a_name_that_only_begins_alike_is_outside(
+    connect: Callable[..., GLMV], folders: tuple[Path, Path], red: bytes
+) -> None:
     beside = folders[0].parent / "ours2"
     beside.mkdir()
     (beside / "red.png").write_bytes(red)
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
-        script.llm(local_files=[folders[0]]).complete("What?", image_documents=[beside / "red.png"])
+        connect(local_files=[folders[0]]).complete("What?", image_documents=[beside / "red.png"])
 
 
 def test_a_relative_folder_is_that_of_the_moment_it_was_named(
-    script: Any, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    connect: Callable[..., GLMV], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, others = folders
     monkeypatch.chdir(ours)
-    llm = script.llm(local_files=["."])
+    llm = connect(local_files=["."])
     monkeypatch.chdir(others)
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
         llm.complete("What?", image_documents=["red.png"])
 
 
-def test_whether_a_file_outside_exists_is_not_told(script: Any, folders: tuple[Path, Path]) -> None:
+def test_whether_a_file_outside_exists_is_not_told(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
     told = []
     for name in ("red.png", "nowhere.png"):
         with pytest.raises(glmv.InvalidRequestError) as caught:
-            script.llm(local_files=[folders[0]]).complete("What?", image_documents=[folders[1] / name])
+            connect(local_files=[folders[0]]).complete("What?", image_documents=[folders[1] / name])
         told.append(str(caught.value).replace(name, "x"))
     assert told[0] == told[1]
 
 
-def test_what_names_no_file_is_taken_all_the_same(script: Any, red: bytes) -> None:
-    llm = script.say("red").llm(local_files=False)
+def test_what_names_no_file_is_taken_all_the_same(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+    emu.say("red")
+    llm = connect(local_files=False)
     message = chat(ImageBlock(image=red), ImageBlock(url="https://example.com/a.png"))
     assert llm.chat(message).message.content == "red"
 
@@ -136,15 +146,15 @@ def test_folders_that_are_none_are_told(given: Any) -> None:
         GLMV(local_files=given)
 
 
-def test_a_folder_set_later_holds_as_one(script: Any, folders: tuple[Path, Path]) -> None:
-    llm = script.llm()
+def test_a_folder_set_later_holds_as_one(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
+    llm = connect()
     llm.local_files = os.fspath(folders[0])
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
         llm.complete("What?", image_documents=[folders[1] / "red.png"])
 
 
-def test_something_else_set_later_is_told_at_the_call(script: Any, red_path: Path) -> None:
-    llm = script.llm()
+def test_something_else_set_later_is_told_at_the_call(connect: Callable[..., GLMV], red_path: Path) -> None:
+    llm = connect()
     llm.local_files = 3
     with pytest.raises(glmv.InvalidRequestError, match="local_files is True, False or a list of folders; got 3"):
         llm.complete("What?", image_documents=[red_path])
@@ -155,9 +165,9 @@ def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
     assert GLMV.from_json(llm.to_json()).local_files == [str(folders[0])]
 
 
-def test_a_call_cannot_widen_what_may_be_read(script: Any) -> None:
+def test_a_call_cannot_widen_what_may_be_read(connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="unknown option 'local_files'"):
-        script.llm(local_files=False).chat(chat(), local_files=True)
+        connect(local_files=False).chat(chat(), local_files=True)
 
 
 def closed(path: Path) -> Any:
@@ -167,12 +177,12 @@ def closed(path: Path) -> Any:
 
 @pytest.mark.parametrize("file", [closed, lambda path: StringIO("words")])
 def test_a_file_that_gives_no_bytes_is_told_by_its_place(
-    file: Callable[[Path], Any], script: Any, red_path: Path
+    file: Callable[[Path], Any], connect: Callable[..., GLMV], red_path: Path
 ) -> None:
     block = ImageBlock.model_construct(image=file(red_path), path=None, url=None, detail=None)
     message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[block])
     with pytest.raises(glmv.InvalidRequestError, match="ImageBlock: the open file cannot be read as bytes"):
-        script.llm().chat([message])
+        connect().chat([message])
 
 
 AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
@@ -186,29 +196,40 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )
-def test_a_block_that_cannot_be_sent_is_left_out_with_a_warning_when_asked(block: Any, told: str, script: Any) -> None:
+def test_a_block_that_cannot_be_sent_is_left_out_with_a_warning_when_asked(
+    block: Any, told: str, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=told):
-        script.llm().chat(chat(block))
-    llm = script.say("nothing").llm(on_unsupported="warn")
+        connect().chat(chat(block))
+    emu.say("nothing")
+    llm = connect(on_unsupported="warn")
     with pytest.warns(UserWarning, match=told):
         (note,) = llm.chat(chat(block)).additional_kwargs["notes"]
     assert note.endswith("It was left out.")
-    assert script.requests[0]["messages"] == [{"role": "user", "content": "What is it?"}]
+    assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
-def test_a_picture_for_a_model_of_words_is_left_out_when_asked(script: Any, red: bytes) -> None:
-    llm = script.say("nothing").llm(model="glm-4-plus", on_unsupported="warn")
+def test_a_picture_for_a_model_of_words_is_left_out_when_asked(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
+    emu.say("nothing")
+    llm = connect(model="glm-4-plus", on_unsupported="warn")
     with pytest.warns(UserWarning, match="ImageBlock: it cannot be sent to glm-4-plus. The model takes no images"):
         llm.chat(chat(ImageBlock(image=red)))
 
 
-def test_one_document_of_several_is_left_out_when_asked(script: Any, red: bytes) -> None:
-    llm = script.say("red").llm(on_unsupported="warn")
+def test_one_document_of_several_is_left_out_when_asked(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
+    emu.say("red")
+    llm = connect(on_unsupported="warn")
     with pytest.warns(UserWarning, match=r"image_documents\[0\]: this Document holds no picture"):
         llm.complete("What?", image_documents=[Document(text="words"), red])
-    assert [part["type"] for part in script.requests[0]["messages"][0]["content"]] == ["image_url", "text"]
+    assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]
 
 
-def test_a_file_that_may_not_be_read_is_an_error_in_any_case(script: Any, folders: tuple[Path, Path]) -> None:
+def test_a_file_that_may_not_be_read_is_an_error_in_any_case(
+    connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
-        script.llm(local_files=False, on_unsupported="warn").chat(chat(ImageBlock(path=folders[0] / "red.png")))
+        connect(local_files=False, on_unsupported="warn").chat(chat(ImageBlock(path=folders[0] / "red.png")))

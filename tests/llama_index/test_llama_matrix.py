@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -27,6 +26,7 @@ from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEng
 from llama_index.core.schema import ImageNode, TextNode
 from pydantic import BaseModel
 
+from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
 
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
@@ -34,6 +34,7 @@ ENGINES_SEE = "multimodal" in inspect.signature(RetrieverQueryEngine.from_args).
 RECENT = pytest.mark.skipif(not ENGINES_SEE, reason="core before 0.14.23 has no multimodal=True")
 # Agents use deprecated parts of pydantic and of the workflows below them.
 AGENT = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+RED = Reply(chunking=["r", "ed"])
 CHATS_SEE = pytest.mark.skipif(
     find_spec("llama_index.core.chat_engine.multi_modal_context") is None,
     reason="chat engines of this core leave pictures out",
@@ -62,19 +63,20 @@ def settings() -> Iterator[Any]:
     Settings._llm = before
 
 
-def pictures(request: dict[str, Any]) -> list[str]:
-    """The pictures of a request, as they are on the wire."""
-    return [
-        part["image_url"]["url"]
-        for message in request["messages"]
-        if isinstance(message["content"], list)
-        for part in message["content"]
-        if part["type"] == "image_url"
-    ]
+@pytest.fixture
+def saw_red(emu: Emulator, red: bytes, as_kept: Callable[[bytes], str]) -> Callable[[], bool]:
+    """saw_red() -> whether the newest request has the red picture, as bare base64, and no other."""
 
+    def newest() -> bool:
+        return [
+            part["image_url"]["url"]
+            for message in emu.requests[-1].body["messages"]
+            if isinstance(message["content"], list)
+            for part in message["content"]
+            if part["type"] == "image_url"
+        ] == [as_kept(red)]
 
-def saw_red(script: Any, red: bytes) -> bool:
-    return pictures(script.requests[-1]) == [base64.b64encode(red).decode()]
+    return newest
 
 
 def test_the_second_face_is_both_kinds_of_model() -> None:
@@ -93,11 +95,16 @@ def test_settings_take_it(kind: type[GLMV], settings: Any) -> None:
 @BOTH_FACES
 @OLD_ENGINE
 def test_the_query_engine_of_a_multi_modal_index(
-    kind: type[GLMV], index: MultiModalVectorStoreIndex, script: Any, red: bytes
+    kind: type[GLMV],
+    index: MultiModalVectorStoreIndex,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
 ) -> None:
-    llm = script.say("red").llm(kind)
+    emu.say("red")
+    llm = connect(kind)
     assert str(index.as_query_engine(llm=llm).query("which colour?")) == "red"
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
@@ -105,72 +112,103 @@ def test_the_query_engine_of_a_multi_modal_index(
 @pytest.mark.parametrize("mode", [ChatMode.CONTEXT, ChatMode.CONDENSE_PLUS_CONTEXT])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_chat_engines_of_a_multi_modal_index(
-    kind: type[GLMV], mode: ChatMode, streaming: bool, index: MultiModalVectorStoreIndex, script: Any, red: bytes
+    kind: type[GLMV],
+    mode: ChatMode,
+    streaming: bool,
+    index: MultiModalVectorStoreIndex,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
 ) -> None:
+    emu.say(RED)
     memory = ChatMemoryBuffer.from_defaults()  # core's default leaves a database open
-    engine = index.as_chat_engine(chat_mode=mode, memory=memory, llm=script.say("r", "ed").llm(kind))
+    engine = index.as_chat_engine(chat_mode=mode, memory=memory, llm=connect(kind))
     answer = "".join(engine.stream_chat("which colour?").response_gen) if streaming else str(engine.chat("which?"))
     assert answer == "red"
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
 @OLD_ENGINE
 async def test_the_simple_multi_modal_query_engine(
-    kind: type[GLMV], index: MultiModalVectorStoreIndex, script: Any, red: bytes
+    kind: type[GLMV],
+    index: MultiModalVectorStoreIndex,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
 ) -> None:
-    engine = SimpleMultiModalQueryEngine(index.as_retriever(), multi_modal_llm=script.say("red").llm(kind))
+    emu.say("red")
+    engine = SimpleMultiModalQueryEngine(index.as_retriever(), multi_modal_llm=connect(kind))
     assert str(await engine.aquery("which colour?")) == "red"
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
 @RECENT
 def test_the_retriever_query_engine_with_eyes(
-    kind: type[GLMV], index: MultiModalVectorStoreIndex, script: Any, red: bytes
+    kind: type[GLMV],
+    index: MultiModalVectorStoreIndex,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
 ) -> None:
-    llm = script.say("red").llm(kind)
+    emu.say("red")
+    llm = connect(kind)
     engine = RetrieverQueryEngine.from_args(index.as_retriever(), llm=llm, multimodal=True)
     response = engine.query("which colour?")
     assert str(response) == "red"
-    assert saw_red(script, red)
+    assert saw_red()
     assert any(isinstance(found.node, ImageNode) for found in response.source_nodes)
 
 
 @BOTH_FACES
 @RECENT
 def test_the_citation_query_engine_with_eyes(
-    kind: type[GLMV], index: MultiModalVectorStoreIndex, script: Any, red: bytes
+    kind: type[GLMV],
+    index: MultiModalVectorStoreIndex,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
 ) -> None:
-    llm = script.say("red [2]").llm(kind)
+    emu.say("red [2]")
+    llm = connect(kind)
     engine = CitationQueryEngine.from_args(index, retriever=index.as_retriever(), llm=llm, multimodal=True)
     assert str(engine.query("which colour?")) == "red [2]"
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
-def test_the_multi_modal_completion_program(kind: type[GLMV], script: Any, red: bytes) -> None:
+def test_the_multi_modal_completion_program(
+    kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
+) -> None:
+    emu.say('{"name": "red"}')
     program = MultiModalLLMCompletionProgram.from_defaults(
         output_parser=PydanticOutputParser(Colour),
         image_documents=[ImageBlock(image=red)],
         prompt_template_str="Which colour?",
-        multi_modal_llm=script.say('{"name": "red"}').llm(kind),
+        multi_modal_llm=connect(kind),
     )
     assert program() == Colour(name="red")
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
 @pytest.mark.parametrize("evaluator", [MultiModalFaithfulnessEvaluator, MultiModalRelevancyEvaluator])
 async def test_the_multi_modal_evaluators(
-    kind: type[GLMV], evaluator: Callable[..., Any], script: Any, red: bytes, red_path: Path
+    kind: type[GLMV],
+    evaluator: Callable[..., Any],
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
+    red_path: Path,
 ) -> None:
-    judge = evaluator(multi_modal_llm=script.say("YES").llm(kind))
+    emu.say("YES")
+    judge = evaluator(multi_modal_llm=connect(kind))
     result = await judge.aevaluate(
         query="which colour?", response="red", contexts=["a wall"], image_paths=[str(red_path)], image_urls=[]
     )
     assert result.passing
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 def see(red: bytes) -> ChatMessage:
@@ -182,64 +220,78 @@ def paint(colour: str) -> str:
     return f"painted {colour}"
 
 
-def calls_paint() -> dict[str, Any]:
-    function = {"name": "paint", "arguments": '{"colour": "red"}'}
-    return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
-
-
 @BOTH_FACES
 @AGENT
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_function_agent_sees_and_calls_its_tool(
-    kind: type[GLMV], streaming: bool, script: Any, red: bytes
+    kind: type[GLMV],
+    streaming: bool,
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    saw_red: Callable[[], bool],
+    red: bytes,
 ) -> None:
-    llm = script.say(calls_paint()).say("done").llm(kind)
+    emu.call("paint", colour="red")
+    emu.say("done")
+    llm = connect(kind)
     result = await FunctionAgent(tools=[paint], llm=llm, streaming=streaming).run(see(red))
     assert str(result) == "done"
     assert [call.tool_name for call in result.tool_calls] == ["paint"]
-    assert saw_red(script, red)
-    assert script.requests[1]["messages"][-1] == {"role": "tool", "content": "painted red", "tool_call_id": "c1"}
+    assert saw_red()
+    *_, called, answered = emu.requests[1].body["messages"]
+    (call,) = called["tool_calls"]
+    assert call["id"].startswith("call_emu-")
+    assert answered == {"role": "tool", "content": "painted red", "tool_call_id": call["id"]}
 
 
 @BOTH_FACES
 @AGENT
-async def test_a_react_agent_sees_and_calls_its_tool(kind: type[GLMV], script: Any, red: bytes) -> None:
-    llm = (
-        script.say('Thought: I need a tool.\nAction: paint\nAction Input: {"colour": "red"}')
-        .say("Thought: I can answer.\nAnswer: done")
-        .llm(kind)
+async def test_a_react_agent_sees_and_calls_its_tool(
+    kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
+) -> None:
+    emu.say(
+        'Thought: I need a tool.\nAction: paint\nAction Input: {"colour": "red"}',
+        "Thought: I can answer.\nAnswer: done",
     )
-    assert str(await ReActAgent(tools=[paint], llm=llm).run(see(red))) == "done"
-    assert saw_red(script, red)
+    assert str(await ReActAgent(tools=[paint], llm=connect(kind)).run(see(red))) == "done"
+    assert saw_red()
 
 
 @BOTH_FACES
 @AGENT
-async def test_an_agent_workflow_sees_and_calls_its_tool(kind: type[GLMV], script: Any, red: bytes) -> None:
-    llm = script.say(calls_paint()).say("done").llm(kind)
+async def test_an_agent_workflow_sees_and_calls_its_tool(
+    kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
+) -> None:
+    emu.call("paint", colour="red")
+    emu.say("done")
+    llm = connect(kind)
     workflow = AgentWorkflow.from_tools_or_functions([paint], llm=llm)
     assert str(await workflow.run(see(red))) == "done"
-    assert saw_red(script, red)
+    assert saw_red()
 
 
 @BOTH_FACES
-async def test_prompts_are_answered_and_streamed(kind: type[GLMV], script: Any) -> None:
-    llm = script.say("r", "ed").say("r", "ed").say("r", "ed").say("r", "ed").llm(kind, system_prompt="Be brief.")
+async def test_prompts_are_answered_and_streamed(kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(RED, RED, RED, RED)
+    llm = connect(kind, system_prompt="Be brief.")
     prompt = PromptTemplate("Colour of {thing}?")
     assert llm.predict(prompt, thing="walls") == "red"
     assert list(llm.stream(prompt, thing="walls")) == ["r", "ed", ""]
     assert await llm.apredict(prompt, thing="walls") == "red"
     assert [token async for token in await llm.astream(prompt, thing="walls")] == ["r", "ed", ""]
-    for request in script.requests:
-        assert request["messages"][0] == {"role": "system", "content": "Be brief."}
-        assert request["messages"][1]["content"] == "Colour of walls?"
+    for request in emu.requests:
+        assert request.body["messages"][0] == {"role": "system", "content": "Be brief."}
+        assert request.body["messages"][1]["content"] == "Colour of walls?"
 
 
 @BOTH_FACES
-def test_a_chat_engine_keeps_pictures_in_its_memory(kind: type[GLMV], script: Any, red: bytes) -> None:
-    llm = script.say("a wall").say("red").llm(kind)
+def test_a_chat_engine_keeps_pictures_in_its_memory(
+    kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
+) -> None:
+    emu.say("a wall", "red")
+    llm = connect(kind)
     memory = ChatMemoryBuffer.from_defaults(chat_history=[see(red)])
     engine = SimpleChatEngine.from_defaults(llm=llm, system_prompt="Be brief.", memory=memory)
     assert engine.chat("what is it?").response == "a wall"
     assert engine.chat("which colour?").response == "red"
-    assert saw_red(script, red)
+    assert saw_red()

@@ -16,6 +16,7 @@ from llama_index.core.llms.loading import load_llm
 
 import glmv
 import llama_index
+from glmv_emulator import Emulator
 from llama_index_glmv import GLMV, GLMVMultiModal
 
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
@@ -91,18 +92,14 @@ def test_a_key_may_be_set_later(glmv_emulator: Any) -> None:
         assert glmv_emulator.api_key not in repr(llm) + str(llm.__dict__)
 
 
-def test_a_copy_with_another_place_goes_there(script: Any) -> None:
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
-        return httpx.Response(200, json={"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]})
-
-    http = httpx.Client(transport=httpx.MockTransport(answer))
-    llm = GLMV(api_key="test-id.test-secret", base_url="https://one.example", http_client=http)
-    llm.complete("x")
-    llm.model_copy(update={"base_url": "https://two.example"}).complete("x")
-    assert asked == ["one.example", "two.example"]
+def test_a_copy_with_another_place_goes_there(glmv_emulator: Emulator) -> None:
+    emu = glmv_emulator
+    with Emulator(api_key=emu.api_key) as other, httpx.Client() as http:
+        llm = GLMV(api_key=emu.api_key, base_url=emu.base_url, http_client=http)
+        llm.complete("one")
+        llm.model_copy(update={"base_url": other.base_url}).complete("two")
+        said = [[request.body["messages"][0]["content"] for request in each.requests] for each in (emu, other)]
+    assert said == [["one"], ["two"]]
 
 
 @pytest.mark.parametrize(

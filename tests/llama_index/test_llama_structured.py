@@ -14,6 +14,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field, field_validator
 
 import glmv
+from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
 from llama_index_glmv.structured import Schema
 
@@ -65,51 +66,61 @@ EVERY_WAY = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 @EVERY_WAY
 @pytest.mark.parametrize("said", [GOOD, f"Here it is:\n```json\n{GOOD}\n```", f"<|begin_of_box|>{GOOD}<|end_of_box|>"])
 def test_the_object_is_found_in_whatever_stands_around_it(
-    kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, script: Any
+    kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    assert ask(script.say(said).llm(kind)) == RECEIPT
+    emu.say(said)
+    assert ask(connect(kind)) == RECEIPT
 
 
 @EVERY_WAY
-def test_the_schema_is_asked_for_as_it_is(ask: Callable[[GLMV], Any], script: Any) -> None:
-    ask(script.say(GOOD).llm())
-    (request,) = script.requests
-    told = json.dumps(request["messages"][0]["content"], ensure_ascii=False)
+def test_the_schema_is_asked_for_as_it_is(
+    ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(GOOD)
+    ask(connect())
+    (request,) = emu.requests
+    told = json.dumps(request.body["messages"][0]["content"], ensure_ascii=False)
     assert "what was paid" in told
     assert "{{" not in told
-    assert "tools" not in request
+    assert "tools" not in request.body
 
 
 @EVERY_WAY
-def test_a_system_prompt_is_kept(ask: Callable[[GLMV], Any], script: Any) -> None:
+def test_a_system_prompt_is_kept(ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]) -> None:
     if ask is WAYS["as_structured_llm"]:
         ask = lambda llm: llm.as_structured_llm(Receipt).chat([ChatMessage(content="What?")]).raw  # noqa: E731
-    ask(script.say(GOOD).llm(system_prompt="You read receipts."))
-    assert script.requests[0]["messages"][0]["role"] == "system"
-    assert script.requests[0]["messages"][0]["content"].startswith("You read receipts.")
+    emu.say(GOOD)
+    ask(connect(system_prompt="You read receipts."))
+    assert emu.requests[0].body["messages"][0]["role"] == "system"
+    assert emu.requests[0].body["messages"][0]["content"].startswith("You read receipts.")
 
 
 @pytest.mark.parametrize("name", ["structured_predict", "astructured_predict", "as_structured_llm"])
-def test_an_answer_that_pydantic_refuses_is_asked_for_once_more(name: str, script: Any) -> None:
-    llm = script.say('{"shop": "Bakery", "total": -1}').say(GOOD).llm()
-    assert WAYS[name](llm) == RECEIPT
-    first, second = script.requests
+def test_an_answer_that_pydantic_refuses_is_asked_for_once_more(
+    name: str, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say('{"shop": "Bakery", "total": -1}', GOOD)
+    assert WAYS[name](connect()) == RECEIPT
+    first, second = (request.body for request in emu.requests)
     assert second["messages"][: len(first["messages"])] == first["messages"]
     assert "a total is not negative" in second["messages"][-1]["content"]
 
 
-def test_a_model_that_fails_twice_is_told_with_what_it_said(script: Any) -> None:
-    llm = script.say("I see bread.").say("Bread and tea.").llm()
+def test_a_model_that_fails_twice_is_told_with_what_it_said(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("I see bread.", "Bread and tea.")
     with pytest.raises(glmv.MalformedResponse) as failed:
-        llm.structured_predict(Receipt, PROMPT, thing="receipt")
+        connect().structured_predict(Receipt, PROMPT, thing="receipt")
     assert failed.value.partial is not None
     assert failed.value.partial.text == "Bread and tea."
-    assert len(script.requests) == 2
+    assert len(emu.requests) == 2
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_streamed_object_grows_field_by_field(asynchronous: bool, script: Any) -> None:
-    llm = script.say('{"shop": "Bak', 'ery", "total": 3.5, "items": ["bread"', ', "tea"]}').llm()
+def test_a_streamed_object_grows_field_by_field(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(Reply(chunking=['{"shop": "Bak', 'ery", "total": 3.5, "items": ["bread"', ', "tea"]}']))
+    llm = connect()
     objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
     assert objects[0].shop == "Bak"
     assert [len(found.items or []) for found in objects] == sorted(len(found.items or []) for found in objects)
@@ -117,74 +128,90 @@ def test_a_streamed_object_grows_field_by_field(asynchronous: bool, script: Any)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_streamed_object_that_pydantic_refuses_is_streamed_once_more(asynchronous: bool, script: Any) -> None:
-    llm = (
-        script.say('{"shop": "Bakery", ', '"total": -1}')
-        .say('{"shop": "Bakery", ', GOOD[len('{"shop": "Bakery", ') :])
-        .llm()
+def test_a_streamed_object_that_pydantic_refuses_is_streamed_once_more(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(
+        Reply(chunking=['{"shop": "Bakery", ', '"total": -1}']),
+        Reply(chunking=['{"shop": "Bakery", ', GOOD.removeprefix('{"shop": "Bakery", ')]),
     )
+    llm = connect()
     objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
     assert objects[-1] == RECEIPT
-    first, second = script.requests
+    first, second = (request.body for request in emu.requests)
     assert second["messages"][1 : len(first["messages"])] == first["messages"][1:]
     assert second["messages"][-2]["content"] == '{"shop": "Bakery", "total": -1}'
     assert "a total is not negative" in second["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_stream_that_fails_twice_is_told_with_what_it_said(asynchronous: bool, script: Any) -> None:
-    llm = script.say('{"shop": "A"', "}").say('{"shop": "B"', "}").llm()
+def test_a_stream_that_fails_twice_is_told_with_what_it_said(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(Reply(chunking=['{"shop": "A"', "}"]), Reply(chunking=['{"shop": "B"', "}"]))
+    llm = connect()
     with pytest.raises(glmv.MalformedResponse) as failed:
         astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
     assert failed.value.partial is not None
     assert failed.value.partial.text == '{"shop": "B"}'
-    assert len(script.requests) == 2
+    assert len(emu.requests) == 2
 
 
-def test_a_picture_reaches_the_model_that_answers_with_an_object(script: Any, red: bytes) -> None:
-    llm = script.say(GOOD).llm()
+def test_a_picture_reaches_the_model_that_answers_with_an_object(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
+    emu.say(GOOD)
     message = ChatMessage(blocks=[ImageBlock(image=red), TextBlock(text="What does it say?")])
-    response = llm.as_structured_llm(Receipt).chat([message])
+    response = connect().as_structured_llm(Receipt).chat([message])
     assert response.raw == RECEIPT
-    kinds = [part["type"] for part in script.requests[0]["messages"][-1]["content"]]
+    kinds = [part["type"] for part in emu.requests[0].body["messages"][-1]["content"]]
     assert kinds == ["image_url", "text"]
 
 
-def test_a_template_with_a_picture_is_filled_in(script: Any, red: bytes) -> None:
+def test_a_template_with_a_picture_is_filled_in(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
     blocks = [ImageBlock(image=red), TextBlock(text="What does the {thing} say?")]
     prompt = ChatPromptTemplate(message_templates=[ChatMessage(blocks=blocks)])
-    assert script.say(GOOD).llm().structured_predict(Receipt, prompt, thing="slip") == RECEIPT
-    assert script.requests[0]["messages"][-1]["content"][1]["text"] == "What does the slip say?"
+    emu.say(GOOD)
+    assert connect().structured_predict(Receipt, prompt, thing="slip") == RECEIPT
+    assert emu.requests[0].body["messages"][-1]["content"][1]["text"] == "What does the slip say?"
 
 
-def test_options_of_the_call_are_sent(script: Any) -> None:
-    script.say(GOOD).llm().structured_predict(Receipt, PROMPT, llm_kwargs={"temperature": 0.1}, thing="slip")
-    assert script.requests[0]["temperature"] == 0.1
+def test_options_of_the_call_are_sent(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(GOOD)
+    connect().structured_predict(Receipt, PROMPT, llm_kwargs={"temperature": 0.1}, thing="slip")
+    assert emu.requests[0].body["temperature"] == 0.1
 
 
-def test_with_the_function_mode_the_object_comes_out_of_a_tool_call(script: Any) -> None:
-    function = {"name": "Receipt", "arguments": GOOD}
-    call = {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
-    llm = script.say(call).llm(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+def test_with_the_function_mode_the_object_comes_out_of_a_tool_call(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.call("Receipt", **RECEIPT.model_dump())
+    llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
-    assert script.requests[0]["tools"][0]["function"]["name"] == "Receipt"
+    assert emu.requests[0].body["tools"][0]["function"]["name"] == "Receipt"
 
 
-def test_with_the_function_mode_an_answer_in_words_is_asked_for_once_more(script: Any) -> None:
-    function = {"name": "Receipt", "arguments": GOOD}
-    call = {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
-    llm = script.say("Bread and tea.").say(call).llm(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+def test_with_the_function_mode_an_answer_in_words_is_asked_for_once_more(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say("Bread and tea.")
+    emu.call("Receipt", **RECEIPT.model_dump())
+    llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
-def test_with_the_text_mode_the_parser_of_core_reads_the_answer(script: Any) -> None:
-    llm = script.say(GOOD).llm(pydantic_program_mode=PydanticProgramMode.LLM)
+def test_with_the_text_mode_the_parser_of_core_reads_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say(GOOD)
+    llm = connect(pydantic_program_mode=PydanticProgramMode.LLM)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_structured_calls_tell_their_events(streamed: bool, script: Any, events: Any) -> None:
-    llm = script.say(GOOD).llm()
+def test_structured_calls_tell_their_events(
+    streamed: bool, emu: Emulator, connect: Callable[..., GLMV], events: Any
+) -> None:
+    emu.say(GOOD)
+    llm = connect()
     if streamed:
         list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
     else:
@@ -200,32 +227,38 @@ def test_structured_calls_tell_their_events(streamed: bool, script: Any, events:
     assert json.loads(json.dumps(start.additional_kwargs))["response_format"]["type"] == "json_schema"
 
 
-def test_both_turns_are_counted(script: Any) -> None:
-    response = (
-        script.say("Bread.")
-        .say(GOOD)
-        .llm()
-        .chat([ChatMessage(content="What?")], response_format={"type": "json_object"})
-    )
+def test_both_turns_are_counted(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 5}
+    emu.say(Reply("Bread.", usage=usage), Reply(GOOD, usage=usage))
+    response = connect().chat([ChatMessage(content="What?")], response_format={"type": "json_object"})
     assert response.raw["usage"]["prompt_tokens"] == 200
     assert response.additional_kwargs["completion_tokens"] == 10
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_an_object_that_begins_anew_keeps_nothing_of_the_one_before(asynchronous: bool, script: Any) -> None:
-    script.say('{"shop": "Bank", "items": ["a", "b"]', ', "total": -1}')
-    llm = script.say('{"shop": "B', GOOD[len('{"shop": "B') :]).llm()
+def test_an_object_that_begins_anew_keeps_nothing_of_the_one_before(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(
+        Reply(chunking=['{"shop": "Bank", "items": ["a", "b"]', ', "total": -1}']),
+        Reply(chunking=['{"shop": "B', GOOD.removeprefix('{"shop": "B')]),
+    )
+    llm = connect()
     objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
     first, *_, last = objects
     assert (first.shop, first.items) == ("Bank", ["a", "b"])
     (begun,) = [found for found in objects if found.shop == "B"]
     assert not begun.items
     assert last == RECEIPT
-    assert len(script.requests) == 2
+    assert len(emu.requests) == 2
 
 
-def test_a_stream_of_messages_says_where_it_begins_anew_and_counts_both_turns(script: Any) -> None:
-    llm = script.say('{"shop": "A"', "}").say(GOOD).llm()
+def test_a_stream_of_messages_says_where_it_begins_anew_and_counts_both_turns(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 5}
+    emu.say(Reply(chunking=['{"shop": "A"', "}"], usage=usage), Reply(GOOD, chunking=[GOOD], usage=usage))
+    llm = connect()
     responses = list(llm.stream_chat([ChatMessage(content="What?")], response_format=Schema(Receipt), may_replace=True))
     assert [response.additional_kwargs.get("replaces") for response in responses].count(True) == 1
     assert responses[-1].message.content == GOOD
