@@ -150,10 +150,13 @@ class ToolCalls:
         if call is not None:
             if arguments and self._repeats(call, call_id, arguments):
                 return
-            call = self._named(call, name, arguments) if name else self._begun_again(call, arguments)
+            if name:
+                call = self._named(call, name, arguments)
+            elif call.again and _opens(arguments):  # a second call began with its name alone
+                name, call.again, call = call.name, False, None
         if call is None:
             call = self._new(index, call_id)
-            call.name = name or (self._last.name if self._last is not None and self._last.again else "")
+            call.name = name
         elif index is not None and call.index is None:
             call.index = index
             self._by_index.setdefault(index, call)
@@ -210,11 +213,6 @@ class ToolCalls:
         elif _opens(arguments) and call.arguments and call.holds_object() and _object(arguments) is not None:
             return None
         return call
-
-    def _begun_again(self, call: _Call, arguments: str) -> _Call | None:
-        """A piece without a name for a call -> the call; None when a second one began by its name alone."""
-        self._last = call
-        return None if call.again and _opens(arguments) else call
 
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
         """Whether a call comes once more as a whole, as some servers send it in their last chunk."""
