@@ -266,7 +266,7 @@ def _events(
                 data = yield Read(tries.until(last_event + patience if patience else None))
         except (Failure, GLMVError) as failure:
             if not decoder.finished:
-                if idle and clock() - last_event >= idle:
+                if isinstance(failure, Failure) and idle and clock() - last_event >= idle:
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
