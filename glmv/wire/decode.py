@@ -34,13 +34,24 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
         return from_json(data)
     except ValueError:
         try:
-            return from_json(_ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace")))
+            text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
+            if _CONTROL.search(text):
+                text = _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text)
+            return from_json(text)
         except ValueError as error:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
 
 # An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON can write the half.
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)")
+
+
+_CONTROL = re.compile("[\x00-\x1f]")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 def _whole_character(escape: re.Match[str]) -> str:
