@@ -71,7 +71,6 @@ class Answer:
             facts["replaces"] = True
         return ChatResponse(message=message, delta=delta.text, raw=raw, additional_kwargs=facts)
 
-
     def _grow(self, piece: glmv.ToolCallDelta) -> None:
         while len(self._calls) <= piece.index:
             self._calls.append(glmv.ToolCallDelta(len(self._calls)))

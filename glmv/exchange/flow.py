@@ -157,7 +157,9 @@ def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Com
     return answer
 
 
-def _head(opened: Opened, tries: Tries, patience: float | None = None) -> Generator[Step, Any, tuple[list[bytes], bool]]:
+def _head(
+    opened: Opened, tries: Tries, patience: float | None = None
+) -> Generator[Step, Any, tuple[list[bytes], bool]]:
     """Reads until the first bytes tell what the body is.
 
     Args:
@@ -218,7 +220,8 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
 
 def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
-    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries, tries.policy.idle_timeout))
+    idle = tries.policy.idle_timeout
+    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries, idle))
     if not streams:
         body = yield from _body(opened, call, tries, begun)
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds

@@ -22,7 +22,8 @@ _THOUGHT_IN_TEXT = (
     "thinking=True, and a stream shows the thought as such."
 )
 _CALLS_IN_TEXT = (
-    "The server left {count} tool call(s) in the text: it needs a tool parser (vLLM and SGLang: --tool-call-parser glm45)."
+    "The server left {count} tool call(s) in the text: it needs a tool parser (vLLM and SGLang: --tool-call-parser "
+    "glm45)."
 )
 # `[DONE]` in any case and with spaces around it is shorter than this.
 _DONE_BYTES = 32

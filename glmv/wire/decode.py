@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.marks import TagFilter, Thought
-from glmv.wire.shapes import calls_of, piece_of, text_of, unread, unwrapped
+from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unwrapped
 from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
@@ -42,10 +42,8 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
 
 
-# An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON can write the half.
+# An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON writes the half.
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)")
-
-
 _CONTROL = re.compile("[\x00-\x1f]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -87,15 +85,16 @@ class DeltaDecoder:
         "_deltas",
         "_every",
         "_filter",
+        "_known",
         "_markup",
         "_others",
+        "_unread",
         "_usage",
         "answered",
         "ended",
         "facts",
         "finish_reason",
         "left_in_text",
-        "unread",
         "usage",
     )
 
@@ -114,7 +113,8 @@ class DeltaDecoder:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.left_in_text = 0  # tool calls that the server left in the text
-        self.unread: set[str] = set()  # fields of chunks without an answer in which there may be one
+        self._known = False  # a field was seen in which an answer stands, empty as it was
+        self._unread: set[str] = set()  # fields that are not known
 
     @property
     def finished(self) -> bool:
@@ -191,9 +191,16 @@ class DeltaDecoder:
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
         """What a chunk without text, thought and tool calls may hold: a call in the older form, or what is not read."""
-        if not self.unread and not _NOTHING.issuperset(piece):
-            self.unread = unread(choice, piece)
+        if not KNOWN.isdisjoint(piece):
+            self._known = True
+        elif not (self._known or self._unread):
+            self._unread = unread(choice, piece)
         return calls_of(piece)
+
+    @property
+    def unread(self) -> set[str]:
+        """Fields in which there may be an answer, where there was none in those that are known."""
+        return set() if self._known else self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
         if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
@@ -281,8 +288,6 @@ class DeltaDecoder:
 
 
 _SEEN_KEYS = frozenset({"id", "object", "created", "model", "request_id", "choices"})
-# Fields of a chunk that shows nothing.
-_NOTHING = frozenset({"role", "content"})
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:

@@ -25,9 +25,9 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """An answer without choices -> the same with choices, or None when it is not known how to read it."""
     for name in _WRAPS:
         match payload.get(name):
-            case {"choices": [*choices]} as inner if choices:
-                return {**payload, **inner}
-            case {"text": str(text)} as inner:
+            case {"choices": [*choices], **inner} if choices:
+                return {**payload, **{str(key): value for key, value in inner.items()}, "choices": choices}
+            case {"text": str(text), **inner}:
                 reason = inner.get("finish_reason")
                 return _of({"content": text}, None if reason == "null" else reason, {**payload, "text": ""})
             case str(text) if name != "data":
@@ -39,7 +39,7 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
             case _:
                 pass
     match payload.get("message"):
-        case {"content": _} | {"tool_calls": _} as message:
+        case Mapping() as message if "content" in message or "tool_calls" in message:
             return _of(message, _reason(payload), payload)
         case _:
             pass
@@ -81,9 +81,7 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """Fields in which an answer may stand that is not read; none when a field is there that is."""
-    if not KNOWN.isdisjoint(piece):
-        return set()
+    """Fields in which an answer may stand that is not read."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 
@@ -105,8 +103,8 @@ def text_of(content: object) -> tuple[str, str]:
         case list():
             parts = [text_of(part) for part in content]
             return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
-        case {"type": "thinking" | "reasoning" as kind}:
-            return "", "".join(text_of(content.get(kind) or content.get("text") or content.get("content")))
+        case {"type": "thinking" | "reasoning" as kind, **fields}:
+            return "", "".join(text_of(fields.get(kind) or fields.get("text") or fields.get("content")))
         case {"text": {"value": str(text)}} | {"text": str(text)}:
             return text, ""
         case {"content": str() | list() as inner}:

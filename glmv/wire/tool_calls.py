@@ -87,7 +87,7 @@ class ToolCalls:
     """
 
     __slots__ = (
-        "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending", "_sent_as_calls",
+        "_as_calls", "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
     )  # fmt: skip
 
     def __init__(self, offered: Tools) -> None:
@@ -100,7 +100,7 @@ class ToolCalls:
         self._last: _Call | None = None
         self._ids: set[str] = set()
         self._chunk = 0
-        self._sent_as_calls: set[tuple[str, str]] | None = None  # name and arguments, when the text holds calls, too
+        self._as_calls: set[tuple[str, str]] | None = None  # name and arguments, when the text holds calls, too
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -119,9 +119,9 @@ class ToolCalls:
 
     def add(self, name: str, arguments: str) -> list[ToolCallDelta]:
         """A whole call that stood in the text, unless the server sent it as a call as well."""
-        if self._sent_as_calls is None:
-            self._sent_as_calls = {(call.name, _canonical(call.text())) for call in self._calls}
-        if (name, _canonical(arguments)) in self._sent_as_calls:
+        if self._as_calls is None:
+            self._as_calls = {(call.name, _canonical(call.text())) for call in self._calls}
+        if (name, _canonical(arguments)) in self._as_calls:
             return []
         call = self._new(None, "")
         call.name, call.arguments = name, [arguments]
@@ -442,7 +442,7 @@ def _pairs(
             case "<arg_key>":
                 key = text.strip() or key
             case "<arg_value>" if key:
-                # A mark inside a value is text of it when the value has its own end; the models leave that out at times.
+                # A mark inside a value is text of it when the value has its own end, which models leave out at times.
                 pieces = [text]
                 while at < len(tokens) and tokens[at] != "</arg_value>" and following[at] == "</arg_value>":
                     pieces += tokens[at : at + 2]
