@@ -134,8 +134,9 @@ class TagFilter:
         if found is None or found[0] == _THINK:
             self._state = "lead"
             return before + content, ""
+        reasoning = self._plain(before + content[: found.start()])
         self._end_thought()
-        return content[found.end() :], self._plain(before + content[: found.start()])
+        return content[found.end() :], reasoning
 
     def _end_thought(self) -> None:
         self._state = "after"
