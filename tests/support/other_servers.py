@@ -113,10 +113,14 @@ CASES: dict[str, Case] = {
     "a stream unasked": Case(HELLO, "Hello", stream=False),
     "a stream unasked, called JSON": Case(HELLO, "Hello", stream=False, kind="application/json"),
     "tool calls in a stream unasked": Case(
-        events(chunk({"tool_calls": [call('{"city"', id="c", index=0)]}),
-               chunk({"tool_calls": [call(':"A"}', None, index=0)]}, "tool_calls")),
-        calls=[A], stream=False, tools=True,
-    ),  # fmt: skip
+        events(
+            chunk({"tool_calls": [call('{"city"', id="c", index=0)]}),
+            chunk({"tool_calls": [call(':"A"}', None, index=0)]}, "tool_calls"),
+        ),
+        calls=[A],
+        stream=False,
+        tools=True,
+    ),
     "JSON called a web page": _in_json(whole({"content": "Hello"}), text="Hello", kind="text/html"),
     # Thoughts whose opening mark the chat template wrote.
     "a thought without its opening mark": _in_json(
@@ -155,10 +159,14 @@ CASES: dict[str, Case] = {
     "the markup where no tools were offered": _in_json(whole({"content": MARKUP}), text=MARKUP),
     # Several choices.
     "choices in turns": Case(
-        events(*(chunk({"content": text}, index=at) for at, text in [(1, "X"), (0, "Hel"), (1, "Y"), (0, "lo")]),
-               chunk(None, "length", index=1), chunk({"content": "!"}), END),
+        events(
+            *(chunk({"content": text}, index=at) for at, text in [(1, "X"), (0, "Hel"), (1, "Y"), (0, "lo")]),
+            chunk(None, "length", index=1),
+            chunk({"content": "!"}),
+            END,
+        ),
         "Hello!",
-    ),  # fmt: skip
+    ),
     "choices in one chunk": _in_json(
         {"choices": [{"index": 1, "message": {"content": "X"}}, {"index": 0, "message": {"content": "Hello"}}]},
         text="Hello",
@@ -171,9 +179,11 @@ CASES: dict[str, Case] = {
         whole({"tool_calls": [call('{"city":"A"}', id="c"), call('{"city":"B"}', id="c")]}), calls=[A, B], tools=True
     ),
     "a name in pieces": _calls(
-        [call("", "get_", id="c", index=0)], [call("", "weather", index=0)], [call('{"city":"A"}', None, index=0)],
+        [call("", "get_", id="c", index=0)],
+        [call("", "weather", index=0)],
+        [call('{"city":"A"}', None, index=0)],
         calls=[A],
-    ),  # fmt: skip
+    ),
     "a call once more at the end": _calls(
         [call('{"city":', id="c", index=0)],
         [call('"A"}', None, index=0)],
@@ -205,10 +215,13 @@ CASES: dict[str, Case] = {
         events({"choices": [{"message": {"content": "hel"}}]}, {"choices": [{"message": {"content": "lo"}}]}), "hello"
     ),
     "the whole message at the end of a stream": Case(
-        events(chunk({"content": "hel"}), chunk({"content": "lo"}),
-               {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]}),
+        events(
+            chunk({"content": "hel"}),
+            chunk({"content": "lo"}),
+            {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]},
+        ),
         "hello",
-    ),  # fmt: skip
+    ),
     "output with text": _in_json({"output": {"text": "hello", "finish_reason": "stop"}}, text="hello"),
     "choices in data": _in_json(
         {"code": 200, "msg": "ok", "data": {"choices": [{"role": "assistant", "content": "hello"}]}, "success": True},

@@ -130,3 +130,73 @@ def test_an_empty_stream_with_facts_beside_it_is_an_answer(delta: dict[str, Any]
     with httpx.Client(transport=case.transport) as http:
         deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi"))
     assert [(delta.text, delta.finish_reason) for delta in deltas] == [("", "stop")]
+
+
+PERSON = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "person",
+        "schema": {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]},
+    },
+}
+
+
+def thinks(thought: str, answer: str) -> Case:
+    pieces = [chunk({"content": each}) for each in (*thought, "</think>", *answer)]
+    return Case(events(*pieces, chunk(None, "stop")))
+
+
+def summed(case: Case, **options: Any) -> glmv.Completion:
+    with httpx.Client(transport=case.transport) as http:
+        total = glmv.Accumulator()
+        for delta in glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0).stream("hi", **options):
+            total.add(delta)
+        return total.completion()
+
+
+@pytest.mark.parametrize("options", [{}, {"may_replace": True}, {"thinking": True}])
+def test_json_behind_a_thought_without_its_opening_mark_is_the_answer(options: dict[str, Any]) -> None:
+    case = thinks("How old? I see 36.", '{"age": 36}')
+    answer = summed(case, response_format=PERSON, **options)
+    assert (answer.text, answer.reasoning) == ('{"age": 36}', "How old? I see 36.")
+    with httpx.Client(transport=case.transport) as http:
+        assert (
+            glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", response_format=PERSON).text == answer.text
+        )
+
+
+@pytest.mark.parametrize("options", [{"may_replace": True}, {"thinking": True}])
+def test_json_of_a_draft_inside_the_thought_is_not_the_answer(options: dict[str, Any]) -> None:
+    case = thinks('Maybe {"age": 1}? No.', '{"age": 36}')
+    assert summed(case, response_format=PERSON, **options).text == '{"age": 36}'
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http)
+        assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
+
+
+def test_a_draft_that_was_shown_and_may_not_be_replaced_is_an_error_with_the_answer() -> None:
+    with pytest.raises(glmv.MalformedResponse, match="draft") as raised:
+        summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
+    assert raised.value.partial is not None
+    assert raised.value.partial.text == '{"age": 36}'
+
+
+@pytest.mark.parametrize("name", ["calls in the text of a stream", "a call as GLM-4 writes it"])
+def test_a_call_that_was_asked_for_and_stands_in_the_text_is_one(name: str) -> None:
+    case = CASES[name]
+    answer = summed(case, tools=TOOLS, tool_choice="required")
+    assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == list(case.calls)
+
+
+def test_a_thought_before_a_call_that_was_asked_for_is_the_thought() -> None:
+    markup = CASES["calls in the text"].body
+    text = json.loads(markup)["choices"][0]["message"]["content"]
+    answer = summed(thinks("Which city?", text), tools=TOOLS, tool_choice="required")
+    assert (answer.text, answer.reasoning, len(answer.tool_calls)) == ("", "Which city?", 1)
+
+
+def test_where_no_tool_may_be_called_the_markup_is_text() -> None:
+    case = CASES["calls in the text"]
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", tools=TOOLS, tool_choice="none")
+    assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)

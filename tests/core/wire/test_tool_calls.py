@@ -49,10 +49,14 @@ ONE: dict[str, list[dict[str, Any]]] = {
     "the name on each piece": [piece("get_weather", "{", index=0), piece("get_weather", "}", index=0)],
     "the name on each piece, without index and id": [piece("get_weather", "{"), piece("get_weather", "}")],
     "the name on each piece, a new id each time": [
-        piece("get_weather", "{", id="c", index=0), piece("get_weather", "}", id="d", index=0)
+        piece("get_weather", "{", id="c", index=0),
+        piece("get_weather", "}", id="d", index=0),
     ],
     "an id in pieces": [piece("get_weather", "", id="call_", index=0), piece(None, "{}", id="1", index=0)],
-    "an index that counts pieces": [piece("get_weather", "{", id="c", index=0), piece("get_weather", "}", id="c", index=1)],
+    "an index that counts pieces": [
+        piece("get_weather", "{", id="c", index=0),
+        piece("get_weather", "}", id="c", index=1),
+    ],
     "an id only at the end": [piece("get_weather", "{", index=0), piece(None, "}", id="c", index=0)],
     "a call that comes twice": [piece("get_weather", "{}", id="c", index=0)] * 2,
     "a call that comes twice, without id": [piece("get_weather", "{}", index=0)] * 2,
@@ -66,7 +70,7 @@ ONE: dict[str, list[dict[str, Any]]] = {
     "arguments of null": [piece("get_weather", None, id="c", index=0)],
     "no function around it": [{"id": "c", "name": "get_weather", "arguments": {}}],
     "pieces that are none": [piece("get_weather", "{}", id="c"), {"type": "function"}, {"function": None}],
-}  # fmt: skip
+}
 
 
 def chunked(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -94,24 +98,39 @@ TWO: dict[str, list[dict[str, Any]]] = {
     "one id, index -1": [piece("f", A, id="c", index=-1), piece("f", B, id="c", index=-1)],
     "one id alone": [piece("f", A, id="c"), piece("f", B, id="c")],
     "one id, two indexes, in fragments": [
-        piece("f", "", id="c", index=0), piece(None, A, index=0), piece("f", "", id="c", index=1), piece(None, B, index=1)
+        piece("f", "", id="c", index=0),
+        piece(None, A, index=0),
+        piece("f", "", id="c", index=1),
+        piece(None, B, index=1),
     ],
     "one id on each fragment, in turns": [
-        piece("f", '{"a"', id="c", index=0), piece("f", '{"b"', id="c", index=1),
-        piece(None, ": 1}", id="c", index=0), piece(None, ": 2}", id="c", index=1),
+        piece("f", '{"a"', id="c", index=0),
+        piece("f", '{"b"', id="c", index=1),
+        piece(None, ": 1}", id="c", index=0),
+        piece(None, ": 2}", id="c", index=1),
     ],
-    "one id, in fragments without index": [piece("f", A, id="c"), piece("f", "", id="c"), piece(None, '{"b"'), piece(None, ": 2}")],
+    "one id, in fragments without index": [
+        piece("f", A, id="c"),
+        piece("f", "", id="c"),
+        piece(None, '{"b"'),
+        piece(None, ": 2}"),
+    ],
     "one index, no id": [piece("f", A, index=0), piece("f", B, index=0)],
     "neither": [piece("f", A), piece("f", B)],
     "two ids of one index": [piece("f", A, id="c", index=0), piece("f", B, id="d", index=0)],
     "both once more at the end": [
-        piece("f", A, id="c", index=0), piece("f", B, id="d", index=1),
-        piece("f", A, id="c", index=0), piece("f", B, id="d", index=1),
+        piece("f", A, id="c", index=0),
+        piece("f", B, id="d", index=1),
+        piece("f", A, id="c", index=0),
+        piece("f", B, id="d", index=1),
     ],
     "an id before its name": [
-        piece("f", A, id="c", index=0), piece(None, None, id="d", index=1), piece("f", None, index=1), piece(None, B, index=1)
+        piece("f", A, id="c", index=0),
+        piece(None, None, id="d", index=1),
+        piece("f", None, index=1),
+        piece(None, B, index=1),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -129,8 +148,6 @@ def test_two_equal_calls_of_one_answer_are_two(flow: Any) -> None:
     for calls in ([piece("f", A, id="c"), piece("f", A, id="d")], [piece("f", A), piece("f", A)]):
         payload = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
         assert len(flow.run(flow.body(payload), stream=False).whole.tool_calls) == 2
-
-
 
 
 @pytest.mark.parametrize(
@@ -210,31 +227,48 @@ def marked(name: str, *pairs: str, end: str = "</tool_call>") -> str:
 MARKUP: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
     "strings as they are": (marked("f", pair("city", " 5 \n")), [("f", {"city": " 5 \n"})]),
     "other values as JSON": (
-        marked("f", pair("days", "3"), pair("tags", '["a", 1]')), [("f", {"days": 3, "tags": ["a", 1]})]
+        marked("f", pair("days", "3"), pair("tags", '["a", 1]')),
+        [("f", {"days": 3, "tags": ["a", 1]})],
     ),
     "a string or null": (marked("f", pair("note", "null"), pair("unit", "C")), [("f", {"note": None, "unit": "C"})]),
     "a string where null may be": (marked("f", pair("note", "1")), [("f", {"note": "1"})]),
-    "values that the schema does not name": (marked("f", pair("x", "1"), pair("y", "a b")), [("f", {"x": 1, "y": "a b"})]),
+    "values that the schema does not name": (
+        marked("f", pair("x", "1"), pair("y", "a b")),
+        [("f", {"x": 1, "y": "a b"})],
+    ),
     "no arguments": (marked("f"), [("f", {})]),
-    "all in one line": ("<tool_call>f<arg_key>city</arg_key><arg_value>A</arg_value></tool_call>", [("f", {"city": "A"})]),
-    "spaces around": ("<tool_call> f <arg_key> city </arg_key> <arg_value>A</arg_value> </tool_call>", [("f", {"city": "A"})]),
+    "all in one line": (
+        "<tool_call>f<arg_key>city</arg_key><arg_value>A</arg_value></tool_call>",
+        [("f", {"city": "A"})],
+    ),
+    "spaces around": (
+        "<tool_call> f <arg_key> city </arg_key> <arg_value>A</arg_value> </tool_call>",
+        [("f", {"city": "A"})],
+    ),
     "two calls": (marked("f", pair("city", "A")) + "\n" + marked("g"), [("f", {"city": "A"}), ("g", {})]),
     "the end is missing": (marked("f", pair("city", "A"), end=""), [("f", {"city": "A"})]),
-    "the end of the first is missing": (marked("f", pair("city", "A"), end="") + marked("g"), [("f", {"city": "A"}), ("g", {})]),
+    "the end of the first is missing": (
+        marked("f", pair("city", "A"), end="") + marked("g"),
+        [("f", {"city": "A"}), ("g", {})],
+    ),
     "the end of a value is missing": (
         "<tool_call>f\n<arg_key>city</arg_key>\n<arg_value>A\n<arg_key>days</arg_key>\n<arg_value>3\n</tool_call>",
         [("f", {"city": "A", "days": 3})],
     ),
     "a mark once too often": (
-        "<tool_call>f\n<arg_key>city</arg_key></arg_key>\n<arg_value>A</arg_value></tool_call>", [("f", {"city": "A"})]
+        "<tool_call>f\n<arg_key>city</arg_key></arg_key>\n<arg_value>A</arg_value></tool_call>",
+        [("f", {"city": "A"})],
     ),
-    "marks inside a value": (marked("f", pair("city", "a </tool_call> b <arg_key> c")), [("f", {"city": "a </tool_call> b <arg_key> c"})]),
+    "marks inside a value": (
+        marked("f", pair("city", "a </tool_call> b <arg_key> c")),
+        [("f", {"city": "a </tool_call> b <arg_key> c"})],
+    ),
     "JSON after the name": ('<tool_call>f\n{"a": 1}\n</tool_call>', [("f", {"a": 1})]),
     "JSON around the name": ('<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>', [("f", {"a": 1})]),
     "as GLM-4 writes it": ('f\n{"a": 1}', [("f", {"a": 1})]),
     "two as GLM-4 writes them": ('f\n{"a": 1}<|assistant|>g\n{}', [("f", {"a": 1}), ("g", {})]),
     "as GLM-4 writes it, with its role": ('<|assistant|>f\n{"a": 1}', [("f", {"a": 1})]),
-}  # fmt: skip
+}
 TEXT = [
     marked("unknown", pair("city", "A")),
     "Write <tool_call> and </tool_call> around a call.",
