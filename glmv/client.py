@@ -144,8 +144,8 @@ class Client(Endpoints, Base):
 
         A server without a reasoning parser sends a thought as text, up to a `</think>` that nothing opened. With
         `thinking=True` text is held until that mark comes, or the end; else it is yielded as text. When the mark comes
-        then, `may_replace=True` yields one delta with `replaces=True` that has the thought as reasoning; without it, the
-        text keeps the mark, and a note says what to do.
+        then, `may_replace=True` yields one delta with `replaces=True` that has the thought as reasoning; without it,
+        the text keeps the mark, and a note says what to do.
         """
         return self.run_stream(request_of(messages, self.settings, model, options))
 

@@ -204,9 +204,9 @@ class Delta:
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
-    `replaces` is True for a delta that takes the place of all deltas before it: the first of a second answer, or the one
-    that shows that a server has sent the thought as text; only streams that were asked for with `may_replace=True` have
-    it.
+    `replaces` is True for a delta that takes the place of all deltas before it: the first of a second answer, or the
+    one that shows that a server has sent the thought as text; only streams that were asked for with `may_replace=True`
+    have it.
     """
 
     text: str = ""
