@@ -141,6 +141,11 @@ class Client(Endpoints, Base):
         JSON or a tool call that does not fit is asked for once more as long as nothing of it was yielded; after that,
         `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed then, too: its first delta
         has `replaces=True`, and all deltas before it are void.
+
+        A server without a reasoning parser sends a thought as text, up to a `</think>` that nothing opened. With
+        `thinking=True` text is held until that mark comes, or the end; else it is yielded as text. When the mark comes
+        then, `may_replace=True` yields one delta with `replaces=True` that has the thought as reasoning; without it,
+        the text keeps the mark, and a note says what to do.
         """
         return self.run_stream(request_of(messages, self.settings, model, options))
 

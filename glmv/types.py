@@ -204,8 +204,9 @@ class Delta:
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
-    `replaces` is True for the first delta of a second answer, which takes the place of all deltas before it; only
-    streams that were asked for with `may_replace=True` have it.
+    `replaces` is True for a delta that takes the place of all deltas before it: the first of a second answer, or the
+    one that shows that a server has sent the thought as text; only streams that were asked for with `may_replace=True`
+    have it.
     """
 
     text: str = ""
@@ -299,7 +300,7 @@ class Accumulator:
     def _clear(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[list[str]] = []
+        self._calls: list[tuple[list[str], list[str]]] = []  # id and name, and pieces of the arguments
         self._facts: dict[str, Any] = {}
 
     def add(self, delta: Delta) -> None:
@@ -312,11 +313,12 @@ class Accumulator:
             self._reasoning.append(delta.reasoning)
         for piece in delta.tool_calls:
             while len(self._calls) <= piece.index:
-                self._calls.append(["", "", ""])
-            call = self._calls[piece.index]
-            call[0] = call[0] or piece.id
-            call[1] = call[1] or piece.name
-            call[2] += piece.arguments
+                self._calls.append((["", ""], []))
+            known, arguments = self._calls[piece.index]
+            known[0] = known[0] or piece.id
+            known[1] = known[1] or piece.name
+            if piece.arguments:
+                arguments.append(piece.arguments)
         if delta.last or not self._facts:
             self._facts |= {name: value for name in _SHARED if (value := getattr(delta, name)) is not None}
 
@@ -337,7 +339,10 @@ class Accumulator:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far; the arguments of the last may be cut."""
-        return tuple(ToolCall(i, name, arguments or "{}") for i, name, arguments in self._calls)
+        for _, arguments in self._calls:
+            if len(arguments) > 1:
+                arguments[:] = ["".join(arguments)]
+        return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
         """What has come so far, as an answer."""

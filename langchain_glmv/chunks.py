@@ -12,6 +12,7 @@ own. Source: langchain_core.messages.block_translators, `register_translator`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import asdict
@@ -34,6 +35,8 @@ BROKEN = "not valid JSON] "
 # Finish reasons of an answer that a limit has cut.
 _CUT_OFF = ("length", "model_context_window_exceeded")
 
+_BRACES = re.compile(r'[{}"]|\\.?', re.DOTALL)
+
 
 class ChunkMapper:
     """The deltas of one answer, in order -> its chunks.
@@ -52,7 +55,7 @@ class ChunkMapper:
         self._begin()
 
     def _begin(self) -> None:
-        self._held: dict[int, glmv.ToolCallDelta] = {}
+        self._held: dict[int, _HeldCall] = {}
         self._shown: set[int] = set()
         self._replaces = False  # whether the next chunk is the first of a second answer
 
@@ -107,18 +110,17 @@ class ChunkMapper:
         if piece.index in self._shown:  # something after whole arguments: shown too, and so they turn invalid
             yield ToolCallChunk(id=None, name=None, args=piece.arguments, index=piece.index, type="tool_call_chunk")
             return
-        call = self._held.setdefault(piece.index, glmv.ToolCallDelta(piece.index))
-        call.id = call.id or piece.id
-        call.name = call.name or piece.name
-        call.arguments += piece.arguments
-        # An object can be whole only where a brace closes; parsing at every piece would take quadratic time.
-        if call.arguments.rstrip().endswith("}") and _is_object(call.arguments):
+        if piece.index not in self._held:
+            self._held[piece.index] = _HeldCall(piece.index)
+        held = self._held[piece.index]
+        if held.add(piece) and _is_object((call := held.call()).arguments):
             self._shown.add(piece.index)
-            yield _chunk(self._held.pop(piece.index))
+            del self._held[piece.index]
+            yield _chunk(call)
 
     def _rest(self, finish_reason: str | None) -> tuple[list[ToolCallChunk], list[dict[str, Any]]]:
         """At the end: calls without arguments, broken ones, and those that the token limit cut."""
-        held = [self._held[index] for index in sorted(self._held)]
+        held = [self._held[index].call() for index in sorted(self._held)]
         if finish_reason in _CUT_OFF:
             return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in held]
         for call in held:
@@ -126,6 +128,45 @@ class ChunkMapper:
             if _is_repairable(call.arguments):
                 call.arguments = BROKEN + call.arguments
         return [_chunk(call) for call in held], []
+
+
+class _HeldCall:
+    """A tool call whose arguments are not whole yet."""
+
+    def __init__(self, index: int) -> None:
+        self._call = glmv.ToolCallDelta(index)
+        self._arguments: list[str] = []
+        self._depth = 0
+        self._in_string = self._escaped = False
+
+    def add(self, piece: glmv.ToolCallDelta) -> bool:
+        """Take one more piece; return whether its arguments close all braces, so that they may be whole.
+
+        Parsing at every closing brace would take quadratic time.
+        """
+        self._call.id = self._call.id or piece.id
+        self._call.name = self._call.name or piece.name
+        self._arguments.append(piece.arguments)
+        closes = False
+        text = piece.arguments[1:] if self._escaped else piece.arguments
+        self._escaped = self._escaped and not piece.arguments
+        for mark in _BRACES.findall(text):
+            match mark:
+                case '"':
+                    self._in_string = not self._in_string
+                case "{" | "}" if not self._in_string:
+                    self._depth += 1 if mark == "{" else -1
+                    closes = self._depth == 0
+                case "\\":
+                    self._escaped = True  # the next piece begins with what it escapes
+                case _:
+                    pass
+        return closes
+
+    def call(self) -> glmv.ToolCallDelta:
+        """The call with all arguments that have come."""
+        self._call.arguments = "".join(self._arguments)
+        return self._call
 
 
 class ReplaceableChunk(AIMessageChunk):

@@ -34,11 +34,17 @@ class Answer:
     The sum is of what is shown. That of the core is of what the server sent, up to the last read of the network.
     """
 
-    __slots__ = ("_calls", "_sum")
+    __slots__ = ("_blocks", "_calls", "_sum", "_wire")
 
     def __init__(self) -> None:
         self._sum = glmv.Accumulator()
-        self._calls = False
+        self._clear()
+
+    def _clear(self) -> None:
+        # One of each a call. Only those that a delta adds to are made anew, since there may be thousands.
+        self._calls: list[glmv.ToolCallDelta] = []
+        self._blocks: list[ToolCallBlock] = []
+        self._wire: list[dict[str, Any]] = []
 
     def add(self, delta: glmv.Delta) -> ChatResponse:
         """Take one more delta.
@@ -52,9 +58,12 @@ class Answer:
         """
         total = self._sum
         total.add(delta)
-        self._calls = bool(delta.tool_calls) or (self._calls and not delta.replaces)
+        if delta.replaces:
+            self._clear()
+        for piece in delta.tool_calls:
+            self._grow(piece)
         tokens = delta.usage.reasoning_tokens if delta.usage else None
-        message = _message(total.reasoning, tokens, total.text, total.tool_calls if self._calls else ())
+        message = _message(total.reasoning, tokens, total.text, self._blocks, self._wire)
         facts, raw = (_facts(delta), _raw(delta)) if delta.last else ({}, delta.raw)
         if delta.reasoning:
             facts["thinking_delta"] = delta.reasoning
@@ -62,11 +71,24 @@ class Answer:
             facts["replaces"] = True
         return ChatResponse(message=message, delta=delta.text, raw=raw, additional_kwargs=facts)
 
+    def _grow(self, piece: glmv.ToolCallDelta) -> None:
+        while len(self._calls) <= piece.index:
+            self._calls.append(glmv.ToolCallDelta(len(self._calls)))
+            self._blocks.append(ToolCallBlock(tool_name="", tool_kwargs={}))
+            self._wire.append({})
+        call = self._calls[piece.index]
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name
+        call.arguments += piece.arguments
+        made = glmv.ToolCall(call.id, call.name, call.arguments or "{}")
+        self._blocks[piece.index], self._wire[piece.index] = _block(made), _wire_call(made)
+
 
 def whole(answer: glmv.Completion) -> ChatResponse:
     """A whole answer -> its response: the last of its stream, without the deltas."""
     tokens = answer.usage.reasoning_tokens if answer.usage else None
-    message = _message(answer.reasoning, tokens, answer.text, answer.tool_calls)
+    calls = answer.tool_calls
+    message = _message(answer.reasoning, tokens, answer.text, list(map(_block, calls)), list(map(_wire_call, calls)))
     return ChatResponse(message=message, raw=_raw(answer), additional_kwargs=_facts(answer))
 
 
@@ -85,19 +107,23 @@ def as_completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
-def _message(reasoning: str, tokens: int | None, text: str, calls: Sequence[glmv.ToolCall]) -> ChatMessage:
+def _message(
+    reasoning: str, tokens: int | None, text: str, calls: Sequence[ToolCallBlock], wire: Sequence[dict[str, Any]]
+) -> ChatMessage:
     blocks: list[ContentBlock] = []
     if reasoning:
         blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
     # An answer without any text is "" and not None, unless it only calls tools.
     if text or not calls:
         blocks.append(TextBlock(text=text))
-    extra = {}
-    if calls:
-        blocks += [ToolCallBlock(tool_call_id=c.id, tool_name=c.name, tool_kwargs=_arguments(c)) for c in calls]
-        # The streaming of structured output looks for calls here only (core, program/utils.py).
-        extra["tool_calls"] = [_wire_call(call) for call in calls]
+    blocks += calls
+    # The streaming of structured output looks for calls here only (core, program/utils.py).
+    extra = {"tool_calls": list(wire)} if wire else {}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
+
+
+def _block(call: glmv.ToolCall) -> ToolCallBlock:
+    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call))
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:

@@ -14,6 +14,7 @@ from glmv.exchange.retry import Tries, retry_after
 from glmv.exchange.steps import Failure, Opened
 from glmv.wire.codes import Envelope, Retry, envelope, error_from, meaning
 from glmv.wire.decode import excerpt, parse
+from glmv.wire.shapes import unwrapped
 
 # A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.
 MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
@@ -59,7 +60,7 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
         if opened.headers.get("content-encoding", "identity") != "identity":
             raise Failure("reset", "The answer breaks off before its first compressed byte.")
         raise MalformedResponse("The answer has no body.", status_code=opened.status)
-    if "html" in kind:
+    if "html" in kind and body.lstrip()[:1] != b"{":
         raise MalformedResponse(
             f"The answer is a web page ({kind}), not JSON: is base_url right, and is there a proxy that wants a login? "
             f"{excerpt(body)}",
@@ -71,7 +72,8 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
         if not is_cut(body):
             raise
         raise Failure("reset", f"The answer breaks off in the middle, after {len(body)} bytes.") from problem
-    if found := envelope(payload):
+    found = envelope(payload)
+    if found and ("error" in payload or unwrapped(payload) is None):
         raise error_from(opened.status, found, retry_after=retry_after(opened.headers, tries.policy.wall()))
     if not isinstance(payload, dict):
         raise MalformedResponse(f"The answer is not a JSON object: {excerpt(body)}", status_code=opened.status)

@@ -11,7 +11,7 @@ was handed over; a deadline covers everything from waiting for a slot to the las
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from glmv.exchange.bodies import (
     ERROR_PATIENCE,
     MAX_ERROR_BYTES,
     MAX_STREAM_BYTES,
+    PIECE,
     payload_of,
     refused,
     unpacker,
@@ -42,7 +43,7 @@ from glmv.request.prepare import MAX_BODY_BYTES, Call
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
 from glmv.wire.decode import excerpt
-from glmv.wire.sse import SSEDecoder
+from glmv.wire.sse import SSEDecoder, is_event_stream
 
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
@@ -116,10 +117,11 @@ def _with_hint_on_size(failure: Failure, body: Any) -> Failure:
     )
 
 
-def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
+def _body(opened: Opened, call: Call, tries: Tries, begun: Sequence[bytes] = ()) -> Generator[Step, Any, bytes]:
+    """Reads a body to its end. `begun` is what was read of it already; b"" in it is the end."""
     body = bytearray()
     if opened.status < 300:
-        yield from _collect(body, opened, call.limit, tries, tries.deadline)
+        yield from _collect(body, opened, call.limit, tries, tries.deadline, begun)
         return call.secrets.mask(bytes(body))
     problem: Exception | None = None
     try:
@@ -131,11 +133,17 @@ def _body(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, byte
 
 
 def _collect(
-    body: bytearray, opened: Opened, limit: int, tries: Tries, until: float | None
+    body: bytearray,
+    opened: Opened,
+    limit: int,
+    tries: Tries,
+    until: float | None,
+    begun: Sequence[bytes] = (),
 ) -> Generator[Step, Any, None]:
     """Adds the decompressed body to `body`, so that what came before a failure is there."""
     unpack = unpacker(opened.headers, limit)
-    while data := (yield Read(until)):
+    left = list(reversed(begun))
+    while data := (left.pop() if left else (yield Read(until))):
         tries.check()
         for piece in unpack(data):
             body += piece
@@ -175,10 +183,50 @@ def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any,
 
 def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
-    body = yield from _body(opened, call, tries)
-    answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
+    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries))
+    if streams:
+        # Some gateways stream whatever was asked for.
+        yield from _events(opened, shaper, tries, begun, hand=False)
+        shaper.end()
+        answer = tries.accumulator.completion()
+    else:
+        body = yield from _body(opened, call, tries, begun)
+        answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
     yield Finish()
     return answer
+
+
+def _head(
+    opened: Opened, tries: Tries, patience: float | None = None
+) -> Generator[Step, Any, tuple[list[bytes], bool]]:
+    """Reads until the first bytes tell what the body is.
+
+    Args:
+        patience: seconds that may pass until then, or None.
+
+    Returns:
+        What was read, as it came, and whether it is an event stream. b"" at the end of what was read is its end.
+    """
+    declared = _kind(opened) == "text/event-stream"
+    unpack = unpacker(opened.headers, MAX_BODY_BYTES)
+    begun: list[bytes] = []
+    head = b""
+    until = tries.until(tries.policy.clock() + patience if patience else None)
+    while True:
+        try:
+            data = yield Read(until)
+        except Failure as failure:
+            if patience and tries.policy.clock() >= (until or 0) and not tries.past_deadline():
+                raise _idle(patience) from failure.__cause__
+            raise
+        begun.append(data)
+        tries.check()
+        for piece in unpack(data) if data else ():
+            head = (head + piece).lstrip()[:PIECE]
+            if (streams := is_event_stream(head)) is not None:
+                return begun, streams or (declared and head[:1] not in b"{[<")
+        if not data or len(begun) > PIECE:
+            return begun, declared
 
 
 def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
@@ -198,8 +246,11 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
     shaper.take(payload)
-    if not payload.get("choices"):
-        raise MalformedResponse(f"The answer has no choices: {excerpt(repr(payload).encode())}", status_code=status)
+    if not (payload.get("choices") or shaper.decoder.answered):
+        raise MalformedResponse(
+            f"The answer has no choices; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
+            status_code=status,
+        )
     shaper.end()
     answer = tries.accumulator.completion()
     answer.raw = payload
@@ -208,55 +259,77 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
 
 def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
-    kind = opened.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if opened.status >= 300 or kind != "text/event-stream":
-        body = yield from _body(opened, call, tries)
+    idle = tries.policy.idle_timeout
+    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries, idle))
+    if not streams:
+        body = yield from _body(opened, call, tries, begun)
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
-        if not payload.get("choices"):
+        delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
+        if not (payload.get("choices") or shaper.decoder.answered):
             raise MalformedResponse(
-                f"A stream was asked for and {kind or 'something without a content type'} came: {excerpt(body)}",
+                f"A stream was asked for and {_kind(opened) or 'something without a content type'} came; it has "
+                f"{_names(payload)}: {excerpt(body)}",
                 status_code=opened.status,
             )
-        delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
         yield Hand([*([delta] if delta else []), *shaper.end()])
     else:
-        yield from _events(opened, shaper, tries)
+        yield from _events(opened, shaper, tries, begun)
         yield Hand(shaper.end())
     yield Finish()
     return tries.accumulator.completion()
 
 
-def _events(opened: Opened, shaper: Shaper, tries: Tries) -> Generator[Step, Any, None]:
-    """Reads a stream to its end and hands out what it shows."""
+def _kind(opened: Opened) -> str:
+    return opened.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _names(payload: Mapping[str, Any]) -> str:
+    """The fields of a body, for a message."""
+    return excerpt(", ".join(map(repr, payload)).encode()).strip("'\"") if payload else "no fields"
+
+
+def _events(
+    opened: Opened, shaper: Shaper, tries: Tries, begun: Sequence[bytes], *, hand: bool = True
+) -> Generator[Step, Any, None]:
+    """Reads a stream, of which `begun` was read already, to its end; hands out what it shows, or only adds it up."""
     packed = opened.headers.get("content-encoding", "identity") != "identity"
     unpack = unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
     events = SSEDecoder()
     decoder = shaper.decoder
     clock, idle = tries.policy.clock, tries.policy.idle_timeout
     last_event = clock()
+    left = list(reversed(begun))
     while True:
         patience = idle if decoder.finish_reason is None else LINGER
         try:
-            data = yield Read(tries.until(last_event + patience if patience else None))
-        except Failure as failure:
+            if left:
+                data = left.pop()
+            else:
+                data = yield Read(tries.until(last_event + patience if patience else None))
+        except (Failure, GLMVError) as failure:
             if not decoder.finished:
-                if idle and clock() - last_event >= idle:
+                if isinstance(failure, Failure) and idle and clock() - last_event >= idle:
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
         came = False
-        for found in map(events.feed, unpack(data)) if data else [events.flush()]:
-            deltas, broken = shaper.events(found)
-            if deltas:
-                tries.handed = True
-                yield deltas
-            if broken is not None:
-                if not data and broken.retryable and isinstance(broken, MalformedResponse):
-                    raise StreamTruncated(f"The stream breaks off inside an event: {broken}")
-                raise broken
-            came = came or bool(found)
-            if decoder.ended:
-                break
+        try:
+            for found in map(events.feed, unpack(data)) if data else [events.flush()]:
+                deltas, broken = shaper.events(found)
+                if deltas and hand:
+                    tries.handed = True
+                    yield deltas
+                if broken is not None:
+                    if not data and broken.retryable and isinstance(broken, MalformedResponse):
+                        raise StreamTruncated(f"The stream breaks off inside an event: {broken}")
+                    raise broken
+                came = came or bool(found)
+                if decoder.ended:
+                    break
+        except MalformedResponse:
+            if not decoder.finished:
+                raise
+            break  # the answer is complete: what breaks behind it takes nothing away
         if decoder.ended or not data:
             break
         if came:
@@ -320,6 +393,8 @@ def _told(error: GLMVError, tries: Tries) -> GLMVError:
     answered = tries.decoder is not None and tries.decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):
+        if tries.decoder is not None and (rest := tries.decoder.rest()) is not None:
+            tries.accumulator.add(rest)
         told = tries.accumulator.completion()
         told.attempts = tries.attempt
         if tries.decoder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
@@ -10,12 +11,20 @@ from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
-from glmv.types import Accumulator, Delta
+from glmv.types import Accumulator, Delta, ToolCallDelta
 from glmv.wire.codes import ENDINGS, Ending, Envelope, envelope, error_from, lone_message, reason_of
 from glmv.wire.decode import DeltaDecoder, excerpt
-from glmv.wire.marks import StopCutter, boxes_in
+from glmv.wire.marks import THOUGHT_END, StopCutter, boxes_in
 from glmv.wire.sse import Event
 
+_THOUGHT_IN_TEXT = (
+    "The server sent the thought as text: it needs a reasoning parser (vLLM and SGLang: --reasoning-parser glm45). Set "
+    "thinking=True, and a stream shows the thought as such."
+)
+_CALLS_IN_TEXT = (
+    "The server left {count} tool call(s) in the text: it needs a tool parser (vLLM and SGLang: --tool-call-parser "
+    "glm45)."
+)
 # `[DONE]` in any case and with spaces around it is shorter than this.
 _DONE_BYTES = 32
 
@@ -28,14 +37,15 @@ class Shaper:
         tries: gets the accumulator and the decoder of this attempt.
     """
 
-    __slots__ = ("_call", "_cutter", "_said", "_tries", "decoder")
+    __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")
 
     def __init__(self, call: Call, tries: Tries) -> None:
         self._call = call
         self._tries = tries
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
-        self.decoder = DeltaDecoder()
         self._said: Envelope | None = None  # an event with a message alone, the reason if no answer comes
+        self._notes: tuple[str, ...] = ()  # of what the server left undone
+        self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools)
         tries.accumulator = Accumulator()
         tries.decoder = self.decoder
 
@@ -49,6 +59,8 @@ class Shaper:
             try:
                 delta = self.event(kind, self._call.secrets.mask(data))
             except GLMVError as error:
+                if self.decoder.finished and not isinstance(error, ContentFilterError):
+                    continue  # the answer is complete: only a withdrawal says anything about it
                 return deltas, error
             if delta is not None:
                 deltas.append(delta)
@@ -85,12 +97,38 @@ class Shaper:
         return self._kept(delta) if delta is not None else None
 
     def _kept(self, delta: Delta) -> Delta | None:
+        if delta.replaces:
+            return self._thought_ended(delta)
         if self._cutter is not None:
             delta.text = self._cutter.feed(delta.text)
             if not (delta.text or delta.reasoning or delta.tool_calls):
                 return None
         self._tries.accumulator.add(delta)
         return delta
+
+    def _thought_ended(self, delta: Delta) -> Delta | None:
+        """What was shown as text was a thought that this delta ends: the sum says so, and the stream where it may.
+
+        Where the caller allows no delta to replace others, what was shown stays, and the mark shows where it ends.
+        """
+        delta.replaces = False
+        total = self._tries.accumulator
+        shown, end = total.text, delta.reasoning
+        self._notes = (_THOUGHT_IN_TEXT,)
+        if self._call.reading.cut:
+            self._cutter = StopCutter(self._call.reading.cut)
+        if not shown:
+            return self._kept(delta) if delta.text or delta.reasoning or delta.tool_calls else None
+        calls = [ToolCallDelta(at, call.id, call.name, call.arguments) for at, call in enumerate(total.tool_calls)]
+        delta.reasoning = total.reasoning + shown + end
+        delta.tool_calls = [*calls, *delta.tool_calls]
+        delta.replaces = True
+        if self._cutter is not None:
+            delta.text = self._cutter.feed(delta.text)
+        total.add(delta)
+        if self._call.reading.may_replace:
+            return delta
+        return replace(delta, text=f"{end}{THOUGHT_END}\n{delta.text}", reasoning="", tool_calls=(), replaces=False)
 
     def withdraw(self, error: ContentFilterError) -> list[Delta]:
         """The end of an answer that the platform refused, or withdrew while it streamed."""
@@ -106,14 +144,17 @@ class Shaper:
     def end(self) -> list[Delta]:
         """What was held back, and the terminal delta; or the error that the finish reason stands for."""
         call, decoder = self._call, self.decoder
+        deltas = [kept for delta in decoder.other() if (kept := self._kept(delta)) is not None]
         if not decoder.answered:
             if self._said is not None:
                 raise error_from(None, self._said)
             raise MalformedResponse("The stream ended without an answer in it.")
-        deltas = []
         rest = decoder.rest()
         if rest is not None and (rest := self._kept(rest)) is not None:
             deltas.append(rest)
+        total = self._tries.accumulator
+        if decoder.unread and not (total.text or total.reasoning or total.tool_calls):
+            raise MalformedResponse(f"The answer has no content that can be read; it has {sorted(decoder.unread)}.")
         last = decoder.finish()
         if self._cutter is not None:
             if tail := self._cutter.finish():
@@ -122,10 +163,12 @@ class Shaper:
                 deltas.append(held)
             if self._cutter.hit and last.finish_reason not in ENDINGS:
                 last.finish_reason = "stop"
-        last.notes = call.reading.notes
+        if decoder.left_in_text:
+            self._notes += (_CALLS_IN_TEXT.format(count=decoder.left_in_text),)
+        last.notes = call.reading.notes + self._notes
         last.attempts = self._tries.attempt
         last.request_id = last.request_id or self._tries.request_id
-        last.boxes = boxes_in(self._tries.accumulator.text, call.reading.sizes, call.reading.boxes_of)
+        last.boxes = boxes_in(total.text, call.reading.sizes, call.reading.boxes_of)
         self._tries.accumulator.add(last)
         self._check_ending(last)
         deltas.append(last)

@@ -14,6 +14,8 @@ from glmv.options import ChatRequest
 from glmv.request.check import check
 from glmv.wire.dialect import Dialect
 from glmv.wire.encode import Body, encode
+from glmv.wire.marks import Thought
+from glmv.wire.tool_calls import Tools, tools_of
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -28,12 +30,18 @@ class Reading:
         notes: what was changed on the way, one line each.
         sizes: (width, height) in pixels of the pictures in the request, None where unknown, to place boxes.
         boxes_of: index of the picture in whose pixels boxes are given; None is the only one.
+        thought: whether the text may begin inside a thought, see `glmv.wire.marks.TagFilter`.
+        tools: the functions that the request offers, with the JSON Schemas of their parameters.
+        may_replace: whether a delta may replace those before it.
     """
 
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int] | None, ...] = ()
     boxes_of: int | None = None
+    thought: Thought = "marked"
+    tools: Tools = field(default_factory=dict)
+    may_replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,15 @@ def prepare(
         headers,
         secrets + Secrets(headers=headers.items()) if headers else secrets,
         own_id if dialect.own_fields else own_id or "",
-        Reading(request.cut, request.notes, sizes, boxes_of),
+        Reading(
+            request.cut,
+            request.notes,
+            sizes,
+            boxes_of,
+            _thought(request.options.get("thinking"), dialect),
+            tools_of(request.options.get("tools")),
+            bool(request.call.get("may_replace")),
+        ),
         request.call.get("on_sensitive") or on_sensitive,
     )
 
@@ -123,3 +139,16 @@ def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
             f"request_id is sent as the header X-Request-Id there, which holds printable ASCII; got {request_id!r}."
         )
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})
+
+
+def _thought(thinking: object, dialect: Dialect) -> Thought:
+    """Whether text may begin inside a thought: the platform sends thoughts apart, other servers with a parser only."""
+    match thinking:
+        case _ if dialect.name == "platform":
+            return "marked"
+        case True | {"type": "enabled"}:
+            return "due"
+        case False | {"type": "disabled"}:
+            return "marked"
+        case _:
+            return "possible"

@@ -61,10 +61,13 @@ class RepairPlan(Plan):
     """
 
     def __init__(self, request: ChatRequest, expected: Expected, *, one_call: bool) -> None:
+        self._may_replace = bool(request.call.get("may_replace"))
+        if not isinstance(expected, AnyAnswer):
+            # What turns out to have been a thought is sorted out here, whether or not the caller sees it replaced.
+            request = request.but(call={**request.call, "may_replace": True})
         super().__init__(request)
         self._expected = expected
         self._one_call = one_call
-        self._may_replace = bool(request.call.get("may_replace"))
         self._first: Completion | None = None  # the answer that did not fit, once there is a second turn
         self._replaces = False
         self._begin_stream()
@@ -93,6 +96,10 @@ class RepairPlan(Plan):
     def end(self, answer: Completion) -> Iterable[Delta]:
         """The last delta of an answer that fits; nothing when there is a second turn. Raises as `judge`."""
         last = self._last
+        if self._spoiled:
+            problem = "JSON of a draft in its thought was shown, which the server had sent as the answer"
+            attempts = answer.attempts + (self._first.attempts if self._first else 0)
+            raise _unfit(self._expected.what, problem, answer, attempts)
         answer = self.judge(answer)
         if not self.done:
             self._begin_stream()
@@ -100,7 +107,7 @@ class RepairPlan(Plan):
         assert last is not None, "a flow that returns has handed out its last delta"
         return (self._marked(replace(last, usage=answer.usage, attempts=answer.attempts)),)
 
-    def _begin_stream(self) -> None:
+    def _begin_stream(self, *, spoiled: bool = False) -> None:
         expected = self._expected
         self._json = JSONStream(array=expected.array) if isinstance(expected, JSONExpected) else None
         self._call_due = isinstance(expected, ToolCallExpected)
@@ -108,10 +115,18 @@ class RepairPlan(Plan):
         self._last: Delta | None = None
         self._shown = False  # a piece of the answer
         self._thought = False  # a piece of the reasoning, which a second turn may follow in any stream
+        self._spoiled = spoiled  # a draft was shown that cannot be replaced
 
     def _shown_of(self, delta: Delta) -> Sequence[Delta]:
         if delta.last:
             self._last = delta
+            return ()
+        if delta.replaces:
+            if self._shown and not self._may_replace:
+                self._spoiled = True
+            delta = replace(delta, replaces=self._shown)
+            self._begin_stream(spoiled=self._spoiled)
+        if self._spoiled:
             return ()
         if self._one_call and delta.tool_calls:
             delta = replace(delta, tool_calls=[piece for piece in delta.tool_calls if piece.index == 0])

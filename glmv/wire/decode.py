@@ -6,9 +6,8 @@ were recorded from the platform, its SDKs and gateways in front of it.
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
@@ -16,14 +15,16 @@ from pydantic_core import from_json
 from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.codes import is_withdrawn
-from glmv.wire.marks import TagFilter
+from glmv.wire.marks import TagFilter, Thought
+from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unwrapped
+from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
 MAX_VALUES = 300_000
 
 
 def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
-    """JSON bytes -> a value; bytes that are not UTF-8 become U+FFFD.
+    """JSON bytes -> a value; bytes that are not UTF-8, and halves of a surrogate pair, become U+FFFD.
 
     Raises:
         MalformedResponse: when it is not JSON, or holds more values than any answer; the message quotes the beginning.
@@ -34,9 +35,26 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
         return from_json(data)
     except ValueError:
         try:
-            return from_json(data.decode("utf-8-sig", "replace"))
+            text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
+            if _CONTROL.search(text):
+                text = _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text)
+            return from_json(text)
         except ValueError as error:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
+
+
+# An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON writes the half.
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)")
+_CONTROL = re.compile("[\x00-\x1f]")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
+
+
+def _whole_character(escape: re.Match[str]) -> str:
+    return "\\ufffd" if len(escape[0]) == 6 else escape[0]
 
 
 def excerpt(data: bytes | bytearray, limit: int = 160) -> str:
@@ -53,34 +71,51 @@ _EVERY = (*_FACTS, "created")
 class DeltaDecoder:
     """Chunks of one answer, in order -> deltas; the unstreamed answer is a stream of one.
 
-    It settles what the wire leaves open: usage and finish reason come on any chunk, once or twice; tool calls have
-    index -1, no index, or the same index twice; ids and names repeat; content is a string, a list or null.
+    It settles what the wire leaves open: usage and finish reason come on any chunk, once or twice; content is a string,
+    a list, an object or null; there may be several choices, of which the one with index 0 is the answer, or the lowest
+    where none has it; and `ToolCalls` settles the rest.
+
+    Args:
+        thought: whether text may begin inside a thought, see `TagFilter`.
+        tools: functions that the request offers. Calls of them that stand in the text are tool calls.
     """
 
     __slots__ = (
         "_calls",
         "_chunk",
+        "_deltas",
         "_every",
         "_filter",
+        "_known",
+        "_markup",
+        "_others",
+        "_unread",
         "_usage",
         "answered",
         "ended",
         "facts",
         "finish_reason",
+        "left_in_text",
         "usage",
     )
 
-    def __init__(self) -> None:
-        self._filter = TagFilter()
-        self._calls: list[list[Any]] = []  # [index on the wire, id, whether it has its name] of each call, in order
+    def __init__(self, thought: Thought = "marked", tools: Tools | None = None) -> None:
+        self._filter = TagFilter(thought)
+        self._markup = MarkupFilter(tools) if tools else None
+        self._calls = ToolCalls(tools or {})
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
+        self._others: dict[int, list[dict[str, Any]]] | None = {}  # chunks of other choices, until there is the first
+        self._deltas = False  # text came in deltas
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
         self.facts: dict[str, Any] = {}
         self._every: tuple[Any, ...] = (None,) * len(_EVERY)  # those facts that every delta tells
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.left_in_text = 0  # tool calls that the server left in the text
+        self._known = False  # a field was seen in which an answer stands, empty as it was
+        self._unread: set[str] = set()  # fields that are not known
 
     @property
     def finished(self) -> bool:
@@ -88,48 +123,144 @@ class DeltaDecoder:
         return self.finish_reason is not None
 
     def feed(self, chunk: dict[str, Any]) -> Delta | None:
-        """One chunk -> its delta, or None when it holds nothing to show."""
+        """One chunk -> its delta, or None when it holds nothing to show.
+
+        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.closed`.
+        """
         if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
         if self.finish_reason is None:
             self._chunk = chunk
         choices = chunk.get("choices")
-        if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+        if not choices:
+            return self._without_choices(chunk)
+        if not isinstance(choices, list):
             return None
         choice = choices[0]
+        if not isinstance(choice, dict):
+            return None
+        if choice.get("index") or len(choices) > 1:
+            choice = self._first_of(chunk, choices)
+            if choice is None:
+                return None
         self.answered = True
         piece = choice.get("delta")
-        if not isinstance(piece, dict):
-            piece = choice.get("message")
-            if not isinstance(piece, dict):
-                piece = {}
+        if piece and isinstance(piece, dict):
+            self._deltas = self._deltas or "content" in piece
+        else:
+            piece = piece_of(choice)
+            if self._deltas and piece is choice.get("message"):
+                # The last chunk has the whole message once more.
+                piece = {name: value for name, value in piece.items() if name == "tool_calls"}
         if reason := choice.get("finish_reason"):
             if self.finish_reason is None or is_withdrawn(str(reason)):  # withdrawn is withdrawn, also after "stop"
                 self.finish_reason = str(reason)
             self._chunk = chunk
         content = piece.get("content")
         text = reasoning = ""
+        replaces = False
         if content:
-            text, reasoning = self._filter.feed(content if isinstance(content, str) else _joined(content))
+            thought = ""
+            if not isinstance(content, str):
+                content, thought = text_of(content)
+            text, reasoning = self._filter.feed(content)
+            reasoning = thought + reasoning
+            if self._markup is not None and (text or reasoning):
+                text, reasoning = self._without_calls(text, reasoning)
+            replaces = self._filter.closed
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
-            reasoning = str(thought) + reasoning
+            reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
+            self._filter.settle(thought=True)
         calls = piece.get("tool_calls")
-        pieces = [self._call(call) for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else ()
-        if not (text or reasoning or pieces):
+        pieces: Sequence[ToolCallDelta] = ()
+        if calls or not (content or thought):
+            calls = calls or self._rarely(choice, piece)
+            if calls:
+                self._filter.settle(thought=False)
+                pieces = self._calls.feed(calls)
+            elif refusal := piece.get("refusal"):
+                text = str(refusal)
+        if not (text or reasoning or pieces or replaces):
             return None
         ident, model, request_id, created = self._every
         # By position: by name it takes twice as long.
-        return Delta(text, reasoning, pieces, ident, model, request_id, created, chunk)
+        delta = Delta(text, reasoning, pieces, ident, model, request_id, created, chunk)
+        if replaces:
+            delta.replaces = True
+        return delta
+
+    def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
+        """What a chunk without text, thought and tool calls may hold: a call in the older form, or what is not read."""
+        if not KNOWN.isdisjoint(piece):
+            self._known = True
+        elif not (self._known or self._unread):
+            self._unread = unread(choice, piece)
+        return calls_of(piece)
+
+    @property
+    def unread(self) -> set[str]:
+        """Fields in which there may be an answer, where there was none in those that are known."""
+        return set() if self._known else self._unread
+
+    def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
+        if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
+            found = unwrapped(chunk)
+            if found is not None:
+                return self.feed(dict(found))
+        return None
+
+    def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
+        """The choice that is the answer: that with index 0, or one whose index cannot be read.
+
+        Others are kept until there is one with index 0; without it the lowest is the answer.
+        """
+        indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
+        if 0 in indexes:
+            self._others = None
+            found = choices[indexes.index(0)]
+            return found if isinstance(found, dict) else None
+        if self._others is not None and not self.answered:
+            lowest = min((index for index in indexes if index > 0), default=None)
+            if lowest is not None:
+                choice = {**choices[indexes.index(lowest)], "index": 0}
+                self._others.setdefault(lowest, []).append({**chunk, "choices": [choice]})
+        return None
+
+    def _without_calls(self, text: str, reasoning: str) -> tuple[str, str]:
+        """Text without calls in GLM's markup. What was held of a thought belongs to the thought."""
+        assert self._markup is not None
+        if self._filter.closed:
+            reasoning = self._markup.drop() + reasoning
+        return (self._markup.feed(text) if text else ""), reasoning
 
     def finish(self) -> Delta:
         """The terminal delta. Text that was held back comes before it: see `rest`."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
+    def other(self) -> list[Delta]:
+        """The deltas of an answer of which no choice has index 0: those of the lowest index."""
+        others, self._others = self._others, None
+        if self.answered or not others:
+            return []
+        return [delta for chunk in others[min(others)] if (delta := self.feed(chunk)) is not None]
+
     def rest(self) -> Delta | None:
-        """What the filter still held when the stream ended."""
+        """What was still held when the stream ended."""
         text, reasoning = self._filter.finish()
-        return Delta(text, reasoning, raw=self._raw()) if text or reasoning else None
+        found: list[tuple[str, str]] = []
+        if self._markup is not None:
+            text, reasoning = self._without_calls(text, reasoning)
+            held, found = self._markup.finish(cut=self.finish_reason in (None, "length"))
+            text += held
+        pieces = self._calls.rest()
+        for name, arguments in found:
+            called = self._calls.add(name, arguments)
+            self.left_in_text += len(called)
+            pieces += called
+        if not (text or reasoning or pieces):
+            return None
+        return Delta(text, reasoning, pieces, raw=self._raw(), replaces=self._filter.closed)
 
     def _raw(self) -> dict[str, Any]:
         """The last chunk, with usage in it even when usage came on another one."""
@@ -150,44 +281,11 @@ class DeltaDecoder:
                 facts[name] = found
         usage = chunk.get("usage")
         if isinstance(usage, Mapping):
-            self.usage = usage_of(usage)
-            self._usage = usage
-
-    def _call(self, call: Mapping[str, Any]) -> ToolCallDelta:
-        function = call.get("function")
-        if not isinstance(function, Mapping):
-            function = {}
-        wire_index = call.get("index")
-        call_id = str(call.get("id") or "")
-        name = str(function.get("name") or "")
-        arguments = function.get("arguments")
-        if arguments is None:
-            arguments = ""
-        elif not isinstance(arguments, str):
-            # The response schema types it as an object, every recorded answer sends a string.
-            arguments = json.dumps(arguments, ensure_ascii=False)
-        index = self._index(wire_index, call_id, name)
-        if index == len(self._calls):
-            call_id = call_id or f"call_{secrets.token_hex(8)}"
-            self._calls.append([wire_index, call_id, bool(name)])
-            return ToolCallDelta(index, call_id, name, arguments)
-        named, self._calls[index][2] = self._calls[index][2], self._calls[index][2] or bool(name)
-        return ToolCallDelta(index, "", "" if named else name, arguments)
-
-    def _index(self, wire_index: Any, call_id: str, name: str) -> int:
-        """Which call a piece belongs to: by id, else by index, else the last one; `len` means a new one."""
-        last = len(self._calls) - 1
-        if call_id:
-            for position, (_, known, _) in enumerate(self._calls):
-                if known == call_id:
-                    return position
-            return last + 1 if name or last < 0 else last
-        if wire_index is not None and wire_index != -1:
-            for position in range(last, -1, -1):
-                if self._calls[position][0] == wire_index:
-                    return position
-            return last + 1
-        return last + 1 if name or last < 0 else last
+            found = usage_of(usage)
+            # The last one counts; one that counts nothing at all says nothing.
+            if self.usage is None or found.total_tokens or found.prompt_tokens or found.completion_tokens:
+                self.usage = found
+                self._usage = usage
 
 
 _SEEN_KEYS = frozenset({"id", "object", "created", "model", "request_id", "choices"})
@@ -223,9 +321,3 @@ def _integer(value: object) -> int | None:
             return int(value)
         case _:
             return None
-
-
-def _joined(content: object) -> str:
-    if not isinstance(content, list):
-        return str(content)
-    return "".join(str(part.get("text") or "") if isinstance(part, Mapping) else str(part) for part in content)

@@ -2,19 +2,28 @@
 
 Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
 glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes
-`<think>…</think><answer>…</answer>`.
+`<think>…</think><answer>…</answer>`. The chat templates of GLM-4.6V and later open the thought themselves, so that a
+server without a reasoning parser sends `…</think>…` (github.com/zai-org/GLM-V/issues/243).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from glmv.types import GRID, Box, in_pixels
 
-_THINK, _THOUGHT = "<think>", "</think>"
+_THINK, THOUGHT_END = "<think>", "</think>"
 _DROPPED = ("<|begin_of_box|>", "<|end_of_box|>")
 _ANSWER = ("<answer>", "</answer>")
+
+
+# A mark in quotes or code is what the answer is about.
+_MARK = re.compile(r"(?<![`'\"])</?think>")
+
+Thought = Literal["marked", "possible", "due"]
+"""Whether text that does not begin with `<think>` may begin inside a thought: only `</think>` shows it then."""
 
 
 class TagFilter:
@@ -22,18 +31,28 @@ class TagFilter:
 
     `<think>` counts only where an answer starts, so that an answer *about* the tag stays whole; `<answer>` only
     after a thought. Line breaks in front of the answer are dropped: vision answers begin with one.
+
+    A `</think>` that nothing opened ends a thought where an answer starts, and elsewhere as `thought` says: never
+    ("marked"); where no other mark and no thought came before it ("possible"): the text up to there was a thought, and
+    `closed` says so; or also so, and text is held until it is settled ("due").
     """
 
-    __slots__ = ("_held", "_state", "_tags")
+    __slots__ = ("_apart", "_held", "_last", "_open", "_state", "_tags", "_waiting", "closed")
 
-    def __init__(self) -> None:
+    def __init__(self, thought: Thought = "marked") -> None:
         self._held = ""  # the end of what came, when it may be the beginning of a mark
-        self._state = "start"  # start -> think -> text
+        self._last = ""  # what came before it
+        self._state = "start"  # start -> think, or due -> text
         self._tags: tuple[str, ...] = _DROPPED
+        self._open = thought != "marked"  # whether a thought may still end that nothing opened
+        self._waiting: list[str] | None = [] if thought == "due" else None  # text that may be a thought
+        self._apart = False  # the thought came in a field of its own
+        self.closed = False  # all text so far was a thought, which the newest content ended
 
     def feed(self, content: str) -> tuple[str, str]:
         """More content -> (visible text, reasoning) that is certain by now."""
         if self._state == "text" and not self._held and "<" not in content:
+            self._last = content
             return content, ""
         return self._run(self._held + content, end=False)
 
@@ -41,26 +60,49 @@ class TagFilter:
         """What was held back, when nothing more comes."""
         return self._run(self._held, end=True)
 
+    def settle(self, *, thought: bool) -> None:
+        """Say that the text is no thought: a thought, or a tool call, came in a field of its own."""
+        self._open = False
+        self._apart = self._apart or (thought and self._state == "start")
+
     def _run(self, content: str, *, end: bool) -> tuple[str, str]:
         self._held = ""
+        self.closed = False
         reasoning = ""
         if self._state == "start":
             content = content.lstrip("\r\n")
             if content.startswith(_THINK):
                 self._state, content = "think", content[len(_THINK) :]
                 self._tags = _DROPPED + _ANSWER
-            elif not end and _THINK.startswith(content):
+                self._open = False
+            elif content.startswith(THOUGHT_END):
+                self._end_thought()
+                content = content[len(THOUGHT_END) :]
+            elif not end and (_THINK.startswith(content) or THOUGHT_END.startswith(content) or self._may_wrap(content)):
                 self._held = content
                 return "", ""
+            elif self._apart and content.startswith(_ANSWER[0]):
+                self._state = "after"
+                self._tags = _DROPPED + _ANSWER
             else:
-                self._state = "lead"
+                self._state = "lead" if self._waiting is None else "due"
+        if self._state == "due":
+            content, reasoning = self._waited(content, end=end)
+            if self._state == "due":
+                return "", ""
         if self._state == "think":
-            reasoning, mark, content = content.partition(_THOUGHT)
+            reasoning, mark, content = content.partition(THOUGHT_END)
             if not mark:
                 if not end:
-                    reasoning, self._held = _split_tail(reasoning, (_THOUGHT,))
+                    reasoning, self._held = _split_tail(reasoning, (THOUGHT_END,))
                 return "", reasoning
             self._state = "after"
+        if self._open and "<" in content and (mark_found := self._mark_in(content)):
+            if mark_found[0] == THOUGHT_END:
+                reasoning, content = self._plain(content[: mark_found.start()]), content[mark_found.end() :]
+                self.closed = True
+                self._end_thought()
+            self._open = False
         if self._state == "after":
             content = content.lstrip("\r\n ")
             if not end and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content):
@@ -74,10 +116,45 @@ class TagFilter:
                 return "", reasoning
             self._state = "text"
         if not end:
-            content, self._held = _split_tail(content, self._tags)
-        if "<" in content:
-            content = re.sub("|".join(map(re.escape, self._tags)), "", content)
-        return content, reasoning
+            content, self._held = _split_tail(content, (*self._tags, _THINK, THOUGHT_END) if self._open else self._tags)
+        self._last = content or self._last
+        return self._plain(content), reasoning
+
+    def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
+        """Text that may be a thought -> (text, reasoning), and another state, once it is settled."""
+        assert self._waiting is not None
+        found = self._mark_in(content) if self._open and "<" in content else None
+        if found is None and self._open and not end:
+            content, self._held = _split_tail(content, (_THINK, THOUGHT_END))
+            self._waiting.append(content)
+            self._last = content or self._last
+            return "", ""
+        before, self._waiting = "".join(self._waiting), None
+        self._open = False
+        if found is None or found[0] == _THINK:
+            self._state = "lead"
+            return before + content, ""
+        reasoning = self._plain(before + content[: found.start()])
+        self._end_thought()
+        return content[found.end() :], reasoning
+
+    def _end_thought(self) -> None:
+        self._state = "after"
+        self._tags = _DROPPED + _ANSWER
+        self._open = False
+
+    def _may_wrap(self, content: str) -> bool:
+        return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
+
+    def _mark_in(self, content: str) -> re.Match[str] | None:
+        """The first mark of a thought in the content that follows what came before."""
+        found = _MARK.search(content)
+        if found is not None and found.start() == 0 and self._last[-1:] in ("`", "'", '"') and self._last:
+            found = _MARK.search(content, found.end())
+        return found
+
+    def _plain(self, content: str) -> str:
+        return re.sub("|".join(map(re.escape, self._tags)), "", content) if "<" in content else content
 
 
 def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:

@@ -16,6 +16,21 @@ _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number is looked for ten times as fast as bytes
 
 
+_FIELDS = (b"data", b"event", b"id", b"retry")
+
+
+def is_event_stream(head: bytes) -> bool | None:
+    """Whether the first bytes of a body are those of an event stream; None when more of them are needed.
+
+    Servers send streams under any content type: none, text/plain, application/x-ndjson, application/json.
+    """
+    head = head.removeprefix(_BOM).lstrip()
+    name, colon, _ = head[:8].partition(b":")
+    if colon:
+        return not name or name in _FIELDS
+    return None if _BOM.startswith(head) or any(field.startswith(name) for field in _FIELDS) else False
+
+
 # A dispatched event: its type, "message" unless the stream named another, and its data, UTF-8 as it came. A plain
 # tuple, since one is made a chunk.
 Event = tuple[str, bytes]

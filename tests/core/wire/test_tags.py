@@ -12,7 +12,9 @@ from PIL import Image as Pillow
 
 import glmv
 from glmv import Box, Image
-from glmv.wire.marks import TagFilter, boxes_in
+from glmv.wire.marks import TagFilter, Thought, boxes_in
+
+THOUGHTS: tuple[Thought, ...] = ("marked", "possible", "due")
 
 SPLIT = {
     "plain text": ("The sky.", "The sky.", ""),
@@ -144,3 +146,75 @@ def test_several_boxes_come_in_the_order_of_the_text() -> None:
 )
 def test_numbers_that_are_no_box_of_the_grid_are_none(text: str) -> None:
     assert boxes_in(text) == ()
+
+
+CLOSED = {
+    "a thought without its opening mark": ("It is red.</think>Red", "Red", "It is red."),
+    "an answer in its mark": ("Red?\n</think>\n\n<answer>\nRed</answer>", "Red", "Red?\n"),
+    "a box in it": ("<|begin_of_box|>1<|end_of_box|></think>\n<|begin_of_box|>2<|end_of_box|>", "2", "1"),
+    "nothing before the mark": ("\n</think>\nRed", "Red", ""),
+    "nothing behind the mark": ("Hm.</think>", "", "Hm."),
+    "no mark": ("Red <b>", "Red <b>", ""),
+    "the beginning of the mark": ("Red</thin", "Red</thin", ""),
+    "an opening mark first": ("<think>Hm.</think>Red</think>", "Red</think>", "Hm."),
+    "an opening mark in the text": ("Use <think> and </think>.", "Use <think> and </think>.", ""),
+    "the mark in code": ("End it by `</think>`.", "End it by `</think>`.", ""),
+    "the mark in quotes": ('"</think>" ends it.', '"</think>" ends it.', ""),
+    "the mark in code, and one that counts": ("So `</think>`.</think>Red", "Red", "So `</think>`."),
+    "a second mark": ("Hm.</think>Red</think>", "Red</think>", "Hm."),
+}
+
+
+def split_open(pieces: list[str], thought: Thought) -> tuple[str, str]:
+    tags = TagFilter(thought)
+    text = reasoning = ""
+    for step in (*(lambda piece=piece: tags.feed(piece) for piece in pieces), tags.finish):
+        more, thoughts = step()
+        if tags.closed:
+            text, reasoning = "", reasoning + text
+        text, reasoning = text + more, reasoning + thoughts
+        tags.closed = False
+    return text, reasoning
+
+
+@pytest.mark.parametrize("thought", ["possible", "due"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_thought_that_nothing_opened_is_split_off_at_every_cut(name: str, thought: Thought) -> None:
+    content, text, reasoning = CLOSED[name]
+    assert split_open([content], thought) == (text, reasoning)
+    assert split_open(list(content), thought) == (text, reasoning)
+    for at in range(len(content) + 1):
+        assert split_open([content[:at], content[at:]], thought) == (text, reasoning)
+
+
+@pytest.mark.parametrize("content", ["It is red.</think>Red", "a </think> b", "`</think>`"])
+def test_where_thoughts_come_with_their_marks_a_closing_one_inside_the_text_is_text(content: str) -> None:
+    assert split([content]) == split(list(content)) == (content, "")
+
+
+def test_text_is_held_only_where_a_thought_is_due() -> None:
+    assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [("Red", ""), ("Red", ""), ("", "")]
+
+
+def test_a_thought_in_a_field_of_its_own_settles_that_text_is_text() -> None:
+    for thought in THOUGHTS:
+        tags = TagFilter(thought)
+        tags.settle(thought=True)
+        assert (*tags.feed("Red</think>!"), *tags.finish()) == ("Red</think>!", "", "", "")
+        tags = TagFilter(thought)
+        tags.settle(thought=True)
+        assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", ""), ("", ""))
+
+
+@pytest.mark.parametrize("thought", ["possible", "due"])
+@given(content=st.lists(tokens, max_size=8).map("".join), cuts=st.lists(st.integers(0, 80), max_size=6))
+def test_any_cut_of_any_content_gives_the_same_thought(content: str, cuts: list[int], thought: Thought) -> None:
+    places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
+    pieces = [content[a:b] for a, b in itertools.pairwise(places)]
+    assert split_open(pieces, thought) == split_open([content], thought) == split_open([content], "due")
+
+
+def test_a_thought_that_is_held_takes_linear_time() -> None:
+    tags = TagFilter("due")
+    assert all(tags.feed("a <") == ("", "") for _ in range(100_000))
+    assert len(tags.finish()[0]) == 300_000

@@ -420,7 +420,7 @@ def test_usage_of_any_counter_is_understood(usage: dict[str, Any], expected: Usa
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b'"\\ud83d"']
+    "data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b'"\\ud83"']
 )
 def test_what_is_no_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
     with pytest.raises(glmv.MalformedResponse) as raised:
@@ -431,6 +431,22 @@ def test_what_is_no_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
 def test_bytes_that_are_no_utf_8_become_replacement_characters() -> None:
     assert parse(b'{"a": "x\xffy"}') == {"a": "x\ufffdy"}
     assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (rb'"a\ud83db"', "a\ufffdb"),
+        (rb'"\uDE00"', "\ufffd"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (rb'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
+        (b'"\\ud83d \xff"', "\ufffd \ufffd"),
+        (b'"\xed\xa0\xbd"', "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_a_replacement_character(data: bytes, text: str) -> None:
+    assert parse(data) == text
 
 
 def test_an_excerpt_cannot_move_the_cursor_and_is_short() -> None:

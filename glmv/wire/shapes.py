@@ -1,0 +1,115 @@
+"""Shapes of answers beside the one that is documented: older ones, and those of other servers. Pure.
+
+Only what has one possible meaning is read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
+OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Alibaba DashScope (`output.text`,
+`output.choices`); Ollama (`message` or `response` without choices).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Fields in which such servers wrap an answer.
+_WRAPS = ("data", "output", "result", "response")
+# Fields of a choice or a message in which an answer stands.
+KNOWN = frozenset({"content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "text"})
+# Fields of a choice or a message that say something about an answer.
+_ABOUT = frozenset({"role", "index", "finish_reason", "stop_reason", "matched_stop", "logprobs", "token_ids", "name",
+                    "delta", "message", "audio", "annotations", "provider_specific_fields", "id", "type", "object",
+                    "native_finish_reason", "prompt_token_ids", "routed_experts", "images", "function"})  # fmt: skip
+
+
+def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """An answer without choices -> the same with choices, or None when it is not known how to read it."""
+    for name in _WRAPS:
+        match payload.get(name):
+            case {"choices": [*choices], **inner} if choices:
+                return {**payload, **{str(key): value for key, value in inner.items()}, "choices": choices}
+            case {"text": str(text), **inner}:
+                reason = inner.get("finish_reason")
+                return _of({"content": text}, None if reason == "null" else reason, {**payload, "text": ""})
+            case str(text) if name != "data":
+                return _of({"content": text}, _reason(payload), payload)
+            case [*items] if name == "output":
+                parts = [item.get("content") for item in items if isinstance(item, Mapping) and "content" in item]
+                if parts:
+                    return _of({"content": [part for each in parts for part in _list(each)]}, None, payload)
+            case _:
+                pass
+    match payload.get("message"):
+        case Mapping() as message if "content" in message or "tool_calls" in message:
+            return _of(message, _reason(payload), payload)
+        case _:
+            pass
+    match payload:
+        case {"role": "assistant", "content": content} | {"type": "message", "content": content}:
+            return _of({"content": content}, _reason(payload), payload)
+        case {"text": str(text)} | {"generated_text": str(text)}:
+            return _of({"content": text}, _reason(payload), payload)
+        case _:
+            return None
+
+
+def _of(message: Mapping[str, Any], reason: object, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**payload, "choices": [{"message": message, "finish_reason": reason}]}
+
+
+def _reason(payload: Mapping[str, Any]) -> object:
+    reason = payload.get("finish_reason") or payload.get("done_reason") or payload.get("stop_reason")
+    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}.get(str(reason), reason)
+
+
+def _list(content: object) -> list[Any]:
+    return content if isinstance(content, list) else [content]
+
+
+def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a choice without a `delta` holds of its answer."""
+    for name in ("message", "delta"):
+        match choice.get(name):
+            case Mapping() as piece if piece:
+                return piece
+            case str(text):
+                return {"content": text}
+            case _:
+                pass
+    if "content" not in choice and isinstance(choice.get("text"), str):
+        return {**choice, "content": choice["text"]}
+    return choice if KNOWN & choice.keys() else {}
+
+
+def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
+    """Fields in which an answer may stand that is not read."""
+    return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
+
+
+def calls_of(piece: Mapping[str, Any]) -> object:
+    """The tool calls of a piece, also in the form before `tool_calls`."""
+    calls = piece.get("tool_calls")
+    if not calls and isinstance(function := piece.get("function_call"), Mapping):
+        return [{"index": 0, "function": function}]
+    return calls
+
+
+def text_of(content: object) -> tuple[str, str]:
+    """Content that is no string -> its text, and the reasoning in it."""
+    match content:
+        case None:
+            return "", ""
+        case str():
+            return content, ""
+        case list():
+            parts = [text_of(part) for part in content]
+            return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
+        case {"type": "thinking" | "reasoning" as kind, **fields}:
+            return "", "".join(text_of(fields.get(kind) or fields.get("text") or fields.get("content")))
+        case {"text": {"value": str(text)}} | {"text": str(text)}:
+            return text, ""
+        case {"content": str() | list() as inner}:
+            return text_of(inner)
+        case {"type": str()}:
+            return "", ""  # a picture, or another part that has no text
+        case _:
+            return json.dumps(content, ensure_ascii=False), ""  # the answer as a gateway has parsed it

@@ -1,0 +1,547 @@
+"""Tool calls of an answer: pieces that belong together, and calls that the server left in the text. Pure.
+
+Sources: the chat templates of GLM-4.5, 4.6 and 5 write a call as `<tool_call>name`, pairs of `<arg_key>` and
+`<arg_value>`, `</tool_call>`, with strings as they are and other values as JSON; that of GLM-4 writes the name, a
+line break and a JSON object. Servers turn this into `tool_calls` when they run with a tool parser; without one, or
+when the parser gives up, the text of the answer holds it (github.com/sgl-project/sglang/issues/30925,
+github.com/zai-org/GLM-5/issues/84).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json
+
+from glmv.types import ToolCallDelta
+
+Tools = Mapping[str, Mapping[str, Any]]
+"""Names of the offered functions -> JSON Schemas of their parameters."""
+
+CALL = "<tool_call>"
+_END = "</tool_call>"
+_TAG = re.compile(r"(</?tool_call>|</?arg_key>|</?arg_value>)")
+# What a chat template puts around a name, and no name of a function holds.
+_TEMPLATE = re.compile(r"<\|?/?\w+\|?>")
+_ODD = re.compile(r"[<\s]")
+_GLM_4 = re.compile(r"\s*(?:<\|\w+\|>\s*)?([^\s{<]+)[ \t]*\r?\n\s*(?=\{)")
+# How often the arguments of one call are parsed to see whether a call is repeated. Each time takes their length.
+_PARSES = 16
+
+
+def tools_of(tools: object) -> Tools:
+    """The `tools` of a request -> the functions that may be called."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for tool in tools if isinstance(tools, Sequence) else ():
+        match tool:
+            case {"function": {"name": str(name)} as function}:
+                schema = function.get("parameters")
+                found[name] = schema if isinstance(schema, Mapping) else {}
+            case _:
+                pass  # a search of the platform's, which is not called by name
+    return found
+
+
+class _Call:
+    """One call as it grows."""
+
+    __slots__ = ("again", "arguments", "chunk", "id", "index", "name", "parses", "place", "sent", "wire_id")
+
+    def __init__(self, place: int, index: int | None, wire_id: str, chunk: int) -> None:
+        self.place = place  # among the calls of the answer
+        self.index = index  # on the wire, if it has one
+        self.wire_id = wire_id
+        self.chunk = chunk  # the one that began it
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+        self.parses = _PARSES
+        self.sent = -1  # pieces of the arguments that were handed out; -1 when the name was not
+        self.again = False  # the name came again after whole arguments
+
+    def text(self) -> str:
+        if len(self.arguments) > 1 and self.sent < 0:
+            self.arguments = ["".join(self.arguments)]
+        return self.arguments[0] if len(self.arguments) == 1 else "".join(self.arguments)
+
+    def holds_object(self) -> bool:
+        """Whether the arguments are a whole JSON object by now."""
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}") or self.parses == 0:
+            return False
+        self.parses -= 1
+        return _object(self.text()) is not None
+
+
+class ToolCalls:
+    """Puts pieces of tool calls together.
+
+    Servers differ in all that tells calls apart. Two calls may have one id, one index, or neither; a call may come in
+    pieces of its name and its arguments, with the id and the name on each piece or on none, and once more as a whole.
+
+    Args:
+        offered: the functions that the request offers; a name that is one of them is complete.
+    """
+
+    __slots__ = (
+        "_as_calls", "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
+    )  # fmt: skip
+
+    def __init__(self, offered: Tools) -> None:
+        self._offered = offered
+        self._calls: list[_Call] = []
+        self._pending: dict[int, _Call] = {}  # place -> a call that was not handed out yet
+        self._by_pair: dict[tuple[int | None, str], _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int, _Call] = {}
+        self._last: _Call | None = None
+        self._ids: set[str] = set()
+        self._chunk = 0
+        self._as_calls: set[tuple[str, str]] | None = None  # name and arguments, when the text holds calls, too
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def feed(self, pieces: object) -> list[ToolCallDelta]:
+        """`tool_calls` of one chunk -> what of it is handed out."""
+        self._chunk += 1
+        if isinstance(pieces, Mapping):
+            pieces = [pieces] if "function" in pieces or "name" in pieces else list(pieces.values())
+        deltas: list[ToolCallDelta] = []
+        if isinstance(pieces, list):
+            for piece in pieces:
+                if isinstance(piece, Mapping):
+                    self._take(piece, deltas)
+        return deltas
+
+    def add(self, name: str, arguments: str) -> list[ToolCallDelta]:
+        """A whole call that stood in the text, unless the server sent it as a call as well."""
+        if self._as_calls is None:
+            self._as_calls = {(call.name, _canonical(call.text())) for call in self._calls}
+        if (name, _canonical(arguments)) in self._as_calls:
+            return []
+        call = self._new(None, "")
+        call.name, call.arguments = name, [arguments]
+        return self._out(call)
+
+    def rest(self) -> list[ToolCallDelta]:
+        """What was held back, when nothing more comes."""
+        return [delta for call in list(self._pending.values()) for delta in self._out(call)]
+
+    def _take(self, piece: Mapping[str, Any], deltas: list[ToolCallDelta]) -> None:
+        function = piece.get("function")
+        if not isinstance(function, Mapping):
+            function = piece
+        index = _index(piece.get("index"))
+        call_id = str(piece.get("id") or "")
+        name = str(function.get("name") or "")
+        arguments = function.get("arguments")
+        if arguments is None:
+            arguments = ""
+        elif not isinstance(arguments, str):
+            # The response schema types it as an object, every recorded answer sends a string.
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        if not (call_id or name or arguments):
+            return
+        call = self._known(index, call_id, name, arguments)
+        if call is not None:
+            if arguments and self._repeats(call, call_id, arguments):
+                return
+            if name:
+                call = self._named(call, name, arguments)
+            elif call.again and _opens(arguments):  # a second call began with its name alone
+                name, call.again, call = call.name, False, None
+        if call is None:
+            call = self._new(index, call_id)
+            call.name = name
+        elif index is not None and call.index is None:
+            call.index = index
+            self._by_index.setdefault(index, call)
+        self._last = call
+        if arguments:
+            call.arguments.append(arguments)
+        deltas += self._ready(call)
+
+    def _known(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
+        """The call that a piece seems to continue."""
+        if call_id:
+            if found := self._by_pair.get((index, call_id)):
+                return found
+            if found := self._by_id.get(call_id):
+                if index is None or found.index is None or not name:
+                    return found
+                # One id and two indexes are two calls, save where each piece has the next index.
+                goes_on = arguments and not _opens(arguments) and not found.holds_object()
+                return found if goes_on else None
+            if index is None:
+                return None if name else self._last
+            known = self._by_index.get(index)
+            if known is not None and name and known.wire_id and (name != known.name or known.holds_object()):
+                return None
+            return known  # an id in pieces, or a new one on each piece
+        if index is not None:
+            return self._by_index.get(index)
+        last = self._last
+        return None if last is not None and name and not self._continues(last, name, arguments) else last
+
+    def _continues(self, last: _Call, name: str, arguments: str) -> bool:
+        """Whether a piece with a name, without id and index, goes on with the call before it."""
+        if name != last.name:
+            return last.name + name in self._offered and name not in self._offered
+        if last.chunk == self._chunk:
+            return not _opens(arguments)
+        return not last.holds_object() or _same(last.text(), arguments)
+
+    def _named(self, call: _Call, name: str, arguments: str) -> _Call | None:
+        """A piece with a name for a call -> the call, its name completed; None when the piece begins another call."""
+        if name == call.name or not call.name:
+            call.name = name
+        elif call.sent < 0 and not call.arguments:
+            if name.startswith(call.name):
+                call.name = name
+            elif call.name in self._offered and name in self._offered:
+                return None
+            else:
+                call.name += name
+        elif call.holds_object():
+            return None
+        if not arguments:
+            call.again = call.sent > 0 and call.holds_object()
+        elif _opens(arguments) and call.arguments and call.holds_object() and _object(arguments) is not None:
+            return None
+        return call
+
+    def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
+        """Whether a call comes once more as a whole, as some servers send it in their last chunk."""
+        if not _opens(arguments) or not call.arguments or not (call_id or call.chunk != self._chunk):
+            return False
+        return call.holds_object() and _same(call.text(), arguments)
+
+    def _new(self, index: int | None, wire_id: str) -> _Call:
+        call = _Call(len(self._calls), index, wire_id, self._chunk)
+        call.id = wire_id if wire_id and wire_id not in self._ids else f"call_{secrets.token_hex(8)}"
+        self._ids.add(call.id)
+        self._calls.append(call)
+        self._pending[call.place] = call
+        if wire_id:
+            self._by_pair[index, wire_id] = self._by_id[wire_id] = call
+        if index is not None:
+            self._by_index[index] = call
+        return call
+
+    def _ready(self, call: _Call) -> list[ToolCallDelta]:
+        """What can be handed out of a call. An id and a name come once, so a name waits until it is complete."""
+        if call.sent >= 0:
+            pieces = call.arguments[call.sent :]
+            call.sent = len(call.arguments)
+            return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
+        if not call.name or _ODD.search(call.name):
+            return []
+        if call.arguments or (
+            call.name in self._offered
+            and not any(len(name) > len(call.name) and name.startswith(call.name) for name in self._offered)
+        ):
+            return self._out(call)
+        return []
+
+    def _out(self, call: _Call) -> list[ToolCallDelta]:
+        """A call with all that came of it; what follows is handed out as it comes."""
+        self._pending.pop(call.place, None)
+        arguments = call.text()
+        if _ODD.search(call.name):
+            call.name, arguments = cleaned(call.name, arguments, self._offered)
+        call.sent = len(call.arguments)
+        return [ToolCallDelta(call.place, call.id, call.name, arguments)]
+
+
+def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
+    """A name with marks of the chat template in it, and its arguments -> both without the marks.
+
+    Where the arguments stand in the name as well, and nowhere else, they are read from there.
+    """
+    text = name.strip().removeprefix(CALL)
+    tokens = _TAG.split(text)
+    lines = [line.strip() for line in _TEMPLATE.sub("\n", tokens[0]).splitlines() if line.strip()]
+    if not lines:
+        lines = [line.strip() for line in _TEMPLATE.sub("\n", text).splitlines() if line.strip()]
+    if not lines:
+        return name, arguments
+    found = lines[0]
+    if arguments.strip() in ("", "{}"):
+        if len(tokens) > 1 and "<arg_key>" in tokens:
+            values, _, _ = _pairs(tokens, _following(tokens), 1, offered.get(found, {}))
+            arguments = json.dumps(values, ensure_ascii=False)
+        elif len(lines) > 1 and _object("".join(lines[1:])) is not None:
+            arguments = "".join(lines[1:])
+    return found, arguments
+
+
+class MarkupFilter:
+    """Keeps tool calls that stand in the text of an answer from being shown as text.
+
+    Text is handed on as it comes, up to `<tool_call>` or to the name of an offered function that the answer begins
+    with. What follows is held until the answer ends, and read then as a whole.
+
+    Args:
+        offered: the functions that the request offers, at least one.
+    """
+
+    __slots__ = ("_begun", "_held", "_longest", "_offered", "_tail")
+
+    def __init__(self, offered: Tools) -> None:
+        self._offered = offered
+        self._longest = max(map(len, offered)) + 32
+        self._begun = False  # whether it is settled that the answer does not begin with a call of GLM-4
+        self._held: list[str] = []
+        self._tail = ""  # the end of what came, when it may be the beginning of a mark
+
+    def feed(self, text: str) -> str:
+        """More text -> what of it is no call for certain."""
+        if self._held:
+            self._held.append(text)
+            return ""
+        if self._begun and not self._tail and "<" not in text:
+            return text
+        text = self._tail + text
+        self._tail = ""
+        if not self._begun:
+            match self._begins(text):
+                case None:
+                    self._tail = text
+                    return ""
+                case True:
+                    self._held = [text]
+                    return ""
+            self._begun = bool(text)
+        before, mark, after = text.partition(CALL)
+        if mark:
+            self._held = [mark, after]
+            return before
+        at = text.rfind("<", max(0, len(text) - len(CALL) + 1))
+        if at >= 0 and CALL.startswith(text[at:]):
+            text, self._tail = text[:at], text[at:]
+        return text
+
+    def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
+        """What was held back -> text, and calls as (name, arguments).
+
+        Args:
+            cut: whether the answer was cut, so that arguments without their end are not whole.
+        """
+        text = "".join(self._held) or self._tail
+        self.drop()
+        if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
+            return "", calls
+        return calls_in(text, self._offered, cut=cut)
+
+    def drop(self) -> str:
+        """Forget what was held back, and return it."""
+        text = "".join(self._held) or self._tail
+        self._held, self._tail = [], ""
+        return text
+
+    def _begins(self, text: str) -> bool | None:
+        """Whether the answer begins as GLM-4 writes a call; None when that is not settled yet."""
+        if found := _GLM_4.match(text):
+            return found[1] in self._offered
+        if len(text) > 2 * self._longest:
+            return False
+        head = text.lstrip()
+        if head.startswith("<|"):
+            mark = re.match(r"<\|\w*(\|>?)?", head)
+            assert mark is not None
+            if mark.end() == len(head):
+                return None
+            if not mark[0].endswith("|>"):
+                return False
+            head = head[mark.end() :].lstrip()
+        elif head in ("", "<"):
+            return None
+        for name in self._offered:
+            if name.startswith(head) or (head.startswith(name) and not head[len(name) :].strip()):
+                return None
+        return False
+
+
+def calls_in(text: str, offered: Tools, *, cut: bool = False) -> tuple[str, list[tuple[str, str]]]:
+    """Text with calls in GLM's markup -> the text without them, and the calls as (name, JSON of the arguments).
+
+    A call of a function that was not offered is text. A mark that is missing at the end is no loss; where the answer
+    was `cut`, the arguments of a call without its end are left without theirs.
+    """
+    if CALL not in text:
+        return text, []
+    tokens = _TAG.split(text)
+    following = _following(tokens)
+    shown: list[str] = []
+    calls: list[tuple[str, str]] = []
+    at = 0
+    while at < len(tokens):
+        found = _call_at(tokens, following, at + 1, offered, cut=cut) if tokens[at] == CALL else None
+        if found is None:
+            shown.append(tokens[at])
+            at += 1
+        else:
+            name, arguments, at = found
+            calls.append((name, arguments))
+    rest = "".join(shown)
+    return (rest if rest.strip() or not calls else ""), calls
+
+
+def _call_at(
+    tokens: list[str], following: list[str], at: int, offered: Tools, *, cut: bool
+) -> tuple[str, str, int] | None:
+    """The call behind the mark before token `at` -> name, arguments, and the token after it."""
+    head = _TEMPLATE.sub("", tokens[at]).strip()
+    if head.startswith("{"):
+        call = _object(head)
+        name = str(call.get("name") or "") if call else ""
+        arguments = call.get("arguments", call.get("parameters", {})) if call else {}
+        if name not in offered:
+            return None
+        return name, arguments if isinstance(arguments, str) else _json(arguments), _after(tokens, at + 1)
+    name, _, body = head.partition("\n")
+    name, body = name.strip(), body.strip()
+    if name not in offered:
+        # The name and the object may stand in one line.
+        name, brace, body = head.partition("{")
+        name, body = name.strip(), brace + body
+    if name not in offered or (body and _object(body) is None):
+        return None
+    if body:
+        return name, body, _after(tokens, at + 1)
+    values, end, closed = _pairs(tokens, following, at + 1, offered[name])
+    arguments = _json(values)
+    if cut and not closed:
+        arguments = arguments[:-1]
+    return name, arguments, end
+
+
+def _after(tokens: list[str], at: int) -> int:
+    return at + 1 if at < len(tokens) and tokens[at] == _END else at
+
+
+def _pairs(
+    tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], int, bool]:
+    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came."""
+    values: dict[str, Any] = {}
+    key = ""
+    while at < len(tokens):
+        tag = tokens[at]
+        if tag == _END:
+            return values, at + 1, True
+        if tag == CALL:
+            return values, at, True  # the next call: the end of this one is missing
+        text = tokens[at + 1] if at + 1 < len(tokens) else ""
+        at += 2
+        match tag:
+            case "<arg_key>":
+                key = text.strip() or key
+            case "<arg_value>" if key:
+                # A mark inside a value is text of it when the value has its own end, which models leave out at times.
+                pieces = [text]
+                while at < len(tokens) and tokens[at] != "</arg_value>" and following[at] == "</arg_value>":
+                    pieces += tokens[at : at + 2]
+                    at += 2
+                if at >= len(tokens) or tokens[at] != "</arg_value>":
+                    pieces = [text.rstrip("\r\n")]
+                values[key] = _value("".join(pieces), schema, key)
+                key = ""
+            case _:
+                pass
+    return values, at, False
+
+
+def _following(tokens: list[str]) -> list[str]:
+    """For each token, the next tag of a value from there on."""
+    found = [""] * len(tokens)
+    seen = ""
+    for at in range(len(tokens) - 1, -1, -1):
+        if tokens[at] in ("<arg_value>", "</arg_value>"):
+            seen = tokens[at]
+        found[at] = seen
+    return found
+
+
+def _value(text: str, schema: Mapping[str, Any], key: str) -> Any:
+    """The text of an argument -> its value: strings stand as they are, all else as JSON."""
+    properties = schema.get("properties")
+    kinds = _kinds(properties.get(key)) if isinstance(properties, Mapping) else set()
+    if kinds == {"string"}:
+        return text
+    bare = text.strip()
+    if "string" in kinds and not (bare == "null" and "null" in kinds) and kinds <= {"string", "null"}:
+        return text
+    try:
+        return from_json(bare)
+    except ValueError:
+        return text
+
+
+def _kinds(schema: object) -> set[str]:
+    """Types that a JSON Schema allows, as far as they are easily seen."""
+    if not isinstance(schema, Mapping):
+        return set()
+    kind = schema.get("type")
+    found = {kind} if isinstance(kind, str) else {str(each) for each in kind} if isinstance(kind, list) else set()
+    for name in ("anyOf", "oneOf"):
+        for each in schema[name] if isinstance(schema.get(name), list) else ():
+            found |= _kinds(each) if isinstance(each, Mapping) and name not in each else set()
+    if not found and isinstance(schema.get("enum"), list) and all(isinstance(each, str) for each in schema["enum"]):
+        found = {"string"}
+    return found
+
+
+def _calls_of_glm_4(text: str, offered: Tools) -> list[tuple[str, str]]:
+    """Text that is nothing but calls as GLM-4 writes them -> the calls; none when anything else is in it."""
+    calls: list[tuple[str, str]] = []
+    for part in re.split(r"<\|\w+\|>", text):
+        if not part.strip():
+            continue
+        found = _GLM_4.match(part)
+        body = part[found.end() :].strip() if found else ""
+        if found is None or found[1] not in offered or _object(body) is None:
+            return []
+        calls.append((found[1], body))
+    return calls
+
+
+def _index(index: object) -> int | None:
+    match index:
+        case bool():
+            return None
+        case int() if index >= 0:
+            return index
+        case str() if len(index) < 10 and index.isdecimal():
+            return int(index)
+        case _:
+            return None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = from_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _opens(arguments: str) -> bool:
+    return arguments.lstrip()[:1] == "{"
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or ((value := _object(one)) is not None and value == _object(other))
+
+
+def _canonical(arguments: str) -> str:
+    value = _object(arguments)
+    return arguments if value is None else json.dumps(value, sort_keys=True)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

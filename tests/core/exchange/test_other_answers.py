@@ -1,0 +1,191 @@
+"""Bodies that are not what was asked for, and what follows an answer that is complete: step by step."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import glmv
+from glmv.exchange.steps import Failure
+from glmv.wire.tool_calls import tools_of
+from tests.support.other_answers import CASES, TOOLS
+
+STREAM = [True, False]
+KINDS = ["", "text/plain", "application/x-ndjson", "application/octet-stream", "application/json", "text/html",
+         "text/event-stream"]  # fmt: skip
+
+
+def as_events(flow: Any, *pieces: Any, kind: str = "text/plain", **headers: str) -> Any:
+    answer = flow.streamed(*pieces, done=False)
+    return flow.Answer(answer.pieces, 200, ({"content-type": kind} if kind else {}) | headers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "begin", [b"", b": ping\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"event: message\n", b"retry: 5\n\n", b"id:1\n"]
+)
+def test_a_stream_is_told_by_its_first_bytes_and_shown_as_it_comes(flow: Any, kind: str, begin: bytes) -> None:
+    first = begin + flow.event(flow.piece("hel"))
+    outcome = flow.run(as_events(flow, first, flow.piece("lo"), flow.piece("", "stop"), kind=kind))
+    assert [delta.text for delta in outcome.deltas] == ["hel", "lo", ""]
+    assert outcome.steps[:6] == ["Enter", "Send", "Read", "Hand", "Read", "Hand"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_in_answer_to_a_call_without_one_is_added_up(flow: Any, kind: str) -> None:
+    chunks = [flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)]
+    outcome = flow.run(as_events(flow, *chunks, kind=kind), stream=False)
+    assert (outcome.whole.text, outcome.whole.finish_reason) == ("hello", "stop")
+    assert outcome.whole.usage == glmv.Usage(1037, 37, 1074)
+    assert outcome.deltas == []
+
+
+def test_a_stream_unasked_that_breaks_is_tried_again_as_a_whole_answer_is(flow: Any) -> None:
+    half = as_events(flow, flow.piece("hel"), Failure("reset", "broken"))
+    outcome = flow.run(half, flow.body(flow.whole("hello")), stream=False)
+    assert (outcome.whole.text, outcome.whole.attempts) == ("hello", 2)
+
+
+def test_a_stream_unasked_that_stays_open_is_not_waited_for(flow: Any) -> None:
+    outcome = flow.run(as_events(flow, flow.piece("x", "stop"), 300.0), stream=False)
+    assert outcome.whole.text == "x"
+    assert flow.now < 1010.0
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_in_place_of_a_stream_keeps_its_code(flow: Any, kind: str, stream: bool) -> None:
+    body = json.dumps({"error": {"code": "1113", "message": "m"}}, indent=1).encode()
+    error = flow.run(flow.Answer([body[:1], body[1:]], 200, {"content-type": kind}), stream=stream).failure
+    assert (type(error), error.code) == (glmv.QuotaError, "1113")
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("kind", ["text/html", "text/event-stream", "text/plain"])
+def test_a_page_in_place_of_a_stream_is_quoted(flow: Any, kind: str, stream: bool) -> None:
+    answer = flow.Answer([b"\n <!DOCTYPE html><p>Please log in</p>"], 200, {"content-type": kind})
+    error = flow.run(answer, stream=stream).failure
+    assert isinstance(error, glmv.MalformedResponse)
+    assert "log in" in str(error)
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_a_compressed_stream_of_another_type_is_read_too(flow: Any, stream: bool) -> None:
+    plain = b"".join(as_events(flow, flow.piece("hello"), flow.piece("", "stop")).pieces)
+    data = gzip.compress(plain)
+    answer = flow.Answer([bytes([each]) for each in data], 200, {"content-encoding": "gzip"})
+    assert flow.run(answer, stream=stream).whole.text == "hello"
+
+
+def test_the_idle_timeout_holds_before_the_first_byte_whatever_comes(flow: Any) -> None:
+    for kind in KINDS:
+        outcome = flow.run(
+            *[as_events(flow, 60.0, flow.piece("x"), kind=kind)] * 2, policy=flow.policy(idle_timeout=5.0)
+        )
+        assert "idle_timeout" in str(outcome.failure)
+
+
+BEHIND = {
+    "broken JSON": b"data: {x\n\n",
+    "no object": b"data: 5\n\n",
+    "an error": b'data: {"error": {"code": "1234", "message": "m"}}\n\n',
+    "an error of another kind": b'event: error\ndata: {"oops": 1}\n\n',
+    "a line without end": b"data: " + b"x" * 100,
+    "an event beyond all bounds": b"data: " + b"x" * 9_000_000,
+    "a page": b"<html>",
+    "a reset": Failure("reset", "broken"),
+    "a protocol error": Failure("closed", "broken"),
+    "usage that is none": b'data: {"choices": [], "usage": "x"}\n\n',
+    "usage of lists": b'data: {"choices": [], "usage": {"prompt_tokens": [1], "total_tokens": {}}}\n\n',
+    "usage of nothing": b'data: {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}\n\n',
+    "choices that are none": b'data: {"choices": 7}\n\n',
+}
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_follows_the_finish_reason_does_not_spoil_the_answer(flow: Any, name: str, stream: bool) -> None:
+    end = flow.piece("", "stop", usage=flow.USAGE)
+    outcome = flow.run(as_events(flow, flow.piece("hello"), end, BEHIND[name], kind="text/event-stream"), stream=stream)
+    assert (outcome.whole.text, outcome.whole.finish_reason, outcome.whole.attempts) == ("hello", "stop", 1)
+    assert outcome.whole.usage == glmv.Usage(1037, 37, 1074)
+
+
+def test_usage_behind_something_broken_is_still_read(flow: Any) -> None:
+    chunks = [flow.piece("hello", "stop"), b"data: {x\n\n", {"choices": [], "usage": flow.USAGE}]
+    assert flow.run(as_events(flow, *chunks)).whole.usage == glmv.Usage(1037, 37, 1074)
+
+
+def test_garbage_in_a_compressed_stream_behind_the_end_does_not_spoil_it_either(flow: Any) -> None:
+    packed = gzip.compress(flow.event(flow.piece("hello", "stop")))
+    answer = flow.Answer([packed[:-8], b"\xff" * 40], 200, {"content-encoding": "gzip"})
+    assert flow.run(answer).whole.text == "hello"
+
+
+def test_a_withdrawal_behind_the_finish_reason_is_one(flow: Any) -> None:
+    error = {"error": {"code": "1301", "message": "m"}}
+    assert type(flow.run(as_events(flow, flow.piece("bad", "stop"), error)).failure) is glmv.ContentFilterError
+
+
+@pytest.mark.parametrize("what", [b"data: {x\n\n", Failure("reset", "broken")])
+def test_what_comes_before_the_finish_reason_does(flow: Any, what: Any) -> None:
+    assert flow.run(as_events(flow, flow.piece("half"), what, flow.piece("", "stop"))).failure.partial.text == "half"
+
+
+@pytest.mark.parametrize(
+    "call", [{"thought": "due"}, {"tools": tools_of(TOOLS)}], ids=["a thought may end", "a call may end"]
+)
+def test_text_that_was_held_is_part_of_what_came_when_a_stream_breaks(flow: Any, call: dict[str, Any]) -> None:
+    pieces = [flow.piece("It is <tool_call>red"), 60.0, flow.piece("more")]
+    error = flow.run(flow.streamed(*pieces), policy=flow.policy(deadline=10.0), **call).failure
+    assert (type(error), error.partial.text) == (glmv.DeadlineExceeded, "It is <tool_call>red")
+
+
+def test_a_choice_of_another_index_is_the_answer_where_it_is_the_only_one(flow: Any) -> None:
+    def other(index: int, text: str, finish: str | None = None) -> dict[str, Any]:
+        return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]}
+
+    assert flow.decode([other(1, "hel"), other(1, "lo", "stop")]).whole.text == "hello"
+    assert flow.decode([other(2, "X"), other(1, "hel"), other(2, "Y", "stop"), other(1, "lo", "stop")]).text == "hello"
+    late = [other(1, "X"), other(1, "Y", "length"), other(0, "hel"), other(0, "lo", "stop")]
+    assert (flow.decode(late).text, flow.decode(late).whole.finish_reason) == ("hello", "stop")
+
+
+STREAMS = [name for name, case in CASES.items() if case.body.lstrip(b"\xef\xbb\xbf\n").startswith((b"data:", b":"))]
+
+
+def outcome_of(flow: Any, name: str, pieces: list[bytes]) -> tuple[Any, ...]:
+    case = CASES[name]
+    call: dict[str, Any] = {"thought": "due" if case.options.get("thinking") else "possible", "may_replace": True}
+    if case.tools:
+        call["tools"] = tools_of(TOOLS)
+    outcome = flow.run(flow.Answer(pieces, 200, {"content-type": case.kind or ""}), stream=case.stream, **call)
+    total = glmv.Accumulator()
+    for delta in outcome.deltas:
+        total.add(delta)
+    answer = outcome.whole
+    if case.stream:
+        assert (total.text, total.reasoning, total.tool_calls) == (answer.text, answer.reasoning, answer.tool_calls)
+    calls = [(call.name, call.arguments) for call in answer.tool_calls]
+    return answer.text, answer.reasoning, calls, answer.finish_reason
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@settings(max_examples=20)
+@given(cuts=st.lists(st.integers(0, 3000), max_size=9))
+def test_any_cut_of_what_other_servers_stream_gives_the_same(flow: Any, name: str, cuts: list[int]) -> None:
+    body = CASES[name].body
+    places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False) if a < b]  # noqa: RUF007 - both sides are needed
+    assert outcome_of(flow, name, pieces) == outcome_of(flow, name, [body])
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_single_bytes_of_what_other_servers_stream_give_the_same(flow: Any, name: str) -> None:
+    body = CASES[name].body
+    assert outcome_of(flow, name, [bytes([each]) for each in body]) == outcome_of(flow, name, [body])

@@ -1,0 +1,202 @@
+"""Answers of servers beside the platform, read by both clients: the table of `tests/support/other_answers.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+from tests.support.other_answers import CASES, TOOLS, Case, chunk, events
+
+BASE_URL = "http://127.0.0.1:1/v1"
+
+
+def said(answer: glmv.Completion) -> tuple[str, str, list[tuple[str, Any]]]:
+    return answer.text, answer.reasoning, [(call.name, json.loads(call.arguments)) for call in answer.tool_calls]
+
+
+def options(case: Case) -> dict[str, Any]:
+    return {**case.options, **({"tools": TOOLS} if case.tools else {})}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_other_servers_send_is_read(name: str) -> None:
+    case = CASES[name]
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="vllm", max_retries=0)
+        if case.stream:
+            total = glmv.Accumulator()
+            for delta in glm.stream("hi", **options(case)):
+                total.add(delta)
+            answer = total.completion()
+        else:
+            answer = glm.chat("hi", **options(case))
+    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+    ids = [call.id for call in answer.tool_calls]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_the_asynchronous_client_reads_the_same(name: str) -> None:
+    case = CASES[name]
+    async with httpx.AsyncClient(transport=case.transport) as http:
+        glm = glmv.AsyncClient("k", base_url=BASE_URL, http_async_client=http, dialect="vllm", max_retries=0)
+        if case.stream:
+            total = glmv.Accumulator()
+            async for delta in glm.stream("hi", **options(case)):
+                total.add(delta)
+            answer = total.completion()
+        else:
+            answer = await glm.chat("hi", **options(case))
+    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        ({"choices": [{"index": 0, "answer": "hello", "finish_reason": "stop"}]}, "answer"),
+        ({"choices": [{"message": {"role": "assistant", "parts": ["hello"]}, "finish_reason": "stop"}]}, "parts"),
+        ({"candidates": [{"content": "hello"}]}, "candidates"),
+        ({"output": {"answer": "hello"}}, "output"),
+        ({"status": "ok"}, "status"),
+    ],
+)
+def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
+    case = Case(json.dumps(payload).encode(), kind="application/json")
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
+        with pytest.raises(glmv.MalformedResponse, match=field):
+            list(glm.stream("hi")) if stream else glm.chat("hi")
+
+
+def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
+    case = Case(json.dumps({"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}).encode())
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi")
+    assert (answer.text, answer.finish_reason) == ("", "length")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("name", "note"), [("calls in the text", "--tool-call-parser"), ("a thought without its opening mark", "reasoning")]
+)
+def test_what_the_server_left_undone_is_noted(name: str, note: str, stream: bool) -> None:
+    case = CASES[name]
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http)
+        notes = (list(glm.stream("hi", **options(case)))[-1] if stream else glm.chat("hi", **options(case))).notes
+    assert any(note in each for each in notes)
+
+
+SHOWN = CASES["the same in a stream, thinking"]
+
+
+def test_a_thought_that_was_shown_as_text_is_replaced_where_it_may_be() -> None:
+    with httpx.Client(transport=SHOWN.transport) as http:
+        deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi", may_replace=True))
+    assert [delta.replaces for delta in deltas].count(True) == 1
+    total = glmv.Accumulator()
+    for delta in deltas:
+        total.add(delta)
+    assert (total.text, total.reasoning) == (SHOWN.text, SHOWN.reasoning)
+
+
+def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not() -> None:
+    with httpx.Client(transport=SHOWN.transport) as http:
+        deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi"))
+    assert not any(delta.replaces for delta in deltas)
+    assert "".join(delta.text for delta in deltas) == "It is red, I see.</think>\nRed"
+    assert any("thinking=True" in note for note in deltas[-1].notes)
+
+
+def test_without_thinking_a_mark_in_the_text_is_text() -> None:
+    case = Case(CASES["a thought without its opening mark"].body, kind="application/json")
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", thinking=False)
+        assert "</think>" in answer.text
+        platform = glmv.Client("k", base_url="http://127.0.0.1:1/api/paas/v4", http_client=http)
+        assert "</think>" in platform.chat("hi").text
+
+
+@pytest.mark.parametrize("delta", [{"content": ""}, {"role": "assistant"}, {}])
+def test_an_empty_stream_with_facts_beside_it_is_an_answer(delta: dict[str, Any]) -> None:
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}]}
+    case = Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), last, {"choices": [], "x": 1}))
+    with httpx.Client(transport=case.transport) as http:
+        deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi"))
+    assert [(delta.text, delta.finish_reason) for delta in deltas] == [("", "stop")]
+
+
+PERSON = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "person",
+        "schema": {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]},
+    },
+}
+
+
+def thinks(thought: str, answer: str) -> Case:
+    pieces = [chunk({"content": each}) for each in (*thought, "</think>", *answer)]
+    return Case(events(*pieces, chunk(None, "stop")))
+
+
+def summed(case: Case, **options: Any) -> glmv.Completion:
+    with httpx.Client(transport=case.transport) as http:
+        total = glmv.Accumulator()
+        for delta in glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0).stream("hi", **options):
+            total.add(delta)
+        return total.completion()
+
+
+@pytest.mark.parametrize("options", [{}, {"may_replace": True}, {"thinking": True}])
+def test_json_behind_a_thought_without_its_opening_mark_is_the_answer(options: dict[str, Any]) -> None:
+    case = thinks("How old? I see 36.", '{"age": 36}')
+    answer = summed(case, response_format=PERSON, **options)
+    assert (answer.text, answer.reasoning) == ('{"age": 36}', "How old? I see 36.")
+    with httpx.Client(transport=case.transport) as http:
+        assert (
+            glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", response_format=PERSON).text == answer.text
+        )
+
+
+@pytest.mark.parametrize("options", [{"may_replace": True}, {"thinking": True}])
+def test_json_of_a_draft_inside_the_thought_is_not_the_answer(options: dict[str, Any]) -> None:
+    case = thinks('Maybe {"age": 1}? No.', '{"age": 36}')
+    assert summed(case, response_format=PERSON, **options).text == '{"age": 36}'
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http)
+        assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
+
+
+def test_a_draft_that_was_shown_and_may_not_be_replaced_is_an_error_with_the_answer() -> None:
+    with pytest.raises(glmv.MalformedResponse, match="draft") as raised:
+        summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
+    assert raised.value.partial is not None
+    assert raised.value.partial.text == '{"age": 36}'
+
+
+@pytest.mark.parametrize("name", ["calls in the text of a stream", "a call as GLM-4 writes it"])
+def test_a_call_that_was_asked_for_and_stands_in_the_text_is_one(name: str) -> None:
+    case = CASES[name]
+    answer = summed(case, tools=TOOLS, tool_choice="required")
+    assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == list(case.calls)
+
+
+def test_a_thought_before_a_call_that_was_asked_for_is_the_thought() -> None:
+    markup = CASES["calls in the text"].body
+    text = json.loads(markup)["choices"][0]["message"]["content"]
+    answer = summed(thinks("Which city?", text), tools=TOOLS, tool_choice="required")
+    assert (answer.text, answer.reasoning, len(answer.tool_calls)) == ("", "Which city?", 1)
+
+
+def test_where_no_tool_may_be_called_the_markup_is_text() -> None:
+    case = CASES["calls in the text"]
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", tools=TOOLS, tool_choice="none")
+    assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
