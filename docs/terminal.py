@@ -28,7 +28,7 @@ PHOTOS = ROOT / "examples" / "pictures"
 COLUMNS = 100
 COMMANDS = (
     'glmv ask --emulator coffee.jpg "What is in this picture?"',
-    'glmv ask --emulator "*.jpg" "Which picture is the largest?"',
+    'glmv ask --emulator "*.jpg" "Describe each picture."',
     "glmv models",
 )
 # ECMA-48: cursor up, erase in line; all other sequences but colours (SGR, "m") leave no trace on what is drawn.
