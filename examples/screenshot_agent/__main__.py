@@ -2,8 +2,8 @@
 
     python examples/screenshot_agent                      # asks the emulator, or the platform when a key is set
 
-With a key GLM-4V decides what to do. The emulator decides nothing: its three tool calls are scripted below. What it says
-at the end is what it reads in the last screenshot, with the extra `eyes`.
+With a key GLM-4V decides what to do. The emulator decides nothing: its three tool calls are scripted below. What it
+says at the end is what it reads in the screenshots, with the extra `eyes`.
 
 It needs Chromium and Playwright's Python package: `make test-browser` installs both on Debian.
 """
