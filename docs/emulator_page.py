@@ -1,6 +1,7 @@
 """Takes docs/images/emulator-page.png: `python docs/emulator_page.py`, with what `make test-browser` installs.
 
-An application asks a running emulator; one request is refused, one stream is cut, one client comes back too soon.
+An application asks a running emulator. Two answers are scripted, the others say what was measured; one request is
+refused, one stream is cut, one client comes back too soon.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import httpx
 from playwright.sync_api import Browser, sync_playwright
 
 import glmv
-from glmv_emulator import Emulator
+from glmv_emulator import Emulator, Reply
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "emulator-page.png"
@@ -29,15 +30,24 @@ def asked(emu: Emulator) -> None:
         return glmv.Image.from_path(PHOTOS / name)
 
     with glmv.Client(emu.api_key, base_url=emu.base_url, max_retries=0) as glm:
+        emu.say("Dark: a rocket stands on its launch pad at night.")
         glm.chat([picture("rocket.jpg"), "Is it dark or bright?"])
         with contextlib.suppress(glmv.NotFoundError, glmv.InvalidRequestError):
             glm.chat([picture("cat.jpg"), "Which animal is this?"], model="glm-9v")
         impatient(emu)
-        list(glm.stream([picture("form.png"), "How large is this form?"]))
+        list(glm.stream([picture("form.png"), "Describe this form."]))
         emu.inject("cut")
         with contextlib.suppress(glmv.GLMVError):
             list(glm.stream([picture("coffee.jpg"), "Describe this picture."]))
         three = [picture("coffee.jpg"), picture("chart.png"), picture("cat.jpg")]
+        emu.say(
+            Reply(
+                "1. An espresso in a red cup stands on a wooden table.\n"
+                "2. A bar chart of the cups sold in a week: most of them on Saturday.\n"
+                "3. A cat with green eyes looks to the right.",
+                reasoning="Two photographs, and a chart between them.",
+            )
+        )
         list(glm.stream([*three, "What do these three pictures show? Describe each in one sentence."], thinking=True))
 
 

@@ -1,7 +1,8 @@
 """Draws docs/images/terminal.svg from a real run: `python docs/terminal.py`.
 
 The commands run in a pseudo-terminal, where `glmv` writes as it does for a person; what stood on the screen at the end
-is drawn by Rich. The emulator answers, so anybody gets the same picture but for the seconds.
+is drawn by Rich. The emulator answers, so anybody gets the same picture but for the seconds; those are a reader's own
+where only the extras `cli` and `emulator` are installed, for the extra `eyes` looks for words in each photograph.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PHOTOS = ROOT / "examples" / "pictures"
 COLUMNS = 100
 COMMANDS = (
     'glmv ask --emulator coffee.jpg "What is in this picture?"',
-    'glmv ask --emulator "*.jpg" "Which picture is the largest?"',
+    'glmv ask --emulator "*.jpg" "Describe each picture."',
     "glmv models",
 )
 # ECMA-48: cursor up, erase in line; all other sequences but colours (SGR, "m") leave no trace on what is drawn.

@@ -59,19 +59,19 @@ def main() -> None:
         screen = Screen(here)
 
         photograph = PICTURES / "coffee.jpg"
-        question = "What are the main colours of this photograph, and how large is it?"
+        question = "Describe this photograph: its size, its main colours and its brightness."
         screen.chapter("A photograph, through LangChain", "prompt | ChatGLMV | StrOutputParser", here.fast_model)
         screen.fact("picture", f"coffee.jpg, {here.how_given}")
         screen.fact("asked", question)
         through_langchain(here, screen, here.fast_model, here.given(photograph), question)
 
-        question = "Describe this chart: its format, its size and its dominant colours."
+        question = "Describe this chart: its format, its size and its colours."
         screen.chapter("A chart, through LangChain", "prompt | ChatGLMV | StrOutputParser", "glm-4.6v")
         screen.fact("picture", "chart.png, as base64 in the request")
         screen.fact("asked", question)
         through_langchain(here, screen, "glm-4.6v", PICTURES / "chart.png", question)
 
-        question = "Compare the cup of coffee with the rocket at night: which picture is brighter?"
+        question = "Describe the cup of coffee and the rocket at night: how bright is each picture?"
         screen.chapter("An album, through LlamaIndex", "RetrieverQueryEngine(multimodal=True)", "glm-4.6v")
         screen.fact("album", "a coffee, a cat, a rocket, a chart, a receipt, a form")
         screen.fact("asked", question)

