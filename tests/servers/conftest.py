@@ -98,3 +98,11 @@ def picture() -> Callable[..., bytes]:
         return out.getvalue()
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def large() -> bytes:
+    """A JPEG of 1600 x 1200 pixels with nothing to compress."""
+    out = io.BytesIO()
+    Pillow.effect_noise((1600, 1200), 120).save(out, "JPEG", quality=100)
+    return out.getvalue()

@@ -126,6 +126,7 @@ def litellm_version() -> str:
 
 NGINX = """
 daemon off;
+{user}
 worker_processes 1;
 error_log stderr warn;
 pid {folder}/nginx.pid;
@@ -170,7 +171,9 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
         for route, settings in NGINX_ROUTES.items()
     )
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, servers=servers))
+    # Workers of root would be another user, who may not enter the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    config.write_text(NGINX.format(folder=folder, servers=servers, user=user))
     program = nginx_program()
     assert program is not None
     origin = {route: f"http://127.0.0.1:{port}" for route, port in ports.items()}
