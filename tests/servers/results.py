@@ -45,8 +45,11 @@ class Results:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         table = item.path.stem.removeprefix("test_")
         column = str(params.get("route", ""))
-        column = column if table == "answers" else column.partition(" ")[0]
-        cell = item.originalname.removeprefix("test_").replace("_", " "), column
+        column = column if table != "nginx" else column.partition(" ")[0]
+        row = item.originalname.removeprefix("test_").replace("_", " ")
+        if "case" in params:
+            row = f"{row}: {params['case']}"
+        cell = row, column
         if hasattr(report, "wasxfail"):
             outcome = f"no: {report.wasxfail}"
         else:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-servers" / "bin" / "litellm"
 STARTS_WITHIN = 150  # seconds; LiteLLM imports for 15 s on a free core
 MASTER_KEY = "sk-Vh7c2qPz0mXw4rTn8bKd6yLf3gJs9aEu"  # LiteLLM refuses to start with a weak one
+ENGINES = ROOT / ".venv-engines" / "bin"
+SCRIPTS = Path(__file__).parent / "engine_scripts"
 WRONG_KEY = f"{'0' * 32}.{'x' * 16}"
 
 
@@ -189,3 +192,37 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
 def nginx_program() -> str | None:
     """The path of nginx; /usr/sbin is not on everybody's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+@contextlib.contextmanager
+def transformers(folder: Path) -> Iterator[Software]:
+    """`transformers serve` with a Glm4v model of random weights."""
+    alone = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
+    model = folder / "model"
+    made = subprocess.run(
+        [ENGINES / "python", SCRIPTS / "tiny_glm4v.py", model], env=os.environ | alone, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    command = [str(ENGINES / "transformers"), "serve", str(model), "--trust-remote-code", "--device", "cpu"]
+    with running(
+        [*command, "--host", "127.0.0.1", "--port", str(port)], f"{origin}/health", folder / "serve.log", **alone
+    ):
+        code = "import importlib.metadata as found; print(found.version('transformers'))"
+        version = subprocess.check_output([ENGINES / "python", "-c", code], text=True).strip()
+        yield Software(version, {"transformers": f"{origin}/v1"})
+
+
+def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:
+    """What engine_scripts/classes.py says of request bodies."""
+    done = subprocess.run(
+        [ENGINES / "python", SCRIPTS / "classes.py", engine],
+        input=json.dumps(bodies),
+        capture_output=True,
+        text=True,
+        timeout=STARTS_WITHIN,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

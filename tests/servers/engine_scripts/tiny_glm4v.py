@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
-from transformers.models.glm4v.processing_glm4v import Glm4vProcessor
-from transformers.models.glm4v.video_processing_glm4v import Glm4vVideoProcessor
+
+from picture_processor import PictureProcessor
 
 SPECIAL = [
     "<|endoftext|>",
@@ -104,7 +104,8 @@ def write(folder: str) -> None:
     model.generation_config.eos_token_id = tokens.eos_token_id
     model.generation_config.pad_token_id = tokens.pad_token_id
     model.save_pretrained(folder)
-    Glm4vProcessor(Glm4vImageProcessorPil(), tokens, Glm4vVideoProcessor(), chat_template=TEMPLATE).save_pretrained(folder)
+    PictureProcessor.register_for_auto_class()
+    PictureProcessor(Glm4vImageProcessorPil(), tokens, chat_template=TEMPLATE).save_pretrained(folder)
     print(sum(one.numel() for one in model.parameters()))
 
 
