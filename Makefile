@@ -46,14 +46,16 @@ test-servers: $(READY) ## the tests through LiteLLM's proxy and nginx (WRITE=1 w
 	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.80'
 	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)
 
-# torch stands in TORCH, since each machine has its own way to a build for the CPU. It goes by pip, which reads what the
-# machine says on where to look; the engines go without what they require (CUDA): only their classes are used.
+# torch comes by pip, whose settings may name a build for the CPU; TORCH="torch --index-url ..." names it here.
+# The engines come without what they require (CUDA), but for what the modules with their classes import.
 ENGINES := .venv-engines
 TORCH ?= torch==2.13.0
+IMPORTED := aiohttp cachetools cbor2 cloudpickle ipython msgspec openai-harmony orjson prometheus-client py-cpuinfo pybase64 \
+  pyzmq requests triton uvloop
 test-engines: $(READY) ## a Glm4v model in transformers serve, and the classes of vLLM and SGLang (2 GB; not in CI)
 	@test -x $(ENGINES)/bin/pip || $(PYTHON) -m venv $(ENGINES)
-	@$(ENGINES)/bin/python -c 'import torch' 2>/dev/null || $(ENGINES)/bin/pip install --quiet '$(TORCH)'
-	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python 'transformers[serving]>=5' 'pillow>=12'
+	@$(ENGINES)/bin/python -c 'import torch' 2>/dev/null || $(ENGINES)/bin/pip install --quiet $(TORCH)
+	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python 'transformers[serving]>=5' 'pillow>=12' $(IMPORTED)
 	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --no-deps vllm sglang
 	WRITE=$(WRITE) $(BIN)/pytest -m engines tests/servers $(ARGS)
 

@@ -50,10 +50,9 @@ class Results:
         if "case" in params:
             row = f"{row}: {params['case']}"
         cell = row, column
+        outcome = "yes" if report.passed else "failed"
         if hasattr(report, "wasxfail"):
             outcome = f"no: {report.wasxfail}"
-        else:
-            outcome = "yes" if report.passed else "failed"
         self._outcomes.setdefault(table, {}).setdefault(cell, []).append((str(params.get("way", "")), outcome))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -34,10 +34,12 @@ class Software:
     Attributes:
         version: as the server itself names it.
         bases: route -> its base URL.
+        model: what the server calls its model, where that is known only when it runs.
     """
 
     version: str
     bases: Mapping[str, str]
+    model: str = "glm-4.6v"
 
 
 def free_port() -> int:
@@ -82,10 +84,11 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
     """LiteLLM's proxy with a route by its provider `zai` and one by `openai`, both to the emulator's platform.
 
-    Models: `zai/glm-4.6v`, `zai/wrong-key`, `zai/unknown-model`, and the same with `openai/`.
+    Models: `zai/glm-4.6v`, which may be told to think, `zai/as-it-is`, which LiteLLM does not expect to be,
+    `zai/wrong-key`, `zai/unknown-model`, and the same with `openai/`.
     """
     models = {"glm-4.6v": ("glm-4.6v", emu.api_key), "wrong-key": ("glm-4.6v", WRONG_KEY)}
-    models["unknown-model"] = ("glm-99v", emu.api_key)
+    models |= {"unknown-model": ("glm-99v", emu.api_key), "as-it-is": ("glm-4.6v", emu.api_key)}
     config = {
         "model_list": [
             {
@@ -94,7 +97,7 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
                     "model": f"{route}/{model}",
                     "api_base": emu.base_url,
                     "api_key": key,
-                    "allowed_openai_params": ["thinking"],
+                    **({} if name == "as-it-is" else {"allowed_openai_params": ["thinking"]}),
                 },
             }
             for route in ("zai", "openai")
@@ -198,7 +201,7 @@ def nginx_program() -> str | None:
 def transformers(folder: Path) -> Iterator[Software]:
     """`transformers serve` with a Glm4v model of random weights."""
     alone = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
-    model = folder / "model"
+    model = folder / "GLM-4.6V"
     made = subprocess.run(
         [ENGINES / "python", SCRIPTS / "tiny_glm4v.py", model], env=os.environ | alone, capture_output=True, text=True
     )
@@ -211,7 +214,7 @@ def transformers(folder: Path) -> Iterator[Software]:
     ):
         code = "import importlib.metadata as found; print(found.version('transformers'))"
         version = subprocess.check_output([ENGINES / "python", "-c", code], text=True).strip()
-        yield Software(version, {"transformers": f"{origin}/v1"})
+        yield Software(version, {"transformers": f"{origin}/v1"}, str(model))
 
 
 def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:

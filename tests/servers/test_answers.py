@@ -112,6 +112,14 @@ def test_thinking_is_switched_on_and_off(client: Way) -> None:
     assert not client.ask(asked, thinking=False).reasoning
 
 
+@through(*LITELLM, LiteLLM="there is no dialect for the server")
+def test_thinking_is_switched_where_the_proxy_does_not_expect_it(connect: Callable[..., Way], route: str) -> None:
+    client = connect(model=f"{route.partition(' ')[2]}/as-it-is", dialect="litellm", base_model="glm-4.6v")
+    asked = question("Good morning")
+    assert client.ask(asked, thinking=True).reasoning
+    assert not client.ask(asked, thinking=False).reasoning
+
+
 @EVERY_ROUTE
 def test_an_answer_has_the_asked_structure(client: Way, picture: Draw) -> None:
     assert client.object(question(picture("red", (64, 48)), "Describe the picture."), Seen) == Seen(

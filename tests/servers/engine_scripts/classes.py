@@ -1,6 +1,6 @@
 """What the classes of an engine's server say: `python classes.py vllm`, in the engines' environment.
 
-Reads {name: request body} from its input. Prints, as JSON on the last line, the engine's version, for each body the
+Reads {name: request body} from its input. Writes, as JSON on its last line, the engine's version, for each body the
 fields that the engine does not know or why it refuses it, and answers made by the engine's own classes.
 """
 
@@ -100,8 +100,7 @@ def main(engine: str) -> None:
         "verdicts": {name: verdict(protocol.ChatCompletionRequest, body) for name, body in bodies.items()},
         "answers": answers(protocol),
     }
-    print()
-    print(json.dumps(found))
+    sys.stdout.write(f"\n{json.dumps(found)}\n")
 
 
 if __name__ == "__main__":

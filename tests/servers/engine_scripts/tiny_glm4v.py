@@ -8,11 +8,10 @@ from __future__ import annotations
 import sys
 
 import torch
+from picture_processor import PictureProcessor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
-
-from picture_processor import PictureProcessor
 
 SPECIAL = [
     "<|endoftext|>",
@@ -106,7 +105,6 @@ def write(folder: str) -> None:
     model.save_pretrained(folder)
     PictureProcessor.register_for_auto_class()
     PictureProcessor(Glm4vImageProcessorPil(), tokens, chat_template=TEMPLATE).save_pretrained(folder)
-    print(sum(one.numel() for one in model.parameters()))
 
 
 if __name__ == "__main__":
