@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from glmv.cli.app import app
+from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
 
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,27 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
     assert "1 answered, 0 failed, 0 were there already" in printed
     assert (tmp_path / "answers.jsonl").exists()
     assert (tmp_path / "receipts.parquet").exists()
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", blocks("servers.md"))
+def test_a_block_about_another_server_asks_it_and_prints_its_answer(code: str, run_code: RunCode) -> None:
+    server = Server().plays(answer)
+    try:
+        printed = run_code(re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{server.port}", code))
+    finally:
+        server.stop()
+    assert "a cup" in printed
+    (request,) = [json.loads(body) for _, body in server.requests]
+    assert request["model"] == re.search(r'(?<!base_)model="([^"]+)"', code + 'model="glm-4.6v"')[1]  # type: ignore[index]
+    assert "image_url" in json.dumps(request["messages"])
+
+
+def answer(peer: Peer) -> None:
+    if peer.streaming:
+        peer.stream(chunk("a "), chunk("cup", "stop"), DONE)
+    else:
+        peer.say(WHOLE | {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "a cup"}}]})
 
 
 @pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
