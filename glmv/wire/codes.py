@@ -228,8 +228,8 @@ _QUOTED = re.compile(
 # The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), where a gateway keeps nothing else.
 _SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile("余额不足|已欠费|Insufficient balance or no resource package", re.IGNORECASE), "1113"),
-    (re.compile("可能包含不安全或敏感内容|may contain unsafe or sensitive content", re.IGNORECASE), "1301"),
-    (re.compile("Prompt exceeds max(?:imum)? length", re.IGNORECASE), "1261"),
+    (re.compile("可能(?:包含)?不安全或敏感|may contain unsafe or sensitive content", re.IGNORECASE), "1301"),
+    (re.compile("Prompt exceeds max(?:imum)? length|Prompt ?超长", re.IGNORECASE), "1261"),
     (re.compile("已达到 ?5 ?小时的使用上限"), "1308"),
     (re.compile("账户已达到速率限制|API的并发数过高"), "1302"),
     (re.compile("该模型当前访问量过大"), "1305"),

@@ -45,7 +45,11 @@ CODES: Mapping[str, tuple[int, str, str]] = {
     "1234": (500, "网络错误，错误id：{}", "Network error, error id: {}"),
     "1261": (400, "Prompt 超长", "Prompt exceeds max length"),
     "1300": (400, "API 调用被策略阻止", "API call blocked by policy"),
-    "1301": (400, "输入或生成内容可能不安全或敏感，请避免输入易产生敏感内容的提示语", "Unsafe or sensitive content"),
+    "1301": (
+        400,
+        "系统检测到输入或生成内容可能包含不安全或敏感内容，请您避免输入易产生敏感内容的提示语，感谢您的配合。",
+        "Unsafe or sensitive content",
+    ),
     "1302": (429, "您的账户已达到速率限制，请控制请求频率", "Rate limit reached for requests"),
     "1303": (429, "您当前使用该API的频率过高，请降低频率", "High frequency usage of this API"),
     "1304": (429, "该API已达当日调用次数限额", "Daily call limit for this API reached"),

@@ -173,9 +173,6 @@ def test_a_model_that_the_proxy_does_not_have_is_an_invalid_request(connect: Cal
         connect(model="no-such-model").ask(question("Good morning"))
 
 
-LOST = "the proxy drops the platform's code, and its message is not recognized"
-
-
 @EVERY_ROUTE
 def test_an_account_in_arrears_is_a_quota_error(client: Way, emu: Emulator) -> None:
     emu.fail(times=None, code=1113)
@@ -184,14 +181,14 @@ def test_an_account_in_arrears_is_a_quota_error(client: Way, emu: Emulator) -> N
     assert not caught.value.retryable
 
 
-@through(*ROUTES, LiteLLM=LOST)
+@through(*ROUTES)
 def test_refused_content_is_a_content_filter_error(client: Way, emu: Emulator) -> None:
     emu.fail(times=None, code=1301)
     with pytest.raises(glmv.ContentFilterError):
         client.ask(question("Good morning"))
 
 
-@through(*ROUTES, LiteLLM=LOST)
+@through(*ROUTES)
 def test_a_prompt_that_is_too_long_is_a_context_length_error(client: Way, emu: Emulator) -> None:
     emu.fail(times=None, code=1261)
     with pytest.raises(glmv.ContextLengthError):
