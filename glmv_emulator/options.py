@@ -138,7 +138,7 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
 def answered_by(emulator: Emulator) -> str:
     """Where the answers of an emulator come from, for the first line that a command prints."""
     if emulator.upstream is None:
-        return "it answers from what it measures in pictures; it is not GLM-4V"
+        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
     return f"its answers come from {emulator.upstream}; it is not GLM-4V"
 
 
