@@ -97,7 +97,7 @@ class Options(BaseModel):
             the model has no such field.
         tool_stream: stream the arguments of tool calls piece by piece, where the model does.
         stream_options, sensitive_word_check, seed: sent as they are.
-        request_id: 6 to 64 characters; made by us when absent.
+        request_id: 1 to 64 characters; made by us when absent. docs.z.ai wants 6: a shorter one is sent with a note.
         user_id: the end user for the platform's abuse tracking, 6 to 128 characters.
         extra_body: further keys of the body.
     """
@@ -121,7 +121,7 @@ class Options(BaseModel):
     stream_options: dict[str, Any] | None = None
     sensitive_word_check: dict[str, Any] | None = None
     seed: int | None = None
-    request_id: Annotated[str, Field(min_length=6, max_length=64)] | None = None
+    request_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     user_id: Annotated[str, Field(min_length=6, max_length=128)] | None = None
     extra_body: dict[str, Any] | None = None
 
