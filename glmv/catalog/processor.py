@@ -55,6 +55,8 @@ class Processor:
 
     def frames(self, seconds: float) -> int:
         """Frames that a video of so many seconds is cut into."""
+        if seconds < 1:  # the processors end at the last whole second
+            return 1
         counted = min(seconds, self.video_rates[-1][0])
         rate = next(rate for most, rate in self.video_rates if counted <= most)
         return max(1, min(int(counted * rate), self.video_frames))
@@ -63,38 +65,38 @@ class Processor:
         """Tokens of one of `layers` pictures of one size that together have between the least and the most tokens."""
         match self.rounding:
             case "nearest":
-                return _nearest(width, height, self.least_tokens / layers, most / layers)
+                return _nearest(width, height, layers, self.least_tokens, most)
             case "up":
-                return _up(width, height, self.least_tokens / layers, most / layers)
+                return _up(width, height, layers, self.least_tokens, most)
 
 
-def _nearest(width: int, height: int, least: float, most: float) -> int:
+def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
     """Sides to the nearest cell. Where that is out of bounds: both by one factor, then down or up to a whole cell."""
     enlarge = max(1.0, CELL / min(width, height))
-    across, down = (int(side * enlarge) / CELL for side in (width, height))
-    cells = round(across) * round(down)
-    if cells > most:
-        factor = math.sqrt(most / (across * down))
-        return math.prod(max(1, math.floor(side * factor)) for side in (across, down))
-    if cells < least:
-        factor = math.sqrt(least / (across * down))
-        return math.prod(math.ceil(side * factor) for side in (across, down))
+    width, height = int(width * enlarge), int(height * enlarge)
+    cells = round(width / CELL) * round(height / CELL)
+    if layers * cells > most:
+        factor = math.sqrt(layers * width * height / (most * CELL**2))
+        return math.prod(max(1, math.floor(side / factor / CELL)) for side in (width, height))
+    if layers * cells < least:
+        factor = math.sqrt(least * CELL**2 / (layers * width * height))
+        return math.prod(math.ceil(side * factor / CELL) for side in (width, height))
     return cells
 
 
-def _up(width: int, height: int, least: float, most: float) -> int:
+def _up(width: int, height: int, layers: int, least: int, most: int) -> int:
     """Sides up to whole cells; beyond the most, the largest picture of the same shape that fits."""
     cells = _covering(width, height)
-    if cells < least:
-        factor = math.sqrt(least * CELL**2 / (width * height))
+    if layers * cells < least:
+        factor = math.sqrt(least * CELL**2 / (layers * width * height))
         cells = _covering(math.ceil(width * factor), math.ceil(height * factor))
-    if cells <= most:
+    if layers * cells <= most:
         return cells
     low, high, best = 1, height, 1
     while low <= high:
         tried = (low + high) // 2
         cells = _covering(max(1, width * tried // height), tried)
-        if cells <= most:
+        if layers * cells <= most:
             best, low = cells, tried + 1
         else:
             high = tried - 1

@@ -38,7 +38,7 @@ def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None])
         tell(f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai wants 6 to 64 characters.")
 
 
-def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:  # noqa: PLR0911 - a line for each field
+def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:
     """What of a request relies on the value of a field, in words; nothing where it does not."""
     name, options = model.name, request.options
     match field:
