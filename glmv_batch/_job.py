@@ -49,11 +49,13 @@ class Job:
         schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
         model: its name.
         column: of a table, the one that holds the picture.
-        via: "calls", or "platform": its own batches, half the price, within a day or so.
+        via: "calls", or "platform": its own batches, half the price, within a day or so; for pictures they take
+            glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
         api_key: the platform's key, or a function that returns it; None reads the environment.
         base_url: as `glmv.Client` takes it.
         max_concurrency: calls at once; None is the documented number.
-        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it.
+        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it. Money is counted by the
+            price that the catalogue has in that currency.
         client: a `glmv.AsyncClient` of your own instead of the three before; you close it.
         options: further options of `glmv.Client`, and of its calls.
 
@@ -260,7 +262,7 @@ class Job:
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
             raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
-        self.progress = Progress(share=self._share)
+        self.progress = Progress(share=self._share, base_url=self._base_url())
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
@@ -298,13 +300,16 @@ class Job:
         asked.api_key = self._ask_key()  # type: ignore[assignment]  # settings make a secret of it
         return asked
 
+    def _base_url(self) -> str:
+        return self._client().address.base_url
+
     def _place(self) -> str:
         """Where is asked, without the port of this machine, which an emulator has anew each time.
 
         Raises:
             AuthenticationError: there is no key: nothing was read yet.
         """
-        found = urlsplit(self._client().address.base_url)
+        found = urlsplit(self._base_url())
         return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from glmv_batch._prices import Money, cost
+from glmv_batch._prices import NOTHING, Money, cost
 from glmv_batch._row import Row
 
 # The rate is that of the last answers, so that it follows a gate that narrows.
@@ -42,6 +42,7 @@ class Progress:
     stopped: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     share: float = field(default=1.0, repr=False)
+    base_url: str = field(default="", repr=False)
     _begun: float | None = field(default=None, repr=False)
     _ended: float | None = field(default=None, repr=False)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
@@ -54,8 +55,8 @@ class Progress:
         """The run ends now."""
         self._ended = self.clock()
 
-    def count(self, row: Row, *, known: bool = False) -> None:
-        """One more row."""
+    def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
+        """One more row; `emulated` when the emulator answered, for which nobody pays."""
         if known:
             self.known += 1
             self.known_failed += not row.ok
@@ -70,7 +71,7 @@ class Progress:
             return
         self.input_tokens += row.usage.prompt_tokens
         self.output_tokens += row.usage.completion_tokens
-        money = cost(row.model, row.usage, share=self.share)
+        money = NOTHING if emulated else cost(row.model, row.usage, self.base_url, share=self.share)
         if money is None:
             self.unpriced += 1
         elif self.spent is None or self.spent.currency == money.currency:

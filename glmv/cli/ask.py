@@ -63,7 +63,7 @@ def ask(
             say(json.dumps(_plain(answer), ensure_ascii=False, indent=2))
             return
         last = _stream(glm.stream([*media, question], **options))
-        _tell(last, time.monotonic() - begun, emulator=emulator)
+        _tell(last, time.monotonic() - begun, glm.address.base_url, emulator=emulator)
 
 
 def _question_of(words: list[str]) -> tuple[list[str], str]:
@@ -116,11 +116,11 @@ def client(model: str | None, base_url: str | None, emulator: bool) -> Iterator[
             yield glm
 
 
-def _tell(last: glmv.Delta, seconds: float, *, emulator: bool) -> None:
+def _tell(last: glmv.Delta, seconds: float, base_url: str, *, emulator: bool) -> None:
     facts = [f"{seconds:.1f} s"]
     if last.usage is not None:
         facts.insert(0, f"{last.usage.prompt_tokens} + {last.usage.completion_tokens} tokens")
-        if not emulator and (cost := money(last.model, last.usage)):
+        if cost := money(last.model, last.usage, base_url):
             facts.append(cost)
     if last.model:
         facts.insert(0, harmless(last.model))

@@ -338,7 +338,7 @@ def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_
         ("much", MODEL, "A budget is"),
         ("5", MODEL, "A budget is"),
         ("5 CNY", "unknown-model", "price of unknown-model is not known"),
-        ("5 CNY", "glm-4.6v", "is paid in USD"),
+        ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
     ],
 )
 def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:

@@ -1,13 +1,13 @@
 """What transformers' own processors make of pictures and videos, in tokens: the values that tests/core/test_tokens.py
 holds the client's estimates against.
 
-    python tests/engines/tokens.py            compares them with tokens.json beside this file; exit code 1 where they differ
+    python tests/engines/tokens.py            compares them with tokens.json beside this file, exit code 1 for a difference
     python tests/engines/tokens.py --write    writes that file
 
 It needs transformers and torch, and nothing of this project. No video is decoded: its processors are asked which frames
 they take and what these come to. Pictures are made and processed where they are small; for large ones the processors
-only count. The time behind each layer of a video is counted as GLM's tokenizer splits it: three digits at most, a dot, a
-word with the blank before it.
+only count. The time behind each layer of a video is counted as GLM's tokenizer splits it: three digits at most, a dot,
+a word with the blank before it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ PICTURES: list[list[tuple[int, int]]] = [
     ]),
     # Panoramas, receipts and strips.
     *([size] for size in [
-        (6000, 1000), (1000, 6000), (6000, 300), (300, 6000), (8000, 1200), (3000, 100), (100, 3000), (6000, 60), (40, 4000),
-        (10, 2000), (2000, 15), (5999, 30), (12000, 1500),
+        (6000, 1000), (1000, 6000), (6000, 300), (300, 6000), (8000, 1200), (3000, 100), (100, 3000), (6000, 60),
+        (40, 4000), (10, 2000), (2000, 15), (5999, 30), (12000, 1500),
     ]),
     [(640, 480), (640, 480)],
     [(1920, 1080), (30, 45), (600, 400)],
@@ -163,4 +163,4 @@ if __name__ == "__main__":
     elif json.loads(now)["families"] != json.loads(HERE.read_text("utf-8"))["families"]:
         sys.exit(f"transformers {transformers.__version__} counts otherwise: look, and write anew with --write")
     else:
-        print(f"tokens.json is what transformers {transformers.__version__} counts")
+        sys.stdout.write(f"tokens.json is what transformers {transformers.__version__} counts\n")
