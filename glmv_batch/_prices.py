@@ -39,9 +39,10 @@ NOTHING = Money(0.0, "", "")
 """What an answer of the emulator costs."""
 
 
-def is_emulated(answer_id: str | None) -> bool:
-    """Whether an answer with this id is the emulator's, for which nobody pays."""
-    return (answer_id or "").startswith(_EMULATED)
+def is_emulated(answer: glmv.Completion | Exception) -> bool:
+    """Whether an answer, or what an error has of one, is the emulator's, for which nobody pays."""
+    told = getattr(answer, "partial", None) if isinstance(answer, Exception) else answer
+    return told is not None and (told.id or "").startswith(_EMULATED)
 
 
 def cost(model: str | None, usage: glmv.Usage | None, base_url: str, *, share: float = 1.0) -> Money | None:

@@ -23,7 +23,8 @@ class Progress:
         answered, failed: in this run; `known`: whose row stood in the ledger already, `known_failed` of them an error.
         input_tokens, output_tokens: of this run, as far as the platform counted.
         errors: how many failed, by the name of the error's class.
-        spent: money of this run, None where no price is known; `unpriced` counts answers without a price.
+        spent: money of this run, in what its server is paid in; None where no price is known, and 0 without a currency
+            at the emulator. `unpriced` counts answers without a price.
         width: calls that may be under way now: it narrows when the platform says that it is busy.
         stopped: why the run ended before its items did, or None.
     """
@@ -74,7 +75,7 @@ class Progress:
         money = NOTHING if emulated else cost(row.model, row.usage, self.base_url, share=self.share)
         if money is None:
             self.unpriced += 1
-        elif self.spent is None or self.spent.currency == money.currency:
+        else:
             self.spent = money._replace(amount=money.amount + (self.spent.amount if self.spent else 0))
 
     @property
@@ -127,8 +128,8 @@ class Progress:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "spent": None if spent is None else round(spent.amount, 6),
-            "currency": None if spent is None else spent.currency,
-            "price_date": None if spent is None else spent.date,
+            "currency": None if spent is None else spent.currency or None,
+            "price_date": None if spent is None else spent.date or None,
             "unpriced": self.unpriced,
             "width": self.width,
             "errors": dict(self.errors),

@@ -185,7 +185,7 @@ class ByBatches:
         self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
     ) -> None:
         row = replace(self._settings.question.row_of(Item(""), answer, 0.0), seconds=None)
-        emulated = isinstance(answer, glmv.Completion) and is_emulated(answer.id)
+        emulated = is_emulated(answer)
         kept: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
             self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns), emulated))

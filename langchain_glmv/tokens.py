@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import glmv
+
+if TYPE_CHECKING:
+    from glmv.catalog.processor import Processor
 
 # "1 token is about 1.6 Chinese characters" and about 4 English ones: docs.bigmodel.cn, glossary.
 _WIDE_PER_TOKEN = 1.6
@@ -20,7 +23,8 @@ _PLAIN_PER_TOKEN = 4.0
 # Role mark and line break in front of each message: chat_template.jinja of zai-org/GLM-4.6V.
 _PER_MESSAGE = 3
 
-_USUAL_MODEL = "glm-4.6v"
+# Its processor counts for models that are not in the catalogue or have no published preprocessing.
+_USUAL = "glm-4.6v"
 _UNSEEN = (1024, 1024)
 _UNSEEN_SECONDS = 10.0
 _UNSEEN_DOCUMENT = 2_000
@@ -53,9 +57,9 @@ def _of_part(
         case glmv.Text():
             return count(part.text)
         case glmv.Image():
-            return _processor(model).picture(*_sides(part))
+            return _counting(model).picture(*_sides(part))
         case glmv.Video():
-            return _processor(model).video(*_sides(part), part.duration or _UNSEEN_SECONDS)
+            return _counting(model).video(*_sides(part), part.duration or _UNSEEN_SECONDS)
         case glmv.File():
             return _UNSEEN_DOCUMENT
         case _:
@@ -66,8 +70,9 @@ def _sides(part: glmv.Image | glmv.Video) -> tuple[int, int]:
     return (part.width, part.height) if part.width and part.height else _UNSEEN
 
 
-def _processor(model: glmv.Model | None) -> Any:
-    """What counts the tokens of pictures and videos."""
-    row = model if model is not None and model.processor is not None else glmv.find_model(_USUAL_MODEL)
-    assert row is not None
-    return row.processor
+def _counting(model: glmv.Model | None) -> Processor:
+    """What counts the tokens of pictures and videos for a model."""
+    usual = glmv.find_model(_USUAL)
+    found = (model and model.processor) or (usual and usual.processor)
+    assert found is not None
+    return found

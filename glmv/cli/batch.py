@@ -57,7 +57,9 @@ Column = Annotated[str | None, typer.Option("--column", help="The table's column
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer has to fit.")]
 Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
 Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
-Spend = Annotated[str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '$3', '20000 tokens'.")]
+Spend = Annotated[
+    str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '$3', '20000 tokens'.")
+]
 How = Annotated[
     Via,
     typer.Option(

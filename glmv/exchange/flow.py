@@ -11,7 +11,7 @@ was handed over; a deadline covers everything from waiting for a slot to the las
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from glmv.errors import (
     ContentFilterError,
     DeadlineExceeded,
     GLMVError,
+    InvalidRequestError,
     MalformedResponse,
     RequestTimeout,
     StreamInterrupted,
@@ -73,7 +74,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         yield Drop(busy=kind is Retry.BUSY)
         pause = tries.again(error, kind)
         if pause is None:
-            raise _told(error, tries)
+            raise _told(error, tries, call.reading.notes)
         if pause:
             yield Pause(pause)
 
@@ -278,8 +279,11 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     return error, (Retry.NEVER if tries.handed else kind)
 
 
-def _told(error: GLMVError, tries: Tries) -> GLMVError:
+def _told(error: GLMVError, tries: Tries, notes: Sequence[str]) -> GLMVError:
     told = None
+    if isinstance(error, InvalidRequestError):  # what was changed or in doubt may be what the server refuses
+        for note in notes:
+            error.add_note(f"note: {note}")
     if tries.handed or isinstance(error, ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded):
         told = tries.accumulator.completion()
         told.attempts = tries.attempt

@@ -425,10 +425,9 @@ def test_progress_tells_people_and_machines_how_far_it_is(emulator: Emulator, ph
     assert [one["done"] for one in seen] == sorted(one["done"] for one in seen)
     last = seen[-1]
     assert (last["done"], last["total"], last["width"], last["errors"]) == (len(COLORS), len(COLORS), 4, {})
-    assert (last["currency"], last["price_date"]) == ("USD", "2026-01")
-    assert last["spent"] > 0
+    assert (last["spent"], last["currency"], last["price_date"]) == (0, None, None)  # nobody pays for the emulator
     assert last["rate"] > 0
-    assert "USD by the price of 2026-01" in str(running.progress)
+    assert " tokens, free; " in str(running.progress)
 
 
 async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(

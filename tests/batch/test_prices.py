@@ -41,9 +41,14 @@ def test_a_free_model_says_so_and_an_unknown_price_is_none() -> None:
     assert cost("glm-4.6v", USED, "http://127.0.0.1:8765/api/paas/v4") is None
 
 
-@pytest.mark.parametrize(("answer", "emulated"), [("emu-1", True), ("chatcmpl-emu-1", True), ("20250818", False), (None, False)])
+@pytest.mark.parametrize(
+    ("answer", "emulated"), [("emu-1", True), ("chatcmpl-emu-1", True), ("20250818", False), (None, False)]
+)
 def test_answers_of_the_emulator_are_known_by_their_ids(answer: str | None, emulated: bool) -> None:
-    assert is_emulated(answer) is emulated
+    told = glmv.Completion(id=answer)
+    assert is_emulated(told) is emulated
+    assert is_emulated(glmv.MalformedResponse("no JSON", partial=told)) is emulated
+    assert not is_emulated(glmv.ServerError("away"))
 
 
 def test_the_emulator_costs_nothing_and_other_servers_what_nobody_knows() -> None:
