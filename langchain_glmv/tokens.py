@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import glmv
-
-if TYPE_CHECKING:
-    from glmv.catalog.processor import Processor
 
 # "1 token is about 1.6 Chinese characters" and about 4 English ones: docs.bigmodel.cn, glossary.
 _WIDE_PER_TOKEN = 1.6
@@ -56,23 +53,21 @@ def _of_part(
     match part:
         case glmv.Text():
             return count(part.text)
-        case glmv.Image():
-            return _counting(model).picture(*_sides(part))
-        case glmv.Video():
-            return _counting(model).video(*_sides(part), part.duration or _UNSEEN_SECONDS)
+        case glmv.Image() | glmv.Video():
+            processor = _row(model).processor
+            assert processor is not None
+            sides = (part.width, part.height) if part.width and part.height else _UNSEEN
+            if isinstance(part, glmv.Image):
+                return processor.picture(*sides)
+            return processor.video(*sides, part.duration or _UNSEEN_SECONDS)
         case glmv.File():
             return _UNSEEN_DOCUMENT
         case _:
             raise TypeError(f"There is no count for a part of type {type(part).__name__}.")
 
 
-def _sides(part: glmv.Image | glmv.Video) -> tuple[int, int]:
-    return (part.width, part.height) if part.width and part.height else _UNSEEN
-
-
-def _counting(model: glmv.Model | None) -> Processor:
-    """What counts the tokens of pictures and videos for a model."""
-    usual = glmv.find_model(_USUAL)
-    found = (model and model.processor) or (usual and usual.processor)
-    assert found is not None
-    return found
+def _row(model: glmv.Model | None) -> glmv.Model:
+    """The row whose processor counts the tokens of pictures and videos."""
+    row = model if model is not None and model.processor is not None else glmv.find_model(_USUAL)
+    assert row is not None
+    return row

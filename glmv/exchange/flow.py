@@ -161,7 +161,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
         error, _ = _judged(problem, tries)
-        raise _told(error, tries) from None
+        raise _told(error, tries, call.reading.notes) from None
 
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:

@@ -1,7 +1,7 @@
 """What transformers' own processors make of pictures and videos, in tokens: the values that tests/core/test_tokens.py
 holds the client's estimates against.
 
-    python tests/engines/tokens.py            compares them with tokens.json beside this file, exit code 1 for a difference
+    python tests/engines/tokens.py            compares them with tokens.json beside this file; exit code 1 if not equal
     python tests/engines/tokens.py --write    writes that file
 
 It needs transformers and torch, and nothing of this project. No video is decoded: its processors are asked which frames
