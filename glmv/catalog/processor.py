@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from glmv._public import public_class
+
 CELL = 28
 """Pixels of a side that become one token: patch_size 14, and merge_size 2, of every family."""
 
@@ -17,6 +19,7 @@ LAYER = 2
 _MARKS = 2
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Processor:
     """The picture and video processors of one family of open weights, as far as they decide about tokens.

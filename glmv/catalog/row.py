@@ -25,6 +25,7 @@ def currency_at(base_url: str) -> Currency | None:
     return next((paid for end, paid in _PAID_IN.items() if host == end or host.endswith(f".{end}")), None)
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What a million tokens cost. `cached` is for those of the prompt that the platform had in its cache."""
@@ -33,12 +34,14 @@ class Rates:
     output: float
     cached: float | None = None
 
-    def amount(self, prompt: int, answer: int, cached: int) -> float:
+    def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
+        """What a call cost, by its tokens; `cached` are those of the prompt that the platform had in its cache."""
         again = min(cached, prompt) if self.cached is not None else 0
         spent = (prompt - again) * self.input + again * (self.cached or 0) + answer * self.output
         return spent / MILLION
 
 
+@public_class
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a million tokens cost, as it was listed on a day. Prices change: the platform's own page holds.
