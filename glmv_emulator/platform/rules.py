@@ -15,7 +15,7 @@ MOST_TOOLS = 128
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 USER_ID = range(6, 129)
 # docs.z.ai: 6 to 64 characters; docs.bigmodel.cn states no length.
-REQUEST_ID = Doubt("request-id-6", range(1, 65), range(6, 65))
+REQUEST_ID: range | Doubt[range] = Doubt("request-id-6", range(1, 65), range(6, 65))
 
 
 @dataclass(frozen=True, slots=True)
