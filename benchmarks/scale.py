@@ -182,8 +182,9 @@ def _arithmetic() -> str:
     for model in (model for model in glmv.models() if model.sees):
         days = f"{MANY * SECONDS / model.concurrency / DAY:,.0f}" if model.concurrency else "-"
         calls = batches = dated = "-"
-        if (price := model.price) is not None:
-            money = MANY * (TOKENS_IN * price.input + TOKENS_OUT * price.output) / 1_000_000
+        if model.prices:
+            price = model.prices[0]
+            money = MANY * price.amount(TOKENS_IN, TOKENS_OUT)
             calls = f"{money:,.0f} {price.currency}" if money else "free"
             batches, dated = f"{money * BATCH_SHARE:,.0f} {price.currency}", price.date
         batches = batches if model.batch else "not taken"

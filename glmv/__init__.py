@@ -15,7 +15,8 @@ from glmv._version import __version__
 # Public names stand here for type checkers, below for the program, and in `__all__`; a test compares the three.
 if _typing.TYPE_CHECKING:
     from glmv.catalog.lookup import find_model, models
-    from glmv.catalog.row import Model
+    from glmv.catalog.processor import Processor
+    from glmv.catalog.row import Model, Price, Rates
     from glmv.client import AsyncClient, Client
     from glmv.component import Clients, Component
     from glmv.credentials import SecretHeaders, without_values
@@ -65,7 +66,8 @@ if _typing.TYPE_CHECKING:
 # pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.
 _NAMES = {
     "catalog.lookup": ("find_model", "models"),
-    "catalog.row": ("Model",),
+    "catalog.processor": ("Processor",),
+    "catalog.row": ("Model", "Price", "Rates"),
     "client": ("AsyncClient", "Client"),
     "component": ("Clients", "Component"),
     "credentials": ("SecretHeaders", "without_values"),
@@ -145,8 +147,11 @@ __all__ = [
     "Options",
     "Part",
     "PermissionDeniedError",
+    "Price",
+    "Processor",
     "QuotaError",
     "RateLimitError",
+    "Rates",
     "RequestTimeout",
     "SecretHeaders",
     "ServerError",

@@ -153,8 +153,8 @@ class Options(BaseModel):
         stream_options: sent with streams only. When absent, servers that report usage in streams on demand are asked
             for it; False asks for nothing.
         sensitive_word_check, seed: sent as they are.
-        request_id: 6 to 64 characters; made by us when absent. Outside of the platform none is made, and yours is sent
-            as the header X-Request-Id.
+        request_id: 1 to 64 characters; made by us when absent. docs.z.ai wants 6: a shorter one is sent with a note.
+            Outside of the platform none is made, and yours is sent as the header X-Request-Id.
         user_id: the end user for abuse tracking, 6 to 128 characters. Outside of the platform it is sent as `user`.
         extra_body: further keys of the body. They replace those of ours; `chat_template_kwargs`, `reasoning` and
             `stream_options` are merged, key by key.
@@ -179,7 +179,7 @@ class Options(BaseModel):
     stream_options: dict[str, Any] | Literal[False] | None = None
     sensitive_word_check: dict[str, Any] | None = None
     seed: int | None = None
-    request_id: Annotated[str, _Platform(min_length=6, max_length=64)] | None = None
+    request_id: Annotated[str, _Platform(min_length=1, max_length=64)] | None = None
     user_id: Annotated[str, _Platform(min_length=6, max_length=128)] | None = None
     extra_body: dict[str, Any] | None = None
 

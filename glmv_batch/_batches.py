@@ -1,5 +1,7 @@
 """The platform's own batches as a way to ask: half the price, no limit of concurrency, an answer within a day or so.
 
+Of the models that see, they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
+
 Source: docs.bigmodel.cn, "批量处理" (50,000 lines and 100 MB a file, `custom_id` of 6 characters or more, output in
 another order than the input).
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import glmv
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
-from glmv_batch._prices import Budget
+from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
 from glmv_batch._row import Row
@@ -263,17 +263,17 @@ class Calls:
         if self._ended_early:
             return None
         self._budget.begin()
-        usage = None
+        usage, emulated = None, False
         try:
             answer = await self._client.chat(found.messages, model=self._question.model, **self._question.options)
-            usage = answer.usage
+            usage, emulated = answer.usage, is_emulated(answer)
             row = self._question.row_of(item, answer, time.monotonic() - begun)
         except FATAL as error:
             self._give_up(error)
             return None
         except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
             row = failed(item, error, time.monotonic() - begun)
-            usage = row.usage
+            usage, emulated = row.usage, is_emulated(error)
         finally:
             found.messages = None  # a picture is let go as soon as it was sent
             self._budget.end(self._model, usage)
@@ -284,7 +284,7 @@ class Calls:
             await asyncio.wrap_future(self._memory.keep(found.key, row.as_dict()))
         except glmv.LimitExceeded as full:
             self._give_up(full)  # the row itself is handed on: it is paid for
-        self._progress.count(row)
+        self._progress.count(row, emulated=emulated)
         return row
 
     async def _until(self, ready: Callable[[], bool]) -> None:

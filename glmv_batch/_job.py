@@ -51,11 +51,13 @@ class Job:
         base_model: the model of the catalogue that it is, where a server's name for it does not tell: limits, prices
             and the number of calls at once are that model's.
         column: of a table, the one that holds the picture.
-        via: "calls", or "platform": its own batches, half the price, within a day or so.
+        via: "calls", or "platform": its own batches, half the price, within a day or so; for pictures they take
+            glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
         api_key: the platform's key, or a function that returns it; None reads the environment.
         base_url: as `glmv.Client` takes it.
         max_concurrency: calls at once; None is the documented number.
-        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it.
+        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it. Money is counted by the
+            price that the catalogue has in that currency.
         client: a `glmv.AsyncClient` of your own instead of the three before; you close it.
         options: further options of `glmv.Client`, and of its calls.
 
@@ -121,8 +123,7 @@ class Job:
                 raise glmv.InvalidRequestError(f"via is 'calls' or 'platform'; got {via!r}.")
         self._share = BATCH_SHARE if via == "platform" else 1.0
         self._budget = budget
-        Budget.of(budget, self._model, base_model=self._base_model)
-        self.progress = Progress(share=self._share, base_model=self._base_model)
+        self.progress = self._new_progress(self._new_budget())
         self._stop: Callable[[str], None] = lambda why: None
 
     def _connected(self, given: dict[str, Any], key: SecretStr | None) -> glmv.Settings:
@@ -266,7 +267,8 @@ class Job:
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
             raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
-        self.progress = Progress(share=self._share, base_model=self._base_model)
+        budget = self._new_budget()
+        self.progress = self._new_progress(budget)
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
@@ -279,10 +281,18 @@ class Job:
                 ledger=ledger,
                 place=self._place(),
                 progress=self.progress,
-                budget=Budget.of(self._budget, self._model, base_model=self._base_model),
+                budget=budget,
                 retry_failed=retry_failed,
                 ordered=order == "input",
             )
+        )
+
+    def _new_budget(self) -> Budget:
+        return Budget.of(self._budget, self._model, base_model=self._base_model)
+
+    def _new_progress(self, budget: Budget) -> Progress:
+        return Progress(
+            share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
         )
 
     def _count(self, progress: Progress) -> None:
@@ -304,13 +314,16 @@ class Job:
         asked.api_key = self._ask_key()  # type: ignore[assignment]  # settings make a secret of it
         return asked
 
+    def _base_url(self) -> str:
+        return self._client().address.base_url
+
     def _place(self) -> str:
         """Where is asked, without the port of this machine, which an emulator has anew each time.
 
         Raises:
             AuthenticationError: there is no key: nothing was read yet.
         """
-        found = urlsplit(self._client().address.base_url)
+        found = urlsplit(self._base_url())
         return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc
 
 

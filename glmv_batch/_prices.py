@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import glmv
 
-MILLION = 1_000_000
 # "价格为同步调用的 50%" (docs.bigmodel.cn, "批量处理")
 BATCH_SHARE = 0.5
 
@@ -19,6 +18,10 @@ _BUDGET = re.compile(
     r"(?P<sign>[$¥￥]?)\s*(?P<amount>\d[\d_,]*(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?", re.IGNORECASE
 )
 _CURRENCIES = {"$": "USD", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "usd": "USD"}
+
+
+# Ids of the emulator's answers begin so (docs/fidelity.md); its `/v1` puts OpenAI's prefix in front.
+_EMULATED = ("emu-", "chatcmpl-emu-")
 
 
 class Money(NamedTuple):
@@ -32,18 +35,35 @@ class Money(NamedTuple):
         return "free" if self.amount == 0 else f"{self.amount:.4g} {self.currency} by the price of {self.date}"
 
 
-def cost(model: str | None, usage: glmv.Usage | None, *, share: float = 1.0) -> Money | None:
-    """What an answer cost; None when the price of the model is not known, or its tokens are not.
+NOTHING = Money(0.0, "", "")
+"""What an answer of the emulator costs."""
+
+
+def is_emulated(answer: glmv.Completion | Exception) -> bool:
+    """Whether an answer, or what an error has of one, is the emulator's, for which nobody pays."""
+    told = getattr(answer, "partial", None) if isinstance(answer, Exception) else answer
+    return told is not None and (told.id or "").startswith(_EMULATED)
+
+
+def cost(
+    model: str | None, usage: glmv.Usage | None, base_url: str, *, currency: str | None = None, share: float = 1.0
+) -> Money | None:
+    """What an answer cost; None when the price of the model at that server is not known, or its tokens are not.
 
     Args:
+        currency: of the budget, by whose listed price answers of other servers than the platform's are counted.
         share: of the listed price: `BATCH_SHARE` in the platform's batches.
     """
     row = glmv.find_model(model or "")
-    if row is None or row.price is None or usage is None:
+    price = (row.price_at(base_url) or row.price_in(currency or "")) if row else None
+    return _money(price, usage, share)
+
+
+def _money(price: Any, usage: glmv.Usage | None, share: float) -> Money | None:
+    if price is None or usage is None:
         return None
-    price = row.price
-    spent = usage.prompt_tokens * price.input + usage.completion_tokens * price.output
-    return Money(share * spent / MILLION, price.currency, price.date)
+    spent = price.amount(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0)
+    return Money(share * spent, price.currency, price.date)
 
 
 @dataclass
@@ -66,14 +86,17 @@ class Budget:
     def of(cls, told: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
         """ "10 CNY", "$3", "2,000,000 tokens" or None -> a budget.
 
+        Money is counted by the price that is listed in its currency, whatever server is asked: at the emulator too, so
+        that a run can be tried there.
+
         Args:
             model: that is asked.
             base_model: the one of the catalogue that it is, where its name does not tell.
             share: of the listed price.
 
         Raises:
-            InvalidRequestError: when it is neither money nor tokens, or money where the model's price is not known
-                or in another currency.
+            InvalidRequestError: when it is neither money nor tokens, or money where no price of the model is known in
+                that currency.
         """
         if told is None:
             return cls()
@@ -86,11 +109,13 @@ class Budget:
         if currency is None:
             return cls(limit)
         row = glmv.find_model(base_model or model)
-        if row is None or row.price is None:
+        if row is None or not row.prices:
             raise glmv.InvalidRequestError(f"The price of {model} is not known: give the budget in tokens.")
-        if row.price.currency != currency:
-            paid = row.price.currency
-            raise glmv.InvalidRequestError(f"{model} is paid in {paid}: give the budget so, or in tokens.")
+        if row.price_in(currency) is None:
+            known = " or ".join(price.currency for price in row.prices)
+            raise glmv.InvalidRequestError(
+                f"The price of {model} is known in {known} and not in {currency}: give the budget so, or in tokens."
+            )
         return cls(limit, currency, share, base_model=base_model)
 
     @property
@@ -113,9 +138,11 @@ class Budget:
             return
         if self.currency is None:
             paid: float = usage.prompt_tokens + usage.completion_tokens
-        elif (money := cost(self.base_model or model, usage, share=self.share)) is not None:
-            paid = money.amount
         else:
-            return
+            row = glmv.find_model(self.base_model or model or "")
+            money = _money(row.price_in(self.currency) if row else None, usage, self.share)
+            if money is None:
+                return
+            paid = money.amount
         self.spent += paid
         self.dearest = max(paid, self.dearest or 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from glmv_batch._prices import Money, cost
+from glmv_batch._prices import NOTHING, Money, cost
 from glmv_batch._row import Row
 
 # The rate is that of the last answers, so that it follows a gate that narrows.
@@ -23,7 +23,8 @@ class Progress:
         answered, failed: in this run; `known`: whose row stood in the ledger already, `known_failed` of them an error.
         input_tokens, output_tokens: of this run, as far as the platform counted.
         errors: how many failed, by the name of the error's class.
-        spent: money of this run, None where no price is known; `unpriced` counts answers without a price.
+        spent: money of this run, in what its server is paid in; None where no price is known, and 0 without a currency
+            at the emulator. `unpriced` counts answers without a price.
         width: calls that may be under way now: it narrows when the platform says that it is busy.
         stopped: why the run ended before its items did, or None.
     """
@@ -42,7 +43,9 @@ class Progress:
     stopped: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     share: float = field(default=1.0, repr=False)
+    base_url: str = field(default="", repr=False)
     base_model: str | None = field(default=None, repr=False)
+    currency: str | None = field(default=None, repr=False)
     _begun: float | None = field(default=None, repr=False)
     _ended: float | None = field(default=None, repr=False)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
@@ -55,8 +58,8 @@ class Progress:
         """The run ends now."""
         self._ended = self.clock()
 
-    def count(self, row: Row, *, known: bool = False) -> None:
-        """One more row."""
+    def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
+        """One more row; `emulated` when the emulator answered, for which nobody pays."""
         if known:
             self.known += 1
             self.known_failed += not row.ok
@@ -71,10 +74,12 @@ class Progress:
             return
         self.input_tokens += row.usage.prompt_tokens
         self.output_tokens += row.usage.completion_tokens
-        money = cost(self.base_model or row.model, row.usage, share=self.share)
+        model = self.base_model or row.model
+        priced = cost(model, row.usage, self.base_url, currency=self.currency, share=self.share)
+        money = NOTHING if emulated else priced
         if money is None:
             self.unpriced += 1
-        elif self.spent is None or self.spent.currency == money.currency:
+        else:
             self.spent = money._replace(amount=money.amount + (self.spent.amount if self.spent else 0))
 
     @property
@@ -127,8 +132,8 @@ class Progress:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "spent": None if spent is None else round(spent.amount, 6),
-            "currency": None if spent is None else spent.currency,
-            "price_date": None if spent is None else spent.date,
+            "currency": None if spent is None else spent.currency or None,
+            "price_date": None if spent is None else spent.date or None,
             "unpriced": self.unpriced,
             "width": self.width,
             "errors": dict(self.errors),

@@ -20,7 +20,7 @@ from glmv_batch._calls import Calls, Forgetful
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
 from glmv_batch._ledger import Ledger, Waiting
-from glmv_batch._prices import Budget
+from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
 from glmv_batch._row import Row
@@ -120,7 +120,7 @@ class ByBatches:
         self._settings = settings
         self._stop = threading.Event()
         self._room = threading.Semaphore(_ROOM)
-        self._kept: deque[tuple[Future[None] | None, Row]] = deque()
+        self._kept: deque[tuple[Future[None] | None, Row, bool]] = deque()
 
     async def __call__(self, hand: Hand) -> None:
         """Run; see `JobRun`."""
@@ -185,24 +185,25 @@ class ByBatches:
         self, hand: Callable[[Row], Any], ledger: Ledger, key: str, answer: glmv.Completion | glmv.GLMVError
     ) -> None:
         row = replace(self._settings.question.row_of(Item(""), answer, 0.0), seconds=None)
+        emulated = is_emulated(answer)
         kept: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
-            self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns)))
+            self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns), emulated))
             kept = None  # it is paid for once
 
     def _give_kept(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
         """Hand out rows that are on disk. Many share one wait for it; their chunk ends after all are."""
         while self._kept and (all_of_them or len(self._kept) > _GROUP or _done(self._kept[0][0])):
-            kept, row = self._kept.popleft()
+            kept, row, emulated = self._kept.popleft()
             if kept is not None:
                 kept.result()
-            self._give(hand, row, known=kept is None)
+            self._give(hand, row, known=kept is None, emulated=emulated)
 
-    def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool) -> None:
+    def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool, emulated: bool = False) -> None:
         while not self._room.acquire(timeout=_LOOK):
             if self._stop.is_set():
                 return
-        self._settings.progress.count(row, known=known)
+        self._settings.progress.count(row, known=known, emulated=emulated)
         hand(row)
 
 

@@ -293,7 +293,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model)
             shown = wire_tools(tools) if tools else []
-        return tokens_of_messages(mapped, shown, self.get_num_tokens)
+        return tokens_of_messages(mapped, shown, self.get_num_tokens, self.catalog_row())
 
     def __repr_args__(self) -> Any:
         shown = [

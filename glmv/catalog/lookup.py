@@ -10,7 +10,8 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from glmv.catalog.row import MIB, Model, Price
+from glmv.catalog.processor import Processor
+from glmv.catalog.row import MIB, Model, Price, Rates
 
 _FIELDS = frozenset(field.name for field in fields(Model)) - {"name"}
 _UNDOCUMENTED = "undocumented"
@@ -51,8 +52,8 @@ def find_model(name: str) -> Model | None:
 def _found(written: str) -> Model | None:
     rows = _rows()
     found = next((rows[each] for each in _names(written) if each in rows), None)
-    if found is not None and found.price is not None and written.endswith(":free"):
-        return replace(found, price=None)
+    if found is not None and found.prices and written.endswith(":free"):
+        return replace(found, prices=())
     return found
 
 
@@ -90,7 +91,7 @@ def rows_of(text: str) -> dict[str, Model]:
         ValueError: for a name that has a row already.
     """
     file = tomllib.loads(text)
-    _known(file, {"sources", "doubts", "model"})
+    _known(file, {"sources", "doubts", "processors", "model"})
     rows: dict[str, Model] = {}
     for written in file["model"]:
         _known(written, _FIELDS | {"names", "like", "image_mib", "video_mib", "file_mib"})
@@ -118,11 +119,22 @@ def _value(key: str, written: Any, file: Mapping[str, Any]) -> tuple[str, Any]:
             return key, file["sources"][written]
         case "doubts", _:
             return key, tuple(file["doubts"][doubt] for doubt in written)
-        case "price", _:
-            return key, Price(**{**written, "source": file["sources"][written["source"]]})
+        case "prices", _:
+            return key, tuple(_price(price, file) for price in written)
+        case "processor", _:
+            return key, _processor(file["processors"][written])
         case "image_mib" | "video_mib" | "file_mib", _:
             return key.replace("_mib", "_bytes"), written * MIB
         case _, list():
             return key, tuple(written)
         case _:
             return key, written
+
+
+def _price(written: Mapping[str, Any], file: Mapping[str, Any]) -> Price:
+    long = {"long": Rates(**written["long"])} if "long" in written else {}
+    return Price(**{**written, **long, "source": file["sources"][written["source"]]})
+
+
+def _processor(written: Mapping[str, Any]) -> Processor:
+    return Processor(**{**written, "video_rates": tuple((most, rate) for most, rate in written["video_rates"])})

@@ -67,7 +67,7 @@ def ask(
             say(json.dumps(_plain(answer), ensure_ascii=False, indent=2))
             return
         last = _stream(glm.stream([*media, question], **options))
-        _tell(last, time.monotonic() - begun, emulator=emulator, base_model=base_model)
+        _tell(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
 
 
 def _question_of(words: list[str]) -> tuple[list[str], str]:
@@ -122,11 +122,11 @@ def client(
             yield glm
 
 
-def _tell(last: glmv.Delta, seconds: float, *, emulator: bool, base_model: str | None) -> None:
+def _tell(last: glmv.Delta, seconds: float, base_url: str, base_model: str | None, *, emulator: bool) -> None:
     facts = [f"{seconds:.1f} s"]
     if last.usage is not None:
         facts.insert(0, f"{last.usage.prompt_tokens} + {last.usage.completion_tokens} tokens")
-        if not emulator and (cost := money(last.model, last.usage, base_model)):
+        if cost := money(base_model or last.model, last.usage, base_url):
             facts.append(cost)
     if last.model:
         facts.insert(0, harmless(last.model))

@@ -57,8 +57,17 @@ Column = Annotated[str | None, typer.Option("--column", help="The table's column
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer has to fit.")]
 Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
 Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
-Spend = Annotated[str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '2000000 tokens'.")]
-How = Annotated[Via, typer.Option("--via", help="'platform': its own batches, half the price, within a day or so.")]
+Spend = Annotated[
+    str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '$3', '9000 tokens'.")
+]
+How = Annotated[
+    Via,
+    typer.Option(
+        "--via",
+        help="'platform': its own batches, half the price, within a day or so; "
+        "for pictures they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.",
+    ),
+]
 Sorted = Annotated[Order, typer.Option("--order", help="Rows as they arrive, or as the input has them.")]
 Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or lines of JSON for machines.")]
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import glmv
 
-MILLION = 1_000_000
 
-
-def money(model: str | None, usage: glmv.Usage | None, base_model: str | None = None) -> str:
-    """ "0.0012 CNY (2026-09)", "free", or "" when the price is not known. `base_model` goes before the name."""
-    row = glmv.find_model(base_model or model or "")
-    if row is None or row.price is None or usage is None:
+def money(model: str | None, usage: glmv.Usage | None, base_url: str) -> str:
+    """ "0.0012 CNY by the price of 2026-08", "free", or "" when the price at that server is not known."""
+    row = glmv.find_model(model or "")
+    price = row.price_at(base_url) if row is not None else None
+    if price is None or usage is None:
         return ""
-    price = row.price
-    if price.input == price.output == 0:
+    if price.free:
         return "free"
-    spent = (usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / MILLION
+    spent = price.amount(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0)
     return f"{spent:.2g} {price.currency} by the price of {price.date}"

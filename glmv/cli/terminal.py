@@ -45,6 +45,8 @@ def failures_told() -> Iterator[None]:
         yield
     except GLMVError as error:
         err.print(Text.assemble(("error: ", "red"), harmless(str(error))))
+        for note in getattr(error, "__notes__", ()):
+            err.print(Text(harmless(note), "dim"))
         if isinstance(error, AuthenticationError) and error.status_code is None:
             err.print(Text(WITHOUT_A_KEY, "dim"))
         raise typer.Exit(1) from None

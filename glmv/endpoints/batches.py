@@ -1,5 +1,7 @@
 """Batches: many requests in one file, answered within a day or so at half the price.
 
+Of the models that see, they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
+
 Source: docs.bigmodel.cn, "批量处理" (a JSONL line a request, 50,000 lines and 100 MB a file, `custom_id` of 6
 characters or more, pictures but no videos, of the models with eyes those whose row says so) and the platform's cookbook
 (github.com/MetaGLM/glm-cookbook, glm_batch_api: times in milliseconds, answers in another order than the requests).

@@ -21,6 +21,7 @@ from glmv.errors import (
     ContextLengthError,
     DeadlineExceeded,
     GLMVError,
+    InvalidRequestError,
     MalformedResponse,
     RequestTimeout,
     ServerError,
@@ -84,7 +85,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         yield Drop(busy=kind is Retry.BUSY)
         pause = tries.again(error, kind)
         if pause is None:
-            raise _told(error, tries)
+            raise _told(error, tries, call.reading.notes)
         if pause:
             yield Pause(pause)
 
@@ -241,7 +242,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
         error, _ = _judged(problem, tries)
-        raise _told(error, tries) from None
+        raise _told(error, tries, call.reading.notes) from None
 
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
@@ -388,8 +389,11 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     return error, (Retry.NEVER if tries.handed else kind)
 
 
-def _told(error: GLMVError, tries: Tries) -> GLMVError:
+def _told(error: GLMVError, tries: Tries, notes: Sequence[str]) -> GLMVError:
     told = None
+    if isinstance(error, InvalidRequestError):  # what was changed or in doubt may be what the server refuses
+        for note in notes:
+            error.add_note(f"note: {note}")
     answered = tries.decoder is not None and tries.decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.request.check_doubts import tell_doubts
 from glmv.request.check_media import Tell, checked_media
 from glmv.request.check_options import checked_options
 from glmv.types import Message, Text
@@ -34,17 +35,24 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
 
     Raises:
         LimitExceeded: a count, size, side or duration is over every documented limit.
-        UnsupportedContent: a role, part or tool that the model has no place for.
+        UnsupportedContent: a role, part or tool that the model has no place for, or a model that does not chat.
         InvalidRequestError: an option is out of its documented range.
     """
     if model is None:
         return request
+    if not model.chats:
+        raise UnsupportedContent(
+            f"{model.name} takes no chat completions: it reads pages at POST {model.endpoint}, with "
+            f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not cover (zai-sdk does: '
+            "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v."
+        )
     notes = list(request.notes)
     _roles(request.messages, model)
     messages = checked_media(request.messages, model, notes.append)
     if "system" not in model.roles:
         messages = _without_system(messages, model, notes.append)
     options, cut = checked_options(dialect.translated(request.options), model, notes.append, dialect)
+    tell_doubts(request, model, notes.append)
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))

@@ -41,11 +41,11 @@ def checked_media(messages: tuple[Message, ...], model: Model, tell: Tell) -> tu
     parts = [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
     if not parts:
         return messages
-    _counts(parts, model, tell)
+    _counts(parts, model)
     return tuple(_fitted(message, index, model, tell) for index, message in enumerate(messages))
 
 
-def _counts(parts: list[tuple[Position, Media]], model: Model, tell: Tell) -> None:
+def _counts(parts: list[tuple[Position, Media]], model: Model) -> None:
     """How many of what a request holds, and what may not stand together."""
     groups = [
         ("picture", [position for position, part in parts if isinstance(part, Image)], model.images),
@@ -63,10 +63,6 @@ def _counts(parts: list[tuple[Position, Media]], model: Model, tell: Tell) -> No
                 f"{model.name} takes {limit} in a request, all turns together; here are {len(positions)}, the first "
                 f"too many at {positions[most]}. Leave some out or ask in several requests."
             )
-    pictures = len(groups[0][1])
-    if model.images_sure is not None and pictures > model.images_sure:
-        doubt = model.doubt("images")
-        tell(f"{pictures} pictures were sent to {model.name}; how many it takes is in doubt: {doubt}.")
     present = [(what, positions[0]) for what, positions, _ in groups if positions]
     if len(present) > 1 and not model.mixed_media:
         # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024 says so of video and image
@@ -106,7 +102,7 @@ def _part(part: Part, position: Position, model: Model, tell: Tell) -> Part:
         case Video():
             return _video(part, position, model, tell)
         case File():
-            return _file(part, position, model, tell)
+            return _file(part, position, model)
         case _:
             raise UnsupportedContent(f"{position}: a part of type {type(part).__name__} cannot be sent.")
 
@@ -121,12 +117,26 @@ def _image(image: Image, position: Position, model: Model, tell: Tell) -> Image:
         )
     if not image.fit:
         _refuse_misfit(image, position, model)
-        return image
-    fitted, note = image.fitted_for(model)
-    if note is not None:
-        log.debug("Fitted at %s: %s", position, note)
-        tell(note)
+        fitted = image
+    else:
+        fitted, note = image.fitted_for(model)
+        if note is not None:
+            log.debug("Fitted at %s: %s", position, note)
+            tell(note)
+    _tell_narrow(fitted, model, tell)
     return fitted
+
+
+def _tell_narrow(image: Image, model: Model, tell: Tell) -> None:
+    """Tell of a picture that is too narrow: servers of the open weights refuse it, the platform does not say."""
+    most = model.processor.most_aspect if model.processor else None
+    if most is None or not image.width or not image.height:
+        return
+    if max(image.width, image.height) > most * min(image.width, image.height):
+        tell(
+            f"{image!r} is more than {most:g} times as long as it is wide, and the published processor of {model.name} "
+            "refuses that: cut it into pieces if no answer comes."
+        )
 
 
 def _refuse_misfit(image: Image, position: Position, model: Model) -> None:
@@ -170,10 +180,6 @@ def _video(video: Video, position: Position, model: Model, tell: Tell) -> Video:
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
         tell(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it.")
-    if (doubt := model.doubt("video_base64")) is not None:
-        tell(f"A video was sent to {model.name} as base64, which is in doubt: {doubt}.")
-    if video.container != "mp4" and (doubt := model.doubt("video_formats")) is not None:
-        tell(f"{video!r} was sent to {model.name}, which is in doubt: {doubt}.")
     return video
 
 
@@ -181,7 +187,7 @@ ROUNDING_SECONDS = 0.5
 """A clip cut to "30 seconds" ends at the next whole frame or audio packet; half a second is rounding."""
 
 
-def _file(file: File, position: Position, model: Model, tell: Tell) -> File:
+def _file(file: File, position: Position, model: Model) -> File:
     form = "url" if file.url is not None else "id" if file.file_id is not None else "data"
     if model.file_forms and form not in model.file_forms:
         ways = " or ".join(_FORMS[form] for form in model.file_forms)
@@ -191,8 +197,6 @@ def _file(file: File, position: Position, model: Model, tell: Tell) -> File:
             f"{position}: {model.name} takes files of at most {model.file_bytes // MIB} MB; {file!r} has "
             f"{human_size(file.size or 0)}. Split it."
         )
-    if form == "data" and (doubt := model.doubt("file_forms")) is not None:
-        tell(f"A file was sent to {model.name} inside the request, which is in doubt: {doubt}.")
     return file
 
 

@@ -67,8 +67,6 @@ def _sampling(options: dict[str, Any], model: Model, tell: Tell, dialect: Dialec
             f"temperature=0 was sent as do_sample=false: {model.name} takes temperatures from "
             f"{model.temperature[0]:g}, and greedy decoding is what 0 means."
         )
-    elif temperature == 0 and (doubt := model.doubt("temperature")) is not None:
-        tell(f"temperature=0 was sent to {model.name}, which is in doubt: {doubt}.")
     for name, (low, high) in (("temperature", model.temperature), ("top_p", model.top_p)):
         value = options.get(name)
         if value is not None and not low <= value <= high:
@@ -83,10 +81,8 @@ def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
     thinking = options.get("thinking")
     if thinking is None or thinking == "auto":
         return
-    kind = thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
+    kind = thinking_kind(thinking)
     if kind in model.thinking_values:
-        if kind == "disabled" and (doubt := model.doubt("thinking_values")) is not None:
-            tell(f"thinking was switched off for {model.name}, which is in doubt: {doubt}.")
         return
     if model.thinking_values:
         raise InvalidRequestError(
@@ -102,6 +98,11 @@ def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
         )
     del options["thinking"]
     tell(f"thinking was left out: {model.name} has no switch, it {'always' if does else 'never'} thinks.")
+
+
+def thinking_kind(thinking: Any) -> Any:
+    """The option `thinking` -> its type on the wire."""
+    return thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
 
 
 def _tools(tools: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:

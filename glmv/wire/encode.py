@@ -71,7 +71,7 @@ def encode(
         request: checked by `request.check.check`.
         dialect: the row that says how the server wants base64 and thinking.
         stream: ask for server-sent events.
-        lists: send content as a list of parts even when it is one text (the 2024 glm-4v wants that).
+        lists: send a user's content as a list of parts even when it is one text (the 2024 glm-4v wants that).
         request_id: of this attempt; "" sends none, None is what the options say.
 
     Raises:
@@ -195,8 +195,8 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
             # "GLM chat template silently drops list content for tool/assistant": these are sent as strings.
             if media_in(message.content):
                 raise UnsupportedContent(f"A {message.role} message can hold text only; move media to a user message.")
-            text = message.text
-            wire["content"] = [{"type": "text", "text": text}] if lists and message.role == "assistant" else text
+            # "助理消息时，数据类型为 string" (bigmodel.cn, glm-4v), also where a user's content is a list.
+            wire["content"] = message.text
             if message.reasoning:
                 wire["reasoning_content"] = message.reasoning
             if message.tool_calls:

@@ -9,12 +9,13 @@ from typing import Any
 from glmv_emulator.platform import proxy
 from glmv_emulator.platform.errors import Refusal, ThinkingCannotBeOff
 from glmv_emulator.platform.models import STOP_WORDS, Model
-from glmv_emulator.platform.settings import Settings
+from glmv_emulator.platform.settings import Doubt, Settings
 
 MOST_TOOLS = 128
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 USER_ID = range(6, 129)
-REQUEST_ID = range(6, 65)
+# docs.z.ai: 6 to 64 characters; docs.bigmodel.cn states no length.
+REQUEST_ID: range | Doubt[range] = Doubt("request-id-6", range(1, 65), range(6, 65))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bo
         tools=tools,
         response_format=proxy.response_format(wanted) if proxied else _format(wanted) if obeyed else None,
         thinking=_thinking(given.get("thinking"), model),
-        request_id=_request_id(given.get("request_id"), proxied=proxied),
+        request_id=_request_id(given.get("request_id"), settings, proxied=proxied),
         seed=given["seed"] if _whole(given.get("seed")) else None,
         include_usage=proxied and proxy.include_usage(given.get("stream_options"), stream=stream),
         tool_choice=proxy.tool_choice(given.get("tool_choice"), tools) if proxied else None,
@@ -98,14 +99,16 @@ def _text(given: dict[str, Any], name: str, lengths: range) -> None:
         raise Refusal("1214", name)
 
 
-def _request_id(value: Any, *, proxied: bool) -> str | None:
+def _request_id(value: Any, settings: Settings, *, proxied: bool) -> str | None:
     # The platform's own SDK tests send time.time(), so a number is taken as its digits.
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Refusal("1214", "request_id")
-    if len(str(value)) not in REQUEST_ID and not proxied:
-        raise Refusal("1214", "request_id（6 - 64）", "request_id (6 - 64 characters)")
+    lengths = settings.read(REQUEST_ID)
+    if len(str(value)) not in lengths and not proxied:
+        least, most = lengths[0], lengths[-1]
+        raise Refusal("1214", f"request_id（{least} - {most}）", f"request_id ({least} - {most} characters)")
     return str(value)
 
 

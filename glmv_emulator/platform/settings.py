@@ -17,6 +17,7 @@ DOUBTS = {
     "images-50": "glm-4.6v and glm-5v-turbo take at most 50 pictures; another page says 150",
     "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
     "stop-one": "one stop word at most and in a list; newer pages say four, and OpenAI clients send a string",
+    "request-id-6": "request_id has 6 characters or more; docs.bigmodel.cn asks for a unique one only",
     "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
     "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",

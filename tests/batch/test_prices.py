@@ -5,29 +5,79 @@ from __future__ import annotations
 import pytest
 
 import glmv
-from glmv_batch._prices import BATCH_SHARE, Budget, cost
+from glmv_batch._prices import BATCH_SHARE, Budget, cost, is_emulated
+from glmv_batch._progress import Progress
+from glmv_batch._row import Row
 
+CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/paas/v4"
 USED = glmv.Usage(1_000_000, 100_000, 1_100_000)
 
 
-def test_money_is_tokens_by_the_listed_price_and_says_of_which_day() -> None:
-    told = cost("glm-4.6v", USED)
+def test_money_is_tokens_by_the_price_of_the_server_and_says_of_which_day() -> None:
+    told = cost("glm-4.6v", USED, USD_HOST)
     assert told is not None
     assert (round(told.amount, 6), told.currency) == (0.39, "USD")
-    assert str(told) == "0.39 USD by the price of 2026-01"
+    assert str(told) == "0.39 USD by the price of 2026-06"
+    assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY by the price of 2026-08"
+
+
+def test_tokens_from_the_cache_cost_less() -> None:
+    told = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
+    assert told is not None
+    assert told.amount == pytest.approx(0.0336)
 
 
 def test_batches_cost_half() -> None:
-    whole, half = cost("glm-4.6v", USED), cost("glm-4.6v", USED, share=BATCH_SHARE)
+    whole, half = cost("glm-4.6v", USED, USD_HOST), cost("glm-4.6v", USED, USD_HOST, share=BATCH_SHARE)
     assert whole is not None
     assert half is not None
     assert half.amount == whole.amount / 2
 
 
 def test_a_free_model_says_so_and_an_unknown_price_is_none() -> None:
-    assert str(cost("glm-4.6v-flash", USED)) == "free"
-    assert cost("somebody-else", USED) is None
-    assert cost("glm-4.6v", None) is None
+    assert str(cost("glm-4.6v-flash", USED, CNY_HOST)) == "free"
+    assert cost("somebody-else", USED, CNY_HOST) is None
+    assert cost("glm-4.6v", None, CNY_HOST) is None
+    assert cost("glm-4.6v", USED, "http://127.0.0.1:8765/api/paas/v4") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "emulated"), [("emu-1", True), ("chatcmpl-emu-1", True), ("20250818", False), (None, False)]
+)
+def test_answers_of_the_emulator_are_known_by_their_ids(answer: str | None, emulated: bool) -> None:
+    told = glmv.Completion(id=answer)
+    assert is_emulated(told) is emulated
+    assert is_emulated(glmv.MalformedResponse("no JSON", partial=told)) is emulated
+    assert not is_emulated(glmv.ServerError("away"))
+
+
+def test_the_emulator_costs_nothing_and_other_servers_what_nobody_knows() -> None:
+    row = Row("a", "red", usage=USED, model="glm-4.6v")
+    progress = Progress(base_url="http://127.0.0.1:8765/api/paas/v4")
+    progress.count(row, emulated=True)
+    assert progress.money == "free"
+    proxied = Progress(base_url="http://127.0.0.1:4000/v1")
+    proxied.count(row)
+    assert proxied.money == "price not known"
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("glm-4.6v", "10 CNY"), ("glm-4.6v", "$3"), ("glm-4.6v", "3 USD"), ("glm-4.6v", "¥10"), ("glm-4.5v", "10 cny"),
+     ("glm-4v-plus-0111", "10 CNY"), ("glm-4.6v-flash", "$3"), ("glm-4.6v-flash", "10 CNY"), ("glm-5.3-flash", "$0.5"),
+     ("glm-5v-turbo", "￥20")],
+)  # fmt: skip
+def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, told: str) -> None:
+    budget = Budget.of(told, model)
+    assert budget.currency in {"CNY", "USD"}
+    budget.begin()
+    budget.end(model, glmv.Usage(10_000, 1_000, 11_000))
+    assert (budget.spent == 0) == model.endswith("-flash") or model == "glm-5.3-flash"
+
+
+def test_a_currency_in_which_no_price_is_known_is_refused_with_the_one_that_is() -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="glm-4v-plus-0111 is known in CNY and not in USD: give"):
+        Budget.of("$3", "glm-4v-plus-0111")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +135,8 @@ def test_without_a_budget_everything_is_allowed() -> None:
 
 
 def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
-    assert cost("zai-org/GLM-4.6V-FP8", USED) == cost("glm-4.6v", USED)
-    assert cost("z-ai/glm-4.6v:free", USED) is None
+    assert cost("zai-org/GLM-4.6V-FP8", USED, USD_HOST) == cost("glm-4.6v", USED, USD_HOST) is not None
+    assert cost("z-ai/glm-4.6v:free", USED, USD_HOST) is None
     with pytest.raises(glmv.InvalidRequestError, match="ours is not known"):
         Budget.of("$1", "ours")
     budget = Budget.of("$1", "ours", base_model="glm-4.6v")

@@ -50,15 +50,15 @@ def test_errors_are_counted_by_their_class() -> None:
 
 
 def test_an_unknown_price_is_said_and_not_counted_as_free() -> None:
-    progress = Progress()
+    progress = Progress(base_url="https://api.z.ai/api/paas/v4")
     progress.count(Row("a", "x", usage=USED, model="somebody-else"))
     assert progress.money == "price not known"
     progress.count(Row("b", "x", usage=USED, model="glm-4.6v"))
-    assert "USD by the price of 2026-01, 1 answers without a known price" in progress.money
+    assert "USD by the price of 2026-06, 1 answers without a known price" in progress.money
 
 
 def test_a_line_for_machines_is_json() -> None:
-    progress = Progress(total=1)
+    progress = Progress(total=1, base_url="https://api.z.ai/api/paas/v4")
     progress.begin()
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))
     told = json.loads(progress.as_json())

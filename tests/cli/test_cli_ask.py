@@ -68,8 +68,12 @@ def test_a_first_try_without_a_key_is_shown_the_way_that_needs_none() -> None:
 
 def test_the_price_of_an_alias_is_that_of_the_model_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
-    assert money("ours", usage) == ""
-    assert money("ours", usage, "glm-4.6v") == money("zai-org/GLM-4.6V", usage) == money("glm-4.6v", usage) != ""
+    assert money("ours", usage, "https://api.z.ai/api/paas/v4") == ""
+    assert (
+        money("zai-org/GLM-4.6V", usage, "https://api.z.ai/api/paas/v4")
+        == money("glm-4.6v", usage, "https://api.z.ai/api/paas/v4")
+        != ""
+    )
     with Emulator() as emu:
         monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
         words = ["ask", "--base-url", emu.base_url, "--model", "glm-4.6v", "--base-model", "glm-4v", "Hi"]

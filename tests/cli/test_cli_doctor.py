@@ -76,13 +76,24 @@ def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
     assert json.loads(json.loads(said)["text"]) == {"height": 400}
 
 
-def test_money_names_the_day_of_its_price_and_stays_silent_where_none_is_known() -> None:
+CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/paas/v4"
+
+
+def test_money_is_that_of_the_server_and_names_the_day_of_its_price() -> None:
+    usage = glmv.Usage(10_000, 1_000, 11_000)
+    assert money("glm-4.6v", usage, CNY_HOST) == "0.013 CNY by the price of 2026-08"
+    assert money("glm-4.6v", usage, USD_HOST) == "0.0039 USD by the price of 2026-06"
+    cached = glmv.Usage(10_000, 1_000, 11_000, cached_tokens=8_000)
+    assert money("glm-4.6v", cached, USD_HOST) == "0.0019 USD by the price of 2026-06"
+
+
+def test_money_stays_silent_where_no_price_is_known() -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
-    row = next(model for model in glmv.models() if model.price and model.price.input)
-    assert row.price is not None
-    assert row.price.date in money(row.name, usage)
-    assert money("glm-4.6v-flash", usage) == "free"
-    assert money("somebody-elses-model", usage) == ""
+    assert money("glm-4.6v-flash", usage, CNY_HOST) == money("glm-4.6v-flash", usage, USD_HOST) == "free"
+    assert money("somebody-elses-model", usage, CNY_HOST) == ""
+    assert money("glm-4v-plus-0111", usage, USD_HOST) == ""
+    assert money("glm-4.6v", usage, "http://127.0.0.1:8765/api/paas/v4") == ""
+    assert money("glm-4.6v", None, CNY_HOST) == ""
 
 
 def test_pictures_are_drawn_by_the_protocol_that_the_terminal_documents() -> None:

@@ -118,8 +118,8 @@ def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None
 
 
 def test_what_is_free_at_a_host_has_no_price_of_the_platform() -> None:
-    assert row("z-ai/glm-4.6v").price == row("glm-4.6v").price is not None
-    assert row("z-ai/glm-4.6v:free").price is None
+    assert row("z-ai/glm-4.6v").prices == row("glm-4.6v").prices != ()
+    assert row("z-ai/glm-4.6v:free").prices == ()
     assert row("z-ai/glm-4.6v:free").images == row("glm-4.6v").images
 
 
@@ -138,13 +138,51 @@ def test_a_row_agrees_with_itself(model: Model) -> None:
     assert bool(model.thinking_values) <= (model.thinking != "no")
     assert (model.images_sure or 0) <= (model.images or 0)
     assert not model.sees or (model.image_bytes, model.image_side) == (5 * 1024**2, 6000)
+    assert model.chats or model.endpoint.startswith("/")
     assert model.videos == 0 or model.video_formats or model.name.startswith("autoglm")
     for value, (low, high) in (
         (model.default_temperature, model.temperature),
         (model.default_top_p, model.top_p),
     ):
         assert value is None or low <= value <= high
-    assert model.price is None or model.price.date >= "2024"
+    assert model.output_sure is None or model.doubt("max_output")
+    assert len({price.currency for price in model.prices}) == len(model.prices)
+    for price in model.prices:
+        assert price.date >= "2024"
+        assert re.search(r"bigmodel\.cn" if price.currency == "CNY" else r"z\.ai", price.source)
+        assert (price.cached or 0) <= price.input
+        assert price.long is None or (price.long.input >= price.input and price.long.output >= price.output)
+
+
+def test_a_price_is_that_of_the_server_that_is_paid() -> None:
+    model = row("glm-4.6v")
+    assert (price := model.price_at("https://open.bigmodel.cn/api/paas/v4")) is not None
+    assert (price.currency, price.input, price.output, price.cached) == ("CNY", 1, 3, 0.2)
+    assert (price := model.price_at("https://api.z.ai/api/coding/paas/v4")) is not None
+    assert (price.currency, price.input, price.output, price.cached) == ("USD", 0.3, 0.9, 0.05)
+    for elsewhere in ("http://127.0.0.1:8765/api/paas/v4", "https://bigmodel.cn.example.com/v1", "https://notz.ai/v1"):
+        assert model.price_at(elsewhere) is None
+    assert row("glm-4v-plus-0111").price_in("USD") is None
+
+
+def test_tokens_from_the_cache_and_long_prompts_have_prices_of_their_own() -> None:
+    price = row("glm-5v-turbo").price_in("USD")
+    assert price is not None
+    assert price.amount(100_000, 0) == pytest.approx(0.12)
+    assert price.amount(100_000, 0, cached=90_000) == pytest.approx(0.0336)
+    yuan = row("glm-4.6v").price_in("CNY")
+    assert yuan is not None
+    assert yuan.amount(31_999, 1_000) == pytest.approx(0.034999)
+    assert yuan.amount(32_000, 1_000, cached=2_000) == pytest.approx(0.0668)
+    without = row("glm-4v-plus-0111").price_in("CNY")
+    assert without is not None
+    assert without.amount(100, 0, cached=90) == without.amount(100, 0)
+
+
+def test_the_reader_of_pages_is_a_row_that_does_not_chat() -> None:
+    pages = row("glm-ocr")
+    assert (pages.chats, pages.sees, pages.endpoint) == (False, False, "/layout_parsing")
+    assert (pages.image_bytes, pages.file_bytes) == (10 * 1024**2, 50 * 1024**2)
 
 
 def test_rows_are_frozen_and_names_are_unique() -> None:

@@ -321,6 +321,19 @@ def test_a_picture_counts_by_its_pixels_and_not_by_its_base64(size: tuple[int, i
     assert both - text == tokens + 2
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("glm-4.6v", 7400), ("glm-4.5v", 6120), ("glm-5.3-flash", 7931), ("somebody-elses-model", 7400)],
+)
+def test_a_picture_counts_as_the_family_of_the_model_processes_it(name: str, tokens: int) -> None:
+    from PIL import Image as Pillow
+
+    ours = model(model=name)
+    text = ours.get_num_tokens_from_messages([HumanMessage("What?")])
+    both = ours.get_num_tokens_from_messages([HumanMessage(["What?", image(Pillow.new("1", (4000, 3000)))])])
+    assert both - text == pytest.approx(tokens, rel=0.02)
+
+
 def test_tools_and_calls_count() -> None:
     ours = model()
     plain = [HumanMessage("hi"), AIMessage("")]

@@ -598,11 +598,11 @@ def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
     ]
 
 
-def test_the_first_glm_4v_gets_lists_for_user_and_assistant() -> None:
+def test_the_first_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
     told = [Message("user", "u"), Message("assistant", "a")]
     assert [message["content"] for message in written(told, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
-        [{"type": "text", "text": "a"}],
+        "a",
     ]
 
 

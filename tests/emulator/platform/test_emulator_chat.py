@@ -64,6 +64,13 @@ def test_usage_is_counted_by_the_published_formula(glm: Any) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
+def test_a_short_request_id_is_taken_unless_the_narrower_reading_is_asked_for(emulate: Any) -> None:
+    loose, strict = emulate(), emulate(strict={"request-id-6"})
+    assert loose.chat("Hello", request_id="1").json()["request_id"] == "1"
+    assert strict.chat("Hello", request_id="short").json()["error"]["code"] == "1214"
+    assert strict.chat("Hello", request_id="longer").status_code == 200
+
+
 def test_a_request_id_comes_back_and_is_made_when_absent(glm: Any) -> None:
     assert glm.chat("Hello", request_id="my-request-1").json()["request_id"] == "my-request-1"
     assert glm.chat("Hello").json()["request_id"].startswith("emu-")
@@ -161,7 +168,7 @@ def test_doubts_are_read_either_way(emulate: Any) -> None:
         ("1214", {"stop": 5}),
         ("1214", {"user_id": "short"}),
         ("1214", {"user_id": "x" * 129}),
-        ("1214", {"request_id": "short"}),
+        ("1214", {"request_id": ""}),
         ("1214", {"request_id": "x" * 65}),
         ("1211", {"model": "glm-9v"}),
         ("1212", {"model": "embedding-3"}),

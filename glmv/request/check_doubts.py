@@ -1,0 +1,96 @@
+"""Where the platform's documents disagree about what a request uses, a note names the doubt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from glmv.media import File, Image, Video
+from glmv.request.check_options import thinking_kind
+from glmv.types import Media, media_in
+
+if TYPE_CHECKING:
+    from glmv.catalog.row import Model
+    from glmv.options import ChatRequest
+
+# docs.z.ai: "6–64 characters"; docs.bigmodel.cn asks for a unique one only.
+_LEAST_REQUEST_ID = 6
+
+
+def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None]) -> None:
+    """Tell of each doubt of a row that a request relies on.
+
+    Args:
+        request: as it was asked, before anything in it was fitted.
+        model: the row of its model.
+        tell: takes a line for `answer.notes`.
+
+    Raises:
+        ValueError: for a doubt about a field of which this module does not know when a request relies on it.
+    """
+    for written in model.doubts:
+        field, _, doubt = written.partition(": ")
+        for what in _relied_on(field, request, model):
+            tell(f"{what}, which is in doubt: {doubt}.")
+    request_id = request.options.get("request_id")
+    if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
+        tell(f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai wants 6 to 64 characters.")
+
+
+def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:
+    """What of a request relies on the value of a field, in words; nothing where it does not."""
+    name, options = model.name, request.options
+    match field:
+        case "status":
+            return [f"Whether {name} is still offered was not checked"]
+        case "context":
+            tokens = _at_least(request)
+            return [f"About {tokens:,} tokens were sent to {name}"] if tokens > (model.context or math.inf) else []
+        case "max_output":
+            wanted = options.get("max_tokens") or 0
+            return [f"max_tokens={wanted} was sent to {name}"] if wanted > (model.output_sure or 0) else []
+        case "roles":
+            given = any(message.role == "system" and message.text for message in request.messages)
+            return [f"{name} was given the system message inside the user's"] if given else []
+        case "images":
+            pictures = sum(isinstance(part, Image) for part in _media(request))
+            return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []
+        case "video_base64":
+            videos = [part for part in _media(request) if isinstance(part, Video) and part.url is None]
+            return [f"A video was sent to {name} as base64"] if videos else []
+        case "video_formats":
+            videos = [part for part in _media(request) if isinstance(part, Video)]
+            return [f"{video!r} was sent to {name}" for video in videos if video.container not in (None, "mp4")]
+        case "file_forms":
+            files = [part for part in _media(request) if isinstance(part, File) and part.url is part.file_id is None]
+            return [f"A file was sent to {name} inside the request"] if files else []
+        case "temperature":
+            return [f"temperature=0 was sent to {name}"] if options.get("temperature") == 0 else []
+        case "stop":
+            return [f"A stop word was sent to {name}"] if options.get("stop") else []
+        case "tools":
+            return [f"Tools were sent to {name}"] if options.get("tools") else []
+        case "reasoning_effort":
+            effort = options.get("reasoning_effort")
+            return [f"reasoning_effort={effort!r} was sent to {name}"] if effort else []
+        case "thinking":
+            return [f"thinking was switched on for {name}"] if _thinking(request) == "enabled" else []
+        case "thinking_values":
+            return [f"thinking was switched off for {name}"] if _thinking(request) == "disabled" else []
+        case _:
+            raise ValueError(f"{name}: there is no rule for when a request relies on {field}")
+
+
+def _media(request: ChatRequest) -> list[Media]:
+    return [part for message in request.messages for _, part in media_in(message.content)]
+
+
+def _thinking(request: ChatRequest) -> object:
+    thinking = request.options.get("thinking")
+    return None if thinking in (None, "auto") else thinking_kind(thinking)
+
+
+def _at_least(request: ChatRequest) -> int:
+    """Tokens that the texts of a request come to: four letters, or about one Chinese character (three bytes), each."""
+    return sum(len(message.text.encode(errors="replace")) for message in request.messages) // 4

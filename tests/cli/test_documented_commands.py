@@ -1,0 +1,133 @@
+"""Every command in docs/cli.md, docs/batch.md and the help texts runs as it is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image as Picture
+from typer.testing import CliRunner
+
+import glmv
+from glmv.cli.app import app
+from glmv_batch import Job
+from glmv_emulator import Emulator
+from glmv_emulator.options import running
+from tests.emulator.platform.test_emulator_videos import clip
+
+DOCS = Path(__file__).parents[2] / "docs"
+# The models that the platform's own batches take pictures for.
+OF_BATCHES = "glm-4v, glm-4v-plus and glm-4v-plus-0111"
+
+
+def commands() -> list[str]:
+    """Commands in code spans and at the start of lines of code; a name alone, or one with a gap, is prose."""
+    text = "".join((DOCS / name).read_text("utf-8") for name in ("cli.md", "batch.md"))
+    found = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
+    written = [span or line for span, line in found]
+    alone = {"glmv models", "glmv doctor"}
+    return sorted({one for one in written if (len(one.split()) > 2 or one in alone) and " ... " not in one})
+
+
+def helped(*words: str) -> str:
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "400", "TERM": "dumb"})
+    assert result.exit_code == 0
+    return " ".join(result.output.split())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that the documents speak of."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "scans").mkdir()
+    for name in ("photo.jpg", "form.png", "photos/1.jpg", "photos/2.png", "scans/1.png", "scans/2.png"):
+        Picture.new("RGB", (60, 40), "teal").save(tmp_path / name)
+    (tmp_path / "clip.mp4").write_bytes(clip(3))
+    (tmp_path / "rows.csv").write_text("title,photo\nOne,photos/1.jpg\nTwo,photos/2.png\n")
+    for name in ("form.json", "row.json"):
+        schema = {"type": "object", "properties": {"width": {"type": "integer"}}, "required": ["width"]}
+        (tmp_path / name).write_text(json.dumps(schema))
+    return tmp_path
+
+
+def test_the_documents_have_commands() -> None:
+    assert len(commands()) >= 15
+
+
+@pytest.mark.parametrize("written", commands())
+@pytest.mark.usefixtures("folder")
+def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
+    line, _, given = written.partition(" < ")
+    words = shlex.split(line)[1:]
+    if words[0] == "emulate":  # it runs until Ctrl-C
+        options = ["0" if word == "8765" else word for word in words[1:]]  # that port may be taken
+        with running(options, "glmv emulate") as emu, glmv.Client(emu.api_key, base_url=emu.base_url) as glm:
+            assert glm.chat("hi").text
+        return
+    with Emulator() as emu:
+        env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "ZAI_API_KEY": ""}
+        result = CliRunner().invoke(app, words, env=env, input=Path(given).read_bytes() if given else None)
+    assert result.exit_code == 0, result.output
+    if "--out" in words or "-o" in words:
+        assert Path(words[words.index("-o") + 1]).stat().st_size
+
+
+def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
+    told = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
+    told += str(Job.__doc__)
+    budgets = set(re.findall(r"""["'`](\$[\d.]+|¥[\d.]+|[\d,]+ (?:CNY|USD|tokens))["'`]""", told))
+    assert {"10 CNY", "$3"} <= budgets
+    for budget in budgets:
+        with Emulator() as emu:
+            job = Job("photos", "What?", api_key=emu.api_key, base_url=emu.base_url, budget=budget)
+            assert job.write(folder / f"{len(budget)}.jsonl").failed == 0
+
+
+@pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10"])
+@pytest.mark.parametrize("model", ["glm-4.6v", "glm-4.5v", "glm-4.6v-flash", "glm-4.6v-flashx", "glm-5.3-flash"])
+@pytest.mark.usefixtures("folder")
+def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budget: str) -> None:
+    with Emulator() as emu:
+        env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
+        words = ["batch", "photos", "Describe it.", "-o", "out.jsonl", "-m", model, "--budget", budget]
+        result = CliRunner().invoke(app, words, env=env)
+    assert result.exit_code == 0, result.output
+    assert "USD" not in result.stderr
+    assert "free" in result.stderr
+
+
+def test_where_half_the_price_is_named_the_models_are_named_too() -> None:
+    root = DOCS.parent
+    for text in (
+        helped("batch"),
+        *(
+            path.read_text("utf-8")
+            for path in (root / "README.md", DOCS / "cli.md", DOCS / "batch.md", *root.glob("glmv*/**/*.py"))
+        ),
+    ):
+        even = " ".join(text.replace('" "', "").split())
+        assert "half the price" not in even or OF_BATCHES in even
+    assert "半价" in (chinese := (root / "README.zh-CN.md").read_text("utf-8"))
+    assert "glm-4v、glm-4v-plus 和 glm-4v-plus-0111" in chinese
+    taken = [model.name for model in glmv.models() if model.batch]
+    assert f"{', '.join(taken[:-1])} and {taken[-1]}" == OF_BATCHES
+
+
+def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["ask", "--emulator", str(folder / "photo.jpg"), "How large is it?"])
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"USD|CNY|free", result.stderr)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_refused_tells_the_doubt_that_it_relied_on() -> None:
+    with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
+        with pytest.raises(glmv.InvalidRequestError) as refused:
+            glm.chat("hi", thinking=False)
+        assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
+        assert glm.chat("hi", reasoning_effort="low").text

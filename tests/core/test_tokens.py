@@ -1,0 +1,85 @@
+"""Estimates of tokens, held against what transformers' own processors count (tests/engines/tokens.py writes those)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glmv.catalog.lookup import find_model, models
+from glmv.catalog.processor import Processor
+
+COUNTED = json.loads((Path(__file__).parents[1] / "engines" / "tokens.json").read_text("utf-8"))["families"]
+MODELS = {"glm4v": "glm-4.5v", "glm46v": "glm-4.6v", "glm5-next": "glm-5.3-flash"}
+
+
+def processor(family: str) -> Processor:
+    row = find_model(MODELS[family])
+    assert row is not None
+    assert row.processor is not None
+    return row.processor
+
+
+def off(estimate: int, counted: int) -> float:
+    return abs(estimate - counted) / counted
+
+
+@pytest.mark.parametrize("family", COUNTED)
+def test_pictures_are_at_most_2_percent_off(family: str) -> None:
+    ours = processor(family)
+    worst = {
+        str(sizes): off(sum(ours.picture(*size) for size in sizes), counted)
+        for sizes, counted in COUNTED[family]["pictures"]
+        if counted is not None
+    }
+    assert len(worst) >= 40
+    assert {sizes: error for sizes, error in worst.items() if error > 0.02} == {}
+
+
+@pytest.mark.parametrize("family", COUNTED)
+def test_videos_are_at_most_5_percent_off(family: str) -> None:
+    ours = processor(family)
+    worst = {
+        f"{width}x{height}, {seconds} s at {rate}": off(ours.video(width, height, seconds), counted)
+        for width, height, seconds, rate, counted in COUNTED[family]["videos"]
+    }
+    assert len(worst) >= 190
+    assert {video: error for video, error in worst.items() if error > 0.05} == {}
+
+
+@pytest.mark.parametrize("family", COUNTED)
+def test_pictures_that_the_processor_refuses_are_those_that_are_told_as_too_narrow(family: str) -> None:
+    most = processor(family).most_aspect
+    for sizes, counted in COUNTED[family]["pictures"]:
+        narrow = most is not None and any(max(size) > most * min(size) for size in sizes)
+        assert (counted is None) == narrow, sizes
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "tokens"),
+    [
+        ("glm-4.5v", (6000, 6000), 6144),
+        ("glm-4.1v-thinking-flash", (6000, 6000), 6144),
+        ("glm-4.6v", (6000, 6000), 7500),
+        ("glm-5.3-flash", (6000, 6000), 8000),
+    ],
+)
+def test_a_picture_comes_to_what_its_family_takes_at_most(model: str, size: tuple[int, int], tokens: int) -> None:
+    row = find_model(model)
+    assert row is not None
+    assert row.processor is not None
+    assert 0.97 * tokens <= row.processor.picture(*size) <= tokens + 2
+
+
+def test_every_row_with_published_weights_names_their_processor() -> None:
+    without = {row.name for row in models() if row.images != 0 and row.processor is None}
+    assert without == {"glm-4v", "glm-4v-plus", "glm-4v-plus-0111", "glm-4v-flash"}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 1e9])
+@pytest.mark.parametrize("family", COUNTED)
+def test_any_length_counts_as_something_bounded(family: str, seconds: float) -> None:
+    ours: Any = processor(family)
+    assert 0 < ours.video(1920, 1080, seconds) <= ours.video_tokens + 6 * ours.video_frames
