@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster notebooks lint types format dist size docs pictures bench import-time clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-servers test-engines notebooks lint types format dist size docs pictures bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,25 @@ test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment
 	  'pytest>=8.3' 'pytest-asyncio>=1.0'
 	$(CLUSTER)/bin/pytest tests/batch/test_ray.py $(ARGS)
 
+SERVERS := .venv-servers
+test-servers: $(READY) ## the tests through LiteLLM's proxy and nginx (WRITE=1 writes the tables of docs/servers.md)
+	@test -n "$$(PATH=$$PATH:/usr/sbin command -v nginx)" || { $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends nginx-light >/dev/null; }
+	@test -x $(SERVERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SERVERS)
+	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.80'
+	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)
+
+# torch stands in TORCH, since each machine has its own way to a build for the CPU. It goes by pip, which reads what the
+# machine says on where to look; the engines go without what they require (CUDA): only their classes are used.
+ENGINES := .venv-engines
+TORCH ?= torch==2.13.0
+test-engines: $(READY) ## a Glm4v model in transformers serve, and the classes of vLLM and SGLang (2 GB; not in CI)
+	@test -x $(ENGINES)/bin/pip || $(PYTHON) -m venv $(ENGINES)
+	@$(ENGINES)/bin/python -c 'import torch' 2>/dev/null || $(ENGINES)/bin/pip install --quiet '$(TORCH)'
+	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python 'transformers[serving]>=5' 'pillow>=12'
+	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --no-deps vllm sglang
+	WRITE=$(WRITE) $(BIN)/pytest -m engines tests/servers $(ARGS)
+
 notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS="video rag" chooses)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
 	@$(BIN)/python notebooks/run.py $(if $(WRITE),--write) $(ARGS)
@@ -89,7 +108,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(SERVERS) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

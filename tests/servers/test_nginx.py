@@ -1,0 +1,128 @@
+"""What nginx does when something is wrong, as each client of glmv shows it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+from glmv_emulator import Emulator
+from tests.servers.ways import WAYS, Way
+
+pytestmark = [pytest.mark.servers, pytest.mark.parametrize("way", WAYS)]
+HELLO: Any = [("user", ["Good morning"])]
+
+
+def at(route: str) -> pytest.MarkDecorator:
+    """Run a test against this server block."""
+    return pytest.mark.parametrize("route", [f"nginx {route}"])
+
+
+@at("small")
+def test_413_is_an_invalid_request_and_not_sent_again(
+    connect: Callable[..., Way], emu: Emulator, picture: Callable[..., bytes]
+) -> None:
+    noise = bytes(range(256)) * 4096  # it does not compress; a PNG may have any bytes behind its end
+    asked: Any = [("user", [picture() + noise, "Which colour has it?"])]
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        connect(max_retries=2).ask(asked)
+    assert caught.value.status_code == 413
+    assert caught.value.attempts == 1
+    assert emu.requests == []
+
+
+@at("gone")
+def test_502_is_a_server_error_and_sent_again(connect: Callable[..., Way]) -> None:
+    with pytest.raises(glmv.ServerError) as caught:
+        connect(max_retries=1).ask(HELLO)
+    assert caught.value.status_code == 502
+    assert caught.value.attempts == 2
+
+
+@at("impatient")
+def test_504_is_a_server_error(client: Way, emu: Emulator) -> None:
+    emu.stall(times=None)
+    with pytest.raises(glmv.ServerError) as caught:
+        client.ask(HELLO)
+    assert caught.value.status_code == 504
+    assert caught.value.retryable
+
+
+@at("impatient")
+def test_a_stream_that_nginx_ends_is_an_error_with_what_came(client: Way, emu: Emulator) -> None:
+    emu.stall(after=2, times=None)
+    with pytest.raises(glmv.MalformedResponse) as caught:
+        client.stream([("user", ["Say something long."])], thinking=False)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text
+
+
+@at("closing")
+def test_a_connection_that_is_closed_without_an_answer_is_a_failed_connection(client: Way) -> None:
+    with pytest.raises(glmv.ConnectionFailed) as caught:
+        client.ask(HELLO)
+    assert caught.value.retryable
+
+
+@at("buffered")
+def test_a_platform_that_closes_early_is_asked_again(connect: Callable[..., Way], emu: Emulator) -> None:
+    emu.inject("no-answer")  # nginx answers 502
+    emu.inject("half-body")  # nginx sends the half and closes
+    assert connect(max_retries=2).ask(HELLO).text
+    assert len(emu.requests) == 3
+
+
+@at("unbuffered")
+def test_a_stream_that_is_cut_is_an_error_with_what_came(client: Way, emu: Emulator) -> None:
+    emu.inject("cut", times=None, after=4)
+    with pytest.raises(glmv.MalformedResponse) as caught:
+        client.stream(HELLO, thinking=False)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        pytest.param("nginx limited", glmv.ServerError, id="503"),
+        pytest.param("nginx limited 429", glmv.RateLimitError, id="429"),
+    ],
+)
+def test_one_connection_more_than_limit_conn_allows_is_refused_and_can_be_tried_again(
+    client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
+) -> None:
+    emu.stall()
+    held = threading.Thread(target=hold, args=(settings,))
+    held.start()
+    try:
+        until(lambda: emu.requests)
+        with pytest.raises(error) as caught:
+            client.ask(HELLO)
+        assert caught.value.retryable
+    finally:
+        emu.release()
+        held.join(10)
+    assert client.ask(HELLO).text
+
+
+def hold(settings: dict[str, Any]) -> None:
+    """A call of somebody else."""
+    httpx.post(
+        f"{settings['base_url']}/chat/completions",
+        json={"model": settings["model"], "messages": [{"role": "user", "content": "Good morning"}]},
+        headers={"authorization": f"Bearer {settings['api_key']}"},
+        trust_env=False,
+    )
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait, for 5 seconds at most."""
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
