@@ -182,7 +182,9 @@ class ServerError(GLMVError):
 class ConnectionFailed(GLMVError):
     """There was no connection, or it broke before an answer.
 
-    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...
+    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...; "proxy",
+    "proxy_refused" and "proxy_auth" are a forward proxy's doing, "settings" a variable of this machine that names a
+    proxy or a file of certificates which cannot be used.
     """
 
     retryable = True

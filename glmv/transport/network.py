@@ -30,15 +30,20 @@ class NetworkCall:
             masking has to come before it.
         until: monotonic seconds at which all waits end; None where there is no such moment.
         stream: the stream that the call used last.
+        stage: how far the connection of this attempt has come: "kept" (it was there already), "connecting",
+            "connected", "encrypting", "encrypted".
+        encrypts_with: the host that the last TLS handshake was made with.
     """
 
-    __slots__ = ("read_timeout", "secrets", "stream", "until")
+    __slots__ = ("encrypts_with", "read_timeout", "secrets", "stage", "stream", "until")
 
     def __init__(self, secrets: Secrets, read_timeout: float | None) -> None:
         self.secrets = secrets
         self.read_timeout = read_timeout
         self.until: float | None = None
         self.stream: AsyncStream | None = None
+        self.stage = "kept"
+        self.encrypts_with = ""
 
     def seconds(self, timeout: float | None) -> float | None:
         """A timeout in seconds, cut where the call has to end."""
@@ -107,7 +112,11 @@ class Stream(httpcore.NetworkStream):
             raise
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        return Stream(self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout)))
+        call = _current()
+        call.stage, call.encrypts_with = "encrypting", server_hostname or ""
+        encrypted = Stream(self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout)))
+        call.stage = "encrypted"
+        return encrypted
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -130,8 +139,11 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
-        wait = _current().seconds(timeout)
-        return Stream(self._backend.connect_tcp(host, port, wait, local_address, socket_options))
+        call = _current()
+        call.stage = "connecting"
+        stream = Stream(self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options))
+        call.stage = "connected"
+        return stream
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
@@ -181,7 +193,10 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> AsyncStream:
-        encrypted = await self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout))
+        call = _current()
+        call.stage, call.encrypts_with = "encrypting", server_hostname or ""
+        encrypted = await self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout))
+        call.stage = "encrypted"
         self._opened.discard(self)  # the encrypted stream closes this one
         return AsyncStream(encrypted, self._opened)
 
@@ -208,10 +223,11 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncStream:
-        wait = _current().seconds(timeout)
-        return AsyncStream(
-            await self._backend.connect_tcp(host, port, wait, local_address, socket_options), self.opened
-        )
+        call = _current()
+        call.stage = "connecting"
+        stream = await self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options)
+        call.stage = "connected"
+        return AsyncStream(stream, self.opened)
 
     async def aclose(self) -> None:
         """Close every stream that is still open."""
