@@ -115,6 +115,12 @@ class Driver:
         log.debug("No whole response from %s: %s", self._where.host, problem)
         return problem
 
+    @property
+    def _is_half_open(self) -> bool:
+        """Whether a SOCKS proxy was asked and made no tunnel: the HTTP library leaves such a connection open."""
+        proxy = self._pool.proxy
+        return proxy is not None and proxy.scheme == "socks5" and self._network.stage == "connected"
+
     def _way(self) -> Way:
         pool, where, network = self._pool, self._where, self._network
         return Way(

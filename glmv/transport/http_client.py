@@ -51,7 +51,7 @@ def network_settings(base_url: str) -> NetworkSettings:
     """What the environment says now of the way to a server.
 
     Raises:
-        ConnectionFailed: it names a proxy that cannot be used.
+        InvalidRequestError: it names a proxy that cannot be used.
     """
     proxy = proxy_for(base_url)
     encrypted = base_url.lower().startswith("https:") or (proxy is not None and proxy.scheme == "https")
@@ -62,31 +62,30 @@ class Transport(httpx.HTTPTransport):
     """httpx's transport over a pool whose waits end at the call's deadline.
 
     Args:
-        settings: of the environment.
+        proxy: the forward proxy, or None.
+        context: the TLS settings.
 
     Attributes:
         keeps_deadlines: False when httpx keeps its pool elsewhere than this version expects. The pool is httpx's own
             then, and a deadline is looked at between reads only.
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
-        context = _context(settings)
-        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(settings.proxy, context))
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.ConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("", settings.proxy, context, Backend())  # the one private name that this project sets
+            self._pool = _pool("", proxy, context, Backend())  # the one private name that this project sets
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
     """`Transport` for the asynchronous client. It also closes connections that its pool has lost."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
-        context = _context(settings)
-        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(settings.proxy, context))
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
         self.backend = AsyncBackend()
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.AsyncConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("Async", settings.proxy, context, self.backend)
+            self._pool = _pool("Async", proxy, context, self.backend)
 
     async def aclose(self) -> None:
         """Close all connections. A cancelled call can leave one that the pool does not know any more."""
@@ -134,7 +133,7 @@ def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
     """A client for servers that are reached as `settings` say; and its transport.
 
     Raises:
-        ConnectionFailed: the proxy or the list of trusted certificates cannot be used.
+        InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
     """
     transport = _made(Transport, settings)
     return httpx.Client(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
@@ -144,7 +143,7 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
     """`http_client` for the asynchronous client.
 
     Raises:
-        ConnectionFailed: as there.
+        InvalidRequestError: as there.
     """
     transport = _made(AsyncTransport, settings)
     return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
@@ -155,10 +154,10 @@ def _no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
-def _made(kind: Callable[[NetworkSettings], T], settings: NetworkSettings) -> T:
-    proxy = settings.proxy
+def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:
+    proxy, context = settings.proxy, _context(settings)
     try:
-        return kind(settings)
+        return kind(proxy, context)
     except ImportError:
         needs = 'needs the package socksio: pip install "glmv[socks]"'
     except (ValueError, httpx.InvalidURL):

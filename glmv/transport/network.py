@@ -29,7 +29,7 @@ class NetworkCall:
         secrets: credentials that are masked in what a server sends. The HTTP library logs the head of a response, so
             masking has to come before it.
         until: monotonic seconds at which all waits end; None where there is no such moment.
-        stream: the stream that the call used last.
+        stream: the stream that the call used last, or opened last if the client is blocking.
         stage: how far the connection of this attempt has come: "kept" (it was there already), "connecting",
             "connected", "encrypting", "encrypted".
         encrypts_with: the host that the last TLS handshake was made with.
@@ -41,7 +41,7 @@ class NetworkCall:
         self.secrets = secrets
         self.read_timeout = read_timeout
         self.until: float | None = None
-        self.stream: AsyncStream | None = None
+        self.stream: Stream | AsyncStream | None = None
         self.stage = "kept"
         self.encrypts_with = ""
 
@@ -55,8 +55,14 @@ class NetworkCall:
     async def abort(self) -> None:
         """Close the connection that this call was using, unless another call has taken it over."""
         stream, self.stream = self.stream, None
-        if stream is not None and stream.user is self:
+        if isinstance(stream, AsyncStream) and stream.user is self:
             await stream.aclose()
+
+    def close(self) -> None:
+        """Close the connection that this call of the blocking client has opened."""
+        stream, self.stream = self.stream, None
+        if isinstance(stream, Stream):
+            stream.close()
 
 
 # The call of this thread or task; None outside of a call, for instance while a pool closes connections.
@@ -142,7 +148,7 @@ class Backend(httpcore.NetworkBackend):
         call = _current()
         call.stage = "connecting"
         stream = Stream(self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options))
-        call.stage = "connected"
+        call.stage, call.stream = "connected", stream
         return stream
 
 

@@ -62,7 +62,7 @@ class Pool:
         """Whether its connections fail and the environment names another proxy or other certificates by now.
 
         Raises:
-            ConnectionFailed: it names a proxy that cannot be used.
+            InvalidRequestError: it names a proxy that cannot be used.
         """
         return self.in_doubt and self.settings != network_settings(base_url)
 
@@ -143,8 +143,7 @@ class Pools:
         """The pool of this process.
 
         Raises:
-            InvalidRequestError: it was closed.
-            ConnectionFailed: the proxy or the list of trusted certificates cannot be used.
+            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()
@@ -184,8 +183,7 @@ class AsyncPools:
         """The pool of the running loop.
 
         Raises:
-            InvalidRequestError: it was closed.
-            ConnectionFailed: the proxy or the list of trusted certificates cannot be used.
+            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()

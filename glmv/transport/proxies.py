@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
-import socket
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from glmv.errors import ConnectionFailed
+from glmv.errors import InvalidRequestError
 
 # What a proxy's URL begins with -> how the HTTP library calls it, and the port where none is given. "socks" is what
 # GNOME, Clash and V2RayN write. The library's SOCKS proxies look names up themselves, as "socks5h" asks for.
@@ -21,6 +19,8 @@ _SCHEMES = {
     "socks5": ("socks5", 1080),
     "socks5h": ("socks5", 1080),
 }
+# A shorter password is found in words that have nothing to do with it.
+_SHORTEST = 4
 _SYSTEM = "the system's settings"
 
 
@@ -54,14 +54,10 @@ class Proxy:
         return "@" in urlsplit(self.url).netloc
 
     def mask(self, text: str) -> str:
-        """A text without the password of the proxy, in whatever form it was sent."""
-        user, at, _ = urlsplit(self.url).netloc.rpartition("@")
-        name, colon, password = user.partition(":")
-        if not at or not colon or not password:
-            return text
-        sent = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
-        for secret in (sent, password, unquote(password)):
-            text = text.replace(secret, "***")
+        """A text without the proxy's password, as it stands in the URL and as it was meant."""
+        password = urlsplit(self.url).password or ""
+        for secret in (password, unquote(password)):
+            text = text.replace(secret, "***") if len(secret) >= _SHORTEST else text
         return text
 
 
@@ -73,19 +69,10 @@ def is_loopback(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return _is_short_loopback(host)
+        # A short form of an address, as "127.1": the system reads those, too.
+        return host.startswith("127.") and host.replace(".", "").isdigit()
     mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:127.0.0.1
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
-
-
-def _is_short_loopback(host: str) -> bool:
-    """Whether it is a short form of an address, as "127.1": the system reads those, too."""
-    if not host.replace(".", "").isdigit():
-        return False
-    try:
-        return socket.inet_aton(host)[0] == 127
-    except OSError:
-        return False
 
 
 def proxy_for(url: str) -> Proxy | None:
@@ -95,18 +82,26 @@ def proxy_for(url: str) -> Proxy | None:
         url: where requests go. For this machine there is never a proxy.
 
     Raises:
-        ConnectionFailed: what the environment says names no proxy that can be used.
+        InvalidRequestError: what the environment says names no proxy that can be used.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or host in ("0.0.0.0", "::"):  # noqa: S104 - asked, not listened on
         return None
+    found = _named(parts.scheme, f"{host}:{parts.port}" if parts.port else host)
+    if isinstance(found, str):
+        raise settings_failed(found)
+    return found
+
+
+def _named(scheme: str, place: str) -> Proxy | str | None:
+    """The proxy, or what is wrong with it: whoever raises holds no password in its variables."""
     proxies = getproxies()
-    kind = parts.scheme if proxies.get(parts.scheme) else "all"
+    kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
-    if not value or proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
+    if not value or proxy_bypass(place):
         return None
-    return _proxy(value if "://" in value else f"http://{value}", _variable(kind))
+    return _read(value if "://" in value else f"http://{value}", _variable(kind))
 
 
 def _variable(kind: str) -> str:
@@ -117,7 +112,7 @@ def _variable(kind: str) -> str:
     return next((found for found in os.environ if found.lower() == name and os.environ[found]), _SYSTEM)
 
 
-def _proxy(value: str, named_by: str) -> Proxy:
+def _read(value: str, named_by: str) -> Proxy | str:
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
@@ -125,14 +120,14 @@ def _proxy(value: str, named_by: str) -> Proxy:
         host, port = None, None
     # Nothing of the value is repeated: where it is cut wrongly, a part of the password stands for the port.
     if not host or "@" in value.partition("://")[2].removeprefix(parts.netloc):
-        raise settings_failed(
+        return (
             f"The proxy that {named_by} names cannot be used: write it as http://host:port or "
             "http://user:password@host:port, with special characters of the password percent-encoded (# is %23, "
             "/ is %2F, @ is %40)."
         )
     scheme, default = _SCHEMES.get(parts.scheme, ("", 0))
     if not scheme:
-        raise settings_failed(
+        return (
             f"The proxy that {named_by} names cannot be used: it begins with {parts.scheme[:20]}://, and http://, "
             "https://, socks5:// and socks5h:// are known."
         )
@@ -140,8 +135,8 @@ def _proxy(value: str, named_by: str) -> Proxy:
     return Proxy(f"{scheme}://{value.partition('://')[2]}", f"{shown}:{port or default}", scheme, named_by)
 
 
-def settings_failed(message: str) -> ConnectionFailed:
+def settings_failed(message: str) -> InvalidRequestError:
     """The error for a setting of this machine with which no connection can be made."""
-    error = ConnectionFailed(message, retryable=False)
+    error = InvalidRequestError(message)
     error.kind = "settings"
     return error

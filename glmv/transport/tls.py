@@ -37,7 +37,7 @@ def tls_context() -> ssl.SSLContext:
     """The TLS settings of all clients: making them takes longer than a call. They follow the environment.
 
     Raises:
-        ConnectionFailed: a variable names what cannot be used.
+        InvalidRequestError: a variable names what cannot be used.
     """
     return _context(tls_settings())
 
