@@ -6,6 +6,7 @@ Its own error objects go no further: they hold the request, and their tracebacks
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -267,8 +268,13 @@ def _not_connected(error: Exception, reason: str, way: Way) -> Failure:
             case socket.gaierror():
                 return _not_found(cause, way)
             case OSError() if cause.errno in _NO_WAY:
-                return Failure("connect", f"No connection to {way.peer}: {reason}. Check the network and VPN.")
+                return Failure("connect", f"No connection to {way.peer}: {cause.strerror}. Check the network and VPN.")
+            case BaseExceptionGroup():
+                cause = cause.exceptions[0]  # one for each address of the host
             case _:
+                # anyio's own words, "All connection attempts failed", hide why.
+                if isinstance(cause, OSError) and cause.errno and reason.startswith("All "):
+                    reason = f"[Errno {cause.errno}] {os.strerror(cause.errno)}"
                 cause = cause.__cause__ or cause.__context__
     if way.proxy is not None and way.at_proxy:
         return Failure(
