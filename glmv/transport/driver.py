@@ -116,6 +116,11 @@ class Driver:
         return problem
 
     @property
+    def through(self) -> str | None:
+        """The forward proxy, for messages, or None."""
+        return None if self._pool.proxy is None else str(self._pool.proxy)
+
+    @property
     def _is_half_open(self) -> bool:
         """Whether a SOCKS proxy was asked and made no tunnel: the HTTP library leaves such a connection open."""
         proxy = self._pool.proxy
