@@ -104,11 +104,11 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
     """
     if way.proxy is None or way.tunnelled:
         return None
-    if status == 407:
+    # Squid and RFC 9209 mark their own; tinyproxy only says its name, and says 401 to a wrong password.
+    tinyproxy = headers.get("server", "").startswith("tinyproxy")
+    if status == 407 or (status == 401 and tinyproxy):
         return _wants_password(way.proxy)
-    # Squid and RFC 9209 mark their own; tinyproxy only says its name.
-    own = any(name in headers for name in ("x-squid-error", "proxy-status"))
-    if status >= 500 and (own or headers.get("server", "").startswith("tinyproxy")):
+    if status >= 500 and (tinyproxy or any(name in headers for name in ("x-squid-error", "proxy-status"))):
         return _not_passed_on(way.proxy, way.host, f"HTTP {status}")
     return None
 
@@ -214,7 +214,7 @@ def _refused(reason: str, way: Way) -> Failure:
     """What a proxy said instead of connecting: a status and its words, or what httpcore makes of SOCKS5."""
     proxy = way.proxy
     status = int(reason[:3]) if re.match(r"[1-5]\d\d\b", reason) else None
-    if status == 407 or "username/password" in reason or reason.startswith("Requested "):
+    if status in (401, 407) or "username/password" in reason or reason.startswith("Requested "):
         return _wants_password(proxy)
     if status == 403 or "not allowed by ruleset" in reason:
         return Failure(

@@ -75,8 +75,9 @@ def _current() -> NetworkCall:
 
 # Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
 _LARGEST_HEAD = 16 * 1024
-# A reply of a SOCKS proxy begins with this version (RFC 1928), and does not end with a blank line.
-_SOCKS = b"\x05"
+# A reply of a SOCKS proxy begins with its version (RFC 1928) or with that of the login (RFC 1929), and does not end with
+# a blank line.
+_SOCKS = (b"\x05", b"\x01")
 
 
 def _is_whole_head(data: bytes) -> bool:
@@ -84,7 +85,7 @@ def _is_whole_head(data: bytes) -> bool:
 
     The HTTP library logs the head, so it is masked as a whole: a credential may come in two pieces.
     """
-    return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", _SOCKS)
+    return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", *_SOCKS)
 
 
 class Stream(httpcore.NetworkStream):

@@ -29,24 +29,24 @@ def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
         code, said = run("doctor", "--ask", env=env)
     assert code == 0, said
-    assert env["ZHIPUAI_BASE_URL"] in " ".join(said.split())
-    assert "is reachable" in " ".join(said.split())
-    assert "answered" in " ".join(said.split())
-    assert emu.api_key not in " ".join(said.split())
-    assert emu.api_key.partition(".")[2] not in " ".join(said.split())
+    assert env["ZHIPUAI_BASE_URL"] in said
+    assert "is reachable" in said
+    assert "answered" in said
+    assert emu.api_key not in said
+    assert emu.api_key.partition(".")[2] not in said
 
 
 def test_without_a_key_it_says_so_and_fails() -> None:
     code, said = run("doctor")
     assert code == 1
-    assert "ZHIPUAI_API_KEY" in " ".join(said.split())
+    assert "ZHIPUAI_API_KEY" in said
 
 
 def test_a_server_that_is_not_there_is_found() -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "ZHIPUAI_BASE_URL": "http://127.0.0.1:9/api/paas/v4"}
     code, said = run("doctor", env=env)
     assert code == 1
-    assert "not reachable" in " ".join(said.split())
+    assert "not reachable" in said
 
 
 def test_ask_prints_the_whole_answer_as_json() -> None:
@@ -64,7 +64,7 @@ def test_ask_takes_patterns_and_standard_input(tmp_path: Path) -> None:
     assert code == 0, said
     code, said = run("ask", "--emulator", str(tmp_path / "*.png"), "What?")
     assert code == 1
-    assert "matches" in " ".join(said.split())
+    assert "matches" in said
 
 
 def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_what_is_behind_a_proxy_is_tried_through_it(monkeypatch: pytest.MonkeyPa
         code, said = run("doctor", env=env)
         answering.join()
         assert code == 0, said
-        assert f"is reachable through the proxy 127.0.0.1:{port} (HTTP_PROXY)" in " ".join(said.split())
-        assert "canary-word" not in " ".join(said.split())
+        assert f"is reachable through the proxy 127.0.0.1:{port} (HTTP_PROXY)" in said
+        assert "canary-word" not in said
         proxy.close()
         code, said = run("doctor", env=env)
     assert code == 1
@@ -155,7 +155,7 @@ def test_a_variable_that_cannot_be_used_is_marked_bad(variable: str, value: str)
     assert code == 1
     bad = next(line for line in said.splitlines() if line.startswith("bad "))
     assert variable in bad
-    assert "canary-word" not in " ".join(said.split())
+    assert "canary-word" not in said
     with Emulator() as emu:
         code, said = run("doctor", env=env | {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url})
     assert code == 0, said  # this machine needs none of them
