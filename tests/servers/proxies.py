@@ -142,7 +142,8 @@ def _squid(folder: Path, *, password: bool, user: str) -> Iterator[str]:
         access = "http_access allow known"
     config = folder / "squid.conf"
     config.write_text(SQUID.format(port=port, folder=folder, user=user, login=login, access=access))
-    with running([program("squid") or "", "-N", "-f", str(config)], port, folder / "log"):
+    # Its shared memory has the name of the service, so two of them need two names.
+    with running([program("squid") or "", "-N", "-n", f"glmv{port}", "-f", str(config)], port, folder / "log"):
         yield f"http://127.0.0.1:{port}"
 
 
