@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TypeGuard
 
 import glmv
 from glmv_batch._progress import Progress
@@ -31,6 +32,16 @@ def kind_of(error: Exception) -> str | None:
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
+
+
+def is_wrong_setting(error: Exception) -> TypeGuard[glmv.GLMVError]:
+    """Whether a variable of this machine or a proxy's password is at fault: the same for every item."""
+    return kind_of(error) in _WRONG_SETTINGS
+
+
+def nobody_reached(error: Exception) -> bool:
+    """Whether a call surely did not arrive, and may when the network is back."""
+    return kind_of(error) in _AWAY
 
 
 class Outage:
