@@ -75,8 +75,8 @@ def _current() -> NetworkCall:
 
 # Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
 _LARGEST_HEAD = 16 * 1024
-# A reply of a SOCKS proxy begins with its version (RFC 1928) or with that of the login (RFC 1929), and does not end with
-# a blank line.
+# A reply of a SOCKS proxy begins with its version (RFC 1928) or with that of the login (RFC 1929), and does not end
+# with a blank line.
 _SOCKS = (b"\x05", b"\x01")
 
 

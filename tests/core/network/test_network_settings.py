@@ -512,3 +512,37 @@ def test_threads_that_share_a_client_go_on_while_its_proxy_is_corrected(
         for thread in threads:
             thread.join(20)
     assert found == ["hello"] * 8
+
+
+def test_a_socks_proxy_with_a_password_is_logged_in_to(
+    ask: Any, server: Server, proxied: None, monkeypatch: Any
+) -> None:
+    tunnel = LoginSocks()
+    monkeypatch.setenv("ALL_PROXY", tunnel.url.replace("//", f"//user:{ENCODED}@"))
+    ask.base_url = f"http://localhost:{server.port}/v1"
+    assert ask(max_retries=0, timeout=5).text == "hello"
+    tunnel.stop()
+    assert tunnel.logins == [("user", PASSWORD)]
+
+
+class LoginSocks(Socks):
+    """A SOCKS5 proxy that wants a user name and a password (RFC 1929)."""
+
+    def __init__(self) -> None:
+        self.logins: list[tuple[str, str]] = []
+        super().__init__()
+
+    def _port(self, near: socket.socket) -> int:
+        with near.makefile("rb") as asked:
+            _, methods = asked.read(2)
+            asked.read(methods)
+            near.sendall(b"\x05\x02")
+            user = asked.read(asked.read(2)[1])
+            password = asked.read(asked.read(1)[0])
+            self.logins.append((user.decode(), password.decode()))
+            near.sendall(b"\x01\x00")
+            asked.read(4)
+            name = asked.read(asked.read(1)[0]).decode()
+            port = int.from_bytes(asked.read(2))
+        self.asked.append(f"CONNECT {name}:{port}")
+        return port
