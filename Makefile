@@ -51,11 +51,15 @@ test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment
 	$(CLUSTER)/bin/pytest tests/batch/test_ray.py $(ARGS)
 
 SERVERS := .venv-servers
-test-servers: $(READY) ## the tests through LiteLLM's proxy and nginx (WRITE=1 writes the tables of docs/servers.md)
-	@test -n "$$(PATH=$$PATH:/usr/sbin command -v nginx)" || { $(ROOT) apt-get update -qq && \
-	  $(ROOT) apt-get install -y -qq --no-install-recommends nginx-light >/dev/null; }
+MITMPROXY := .venv-mitmproxy
+test-servers: $(READY) ## the tests through LiteLLM, nginx and forward proxies (WRITE=1 writes the tables of docs/servers.md)
+	@for name in nginx squid tinyproxy microsocks; do PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || missing=1; done; \
+	test -z "$$missing" || { $(ROOT) apt-get update -qq && \
+	  $(ROOT) apt-get install -y -qq --no-install-recommends nginx-light squid tinyproxy microsocks >/dev/null; }
 	@test -x $(SERVERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SERVERS)
 	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.80'
+	@test -x $(MITMPROXY)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(MITMPROXY)
+	@$(BIN)/uv pip install --quiet --python $(MITMPROXY)/bin/python 'mitmproxy>=11'
 	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)
 
 # torch comes by pip, whose settings may name a build for the CPU; TORCH="torch --index-url ..." names it here.
@@ -110,7 +114,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(SERVERS) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from glmv._public import public_class
@@ -11,6 +12,7 @@ from glmv.credentials import without_values
 from glmv.endpoints.context import Context
 from glmv.endpoints.embeddings import Embeddings, embed
 from glmv.endpoints.facade import AsyncEndpoints, Endpoints
+from glmv.endpoints.reach import reach
 from glmv.endpoints.tokens import count_tokens
 from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate
@@ -195,6 +197,28 @@ class Client(Endpoints, Base):
         context = self._context()
         return self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
 
+    def reach(self, timeout: float = 3.0) -> str | None:
+        """Connect to the server as a call does, by the same proxy and TLS. No key is sent, and nothing is paid for.
+
+        Args:
+            timeout: seconds for each phase of the request.
+
+        Returns:
+            What it went through, as "the proxy 10.0.0.1:3128 (HTTPS_PROXY)"; None where no proxy is known of.
+
+        Raises:
+            ConnectionFailed: nobody answered.
+            InvalidRequestError: a variable names a proxy or certificates that cannot be used.
+        """
+        where = replace(self.address, signer=None)
+        driver = self._driver(reach(where, timeout), where=where)
+        try:
+            while driver.advance() is not None:
+                pass
+        finally:
+            driver.end()
+        return driver.through
+
     def _result(self, flow: Generator[Step, Any, _T]) -> _T:
         driver = self._driver(flow)
         try:
@@ -204,10 +228,12 @@ class Client(Endpoints, Base):
             driver.end()
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
-    def _driver(self, flow: _Flow, what: str = "a call") -> SyncDriver:
-        settings, address = self.settings, self.address
+    def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> SyncDriver:
+        """A driver for a flow; with `where`, without the headers of the settings, which may hold a key."""
+        settings, address = self.settings, where or self.address
+        headers = settings.default_headers if where is None else None
         pool = self._pools.get(address.base_url) if settings.http_client is None else Pool(settings.http_client)
-        return SyncDriver(flow, pool, address, settings.default_headers or {}, what)
+        return SyncDriver(flow, pool, address, headers or {}, what)
 
     def close(self) -> None:
         """Close the connections. Clients that you passed in stay open."""
@@ -276,6 +302,17 @@ class AsyncClient(AsyncEndpoints, Base):
         context = self._context()
         return await self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
 
+    async def reach(self, timeout: float = 3.0) -> str | None:
+        """As `Client.reach`."""
+        where = replace(self.address, signer=None)
+        driver = await self._driver(reach(where, timeout), where=where)
+        try:
+            while await driver.advance() is not None:
+                pass
+        finally:
+            await driver.end()
+        return driver.through
+
     async def _result(self, flow: Generator[Step, Any, _T]) -> _T:
         driver = await self._driver(flow)
         try:
@@ -285,12 +322,14 @@ class AsyncClient(AsyncEndpoints, Base):
             await driver.end()
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
-    async def _driver(self, flow: _Flow, what: str = "a call") -> AsyncDriver:
-        settings, address = self.settings, self.address
+    async def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> AsyncDriver:
+        """A driver for a flow; with `where`, without the headers of the settings, which may hold a key."""
+        settings, address = self.settings, where or self.address
+        headers = settings.default_headers if where is None else None
         http = settings.http_async_client
         pool = await self._pools.get(address.base_url) if http is None else Pool(http)
         pool.enter()
-        return AsyncDriver(flow, pool, address, settings.default_headers or {}, what)
+        return AsyncDriver(flow, pool, address, headers or {}, what)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop. Clients that you passed in stay open."""

@@ -117,7 +117,13 @@ def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMV
 
 @public_class
 class InvalidRequestError(GLMVError, ValueError):
-    """The request is at fault and would fail again."""
+    """The request is at fault and would fail again.
+
+    `kind` is "settings" where no request is at fault but a variable of this machine, which names a proxy or a file of
+    certificates that cannot be used; else None.
+    """
+
+    kind: str | None = None
 
 
 @public_class
@@ -182,7 +188,8 @@ class ServerError(GLMVError):
 class ConnectionFailed(GLMVError):
     """There was no connection, or it broke before an answer.
 
-    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...
+    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...; "proxy",
+    "proxy_refused" and "proxy_auth" are a forward proxy's doing.
     """
 
     retryable = True

@@ -15,10 +15,11 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import glmv
+from glmv_batch._outage import nobody_reached
 
 MAX_LINES = 50_000
 MAX_BYTES = 100 * 1024 * 1024
@@ -92,13 +93,20 @@ class PlatformBatches:
         options: Mapping[str, Any],
         stop: threading.Event,
         question_hash: str = "",
+        waits: Callable[[str | None], None] = lambda told: None,
     ) -> None:
+        """Begin.
+
+        Args:
+            waits: told what is waited for while the platform cannot be reached, and None when it can again.
+        """
         refuse_model(client.settings, model or client.settings.model)
         self._client = client
         self._chunks = chunks
         self._model = model
         self._options = dict(options)
         self._stop = stop
+        self._waits = waits
         # Batches of another question stay as they are until that one is asked again: their rows are not of this job.
         self._name = f"chunk-{question_hash[:12]}-"
 
@@ -146,6 +154,7 @@ class PlatformBatches:
             yield chunk
 
     def _create(self, requests: list[Request]) -> Iterator[tuple[str, glmv.GLMVError]]:
+        pause, since = FIRST_PAUSE, time.monotonic()
         while requests:
             body = _Requests(requests)
             name = f"{self._name}{secrets.token_hex(8)}"
@@ -168,7 +177,16 @@ class PlatformBatches:
                     raise  # of the whole file, and not of one of its lines
                 yield body.last.key, wrong
                 requests = [request for request in requests if request is not body.last]
+            except glmv.ConnectionFailed as away:
+                if not nobody_reached(away) or time.monotonic() - since > PATIENCE:
+                    raise  # what may have arrived is looked for by the next run
+                self._chunks.chunk_ended(name)
+                self._waits(f"{away.message} Trying again in {pause:.0f} s.")
+                if self._stop.wait(pause):
+                    return
+                pause = min(pause * 1.5, LONGEST_PAUSE)
             else:
+                self._waits(None)
                 self._chunks.chunk_sent(name, batch.id)
                 return
 
@@ -182,9 +200,11 @@ class PlatformBatches:
                 try:
                     found = self._results(chunk)
                     heard = time.monotonic()
+                    self._waits(None)
                 except glmv.GLMVError as trouble:
                     if not trouble.retryable or time.monotonic() - heard > PATIENCE:
                         raise
+                    self._waits(trouble.message)
                     found = None
                 if found is not None:
                     yield from found

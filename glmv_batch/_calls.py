@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import glmv
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
+from glmv_batch._outage import Outage
 from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
@@ -125,6 +126,7 @@ class Calls:
         self._read = self._next = 0
         self._ended = False
         self._fatal: Exception | None = None
+        self._outage = Outage(progress, self._moved)
 
     async def run(self) -> None:
         """Ask about every item.
@@ -139,6 +141,7 @@ class Calls:
                 for _ in range(self._width):
                     group.create_task(self._work(source, readers))
         self._loop = None
+        self._progress.waiting = None
         if self._fatal is not None:
             raise self._fatal
 
@@ -257,28 +260,15 @@ class Calls:
                 part.base64()
 
     async def _ask(self, item: Item, found: Found, begun: float) -> Row | None:
-        await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
-        if not self._ended_early:
-            self._look()
-        if self._ended_early:
-            return None
-        self._budget.begin()
-        usage, emulated = None, False
         try:
-            answer = await self._client.chat(found.messages, model=self._question.model, **self._question.options)
-            usage, emulated = answer.usage, is_emulated(answer)
-            row = self._question.row_of(item, answer, time.monotonic() - begun)
-        except FATAL as error:
-            self._give_up(error)
-            return None
-        except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
-            row = failed(item, error, time.monotonic() - begun)
-            usage, emulated = row.usage, is_emulated(error)
+            told = None
+            while told is None and not self._ended_early:
+                told = await self._tried(item, found, begun)
         finally:
             found.messages = None  # a picture is let go as soon as it was sent
-            self._budget.end(self._model, usage)
-            self._progress.width = self._gate.width
-            self._move()
+        if told is None:
+            return None
+        row, emulated = told
         assert found.key is not None
         try:
             await asyncio.wrap_future(self._memory.keep(found.key, row.as_dict()))
@@ -286,6 +276,42 @@ class Calls:
             self._give_up(full)  # the row itself is handed on: it is paid for
         self._progress.count(row, emulated=emulated)
         return row
+
+    async def _tried(self, item: Item, found: Found, begun: float) -> tuple[Row, bool] | None:
+        """Ask once: the row, and whether the emulator answered. None where nobody was reached, or is asked any more."""
+        await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
+        trying = await self._outage.turn(lambda: self._ended_early)
+        if not self._ended_early:
+            self._look()
+        if self._ended_early:
+            self._outage.let_go(trying=trying)
+            return None
+        self._budget.begin()
+        usage = None
+        options = self._question.options | ({"max_retries": 0} if trying else {})
+        try:
+            answer = await self._client.chat(found.messages, model=self._question.model, **options)
+            self._outage.heard()
+            usage = answer.usage
+            return self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer)
+        except FATAL as error:
+            self._give_up(error)
+            return None
+        except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
+            try:
+                if self._outage.failed(error, trying=trying):
+                    return None
+            except glmv.GLMVError as same_for_all:
+                self._give_up(same_for_all)
+                return None
+            row = failed(item, error, time.monotonic() - begun)
+            usage = row.usage
+            return row, is_emulated(error)
+        finally:
+            self._outage.let_go(trying=trying)
+            self._budget.end(self._model, usage)
+            self._progress.width = self._gate.width
+            self._move()
 
     async def _until(self, ready: Callable[[], bool]) -> None:
         while not ready():

@@ -26,6 +26,7 @@ class Progress:
         spent: money of this run, in what its server is paid in; None where no price is known, and 0 without a currency
             at the emulator. `unpriced` counts answers without a price.
         width: calls that may be under way now: it narrows when the platform says that it is busy.
+        waiting: what a run without a network waits for, or None.
         stopped: why the run ended before its items did, or None.
     """
 
@@ -40,6 +41,7 @@ class Progress:
     spent: Money | None = None
     unpriced: int = 0
     width: int | None = None
+    waiting: str | None = None
     stopped: str | None = None
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     share: float = field(default=1.0, repr=False)
@@ -137,6 +139,7 @@ class Progress:
             "unpriced": self.unpriced,
             "width": self.width,
             "errors": dict(self.errors),
+            "waiting": self.waiting,
             "stopped": self.stopped,
         }
 
@@ -150,6 +153,7 @@ class Progress:
         told += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
             told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
+        told += f"; waiting: {self.waiting}" if self.waiting else ""
         return f"{told}; stopped: {self.stopped}" if self.stopped else told
 
 

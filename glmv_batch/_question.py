@@ -131,7 +131,7 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
     """An item that was not answered -> its row."""
     row = Row(item.name, seconds=seconds, error=str(error) or type(error).__name__, columns=item.columns)
     if not isinstance(error, glmv.GLMVError):
-        return replace(row, error_class=type(error).__name__, retryable=False)
+        return replace(row, error_class=type(error).__name__, retryable=not is_final(error))
     # An answer that does not fit is paid for, and another one may fit.
     unfit = isinstance(error, glmv.MalformedResponse)
     paid = error.partial or glmv.Completion()
@@ -144,8 +144,27 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
         # LangChain's errors are classes that are both theirs and ours: the name is ours.
         error_class=next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == _ERRORS),
         code=error.code,
-        retryable=error.retryable or unfit,
+        retryable=not is_final(error),
     )
+
+
+def is_final(error: Exception) -> bool:
+    """Whether the same question about the same item would fail again, on whatever day.
+
+    A call's own `retryable` is about this hour: a second timeout, a passed deadline or a model that a server lacks are
+    not tried again then, and may go well tomorrow.
+    """
+    match error:
+        case glmv.NotFoundError():
+            return False
+        case glmv.InvalidRequestError():
+            return error.kind != "settings"
+        case glmv.ContentFilterError():
+            return True
+        case glmv.GLMVError():
+            return False
+        case _:
+            return True
 
 
 _ERRORS = glmv.GLMVError.__module__

@@ -150,7 +150,9 @@ class ByBatches:
                 options=_of_a_batch(settings.question.options),
                 stop=self._stop,
                 question_hash=keys.question_hash,
+                waits=lambda told: setattr(settings.progress, "waiting", told),
             )
+            stack.callback(setattr, settings.progress, "waiting", None)
             settings.progress.begin()
             stack.callback(settings.progress.end)
             batches.take_up(retry_failed=settings.retry_failed)

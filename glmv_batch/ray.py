@@ -26,6 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import glmv
 from glmv_batch._items import Item, items
+from glmv_batch._outage import is_wrong_setting
 from glmv_batch._question import Question, failed, json_schema_of
 from glmv_batch._row import Row, plain
 from glmv_batch._sinks import flat, free, table_columns
@@ -208,7 +209,7 @@ class Vision:
             item = _item(columns, self._column)
             row = self._question.row_of(item, await self._ask(item), time.monotonic() - started)
         except Exception as error:  # noqa: BLE001 - a row that fails is a row with an error, and the job goes on
-            if isinstance(error, _FATAL):
+            if isinstance(error, _FATAL) or is_wrong_setting(error):
                 self._fatal = error
             row = failed(item, error, time.monotonic() - started)
         return replace(row, parsed=plain(row.parsed), columns={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
@@ -124,6 +134,7 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
     match how:
         case Shown.json:
             last = 0.0
+            ended = threading.Event()
 
             def tell(row: Row) -> None:
                 nonlocal last
@@ -131,15 +142,28 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
                     last = time.monotonic()
                     say(job.progress.as_json())
 
-            yield tell
+            def tell_of_waits() -> None:
+                told = None
+                while not ended.wait(TELL):
+                    told, before = job.progress.waiting, told
+                    if told != before:
+                        say(job.progress.as_json())
+
+            watching = threading.Thread(target=tell_of_waits, name="glmv progress", daemon=True)
+            watching.start()
+            try:
+                yield tell
+            finally:
+                ended.set()
+                watching.join()
             say(job.progress.as_json())
         case Shown.bar:
-            with _bar() as bar:
-                task = bar.add_task("asking", total=None, facts="")
+            with _bar(job) as bar:
+                task = bar.add_task("asking", total=None)
 
                 def show(row: Row) -> None:
                     now = job.progress
-                    bar.update(task, completed=now.done, total=now.total, facts=_facts(job))
+                    bar.update(task, completed=now.done, total=now.total)
 
                 yield show
 
@@ -147,6 +171,8 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
 def _facts(job: Job) -> str:
     """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
     now = job.progress
+    if now.waiting:
+        return harmless(now.waiting)
     told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
     told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
     if now.spent is not None:
@@ -157,13 +183,24 @@ def _facts(job: Job) -> str:
     return ", ".join(told)
 
 
-def _bar() -> Progress:
+class _Facts(ProgressColumn):
+    """Is drawn again all the time, also while no row comes."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._job = job
+
+    def render(self, task: Task) -> Text:
+        return Text(_facts(self._job))
+
+
+def _bar(job: Job) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[facts]}"),
+        _Facts(job),
         TimeRemainingColumn(),
         console=err,
     )

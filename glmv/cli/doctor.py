@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -29,12 +28,15 @@ PACKAGES = {
     "pillow-heif": 'HEIC pictures: pip install "glmv[heic]"',
     "av": 'frames of videos: pip install "glmv[video]"',
     "starlette": 'the emulator: pip install "glmv[emulator]"',
+    "socksio": 'SOCKS proxies: pip install "glmv[socks]"',
     "rapidocr": 'an emulator that reads: pip install "glmv[eyes]"',
     "pyarrow": 'Parquet tables: pip install "glmv[batch]"',
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+# Files of certificates, and one that secrets of TLS are logged into.
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PATIENCE = 3.0
 
 Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, which costs a few tokens.")]
@@ -62,7 +64,7 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
     for name in KEYS:
         if key := os.environ.get(name):
             yield None, f"{name} is set: {len(key.strip())} characters, {_shape(key.strip())}"
-    for name in (*BASES, *PROXIES):
+    for name in (*BASES, *PROXIES, *CERTIFICATES):
         if value := os.environ.get(name) or os.environ.get(name.lower()):
             yield None, f"{name} is set: {_without_user(value)}"
     client = glmv.Client()
@@ -72,7 +74,7 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
         yield False, str(error)
         return
     yield True, f"requests go to {where.base_url} ({where.dialect.name})"
-    yield _reachable(where.base_url)
+    yield _reachable(client)
     if asking:
         try:
             answer = client.chat("Say yes.", max_tokens=16, max_retries=0, deadline=60)
@@ -91,13 +93,12 @@ def _without_user(url: str) -> str:
     return url.rpartition("@")[2] if "@" in url else url
 
 
-def _reachable(base_url: str) -> tuple[bool | None, str]:
-    url = urlsplit(base_url)
-    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    if any(os.environ.get(name) or os.environ.get(name.lower()) for name in PROXIES[:3]):
-        return None, f"{host}:{port} is asked through a proxy and was not tried"
+def _reachable(client: glmv.Client) -> tuple[bool, str]:
+    """Connect as a call does: by the same proxy, and with the same certificates."""
+    url = urlsplit(client.address.base_url)
+    place = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     try:
-        with socket.create_connection((host, port), PATIENCE):
-            return True, f"{host}:{port} is reachable"
-    except OSError as error:
-        return False, f"{host}:{port} is not reachable: {error}"
+        through = client.reach(PATIENCE)
+    except glmv.GLMVError as error:
+        return False, f"{place} is not reachable: {error}"
+    return True, f"{place} is reachable" + (f" through {through}" if through else "")

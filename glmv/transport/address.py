@@ -28,6 +28,7 @@ class Address:
 
     Attributes:
         secrets: the credentials that are sent there with every request.
+        named_by: "base_url" or the variable that named the server; "" for the platform's own address.
     """
 
     base_url: str
@@ -35,6 +36,7 @@ class Address:
     signer: Signer | None
     dialect: Dialect
     secrets: Secrets
+    named_by: str = ""
 
     @property
     def account(self) -> str:
@@ -68,9 +70,10 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     own = SecretStr(settings.api_key) if isinstance(settings.api_key, str) else settings.api_key
     variable, base_variable, home = _belonging(own, variables)
     key = variables.get(variable, SecretStr("")) if own is None else own
-    base_url = settings.base_url or next(
-        (value.get_secret_value() for name in ("GLMV_BASE_URL", base_variable) if (value := variables.get(name))), home
-    )
+    named_by, base_url = "base_url", settings.base_url or ""
+    if not base_url:
+        named_by = next((name for name in ("GLMV_BASE_URL", base_variable) if variables.get(name)), "")
+        base_url = variables[named_by].get_secret_value() if named_by else home
     base_url = base_url.strip().rstrip("/")
     host = _checked(base_url, settings.allow_http)
     dialect = dialect_of(base_url, settings.dialect)
@@ -84,7 +87,7 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     if key.get_secret_value().strip():
         signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl)
     secrets = Secrets(key.get_secret_value().strip(), _headers(settings))
-    return Address(base_url, host, signer, dialect, secrets)
+    return Address(base_url, host, signer, dialect, secrets, named_by)
 
 
 def _headers(settings: Connection) -> Iterator[tuple[str, str]]:

@@ -109,6 +109,8 @@ class AsyncDriver(Driver):
         except Exception as error:  # noqa: BLE001 - translated
             self._cancelled = self._cancelled or isinstance(error, TimeoutError)
             problem = self._failure(error)
+            if self._is_half_open:
+                await self._network.abort()
         except BaseException:
             self._cancelled = True
             raise

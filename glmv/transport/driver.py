@@ -18,7 +18,7 @@ from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
 from glmv.options import TIMEOUTS
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
-from glmv.transport.failures import translated
+from glmv.transport.failures import Way, heard_from, refused_by_proxy, translated
 from glmv.transport.network import NetworkCall
 from glmv.transport.pools import Pool
 from glmv.wire.encode import Body
@@ -81,6 +81,7 @@ class Driver:
         if step.until is not None:
             left = max(step.until - time.monotonic(), 0.001)
             limits = {phase: min(left, limit or left) for phase, limit in limits.items()}
+        self._network.stage = "kept"
         self._sent_at = time.monotonic()
         log.debug("Sending %s %s to %s", step.method, step.path, self._where.host)
         return self._pool.http.build_request(
@@ -98,13 +99,39 @@ class Driver:
         if response.is_stream_consumed:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
+        if (refused := refused_by_proxy(response.status_code, headers, self._way())) is not None:
+            raise refused
+        self._pool.in_doubt = False
+        heard_from(self._way())
         return Opened(response.status_code, headers)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
         """What the HTTP library raised, as the flow knows it."""
-        problem = translated(error, self._pool.library, self._where.host, self._timeouts, self._network.secrets)
+        if isinstance(error, Failure):
+            problem: Failure | GLMVError = error
+        else:
+            problem = translated(error, self._pool.library, self._way(), self._timeouts, self._network.secrets)
+        self._pool.in_doubt = isinstance(problem, Failure)
         log.debug("No whole response from %s: %s", self._where.host, problem)
         return problem
+
+    @property
+    def through(self) -> str | None:
+        """The forward proxy, for messages, or None."""
+        return None if self._pool.proxy is None else str(self._pool.proxy)
+
+    @property
+    def _is_half_open(self) -> bool:
+        """Whether a SOCKS proxy was asked and made no tunnel: the HTTP library leaves such a connection open."""
+        proxy = self._pool.proxy
+        return proxy is not None and proxy.scheme == "socks5" and self._network.stage == "connected"
+
+    def _way(self) -> Way:
+        pool, where, network = self._pool, self._where, self._network
+        return Way(
+            where.base_url, where.host, where.named_by, pool.proxy, pool.settings is not None,
+            network.stage, network.encrypts_with,
+        )  # fmt: skip
 
     def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float) -> float:
         """Seconds left to wait for a slot: until none came free for as long as a read may take, or the deadline.

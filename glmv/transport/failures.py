@@ -5,23 +5,118 @@ Its own error objects go no further: they hold the request, and their tracebacks
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
 from types import ModuleType
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from glmv.credentials import Secrets
 from glmv.errors import GLMVError, InvalidRequestError
 from glmv.exchange.steps import Failure
+from glmv.transport.proxies import Proxy, is_loopback
+from glmv.transport.tls import trust_advice
 
 # Characters of the library's own message that are repeated in ours.
 _EXCERPT = 200
+# Codes of `getaddrinfo` that mean "not now": of POSIX, and Windows' WSATRY_AGAIN and WSANO_RECOVERY. All others mean
+# "no such name", which macOS and Windows also say while the machine has no network.
+_NOT_NOW = {socket.EAI_AGAIN, socket.EAI_FAIL, 11002, 11003}
+# Hosts that exist whatever a name server says.
+_PLATFORM = ("bigmodel.cn", "z.ai")
+# The others that answered this process.
+_answered: set[str] = set()
+_MOST_ANSWERED = 1_000
+_NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, 10050, 10051, 10064, 10065}
+# What an OpenSSL says of a peer that does not speak TLS.
+_PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
+# Codes of X509_V_ERR: not valid yet, expired; another host's name or address.
+_DATES, _NAMES = {9, 10}, {62, 64}
+
+
+class Way(NamedTuple):
+    """How far a request came, and where to.
+
+    Attributes:
+        base_url, host, named_by: of the server; see `Address`.
+        proxy: the forward proxy, if there is one.
+        ours: whether the HTTP client is our own.
+        stage, encrypts_with: see `NetworkCall`.
+    """
+
+    base_url: str
+    host: str
+    named_by: str
+    proxy: Proxy | None
+    ours: bool
+    stage: str
+    encrypts_with: str
+
+    @property
+    def tunnelled(self) -> bool:
+        """Whether the proxy makes a tunnel, and does not read requests."""
+        assert self.proxy is not None
+        return self.proxy.scheme == "socks5" or self.base_url.lower().startswith("https:")
+
+    @property
+    def at_proxy(self) -> bool:
+        """Whether the request has not come further than to the proxy."""
+        if self.proxy is None:
+            return False
+        match self.stage:
+            case "connecting":
+                return True
+            case "connected":
+                # A SOCKS proxy's tunnel to a server without TLS looks the same when it stands.
+                return self.base_url.lower().startswith("https:")
+            case "encrypting":
+                return self.proxy.scheme == "https" and self.encrypts_with == self.proxy.host
+            case "encrypted":
+                return self.proxy.scheme == "https" and self.encrypts_with == self.proxy.host and self.tunnelled
+            case _:
+                return False
+
+    @property
+    def peer(self) -> str:
+        """Who was talked to, for messages."""
+        if self.proxy is None:
+            return self.host
+        return str(self.proxy) if self.at_proxy else f"{self.host} (through {self.proxy})"
+
+
+def heard_from(way: Way) -> None:
+    """Remember that a host exists: it has answered."""
+    if len(_answered) < _MOST_ANSWERED:
+        _answered.add(way.host)
+        if way.proxy is not None:
+            _answered.add(way.proxy.place)
+
+
+def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
+    """The failure for a response that the proxy itself gave to a request that it was to pass on, if it is one.
+
+    Args:
+        headers: with names in lower case.
+    """
+    if way.proxy is None or way.tunnelled:
+        return None
+    # Squid and RFC 9209 mark their own; tinyproxy only says its name, and says 401 to a wrong password.
+    tinyproxy = headers.get("server", "").startswith("tinyproxy")
+    if status == 407 or (status == 401 and tinyproxy):
+        return _wants_password(way.proxy)
+    if status >= 500 and (tinyproxy or any(name in headers for name in ("x-squid-error", "proxy-status"))):
+        return _not_passed_on(way.proxy, way.host, f"HTTP {status}")
+    return None
 
 
 def translated(
     error: Exception,
     library: ModuleType,
-    host: str,
+    way: Way,
     timeouts: Mapping[str, float | None],
     secrets: Secrets,
 ) -> Failure | GLMVError:
@@ -30,25 +125,30 @@ def translated(
     Args:
         error: what the library raised.
         library: the module that the client object comes from, `httpx` or `httpx2`.
-        host: where the request went.
+        way: where the request went, and how far it came.
         timeouts: seconds for each phase ("connect", "read", "write"), None for no limit.
         secrets: credentials, which the library repeats when a server does ("illegal status line: ...").
     """
-    text = secrets.mask_text(str(error))
-    problem = _translated(error, text, library, host, timeouts)
+
+    def masked(text: str) -> str:
+        return secrets.mask_text(text if way.proxy is None else way.proxy.mask(text))
+
+    text = masked(str(error))
+    problem = _translated(error, text, library, way, timeouts)
     if isinstance(problem, Failure):
         try:
             copy = type(error)(text)
-            problem.__cause__ = copy if secrets.mask_text(str(copy)) == str(copy) else None
+            problem.__cause__ = copy if masked(str(copy)) == str(copy) else None
         except Exception:  # noqa: BLE001, S110 - a class that is not made of a text has no copy
             pass
     return problem
 
 
 def _translated(
-    error: Exception, text: str, library: ModuleType, host: str, timeouts: Mapping[str, float | None]
+    error: Exception, text: str, library: ModuleType, way: Way, timeouts: Mapping[str, float | None]
 ) -> Failure | GLMVError:
     reason = text[:_EXCERPT].rstrip(".") or type(error).__name__
+    host, proxy = way.peer, way.proxy
 
     def within(phase: str) -> str:
         seconds = timeouts.get(phase)
@@ -57,24 +157,38 @@ def _translated(
     match error:
         case GLMVError():
             return error
+        case library.ProxyError():
+            return _refused(reason, way)
         case library.ConnectTimeout():
             return Failure("connect_timeout", f"No connection to {host} within {within('connect')}.")
+        case TimeoutError() | library.ReadTimeout() | library.WriteTimeout() if way.at_proxy:
+            return Failure("connect_timeout", f"{_capital(host)} did not connect to {way.host} in time.")
         case library.WriteTimeout():
             return Failure("write_timeout", f"The request could not be sent to {host} within {within('write')}.")
         case TimeoutError() | library.ReadTimeout():
-            return Failure("read_timeout", f"{host} sent nothing within {within('read')}.")
+            return Failure("read_timeout", f"{_capital(host)} sent nothing within {within('read')}.")
         case library.TimeoutException():
             return Failure("read_timeout", f"The HTTP client waited for {host} in vain: {reason}.")
-        case library.ConnectError() | library.ProxyError():
-            return _not_connected(error, reason, host)
+        case library.ConnectError():
+            return _not_connected(error, reason, way)
+        case library.NetworkError() | library.RemoteProtocolError() if proxy is not None and way.at_proxy:
+            return Failure(
+                "proxy",
+                f"{_capital(host)} made no connection to {way.host}: {reason}. Does it speak {_protocol(proxy)}?",
+            )
         case library.NetworkError() | library.RemoteProtocolError():
-            return Failure("reset", f"{host} broke the connection: {reason}.")
+            return Failure("reset", f"{_capital(host)} broke the connection: {reason}.")
         case library.InvalidURL() | library.UnsupportedProtocol() | library.LocalProtocolError():
             return _not_sendable(reason)
         case library.HTTPStatusError():
             return Failure("closed", f"A hook of the HTTP client refused the answer of {host}: {reason}.")
         case library.HTTPError():
             return Failure("reset", f"The answer of {host} cannot be read: {reason}.")
+        case _ if proxy is not None and proxy.scheme == "socks5" and way.stage == "connected":
+            # socksio raises errors of its own, and httpcore asserts what came.
+            return Failure(
+                "proxy", f"{_capital(str(proxy))} made no connection to {way.host}: it does not speak SOCKS5."
+            )
         case library.StreamError() | RuntimeError():
             return Failure("closed", f"The connection to {host} was closed on this side: {reason}.")
         case ValueError() | TypeError():
@@ -88,16 +202,120 @@ def _not_sendable(reason: str) -> InvalidRequestError:
     return InvalidRequestError(f"The request cannot be sent: {reason.partition(' b' + chr(39))[0]}.")
 
 
-def _not_connected(error: Exception, reason: str, host: str) -> Failure:
+def _capital(text: str) -> str:
+    return f"T{text[1:]}" if text.startswith("the proxy ") else text
+
+
+def _protocol(proxy: Proxy) -> str:
+    return "SOCKS5" if proxy.scheme == "socks5" else "HTTP"
+
+
+def _refused(reason: str, way: Way) -> Failure:
+    """What a proxy said instead of connecting: a status and its words, or what httpcore makes of SOCKS5."""
+    proxy = way.proxy
+    status = int(reason[:3]) if re.match(r"[1-5]\d\d\b", reason) else None
+    if status in (401, 407) or "username/password" in reason or reason.startswith("Requested "):
+        return _wants_password(proxy)
+    if status == 403 or "not allowed by ruleset" in reason:
+        return Failure(
+            "proxy_refused", f"{_name(proxy)} does not allow connections to {way.host} ({reason}).{_around(proxy, way)}"
+        )
+    if status is not None and status < 500 and status not in (408, 429):
+        return Failure("proxy_refused", f"{_name(proxy)} makes no connections ({reason}): is it a proxy for HTTPS?")
+    return _not_passed_on(proxy, way.host, reason)
+
+
+def _not_passed_on(proxy: Proxy | None, host: str, reason: str) -> Failure:
+    return Failure("proxy", f"{_name(proxy)} could not connect to {host}: {reason}. Does it reach that host itself?")
+
+
+def _wants_password(proxy: Proxy | None) -> Failure:
+    encoded = "special characters of the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23)"
+    if proxy is None:
+        told = f"does not accept the user name and password, or wants some: give them in its URL, {encoded}."
+    elif proxy.has_user:
+        told = f"does not accept the user name and password that {proxy.named_by} holds: correct them, {encoded}."
+    else:
+        scheme = proxy.scheme
+        told = (
+            "wants a user name and a password: write them into its URL, "
+            f"{proxy.named_by}={scheme}://user:password@{proxy.place}, {encoded}."
+        )
+    return Failure("proxy_auth", f"{_name(proxy)} {told}")
+
+
+def _name(proxy: Proxy | None) -> str:
+    return "The HTTP client's own proxy" if proxy is None else _capital(str(proxy))
+
+
+def _around(proxy: Proxy | None, way: Way) -> str:
+    name = urlsplit(way.base_url).hostname
+    return f" If {name} can be reached without a proxy, add it to NO_PROXY." if proxy is not None else ""
+
+
+def _not_connected(error: Exception, reason: str, way: Way) -> Failure:
     cause: BaseException | None = error
     while cause is not None:
         match cause:
             case ssl.SSLCertVerificationError():
-                return Failure("tls", f"The certificate of {host} is not accepted: {cause.verify_message}.")
-            case socket.gaierror(errno=socket.EAI_AGAIN):
-                return Failure("dns", f"The name of {host} cannot be looked up at the moment.")
+                return _not_trusted(cause, way)
+            case ssl.SSLError() if way.proxy is not None and way.at_proxy and cause.reason in _PLAIN:
+                return Failure(
+                    "tls",
+                    f"{_capital(str(way.proxy))} does not speak TLS: write http:// instead of https:// in "
+                    f"{way.proxy.named_by}.",
+                )
             case socket.gaierror():
-                return Failure("no_such_host", f"There is no host {host}: check base_url.")
+                return _not_found(cause, way)
+            case OSError() if cause.errno in _NO_WAY:
+                return Failure("connect", f"No connection to {way.peer}: {cause.strerror}. Check the network and VPN.")
+            case BaseExceptionGroup():
+                cause = cause.exceptions[0]  # one for each address of the host
             case _:
+                # anyio's own words, "All connection attempts failed", hide why.
+                if isinstance(cause, OSError) and cause.errno and reason.startswith("All "):
+                    reason = f"[Errno {cause.errno}] {os.strerror(cause.errno)}"
                 cause = cause.__cause__ or cause.__context__
-    return Failure("connect", f"No connection to {host}: {reason}. Is the server (or the emulator) running there?")
+    if way.proxy is not None and way.at_proxy:
+        return Failure(
+            "connect",
+            f"No connection to {way.peer}: {reason}. Start the proxy, or correct or unset what names it."
+            f"{_around(way.proxy, way)}",
+        )
+    if way.named_by or is_loopback(urlsplit(way.base_url).hostname or ""):
+        return Failure(
+            "connect", f"No connection to {way.peer}: {reason}. Is the server (or the emulator) running there?"
+        )
+    return Failure("connect", f"No connection to {way.peer}: {reason}. Check the network, VPN and firewall.")
+
+
+def _not_trusted(cause: ssl.SSLCertVerificationError, way: Way) -> Failure:
+    if cause.verify_code in _DATES:
+        advice = " Is this machine's clock right?"
+    elif cause.verify_code in _NAMES:
+        advice = ""
+    elif way.ours:
+        advice = f" {trust_advice()}"
+    else:
+        advice = " The HTTP client that was passed in decides what is trusted."
+    return Failure("tls", f"The certificate of {way.peer} is not accepted: {cause.verify_message}.{advice}")
+
+
+def _not_found(cause: socket.gaierror, way: Way) -> Failure:
+    """A name that cannot be looked up. Where its host exists for sure, or the error says so, it is the network."""
+    proxy, name = way.proxy, urlsplit(way.base_url).hostname or ""
+    if proxy is not None:
+        shown, known, named_by = str(proxy), proxy.place in _answered, proxy.named_by
+    else:
+        shown, known, named_by = name, way.host in _answered or _is_platform(name), way.named_by
+    if cause.errno in _NOT_NOW or known:
+        check = "Check the network, DNS and VPN"
+        also = f", and {named_by}" if named_by and not known else ""
+        return Failure("dns", f"The name of {shown} cannot be looked up at the moment. {check}{also}.")
+    also = f"check {named_by}, the network, DNS and VPN" if named_by else "check the network, DNS and VPN"
+    return Failure("no_such_host", f"The name of {shown} is not known, or this machine is offline: {also}.")
+
+
+def _is_platform(name: str) -> bool:
+    name = name.lower().rstrip(".")
+    return any(name == home or name.endswith(f".{home}") for home in _PLATFORM)

@@ -6,21 +6,20 @@ and logs see every request (ADR-0013).
 
 from __future__ import annotations
 
-import functools
 import ssl
 import sys
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpcore
 import httpx
 
 from glmv._version import __version__
-from glmv.errors import InvalidRequestError
 from glmv.transport.network import AsyncBackend, Backend
-from glmv.transport.proxies import proxy_for
+from glmv.transport.proxies import Proxy, proxy_for, settings_failed
+from glmv.transport.tls import TLSSettings, tls_context, tls_settings
 
 # The gate bounds how many calls run at once, so that no call ever waits inside a pool. httpx's pool takes time with
 # the square of its idle connections, hence the second bound; 5 s of idleness is httpx's own default.
@@ -36,39 +35,57 @@ HEADERS = {
 T = TypeVar("T")
 
 
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """The TLS settings of all clients: making them takes longer than a call."""
-    return httpx.create_ssl_context()
+class NetworkSettings(NamedTuple):
+    """What the environment says of the way to one server.
+
+    Attributes:
+        proxy: the forward proxy, or None.
+        tls: what certificates are trusted; None where nothing is encrypted, so that it does not matter.
+    """
+
+    proxy: Proxy | None
+    tls: TLSSettings | None
+
+
+def network_settings(base_url: str) -> NetworkSettings:
+    """What the environment says now of the way to a server.
+
+    Raises:
+        InvalidRequestError: it names a proxy that cannot be used.
+    """
+    proxy = proxy_for(base_url)
+    encrypted = base_url.lower().startswith("https:") or (proxy is not None and proxy.scheme == "https")
+    return NetworkSettings(proxy, tls_settings() if encrypted else None)
 
 
 class Transport(httpx.HTTPTransport):
     """httpx's transport over a pool whose waits end at the call's deadline.
 
     Args:
-        proxy: URL of a proxy, or None.
+        proxy: the forward proxy, or None.
+        context: the TLS settings.
 
     Attributes:
         keeps_deadlines: False when httpx keeps its pool elsewhere than this version expects. The pool is httpx's own
             then, and a deadline is looked at between reads only.
     """
 
-    def __init__(self, proxy: str | None) -> None:
-        super().__init__(verify=tls_context(), limits=LIMITS, proxy=proxy)
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.ConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("", proxy, Backend())  # the one private name that this project sets
+            self._pool = _pool("", proxy, context, Backend())  # the one private name that this project sets
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
     """`Transport` for the asynchronous client. It also closes connections that its pool has lost."""
 
-    def __init__(self, proxy: str | None) -> None:
-        super().__init__(verify=tls_context(), limits=LIMITS, proxy=proxy)
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
         self.backend = AsyncBackend()
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.AsyncConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("Async", proxy, self.backend)
+            self._pool = _pool("Async", proxy, context, self.backend)
 
     async def aclose(self) -> None:
         """Close all connections. A cancelled call can leave one that the pool does not know any more."""
@@ -78,10 +95,22 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
             await self.backend.aclose()
 
 
-def _pool(kind: str, proxy: str | None, backend: Backend | AsyncBackend) -> Any:
+def _context(settings: NetworkSettings) -> ssl.SSLContext:
+    """The TLS settings; ones that trust nobody where nothing is encrypted, which need no file."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context()
+
+
+def _library_proxy(proxy: Proxy | None, context: ssl.SSLContext) -> httpx.Proxy | None:
+    if proxy is None:
+        return None
+    # Without a context of ours, what encrypts the way to the proxy knows no SSL_CERT_FILE.
+    return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+
+
+def _pool(kind: str, proxy: Proxy | None, context: ssl.SSLContext, backend: Backend | AsyncBackend) -> Any:
     """A connection pool of httpcore, as httpx makes it, with our network streams. `kind` is "" or "Async"."""
     options: dict[str, Any] = {
-        "ssl_context": tls_context(),
+        "ssl_context": context,
         "max_connections": LIMITS.max_connections,
         "max_keepalive_connections": LIMITS.max_keepalive_connections,
         "keepalive_expiry": LIMITS.keepalive_expiry,
@@ -89,31 +118,34 @@ def _pool(kind: str, proxy: str | None, backend: Backend | AsyncBackend) -> Any:
     }
     if proxy is None:
         return getattr(httpcore, f"{kind}ConnectionPool")(**options)
-    through = httpx.Proxy(proxy)
+    through = _library_proxy(proxy, context)
+    assert through is not None
     url = httpcore.URL(
         scheme=through.url.raw_scheme, host=through.url.raw_host, port=through.url.port, target=through.url.raw_path
     )
-    name = "SOCKSProxy" if through.url.scheme.startswith("socks") else "HTTPProxy"
+    name = "SOCKSProxy" if proxy.scheme == "socks5" else "HTTPProxy"
+    if proxy.scheme == "https":
+        options["proxy_ssl_context"] = through.ssl_context
     return getattr(httpcore, kind + name)(proxy_url=url, proxy_auth=through.raw_auth, **options)
 
 
-def http_client(base_url: str) -> tuple[httpx.Client, Transport]:
-    """A client for one server, through the proxy that the environment names for it; and its transport.
+def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
+    """A client for servers that are reached as `settings` say; and its transport.
 
     Raises:
-        InvalidRequestError: the proxy cannot be used.
+        InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
     """
-    transport = _through_proxy(Transport, base_url)
+    transport = _made(Transport, settings)
     return httpx.Client(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
 
 
-def async_http_client(base_url: str) -> tuple[httpx.AsyncClient, AsyncTransport]:
+def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, AsyncTransport]:
     """`http_client` for the asynchronous client.
 
     Raises:
-        InvalidRequestError: the proxy cannot be used.
+        InvalidRequestError: as there.
     """
-    transport = _through_proxy(AsyncTransport, base_url)
+    transport = _made(AsyncTransport, settings)
     return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
 
 
@@ -122,14 +154,16 @@ def _no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
-def _through_proxy(kind: Callable[[str | None], T], base_url: str) -> T:
+def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:
+    proxy, context = settings.proxy, _context(settings)
     try:
-        return kind(proxy_for(base_url))
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        reason = str(error)
-    raise InvalidRequestError(
-        f"The HTTP client cannot be created: {reason} Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
-    )
+        return kind(proxy, context)
+    except ImportError:
+        needs = 'needs the package socksio: pip install "glmv[socks]"'
+    except (ValueError, httpx.InvalidURL):
+        needs = "cannot be used: write it as http://user:password@host:port"
+    # Not the library's own words: they may repeat a password that the URL holds.
+    raise settings_failed(f"T{str(proxy)[1:]} {needs}.")
 
 
 def library_of(http: Any) -> ModuleType:

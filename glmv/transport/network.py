@@ -30,16 +30,21 @@ class NetworkCall:
         secrets: credentials that are masked in what a server sends. The HTTP library logs the head of a response, so
             masking has to come before it.
         until: monotonic seconds at which all waits end; None where there is no such moment.
-        stream: the stream that the call used last.
+        stream: the stream that the call used last, or opened last if the client is blocking.
+        stage: how far the connection of this attempt has come: "kept" (it was there already), "connecting",
+            "connected", "encrypting", "encrypted".
+        encrypts_with: the host that the last TLS handshake was made with.
     """
 
-    __slots__ = ("read_timeout", "secrets", "stream", "until")
+    __slots__ = ("encrypts_with", "read_timeout", "secrets", "stage", "stream", "until")
 
     def __init__(self, secrets: Secrets, read_timeout: float | None) -> None:
         self.secrets = secrets
         self.read_timeout = read_timeout
         self.until: float | None = None
-        self.stream: AsyncStream | None = None
+        self.stream: Stream | AsyncStream | None = None
+        self.stage = "kept"
+        self.encrypts_with = ""
 
     def seconds(self, timeout: float | None) -> float | None:
         """A timeout in seconds, cut where the call has to end."""
@@ -51,8 +56,14 @@ class NetworkCall:
     async def abort(self) -> None:
         """Close the connection that this call was using, unless another call has taken it over."""
         stream, self.stream = self.stream, None
-        if stream is not None and stream.user is self:
+        if isinstance(stream, AsyncStream) and stream.user is self:
             await stream.aclose()
+
+    def close(self) -> None:
+        """Close the connection that this call of the blocking client has opened."""
+        stream, self.stream = self.stream, None
+        if isinstance(stream, Stream):
+            stream.close()
 
 
 # The call of this thread or task; None outside of a call, for instance while a pool closes connections.
@@ -65,8 +76,9 @@ def _current() -> NetworkCall:
 
 # Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
 _LARGEST_HEAD = 16 * 1024
-# A reply of a SOCKS proxy begins with this version (RFC 1928), and does not end with a blank line.
-_SOCKS = b"\x05"
+# A reply of a SOCKS proxy begins with its version (RFC 1928) or with that of the login (RFC 1929), and does not end
+# with a blank line.
+_SOCKS = (b"\x05", b"\x01")
 # Writes of so many bytes may be refused while they go on, by an answer that the server sends before it closes.
 _LISTEN_FROM = 64 * 1024
 
@@ -76,7 +88,7 @@ def _is_whole_head(data: bytes) -> bool:
 
     The HTTP library logs the head, so it is masked as a whole: a credential may come in two pieces.
     """
-    return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", _SOCKS)
+    return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", *_SOCKS)
 
 
 def _is_http(data: bytes) -> bool:
@@ -130,7 +142,11 @@ class Stream(httpcore.NetworkStream):
             raise
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        return Stream(self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout)))
+        call = _current()
+        call.stage, call.encrypts_with = "encrypting", server_hostname or ""
+        encrypted = Stream(self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout)))
+        call.stage = "encrypted"
+        return encrypted
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -153,8 +169,11 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
-        wait = _current().seconds(timeout)
-        return Stream(self._backend.connect_tcp(host, port, wait, local_address, socket_options))
+        call = _current()
+        call.stage = "connecting"
+        stream = Stream(self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options))
+        call.stage, call.stream = "connected", stream
+        return stream
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
@@ -232,7 +251,10 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> AsyncStream:
-        encrypted = await self._stream.start_tls(ssl_context, server_hostname, _current().seconds(timeout))
+        call = _current()
+        call.stage, call.encrypts_with = "encrypting", server_hostname or ""
+        encrypted = await self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout))
+        call.stage = "encrypted"
         self._opened.discard(self)  # the encrypted stream closes this one
         return AsyncStream(encrypted, self._opened)
 
@@ -259,10 +281,11 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncStream:
-        wait = _current().seconds(timeout)
-        return AsyncStream(
-            await self._backend.connect_tcp(host, port, wait, local_address, socket_options), self.opened
-        )
+        call = _current()
+        call.stage = "connecting"
+        stream = await self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options)
+        call.stage = "connected"
+        return AsyncStream(stream, self.opened)
 
     async def aclose(self) -> None:
         """Close every stream that is still open."""

@@ -12,13 +12,21 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
 from glmv.errors import InvalidRequestError
-from glmv.transport.http_client import HEADERS, async_http_client, http_client, library_of
+from glmv.transport.http_client import (
+    HEADERS,
+    NetworkSettings,
+    async_http_client,
+    http_client,
+    library_of,
+    network_settings,
+)
 from glmv.transport.network import NetworkCall
+from glmv.transport.proxies import Proxy
 
 # Cancelled calls after which a pool is replaced. An entry that is left behind has about 2 KB, and each later call
 # looks at all of them.
@@ -33,13 +41,30 @@ class Pool:
         library: the module that it comes from, `httpx` or `httpx2`.
         keeps_deadlines: whether its reads and writes end at the call's deadline by themselves.
         headers: those of every request; none where the client adds them by itself.
+        settings: what the environment said when it was made; None for a client that was passed in.
+        in_doubt: its last connection failed. The environment may have been corrected since.
     """
 
-    def __init__(self, http: Any, *, ours: bool = False, keeps_deadlines: bool = False) -> None:
+    def __init__(self, http: Any, *, settings: NetworkSettings | None = None, keeps_deadlines: bool = False) -> None:
         self.http = http
+        self.settings = settings
+        self.in_doubt = False
         self.library = library_of(http)
         self.keeps_deadlines = keeps_deadlines
-        self.headers: Mapping[str, str] = {} if ours else HEADERS
+        self.headers: Mapping[str, str] = HEADERS if settings is None else {}
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The forward proxy that the environment names; of a client that was passed in none is known."""
+        return None if self.settings is None else self.settings.proxy
+
+    def is_outdated(self, base_url: str) -> bool:
+        """Whether its connections fail and the environment names another proxy or other certificates by now.
+
+        Raises:
+            InvalidRequestError: it names a proxy that cannot be used.
+        """
+        return self.in_doubt and self.settings != network_settings(base_url)
 
     def enter(self) -> None:
         """A call begins."""
@@ -58,8 +83,9 @@ class AsyncPool(Pool):
     """
 
     def __init__(self, base_url: str) -> None:
-        http, transport = async_http_client(base_url)
-        super().__init__(http, ours=True, keeps_deadlines=transport.keeps_deadlines)
+        settings = network_settings(base_url)
+        http, transport = async_http_client(settings)
+        super().__init__(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
         self.loop = asyncio.get_running_loop()
         self.cancelled = 0
         self.calls = 0
@@ -110,32 +136,39 @@ class Pools:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: tuple[int, Pool] | None = None
+        self._replaced: list[tuple[int, Pool]] = []
         self._closed = False
 
     def get(self, base_url: str) -> Pool:
         """The pool of this process.
 
         Raises:
-            InvalidRequestError: it was closed, or the proxy cannot be used.
+            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()
-        if self._made is None or self._made[0] != os.getpid():
+        made = self._made
+        if not _usable(made, base_url):
             with self._lock:
-                if self._made is None or self._made[0] != os.getpid():
-                    # In a forked child the parent's sockets are not ours to use or to close.
-                    http, transport = http_client(base_url)
+                made = self._made
+                if not _usable(made, base_url):
+                    if made is not None and made[0] == os.getpid():
+                        self._replaced.append(made)  # other threads may be in the middle of a call
+                    settings = network_settings(base_url)
+                    http, transport = http_client(settings)
                     # Frameworks drop models without closing them.
                     weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
-                    self._made = os.getpid(), Pool(http, ours=True, keeps_deadlines=transport.keeps_deadlines)
-        return self._made[1]
+                    made = os.getpid(), Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
+                    self._made = made
+        return made[1]
 
     def close(self) -> None:
         """Close all connections."""
         self._closed = True
         made, self._made = self._made, None
-        if made is not None:
-            _close_here(made[0], made[1].http)
+        replaced, self._replaced = self._replaced, []
+        for process, pool in (*replaced, *([made] if made is not None else [])):
+            _close_here(process, pool.http)
 
 
 class AsyncPools:
@@ -150,13 +183,13 @@ class AsyncPools:
         """The pool of the running loop.
 
         Raises:
-            InvalidRequestError: it was closed, or the proxy cannot be used.
+            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()
         loop = asyncio.get_running_loop()
         pool = self._made.get(loop)
-        if pool is not None and pool.cancelled < MOST_CANCELLED:
+        if pool is not None and pool.cancelled < MOST_CANCELLED and not pool.is_outdated(base_url):
             return pool
         # A pool knows its loop, so that the dictionary alone would let neither go.
         for ended in [ended for ended in self._made if ended.is_closed()]:
@@ -177,6 +210,14 @@ class AsyncPools:
         for pool in (*retired, current):
             if pool is not None and pool.loop is loop:
                 await pool.aclose()
+
+
+def _usable(made: tuple[int, Pool] | None, base_url: str) -> TypeGuard[tuple[int, Pool]]:
+    """Whether a pool is this process' and leads to the server as the environment says by now.
+
+    In a forked child the parent's sockets are not ours to use or to close.
+    """
+    return made is not None and made[0] == os.getpid() and not made[1].is_outdated(base_url)
 
 
 def _close_here(process: int, http: httpx.Client) -> None:

@@ -78,6 +78,8 @@ class SyncDriver(Driver):
             return self._opened(self._pool.http.send(request, stream=True, follow_redirects=False))
         except Exception as error:  # noqa: BLE001 - translated
             problem = self._failure(error)
+            if self._is_half_open:
+                self._network.close()
         finally:
             CALL.set(None)
         raise problem

@@ -47,6 +47,7 @@ EXCEPTIONS = {
     "glmv/transport/http_client.py": {"httpx", "httpcore"},  # ADR-0013
     "glmv/transport/network.py": {"httpcore"},  # ADR-0013
     "glmv/transport/pools.py": {"httpx"},  # ADR-0013
+    "glmv/transport/tls.py": {"httpx"},  # the certificates that it trusts
     "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
     "glmv/structured/schema.py": {"jsonschema", "referencing"},  # the extra `schema`, imported when a schema is judged

@@ -246,3 +246,34 @@ def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: Platf
     chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
     assert platform.cancel() <= 1
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
+
+
+def test_handing_in_waits_until_the_platform_can_be_reached(
+    platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: Any, **kwargs: Any) -> Any:
+        if len(told) < 3:
+            raise glmv.ConnectionFailed("No connection.").fill(kind="dns")
+        return really(*args, **kwargs)
+
+    told: list[str | None] = []
+    platform._waits = told.append
+    batches = type(platform._client.batches)
+    really = batches.create
+    monkeypatch.setattr(batches, "create", away)
+    assert list(platform.hand_in(asks(2))) == []
+    assert told[-1] is None
+    assert all(line and "No connection." in line for line in told[:-1])
+    assert len(chunks.sizes) == len(chunks.kept) == 1
+    assert len(dict(platform.answers())) == 2
+
+
+def test_a_request_that_may_have_arrived_is_not_handed_in_twice(
+    platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise glmv.ConnectionFailed("It broke.").fill(kind="reset")
+
+    monkeypatch.setattr(type(platform._client.batches), "create", broken)
+    with pytest.raises(glmv.ConnectionFailed):
+        list(platform.hand_in(asks(2)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 import glmv
@@ -115,3 +118,55 @@ def test_a_photograph_is_made_a_small_png_for_the_terminal() -> None:
 def test_a_picture_that_cannot_be_made_small_is_not_shown_and_breaks_nothing() -> None:
     torn = glmv.Image.from_bytes((PICTURES / "coffee.jpg").read_bytes()[:2000])
     assert drawn(torn, "kitty") == ""
+
+
+def test_what_is_behind_a_proxy_is_tried_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
+        port = proxy.getsockname()[1]
+        env = {
+            "ZHIPUAI_API_KEY": emu.api_key,
+            "ZHIPUAI_BASE_URL": emu.base_url,
+            "HTTP_PROXY": f"http://user:canary-word@127.0.0.1:{port}",
+            "COLUMNS": "300",
+        }
+        answering = threading.Thread(target=_answers_once, args=(proxy,))
+        answering.start()
+        code, said = run("doctor", env=env)
+        answering.join()
+        assert code == 0, said
+        assert f"is reachable through the proxy 127.0.0.1:{port} (HTTP_PROXY)" in said
+        assert "canary-word" not in said
+        proxy.close()
+        code, said = run("doctor", env=env)
+    assert code == 1
+    assert f"No connection to the proxy 127.0.0.1:{port} (HTTP_PROXY)" in " ".join(said.split())
+
+
+def _answers_once(proxy: socket.socket) -> None:
+    near, _ = proxy.accept()
+    with near:
+        asked = near.recv(65536)
+        assert b"authorization: bearer" not in asked.lower()
+        near.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+        ("SSLKEYLOGFILE", "/nowhere/keys"),
+        ("HTTPS_PROXY", "gopher://u:canary-word@h:1"),
+        ("ALL_PROXY", "socks4://u:canary-word@h:1"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_marked_bad(variable: str, value: str) -> None:
+    env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "COLUMNS": "300", variable: value}
+    code, said = run("doctor", env=env)
+    assert code == 1
+    bad = next(line for line in said.splitlines() if line.startswith("bad "))
+    assert variable in bad
+    assert "canary-word" not in said
+    with Emulator() as emu:
+        code, said = run("doctor", env=env | {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url})
+    assert code == 0, said  # this machine needs none of them

@@ -43,6 +43,8 @@ class Results:
 
     def _add(self, item: Any, report: pytest.TestReport) -> None:
         params = item.callspec.params if hasattr(item, "callspec") else {}
+        if item.path.stem == "test_proxies":
+            return  # what goes through is no table: it works or is a bug
         table = item.path.stem.removeprefix("test_")
         column = str(params.get("route", ""))
         column = column if table != "nginx" else column.partition(" ")[0]

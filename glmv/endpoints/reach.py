@@ -1,0 +1,32 @@
+"""Whether a server can be reached: a request without a key that asks for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from glmv.errors import GLMVError
+from glmv.exchange.flow import fetch
+from glmv.exchange.retry import Policy
+from glmv.exchange.steps import Step
+from glmv.options import timeouts
+from glmv.request.prepare import Call
+from glmv.transport.address import Address
+
+
+def reach(where: Address, timeout: float) -> Generator[Step, Any, None]:
+    """Ask once. Whatever the server answers, it was reached.
+
+    Args:
+        where: the server.
+        timeout: seconds for each phase.
+
+    Raises:
+        ConnectionFailed: nobody answered.
+    """
+    call = Call("GET", "", lambda _: None, secrets=where.secrets, request_id="")
+    try:
+        yield from fetch(call, Policy(0, timeouts=timeouts(timeout), host=where.host), raw=True)
+    except GLMVError as error:
+        if error.status_code is None:
+            raise

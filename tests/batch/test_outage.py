@@ -1,0 +1,292 @@
+"""A network that goes away during a job: the job waits, says so, and no picture fails because of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+import glmv
+from glmv_batch import Job, Progress
+from glmv_batch import _outage as module
+from glmv_batch._calls import AHEAD
+from glmv_batch._question import is_final
+from glmv_emulator import Emulator
+
+MODEL = "glm-4.6v-flash"
+COUNT = 12
+NO_SUCH_NAME = {"Linux": socket.EAI_NONAME, "macOS": 8, "Windows": 11001, "not now": socket.EAI_AGAIN}
+
+
+class Network:
+    """What the machine's name service and clock say; waits take no time.
+
+    Attributes:
+        up: whether names can be looked up.
+        pauses: seconds of each wait, with the progress as it was told then.
+        meanwhile: called during each wait.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.up = True
+        self.error: Exception = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        self.pauses: list[float] = []
+        self.now = 0.0
+        self.looked_up = 0
+        self.meanwhile: Callable[[], Any] = lambda: None
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._addresses)
+        monkeypatch.setattr(module, "pause", self._pause)
+        monkeypatch.setattr(module, "clock", lambda: self.now)
+        monkeypatch.setattr("glmv.transport.failures._answered", set())
+
+    def _addresses(self, host: Any, *rest: Any, **more: Any) -> Any:
+        if host in ("localhost", b"localhost"):
+            self.looked_up += 1
+            if not self.up:
+                raise self.error
+            host = "127.0.0.1"
+        return self._real(host, *rest, **more)
+
+    async def _pause(self, moved: asyncio.Event, seconds: float) -> None:
+        until = self.now + seconds
+        await asyncio.sleep(0)
+        if until > self.now:
+            self.now = until
+            self.pauses.append(seconds)
+            self.meanwhile()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    return Network(monkeypatch)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(COUNT):
+        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
+    return folder
+
+
+def job(emulator: Emulator, photos: Path, **options: Any) -> Job:
+    base = emulator.base_url.replace("127.0.0.1", "localhost")
+    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
+    return Job(photos, "Which?", api_key=emulator.api_key, **{"base_url": base, **given})
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def answered_before(emulator: Emulator, photos: Path) -> None:
+    """The host has answered this process."""
+    next(rows := job(emulator, photos, max_concurrency=1).rows())
+    rows.close()
+
+
+@pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
+def test_a_job_waits_until_the_network_is_back(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network, number: int
+) -> None:
+    network.error = socket.gaierror(number, "nodename nor servname provided, or not known")
+    running = job(emulator, photos)
+    told: list[str] = []
+
+    def meanwhile() -> None:
+        told.append(str(running.progress))
+        network.up = len(told) > 5
+
+    network.meanwhile = meanwhile
+    answered_before(emulator, photos)
+    network.up = False
+    done = running.write(tmp_path / "o.jsonl")
+    assert (done.answered, done.failed, done.waiting, done.stopped) == (COUNT, 0, None, None)
+    assert network.pauses == [2, 4, 8, 16, 32, 60]
+    assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
+    assert "Check the network, DNS and VPN" in told[0]
+    assert "Trying again in 60 s, for 62 s by now" in told[-1]
+    assert all("text" in line for line in lines(tmp_path / "o.jsonl"))
+
+
+def test_one_call_tries_while_all_others_wait(emulator: Emulator, photos: Path, network: Network) -> None:
+    answered_before(emulator, photos)
+    network.up, network.looked_up = False, 0
+
+    def meanwhile() -> None:
+        network.up = len(network.pauses) > 5
+
+    network.meanwhile = meanwhile
+    assert all(row.ok for row in job(emulator, photos, max_concurrency=2).rows())
+    under_way_at_first = 2 + AHEAD
+    reconnecting_at_last = 2 + AHEAD
+    assert network.looked_up <= under_way_at_first + len(network.pauses) + reconnecting_at_last
+
+
+def test_ctrl_c_during_the_wait_ends_and_the_same_again_goes_on(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network
+) -> None:
+    answered_before(emulator, photos)
+    out = tmp_path / "o.jsonl"
+    network.up = False
+    running = job(emulator, photos)
+    network.meanwhile = lambda: running.stop("interrupted") if len(network.pauses) > 3 else None
+    done = running.write(out)
+    assert (done.answered, done.failed, done.stopped, done.waiting) == (0, 0, "interrupted", None)
+    assert lines(out) == []
+    network.up, network.meanwhile = True, lambda: None
+    again = job(emulator, photos).write(out)
+    assert (again.answered, again.known, again.failed) == (COUNT, 0, 0)
+
+
+def test_a_server_that_was_never_there_ends_the_job_after_a_while_and_no_picture_fails(
+    photos: Path, tmp_path: Path, network: Network
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    gone = Job(photos, "Which?", base_url=f"http://127.0.0.1:{port}/v1", model=MODEL, api_key="k", max_retries=0)
+    with pytest.raises(glmv.ConnectionFailed, match="Connection refused"):
+        gone.write(tmp_path / "o.jsonl")
+    assert sum(network.pauses) <= module.PATIENCE_AT_FIRST + module.LONGEST_PAUSE
+    assert gone.progress.failed == 0
+    assert gone.progress.waiting is None
+
+
+def test_a_network_that_stays_away_ends_the_job_and_nothing_is_lost(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network
+) -> None:
+    out = tmp_path / "o.jsonl"
+    network.up, network.error = False, OSError(101, "Network is unreachable")
+    with pytest.raises(glmv.ConnectionFailed, match="Check the network and VPN"):
+        job(emulator, photos).write(out)
+    network.up = True
+    again = job(emulator, photos).write(out)
+    assert (again.answered, again.failed) == (COUNT, 0)
+
+
+def away(kind: str) -> glmv.ConnectionFailed:
+    error = glmv.ConnectionFailed("No connection.", attempts=1)
+    error.kind = kind
+    return error
+
+
+@pytest.mark.parametrize("kind", ["connect", "connect_timeout", "dns", "proxy", "no_such_host", "tls", "proxy_refused"])
+async def test_a_run_that_was_answered_waits_for_hours(network: Network, kind: str) -> None:
+    progress = Progress()
+    outage = module.Outage(progress, asyncio.Event())
+    outage.heard()
+    assert outage.failed(away(kind), trying=False)
+    assert outage.failed(away(kind), trying=False)  # it was under way, too, and lengthens nothing
+    given_up = None
+    while given_up is None:
+        assert await outage.turn(lambda: False)
+        assert progress.waiting
+        try:
+            assert outage.failed(away(kind), trying=True)
+        except glmv.ConnectionFailed as error:
+            given_up = error
+    assert 12 * 3600 < sum(network.pauses) < 12 * 3600 + 120
+    assert max(network.pauses) == 60
+
+
+@pytest.mark.parametrize("kind", ["no_such_host", "tls", "proxy_refused", "proxy_auth"])
+def test_what_can_be_a_wrong_setting_is_one_before_anything_was_answered(kind: str) -> None:
+    outage = module.Outage(Progress(), asyncio.Event())
+    with pytest.raises(glmv.ConnectionFailed):
+        outage.failed(away(kind), trying=False)
+    outage.heard()
+    if kind == "proxy_auth":  # a proxy may lock an account
+        with pytest.raises(glmv.ConnectionFailed):
+            outage.failed(away(kind), trying=False)
+
+
+async def test_an_error_that_the_server_sent_ends_the_wait(network: Network) -> None:
+    progress = Progress()
+    outage = module.Outage(progress, asyncio.Event())
+    assert outage.failed(away("dns"), trying=False)
+    assert await outage.turn(lambda: False)
+    assert not outage.failed(glmv.ServerError("busy", status_code=503, attempts=1), trying=True)
+    assert progress.waiting is None
+    assert not await outage.turn(lambda: False)
+
+
+async def test_a_deadline_that_passed_without_a_connection_is_an_outage_too(network: Network) -> None:
+    late = glmv.DeadlineExceeded("late", attempts=3)
+    late.__cause__ = away("dns")
+    assert module.Outage(Progress(), asyncio.Event()).failed(late, trying=False)
+
+
+async def test_a_picture_whose_connection_breaks_is_a_row_and_keeps_nobody_waiting_for_good(network: Network) -> None:
+    outage = module.Outage(Progress(), asyncio.Event())
+    assert outage.failed(away("dns"), trying=False)
+    assert await outage.turn(lambda: False)
+    assert not outage.failed(away("reset"), trying=True)
+    assert await outage.turn(lambda: False)
+    outage.heard()
+    assert not await outage.turn(lambda: False)
+
+
+def test_a_host_that_nobody_knows_ends_the_job_at_once_as_a_wrong_key_does(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network
+) -> None:
+    network.up = False
+    running = job(emulator, photos)
+    with pytest.raises(glmv.ConnectionFailed, match="check base_url"):
+        running.write(tmp_path / "o.jsonl")
+    assert (running.progress.failed, network.pauses) == (0, [])
+    network.up = True
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").answered == COUNT
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "SSL_CERT_FILE"])
+def test_a_wrong_setting_ends_the_job_at_once(
+    photos: Path, tmp_path: Path, network: Network, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "gopher://proxy.example:1")
+    running = Job(photos, "Which?", base_url="https://glm.example/v1", model=MODEL, api_key="k")
+    with pytest.raises(glmv.InvalidRequestError, match=variable):
+        running.write(tmp_path / "o.jsonl")
+    assert (running.progress.failed, network.pauses) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (glmv.InvalidRequestError("wrong"), True),
+        (glmv.LimitExceeded("too large"), True),
+        (glmv.UnsupportedContent("no picture"), True),
+        (glmv.ContextLengthError("too long"), True),
+        (glmv.ContentFilterError("refused"), True),
+        (glmv.NotFoundError("no such model"), False),
+        (glmv.ConnectionFailed("", retryable=False), False),
+        (glmv.RequestTimeout("", retryable=False), False),
+        (glmv.DeadlineExceeded(""), False),
+        (glmv.ServerError("", retryable=False), False),
+        (glmv.RateLimitError(""), False),
+        (glmv.MalformedResponse(""), False),
+    ],
+)
+def test_a_failure_is_final_when_the_same_would_fail_on_any_day(error: glmv.GLMVError, final: bool) -> None:
+    assert is_final(error) is final
+
+
+def test_what_could_succeed_is_asked_again_when_that_is_wanted(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.jsonl"
+    emulator.fail(times=2, code=1211)  # the model is not there, today
+    given = {"base_url": emulator.base_url, "max_concurrency": 1}
+    first = job(emulator, photos, **given).write(out)
+    assert (first.answered, first.failed) == (COUNT - 2, 2)
+    again = job(emulator, photos, **given).write(out)
+    assert (again.answered, again.known_failed) == (0, 2)
+    last = job(emulator, photos, **given).write(out, retry_failed=True)
+    assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)

@@ -1,0 +1,182 @@
+"""Calls through forward proxies that other people wrote, and what is said where one refuses or is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator.faults.traps import self_signed
+from tests.core.network.test_proxies import Encrypted
+from tests.servers import proxies
+from tests.servers.conftest import HOW
+from tests.servers.proxies import ENCODED, MITMDUMP, ForwardProxy, program
+from tests.support.fake_server import WHOLE, Server
+
+pytestmark = pytest.mark.servers
+
+KINDS = {
+    "squid": proxies.squid,
+    "tinyproxy": proxies.tinyproxy,
+    "microsocks": proxies.microsocks,
+}
+Chat = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' own server counts as one elsewhere; no variable of the shell holds."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return self_signed(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    running = Encrypted(context)
+    running.plays(lambda peer: peer.say(WHOLE))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def plain() -> Iterator[Server]:
+    running = Server()
+    running.plays(lambda peer: peer.say(WHOLE))
+    yield running
+    running.stop()
+
+
+def started(name: str, folder: Path, *, password: bool) -> Iterator[ForwardProxy]:
+    assert program(name) is not None, HOW
+    with KINDS[name](folder / f"{name}-{password}", password=password) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForwardProxy]:
+    yield from started(request.param, tmp_path_factory.mktemp("open"), password=False)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForwardProxy]:
+    """A proxy that wants a password."""
+    yield from started(request.param, tmp_path_factory.mktemp("closed"), password=True)
+
+
+@pytest.fixture(params=["blocking", "awaiting"])
+def chat(request: pytest.FixtureRequest) -> Chat:
+    """Ask by a client of either kind."""
+
+    def ask(base_url: str, **options: Any) -> str:
+        given = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}
+        if request.param == "blocking":
+            with glmv.Client("k", **given) as glm:
+                return glm.chat("hi").text
+
+        async def awaited() -> str:
+            async with glmv.AsyncClient("k", **given) as glm:
+                return (await glm.chat("hi")).text
+
+        return asyncio.run(awaited())
+
+    return ask
+
+
+def password_of(proxy: ForwardProxy) -> str:
+    return "letters" if "tinyproxy" in proxy.folder.name else ENCODED
+
+
+def test_https_and_http_go_through(
+    chat: Chat, proxy: ForwardProxy, encrypted: Encrypted, plain: Server, certificate: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("ALL_PROXY", proxy.url.replace("socks5:", "socks:"))
+    assert chat(encrypted.base_url) == "hello"
+    assert chat(plain.base_url.replace("127.0.0.1", "localhost")) == "hello"
+
+
+def test_a_password_opens_the_proxy(
+    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, certificate: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("ALL_PROXY", closed.with_user(password_of(closed)))
+    assert chat(encrypted.base_url) == "hello"
+    assert chat(plain.base_url) == "hello"
+
+
+@pytest.mark.parametrize("given", ["", "wrong-word"])
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_without_the_right_password_it_is_asked_once_and_the_error_says_what_to_do(
+    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, given: str, scheme: str, monkeypatch: Any
+) -> None:
+    variable = f"{scheme.upper()}_PROXY"
+    monkeypatch.setenv(variable, closed.with_user(given) if given else closed.url)
+    base = encrypted.base_url if scheme == "https" else plain.base_url
+    with pytest.raises(glmv.ConnectionFailed) as raised:
+        chat(base)
+    assert (raised.value.kind, raised.value.retryable, raised.value.attempts) == ("proxy_auth", False, 1)
+    assert f"The proxy {closed.place} ({variable})" in str(raised.value)
+    assert "%40" in str(raised.value)
+    assert "wrong-word" not in str(raised.value)
+
+
+def test_a_host_that_the_proxy_cannot_reach_names_the_proxy(chat: Chat, proxy: ForwardProxy, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    with pytest.raises(glmv.ConnectionFailed) as raised:
+        chat("https://127.0.0.1:9/v1", max_retries=0)
+    assert raised.value.retryable
+    assert f"roxy {proxy.place} (HTTPS_PROXY)" in str(raised.value)
+
+
+@pytest.mark.parametrize("base", ["https://glm.invalid/v1", "http://glm.invalid/v1"])
+def test_a_proxy_without_dns_is_named(chat: Chat, proxy: ForwardProxy, base: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    with pytest.raises(glmv.ConnectionFailed) as raised:
+        chat(base, max_retries=0)
+    assert (raised.value.kind, raised.value.retryable) == ("proxy", True)
+    assert f"The proxy {proxy.place} (ALL_PROXY) could not connect to glm.invalid" in str(raised.value)
+
+
+def test_a_host_that_squid_forbids_is_refused_for_good(
+    chat: Chat, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
+    with proxies.squid(tmp_path_factory.mktemp("squid")) as squid:
+        monkeypatch.setenv("HTTPS_PROXY", squid.url)
+        with pytest.raises(glmv.ConnectionFailed, match=r"does not allow connections to forbidden\.example") as raised:
+            chat("https://forbidden.example/v1")
+    assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
+
+
+def test_doctor_tells_of_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    with glmv.Client("k", base_url=plain.base_url, allow_http=True) as glm:
+        assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"
+
+
+def test_a_proxy_that_signs_anew_is_trusted_by_ssl_cert_file_in_the_same_client(
+    encrypted: Encrypted, tmp_path: Path, monkeypatch: Any
+) -> None:
+    assert MITMDUMP.exists(), HOW
+    with proxies.mitmproxy(tmp_path / "mitmproxy") as signing:
+        monkeypatch.setenv("HTTPS_PROXY", signing.url)
+        with glmv.Client("k", base_url=encrypted.base_url, timeout=20) as glm:
+            with pytest.raises(glmv.ConnectionFailed, match="SSL_CERT_FILE") as raised:
+                glm.chat("hi")
+            assert (raised.value.kind, raised.value.attempts) == ("tls", 1)
+            monkeypatch.setenv("SSL_CERT_FILE", str(signing.folder / "mitmproxy-ca-cert.pem"))
+            assert glm.chat("hi").text == "hello"
