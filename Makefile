@@ -73,6 +73,7 @@ test-engines: $(READY) ## a Glm4v model in transformers serve, and the classes o
 	@$(ENGINES)/bin/python -c 'import torch' 2>/dev/null || $(ENGINES)/bin/pip install --quiet $(TORCH)
 	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python 'transformers[serving]>=5' 'pillow>=12' $(IMPORTED)
 	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --no-deps vllm sglang
+	$(ENGINES)/bin/python tests/engines/tokens.py $(if $(WRITE),--write)
 	WRITE=$(WRITE) $(BIN)/pytest -m engines tests/servers $(ARGS)
 
 notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS="video rag" chooses)
