@@ -125,7 +125,7 @@ class DeltaDecoder:
     def feed(self, chunk: dict[str, Any]) -> Delta | None:
         """One chunk -> its delta, or None when it holds nothing to show.
 
-        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.closed`.
+        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.feed`.
         """
         if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
@@ -163,11 +163,10 @@ class DeltaDecoder:
             thought = ""
             if not isinstance(content, str):
                 content, thought = text_of(content)
-            text, reasoning = self._filter.feed(content)
+            text, reasoning, replaces = self._filter.feed(content)
+            if self._markup is not None:
+                text, reasoning = self._without_calls(text, reasoning, replaces)
             reasoning = thought + reasoning
-            if self._markup is not None and (text or reasoning):
-                text, reasoning = self._without_calls(text, reasoning)
-            replaces = self._filter.closed
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
             reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
@@ -227,10 +226,10 @@ class DeltaDecoder:
                 self._others.setdefault(lowest, []).append({**chunk, "choices": [choice]})
         return None
 
-    def _without_calls(self, text: str, reasoning: str) -> tuple[str, str]:
-        """Text without calls in GLM's markup. What was held of a thought belongs to the thought."""
+    def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
+        """Text without calls in GLM's markup. What was held of a thought that `ended` belongs to the thought."""
         assert self._markup is not None
-        if self._filter.closed:
+        if ended:
             reasoning = self._markup.drop() + reasoning
         return (self._markup.feed(text) if text else ""), reasoning
 
@@ -247,10 +246,10 @@ class DeltaDecoder:
 
     def rest(self) -> Delta | None:
         """What was still held when the stream ended."""
-        text, reasoning = self._filter.finish()
+        text, reasoning, replaces = self._filter.finish()
         found: list[tuple[str, str]] = []
         if self._markup is not None:
-            text, reasoning = self._without_calls(text, reasoning)
+            text, reasoning = self._without_calls(text, reasoning, replaces)
             held, found = self._markup.finish(cut=self.finish_reason in (None, "length"))
             text += held
         pieces = self._calls.rest()
@@ -258,9 +257,9 @@ class DeltaDecoder:
             called = self._calls.add(name, arguments)
             self.left_in_text += len(called)
             pieces += called
-        if not (text or reasoning or pieces):
+        if not (text or reasoning or pieces or replaces):
             return None
-        return Delta(text, reasoning, pieces, raw=self._raw(), replaces=self._filter.closed)
+        return Delta(text, reasoning, pieces, raw=self._raw(), replaces=replaces)
 
     def _raw(self) -> dict[str, Any]:
         """The last chunk, with usage in it even when usage came on another one."""

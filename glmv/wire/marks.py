@@ -34,10 +34,10 @@ class TagFilter:
 
     A `</think>` that nothing opened ends a thought where an answer starts, and elsewhere as `thought` says: never
     ("marked"); where no other mark and no thought came before it ("possible"): the text up to there was a thought, and
-    `closed` says so; or also so, and text is held until it is settled ("due").
+    `feed` says so; or also so, and text is held until it is settled ("due").
     """
 
-    __slots__ = ("_apart", "_held", "_last", "_open", "_state", "_tags", "_waiting", "closed")
+    __slots__ = ("_apart", "_held", "_last", "_open", "_state", "_tags", "_waiting")
 
     def __init__(self, thought: Thought = "marked") -> None:
         self._held = ""  # the end of what came, when it may be the beginning of a mark
@@ -47,17 +47,19 @@ class TagFilter:
         self._open = thought != "marked"  # whether a thought may still end that nothing opened
         self._waiting: list[str] | None = [] if thought == "due" else None  # text that may be a thought
         self._apart = False  # the thought came in a field of its own
-        self.closed = False  # all text so far was a thought, which the newest content ended
 
-    def feed(self, content: str) -> tuple[str, str]:
-        """More content -> (visible text, reasoning) that is certain by now."""
+    def feed(self, content: str) -> tuple[str, str, bool]:
+        """More content -> (visible text, reasoning) that is certain by now.
+
+        The third value says whether all text before was a thought, which this content ends.
+        """
         if self._state == "text" and not self._held and "<" not in content:
             self._last = content
-            return content, ""
+            return content, "", False
         return self._run(self._held + content, end=False)
 
-    def finish(self) -> tuple[str, str]:
-        """What was held back, when nothing more comes."""
+    def finish(self) -> tuple[str, str, bool]:
+        """What was held back, when nothing more comes, as `feed` returns it."""
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
@@ -65,9 +67,9 @@ class TagFilter:
         self._open = False
         self._apart = self._apart or (thought and self._state == "start")
 
-    def _run(self, content: str, *, end: bool) -> tuple[str, str]:
+    def _run(self, content: str, *, end: bool) -> tuple[str, str, bool]:
         self._held = ""
-        self.closed = False
+        closed = False
         reasoning = ""
         if self._state == "start":
             content = content.lstrip("\r\n")
@@ -80,7 +82,7 @@ class TagFilter:
                 content = content[len(THOUGHT_END) :]
             elif not end and (_THINK.startswith(content) or THOUGHT_END.startswith(content) or self._may_wrap(content)):
                 self._held = content
-                return "", ""
+                return "", "", False
             elif self._apart and content.startswith(_ANSWER[0]):
                 self._state = "after"
                 self._tags = _DROPPED + _ANSWER
@@ -89,36 +91,36 @@ class TagFilter:
         if self._state == "due":
             content, reasoning = self._waited(content, end=end)
             if self._state == "due":
-                return "", ""
+                return "", "", False
         if self._state == "think":
             reasoning, mark, content = content.partition(THOUGHT_END)
             if not mark:
                 if not end:
                     reasoning, self._held = _split_tail(reasoning, (THOUGHT_END,))
-                return "", reasoning
+                return "", reasoning, closed
             self._state = "after"
         if self._open and "<" in content and (mark_found := self._mark_in(content)):
             if mark_found[0] == THOUGHT_END:
                 reasoning, content = self._plain(content[: mark_found.start()]), content[mark_found.end() :]
-                self.closed = True
+                closed = True
                 self._end_thought()
             self._open = False
         if self._state == "after":
             content = content.lstrip("\r\n ")
             if not end and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content):
                 self._held = content
-                return "", reasoning
+                return "", reasoning, closed
             content = content.removeprefix(_ANSWER[0])
             self._state = "lead"
         if self._state == "lead":
             content = content.lstrip("\r\n")
             if not content:
-                return "", reasoning
+                return "", reasoning, closed
             self._state = "text"
         if not end:
             content, self._held = _split_tail(content, (*self._tags, _THINK, THOUGHT_END) if self._open else self._tags)
         self._last = content or self._last
-        return self._plain(content), reasoning
+        return self._plain(content), reasoning, closed
 
     def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
         """Text that may be a thought -> (text, reasoning), and another state, once it is settled."""

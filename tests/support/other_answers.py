@@ -99,6 +99,15 @@ THOUGHT = "It is red, I see.</think>\n<answer>Red</answer>"
 in_three_days = [("get_weather", {"city": "A", "days": 3})]
 
 CASES: dict[str, Case] = {
+    "the end of a thought and text of the answer in one piece": Case(
+        events(
+            *(chunk({"content": each}) for each in ("It is a ", "colour.</think>The answer", " is", " red", ".")),
+            chunk(None, "stop"),
+        ),
+        "The answer is red.",
+        "It is a colour.",
+        stream=False,
+    ),
     # A stream is a stream whatever its content type.
     "no content type": Case(HELLO, "Hello", kind=None),
     "text/plain": Case(HELLO, "Hello", kind="text/plain; charset=utf-8"),

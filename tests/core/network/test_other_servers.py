@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import glmv
 from tests.support.other_answers import CASES, TOOLS, Case, chunk, events
@@ -112,6 +115,25 @@ def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not()
     assert not any(delta.replaces for delta in deltas)
     assert "".join(delta.text for delta in deltas) == "It is red, I see.</think>\nRed"
     assert any("thinking=True" in note for note in deltas[-1].notes)
+
+
+ENDS = ["It is a colour.</think>The answer is red.", "Hm.\n</think>\n<answer>1 < 2</answer>", "`</think>`?</think>a<b\nc"]
+
+
+@given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
+def test_a_thought_ends_once_wherever_the_pieces_end(content: str, cuts: list[int], stream: bool) -> None:
+    places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
+    pieces = [content[a:b] for a, b in itertools.pairwise(places)]
+    case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
+    thought, answer = content.rsplit("</think>", 1)
+    answer = answer.strip().removeprefix("<answer>").removesuffix("</answer>")
+    for tools in ({}, {"tools": TOOLS}):
+        if stream:
+            found = summed(case, may_replace=True, **tools)
+        else:
+            with httpx.Client(transport=case.transport) as http:
+                found = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
+        assert (found.text, found.reasoning) == (answer, thought)
 
 
 def test_without_thinking_a_mark_in_the_text_is_text() -> None:

@@ -45,7 +45,8 @@ SPLIT = {
 def split(pieces: list[str]) -> tuple[str, str]:
     tags = TagFilter()
     found = [tags.feed(piece) for piece in pieces] + [tags.finish()]
-    return "".join(text for text, _ in found), "".join(thought for _, thought in found)
+    assert not any(ended for _, _, ended in found)
+    return "".join(text for text, _, _ in found), "".join(thought for _, thought, _ in found)
 
 
 @pytest.mark.parametrize("name", SPLIT)
@@ -60,10 +61,10 @@ def test_content_is_split_into_text_and_reasoning_at_every_cut(name: str) -> Non
 def test_text_that_holds_no_mark_is_handed_over_at_once() -> None:
     tags = TagFilter()
     assert [tags.feed(piece) for piece in ("\n", "The ", "sky ", "a<b")] == [
-        ("", ""),
-        ("The ", ""),
-        ("sky ", ""),
-        ("a<b", ""),
+        ("", "", False),
+        ("The ", "", False),
+        ("sky ", "", False),
+        ("a<b", "", False),
     ]
 
 
@@ -169,11 +170,10 @@ def split_open(pieces: list[str], thought: Thought) -> tuple[str, str]:
     tags = TagFilter(thought)
     text = reasoning = ""
     for step in (*(lambda piece=piece: tags.feed(piece) for piece in pieces), tags.finish):
-        more, thoughts = step()
-        if tags.closed:
+        more, thoughts, ended = step()
+        if ended:
             text, reasoning = "", reasoning + text
         text, reasoning = text + more, reasoning + thoughts
-        tags.closed = False
     return text, reasoning
 
 
@@ -193,17 +193,21 @@ def test_where_thoughts_come_with_their_marks_a_closing_one_inside_the_text_is_t
 
 
 def test_text_is_held_only_where_a_thought_is_due() -> None:
-    assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [("Red", ""), ("Red", ""), ("", "")]
+    assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [
+        ("Red", "", False),
+        ("Red", "", False),
+        ("", "", False),
+    ]
 
 
 def test_a_thought_in_a_field_of_its_own_settles_that_text_is_text() -> None:
     for thought in THOUGHTS:
         tags = TagFilter(thought)
         tags.settle(thought=True)
-        assert (*tags.feed("Red</think>!"), *tags.finish()) == ("Red</think>!", "", "", "")
+        assert [tags.feed("Red</think>!"), tags.finish()] == [("Red</think>!", "", False), ("", "", False)]
         tags = TagFilter(thought)
         tags.settle(thought=True)
-        assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", ""), ("", ""))
+        assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", "", False), ("", "", False))
 
 
 @pytest.mark.parametrize("thought", ["possible", "due"])
@@ -216,5 +220,5 @@ def test_any_cut_of_any_content_gives_the_same_thought(content: str, cuts: list[
 
 def test_a_thought_that_is_held_takes_linear_time() -> None:
     tags = TagFilter("due")
-    assert all(tags.feed("a <") == ("", "") for _ in range(100_000))
+    assert all(tags.feed("a <") == ("", "", False) for _ in range(100_000))
     assert len(tags.finish()[0]) == 300_000
