@@ -142,6 +142,19 @@ CASES: dict[str, Case] = {
     "an answer in its mark beside the thought": Case(
         events(chunk({"reasoning_content": "Hm."}), *_text("<answer>Red</answer>"), END), "Red", "Hm."
     ),
+    "a thought that ends in quotes": _in_json(
+        whole({"content": 'I will say "Red"</think>Red'}), text="Red", reasoning='I will say "Red"'
+    ),
+    "a closing mark in a block of code": Case(
+        events(*_text("Write:\n```\n</think>\n```\nDone."), END), "Write:\n```\n</think>\n```\nDone."
+    ),
+    "a thought that is the name of a tool": Case(
+        events(*(chunk({"content": each}) for each in ("get_weather\n", "</think>", "Red")), END),
+        "Red",
+        "get_weather\n",
+        stream=False,
+        tools=True,
+    ),
     "thinking, and no thought": Case(events(*_text("It is red."), END), "It is red.", options={"thinking": True}),
     # Marks of the chat template in names.
     "a mark before the name": _calls([call('{"city":"A"}', "<|tool_call|>get_weather", id="c")], calls=[A]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 
 import pytest
 from hypothesis import example, given
@@ -82,6 +83,11 @@ tokens = st.sampled_from(
         " ",
         "a",
         "</",
+        '"',
+        "`",
+        "(",
+        ")",
+        "\n```\n",
     ]
 )
 
@@ -162,6 +168,27 @@ CLOSED = {
     "the mark in code": ("End it by `</think>`.", "End it by `</think>`.", ""),
     "the mark in quotes": ('"</think>" ends it.', '"</think>" ends it.', ""),
     "the mark in code, and one that counts": ("So `</think>`.</think>Red", "Red", "So `</think>`."),
+    "a thought that ends in quotes": ('I will say "Red"</think>Red', "Red", 'I will say "Red"'),
+    "quotes on both sides": ('I will say "Red"</think>"Red"', '"Red"', 'I will say "Red"'),
+    "code on both sides": ("I will say `Red`</think>`Red`", "`Red`", "I will say `Red`"),
+    "a quote that does not end": ('So "</think>Red', "Red", 'So "'),
+    "a quote at the end": ("It's 'Red'</think>", "", "It's 'Red'"),
+    "parentheses before the mark": ("Red (dark)</think>(Red)", "(Red)", "Red (dark)"),
+    "a block of code before the mark": ("Say:\n```\nRed\n```\n</think>\nRed", "Red", "Say:\n```\nRed\n```\n"),
+    "a block of code that ends at the mark": ("```json\n{}\n```</think>```\n{}\n```", "```\n{}\n```", "```json\n{}\n```"),
+    **{
+        f"the mark in {quoted}": (quoted, quoted, "")
+        for quoted in (
+            "Write:\n```\n</think>\n```\nDone.",
+            "Write:\n~~~xml\na</think>b\n~~~\nDone.",
+            "- so:\n  ````\n```\n</think>\n  ````\nDone.",
+            "End it by “</think>”, ‘</think>’ or «</think>».",
+            "The mark (</think>) ends it.",
+            "用「</think>」（</think>）结束。",
+            "使用\"</think>\"结束，不是'</think>'。",
+            "It's '</think>' and \"</think>\".",
+        )
+    },
     "a second mark": ("Hm.</think>Red</think>", "Red</think>", "Hm."),
 }
 
@@ -216,6 +243,17 @@ def test_any_cut_of_any_content_gives_the_same_thought(content: str, cuts: list[
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     assert split_open(pieces, thought) == split_open([content], thought) == split_open([content], "due")
+
+
+@pytest.mark.parametrize("piece", ['"</think>" ', "`</think>`\n", "(</think>", "```\n</think>"])
+def test_many_quoted_marks_take_linear_time(piece: str) -> None:
+    def seconds(count: int) -> float:
+        started = time.process_time()
+        split_open([piece] * count, "possible")
+        return time.process_time() - started
+
+    seconds(1000)
+    assert seconds(32_000) < 60 * seconds(2000) + 0.1
 
 
 def test_a_thought_that_is_held_takes_linear_time() -> None:
