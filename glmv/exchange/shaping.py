@@ -45,7 +45,7 @@ class Shaper:
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
         self._said: Envelope | None = None  # an event with a message alone, the reason if no answer comes
         self._notes: tuple[str, ...] = ()  # of what the server left undone
-        self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools)
+        self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         tries.accumulator = Accumulator()
         tries.decoder = self.decoder
 

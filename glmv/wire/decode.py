@@ -77,7 +77,8 @@ class DeltaDecoder:
 
     Args:
         thought: whether text may begin inside a thought, see `TagFilter`.
-        tools: functions that the request offers. Calls of them that stand in the text are tool calls.
+        tools: functions that the request offers.
+        markup: whether calls of them that end the text are tool calls.
     """
 
     __slots__ = (
@@ -99,9 +100,9 @@ class DeltaDecoder:
         "usage",
     )
 
-    def __init__(self, thought: Thought = "marked", tools: Tools | None = None) -> None:
+    def __init__(self, thought: Thought = "marked", tools: Tools | None = None, *, markup: bool = True) -> None:
         self._filter = TagFilter(thought)
-        self._markup = MarkupFilter(tools) if tools else None
+        self._markup = MarkupFilter(tools) if tools and markup else None
         self._calls = ToolCalls(tools or {})
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
@@ -251,6 +252,11 @@ class DeltaDecoder:
         if self._markup is not None:
             text, reasoning = self._without_calls(text, reasoning, replaces)
             held, found = self._markup.finish(cut=self.finish_reason in (None, "length"))
+            if found and len(self._calls):
+                # The server reads calls itself. What it left in the text it did not take for one, or it is the same.
+                if not self._calls.hold(found):
+                    held = self._markup.held
+                found = []
             text += held
         pieces = self._calls.rest()
         for name, arguments in found:

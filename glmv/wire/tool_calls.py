@@ -18,6 +18,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from glmv.types import ToolCallDelta
+from glmv.wire.marks import Quoting
 
 Tools = Mapping[str, Mapping[str, Any]]
 """Names of the offered functions -> JSON Schemas of their parameters."""
@@ -29,6 +30,8 @@ _TAG = re.compile(r"(</?tool_call>|</?arg_key>|</?arg_value>)")
 _TEMPLATE = re.compile(r"<\|?/?\w+\|?>")
 _ODD = re.compile(r"[<\s]")
 _GLM_4 = re.compile(r"\s*(?:<\|\w+\|>\s*)?([^\s{<]+)[ \t]*\r?\n\s*(?=\{)")
+# What may stand behind a call that ends an answer, or where it was cut.
+_BETWEEN = re.compile(r"(?:\s|<\|\w+\|>)*(?:</?\w*)?\Z")
 # How often the arguments of one call are parsed to see whether a call is repeated. Each time takes their length.
 _PARSES = 16
 
@@ -87,7 +90,7 @@ class ToolCalls:
     """
 
     __slots__ = (
-        "_as_calls", "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
+        "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
     )  # fmt: skip
 
     def __init__(self, offered: Tools) -> None:
@@ -100,7 +103,6 @@ class ToolCalls:
         self._last: _Call | None = None
         self._ids: set[str] = set()
         self._chunk = 0
-        self._as_calls: set[tuple[str, str]] | None = None  # name and arguments, when the text holds calls, too
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -117,12 +119,13 @@ class ToolCalls:
                     self._take(piece, deltas)
         return deltas
 
+    def hold(self, calls: Sequence[tuple[str, str]]) -> bool:
+        """Whether the server sent all of these calls, as (name, arguments)."""
+        own = {(call.name, _canonical(call.text())) for call in self._calls}
+        return all((name, _canonical(arguments)) in own for name, arguments in calls)
+
     def add(self, name: str, arguments: str) -> list[ToolCallDelta]:
-        """A whole call that stood in the text, unless the server sent it as a call as well."""
-        if self._as_calls is None:
-            self._as_calls = {(call.name, _canonical(call.text())) for call in self._calls}
-        if (name, _canonical(arguments)) in self._as_calls:
-            return []
+        """A whole call that stood in the text."""
         call = self._new(None, "")
         call.name, call.arguments = name, [arguments]
         return self._out(call)
@@ -272,8 +275,8 @@ def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
     found = lines[0]
     if arguments.strip() in ("", "{}"):
         if len(tokens) > 1 and "<arg_key>" in tokens:
-            values, _, _ = _pairs(tokens, _following(tokens), 1, offered.get(found, {}))
-            arguments = json.dumps(values, ensure_ascii=False)
+            if pairs := _pairs(tokens, _following(tokens), 1, offered.get(found, {})):
+                arguments = json.dumps(pairs[0], ensure_ascii=False)
         elif len(lines) > 1 and _object("".join(lines[1:])) is not None:
             arguments = "".join(lines[1:])
     return found, arguments
@@ -283,13 +286,14 @@ class MarkupFilter:
     """Keeps tool calls that stand in the text of an answer from being shown as text.
 
     Text is handed on as it comes, up to `<tool_call>` or to the name of an offered function that the answer begins
-    with. What follows is held until the answer ends, and read then as a whole.
+    with. What follows is held until the answer ends, and read then as a whole: a call is markup that ends the answer.
+    Markup in quotes, in code or inside prose is text, as it comes from a page or a picture that the answer tells of.
 
     Args:
         offered: the functions that the request offers, at least one.
     """
 
-    __slots__ = ("_begun", "_held", "_longest", "_offered", "_tail")
+    __slots__ = ("_begun", "_held", "_longest", "_offered", "_quoting", "_tail", "_unread")
 
     def __init__(self, offered: Tools) -> None:
         self._offered = offered
@@ -297,6 +301,8 @@ class MarkupFilter:
         self._begun = False  # whether it is settled that the answer does not begin with a call of GLM-4
         self._held: list[str] = []
         self._tail = ""  # the end of what came, when it may be the beginning of a mark
+        self._quoting = Quoting()  # of the text before what was held
+        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
 
     def feed(self, text: str) -> str:
         """More text -> what of it is no call for certain."""
@@ -304,6 +310,7 @@ class MarkupFilter:
             self._held.append(text)
             return ""
         if self._begun and not self._tail and "<" not in text:
+            self._unread.append(text)
             return text
         text = self._tail + text
         self._tail = ""
@@ -316,13 +323,19 @@ class MarkupFilter:
                     self._held = [text]
                     return ""
             self._begun = bool(text)
-        before, mark, after = text.partition(CALL)
-        if mark:
-            self._held = [mark, after]
-            return before
-        at = text.rfind("<", max(0, len(text) - len(CALL) + 1))
-        if at >= 0 and CALL.startswith(text[at:]):
-            text, self._tail = text[:at], text[at:]
+        at = 0
+        while (mark := text.find(CALL, at)) >= 0:
+            self._quoting.read("".join([*self._unread, text[at:mark]]))
+            self._unread = []
+            if not _is_quoted(self._quoting):
+                self._held = [text[mark:]]
+                return text[:mark]
+            at = mark + len(CALL)
+            self._quoting.read(CALL)
+        tail = text.rfind("<", max(at, len(text) - len(CALL) + 1))
+        if tail >= 0 and CALL.startswith(text[tail:]):
+            text, self._tail = text[:tail], text[tail:]
+        self._unread.append(text[at:])
         return text
 
     def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
@@ -331,16 +344,21 @@ class MarkupFilter:
         Args:
             cut: whether the answer was cut, so that arguments without their end are not whole.
         """
-        text = "".join(self._held) or self._tail
-        self.drop()
+        text = self.held
         if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
             return "", calls
-        return calls_in(text, self._offered, cut=cut)
+        return calls_in(text, self._offered, self._quoting, cut=cut)
+
+    @property
+    def held(self) -> str:
+        """What was held back."""
+        return "".join(self._held) or self._tail
 
     def drop(self) -> str:
-        """Forget what was held back, and return it."""
-        text = "".join(self._held) or self._tail
-        self._held, self._tail = [], ""
+        """Forget what came, and return what was held back of it: the answer begins behind it."""
+        text = self.held
+        self._held, self._tail, self._begun = [], "", False
+        self._quoting, self._unread = Quoting(), []
         return text
 
     def _begins(self, text: str) -> bool | None:
@@ -366,29 +384,44 @@ class MarkupFilter:
         return False
 
 
-def calls_in(text: str, offered: Tools, *, cut: bool = False) -> tuple[str, list[tuple[str, str]]]:
-    """Text with calls in GLM's markup -> the text without them, and the calls as (name, JSON of the arguments).
+def _is_quoted(quoting: Quoting) -> bool:
+    return quoting.in_code or bool(quoting.end)
 
-    A call of a function that was not offered is text. A mark that is missing at the end is no loss; where the answer
-    was `cut`, the arguments of a call without its end are left without theirs.
+
+def calls_in(
+    text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
+) -> tuple[str, list[tuple[str, str]]]:
+    """Text that ends with calls in GLM's markup -> the text before them, and the calls as (name, JSON of the arguments).
+
+    A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
+    missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without
+    theirs. `quoting` tells of what came before the text.
     """
     if CALL not in text:
         return text, []
+    quoting = quoting or Quoting()
     tokens = _TAG.split(text)
     following = _following(tokens)
-    shown: list[str] = []
     calls: list[tuple[str, str]] = []
-    at = 0
+    begin = at = 0
     while at < len(tokens):
-        found = _call_at(tokens, following, at + 1, offered, cut=cut) if tokens[at] == CALL else None
-        if found is None:
-            shown.append(tokens[at])
+        token = tokens[at]
+        if token == CALL and not _is_quoted(quoting):
+            if found := _call_at(tokens, following, at + 1, offered, cut=cut):
+                begin = begin if calls else at
+                calls.append(found[:2])
+                at = found[2]
+                continue
+        elif calls and (token == _END or _BETWEEN.match(token)):
             at += 1
-        else:
-            name, arguments, at = found
-            calls.append((name, arguments))
-    rest = "".join(shown)
-    return (rest if rest.strip() or not calls else ""), calls
+            continue
+        if calls:
+            quoting.read("".join(tokens[begin:at]))
+            calls = []
+        quoting.read(token)
+        at += 1
+    before = "".join(tokens[:begin]) if calls else text
+    return (before if before.strip() or not calls else ""), calls
 
 
 def _call_at(
@@ -413,7 +446,10 @@ def _call_at(
         return None
     if body:
         return name, body, _after(tokens, at + 1)
-    values, end, closed = _pairs(tokens, following, at + 1, offered[name])
+    pairs = _pairs(tokens, following, at + 1, offered[name])
+    if pairs is None:
+        return None
+    values, end, closed = pairs
     arguments = _json(values)
     if cut and not closed:
         arguments = arguments[:-1]
@@ -426,8 +462,11 @@ def _after(tokens: list[str], at: int) -> int:
 
 def _pairs(
     tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
-) -> tuple[dict[str, Any], int, bool]:
-    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came."""
+) -> tuple[dict[str, Any], int, bool] | None:
+    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came.
+
+    None where other text stands between them.
+    """
     values: dict[str, Any] = {}
     key = ""
     while at < len(tokens):
@@ -451,6 +490,8 @@ def _pairs(
                     pieces = [text.rstrip("\r\n")]
                 values[key] = _value("".join(pieces), schema, key)
                 key = ""
+            case _ if not _BETWEEN.match(text):
+                return None
             case _:
                 pass
     return values, at, False

@@ -178,6 +178,21 @@ CASES: dict[str, Case] = {
         calls=[*in_three_days, ("get_weather", {"city": "B", "days": 3})],
         tools=True,
     ),
+    "markup in a block of code": _in_json(
+        whole({"content": f"GLM's format:\n```\n{MARKUP}\n```\nNothing else."}),
+        text=f"GLM's format:\n```\n{MARKUP}\n```\nNothing else.",
+        tools=True,
+    ),
+    "markup in a line of code": Case(events(*_text(f"Write `{MARKUP}`."), END), f"Write `{MARKUP}`.", tools=True),
+    "markup inside prose": Case(events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True),
+    "markup beside a call of the server": Case(
+        events(
+            *_text(f"It says {MARKUP}"), chunk({"tool_calls": [call('{"city":"B"}', id="c")]}), chunk(None, "tool_calls")
+        ),
+        f"It says {MARKUP}",
+        calls=[B],
+        tools=True,
+    ),
     "the markup where no tools were offered": _in_json(whole({"content": MARKUP}), text=MARKUP),
     # Several choices.
     "choices in turns": Case(

@@ -217,6 +217,13 @@ def test_a_thought_before_a_call_that_was_asked_for_is_the_thought() -> None:
     assert (answer.text, answer.reasoning, len(answer.tool_calls)) == ("", "Which city?", 1)
 
 
+def test_the_platform_leaves_no_call_in_the_text() -> None:
+    case = CASES["calls in the text"]
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="platform").chat("hi", tools=TOOLS)
+    assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
+
+
 def test_where_no_tool_may_be_called_the_markup_is_text() -> None:
     case = CASES["calls in the text"]
     with httpx.Client(transport=case.transport) as http:

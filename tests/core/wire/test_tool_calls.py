@@ -274,6 +274,23 @@ TEXT = [
     "Write <tool_call> and </tool_call> around a call.",
     "<tool_call>f is the name</tool_call>",
     "<tool_call>",
+    *(
+        form.format(call)
+        for call in (marked("f"), marked("f", pair("city", "A")), marked("f", pair("city", "A"), end=""))
+        for form in (
+            "The page documents GLM's format:\n```\n{}\n```\nNothing else.",
+            "The page documents GLM's format:\n```\n{}\n```",
+            "The page documents GLM's format:\n~~~xml\n{}\n",
+            "Write `{}`",
+            "Write `{}",
+            'He wrote "{}".',
+            "他写道：“{}”",
+            "It says {} and goes on.",
+            "{} is how a call is written.",
+            "First {}, then",
+        )
+    ),
+    marked("f") + " and `" + marked("g") + "`",
     "a <tool_ca",
     'f\n{"a": 1} is how a call is written.',
     'f\n{"a": ',
@@ -308,6 +325,16 @@ def test_what_is_no_call_of_an_offered_tool_stays_text(text: str) -> None:
     assert read([text]) == read(list(text)) == (text, [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Write `<tool_call>` first. ", "```\n<tool_call>f</tool_call>\n```\n", "A <tool_call>g</tool_call> here. ", "So:\n"],
+)
+def test_a_call_behind_text_that_quotes_one_is_read(text: str) -> None:
+    for end in ("", "\n", "<|observation|>"):
+        whole = text + marked("f", pair("city", "A")) + end
+        assert read([whole]) == read(list(whole)) == (text, [("f", {"city": "A"})])
+
+
 def test_text_before_a_call_is_shown_at_once() -> None:
     markup = MarkupFilter(OFFERED)
     assert [markup.feed(each) for each in ("Let ", "me <", "b> see", "<tool_", "call>f")] == [
@@ -324,12 +351,21 @@ def test_a_call_that_the_token_limit_cut_is_visibly_cut(flow: Any) -> None:
 
 def test_a_call_that_came_both_ways_is_one(flow: Any) -> None:
     chunks = [
-        {"choices": [{"index": 0, "delta": {"content": marked("f", pair("city", "A")) + marked("g")}}]},
+        {"choices": [{"index": 0, "delta": {"content": "So. " + marked("f", pair("city", "A"))}}]},
         *chunked([piece("f", '{"city":"A"}', id="c")]),
         END,
     ]
-    calls = flow.decode(chunks, tools=OFFERED).whole.tool_calls
-    assert [(call.name, call.arguments) for call in calls] == [("f", '{"city":"A"}'), ("g", "{}")]
+    answer = flow.decode(chunks, tools=OFFERED).whole
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("f", '{"city":"A"}')]
+    assert answer.text == "So. "
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_where_the_server_reads_calls_markup_in_the_text_is_no_call(flow: Any, first: bool) -> None:
+    text = "It says " + marked("g")
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]}, *chunked([piece("f", "{}", id="c")])]
+    answer = flow.decode([*(chunks if first else chunks[::-1]), END], tools=OFFERED).whole
+    assert ([call.name for call in answer.tool_calls], answer.text) == (["f"], text)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +392,7 @@ def test_many_marks_take_linear_time(text: str) -> None:
 
 words = st.sampled_from(
     ["<tool_call>", "</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "f", "g", "\n", "{", "}",
-     '{"a": 1}', "city", "<|assistant|>", "<", "get_", "weather", "_now", " "]
+     '{"a": 1}', "city", "<|assistant|>", "<", "get_", "weather", "_now", " ", "`", '"', "\n```\n"]
 )  # fmt: skip
 
 
