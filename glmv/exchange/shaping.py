@@ -153,7 +153,8 @@ class Shaper:
         if rest is not None and (rest := self._kept(rest)) is not None:
             deltas.append(rest)
         total = self._tries.accumulator
-        if decoder.unread and not (total.text or total.reasoning or total.tool_calls):
+        nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))
+        if nothing and decoder.unread and decoder.finish_reason not in ENDINGS:
             raise MalformedResponse(f"The answer has no content that can be read; it has {sorted(decoder.unread)}.")
         last = decoder.finish()
         if self._cutter is not None:

@@ -16,7 +16,7 @@ from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.marks import TagFilter, Thought
-from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unwrapped
+from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unread_in, unwrapped
 from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
@@ -89,7 +89,10 @@ class DeltaDecoder:
         "_filter",
         "_known",
         "_markup",
+        "_odd",
         "_others",
+        "_rising",
+        "_shown",
         "_unread",
         "_usage",
         "answered",
@@ -106,7 +109,10 @@ class DeltaDecoder:
         self._calls = ToolCalls(tools or {})
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
-        self._others: dict[int, list[dict[str, Any]]] | None = {}  # chunks of other choices, until there is the first
+        self._others: dict[int, list[dict[str, Any]]] = {}  # chunks of other choices, until the first has something
+        self._rising: list[dict[str, Any]] | None = []  # chunks of other choices, while each has the next index
+        self._shown = False  # something of the first choice came
+        self._odd: set[str] = set()  # what came in place of text, thought and calls
         self._deltas = False  # text came in deltas
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
@@ -144,6 +150,8 @@ class DeltaDecoder:
             choice = self._first_of(chunk, choices)
             if choice is None:
                 return None
+        elif self._rising:
+            self._rising = None
         self.answered = True
         piece = choice.get("delta")
         if piece and isinstance(piece, dict):
@@ -156,14 +164,20 @@ class DeltaDecoder:
         if reason := choice.get("finish_reason"):
             if self.finish_reason is None or is_withdrawn(str(reason)):  # withdrawn is withdrawn, also after "stop"
                 self.finish_reason = str(reason)
+            self._shown = True
             self._chunk = chunk
         content = piece.get("content")
         text = reasoning = ""
         replaces = False
+        calls = piece.get("tool_calls")
         if content:
+            self._shown = True
             thought = ""
             if not isinstance(content, str):
+                calls = calls_of(piece)
                 content, thought = text_of(content)
+                if not (content or thought or calls):
+                    self._odd |= unread_in(choice, piece)
             text, reasoning, replaces = self._filter.feed(content)
             if self._markup is not None:
                 text, reasoning = self._without_calls(text, reasoning, replaces)
@@ -171,16 +185,19 @@ class DeltaDecoder:
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
             reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
+            self._shown = True
             self._filter.settle(thought=True)
-        calls = piece.get("tool_calls")
         pieces: Sequence[ToolCallDelta] = ()
         if calls or not (content or thought):
             calls = calls or self._rarely(choice, piece)
             if calls:
                 self._filter.settle(thought=False)
+                self._shown = True
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
+            elif not (content or thought) and isinstance(audio := piece.get("audio"), dict):
+                text = str(audio.get("transcript") or "")
         if not (text or reasoning or pieces or replaces):
             return None
         ident, model, request_id, created = self._every
@@ -196,12 +213,14 @@ class DeltaDecoder:
             self._known = True
         elif not (self._known or self._unread):
             self._unread = unread(choice, piece)
+        if not (self._shown and self._deltas):
+            self._odd |= unread_in(choice, piece)
         return calls_of(piece)
 
     @property
     def unread(self) -> set[str]:
         """Fields in which there may be an answer, where there was none in those that are known."""
-        return set() if self._known else self._unread
+        return self._odd if self._known else self._odd | self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
         if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
@@ -213,18 +232,24 @@ class DeltaDecoder:
     def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
         """The choice that is the answer: that with index 0, or one whose index cannot be read.
 
-        Others are kept until there is one with index 0; without it the lowest is the answer.
+        Others are kept until something of that with index 0 came; without it the lowest is the answer.
         """
         indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
         if 0 in indexes:
-            self._others = None
+            self._rising = None
             found = choices[indexes.index(0)]
             return found if isinstance(found, dict) else None
-        if self._others is not None and not self.answered:
-            lowest = min((index for index in indexes if index > 0), default=None)
-            if lowest is not None:
-                choice = {**choices[indexes.index(lowest)], "index": 0}
-                self._others.setdefault(lowest, []).append({**chunk, "choices": [choice]})
+        lowest = min((index for index in indexes if index > 0), default=None)
+        if lowest is None or (self._shown and self._rising is None):
+            return None
+        alone = {**chunk, "choices": [{**choices[indexes.index(lowest)], "index": 0}]}
+        if not self._shown:
+            self._others.setdefault(lowest, []).append(alone)
+        if self._rising is not None:
+            if len(choices) > 1 or lowest != len(self._rising) + 1:
+                self._rising = None
+            else:
+                self._rising.append(alone)
         return None
 
     def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
@@ -239,11 +264,20 @@ class DeltaDecoder:
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     def other(self) -> list[Delta]:
-        """The deltas of an answer of which no choice has index 0: those of the lowest index."""
-        others, self._others = self._others, None
-        if self.answered or not others:
+        """The deltas of an answer that is not in the choice with index 0.
+
+        They are those of the lowest index; or of all, where each chunk has the next index and only the last one ends.
+        """
+        others, rising = self._others, self._rising or []
+        self._others, self._rising = {}, None
+        ends = [bool(chunk["choices"][0].get("finish_reason")) for chunk in rising]
+        if self.finish_reason is None and len(rising) > 1 and not any(ends[:-1]):
+            chunks = rising
+        elif self._shown or not others:
             return []
-        return [delta for chunk in others[min(others)] if (delta := self.feed(chunk)) is not None]
+        else:
+            chunks = others[min(others)]
+        return [delta for chunk in chunks if (delta := self.feed(chunk)) is not None]
 
     def rest(self) -> Delta | None:
         """What was still held when the stream ended."""

@@ -265,6 +265,59 @@ CASES: dict[str, Case] = {
         text="hello",
     ),
     "a message without choices": _in_json({"message": {"role": "assistant", "content": "hello"}}, text="hello"),
+    "a call as a content part": _in_json(
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "t", "name": "get_weather", "input": {"city": "A"}}],
+            "stop_reason": "tool_use",
+        },
+        calls=[A],
+        tools=True,
+    ),
+    "a call as a content part of a choice, behind text": _in_json(
+        whole(
+            {
+                "content": [
+                    {"type": "text", "text": "So."},
+                    {"type": "tool_use", "id": "t", "name": "get_weather", "input": {"city": "A"}},
+                    {"type": "tool_use", "id": "u", "name": "get_weather", "input": {"city": "B"}},
+                ]
+            }
+        ),
+        text="So.",
+        calls=[A, B],
+        tools=True,
+    ),
+    "a call as an item of the output": _in_json(
+        {
+            "object": "response",
+            "output": [{"type": "function_call", "call_id": "c", "name": "get_weather", "arguments": '{"city":"A"}'}],
+        },
+        calls=[A],
+        tools=True,
+    ),
+    "the thought as an item of the output": _in_json(
+        {
+            "object": "response",
+            "output": [
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "hello"}]},
+            ],
+        },
+        text="hello",
+        reasoning="Hm.",
+    ),
+    "the role in one choice and the text in another": Case(
+        events(chunk({"role": "assistant"}), chunk({"content": "hello"}, "stop", 1)), "hello"
+    ),
+    "an index that grows with each chunk": Case(
+        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)), "hello"
+    ),
+    "a delta in a list": Case(events(chunk([{"content": "hel"}]), chunk([{"content": "lo"}]), END), "hello"),
+    "what was said in place of text": _in_json(
+        whole({"content": None, "audio": {"data": "AAAA", "transcript": "hello"}}), text="hello"
+    ),
     # What follows the finish reason.
     "broken JSON behind the end": Case(events(chunk({"content": "hello"}), END, b"data: {x\n\n"), "hello"),
     "an error behind the end": Case(

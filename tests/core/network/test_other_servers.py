@@ -67,6 +67,11 @@ async def test_the_asynchronous_client_reads_the_same(name: str) -> None:
         ({"candidates": [{"content": "hello"}]}, "candidates"),
         ({"output": {"answer": "hello"}}, "output"),
         ({"status": "ok"}, "status"),
+        ({"choices": [{"message": None, "finish_reason": "stop"}]}, "message"),
+        ({"choices": [{"message": {}, "finish_reason": "stop"}]}, "message"),
+        ({"choices": [{"message": {"content": None, "audio": {"data": "AAAA"}}, "finish_reason": "stop"}]}, "audio"),
+        ({"choices": [{"message": {"content": [{"type": "video"}]}, "finish_reason": "stop"}]}, "video"),
+        ({"type": "message", "content": [{"type": "server_tool_use"}], "stop_reason": "end_turn"}, "server_tool_use"),
     ],
 )
 def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
@@ -75,6 +80,19 @@ def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dic
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
         with pytest.raises(glmv.MalformedResponse, match=field):
             list(glm.stream("hi")) if stream else glm.chat("hi")
+
+
+@pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
+def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
+    with pytest.raises(glmv.MalformedResponse, match="audio|images|video"):
+        summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
+
+
+def test_choices_in_turns_are_no_growing_index() -> None:
+    pieces = [chunk({"content": each}, index=at) for at, each in [(0, "A"), (1, "B"), (2, "C"), (0, "!"), (1, "?")]]
+    ends = [chunk(None, "stop", index) for index in (2, 1, 0)]
+    assert summed(Case(events(*pieces, *ends))).text == "A!"
+    assert summed(Case(events(*pieces[:3], *ends[::-1]))).text == "A"
 
 
 def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
