@@ -52,7 +52,9 @@ def tools_of(tools: object) -> Tools:
 class _Call:
     """One call as it grows."""
 
-    __slots__ = ("again", "arguments", "chunk", "id", "index", "name", "parses", "place", "sent", "wire_id")
+    __slots__ = (
+        "again", "arguments", "chunk", "grows", "id", "index", "name", "parses", "place", "sent", "size", "wire_id",
+    )  # fmt: skip
 
     def __init__(self, place: int, index: int | None, wire_id: str, chunk: int) -> None:
         self.place = place  # among the calls of the answer
@@ -62,6 +64,8 @@ class _Call:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self.size = 0  # characters of them
+        self.grows = False  # each piece holds the arguments from their beginning on
         self.parses = _PARSES
         self.sent = -1  # pieces of the arguments that were handed out; -1 when the name was not
         self.again = False  # the name came again after whole arguments
@@ -70,6 +74,10 @@ class _Call:
         if len(self.arguments) > 1 and self.sent < 0:
             self.arguments = ["".join(self.arguments)]
         return self.arguments[0] if len(self.arguments) == 1 else "".join(self.arguments)
+
+    def is_empty(self) -> bool:
+        """Whether the arguments are an empty object, as some servers send it before the arguments come."""
+        return 2 <= self.size < 8 and self.text().strip() == "{}"
 
     def holds_object(self) -> bool:
         """Whether the arguments are a whole JSON object by now."""
@@ -153,11 +161,17 @@ class ToolCalls:
         if call is not None:
             if arguments and self._repeats(call, call_id, arguments):
                 return
+            if call.arguments and _opens(arguments) and name in ("", call.name):
+                arguments = self._behind(call, call_id, name, arguments)
+                if not arguments:
+                    return
             if name:
                 call = self._named(call, name, arguments)
             elif call.again and _opens(arguments):  # a second call began with its name alone
                 name, call.again, call = call.name, False, None
         if call is None:
+            for known in [known for known in self._pending.values() if known.is_empty()]:
+                deltas += self._out(known)  # calls are handed out in their order
             call = self._new(index, call_id)
             call.name = name
         elif index is not None and call.index is None:
@@ -166,6 +180,7 @@ class ToolCalls:
         self._last = call
         if arguments:
             call.arguments.append(arguments)
+            call.size += len(arguments)
         deltas += self._ready(call)
 
     def _known(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
@@ -217,6 +232,20 @@ class ToolCalls:
             return None
         return call
 
+    def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
+        """What of arguments that begin anew is not there yet: each piece may hold all that came before it."""
+        if len(arguments) <= call.size:
+            return "" if call.grows and call.text().startswith(arguments) else arguments
+        if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
+            call.arguments.clear()
+            call.size = 0
+        elif arguments.startswith(call.arguments[0]) and arguments.startswith(text := call.text()):
+            # Behind these an object may stand as a value that begins as the arguments do.
+            if call.grows or text.rstrip()[-1:] not in (":", ",", "["):
+                call.grows = True
+                return arguments[call.size :]
+        return arguments
+
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
         """Whether a call comes once more as a whole, as some servers send it in their last chunk."""
         if not _opens(arguments) or not call.arguments or not (call_id or call.chunk != self._chunk):
@@ -237,10 +266,11 @@ class ToolCalls:
 
     def _ready(self, call: _Call) -> list[ToolCallDelta]:
         """What can be handed out of a call. An id and a name come once, so a name waits until it is complete."""
+        if call.name and call.is_empty():
+            self._pending[call.place] = call  # the arguments may yet come
+            return []
         if call.sent >= 0:
-            pieces = call.arguments[call.sent :]
-            call.sent = len(call.arguments)
-            return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
+            return self._out(call)
         if not call.name or _ODD.search(call.name):
             return []
         if call.arguments or (
@@ -253,6 +283,10 @@ class ToolCalls:
     def _out(self, call: _Call) -> list[ToolCallDelta]:
         """A call with all that came of it; what follows is handed out as it comes."""
         self._pending.pop(call.place, None)
+        if call.sent >= 0:
+            pieces = call.arguments[call.sent :]
+            call.sent = len(call.arguments)
+            return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
         arguments = call.text()
         if _ODD.search(call.name):
             call.name, arguments = cleaned(call.name, arguments, self._offered)

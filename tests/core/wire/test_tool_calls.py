@@ -144,6 +144,52 @@ def test_two_calls_are_two_with_ids_of_their_own(flow: Any, name: str, offered: 
     assert len({call.id for call in calls} - {""}) == 2
 
 
+GROWING: dict[str, list[dict[str, Any]]] = {
+    "an empty object first": [piece("f", "{}", id="c", index=0), piece(None, '{"a": {"a": 1}}', index=0)],
+    "an empty object, then pieces": [
+        piece("f", "{}", id="c", index=0),
+        piece(None, '{"a":', index=0),
+        piece(None, ' {"a": 1}}', index=0),
+    ],
+    "an empty object behind the name": [
+        piece("f", None, id="c", index=0),
+        piece(None, "{}", index=0),
+        piece(None, '{"a": {"a": 1}}', index=0),
+    ],
+    "an empty object, id and name on each piece": [
+        piece("f", "{}", id="c", index=0),
+        piece("f", '{"a": {"a": 1}}', id="c", index=0),
+    ],
+    "all so far on each piece": [
+        piece("f" if at == 1 else None, '{"a": {"a": 1}}'[:at], index=0, id="c" if at == 1 else None)
+        for at in range(1, 16)
+    ],
+    "all so far, id and name on each piece": [
+        piece("f", '{"a": {"a": 1}}'[:at], index=0, id="c") for at in (2, 5, 6, 9, 15, 15)
+    ],
+    "an object that begins as the arguments do": [
+        piece("f", '{"a": ', id="c", index=0),
+        piece(None, '{"a": 1}', index=0),
+        piece(None, "}", index=0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_arguments_that_begin_anew_are_not_put_behind_those_before(flow: Any, name: str) -> None:
+    (call,) = flow.decode([*chunked(GROWING[name]), END], tools=OFFERED).whole.tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("f", {"a": {"a": 1}})
+
+
+def test_calls_without_arguments_keep_their_order(flow: Any) -> None:
+    pieces = [piece(name, "{}", id=name, index=at) for at, name in enumerate(("f", "g", "get_weather"))]
+    outcome = flow.decode([*chunked(pieces), END], tools=OFFERED)
+    handed = [each for delta in outcome.deltas for each in delta.tool_calls]
+    assert [(each.index, each.name, each.arguments) for each in handed if each.name] == [
+        (0, "f", "{}"), (1, "g", "{}"), (2, "get_weather", "{}")
+    ]  # fmt: skip
+
+
 def test_two_equal_calls_of_one_answer_are_two(flow: Any) -> None:
     for calls in ([piece("f", A, id="c"), piece("f", A, id="d")], [piece("f", A), piece("f", A)]):
         payload = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
