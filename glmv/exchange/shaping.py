@@ -45,7 +45,7 @@ class Shaper:
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
         self._said: Envelope | None = None  # an event with a message alone, the reason if no answer comes
         self._notes: tuple[str, ...] = ()  # of what the server left undone
-        self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools)
+        self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         tries.accumulator = Accumulator()
         tries.decoder = self.decoder
 
@@ -153,7 +153,8 @@ class Shaper:
         if rest is not None and (rest := self._kept(rest)) is not None:
             deltas.append(rest)
         total = self._tries.accumulator
-        if decoder.unread and not (total.text or total.reasoning or total.tool_calls):
+        nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))
+        if nothing and decoder.unread and decoder.finish_reason not in ENDINGS:
             raise MalformedResponse(f"The answer has no content that can be read; it has {sorted(decoder.unread)}.")
         last = decoder.finish()
         if self._cutter is not None:

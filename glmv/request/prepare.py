@@ -33,6 +33,7 @@ class Reading:
         thought: whether the text may begin inside a thought, see `glmv.wire.marks.TagFilter`.
         tools: the functions that the request offers, with the JSON Schemas of their parameters.
         may_replace: whether a delta may replace those before it.
+        markup: whether calls in GLM's markup that end the text are tool calls: the platform leaves none there.
     """
 
     cut: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Reading:
     thought: Thought = "marked"
     tools: Tools = field(default_factory=dict)
     may_replace: bool = False
+    markup: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def prepare(
             _thought(request.options.get("thinking"), dialect),
             tools_of(request.options.get("tools")),
             bool(request.call.get("may_replace")),
+            dialect.name != "platform",
         ),
         request.call.get("on_sensitive") or on_sensitive,
     )

@@ -16,7 +16,7 @@ from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.marks import TagFilter, Thought
-from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unwrapped
+from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unread_in, unwrapped
 from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
@@ -77,7 +77,8 @@ class DeltaDecoder:
 
     Args:
         thought: whether text may begin inside a thought, see `TagFilter`.
-        tools: functions that the request offers. Calls of them that stand in the text are tool calls.
+        tools: functions that the request offers.
+        markup: whether calls of them that end the text are tool calls.
     """
 
     __slots__ = (
@@ -88,7 +89,10 @@ class DeltaDecoder:
         "_filter",
         "_known",
         "_markup",
+        "_odd",
         "_others",
+        "_rising",
+        "_shown",
         "_unread",
         "_usage",
         "answered",
@@ -99,13 +103,16 @@ class DeltaDecoder:
         "usage",
     )
 
-    def __init__(self, thought: Thought = "marked", tools: Tools | None = None) -> None:
+    def __init__(self, thought: Thought = "marked", tools: Tools | None = None, *, markup: bool = True) -> None:
         self._filter = TagFilter(thought)
-        self._markup = MarkupFilter(tools) if tools else None
+        self._markup = MarkupFilter(tools) if tools and markup else None
         self._calls = ToolCalls(tools or {})
         self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
         self._usage: Mapping[str, Any] | None = None
-        self._others: dict[int, list[dict[str, Any]]] | None = {}  # chunks of other choices, until there is the first
+        self._others: dict[int, list[dict[str, Any]]] = {}  # chunks of other choices, until the first has something
+        self._rising: list[dict[str, Any]] | None = []  # chunks of other choices, while each has the next index
+        self._shown = False  # something of the first choice came
+        self._odd: set[str] = set()  # what came in place of text, thought and calls
         self._deltas = False  # text came in deltas
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
@@ -125,7 +132,7 @@ class DeltaDecoder:
     def feed(self, chunk: dict[str, Any]) -> Delta | None:
         """One chunk -> its delta, or None when it holds nothing to show.
 
-        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.closed`.
+        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.feed`.
         """
         if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
@@ -143,6 +150,8 @@ class DeltaDecoder:
             choice = self._first_of(chunk, choices)
             if choice is None:
                 return None
+        elif self._rising:
+            self._rising = None
         self.answered = True
         piece = choice.get("delta")
         if piece and isinstance(piece, dict):
@@ -155,32 +164,40 @@ class DeltaDecoder:
         if reason := choice.get("finish_reason"):
             if self.finish_reason is None or is_withdrawn(str(reason)):  # withdrawn is withdrawn, also after "stop"
                 self.finish_reason = str(reason)
+            self._shown = True
             self._chunk = chunk
         content = piece.get("content")
         text = reasoning = ""
         replaces = False
+        calls = piece.get("tool_calls")
         if content:
+            self._shown = True
             thought = ""
             if not isinstance(content, str):
+                calls = calls_of(piece)
                 content, thought = text_of(content)
-            text, reasoning = self._filter.feed(content)
+                if not (content or thought or calls):
+                    self._odd |= unread_in(choice, piece)
+            text, reasoning, replaces = self._filter.feed(content)
+            if self._markup is not None:
+                text, reasoning = self._without_calls(text, reasoning, replaces)
             reasoning = thought + reasoning
-            if self._markup is not None and (text or reasoning):
-                text, reasoning = self._without_calls(text, reasoning)
-            replaces = self._filter.closed
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
             reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
+            self._shown = True
             self._filter.settle(thought=True)
-        calls = piece.get("tool_calls")
         pieces: Sequence[ToolCallDelta] = ()
         if calls or not (content or thought):
             calls = calls or self._rarely(choice, piece)
             if calls:
                 self._filter.settle(thought=False)
+                self._shown = True
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
+            elif not (content or thought) and isinstance(audio := piece.get("audio"), dict):
+                text = str(audio.get("transcript") or "")
         if not (text or reasoning or pieces or replaces):
             return None
         ident, model, request_id, created = self._every
@@ -196,12 +213,14 @@ class DeltaDecoder:
             self._known = True
         elif not (self._known or self._unread):
             self._unread = unread(choice, piece)
+        if not (self._shown and self._deltas):
+            self._odd |= unread_in(choice, piece)
         return calls_of(piece)
 
     @property
     def unread(self) -> set[str]:
         """Fields in which there may be an answer, where there was none in those that are known."""
-        return set() if self._known else self._unread
+        return self._odd if self._known else self._odd | self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
         if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
@@ -213,24 +232,30 @@ class DeltaDecoder:
     def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
         """The choice that is the answer: that with index 0, or one whose index cannot be read.
 
-        Others are kept until there is one with index 0; without it the lowest is the answer.
+        Others are kept until something of that with index 0 came; without it the lowest is the answer.
         """
         indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
         if 0 in indexes:
-            self._others = None
+            self._rising = None
             found = choices[indexes.index(0)]
             return found if isinstance(found, dict) else None
-        if self._others is not None and not self.answered:
-            lowest = min((index for index in indexes if index > 0), default=None)
-            if lowest is not None:
-                choice = {**choices[indexes.index(lowest)], "index": 0}
-                self._others.setdefault(lowest, []).append({**chunk, "choices": [choice]})
+        lowest = min((index for index in indexes if index > 0), default=None)
+        if lowest is None or (self._shown and self._rising is None):
+            return None
+        alone = {**chunk, "choices": [{**choices[indexes.index(lowest)], "index": 0}]}
+        if not self._shown:
+            self._others.setdefault(lowest, []).append(alone)
+        if self._rising is not None:
+            if len(choices) > 1 or lowest != len(self._rising) + 1:
+                self._rising = None
+            else:
+                self._rising.append(alone)
         return None
 
-    def _without_calls(self, text: str, reasoning: str) -> tuple[str, str]:
-        """Text without calls in GLM's markup. What was held of a thought belongs to the thought."""
+    def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
+        """Text without calls in GLM's markup. What was held of a thought that `ended` belongs to the thought."""
         assert self._markup is not None
-        if self._filter.closed:
+        if ended:
             reasoning = self._markup.drop() + reasoning
         return (self._markup.feed(text) if text else ""), reasoning
 
@@ -239,28 +264,42 @@ class DeltaDecoder:
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     def other(self) -> list[Delta]:
-        """The deltas of an answer of which no choice has index 0: those of the lowest index."""
-        others, self._others = self._others, None
-        if self.answered or not others:
+        """The deltas of an answer that is not in the choice with index 0.
+
+        They are those of the lowest index; or of all, where each chunk has the next index and only the last one ends.
+        """
+        others, rising = self._others, self._rising or []
+        self._others, self._rising = {}, None
+        ends = [bool(chunk["choices"][0].get("finish_reason")) for chunk in rising]
+        if self.finish_reason is None and len(rising) > 1 and not any(ends[:-1]):
+            chunks = rising
+        elif self._shown or not others:
             return []
-        return [delta for chunk in others[min(others)] if (delta := self.feed(chunk)) is not None]
+        else:
+            chunks = others[min(others)]
+        return [delta for chunk in chunks if (delta := self.feed(chunk)) is not None]
 
     def rest(self) -> Delta | None:
         """What was still held when the stream ended."""
-        text, reasoning = self._filter.finish()
+        text, reasoning, replaces = self._filter.finish()
         found: list[tuple[str, str]] = []
         if self._markup is not None:
-            text, reasoning = self._without_calls(text, reasoning)
+            text, reasoning = self._without_calls(text, reasoning, replaces)
             held, found = self._markup.finish(cut=self.finish_reason in (None, "length"))
+            if found and len(self._calls):
+                # The server reads calls itself. What it left in the text it did not take for one, or it is the same.
+                if not self._calls.hold(found):
+                    held = self._markup.held
+                found = []
             text += held
         pieces = self._calls.rest()
         for name, arguments in found:
             called = self._calls.add(name, arguments)
             self.left_in_text += len(called)
             pieces += called
-        if not (text or reasoning or pieces):
+        if not (text or reasoning or pieces or replaces):
             return None
-        return Delta(text, reasoning, pieces, raw=self._raw(), replaces=self._filter.closed)
+        return Delta(text, reasoning, pieces, raw=self._raw(), replaces=replaces)
 
     def _raw(self) -> dict[str, Any]:
         """The last chunk, with usage in it even when usage came on another one."""

@@ -19,8 +19,76 @@ _DROPPED = ("<|begin_of_box|>", "<|end_of_box|>")
 _ANSWER = ("<answer>", "</answer>")
 
 
-# A mark in quotes or code is what the answer is about.
-_MARK = re.compile(r"(?<![`'\"])</?think>")
+_MARK = re.compile(r"</?think>")
+# What opens a quotation, and what ends it.
+_PAIRS = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "(": ")", "（": "）", "[": "]", "「": "」",
+          "『": "』", "«": "»", "《": "》"}  # fmt: skip
+# Those that open and end with the same character, without the apostrophes inside words.
+_ALIKE = {"`": re.compile("`"), '"': re.compile('"'), "'": re.compile(r"(?<![^\W_])'|'(?![^\W_])")}
+_FENCE = re.compile(r"[\s>]*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
+_LINE_HEAD = 200  # characters in which a fence shows
+
+
+class Quoting:
+    """Tells whether what follows a text is quoted in it. It takes the text in pieces, in linear time.
+
+    A mark in quotes or code is what the answer is about.
+    """
+
+    __slots__ = ("_fence", "_head", "_last", "_odd")
+
+    def __init__(self) -> None:
+        self._fence = ""  # what opened the block of code
+        self._head = ""  # of the line
+        self._odd: set[str] = set()  # quotation marks that the line opened
+        self._last = ""
+
+    def read(self, text: str) -> None:
+        """More of the text."""
+        if not text:
+            return
+        first, *others = text.split("\n")
+        self._read_line(first)
+        for line in others:
+            self._end_line()
+            self._read_line(line)
+        self._last = text[-1]
+
+    @property
+    def in_code(self) -> bool:
+        """Whether a block or a span of code is open."""
+        return self.in_block or (not self._fence and "`" in self._odd)
+
+    @property
+    def in_block(self) -> bool:
+        """Whether a block of code is open. The line may have ended it already."""
+        return bool(self._fence) and not self._closes(_FENCE.match(self._head))
+
+    @property
+    def end(self) -> str:
+        """The character that ends the quotation which the last one opened; "" where it opened none."""
+        if self._fence or (self._last in _ALIKE and self._last not in self._odd):
+            return ""
+        return _PAIRS.get(self._last, "")
+
+    def _read_line(self, text: str) -> None:
+        if len(self._head) < _LINE_HEAD:
+            self._head += text[: _LINE_HEAD - len(self._head)]
+        for quote, sign in _ALIKE.items():
+            if quote in text and len(sign.findall(text)) % 2:
+                self._odd ^= {quote}
+
+    def _end_line(self) -> None:
+        if found := _FENCE.match(self._head):
+            if not self._fence:
+                self._fence = found[1]
+            elif self._closes(found):
+                self._fence = ""
+        self._head = ""
+        self._odd = set()
+
+    def _closes(self, found: re.Match[str] | None) -> bool:
+        return found is not None and found[1].startswith(self._fence) and not found[2].strip()
 
 Thought = Literal["marked", "possible", "due"]
 """Whether text that does not begin with `<think>` may begin inside a thought: only `</think>` shows it then."""
@@ -34,30 +102,34 @@ class TagFilter:
 
     A `</think>` that nothing opened ends a thought where an answer starts, and elsewhere as `thought` says: never
     ("marked"); where no other mark and no thought came before it ("possible"): the text up to there was a thought, and
-    `closed` says so; or also so, and text is held until it is settled ("due").
+    `feed` says so; or also so, and text is held until it is settled ("due").
     """
 
-    __slots__ = ("_apart", "_held", "_last", "_open", "_state", "_tags", "_waiting", "closed")
+    __slots__ = ("_apart", "_held", "_open", "_quoting", "_state", "_tags", "_unread", "_waiting")
 
     def __init__(self, thought: Thought = "marked") -> None:
         self._held = ""  # the end of what came, when it may be the beginning of a mark
-        self._last = ""  # what came before it
+        self._quoting = Quoting()  # of the text before it
+        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
         self._state = "start"  # start -> think, or due -> text
         self._tags: tuple[str, ...] = _DROPPED
         self._open = thought != "marked"  # whether a thought may still end that nothing opened
         self._waiting: list[str] | None = [] if thought == "due" else None  # text that may be a thought
         self._apart = False  # the thought came in a field of its own
-        self.closed = False  # all text so far was a thought, which the newest content ended
 
-    def feed(self, content: str) -> tuple[str, str]:
-        """More content -> (visible text, reasoning) that is certain by now."""
+    def feed(self, content: str) -> tuple[str, str, bool]:
+        """More content -> (visible text, reasoning) that is certain by now.
+
+        The third value says whether all text before was a thought, which this content ends.
+        """
         if self._state == "text" and not self._held and "<" not in content:
-            self._last = content
-            return content, ""
+            if self._open:
+                self._unread.append(content)
+            return content, "", False
         return self._run(self._held + content, end=False)
 
-    def finish(self) -> tuple[str, str]:
-        """What was held back, when nothing more comes."""
+    def finish(self) -> tuple[str, str, bool]:
+        """What was held back, when nothing more comes, as `feed` returns it."""
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
@@ -65,9 +137,9 @@ class TagFilter:
         self._open = False
         self._apart = self._apart or (thought and self._state == "start")
 
-    def _run(self, content: str, *, end: bool) -> tuple[str, str]:
+    def _run(self, content: str, *, end: bool) -> tuple[str, str, bool]:
         self._held = ""
-        self.closed = False
+        closed = False
         reasoning = ""
         if self._state == "start":
             content = content.lstrip("\r\n")
@@ -80,7 +152,7 @@ class TagFilter:
                 content = content[len(THOUGHT_END) :]
             elif not end and (_THINK.startswith(content) or THOUGHT_END.startswith(content) or self._may_wrap(content)):
                 self._held = content
-                return "", ""
+                return "", "", False
             elif self._apart and content.startswith(_ANSWER[0]):
                 self._state = "after"
                 self._tags = _DROPPED + _ANSWER
@@ -89,45 +161,47 @@ class TagFilter:
         if self._state == "due":
             content, reasoning = self._waited(content, end=end)
             if self._state == "due":
-                return "", ""
+                return "", "", False
         if self._state == "think":
             reasoning, mark, content = content.partition(THOUGHT_END)
             if not mark:
                 if not end:
                     reasoning, self._held = _split_tail(reasoning, (THOUGHT_END,))
-                return "", reasoning
+                return "", reasoning, closed
             self._state = "after"
-        if self._open and "<" in content and (mark_found := self._mark_in(content)):
-            if mark_found[0] == THOUGHT_END:
-                reasoning, content = self._plain(content[: mark_found.start()]), content[mark_found.end() :]
-                self.closed = True
+        if self._open:
+            found, certain = self._mark_in(content, end=end)
+            if found is None:
+                content, self._held = content[:certain], content[certain:]
+            elif found[0] == THOUGHT_END:
+                reasoning, content = self._plain(content[: found.start()]), content[found.end() :]
+                closed = True
                 self._end_thought()
-            self._open = False
+            else:
+                self._open = False
         if self._state == "after":
             content = content.lstrip("\r\n ")
             if not end and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content):
                 self._held = content
-                return "", reasoning
+                return "", reasoning, closed
             content = content.removeprefix(_ANSWER[0])
             self._state = "lead"
         if self._state == "lead":
             content = content.lstrip("\r\n")
             if not content:
-                return "", reasoning
+                return "", reasoning, closed
             self._state = "text"
-        if not end:
-            content, self._held = _split_tail(content, (*self._tags, _THINK, THOUGHT_END) if self._open else self._tags)
-        self._last = content or self._last
-        return self._plain(content), reasoning
+        if not (end or self._open):
+            content, self._held = _split_tail(content, self._tags)
+        return self._plain(content), reasoning, closed
 
     def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
         """Text that may be a thought -> (text, reasoning), and another state, once it is settled."""
         assert self._waiting is not None
-        found = self._mark_in(content) if self._open and "<" in content else None
+        found, certain = self._mark_in(content, end=end) if self._open else (None, 0)
         if found is None and self._open and not end:
-            content, self._held = _split_tail(content, (_THINK, THOUGHT_END))
-            self._waiting.append(content)
-            self._last = content or self._last
+            self._waiting.append(content[:certain])
+            self._held = content[certain:]
             return "", ""
         before, self._waiting = "".join(self._waiting), None
         self._open = False
@@ -146,12 +220,25 @@ class TagFilter:
     def _may_wrap(self, content: str) -> bool:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
-    def _mark_in(self, content: str) -> re.Match[str] | None:
-        """The first mark of a thought in the content that follows what came before."""
-        found = _MARK.search(content)
-        if found is not None and found.start() == 0 and self._last[-1:] in ("`", "'", '"') and self._last:
-            found = _MARK.search(content, found.end())
-        return found
+    def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
+        """The first mark of a thought that is not quoted, and up to where the content holds none for certain."""
+        quoting = self._quoting
+        certain = len(content if end else _split_tail(content, (*self._tags, _THINK, THOUGHT_END))[0])
+        at = 0
+        for found in _MARK.finditer(content):
+            quoting.read("".join([*self._unread, content[at : found.start()]]))
+            self._unread = []
+            at = found.end()
+            if not quoting.in_block:
+                following = content[at : at + 1]
+                if quoting.end and not following and not end:  # what comes next tells whether it is quoted
+                    at = certain = found.start()
+                    break
+                if following != quoting.end or not following:
+                    return found, certain
+            quoting.read(found[0])
+        self._unread.append(content[at:certain])
+        return None, certain
 
     def _plain(self, content: str) -> str:
         return re.sub("|".join(map(re.escape, self._tags)), "", content) if "<" in content else content

@@ -1,7 +1,7 @@
 """Shapes of answers beside the one that is documented: older ones, and those of other servers. Pure.
 
 Only what has one possible meaning is read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
-OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Alibaba DashScope (`output.text`,
+OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`); Alibaba DashScope (`output.text`,
 `output.choices`); Ollama (`message` or `response` without choices).
 """
 
@@ -33,9 +33,8 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
             case str(text) if name != "data":
                 return _of({"content": text}, _reason(payload), payload)
             case [*items] if name == "output":
-                parts = [item.get("content") for item in items if isinstance(item, Mapping) and "content" in item]
-                if parts:
-                    return _of({"content": [part for each in parts for part in _list(each)]}, None, payload)
+                if parts := [part for item in items for part in _output(item)]:
+                    return _of({"content": parts}, _INCOMPLETE.get(_why(payload)), payload)
             case _:
                 pass
     match payload.get("message"):
@@ -58,11 +57,30 @@ def _of(message: Mapping[str, Any], reason: object, payload: Mapping[str, Any]) 
 
 def _reason(payload: Mapping[str, Any]) -> object:
     reason = payload.get("finish_reason") or payload.get("done_reason") or payload.get("stop_reason")
-    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}.get(str(reason), reason)
+    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length",
+            "tool_use": "tool_calls"}.get(str(reason), reason)
 
 
-def _list(content: object) -> list[Any]:
-    return content if isinstance(content, list) else [content]
+_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+def _why(payload: Mapping[str, Any]) -> str:
+    """Why an answer in the shape of "Responses" is incomplete."""
+    details = payload.get("incomplete_details")
+    return str(details.get("reason")) if isinstance(details, Mapping) else ""
+
+
+def _output(item: object) -> list[Any]:
+    """An item of `output` -> content parts."""
+    match item:
+        case {"type": "reasoning" | "function_call"}:
+            return [item]
+        case {"content": [*parts]}:
+            return parts
+        case {"content": content}:
+            return [content]
+        case _:
+            return []
 
 
 def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,6 +88,8 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("message", "delta"):
         match choice.get(name):
             case Mapping() as piece if piece:
+                return piece
+            case [Mapping() as piece]:
                 return piece
             case str(text):
                 return {"content": text}
@@ -80,17 +100,44 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     return choice if KNOWN & choice.keys() else {}
 
 
+def unread_in(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
+    """What an answer without text, thought and calls consists of, if it is no empty answer."""
+    found = {name for name in ("audio", "images") if piece.get(name)}
+    if "message" in choice and not choice["message"] and not piece:
+        found.add("message")
+    content = piece.get("content")
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, Mapping) and text_of(part) == ("", "") and not any(part.get(name) == "" for name in _TEXTS):
+            found.add(f"content ({part.get('type')})")
+    return found
+
+
+_TEXTS = ("text", "thinking", "reasoning", "content", "refusal")
+
+
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
     """Fields in which an answer may stand that is not read."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 
 def calls_of(piece: Mapping[str, Any]) -> object:
-    """The tool calls of a piece, also in the form before `tool_calls`."""
+    """The tool calls of a piece, also in the form before `tool_calls`, and as parts of the content."""
     calls = piece.get("tool_calls")
+    if not calls and isinstance(content := piece.get("content"), list | Mapping):
+        return [call for part in (content if isinstance(content, list) else [content]) for call in _call_in(part)]
     if not calls and isinstance(function := piece.get("function_call"), Mapping):
         return [{"index": 0, "function": function}]
     return calls
+
+
+def _call_in(part: object) -> list[dict[str, Any]]:
+    match part:
+        case {"type": "tool_use", "name": str(name), "input": arguments, **more}:
+            return [{"id": more.get("id"), "function": {"name": name, "arguments": arguments}}]
+        case {"type": "function_call", "name": str(name), "arguments": arguments, **more}:
+            return [{"id": more.get("call_id") or more.get("id"), "function": {"name": name, "arguments": arguments}}]
+        case _:
+            return []
 
 
 def text_of(content: object) -> tuple[str, str]:
@@ -103,8 +150,11 @@ def text_of(content: object) -> tuple[str, str]:
         case list():
             parts = [text_of(part) for part in content]
             return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
-        case {"type": "thinking" | "reasoning" as kind, **fields}:
-            return "", "".join(text_of(fields.get(kind) or fields.get("text") or fields.get("content")))
+        case {"type": "thinking" | "reasoning" | "reasoning_text" | "summary_text" as kind, **fields}:
+            thought = (fields.get(name) for name in (kind, "text", "content", "summary"))
+            return "", "".join(text_of(next(filter(None, thought), None)))
+        case {"type": "refusal", "refusal": str(text)}:
+            return text, ""
         case {"text": {"value": str(text)}} | {"text": str(text)}:
             return text, ""
         case {"content": str() | list() as inner}:

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from glmv.types import ToolCallDelta
+from glmv.wire.marks import Quoting
 
 Tools = Mapping[str, Mapping[str, Any]]
 """Names of the offered functions -> JSON Schemas of their parameters."""
@@ -29,6 +30,8 @@ _TAG = re.compile(r"(</?tool_call>|</?arg_key>|</?arg_value>)")
 _TEMPLATE = re.compile(r"<\|?/?\w+\|?>")
 _ODD = re.compile(r"[<\s]")
 _GLM_4 = re.compile(r"\s*(?:<\|\w+\|>\s*)?([^\s{<]+)[ \t]*\r?\n\s*(?=\{)")
+# What may stand behind a call that ends an answer, or where it was cut.
+_BETWEEN = re.compile(r"(?:\s|<\|\w+\|>)*(?:</?\w*)?\Z")
 # How often the arguments of one call are parsed to see whether a call is repeated. Each time takes their length.
 _PARSES = 16
 
@@ -49,7 +52,9 @@ def tools_of(tools: object) -> Tools:
 class _Call:
     """One call as it grows."""
 
-    __slots__ = ("again", "arguments", "chunk", "id", "index", "name", "parses", "place", "sent", "wire_id")
+    __slots__ = (
+        "again", "arguments", "chunk", "grows", "id", "index", "name", "parses", "place", "sent", "size", "wire_id",
+    )  # fmt: skip
 
     def __init__(self, place: int, index: int | None, wire_id: str, chunk: int) -> None:
         self.place = place  # among the calls of the answer
@@ -59,6 +64,8 @@ class _Call:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self.size = 0  # characters of them
+        self.grows = False  # each piece holds the arguments from their beginning on
         self.parses = _PARSES
         self.sent = -1  # pieces of the arguments that were handed out; -1 when the name was not
         self.again = False  # the name came again after whole arguments
@@ -67,6 +74,10 @@ class _Call:
         if len(self.arguments) > 1 and self.sent < 0:
             self.arguments = ["".join(self.arguments)]
         return self.arguments[0] if len(self.arguments) == 1 else "".join(self.arguments)
+
+    def is_empty(self) -> bool:
+        """Whether the arguments are an empty object, as some servers send it before the arguments come."""
+        return 2 <= self.size < 8 and self.text().strip() == "{}"
 
     def holds_object(self) -> bool:
         """Whether the arguments are a whole JSON object by now."""
@@ -87,7 +98,7 @@ class ToolCalls:
     """
 
     __slots__ = (
-        "_as_calls", "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
+        "_by_id", "_by_index", "_by_pair", "_calls", "_chunk", "_ids", "_last", "_offered", "_pending",
     )  # fmt: skip
 
     def __init__(self, offered: Tools) -> None:
@@ -100,7 +111,6 @@ class ToolCalls:
         self._last: _Call | None = None
         self._ids: set[str] = set()
         self._chunk = 0
-        self._as_calls: set[tuple[str, str]] | None = None  # name and arguments, when the text holds calls, too
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -117,12 +127,13 @@ class ToolCalls:
                     self._take(piece, deltas)
         return deltas
 
+    def hold(self, calls: Sequence[tuple[str, str]]) -> bool:
+        """Whether the server sent all of these calls, as (name, arguments)."""
+        own = {(call.name, _canonical(call.text())) for call in self._calls}
+        return all((name, _canonical(arguments)) in own for name, arguments in calls)
+
     def add(self, name: str, arguments: str) -> list[ToolCallDelta]:
-        """A whole call that stood in the text, unless the server sent it as a call as well."""
-        if self._as_calls is None:
-            self._as_calls = {(call.name, _canonical(call.text())) for call in self._calls}
-        if (name, _canonical(arguments)) in self._as_calls:
-            return []
+        """A whole call that stood in the text."""
         call = self._new(None, "")
         call.name, call.arguments = name, [arguments]
         return self._out(call)
@@ -150,11 +161,17 @@ class ToolCalls:
         if call is not None:
             if arguments and self._repeats(call, call_id, arguments):
                 return
+            if call.arguments and _opens(arguments) and name in ("", call.name):
+                arguments = self._behind(call, call_id, name, arguments)
+                if not arguments:
+                    return
             if name:
                 call = self._named(call, name, arguments)
             elif call.again and _opens(arguments):  # a second call began with its name alone
                 name, call.again, call = call.name, False, None
         if call is None:
+            for known in [known for known in self._pending.values() if known.is_empty()]:
+                deltas += self._out(known)  # calls are handed out in their order
             call = self._new(index, call_id)
             call.name = name
         elif index is not None and call.index is None:
@@ -163,6 +180,7 @@ class ToolCalls:
         self._last = call
         if arguments:
             call.arguments.append(arguments)
+            call.size += len(arguments)
         deltas += self._ready(call)
 
     def _known(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
@@ -214,6 +232,20 @@ class ToolCalls:
             return None
         return call
 
+    def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
+        """What of arguments that begin anew is not there yet: each piece may hold all that came before it."""
+        if len(arguments) <= call.size:
+            return "" if call.grows and call.text().startswith(arguments) else arguments
+        if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
+            call.arguments.clear()
+            call.size = 0
+        elif arguments.startswith(call.arguments[0]) and arguments.startswith(text := call.text()):
+            # Behind these an object may stand as a value that begins as the arguments do.
+            if call.grows or text.rstrip()[-1:] not in (":", ",", "["):
+                call.grows = True
+                return arguments[call.size :]
+        return arguments
+
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
         """Whether a call comes once more as a whole, as some servers send it in their last chunk."""
         if not _opens(arguments) or not call.arguments or not (call_id or call.chunk != self._chunk):
@@ -234,10 +266,11 @@ class ToolCalls:
 
     def _ready(self, call: _Call) -> list[ToolCallDelta]:
         """What can be handed out of a call. An id and a name come once, so a name waits until it is complete."""
+        if call.name and call.is_empty():
+            self._pending[call.place] = call  # the arguments may yet come
+            return []
         if call.sent >= 0:
-            pieces = call.arguments[call.sent :]
-            call.sent = len(call.arguments)
-            return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
+            return self._out(call)
         if not call.name or _ODD.search(call.name):
             return []
         if call.arguments or (
@@ -250,6 +283,10 @@ class ToolCalls:
     def _out(self, call: _Call) -> list[ToolCallDelta]:
         """A call with all that came of it; what follows is handed out as it comes."""
         self._pending.pop(call.place, None)
+        if call.sent >= 0:
+            pieces = call.arguments[call.sent :]
+            call.sent = len(call.arguments)
+            return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
         arguments = call.text()
         if _ODD.search(call.name):
             call.name, arguments = cleaned(call.name, arguments, self._offered)
@@ -272,8 +309,8 @@ def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
     found = lines[0]
     if arguments.strip() in ("", "{}"):
         if len(tokens) > 1 and "<arg_key>" in tokens:
-            values, _, _ = _pairs(tokens, _following(tokens), 1, offered.get(found, {}))
-            arguments = json.dumps(values, ensure_ascii=False)
+            if pairs := _pairs(tokens, _following(tokens), 1, offered.get(found, {})):
+                arguments = json.dumps(pairs[0], ensure_ascii=False)
         elif len(lines) > 1 and _object("".join(lines[1:])) is not None:
             arguments = "".join(lines[1:])
     return found, arguments
@@ -283,13 +320,14 @@ class MarkupFilter:
     """Keeps tool calls that stand in the text of an answer from being shown as text.
 
     Text is handed on as it comes, up to `<tool_call>` or to the name of an offered function that the answer begins
-    with. What follows is held until the answer ends, and read then as a whole.
+    with. What follows is held until the answer ends, and read then as a whole: a call is markup that ends the answer.
+    Markup in quotes, in code or inside prose is text, as it comes from a page or a picture that the answer tells of.
 
     Args:
         offered: the functions that the request offers, at least one.
     """
 
-    __slots__ = ("_begun", "_held", "_longest", "_offered", "_tail")
+    __slots__ = ("_begun", "_held", "_longest", "_offered", "_quoting", "_tail", "_unread")
 
     def __init__(self, offered: Tools) -> None:
         self._offered = offered
@@ -297,6 +335,8 @@ class MarkupFilter:
         self._begun = False  # whether it is settled that the answer does not begin with a call of GLM-4
         self._held: list[str] = []
         self._tail = ""  # the end of what came, when it may be the beginning of a mark
+        self._quoting = Quoting()  # of the text before what was held
+        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
 
     def feed(self, text: str) -> str:
         """More text -> what of it is no call for certain."""
@@ -304,6 +344,7 @@ class MarkupFilter:
             self._held.append(text)
             return ""
         if self._begun and not self._tail and "<" not in text:
+            self._unread.append(text)
             return text
         text = self._tail + text
         self._tail = ""
@@ -316,13 +357,19 @@ class MarkupFilter:
                     self._held = [text]
                     return ""
             self._begun = bool(text)
-        before, mark, after = text.partition(CALL)
-        if mark:
-            self._held = [mark, after]
-            return before
-        at = text.rfind("<", max(0, len(text) - len(CALL) + 1))
-        if at >= 0 and CALL.startswith(text[at:]):
-            text, self._tail = text[:at], text[at:]
+        at = 0
+        while (mark := text.find(CALL, at)) >= 0:
+            self._quoting.read("".join([*self._unread, text[at:mark]]))
+            self._unread = []
+            if not _is_quoted(self._quoting):
+                self._held = [text[mark:]]
+                return text[:mark]
+            at = mark + len(CALL)
+            self._quoting.read(CALL)
+        tail = text.rfind("<", max(at, len(text) - len(CALL) + 1))
+        if tail >= 0 and CALL.startswith(text[tail:]):
+            text, self._tail = text[:tail], text[tail:]
+        self._unread.append(text[at:])
         return text
 
     def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
@@ -331,16 +378,21 @@ class MarkupFilter:
         Args:
             cut: whether the answer was cut, so that arguments without their end are not whole.
         """
-        text = "".join(self._held) or self._tail
-        self.drop()
+        text = self.held
         if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
             return "", calls
-        return calls_in(text, self._offered, cut=cut)
+        return calls_in(text, self._offered, self._quoting, cut=cut)
+
+    @property
+    def held(self) -> str:
+        """What was held back."""
+        return "".join(self._held) or self._tail
 
     def drop(self) -> str:
-        """Forget what was held back, and return it."""
-        text = "".join(self._held) or self._tail
-        self._held, self._tail = [], ""
+        """Forget what came, and return what was held back of it: the answer begins behind it."""
+        text = self.held
+        self._held, self._tail, self._begun = [], "", False
+        self._quoting, self._unread = Quoting(), []
         return text
 
     def _begins(self, text: str) -> bool | None:
@@ -366,29 +418,44 @@ class MarkupFilter:
         return False
 
 
-def calls_in(text: str, offered: Tools, *, cut: bool = False) -> tuple[str, list[tuple[str, str]]]:
-    """Text with calls in GLM's markup -> the text without them, and the calls as (name, JSON of the arguments).
+def _is_quoted(quoting: Quoting) -> bool:
+    return quoting.in_code or bool(quoting.end)
 
-    A call of a function that was not offered is text. A mark that is missing at the end is no loss; where the answer
-    was `cut`, the arguments of a call without its end are left without theirs.
+
+def calls_in(
+    text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
+) -> tuple[str, list[tuple[str, str]]]:
+    """Text that ends with calls in GLM's markup -> the text before them, and the calls as (name, JSON of the arguments).
+
+    A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
+    missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without
+    theirs. `quoting` tells of what came before the text.
     """
     if CALL not in text:
         return text, []
+    quoting = quoting or Quoting()
     tokens = _TAG.split(text)
     following = _following(tokens)
-    shown: list[str] = []
     calls: list[tuple[str, str]] = []
-    at = 0
+    begin = at = 0
     while at < len(tokens):
-        found = _call_at(tokens, following, at + 1, offered, cut=cut) if tokens[at] == CALL else None
-        if found is None:
-            shown.append(tokens[at])
+        token = tokens[at]
+        if token == CALL and not _is_quoted(quoting):
+            if found := _call_at(tokens, following, at + 1, offered, cut=cut):
+                begin = begin if calls else at
+                calls.append(found[:2])
+                at = found[2]
+                continue
+        elif calls and (token == _END or _BETWEEN.match(token)):
             at += 1
-        else:
-            name, arguments, at = found
-            calls.append((name, arguments))
-    rest = "".join(shown)
-    return (rest if rest.strip() or not calls else ""), calls
+            continue
+        if calls:
+            quoting.read("".join(tokens[begin:at]))
+            calls = []
+        quoting.read(token)
+        at += 1
+    before = "".join(tokens[:begin]) if calls else text
+    return (before if before.strip() or not calls else ""), calls
 
 
 def _call_at(
@@ -413,7 +480,10 @@ def _call_at(
         return None
     if body:
         return name, body, _after(tokens, at + 1)
-    values, end, closed = _pairs(tokens, following, at + 1, offered[name])
+    pairs = _pairs(tokens, following, at + 1, offered[name])
+    if pairs is None:
+        return None
+    values, end, closed = pairs
     arguments = _json(values)
     if cut and not closed:
         arguments = arguments[:-1]
@@ -426,8 +496,11 @@ def _after(tokens: list[str], at: int) -> int:
 
 def _pairs(
     tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
-) -> tuple[dict[str, Any], int, bool]:
-    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came."""
+) -> tuple[dict[str, Any], int, bool] | None:
+    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came.
+
+    None where other text stands between them.
+    """
     values: dict[str, Any] = {}
     key = ""
     while at < len(tokens):
@@ -451,6 +524,8 @@ def _pairs(
                     pieces = [text.rstrip("\r\n")]
                 values[key] = _value("".join(pieces), schema, key)
                 key = ""
+            case _ if not _BETWEEN.match(text):
+                return None
             case _:
                 pass
     return values, at, False

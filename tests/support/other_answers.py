@@ -99,6 +99,15 @@ THOUGHT = "It is red, I see.</think>\n<answer>Red</answer>"
 in_three_days = [("get_weather", {"city": "A", "days": 3})]
 
 CASES: dict[str, Case] = {
+    "the end of a thought and text of the answer in one piece": Case(
+        events(
+            *(chunk({"content": each}) for each in ("It is a ", "colour.</think>The answer", " is", " red", ".")),
+            chunk(None, "stop"),
+        ),
+        "The answer is red.",
+        "It is a colour.",
+        stream=False,
+    ),
     # A stream is a stream whatever its content type.
     "no content type": Case(HELLO, "Hello", kind=None),
     "text/plain": Case(HELLO, "Hello", kind="text/plain; charset=utf-8"),
@@ -133,6 +142,19 @@ CASES: dict[str, Case] = {
     "an answer in its mark beside the thought": Case(
         events(chunk({"reasoning_content": "Hm."}), *_text("<answer>Red</answer>"), END), "Red", "Hm."
     ),
+    "a thought that ends in quotes": _in_json(
+        whole({"content": 'I will say "Red"</think>Red'}), text="Red", reasoning='I will say "Red"'
+    ),
+    "a closing mark in a block of code": Case(
+        events(*_text("Write:\n```\n</think>\n```\nDone."), END), "Write:\n```\n</think>\n```\nDone."
+    ),
+    "a thought that is the name of a tool": Case(
+        events(*(chunk({"content": each}) for each in ("get_weather\n", "</think>", "Red")), END),
+        "Red",
+        "get_weather\n",
+        stream=False,
+        tools=True,
+    ),
     "thinking, and no thought": Case(events(*_text("It is red."), END), "It is red.", options={"thinking": True}),
     # Marks of the chat template in names.
     "a mark before the name": _calls([call('{"city":"A"}', "<|tool_call|>get_weather", id="c")], calls=[A]),
@@ -154,6 +176,21 @@ CASES: dict[str, Case] = {
     "two calls in the text": _in_json(
         whole({"content": MARKUP + "\n" + MARKUP.replace(">A<", ">B<")}),
         calls=[*in_three_days, ("get_weather", {"city": "B", "days": 3})],
+        tools=True,
+    ),
+    "markup in a block of code": _in_json(
+        whole({"content": f"GLM's format:\n```\n{MARKUP}\n```\nNothing else."}),
+        text=f"GLM's format:\n```\n{MARKUP}\n```\nNothing else.",
+        tools=True,
+    ),
+    "markup in a line of code": Case(events(*_text(f"Write `{MARKUP}`."), END), f"Write `{MARKUP}`.", tools=True),
+    "markup inside prose": Case(events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True),
+    "markup beside a call of the server": Case(
+        events(
+            *_text(f"It says {MARKUP}"), chunk({"tool_calls": [call('{"city":"B"}', id="c")]}), chunk(None, "tool_calls")
+        ),
+        f"It says {MARKUP}",
+        calls=[B],
         tools=True,
     ),
     "the markup where no tools were offered": _in_json(whole({"content": MARKUP}), text=MARKUP),
@@ -228,6 +265,59 @@ CASES: dict[str, Case] = {
         text="hello",
     ),
     "a message without choices": _in_json({"message": {"role": "assistant", "content": "hello"}}, text="hello"),
+    "a call as a content part": _in_json(
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "t", "name": "get_weather", "input": {"city": "A"}}],
+            "stop_reason": "tool_use",
+        },
+        calls=[A],
+        tools=True,
+    ),
+    "a call as a content part of a choice, behind text": _in_json(
+        whole(
+            {
+                "content": [
+                    {"type": "text", "text": "So."},
+                    {"type": "tool_use", "id": "t", "name": "get_weather", "input": {"city": "A"}},
+                    {"type": "tool_use", "id": "u", "name": "get_weather", "input": {"city": "B"}},
+                ]
+            }
+        ),
+        text="So.",
+        calls=[A, B],
+        tools=True,
+    ),
+    "a call as an item of the output": _in_json(
+        {
+            "object": "response",
+            "output": [{"type": "function_call", "call_id": "c", "name": "get_weather", "arguments": '{"city":"A"}'}],
+        },
+        calls=[A],
+        tools=True,
+    ),
+    "the thought as an item of the output": _in_json(
+        {
+            "object": "response",
+            "output": [
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "hello"}]},
+            ],
+        },
+        text="hello",
+        reasoning="Hm.",
+    ),
+    "the role in one choice and the text in another": Case(
+        events(chunk({"role": "assistant"}), chunk({"content": "hello"}, "stop", 1)), "hello"
+    ),
+    "an index that grows with each chunk": Case(
+        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)), "hello"
+    ),
+    "a delta in a list": Case(events(chunk([{"content": "hel"}]), chunk([{"content": "lo"}]), END), "hello"),
+    "what was said in place of text": _in_json(
+        whole({"content": None, "audio": {"data": "AAAA", "transcript": "hello"}}), text="hello"
+    ),
     # What follows the finish reason.
     "broken JSON behind the end": Case(events(chunk({"content": "hello"}), END, b"data: {x\n\n"), "hello"),
     "an error behind the end": Case(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import glmv
 from tests.support.other_answers import CASES, TOOLS, Case, chunk, events
@@ -64,6 +67,11 @@ async def test_the_asynchronous_client_reads_the_same(name: str) -> None:
         ({"candidates": [{"content": "hello"}]}, "candidates"),
         ({"output": {"answer": "hello"}}, "output"),
         ({"status": "ok"}, "status"),
+        ({"choices": [{"message": None, "finish_reason": "stop"}]}, "message"),
+        ({"choices": [{"message": {}, "finish_reason": "stop"}]}, "message"),
+        ({"choices": [{"message": {"content": None, "audio": {"data": "AAAA"}}, "finish_reason": "stop"}]}, "audio"),
+        ({"choices": [{"message": {"content": [{"type": "video"}]}, "finish_reason": "stop"}]}, "video"),
+        ({"type": "message", "content": [{"type": "server_tool_use"}], "stop_reason": "end_turn"}, "server_tool_use"),
     ],
 )
 def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
@@ -72,6 +80,19 @@ def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dic
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
         with pytest.raises(glmv.MalformedResponse, match=field):
             list(glm.stream("hi")) if stream else glm.chat("hi")
+
+
+@pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
+def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
+    with pytest.raises(glmv.MalformedResponse, match="audio|images|video"):
+        summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
+
+
+def test_choices_in_turns_are_no_growing_index() -> None:
+    pieces = [chunk({"content": each}, index=at) for at, each in [(0, "A"), (1, "B"), (2, "C"), (0, "!"), (1, "?")]]
+    ends = [chunk(None, "stop", index) for index in (2, 1, 0)]
+    assert summed(Case(events(*pieces, *ends))).text == "A!"
+    assert summed(Case(events(*pieces[:3], *ends[::-1]))).text == "A"
 
 
 def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
@@ -112,6 +133,25 @@ def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not()
     assert not any(delta.replaces for delta in deltas)
     assert "".join(delta.text for delta in deltas) == "It is red, I see.</think>\nRed"
     assert any("thinking=True" in note for note in deltas[-1].notes)
+
+
+ENDS = ["It is a colour.</think>The answer is red.", "Hm.\n</think>\n<answer>1 < 2</answer>", "`</think>`?</think>a<b\nc"]
+
+
+@given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
+def test_a_thought_ends_once_wherever_the_pieces_end(content: str, cuts: list[int], stream: bool) -> None:
+    places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
+    pieces = [content[a:b] for a, b in itertools.pairwise(places)]
+    case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
+    thought, answer = content.rsplit("</think>", 1)
+    answer = answer.strip().removeprefix("<answer>").removesuffix("</answer>")
+    for tools in ({}, {"tools": TOOLS}):
+        if stream:
+            found = summed(case, may_replace=True, **tools)
+        else:
+            with httpx.Client(transport=case.transport) as http:
+                found = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
+        assert (found.text, found.reasoning) == (answer, thought)
 
 
 def test_without_thinking_a_mark_in_the_text_is_text() -> None:
@@ -193,6 +233,13 @@ def test_a_thought_before_a_call_that_was_asked_for_is_the_thought() -> None:
     text = json.loads(markup)["choices"][0]["message"]["content"]
     answer = summed(thinks("Which city?", text), tools=TOOLS, tool_choice="required")
     assert (answer.text, answer.reasoning, len(answer.tool_calls)) == ("", "Which city?", 1)
+
+
+def test_the_platform_leaves_no_call_in_the_text() -> None:
+    case = CASES["calls in the text"]
+    with httpx.Client(transport=case.transport) as http:
+        answer = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="platform").chat("hi", tools=TOOLS)
+    assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
 
 
 def test_where_no_tool_may_be_called_the_markup_is_text() -> None:

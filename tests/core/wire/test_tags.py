@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 
 import pytest
 from hypothesis import example, given
@@ -45,7 +46,8 @@ SPLIT = {
 def split(pieces: list[str]) -> tuple[str, str]:
     tags = TagFilter()
     found = [tags.feed(piece) for piece in pieces] + [tags.finish()]
-    return "".join(text for text, _ in found), "".join(thought for _, thought in found)
+    assert not any(ended for _, _, ended in found)
+    return "".join(text for text, _, _ in found), "".join(thought for _, thought, _ in found)
 
 
 @pytest.mark.parametrize("name", SPLIT)
@@ -60,10 +62,10 @@ def test_content_is_split_into_text_and_reasoning_at_every_cut(name: str) -> Non
 def test_text_that_holds_no_mark_is_handed_over_at_once() -> None:
     tags = TagFilter()
     assert [tags.feed(piece) for piece in ("\n", "The ", "sky ", "a<b")] == [
-        ("", ""),
-        ("The ", ""),
-        ("sky ", ""),
-        ("a<b", ""),
+        ("", "", False),
+        ("The ", "", False),
+        ("sky ", "", False),
+        ("a<b", "", False),
     ]
 
 
@@ -81,6 +83,11 @@ tokens = st.sampled_from(
         " ",
         "a",
         "</",
+        '"',
+        "`",
+        "(",
+        ")",
+        "\n```\n",
     ]
 )
 
@@ -161,6 +168,27 @@ CLOSED = {
     "the mark in code": ("End it by `</think>`.", "End it by `</think>`.", ""),
     "the mark in quotes": ('"</think>" ends it.', '"</think>" ends it.', ""),
     "the mark in code, and one that counts": ("So `</think>`.</think>Red", "Red", "So `</think>`."),
+    "a thought that ends in quotes": ('I will say "Red"</think>Red', "Red", 'I will say "Red"'),
+    "quotes on both sides": ('I will say "Red"</think>"Red"', '"Red"', 'I will say "Red"'),
+    "code on both sides": ("I will say `Red`</think>`Red`", "`Red`", "I will say `Red`"),
+    "a quote that does not end": ('So "</think>Red', "Red", 'So "'),
+    "a quote at the end": ("It's 'Red'</think>", "", "It's 'Red'"),
+    "parentheses before the mark": ("Red (dark)</think>(Red)", "(Red)", "Red (dark)"),
+    "a block of code before the mark": ("Say:\n```\nRed\n```\n</think>\nRed", "Red", "Say:\n```\nRed\n```\n"),
+    "a block of code that ends at the mark": ("```json\n{}\n```</think>```\n{}\n```", "```\n{}\n```", "```json\n{}\n```"),
+    **{
+        f"the mark in {quoted}": (quoted, quoted, "")
+        for quoted in (
+            "Write:\n```\n</think>\n```\nDone.",
+            "Write:\n~~~xml\na</think>b\n~~~\nDone.",
+            "- so:\n  ````\n```\n</think>\n  ````\nDone.",
+            "End it by “</think>”, ‘</think>’ or «</think>».",
+            "The mark (</think>) ends it.",
+            "用「</think>」（</think>）结束。",
+            "使用\"</think>\"结束，不是'</think>'。",
+            "It's '</think>' and \"</think>\".",
+        )
+    },
     "a second mark": ("Hm.</think>Red</think>", "Red</think>", "Hm."),
 }
 
@@ -169,11 +197,10 @@ def split_open(pieces: list[str], thought: Thought) -> tuple[str, str]:
     tags = TagFilter(thought)
     text = reasoning = ""
     for step in (*(lambda piece=piece: tags.feed(piece) for piece in pieces), tags.finish):
-        more, thoughts = step()
-        if tags.closed:
+        more, thoughts, ended = step()
+        if ended:
             text, reasoning = "", reasoning + text
         text, reasoning = text + more, reasoning + thoughts
-        tags.closed = False
     return text, reasoning
 
 
@@ -193,17 +220,21 @@ def test_where_thoughts_come_with_their_marks_a_closing_one_inside_the_text_is_t
 
 
 def test_text_is_held_only_where_a_thought_is_due() -> None:
-    assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [("Red", ""), ("Red", ""), ("", "")]
+    assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [
+        ("Red", "", False),
+        ("Red", "", False),
+        ("", "", False),
+    ]
 
 
 def test_a_thought_in_a_field_of_its_own_settles_that_text_is_text() -> None:
     for thought in THOUGHTS:
         tags = TagFilter(thought)
         tags.settle(thought=True)
-        assert (*tags.feed("Red</think>!"), *tags.finish()) == ("Red</think>!", "", "", "")
+        assert [tags.feed("Red</think>!"), tags.finish()] == [("Red</think>!", "", False), ("", "", False)]
         tags = TagFilter(thought)
         tags.settle(thought=True)
-        assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", ""), ("", ""))
+        assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", "", False), ("", "", False))
 
 
 @pytest.mark.parametrize("thought", ["possible", "due"])
@@ -214,7 +245,18 @@ def test_any_cut_of_any_content_gives_the_same_thought(content: str, cuts: list[
     assert split_open(pieces, thought) == split_open([content], thought) == split_open([content], "due")
 
 
+@pytest.mark.parametrize("piece", ['"</think>" ', "`</think>`\n", "(</think>", "```\n</think>"])
+def test_many_quoted_marks_take_linear_time(piece: str) -> None:
+    def seconds(count: int) -> float:
+        started = time.process_time()
+        split_open([piece] * count, "possible")
+        return time.process_time() - started
+
+    seconds(1000)
+    assert seconds(32_000) < 60 * seconds(2000) + 0.1
+
+
 def test_a_thought_that_is_held_takes_linear_time() -> None:
     tags = TagFilter("due")
-    assert all(tags.feed("a <") == ("", "") for _ in range(100_000))
+    assert all(tags.feed("a <") == ("", "", False) for _ in range(100_000))
     assert len(tags.finish()[0]) == 300_000

@@ -144,6 +144,52 @@ def test_two_calls_are_two_with_ids_of_their_own(flow: Any, name: str, offered: 
     assert len({call.id for call in calls} - {""}) == 2
 
 
+GROWING: dict[str, list[dict[str, Any]]] = {
+    "an empty object first": [piece("f", "{}", id="c", index=0), piece(None, '{"a": {"a": 1}}', index=0)],
+    "an empty object, then pieces": [
+        piece("f", "{}", id="c", index=0),
+        piece(None, '{"a":', index=0),
+        piece(None, ' {"a": 1}}', index=0),
+    ],
+    "an empty object behind the name": [
+        piece("f", None, id="c", index=0),
+        piece(None, "{}", index=0),
+        piece(None, '{"a": {"a": 1}}', index=0),
+    ],
+    "an empty object, id and name on each piece": [
+        piece("f", "{}", id="c", index=0),
+        piece("f", '{"a": {"a": 1}}', id="c", index=0),
+    ],
+    "all so far on each piece": [
+        piece("f" if at == 1 else None, '{"a": {"a": 1}}'[:at], index=0, id="c" if at == 1 else None)
+        for at in range(1, 16)
+    ],
+    "all so far, id and name on each piece": [
+        piece("f", '{"a": {"a": 1}}'[:at], index=0, id="c") for at in (2, 5, 6, 9, 15, 15)
+    ],
+    "an object that begins as the arguments do": [
+        piece("f", '{"a": ', id="c", index=0),
+        piece(None, '{"a": 1}', index=0),
+        piece(None, "}", index=0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_arguments_that_begin_anew_are_not_put_behind_those_before(flow: Any, name: str) -> None:
+    (call,) = flow.decode([*chunked(GROWING[name]), END], tools=OFFERED).whole.tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("f", {"a": {"a": 1}})
+
+
+def test_calls_without_arguments_keep_their_order(flow: Any) -> None:
+    pieces = [piece(name, "{}", id=name, index=at) for at, name in enumerate(("f", "g", "get_weather"))]
+    outcome = flow.decode([*chunked(pieces), END], tools=OFFERED)
+    handed = [each for delta in outcome.deltas for each in delta.tool_calls]
+    assert [(each.index, each.name, each.arguments) for each in handed if each.name] == [
+        (0, "f", "{}"), (1, "g", "{}"), (2, "get_weather", "{}")
+    ]  # fmt: skip
+
+
 def test_two_equal_calls_of_one_answer_are_two(flow: Any) -> None:
     for calls in ([piece("f", A, id="c"), piece("f", A, id="d")], [piece("f", A), piece("f", A)]):
         payload = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
@@ -274,6 +320,23 @@ TEXT = [
     "Write <tool_call> and </tool_call> around a call.",
     "<tool_call>f is the name</tool_call>",
     "<tool_call>",
+    *(
+        form.format(call)
+        for call in (marked("f"), marked("f", pair("city", "A")), marked("f", pair("city", "A"), end=""))
+        for form in (
+            "The page documents GLM's format:\n```\n{}\n```\nNothing else.",
+            "The page documents GLM's format:\n```\n{}\n```",
+            "The page documents GLM's format:\n~~~xml\n{}\n",
+            "Write `{}`",
+            "Write `{}",
+            'He wrote "{}".',
+            "他写道：“{}”",
+            "It says {} and goes on.",
+            "{} is how a call is written.",
+            "First {}, then",
+        )
+    ),
+    marked("f") + " and `" + marked("g") + "`",
     "a <tool_ca",
     'f\n{"a": 1} is how a call is written.',
     'f\n{"a": ',
@@ -308,6 +371,16 @@ def test_what_is_no_call_of_an_offered_tool_stays_text(text: str) -> None:
     assert read([text]) == read(list(text)) == (text, [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Write `<tool_call>` first. ", "```\n<tool_call>f</tool_call>\n```\n", "A <tool_call>g</tool_call> here. ", "So:\n"],
+)
+def test_a_call_behind_text_that_quotes_one_is_read(text: str) -> None:
+    for end in ("", "\n", "<|observation|>"):
+        whole = text + marked("f", pair("city", "A")) + end
+        assert read([whole]) == read(list(whole)) == (text, [("f", {"city": "A"})])
+
+
 def test_text_before_a_call_is_shown_at_once() -> None:
     markup = MarkupFilter(OFFERED)
     assert [markup.feed(each) for each in ("Let ", "me <", "b> see", "<tool_", "call>f")] == [
@@ -324,12 +397,21 @@ def test_a_call_that_the_token_limit_cut_is_visibly_cut(flow: Any) -> None:
 
 def test_a_call_that_came_both_ways_is_one(flow: Any) -> None:
     chunks = [
-        {"choices": [{"index": 0, "delta": {"content": marked("f", pair("city", "A")) + marked("g")}}]},
+        {"choices": [{"index": 0, "delta": {"content": "So. " + marked("f", pair("city", "A"))}}]},
         *chunked([piece("f", '{"city":"A"}', id="c")]),
         END,
     ]
-    calls = flow.decode(chunks, tools=OFFERED).whole.tool_calls
-    assert [(call.name, call.arguments) for call in calls] == [("f", '{"city":"A"}'), ("g", "{}")]
+    answer = flow.decode(chunks, tools=OFFERED).whole
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("f", '{"city":"A"}')]
+    assert answer.text == "So. "
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_where_the_server_reads_calls_markup_in_the_text_is_no_call(flow: Any, first: bool) -> None:
+    text = "It says " + marked("g")
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]}, *chunked([piece("f", "{}", id="c")])]
+    answer = flow.decode([*(chunks if first else chunks[::-1]), END], tools=OFFERED).whole
+    assert ([call.name for call in answer.tool_calls], answer.text) == (["f"], text)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +438,7 @@ def test_many_marks_take_linear_time(text: str) -> None:
 
 words = st.sampled_from(
     ["<tool_call>", "</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "f", "g", "\n", "{", "}",
-     '{"a": 1}', "city", "<|assistant|>", "<", "get_", "weather", "_now", " "]
+     '{"a": 1}', "city", "<|assistant|>", "<", "get_", "weather", "_now", " ", "`", '"', "\n```\n"]
 )  # fmt: skip
 
 
