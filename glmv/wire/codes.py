@@ -200,7 +200,11 @@ _OVERFLOWS = re.compile(
             "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
             "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
             r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
+            # vLLM (vllm/renderers/params.py): "You passed 44001 input tokens and requested 0 output tokens. However, ..."
+            "the model's context length is only",
             "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
+            "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
+            r"prompt_tokens \(\d+\) must be less than max_seq_len",  # SiliconFlow, code 20015
             r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
             "exceeds? the available context size",  # llama.cpp
             "context size has been exceeded",  # LM Studio

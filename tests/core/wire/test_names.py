@@ -108,6 +108,32 @@ OVERFLOWS = {
     "vLLM with pictures": told(
         "The prompt (total length 25938) is too long to fit into the model (context length 4096)."
     ),
+    "vLLM, tokens": told(
+        "You passed 44001 input tokens and requested 0 output tokens. However, the model's context length is only "
+        "4096 tokens, resulting in a maximum input length of 4096 tokens. Please reduce the length of the input "
+        "prompt. (parameter=input_tokens, value=44001)",
+        type="BadRequestError", param="input_tokens", code=400,
+    ),
+    "vLLM, characters": told(
+        "You passed 190001 input characters. However, the model's context length is only 4096 tokens (at most 131072 "
+        "characters). Please reduce the length of the input prompt.",
+        type="BadRequestError", code=400,
+    ),
+    "SGLang with pictures": {
+        "object": "error", "type": "BadRequestError", "param": None, "code": 400,
+        "message": "Multimodal prompt is too long after expanding multimodal tokens. After expanding "
+        "len(req.origin_input_ids_unpadded)=3 => 9000 >= 8192.",
+    },
+    "SiliconFlow": {
+        "code": 20015, "data": None,
+        "message": "length of prompt_tokens (70000) must be less than max_seq_len (65536).",
+    },
+    "vLLM behind LiteLLM": told(
+        'litellm.BadRequestError: OpenAIException - {"error":{"message":"You passed 98305 input tokens and requested '
+        "32768 output tokens. However, the model's context length is only 131072 tokens, resulting in a maximum input "
+        'length of 98304 tokens.","type":"BadRequestError","code":400}}',
+        code="400",
+    ),
     "SGLang": {
         "object": "error", "type": "BadRequestError", "param": None, "code": 400,
         "message": "The input (61709 tokens) is longer than the model's context length (40960 tokens).",
