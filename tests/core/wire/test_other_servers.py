@@ -198,6 +198,18 @@ def test_a_request_id_is_the_same_in_the_error_and_the_users_header_goes_first()
     assert caught.value.request_id is None
 
 
+@pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
+@pytest.mark.parametrize("dialect", OTHERS)
+async def test_a_request_id_is_a_header_whether_the_model_is_known_or_not(dialect: str, model: str) -> None:
+    server = OtherServer()
+    options = server.options(dialect=dialect, model=model)
+    glmv.Client(**options).chat("hi", request_id="my-own-id")
+    list(glmv.Client(**options, request_id="my-own-id").stream("hi"))
+    await glmv.AsyncClient(**server.options(dialect=dialect, model=model)).chat("hi", request_id="my-own-id")
+    assert [headers.get_list("x-request-id") for headers in server.headers] == [["my-own-id"]] * 3
+    assert all("request_id" not in body for body in server.bodies)
+
+
 # ---- usage of streams
 
 
