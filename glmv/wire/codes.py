@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 from glmv.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -242,8 +244,21 @@ _SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # A server that refuses a request's form may quote the request, so that what looks like a code is the user's.
 _QUOTES_REQUEST = 422
+# These say enough; a name in their message is what somebody quotes.
+_SURE_STATUSES = (401, 403, 404)
 # How much of a message is searched.
-_SEARCHED = 4096
+_SEARCHED = 2048
+# Where a message begins to quote the request: pydantic's errors, as repr, as text, and fields of the body.
+_REQUEST = re.compile(
+    r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
+)
+# Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
+_IN_QUOTES = re.compile(
+    r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))"""
+)
+# Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
+_NAME = re.compile(r"[\w.:/-]{0,80}", re.ASCII)
+_REASON_FIELD = re.compile(r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$""")
 
 
 class Ending(StrEnum):
@@ -328,6 +343,8 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     match payload:
         case {"error": Mapping() as error} if error:
             code, message = _code(error), _reason(error)
+            if not _is_telling(str(code)) and (cause := _cause(error)):
+                code, message = cause.code if _is_telling(cause.code) else code, f"{message}: {cause.message}"
         case {"error": str() | list() as reason} if reason:
             code, message = payload.get("code"), _reason(reason)
         case (
@@ -356,6 +373,32 @@ def _code(error: Mapping[str, Any]) -> object:
     if isinstance(kind, str) and (kind in NAMES or (code in (None, "") and kind in STATUS_NAMES)):
         return kind
     return code
+
+
+# The longest text of an upstream's error that is looked into, and what its JSON may not hold: ASCII letters, digits and
+# marks as escapes, behind which a credential would not be seen. Go escapes "&", "<", ">" and quotes.
+_RAW_LENGTH = 64 * 1024
+_HIDDEN = re.compile(r"\\u00(?!22|26|27|3[cCeE])[2-7]")
+
+
+def _cause(error: Mapping[str, Any]) -> Envelope | None:
+    """What the upstream of OpenRouter said: `metadata.raw`, its error as JSON or text (openrouter.ai, "Errors")."""
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if isinstance(raw, str):
+        if not raw.strip() or len(raw) > _RAW_LENGTH or _HIDDEN.search(raw):
+            return None
+        try:
+            parsed = from_json(raw)
+        except ValueError:
+            return Envelope(None, raw, None, None)
+        if not isinstance(parsed, Mapping | list):
+            return Envelope(None, raw, None, None)
+        raw = parsed
+    if isinstance(raw, Mapping) and isinstance(inner := raw.get("error"), Mapping) and "metadata" in inner:
+        raw = {"error": {name: value for name, value in inner.items() if name != "metadata"}}  # one level is enough
+    found = envelope(raw, refused=True)
+    return found if found is not None and found.message else None
 
 
 def _is_telling(code: str | None) -> bool:
@@ -415,12 +458,12 @@ def error_from(status: int | None, found: Envelope, *, retry_after: float | None
 
 def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     """What an error body means, and its code: its own, or a known one that a gateway repeats in the message."""
-    code, message = found.code, found.message[:_SEARCHED]
+    code, message = found.code, _own_words(found.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # a code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less
     if _is_telling(code):
         return row(status, code), code
-    if status != _QUOTES_REQUEST and (repeated := _repeated(message)):
+    if status != _QUOTES_REQUEST and (repeated := _repeated(message, names=status not in _SURE_STATUSES)):
         return row(status, repeated), repeated
     named = status
     if status in (None, 200):
@@ -430,10 +473,30 @@ def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     return row(status, code), code
 
 
-def _repeated(message: str) -> str | None:
-    """A known code in the message of a gateway, quoted or meant by the platform's own sentence."""
+def _own_words(message: str) -> str:
+    """A message without what it quotes of the request: text of the user is no code and no sentence of the server."""
+    if begins := _REQUEST.search(message):
+        message = message[: begins.start()]
+    return _IN_QUOTES.sub(_kept, message)
+
+
+def _kept(quoted: re.Match[str]) -> str:
+    text = quoted[0][1:-1]
+    own = _NAME.fullmatch(text) or text.lstrip()[:1] in ("{", "[") or _REASON_FIELD.search(_before(quoted))
+    return quoted[0] if own else ""
+
+
+def _before(quoted: re.Match[str]) -> str:
+    return quoted.string[max(0, quoted.start() - 30) : quoted.start()]
+
+
+def _repeated(message: str, *, names: bool) -> str | None:
+    """A known code in the message of a gateway, quoted or meant by a server's own sentence.
+
+    Args:
+        names: whether names count beside the platform's codes.
+    """
     for quoted in _QUOTED.finditer(message):
-        name = quoted[1]
-        if _is_telling(name):
-            return name
+        if _is_telling(quoted[1]) and (names or quoted[1] in CODES):
+            return quoted[1]
     return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)
