@@ -165,11 +165,22 @@ NAMES: dict[str, Code] = {
     # github.com/songquanpeng/one-api and QuantumNous/new-api, relay controllers: 403.
     "insufficient_user_quota": _QUOTA,
     "pre_consume_token_quota_failed": _QUOTA,
+    # Volcengine Ark, volcengine.com/docs/82379, "错误码": 403. DashScope, help.aliyun.com, "错误信息": 400.
+    "AccountOverdueError": _QUOTA,
+    "Arrearage": _QUOTA,
     # docs.litellm.ai, "Budgets, Rate Limits": a key's own budget, `type`, 400.
     "budget_exceeded": _QUOTA,
     # OpenAI's and Azure's filters (learn.microsoft.com, "Content filtering": `code` content_filter, 400).
     "content_policy_violation": _FILTERED,
     "content_filter": _FILTERED,
+    # OpenAI's pictures: `code`, 400.
+    "moderation_blocked": _FILTERED,
+    # QuantumNous/new-api, types/error.go: 400. What refuses with the second one is not documented.
+    "sensitive_words_detected": _FILTERED,
+    "prompt_blocked": _FILTERED,
+    # DashScope, as above, and how its OpenAI-compatible endpoint writes it.
+    "DataInspectionFailed": _FILTERED,
+    "data_inspection_failed": _FILTERED,
     # OpenAI: `code`, 400. llama.cpp (ggml-org/llama.cpp#15780): `type`, 400 or 500.
     "context_length_exceeded": _OVERFLOW,
     "exceed_context_size_error": _OVERFLOW,
@@ -202,7 +213,7 @@ _OVERFLOWS = re.compile(
             "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
             "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
             r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
-            # vLLM (vllm/renderers/params.py): "You passed 44001 input tokens and requested 0 output tokens. However, ..."
+            # Newer vLLM: "You passed 44001 input tokens and requested 0 output tokens. However, ..."
             "the model's context length is only",
             "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
             "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
@@ -241,6 +252,12 @@ _SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile("该模型当前访问量过大"), "1305"),
     # OpenAI's, which LiteLLM repeats with the code "429".
     (re.compile("You exceeded your current quota, please check your plan", re.IGNORECASE), "insufficient_quota"),
+    # one-api and new-api, model/token.go: 401 or 403, without a code.
+    (re.compile("该令牌额度已用尽"), "pre_consume_token_quota_failed"),
+    # SiliconFlow, code 30001, 403. The sentence is from reports of users; its documents name the status alone.
+    (re.compile("account balance is insufficient", re.IGNORECASE), "insufficient_quota"),
+    # LiteLLM (litellm/exceptions.py).
+    (re.compile(r"\bContentPolicyViolationError\b"), "content_policy_violation"),
 )
 # A server that refuses a request's form may quote the request, so that what looks like a code is the user's.
 _QUOTES_REQUEST = 422
@@ -253,9 +270,7 @@ _REQUEST = re.compile(
     r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
 )
 # Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
-_IN_QUOTES = re.compile(
-    r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))"""
-)
+_IN_QUOTES = re.compile(r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))""")
 # Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
 _NAME = re.compile(r"[\w.:/-]{0,80}", re.ASCII)
 _REASON_FIELD = re.compile(r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$""")
@@ -265,23 +280,47 @@ class Ending(StrEnum):
     """What a finish reason says about an answer."""
 
     WITHDRAWN = "withdrawn"  # found unsafe
-    BROKEN = "broken"  # the server gave up
+    BROKEN = "broken"  # the server gave up: another try may succeed
+    LOOPED = "looped"  # the server stopped the answer for what it was: it would be so again
     FULL = "full"  # the model's window is full: an answer that is cut, or none
 
 
-# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came.
+# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came. Case and
+# hyphens do not matter, see `ending_of`.
 ENDINGS: dict[str, Ending] = {
     "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
     "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
+    "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways hand it on in capitals
+    "prohibited_content": Ending.WITHDRAWN,  # as above
+    "refusal": Ending.WITHDRAWN,  # docs.anthropic.com, "Handling stop reasons": a classifier ended the answer
     "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
     "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"
     "abort": Ending.BROKEN,  # vLLM, as above; SGLang
-    "repetition": Ending.BROKEN,  # vLLM, as above: it stopped the answer since it went round in circles
+    "insufficient_system_resource": Ending.BROKEN,  # api-docs.deepseek.com, "Create Chat Completion"
+    # No document names these two; gateways were seen to send them.
+    "cancelled": Ending.BROKEN,
+    "timeout": Ending.BROKEN,
+    "repetition": Ending.LOOPED,  # vLLM, as above: it stopped the answer since it went round in circles
     "model_context_window_exceeded": Ending.FULL,  # docs.z.ai, "Chat Completion", unstreamed answers
 }
+
+
+def ending_of(finish_reason: str | None) -> Ending | None:
+    """What a finish reason says, however it is spelled ("CONTENT_FILTER", "content-filter", "contentFilter").
+
+    Returns:
+        None for a success.
+    """
+    if not finish_reason or len(finish_reason) > _LONGEST_REASON:
+        return None
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
+    return ENDINGS.get(re.sub(r"[\s-]+", "_", words).lower())
+
+
+_LONGEST_REASON = 64
 # Codes by which content is refused or withdrawn that the app may judge itself (`on_sensitive="return"`). 1300, a
 # policy's refusal, is not one.
-WITHDRAWN = frozenset({"1301", "content_filter", "content_policy_violation"})
+WITHDRAWN = frozenset({"1301", *(name for name, known in NAMES.items() if known is _FILTERED)})
 
 
 def reason_of(code: str | None) -> str:
@@ -291,7 +330,7 @@ def reason_of(code: str | None) -> str:
 
 def is_withdrawn(finish_reason: str | None) -> bool:
     """Whether a finish reason says that the content was found unsafe."""
-    return ENDINGS.get(finish_reason or "") is Ending.WITHDRAWN
+    return ending_of(finish_reason) is Ending.WITHDRAWN
 
 
 class Envelope(NamedTuple):

@@ -32,6 +32,8 @@ def told(message: str, **more: Any) -> dict[str, Any]:
         {"code": "billing_hard_limit_reached", "type": "invalid_request_error"},
         {"code": "insufficient_user_quota", "type": "new_api_error"},
         {"code": "400", "type": "budget_exceeded"},
+        {"code": "AccountOverdueError", "type": "Forbidden"},
+        {"code": "Arrearage"},
     ],
 )
 def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, Any], status: int | None) -> None:
@@ -41,7 +43,38 @@ def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, An
     assert row(status, found.code).retry is Retry.NEVER
 
 
-@pytest.mark.parametrize("code", ["content_policy_violation", "content_filter"])
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (403, told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code="")),
+        (401, told("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
+        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}),
+        (400, {"code": "Arrearage", "message": "Access denied, your account is not in good standing."}),
+        (400, told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400")),
+    ],
+)
+def test_an_empty_account_is_told_by_gateways_in_their_words(status: int, payload: Any) -> None:
+    found = error(payload, status)
+    assert (type(found), found.retryable) == (glmv.QuotaError, False)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        told("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
+        {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content.", "request_id": "r"},
+        told("upstream: code: data_inspection_failed", code="bad_response"),
+    ],
+)
+def test_unsafe_content_is_told_by_gateways_in_their_words(payload: Any) -> None:
+    assert type(error(payload, 400)) is glmv.ContentFilterError
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["content_policy_violation", "content_filter", "moderation_blocked", "sensitive_words_detected", "prompt_blocked",
+     "DataInspectionFailed", "data_inspection_failed"],
+)  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
 def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
     assert type(error(told("flagged", code=code), status)) is glmv.ContentFilterError
@@ -252,7 +285,7 @@ USERS_WORDS = {
     "pydantic's text": "1 validation error for Request\nmessages\n  Input should be a list [type=list_type, "
     "input_value='Prompt exceeds max length', input_type=str]",
     "a field of the body": 'cannot read {"content": "error code: 1113"}',
-    "JSON in JSON": r'cannot read {\"messages\": [{\"content\": \"code: 1301\"}]}',
+    "JSON in JSON": r"cannot read {\"messages\": [{\"content\": \"code: 1301\"}]}",
     "single": "Jinja error in 'the user wrote: 余额不足'",
     "double": 'Template error near "余额不足"',
     "Chinese marks": "模板错误：“余额不足”",
