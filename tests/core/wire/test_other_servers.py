@@ -399,9 +399,29 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
         client.chat("hi", max_tokens=20_000)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
-    assert client.slots(options["model"]).width == row.concurrency
+    # A name with what another host adds is that host's own deployment: how many calls it takes nobody documents.
+    own = "base_model" in options
+    assert client.slots(options["model"]).width == (row.concurrency if own else client.slots("unknown").width)
     client.chat("hi")
     assert server.body == {"model": options["model"], "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "alone"),
+    [
+        ({"model": "glm-4.6v-flash"}, True),
+        ({"model": "GLM-4.6V-Flash", "dialect": "litellm"}, True),
+        ({"model": "zai-org/GLM-4.6V-Flash", "base_model": "glm-4.6v-flash"}, True),
+        ({"model": "z-ai/glm-4.6v-flash", "base_model": "z-ai/glm-4.6v-flash"}, True),
+        ({"model": "zai-org/GLM-4.6V-Flash"}, False),
+        ({"model": "openai/glm-4.6v-flash", "dialect": "litellm"}, False),
+        ({"model": "z-ai/glm-4.6v-flash:free", "base_url": "https://openrouter.ai/api/v1"}, False),
+        ({"model": "glm-4.6v-flash", "dialect": "vllm"}, False),
+    ],
+)
+def test_the_platforms_number_of_calls_holds_for_its_own_names(options: dict[str, Any], alone: bool) -> None:
+    client = glmv.Client(**OtherServer().options(api_key=f"key-{sorted(options.values())}".replace(" ", ""), **options))
+    assert (client.slots(options["model"]).width == 1) is alone
 
 
 def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
