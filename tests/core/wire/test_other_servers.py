@@ -273,7 +273,7 @@ def test_both_turns_of_a_repaired_stream_are_counted() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}, {"type": "structural_tag", "structures": []}])
-@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "openrouter"])
 def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, wanted: Any, stream: bool) -> None:
     server = OtherServer(message={"role": "assistant", "content": "{}"})
     client = glmv.Client(**server.options(dialect=dialect))
@@ -285,7 +285,7 @@ def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, want
     assert server.body["messages"] == [{"role": "user", "content": "hi"}]
 
 
-@pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "transformers"])
+@pytest.mark.parametrize("dialect", ["openai", "litellm", "transformers"])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
 def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None:
     server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
@@ -303,6 +303,9 @@ def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None
         ("llama.cpp", "auto", "auto", ["clock", "look"]),
         ("transformers", "look", None, ["look"]),
         ("openai", "look", None, ["look"]),
+        ("litellm", "look", None, ["look"]),
+        ("openrouter", "look", {"type": "function", "function": {"name": "look"}}, ["clock", "look"]),
+        ("openrouter", "any", "required", ["clock", "look"]),
     ],
 )
 def test_a_choice_of_tools_is_sent_as_far_as_the_server_obeys(
