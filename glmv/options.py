@@ -264,7 +264,8 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
     Attributes:
         model: name of the model, in any case, as the server knows it.
         base_model: the model of the catalogue that it is, where its name does not tell (`glmv.find_model`): limits,
-            context window, prices and the number of calls at once are that model's. It is not sent.
+            context window, prices and the number of calls at once are that model's. A name with what another host adds
+            says nothing of that number; `base_model` does. It is not sent.
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
             "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
             that finish reason.

@@ -21,18 +21,26 @@ _UNDOCUMENTED = "undocumented"
 _PUBLISHERS = "zai-org|z-ai|zai|zhipuai|zhipu|thudm|bigmodel"
 # A publisher joined to the name by another mark than a slash: "zai-org-glm-4.6v" (Venice), "zai-org_GLM-4.6V"
 # (quantized copies), "us.zai.glm-4.6v" (Bedrock, with a region).
-_PUBLISHED = re.compile(rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})[-_.](?=glm|autoglm)")
+_PUBLISHED = re.compile(rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})(?:--|[-_.])(?=glm|autoglm)")
 # What is written behind a name: how the weights are stored, the format of a file, how they are hosted, a day.
 _STORED = re.compile(
     r"(?:\.gguf"
     r"|[-_.](?:gguf|mlx|awq|gptq|bnb|exl[23]|hf|ud|dynamic|quantized|marlin|maas|tee|cloud|v\d+"
-    r"|(?:nv|mx)?fp(?:4|8|16)|bf16|int[48]|[2-8]-?bit|w\d+a\d+(?:fp8)?"
+    r"|i1|autoround|compressed-tensors|dwq|gs?\d{2,3}|\d(?:\.\d+)?bpw"
+    r"|(?:nv|mx)?fp(?:4(?:_moe)?|8|16)|bf16|int[48](?:-mixed)?|[2-8]-?bit|w\d+a\d+(?:fp8)?"
     r"|i?q\d(?:_[a-z0-9]+)*|20\d{6}|2\d{5}))$"
 )
-# Behind a colon or an at sign: a variant, a provider, a version. A number of parameters would be another model.
+# Behind a colon or an at sign: a variant, a provider, a version. A number of parameters may be another model's.
 _TAG = re.compile(r"[:@](?!\d+(?:\.\d+)?b\b)[a-z0-9][a-z0-9._:-]*$")
+# The numbers of parameters with which the weights of these rows are published (huggingface.co/zai-org), as a part of
+# the name or a tag: "GLM-4.6V-Flash-9B-Q4_K_M", "glm-4.6v:106b", "AutoGLM-Phone-9B-Multilingual".
+_SIZED = re.compile(r"(?<=^glm-4\.6v-flash)[-:@_]9b\b|(?<=^glm-4\.[56]v)[:@]106b\b|(?<=^autoglm-phone)-9b\b")
 # Names without a dot: "glm-4p5v" (Fireworks), "glm-4-6v", "glm4.6v".
 _DOTLESS = re.compile(r"(?<=^glm-)(\d)[p_-](\d)(?!\d)")
+# "glm4.6v", "glm4v", and not "glm4": at Ollama that is GLM-4-9B (ollama.com/library/glm4).
+_JOINED = re.compile(r"^glm(?=\d+[.pv_-])")
+# Characters of a name that are looked at: the longest path that a system takes, and its last part.
+_LONGEST_PATH, _LONGEST_NAME = 4096, 128
 
 
 def find_model(name: str) -> Model | None:
@@ -43,29 +51,39 @@ def find_model(name: str) -> Model | None:
     are stored ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
 
     Returns:
-        The row; without its price for a variant that is free elsewhere; None when the model is not known.
+        The row; without its price for a variant that is free elsewhere; without `concurrency` where the name carries
+        what another host adds, since how many calls that host takes at once is its own affair; None when the model is
+        not known.
     """
-    return _found(name.strip().lower())
+    return _found(name.strip().lower()) if len(name) <= _LONGEST_PATH else None
 
 
 @lru_cache(maxsize=512)
 def _found(written: str) -> Model | None:
     rows = _rows()
+    if written in rows:
+        return rows[written]
     found = next((rows[each] for each in _names(written) if each in rows), None)
-    if found is not None and found.prices and written.endswith(":free"):
-        return replace(found, prices=())
-    return found
+    if found is None:
+        return None
+    return replace(found, concurrency=None, prices=() if written.endswith(":free") else found.prices)
 
 
 def _names(written: str) -> Iterator[str]:
     """A name in lower case -> the names of rows that it may stand for, the likeliest first."""
-    yield written
-    name = re.split(r"[/\\]", written)[-1]
+    name = re.split(r"[/\\]", written.rstrip("/\\"))[-1]
+    if name.startswith("models--"):  # the folder of a cache: "models--zai-org--GLM-4.6V"
+        name = name.rsplit("--", 1)[-1]
+    if len(name) > _LONGEST_NAME:
+        return
     yield name
     name = _PUBLISHED.sub("", _TAG.sub("", name), count=1)
     while True:
         yield name
-        yield _DOTLESS.sub(r"\1.\2", re.sub(r"^glm(?=\d)", "glm-", name))
+        name = _DOTLESS.sub(r"\1.\2", _JOINED.sub("glm-", name))
+        yield name
+        name = _SIZED.sub("", name)
+        yield name
         shorter = _STORED.sub("", name)
         if shorter == name:
             return

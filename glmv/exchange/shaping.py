@@ -6,13 +6,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
+from glmv.errors import (
+    ContentFilterError,
+    ContextLengthError,
+    GLMVError,
+    MalformedResponse,
+    ServerError,
+    StreamInterrupted,
+)
 from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta, ToolCallDelta
-from glmv.wire.codes import ENDINGS, Ending, Envelope, envelope, error_from, lone_message, reason_of
+from glmv.wire.codes import Ending, Envelope, ending_of, envelope, error_from, lone_message, reason_of
 from glmv.wire.decode import DeltaDecoder, excerpt
 from glmv.wire.marks import THOUGHT_END, StopCutter, boxes_in
 from glmv.wire.sse import Event
@@ -162,7 +169,7 @@ class Shaper:
                 held = Delta(tail, raw=last.raw)
                 self._tries.accumulator.add(held)
                 deltas.append(held)
-            if self._cutter.hit and last.finish_reason not in ENDINGS:
+            if self._cutter.hit and ending_of(last.finish_reason) is None:
                 last.finish_reason = "stop"
         if decoder.left_in_text:
             self._notes += (_CALLS_IN_TEXT.format(count=decoder.left_in_text),)
@@ -178,9 +185,14 @@ class Shaper:
     def _check_ending(self, last: Delta) -> None:
         """Raises what the finish reason stands for, where it is no success."""
         reason, got = last.finish_reason, self._tries.accumulator
-        match ENDINGS.get(reason or ""):
+        match ending_of(reason):
             case Ending.BROKEN:
                 raise Failure("network_error", f"The server broke off the answer (finish_reason {reason}).")
+            case Ending.LOOPED:
+                raise StreamInterrupted(
+                    f"The server stopped an answer that repeats itself (finish_reason {reason}): change the question, "
+                    "or the sampling."
+                )
             case Ending.WITHDRAWN if self._call.sensitive == "raise":
                 raise ContentFilterError(
                     f"The server found the content unsafe and withdrew it (finish_reason {reason}): "

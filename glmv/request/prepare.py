@@ -95,6 +95,7 @@ def prepare(
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
     """
     asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
+    own_id = request.options.get("request_id")  # elsewhere than on the platform `check` leaves it out of the options
     request = check(request, row, dialect)
     lists = row is not None and not row.string_content
 
@@ -111,7 +112,6 @@ def prepare(
     if boxes_of is not None and boxes_of >= len(sizes):
         raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
     headers = request.call.get("extra_headers") or SecretHeaders()
-    own_id = request.options.get("request_id")
     if own_id and not dialect.own_fields:
         headers = _identified(headers, own_id)
     return Call(

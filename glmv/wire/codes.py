@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 from glmv.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -163,11 +165,22 @@ NAMES: dict[str, Code] = {
     # github.com/songquanpeng/one-api and QuantumNous/new-api, relay controllers: 403.
     "insufficient_user_quota": _QUOTA,
     "pre_consume_token_quota_failed": _QUOTA,
+    # Volcengine Ark, volcengine.com/docs/82379, "错误码": 403. DashScope, help.aliyun.com, "错误信息": 400.
+    "AccountOverdueError": _QUOTA,
+    "Arrearage": _QUOTA,
     # docs.litellm.ai, "Budgets, Rate Limits": a key's own budget, `type`, 400.
     "budget_exceeded": _QUOTA,
     # OpenAI's and Azure's filters (learn.microsoft.com, "Content filtering": `code` content_filter, 400).
     "content_policy_violation": _FILTERED,
     "content_filter": _FILTERED,
+    # OpenAI's pictures: `code`, 400.
+    "moderation_blocked": _FILTERED,
+    # QuantumNous/new-api, types/error.go: 400. What refuses with the second one is not documented.
+    "sensitive_words_detected": _FILTERED,
+    "prompt_blocked": _FILTERED,
+    # DashScope, as above, and how its OpenAI-compatible endpoint writes it.
+    "DataInspectionFailed": _FILTERED,
+    "data_inspection_failed": _FILTERED,
     # OpenAI: `code`, 400. llama.cpp (ggml-org/llama.cpp#15780): `type`, 400 or 500.
     "context_length_exceeded": _OVERFLOW,
     "exceed_context_size_error": _OVERFLOW,
@@ -200,7 +213,11 @@ _OVERFLOWS = re.compile(
             "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
             "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
             r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
+            # Newer vLLM: "You passed 44001 input tokens and requested 0 output tokens. However, ..."
+            "the model's context length is only",
             "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
+            "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
+            r"prompt_tokens \(\d+\) must be less than max_seq_len",  # SiliconFlow, code 20015
             r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
             "exceeds? the available context size",  # llama.cpp
             "context size has been exceeded",  # LM Studio
@@ -235,34 +252,75 @@ _SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile("该模型当前访问量过大"), "1305"),
     # OpenAI's, which LiteLLM repeats with the code "429".
     (re.compile("You exceeded your current quota, please check your plan", re.IGNORECASE), "insufficient_quota"),
+    # one-api and new-api, model/token.go: 401 or 403, without a code.
+    (re.compile("该令牌额度已用尽"), "pre_consume_token_quota_failed"),
+    # SiliconFlow, code 30001, 403. The sentence is from reports of users; its documents name the status alone.
+    (re.compile("account balance is insufficient", re.IGNORECASE), "insufficient_quota"),
+    # LiteLLM (litellm/exceptions.py).
+    (re.compile(r"\bContentPolicyViolationError\b"), "content_policy_violation"),
 )
 # A server that refuses a request's form may quote the request, so that what looks like a code is the user's.
 _QUOTES_REQUEST = 422
+# These say enough; a name in their message is what somebody quotes.
+_SURE_STATUSES = (401, 403, 404)
 # How much of a message is searched.
-_SEARCHED = 4096
+_SEARCHED = 2048
+# Where a message begins to quote the request: pydantic's errors, as repr, as text, and fields of the body.
+_REQUEST = re.compile(
+    r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
+)
+# Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
+_IN_QUOTES = re.compile(r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))""")
+# Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
+_NAME = re.compile(r"[\w.:/-]{0,80}", re.ASCII)
+_REASON_FIELD = re.compile(r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$""")
 
 
 class Ending(StrEnum):
     """What a finish reason says about an answer."""
 
     WITHDRAWN = "withdrawn"  # found unsafe
-    BROKEN = "broken"  # the server gave up
+    BROKEN = "broken"  # the server gave up: another try may succeed
+    LOOPED = "looped"  # the server stopped the answer for what it was: it would be so again
     FULL = "full"  # the model's window is full: an answer that is cut, or none
 
 
-# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came.
+# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came. Case and
+# hyphens do not matter, see `ending_of`.
 ENDINGS: dict[str, Ending] = {
     "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
     "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
+    "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways hand it on in capitals
+    "prohibited_content": Ending.WITHDRAWN,  # as above
+    "refusal": Ending.WITHDRAWN,  # docs.anthropic.com, "Handling stop reasons": a classifier ended the answer
     "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
     "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"
     "abort": Ending.BROKEN,  # vLLM, as above; SGLang
-    "repetition": Ending.BROKEN,  # vLLM, as above: it stopped the answer since it went round in circles
+    "insufficient_system_resource": Ending.BROKEN,  # api-docs.deepseek.com, "Create Chat Completion"
+    # No document names these two; gateways were seen to send them.
+    "cancelled": Ending.BROKEN,
+    "timeout": Ending.BROKEN,
+    "repetition": Ending.LOOPED,  # vLLM, as above: it stopped the answer since it went round in circles
     "model_context_window_exceeded": Ending.FULL,  # docs.z.ai, "Chat Completion", unstreamed answers
 }
+
+
+def ending_of(finish_reason: str | None) -> Ending | None:
+    """What a finish reason says, however it is spelled ("CONTENT_FILTER", "content-filter", "contentFilter").
+
+    Returns:
+        None for a success.
+    """
+    if not finish_reason or len(finish_reason) > _LONGEST_REASON:
+        return None
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
+    return ENDINGS.get(re.sub(r"[\s-]+", "_", words).lower())
+
+
+_LONGEST_REASON = 64
 # Codes by which content is refused or withdrawn that the app may judge itself (`on_sensitive="return"`). 1300, a
 # policy's refusal, is not one.
-WITHDRAWN = frozenset({"1301", "content_filter", "content_policy_violation"})
+WITHDRAWN = frozenset({"1301", *(name for name, known in NAMES.items() if known is _FILTERED)})
 
 
 def reason_of(code: str | None) -> str:
@@ -272,7 +330,7 @@ def reason_of(code: str | None) -> str:
 
 def is_withdrawn(finish_reason: str | None) -> bool:
     """Whether a finish reason says that the content was found unsafe."""
-    return ENDINGS.get(finish_reason or "") is Ending.WITHDRAWN
+    return ending_of(finish_reason) is Ending.WITHDRAWN
 
 
 class Envelope(NamedTuple):
@@ -324,6 +382,8 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     match payload:
         case {"error": Mapping() as error} if error:
             code, message = _code(error), _reason(error)
+            if not _is_telling(str(code)) and (cause := _cause(error)):
+                code, message = cause.code if _is_telling(cause.code) else code, f"{message}: {cause.message}"
         case {"error": str() | list() as reason} if reason:
             code, message = payload.get("code"), _reason(reason)
         case (
@@ -352,6 +412,32 @@ def _code(error: Mapping[str, Any]) -> object:
     if isinstance(kind, str) and (kind in NAMES or (code in (None, "") and kind in STATUS_NAMES)):
         return kind
     return code
+
+
+# The longest text of an upstream's error that is looked into, and what its JSON may not hold: ASCII letters, digits and
+# marks as escapes, behind which a credential would not be seen. Go escapes "&", "<", ">" and quotes.
+_RAW_LENGTH = 64 * 1024
+_HIDDEN = re.compile(r"\\u00(?!22|26|27|3[cCeE])[2-7]")
+
+
+def _cause(error: Mapping[str, Any]) -> Envelope | None:
+    """What the upstream of OpenRouter said: `metadata.raw`, its error as JSON or text (openrouter.ai, "Errors")."""
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if isinstance(raw, str):
+        if not raw.strip() or len(raw) > _RAW_LENGTH or _HIDDEN.search(raw):
+            return None
+        try:
+            parsed = from_json(raw)
+        except ValueError:
+            return Envelope(None, raw, None, None)
+        if not isinstance(parsed, Mapping | list):
+            return Envelope(None, raw, None, None)
+        raw = parsed
+    if isinstance(raw, Mapping) and isinstance(inner := raw.get("error"), Mapping) and "metadata" in inner:
+        raw = {"error": {name: value for name, value in inner.items() if name != "metadata"}}  # one level is enough
+    found = envelope(raw, refused=True)
+    return found if found is not None and found.message else None
 
 
 def _is_telling(code: str | None) -> bool:
@@ -411,12 +497,12 @@ def error_from(status: int | None, found: Envelope, *, retry_after: float | None
 
 def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     """What an error body means, and its code: its own, or a known one that a gateway repeats in the message."""
-    code, message = found.code, found.message[:_SEARCHED]
+    code, message = found.code, _own_words(found.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # a code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less
     if _is_telling(code):
         return row(status, code), code
-    if status != _QUOTES_REQUEST and (repeated := _repeated(message)):
+    if status != _QUOTES_REQUEST and (repeated := _repeated(message, names=status not in _SURE_STATUSES)):
         return row(status, repeated), repeated
     named = status
     if status in (None, 200):
@@ -426,10 +512,30 @@ def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     return row(status, code), code
 
 
-def _repeated(message: str) -> str | None:
-    """A known code in the message of a gateway, quoted or meant by the platform's own sentence."""
+def _own_words(message: str) -> str:
+    """A message without what it quotes of the request: text of the user is no code and no sentence of the server."""
+    if begins := _REQUEST.search(message):
+        message = message[: begins.start()]
+    return _IN_QUOTES.sub(_kept, message)
+
+
+def _kept(quoted: re.Match[str]) -> str:
+    text = quoted[0][1:-1]
+    own = _NAME.fullmatch(text) or text.lstrip()[:1] in ("{", "[") or _REASON_FIELD.search(_before(quoted))
+    return quoted[0] if own else ""
+
+
+def _before(quoted: re.Match[str]) -> str:
+    return quoted.string[max(0, quoted.start() - 30) : quoted.start()]
+
+
+def _repeated(message: str, *, names: bool) -> str | None:
+    """A known code in the message of a gateway, quoted or meant by a server's own sentence.
+
+    Args:
+        names: whether names count beside the platform's codes.
+    """
     for quoted in _QUOTED.finditer(message):
-        name = quoted[1]
-        if _is_telling(name):
-            return name
+        if _is_telling(quoted[1]) and (names or quoted[1] in CODES):
+            return quoted[1]
     return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)

@@ -27,7 +27,8 @@ class Dialect:
         own_fields: whether `do_sample`, `user_id` and `request_id` are fields of the body. Elsewhere they are written
             as `temperature`, `user` and the header X-Request-Id.
         limits: whether the platform's limits hold (see `glmv/catalog`); how engines are started decides theirs. The
-            same names stand in `glmv.options.WITHOUT_LIMITS`.
+            same names stand in `glmv.options.WITHOUT_LIMITS`. How many calls at once the platform documents holds
+            elsewhere only for a model by the platform's own name or by `base_model` (`glmv.find_model`).
         stream_usage: whether a stream has to be asked for usage (`stream_options`).
         files: whether a message may hold documents.
         functions_only: whether tools other than functions are unknown.
@@ -73,9 +74,12 @@ DIALECTS = {
         Dialect("openai"),
         # LiteLLM refuses `thinking` for models that it does not know as thinking ones, or drops it in silence, unless
         # the request allows it (docs.litellm.ai/docs/completion/drop_params, "allowed_openai_params").
+        # `response_format` is not among what it hands on to zai (litellm/llms/zai/chat/transformation.py,
+        # get_supported_openai_params), and the platform behind it obeys no `tool_choice` but "auto": both in words.
         Dialect("litellm", allows=("thinking",)),
-        # openrouter.ai/docs/use-cases/reasoning-tokens: `reasoning.enabled`.
-        Dialect("openrouter", thinking="reasoning"),
+        # openrouter.ai/docs/use-cases/reasoning-tokens: `reasoning.enabled`. `response_format` with both kinds of JSON:
+        # /docs/structured-outputs; `tool_choice`: /docs/api-reference/overview.
+        Dialect("openrouter", thinking="reasoning", chooses_tools="name", takes_json=True),
         # vLLM and SGLang: data URIs and `chat_template_kwargs` (github.com/zai-org/GLM-V README); `tool_choice`,
         # `response_format`, `user`, `stream_options`: vllm/entrypoints/openai/chat_completion/protocol.py,
         # sglang/srt/entrypoints/openai/protocol.py.

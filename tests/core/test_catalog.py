@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_a_name_is_found_whatever_its_case(name: str) -> None:
         "", "/", "gpt-4o", "zai", "zai-org/", "glm-4v-plus-9999", "glm-4.6v-mini", "my-glm-4.6v", "glm-4.6v-finetuned",
         "glm-4.60v", "glm-46v", "glm-4.6vx", "glm-4.6v-v", "glm-4.6v/other", "ft:glm-4.6v:org:1", "gpt-4.6v",
         # Other weights of the same family: their limits are not those of the platform's models.
+        "glm4", "glm4:latest", "ollama/glm4", "glm4:9b", "glm-4-moe", "glm-4.6v-mixed",
         "THUDM/glm-4v-9b", "THUDM/GLM-4.1V-9B-Thinking", "glm-4-9b", "glm-4-32b-0414", "glm-4.6v:9b", "glm-4.6v-106b",
     ],
 )  # fmt: skip
@@ -87,6 +89,28 @@ def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
         ("publishers/zai-org/models/glm-4.6v@001", "glm-4.6v"),
         ("glm-4-6v", "glm-4.6v"),
         ("glm4.6v", "glm-4.6v"),
+        ("/models/GLM-4.6V/", "glm-4.6v"),
+        ("C:\\models\\GLM-4.6V\\", "glm-4.6v"),
+        ("models--zai-org--GLM-4.6V", "glm-4.6v"),
+        ("/cache/models--zai-org--GLM-4.6V-Flash/", "glm-4.6v-flash"),
+        ("zai-org--GLM-4.6V", "glm-4.6v"),
+        ("GLM-4.6V-MXFP4_MOE", "glm-4.6v"),
+        ("x/GLM-4.6V-i1-GGUF", "glm-4.6v"),
+        ("x/GLM-4.6V-AutoRound", "glm-4.6v"),
+        ("Intel/GLM-4.6V-int4-mixed-AutoRound", "glm-4.6v"),
+        ("x/GLM-4.6V-int4-mixed", "glm-4.6v"),
+        ("x/GLM-4.6V-W4A16-G128", "glm-4.6v"),
+        ("x/GLM-4.6V-compressed-tensors", "glm-4.6v"),
+        ("x/GLM-4.6V-exl3-4.0bpw", "glm-4.6v"),
+        ("mlx-community/GLM-4.6V-6bit-DWQ", "glm-4.6v"),
+        ("mlx-community/GLM-4.6V-Flash-8bit-gs32", "glm-4.6v-flash"),
+        ("glm-4.6v-flash:9b", "glm-4.6v-flash"),  # Ollama
+        ("glm-4.6v-flash:9b-q4_K_M", "glm-4.6v-flash"),
+        ("GLM-4.6V-Flash-9B-Q4_K_M", "glm-4.6v-flash"),
+        ("glm-4.6v:106b", "glm-4.6v"),
+        ("zai-org/AutoGLM-Phone-9B", "autoglm-phone"),
+        ("zai-org/AutoGLM-Phone-9B-Multilingual", "autoglm-phone-multilingual"),
+        ("glm4-plus", "glm-4-plus"),
         # The nearest row, and not one that begins the same.
         ("z-ai/glm-4.6", "glm-4.6"),
         ("zai-org/GLM-4.6-FP8", "glm-4.6"),
@@ -240,3 +264,22 @@ def test_a_key_that_is_not_known_is_refused_by_its_name(text: str, named: str) -
 def test_a_name_has_one_row() -> None:
     with pytest.raises(ValueError, match="'one' has two rows"):
         rows_of(ROW.replace('["one"]', '["one", "one"]'))
+
+
+def test_how_many_calls_at_once_is_the_platforms_alone() -> None:
+    for name in ("glm-4.6v-flash", "GLM-4.6V-Flash"):
+        assert row(name).concurrency == 1
+    for name in ("zai-org/GLM-4.6V-Flash", "z-ai/glm-4.6v-flash:free", "GLM-4.6V-Flash-FP8", "openai/glm-4.6v-flash"):
+        other = row(name)
+        assert other.concurrency is None
+        assert (other.images, other.context) == (row("glm-4.6v-flash").images, row("glm-4.6v-flash").context)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["glm-4.6v" + "-fp8" * 20_000, "glm-4.6v" + "-fp8" * 900, "/" * 4_000, "glm-4.6v" + "_q4" * 30 + "_", "a" * 9**6],
+)
+def test_a_name_without_end_takes_no_time(name: str) -> None:
+    begun = time.perf_counter()
+    assert find_model(name) is None
+    assert time.perf_counter() - begun < 0.2

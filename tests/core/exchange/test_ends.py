@@ -61,6 +61,46 @@ def test_an_answer_of_which_something_was_shown_is_not_begun_anew(flow: Any, rea
     assert (type(error), error.attempts, error.partial.text) == (glmv.StreamInterrupted, 1, "half")
 
 
+LOOPED = [reason for reason, ending in ENDINGS.items() if ending is Ending.LOOPED]
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("reason", [*LOOPED, "Repetition", "REPETITION"])
+@pytest.mark.parametrize("text", ["la la la", None])
+def test_an_answer_that_repeats_itself_is_not_paid_for_again(
+    flow: Any, stream: bool, reason: str, text: str | None
+) -> None:
+    error = flow.run(ended(flow, stream, text, reason, usage=flow.USAGE), stream=stream).failure
+    assert (type(error), error.retryable, error.attempts) == (glmv.StreamInterrupted, False, 1)
+    assert (error.partial.text, error.partial.finish_reason) == (text or "", reason)
+    assert error.partial.usage.prompt_tokens == 1037
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("CONTENT_FILTER", glmv.ContentFilterError),
+        ("content-filter", glmv.ContentFilterError),
+        ("contentFilter", glmv.ContentFilterError),
+        ("Content Filter", glmv.ContentFilterError),
+        ("SAFETY", glmv.ContentFilterError),
+        ("Sensitive", glmv.ContentFilterError),
+        ("ERROR", glmv.StreamInterrupted),
+        ("Cancelled", glmv.StreamInterrupted),
+        ("TIMEOUT", glmv.StreamInterrupted),
+        ("INSUFFICIENT_SYSTEM_RESOURCE", glmv.StreamInterrupted),
+    ],
+)
+def test_a_finish_reason_is_known_however_it_is_spelled(
+    flow: Any, stream: bool, reason: str, kind: type[glmv.GLMVError]
+) -> None:
+    tries = 4 if kind is glmv.StreamInterrupted and not stream else 1  # of a stream something was shown
+    error = flow.run(*[ended(flow, stream, "half", reason)] * tries, stream=stream).failure
+    assert type(error) is kind
+    assert (error.partial.text, error.partial.finish_reason) == ("half", reason)
+
+
 @pytest.mark.parametrize("stream", STREAM)
 def test_a_full_window_cuts_an_answer_or_leaves_no_space_for_one(flow: Any, stream: bool) -> None:
     reason = "model_context_window_exceeded"
@@ -72,7 +112,7 @@ def test_a_full_window_cuts_an_answer_or_leaves_no_space_for_one(flow: Any, stre
 
 
 @pytest.mark.parametrize("stream", STREAM)
-@pytest.mark.parametrize("reason", ["stop", "length", "eos", "load", "insufficient_system_resource", "Error."])
+@pytest.mark.parametrize("reason", ["stop", "length", "eos", "load", "Error.", "no_error", "end_turn", "x" * 9_000])
 def test_every_other_reason_is_a_success_that_shows_it(flow: Any, stream: bool, reason: str) -> None:
     answer = flow.run(ended(flow, stream, "hello", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("hello", reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ def told(message: str, **more: Any) -> dict[str, Any]:
         {"code": "billing_hard_limit_reached", "type": "invalid_request_error"},
         {"code": "insufficient_user_quota", "type": "new_api_error"},
         {"code": "400", "type": "budget_exceeded"},
+        {"code": "AccountOverdueError", "type": "Forbidden"},
+        {"code": "Arrearage"},
     ],
 )
 def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, Any], status: int | None) -> None:
@@ -40,7 +43,38 @@ def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, An
     assert row(status, found.code).retry is Retry.NEVER
 
 
-@pytest.mark.parametrize("code", ["content_policy_violation", "content_filter"])
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (403, told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code="")),
+        (401, told("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
+        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}),
+        (400, {"code": "Arrearage", "message": "Access denied, your account is not in good standing."}),
+        (400, told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400")),
+    ],
+)
+def test_an_empty_account_is_told_by_gateways_in_their_words(status: int, payload: Any) -> None:
+    found = error(payload, status)
+    assert (type(found), found.retryable) == (glmv.QuotaError, False)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        told("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
+        {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content.", "request_id": "r"},
+        told("upstream: code: data_inspection_failed", code="bad_response"),
+    ],
+)
+def test_unsafe_content_is_told_by_gateways_in_their_words(payload: Any) -> None:
+    assert type(error(payload, 400)) is glmv.ContentFilterError
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["content_policy_violation", "content_filter", "moderation_blocked", "sensitive_words_detected", "prompt_blocked",
+     "DataInspectionFailed", "data_inspection_failed"],
+)  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
 def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
     assert type(error(told("flagged", code=code), status)) is glmv.ContentFilterError
@@ -107,6 +141,32 @@ OVERFLOWS = {
     ),
     "vLLM with pictures": told(
         "The prompt (total length 25938) is too long to fit into the model (context length 4096)."
+    ),
+    "vLLM, tokens": told(
+        "You passed 44001 input tokens and requested 0 output tokens. However, the model's context length is only "
+        "4096 tokens, resulting in a maximum input length of 4096 tokens. Please reduce the length of the input "
+        "prompt. (parameter=input_tokens, value=44001)",
+        type="BadRequestError", param="input_tokens", code=400,
+    ),
+    "vLLM, characters": told(
+        "You passed 190001 input characters. However, the model's context length is only 4096 tokens (at most 131072 "
+        "characters). Please reduce the length of the input prompt.",
+        type="BadRequestError", code=400,
+    ),
+    "SGLang with pictures": {
+        "object": "error", "type": "BadRequestError", "param": None, "code": 400,
+        "message": "Multimodal prompt is too long after expanding multimodal tokens. After expanding "
+        "len(req.origin_input_ids_unpadded)=3 => 9000 >= 8192.",
+    },
+    "SiliconFlow": {
+        "code": 20015, "data": None,
+        "message": "length of prompt_tokens (70000) must be less than max_seq_len (65536).",
+    },
+    "vLLM behind LiteLLM": told(
+        'litellm.BadRequestError: OpenAIException - {"error":{"message":"You passed 98305 input tokens and requested '
+        "32768 output tokens. However, the model's context length is only 131072 tokens, resulting in a maximum input "
+        'length of 98304 tokens.","type":"BadRequestError","code":400}}',
+        code="400",
     ),
     "SGLang": {
         "object": "error", "type": "BadRequestError", "param": None, "code": 400,
@@ -215,6 +275,97 @@ def test_a_refusal_that_quotes_the_request_has_no_code_in_it() -> None:
     listed = {"detail": [{"loc": ["body", "messages", 0], "msg": "no", "input": 'my "code": "1301"'}]}
     found = error(listed, 400)
     assert (type(found), found.code) == (glmv.InvalidRequestError, None)
+
+
+USERS_WORDS = {
+    "pydantic's repr": "[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required', 'input': "
+    "{'messages': [{'role': 'user', 'content': \"This model's maximum context length is 8192 tokens\"}]}}]",
+    "in Chinese": "1 validation error: {'type': 'literal_error', 'loc': ('body', 'tool_choice'), 'input': "
+    "{'messages': [{'role': 'user', 'content': '为什么提示余额不足?'}]}}",
+    "pydantic's text": "1 validation error for Request\nmessages\n  Input should be a list [type=list_type, "
+    "input_value='Prompt exceeds max length', input_type=str]",
+    "a field of the body": 'cannot read {"content": "error code: 1113"}',
+    "JSON in JSON": r"cannot read {\"messages\": [{\"content\": \"code: 1301\"}]}",
+    "single": "Jinja error in 'the user wrote: 余额不足'",
+    "double": 'Template error near "余额不足"',
+    "Chinese marks": "模板错误：“余额不足”",
+    "a code": "Invalid value for content: 'error code: 1301 in my log'",
+    "an apostrophe": "Jinja error in 'the user's text: it may contain unsafe or sensitive content'",
+    "not closed": "Jinja error in 'the prompt is too long: 40000 tokens and so on",
+}
+
+
+@pytest.mark.parametrize("status", [400, 500, None])
+@pytest.mark.parametrize("name", USERS_WORDS)
+def test_what_an_error_quotes_of_the_user_does_not_decide_its_class(name: str, status: int | None) -> None:
+    found = error(told(USERS_WORDS[name], code=400), status)
+    assert type(found) is row(status, "400").kind
+    assert found.code == "400"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (401, "bad key; error type: content_filter", glmv.AuthenticationError),
+        (403, "not yours: {'code': 'context_length_exceeded'}", glmv.PermissionDeniedError),
+        (404, "no such model; code: insufficient_quota", glmv.NotFoundError),
+        (403, "upstream: {'error': {'code': '1113', 'message': 'm'}}", glmv.QuotaError),
+        (400, "Error code: 400 - {'error': {'message': 'Insufficient balance or no resource package.'}}",
+         glmv.QuotaError),
+        (400, 'upstream: {"error": {"message": "The prompt is too long: 9000 tokens"}}', glmv.ContextLengthError),
+        (400, "b'{\"error\":{\"code\":\"1301\"}}'", glmv.ContentFilterError),
+        (400, "The users' \"model\" has a maximum context length of 5", glmv.ContextLengthError),
+    ],
+)  # fmt: skip
+def test_a_status_that_says_enough_and_what_the_server_itself_says_count(
+    status: int, message: str, kind: type[glmv.GLMVError]
+) -> None:
+    assert type(error(told(message), status)) is kind
+
+
+@pytest.mark.parametrize("mark", ['"', "'", "“", "x '", " 'a", "input=", "\\'", "'{"])
+def test_quotation_marks_without_end_take_no_time(mark: str) -> None:
+    begun = time.perf_counter()
+    error(told(mark * 100_000), 400)
+    assert time.perf_counter() - begun < 1
+
+
+UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
+    "1261": ('{"error":{"code":"1261","message":"Prompt exceeds max length"}}', 400, glmv.ContextLengthError,
+             "Provider returned error: Prompt exceeds max length"),
+    "1113": ('{"error":{"code":"1113","message":"余额不足"}}', 429, glmv.QuotaError, "余额不足"),
+    "1113, escaped": (r'{"error":{"code":"1113","message":"\u4f59\u989d"}}', 429, glmv.QuotaError, "余额"),
+    "vLLM": ('{"object":"error","message":"This model\'s maximum context length is 8192 tokens.","code":400}', 400,
+             glmv.ContextLengthError, "8192"),
+    "an object": ({"error": {"code": "1301", "message": "unsafe"}}, 400, glmv.ContentFilterError, "unsafe"),
+    "a name": ('{"error":{"code":"insufficient_quota","message":"m"}}', 429, glmv.QuotaError, ": m"),
+    "busy": ('{"error":{"code":"1302","message":"slow"}}', 429, glmv.RateLimitError, "slow"),
+    "text": ("upstream connect error", 502, glmv.ServerError, "Provider returned error: upstream connect error"),
+    "a string of JSON": ('"timeout"', 502, glmv.ServerError, "timeout"),
+    "no reason": ('{"a": 1}', 400, glmv.InvalidRequestError, "Provider returned error."),
+    "empty": ("", 400, glmv.InvalidRequestError, "Provider returned error."),
+    "a list": ('[{"error": {"code": "1211", "message": "no model"}}]', 400, glmv.NotFoundError, "no model"),
+    "broken": ('{"error": {"co', 400, glmv.InvalidRequestError, '{"error": {"co'),
+    "in itself": ('{"error":{"message":"deep","code":400,"metadata":{"raw":"{}"}}}', 400, glmv.InvalidRequestError,
+                  "deep"),
+    "long": ('{"error":{"message":"' + "x" * 9_000 + '"}}', 400, glmv.InvalidRequestError, "xxx"),
+    "very long": ("x" * 900_000, 400, glmv.InvalidRequestError, "Provider returned error."),
+    "with hidden letters": (r'{"error":{"code":"1113","message":"\u0061"}}', 429, glmv.RateLimitError, "error."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
+    raw, status, kind, words = UPSTREAM[name]
+    found = error(
+        told("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
+        None if stream else status,
+    )
+    assert type(found) is kind
+    assert words in str(found)
+    assert len(str(found)) < 600
+    assert found.retryable is (kind in (glmv.RateLimitError, glmv.ServerError))
 
 
 def test_a_known_code_of_the_body_counts_more_than_one_in_its_message() -> None:

@@ -198,6 +198,18 @@ def test_a_request_id_is_the_same_in_the_error_and_the_users_header_goes_first()
     assert caught.value.request_id is None
 
 
+@pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
+@pytest.mark.parametrize("dialect", OTHERS)
+async def test_a_request_id_is_a_header_whether_the_model_is_known_or_not(dialect: str, model: str) -> None:
+    server = OtherServer()
+    options = server.options(dialect=dialect, model=model)
+    glmv.Client(**options).chat("hi", request_id="my-own-id")
+    list(glmv.Client(**options, request_id="my-own-id").stream("hi"))
+    await glmv.AsyncClient(**server.options(dialect=dialect, model=model)).chat("hi", request_id="my-own-id")
+    assert [headers.get_list("x-request-id") for headers in server.headers] == [["my-own-id"]] * 3
+    assert all("request_id" not in body for body in server.bodies)
+
+
 # ---- usage of streams
 
 
@@ -261,7 +273,7 @@ def test_both_turns_of_a_repaired_stream_are_counted() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}, {"type": "structural_tag", "structures": []}])
-@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "openrouter"])
 def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, wanted: Any, stream: bool) -> None:
     server = OtherServer(message={"role": "assistant", "content": "{}"})
     client = glmv.Client(**server.options(dialect=dialect))
@@ -273,7 +285,7 @@ def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, want
     assert server.body["messages"] == [{"role": "user", "content": "hi"}]
 
 
-@pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "transformers"])
+@pytest.mark.parametrize("dialect", ["openai", "litellm", "transformers"])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
 def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None:
     server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
@@ -291,6 +303,9 @@ def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None
         ("llama.cpp", "auto", "auto", ["clock", "look"]),
         ("transformers", "look", None, ["look"]),
         ("openai", "look", None, ["look"]),
+        ("litellm", "look", None, ["look"]),
+        ("openrouter", "look", {"type": "function", "function": {"name": "look"}}, ["clock", "look"]),
+        ("openrouter", "any", "required", ["clock", "look"]),
     ],
 )
 def test_a_choice_of_tools_is_sent_as_far_as_the_server_obeys(
@@ -387,9 +402,29 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
         client.chat("hi", max_tokens=20_000)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
-    assert client.slots(options["model"]).width == row.concurrency
+    # A name with what another host adds is that host's own deployment: how many calls it takes nobody documents.
+    own = "base_model" in options
+    assert client.slots(options["model"]).width == (row.concurrency if own else client.slots("unknown").width)
     client.chat("hi")
     assert server.body == {"model": options["model"], "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "alone"),
+    [
+        ({"model": "glm-4.6v-flash"}, True),
+        ({"model": "GLM-4.6V-Flash", "dialect": "litellm"}, True),
+        ({"model": "zai-org/GLM-4.6V-Flash", "base_model": "glm-4.6v-flash"}, True),
+        ({"model": "z-ai/glm-4.6v-flash", "base_model": "z-ai/glm-4.6v-flash"}, True),
+        ({"model": "zai-org/GLM-4.6V-Flash"}, False),
+        ({"model": "openai/glm-4.6v-flash", "dialect": "litellm"}, False),
+        ({"model": "z-ai/glm-4.6v-flash:free", "base_url": "https://openrouter.ai/api/v1"}, False),
+        ({"model": "glm-4.6v-flash", "dialect": "vllm"}, False),
+    ],
+)
+def test_the_platforms_number_of_calls_holds_for_its_own_names(options: dict[str, Any], alone: bool) -> None:
+    client = glmv.Client(**OtherServer().options(api_key=f"key-{sorted(options.values())}".replace(" ", ""), **options))
+    assert (client.slots(options["model"]).width == 1) is alone
 
 
 def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:

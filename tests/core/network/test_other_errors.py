@@ -1,0 +1,31 @@
+"""Errors of servers beside the platform, through both clients: the table of `tests/support/other_errors.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+import glmv
+from glmv.exchange.retry import PAUSES
+from tests.support.other_errors import REFUSALS, Refusing, check, options
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(PAUSES, (0.0, 0.0)))
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_an_error_of_another_server_is_what_it_says(name: str) -> None:
+    refusal = REFUSALS[name]
+    transport = Refusing(refusal)
+    with pytest.raises(glmv.GLMVError) as caught:
+        glmv.Client(**options(transport)).chat("hi")
+    check(caught.value, refusal, transport)
+    transport = Refusing(refusal)
+    with pytest.raises(glmv.GLMVError) as caught:
+        list(glmv.Client(**options(transport)).stream("hi"))
+    check(caught.value, refusal, transport)
+    transport = Refusing(refusal)
+    with pytest.raises(glmv.GLMVError) as caught:
+        await glmv.AsyncClient(**options(transport)).chat("hi")
+    check(caught.value, refusal, transport)

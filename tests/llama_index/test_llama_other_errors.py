@@ -1,0 +1,42 @@
+"""Errors of servers beside the platform, through GLMV: the table of `tests/support/other_errors.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv.exchange.retry import PAUSES
+from llama_index_glmv import GLMV
+from tests.support.other_errors import REFUSALS, Refusing, check, options
+from tests.support.other_servers import OtherServer
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(PAUSES, (0.0, 0.0)))
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_an_error_of_another_server_is_what_it_says(name: str) -> None:
+    refusal = REFUSALS[name]
+    for stream in (False, True):
+        transport = Refusing(refusal)
+        llm = GLMV(**options(transport))
+        with pytest.raises(glmv.GLMVError) as caught:
+            _ = list(llm.stream_complete("hi")) if stream else llm.complete("hi")
+        check(caught.value, refusal, transport)
+    transport = Refusing(refusal)
+    with pytest.raises(glmv.GLMVError) as caught:
+        await GLMV(**options(transport)).acomplete("hi")
+    check(caught.value, refusal, transport)
+
+
+@pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
+@pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
+def test_a_request_id_is_a_header(dialect: Any, model: str) -> None:
+    server = OtherServer()
+    GLMV(**server.options(dialect=dialect, model=model), request_id="my-own-id").complete("hi")
+    assert server.headers[-1].get_list("x-request-id") == ["my-own-id"]
+    assert "request_id" not in server.body
