@@ -240,9 +240,9 @@ class Emulator:
     def answer(self, function: Answer) -> None:
         """Let a function answer every request until `reset`, but for those that an answer of `say` or `call` waits for.
 
-        It is called in a thread, in several at once where requests overlap. What it raises is an HTTP 500 with code
-        500 to the client, stands with its traceback in the log of `glmv_emulator`, and is added as a note to an
-        exception that leaves the `with` block.
+        Each request has a thread of its own for it, which `stop` does not wait for. What it raises is an HTTP 500 with
+        code 500 to the client, is kept in `errors`, stands with its traceback in the log of `glmv_emulator`, and is
+        added as a note to an exception that leaves the `with` block.
 
         Args:
             function: from an `Ask` to a `Reply` or a str. It may leave an answer to the default rules by returning
@@ -259,8 +259,11 @@ class Emulator:
         return self._script.unused()
 
     @property
-    def errors(self) -> list[Exception]:
-        """What the function given to `answer` raised, in order, until `reset`."""
+    def errors(self) -> list[BaseException]:
+        """What the function given to `answer` raised, in order, until `reset`: `SystemExit` and pytest's outcomes, too.
+
+        The pytest fixture gives a test the outcome (`pytest.fail()`, `pytest.skip()`) that its function raised.
+        """
         return self._script.errors()
 
     def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall
+from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall, default_answer
 from glmv_emulator.answers.upstream import Question, Reader
 from glmv_emulator.http.journal import Exchange
 from glmv_emulator.platform.errors import Refusal
@@ -123,10 +123,10 @@ def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
 
 async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
     ask = ask_of(state, prepared, kind)
-    # Reading a picture takes long, and a test's function may; the other requests go on meanwhile.
-    if prepared.media or state.script.function is not None:
-        return await asyncio.to_thread(state.script.call, ask)
-    return state.script.call(ask)
+    if state.script.function is not None:
+        return await state.script.call(ask)
+    # Reading a picture takes long; the other requests go on meanwhile.
+    return await asyncio.to_thread(default_answer, ask) if prepared.media else default_answer(ask)
 
 
 async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:

@@ -454,6 +454,42 @@ def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
     assert found["line-1"]["choices"][0]["message"]["content"] == "1.0"
 
 
+@pytest.mark.parametrize("raised", [StopIteration("no more"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_function_raises_is_a_500_and_is_kept(glm: Any, raised: BaseException) -> None:
+    def broken(ask: Ask) -> str:
+        raise raised
+
+    glm.emu.answer(broken)
+    answer = glm.chat("Hm.")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "500")
+    assert glm.emu.errors == [raised]
+
+
+def test_an_emulator_ends_although_a_function_never_does(emulate: Any) -> None:
+    glm, called, never = emulate(), threading.Event(), threading.Event()
+    glm.emu.answer(lambda ask: str(called.set() or never.wait()))  # type: ignore[func-returns-value]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(glm.chat, "Hm.")
+        assert called.wait(10)
+        ends = threading.Thread(target=glm.emu.stop, daemon=True)
+        ends.start()
+        ends.join(10)
+        assert not ends.is_alive()
+        with pytest.raises(httpx.HTTPError):
+            asked.result()
+    never.set()
+
+
+def test_functions_that_wait_hold_up_no_other_request(emulate: Any) -> None:
+    glm, count = emulate(), 50  # more than any pool of the interpreter's own has threads
+    together = threading.Barrier(count, timeout=20)
+    glm.emu.answer(lambda ask: "ok" if together.wait() >= 0 else "")
+    picture = glm.base64(glm.drawn())
+    with ThreadPoolExecutor(count) as pool:
+        answers = list(pool.map(lambda number: glm.chat((picture,), "Hm."), range(count)))
+    assert {said(answer) for answer in answers} == {"ok"}
+
+
 # The fixture and the command
 
 
@@ -500,6 +536,20 @@ def test_the_fixture_shows_what_the_function_raised(run_tests: Any) -> None:
         "    assert ask(glmv_emulator).status_code == 500\n"
     )
     result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
+
+
+def test_a_test_has_the_outcome_that_its_function_raised(run_tests: Any) -> None:
+    result = run_tests(
+        "import pytest\n"
+        "def test_one(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: pytest.fail('by my own hand'))\n    ask(glmv_emulator)\n"
+        "def test_two(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: pytest.skip('not today'))\n    ask(glmv_emulator).raise_for_status()\n"
+        "def test_three(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: exit(3))\n    ask(glmv_emulator)\n"
+    )
+    result.assert_outcomes(passed=1, failed=1, skipped=1, errors=1)
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
