@@ -30,7 +30,7 @@ from what it measures in the pictures; it is not the model."""
 ELSEWHERE = """Options with * may be given several times. docs/testing.md lists the faults,
 docs/fidelity.md explains the doubts."""
 OPEN = """WARNING: this emulator listens on {}. Anybody on the network
-can use it, and can see at its page what was sent to it.
+can see at its page what was sent to it, and can use it with its key.
 """
 
 

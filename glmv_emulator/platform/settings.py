@@ -50,7 +50,10 @@ class Doubt(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds."""
+    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds.
+
+    `any_key` says whether `/v1` takes any key, as servers do that run without one.
+    """
 
     era: Era = "2026"
     strict: frozenset[str] = frozenset()
@@ -61,6 +64,7 @@ class Settings:
     async_polls: int = 1
     largest_body: int = LARGEST_BODY
     clock_offset: float = 0.0
+    any_key: bool = True
 
     def __post_init__(self) -> None:
         if self.era not in ("2024", "2025", "2026"):
