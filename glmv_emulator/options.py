@@ -135,13 +135,6 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
         emulator.stop()
 
 
-def answered_by(emulator: Emulator) -> str:
-    """Where the answers of an emulator come from, for the first line that a command prints."""
-    if emulator.upstream is None:
-        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
-    return f"its answers come from {emulator.upstream}; it is not GLM-4V"
-
-
 def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65535:
         return int(text)

@@ -77,3 +77,14 @@ class Settings:
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose
+
+
+def answered_by(upstream: str | None) -> str:
+    """Where the answers of an emulator come from, in one sentence for its commands and its page.
+
+    Args:
+        upstream: the address of the server that answers; None where the emulator answers itself.
+    """
+    if upstream is None:
+        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
+    return f"its answers come from {upstream}; it is not GLM-4V"

@@ -32,9 +32,12 @@ tool_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{2,20}", fullmatch=True)
 kinds = st.sampled_from(["string", "integer", "number", "boolean", "array", "null"]).map(lambda kind: {"type": kind})
 # Those that stand before a colon in the instructions are drawn often.
 property_names = st.one_of(
-    st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8})?", fullmatch=True), st.sampled_from(["now", "else", "used", "below", "size"])
+    st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8})?", fullmatch=True),
+    st.sampled_from(["now", "else", "used", "below", "size"]),
 )
-patterns = st.sampled_from(["^[a-z]+$", "^[A-Za-z]{4,}$", "^[A-Z][a-z]+", r"\w", "^.{5}$", "[.,:]$", "^(one|tool|JSON)$"])
+patterns = st.sampled_from(
+    ["^[a-z]+$", "^[A-Za-z]{4,}$", "^[A-Z][a-z]+", r"\w", "^.{5}$", "[.,:]$", "^(one|tool|JSON)$"]
+)
 strings = st.one_of(
     patterns.map(lambda pattern: {"type": "string", "pattern": pattern}),
     st.sampled_from(["date", "email", "uri"]).map(lambda form: {"type": "string", "format": form}),
