@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from glmv_emulator.options import answered_by, running
+from glmv_emulator.options import running
+from glmv_emulator.platform.settings import answered_by
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with running(arguments, "python -m glmv_emulator") as emulator:
             sys.stdout.write(
-                f"EMULATOR of GLM-4V: {answered_by(emulator)}.\n"
+                f"EMULATOR of GLM-4V: {answered_by(emulator.upstream)}.\n"
                 f"base url  {emulator.base_url}\n"
                 f"proxy     {emulator.proxy_url}\n"
                 f"api key   {emulator.api_key}\n"

@@ -15,7 +15,7 @@ from glmv_emulator.faults.schedule import PROFILES, Schedule
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.faults.traps import TRAPS, Trap
 from glmv_emulator.faults.verdicts import Report, judge
-from glmv_emulator.http.hosts import LOOPBACK, WILDCARDS, Hosts, bracketed
+from glmv_emulator.http.hosts import LOOPBACK, WILDCARDS, Hosts, bracketed, loopback
 from glmv_emulator.http.journal import Exchange, Journal
 from glmv_emulator.platform import auth
 from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
@@ -34,9 +34,10 @@ class Emulator:
 
     Args:
         host: the address to listen on. On any other than a loopback address, such as 0.0.0.0 for all of this machine's,
-            anybody on the network can use the emulator and see what was sent to it.
+            anybody on the network can see what was sent to the emulator, and use it with its key.
         port: the port to listen on; 0 takes a free one.
-        api_key: the key that is accepted; one is made for each run otherwise.
+        api_key: the key that is accepted; one is made for each run otherwise. `/v1` takes any key, unless the network
+            reaches it or `upstream_key` is given.
         era: whose shapes the answers have, "2024", "2025" or "2026" (docs/fidelity.md).
         strict: names of doubts for which the narrower reading of the documents holds, see `Emulator.DOUBTS`.
         strict_base64: the same as `strict={"base64"}`.
@@ -112,6 +113,8 @@ class Emulator:
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
+            # Any key would let the network in, and let any program here spend on the upstream's key.
+            any_key=loopback(host) and upstream_key is None,
         )
         self._address = host
         self._port, self._keep_alive, self._tls = port, keep_alive, tls
@@ -187,7 +190,10 @@ class Emulator:
 
     @property
     def proxy_url(self) -> str:
-        """The base of the same models behind an OpenAI-compatible proxy: data URIs, any key."""
+        """The base of the same models behind an OpenAI-compatible proxy: data URIs, any key.
+
+        The key must be `api_key` where `host` is no loopback address, or `upstream_key` is given.
+        """
         return f"{self.origin}/v1"
 
     @property
@@ -240,9 +246,9 @@ class Emulator:
     def answer(self, function: Answer) -> None:
         """Let a function answer every request until `reset`, but for those that an answer of `say` or `call` waits for.
 
-        It is called in a thread, in several at once where requests overlap. What it raises is an HTTP 500 with code
-        500 to the client, stands with its traceback in the log of `glmv_emulator`, and is added as a note to an
-        exception that leaves the `with` block.
+        Each request has a thread of its own for it, which `stop` does not wait for. What it raises is an HTTP 500 with
+        code 500 to the client, is kept in `errors`, stands with its traceback in the log of `glmv_emulator`, and is
+        added as a note to an exception that leaves the `with` block.
 
         Args:
             function: from an `Ask` to a `Reply` or a str. It may leave an answer to the default rules by returning
@@ -259,8 +265,11 @@ class Emulator:
         return self._script.unused()
 
     @property
-    def errors(self) -> list[Exception]:
-        """What the function given to `answer` raised, in order, until `reset`."""
+    def errors(self) -> list[BaseException]:
+        """What the function given to `answer` raised, in order, until `reset`: `SystemExit` and pytest's outcomes, too.
+
+        The pytest fixture gives a test the outcome (`pytest.fail()`, `pytest.skip()`) that its function raised.
+        """
         return self._script.errors()
 
     def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:

@@ -30,7 +30,7 @@ from what it measures in the pictures; it is not the model."""
 ELSEWHERE = """Options with * may be given several times. docs/testing.md lists the faults,
 docs/fidelity.md explains the doubts."""
 OPEN = """WARNING: this emulator listens on {}. Anybody on the network
-can use it, and can see at its page what was sent to it.
+can see at its page what was sent to it, and can use it with its key.
 """
 
 
@@ -133,13 +133,6 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
         yield emulator
     finally:
         emulator.stop()
-
-
-def answered_by(emulator: Emulator) -> str:
-    """Where the answers of an emulator come from, for the first line that a command prints."""
-    if emulator.upstream is None:
-        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
-    return f"its answers come from {emulator.upstream}; it is not GLM-4V"
 
 
 def _port(text: str) -> int:

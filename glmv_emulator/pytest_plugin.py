@@ -12,6 +12,28 @@ if TYPE_CHECKING:
     from glmv_emulator import Emulator
 
 _PASSED = pytest.StashKey[bool]()
+_EMULATOR: pytest.StashKey[Emulator] = pytest.StashKey()
+# What pytest.fail(), skip(), xfail() and exit() raise.
+_OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Give a test the outcome that its function for `answer` raised, whatever the client made of the 500."""
+    try:
+        returned = yield
+    except Exception as failed:
+        for outcome in _outcomes(item):
+            raise outcome from failed
+        raise
+    for outcome in _outcomes(item):
+        raise outcome
+    return returned
+
+
+def _outcomes(item: pytest.Item) -> list[BaseException]:
+    emulator = item.stash.get(_EMULATOR, None)
+    return [] if emulator is None else [error for error in emulator.errors if isinstance(error, _OUTCOMES)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,7 +52,7 @@ def glmv_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """A running `glmv_emulator.Emulator`; the test is skipped where the extra `emulator` is not installed.
 
     A test that passes fails in the end when it leaves answers of `say` or `call` unused, or when the function that it
-    gave to `answer` raised.
+    gave to `answer` raised. Where that is an outcome of pytest, such as `pytest.skip()`, the test has this outcome.
     """
     from glmv_emulator import Emulator
 
@@ -38,6 +60,7 @@ def glmv_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
         emulator = Emulator().start()
     except ImportError as missing:
         pytest.skip(str(missing))
+    request.node.stash[_EMULATOR] = emulator
     try:
         yield emulator
     finally:

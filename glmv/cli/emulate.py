@@ -23,11 +23,12 @@ def emulate(context: typer.Context) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     emulator_class()
-    from glmv_emulator.options import answered_by, running
+    from glmv_emulator.options import running
+    from glmv_emulator.platform.settings import answered_by
 
     try:
         with running(context.args, "glmv emulate") as emu:
-            out.print(f"{EMULATOR} {answered_by(emu)}.\n", soft_wrap=True)
+            out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=True)
             out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
             out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
             out.print("\nPaste these two lines into the other shell.", style="dim")

@@ -11,15 +11,16 @@ from pydantic import BaseModel
 from glmv.structured.schema import json_in, misfit
 from glmv.types import Completion, ToolCall
 
-_ANY_TOOL = "Call one of these tools now: {names}. Reply with a tool call and with nothing else."
-_ONE_TOOL = "Call the tool {name} now: reply with that tool call and with nothing else."
+# Without colons: a text of the form `name: value` is data to who fills a schema by names, as the emulator does.
+_ANY_TOOL = "Call one of the tools {names} now. Reply with a tool call and with nothing else."
+_ONE_TOOL = "Call the tool {name} now. Reply with that tool call and with nothing else."
 _JSON = (
-    "Reply with a single JSON object and nothing else: no prose, no code fence. "
+    "Reply with a single JSON object and nothing else, without prose and without a code fence. "
     'Any object that conforms to the JSON Schema {"type": "object"} will do.'
 )
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
-_AGAIN = "Your last reply cannot be used: {problem}. {instruction}"
+_AGAIN = "Your last reply cannot be used, since {problem}. {instruction}"
 # Characters of a problem that the model is shown.
 _MOST_OF_PROBLEM = 1000
 

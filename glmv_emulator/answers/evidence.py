@@ -94,11 +94,12 @@ class Evidence:
             yield from ((value, NAMED) for value in of_format(text, form))
 
     def words(self) -> Iterator[str]:
-        """Quoted strings, and single words of the texts and of what was read, for a pattern to choose from."""
+        """Quoted strings, and single words that were read, for a pattern to choose from; no other words of the texts,
+        which may be an instruction."""
         yield from self._quoted
-        for text in (*self.texts, self.page.text() if self.page is not None else ""):
-            yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in text.split())
-            yield from re.findall(r"\w+", text)
+        read = self.page.text() if self.page is not None else ""
+        yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in read.split())
+        yield from re.findall(r"\w+", read)
 
     def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:
         """Numbers for a property."""

@@ -3,8 +3,8 @@
 A property is filled with, in this order: what was measured under its name, what was read beside such a label, in such a
 column or on such bars, what stands behind `name:` or `name=` in the newest text of the user (then in results of tools,
 then in earlier texts), the next quoted string or number of these texts, and else the smallest value that is valid.
-Optional properties are filled by name only. A `pattern` is met by a quoted string, by a word of the texts or of what
-was read, or by a simple candidate; where none matches, the value breaks the pattern.
+Optional properties are filled by name only. A `pattern` is met by a value of that name, by a quoted string, by a word
+that was read in a picture, or by a simple candidate; where none matches, the value breaks the pattern.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from glmv_emulator.eyes.words import to_figure
 NOTHING = 0
 MOST_ITEMS = 64
 MOST_OPTIONAL = 100  # optional properties of one object that are looked at
-MOST_WORDS = 2000  # words of texts that a pattern may choose from
+MOST_WORDS = 2000  # words that a pattern may choose from
 LONGEST_TEXT = 4000
 _ANY_ORDER = ("string", "number", "integer", "boolean", "array", "object", "null")
 # The smallest values that formats allow.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 import threading
 from bisect import insort
@@ -12,6 +14,17 @@ from typing import Any, Self
 from glmv_emulator.answers.values import Ask, Reply, ToolCall
 
 Answer = Callable[[Ask], Reply | str]
+
+
+class FunctionFailed(Exception):
+    """The function of `answer` raised `error`, which may be any exception: `SystemExit`, or an outcome of pytest."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __repr__(self) -> str:
+        return repr(self.error)
 
 
 class Scripted:
@@ -48,7 +61,7 @@ class Script:
         self._count = 0
         self._first = 0  # numbers below it belong to a script that was reset
         self._function: Answer | None = None
-        self._errors: list[Exception] = []
+        self._errors: list[BaseException] = []
 
     def add(self, reply: Reply) -> Scripted:
         """Let a reply be the last of those that wait."""
@@ -103,22 +116,44 @@ class Script:
             pass
         self._function = function
 
-    def call(self, ask: Ask) -> Reply:
-        """The reply of the function, or of the default rules where there is none.
+    async def call(self, ask: Ask) -> Reply:
+        """The reply of the function, which runs in a thread of its own.
+
+        The thread is not waited for when the server ends, and takes none from other work: a function may block.
 
         Raises:
-            Exception: whatever the function raises, which is kept for `errors`.
+            FunctionFailed: the function raises, or returns what is no answer; its exception is kept for `errors`.
         """
-        if self._function is None:
-            return default_answer(ask)
+        function = self._function or default_answer
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Reply | BaseException] = loop.create_future()
+
+        def told(result: Reply | BaseException) -> None:
+            if not answered.done():
+                answered.set_result(result)
+
+        def work() -> None:
+            result = self._result(function, ask)
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(told, result)
+
+        threading.Thread(target=work, name="glmv-emulator-answer", daemon=True).start()
+        match await answered:
+            case Reply() as reply:
+                return reply
+            case error:
+                raise FunctionFailed(error) from error
+
+    def _result(self, function: Answer, ask: Ask) -> Reply | BaseException:
+        """What the function returns or raises. As a value: a future takes no StopIteration."""
         try:
-            return as_reply(self._function(ask))
-        except Exception as error:
+            return as_reply(function(ask))
+        except BaseException as error:  # noqa: BLE001 - pytest.fail() and exit() raise no Exception
             with self._lock:
                 self._errors.append(error)
-            raise
+            return error
 
-    def errors(self) -> list[Exception]:
+    def errors(self) -> list[BaseException]:
         """What the function raised, in order."""
         with self._lock:
             return list(self._errors)

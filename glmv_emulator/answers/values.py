@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -186,31 +186,46 @@ class Reply:
                 raise TypeError(f"{name} is a str, not {getattr(self, name)!r}")
         if self.finish_reason is not None and not (isinstance(self.finish_reason, str) and self.finish_reason):
             raise TypeError(f"finish_reason is a str or None, not {self.finish_reason!r}")
-        if isinstance(self.tool_calls, ToolCall) or not all(isinstance(one, ToolCall) for one in self.tool_calls):
+        calls = _several(self.tool_calls)
+        if calls is None or not all(isinstance(one, ToolCall) for one in calls):
             raise TypeError(f"tool_calls is a list of ToolCall, not {self.tool_calls!r}")
-        object.__setattr__(self, "tool_calls", tuple(self.tool_calls))
+        object.__setattr__(self, "tool_calls", calls)
+        self._check_usage()
+        self._check_boxes()
+        self._check_chunking()
+
+    def _check_usage(self) -> None:
+        if self.usage is not None and not isinstance(self.usage, Mapping):
+            raise TypeError(f"usage is a dict of tokens or None, not {self.usage!r}")
         for name, tokens in (self.usage or {}).items():
             if name not in USAGE:
                 raise ValueError(f"usage has no {name!r}; it has {', '.join(USAGE)}")
             if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
                 raise ValueError(f"{name} is a number of tokens, not {tokens!r}")
-        boxes = tuple(tuple(box) for box in self.boxes)
-        if wrong := [box for box in boxes if not _is_box(box)]:
-            raise ValueError(f"a box is x1, y1, x2, y2 in whole numbers of 0 to {GRID}, not {wrong[0]!r}")
-        object.__setattr__(self, "boxes", boxes)
-        self._check_chunking()
+
+    def _check_boxes(self) -> None:
+        given = _several(self.boxes)
+        if given is None:
+            raise TypeError(f"boxes is a list of boxes (x1, y1, x2, y2), not {self.boxes!r}")
+        boxes = []
+        for one in given:
+            box = _several(one)
+            if box is None or not _is_box(box):
+                raise ValueError(f"a box is x1, y1, x2, y2 in whole numbers of 0 to {GRID}, not {one!r}")
+            boxes.append(box)
+        object.__setattr__(self, "boxes", tuple(boxes))
 
     def _check_chunking(self) -> None:
         match self.chunking:
             case None:
                 return
-            case bool() | str():
-                raise TypeError(f"chunking is a number of tokens or a list of str, not {self.chunking!r}")
-            case int():
+            case int() if not isinstance(self.chunking, bool):
                 if self.chunking < 1:
                     raise ValueError(f"a delta has at least one token, not {self.chunking}")
             case _:
-                pieces = tuple(self.chunking)
+                pieces = _several(self.chunking)
+                if pieces is None:
+                    raise TypeError(f"chunking is a number of tokens or a list of str, not {self.chunking!r}")
                 if not all(isinstance(piece, str) and piece for piece in pieces):
                     raise TypeError(f"the pieces of a text are str that are not empty, not {self.chunking!r}")
                 whole = "".join(pieces)
@@ -226,6 +241,11 @@ class Reply:
             return self.text
         boxes = ",".join(f"[{','.join(map(str, box))}]" for box in self.boxes)
         return f"{self.text} <|begin_of_box|>[{boxes}]<|end_of_box|>".lstrip()
+
+
+def _several(value: object) -> tuple[Any, ...] | None:
+    """The values in a list, or in whatever else can be gone through once; None for a text, a dict or one value."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else None
 
 
 def _is_box(box: Sequence[Any]) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 MOST_EXCHANGES = 1000
 LONGEST_TEXT = 4_000
@@ -31,15 +31,19 @@ _NAMED = re.compile(rf"(?:.*[_-])?(?:{_NAMES})", re.IGNORECASE)
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 
 
+Source = Literal["script", "function", "rules", "upstream"]
+
+
 @dataclass(slots=True, eq=False)
 class Exchange:
     """One request and how it went. Times are in seconds of a monotonic clock; `status` 0 means no answer was sent.
 
     `media` are the pictures and videos that were looked at, None for one that was not; `code` is the business code
     of a refusal; `client` is the same for all requests with one key, and is not the key; `ended_by` says who ended
-    it: "server" (as it should), "client" (it left early) or "fault". `cleanup` is called at the end, `unanswered` as
-    soon as it is known that the client gets no whole answer. `connection` counts connections from 1, `nth` the requests
-    on one; `last_sent` is when the last bytes left.
+    it: "server" (as it should), "client" (it left early) or "fault". `answered_by` says where the answer of a chat
+    comes from: "script", "function", "rules" or "upstream"; None before it is known, and for what is no chat.
+    `cleanup` is called at the end, `unanswered` as soon as it is known that the client gets no whole answer.
+    `connection` counts connections from 1, `nth` the requests on one; `last_sent` is when the last bytes left.
     """
 
     method: str
@@ -63,6 +67,7 @@ class Exchange:
     retry_after: float | None = None
     ended: float | None = None
     ended_by: str | None = None
+    answered_by: Source | None = None
     cleanup: list[Callable[[], None]] = field(default_factory=list, repr=False)
     unanswered: list[Callable[[], None]] = field(default_factory=list, repr=False)
 

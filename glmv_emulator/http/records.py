@@ -78,7 +78,17 @@ class Record:
     def now(self) -> tuple[object, ...]:
         """What changes when there is something new to show."""
         one = self.exchange
-        return one.status, one.code, one.fault, one.model, one.ended, one.ended_by, one.chunks, len(self.media)
+        return (
+            one.status,
+            one.code,
+            one.fault,
+            one.model,
+            one.answered_by,
+            one.ended,
+            one.ended_by,
+            one.chunks,
+            len(self.media),
+        )
 
 
 class Records:

@@ -19,6 +19,7 @@ from glmv_emulator.http.playback import Receive, Scope, Send
 from glmv_emulator.http.records import Record
 from glmv_emulator.page.answer import Answer, read
 from glmv_emulator.page.view import Choice, Entry, chosen, entry_data, overview
+from glmv_emulator.platform.settings import answered_by
 from glmv_emulator.platform.state import State
 
 PATHS = ("/", "/favicon.ico")
@@ -80,6 +81,8 @@ class Page:
         choice = Choice.of(query)
         revision, everything, verdicts = self._entries()
         entries, older = chosen(everything, choice)
+        upstream = self._state.upstream
+        said = answered_by(None if upstream is None else upstream.name)
         return _rendered(
             "page.html",
             overview(everything, choice, verdicts)
@@ -88,6 +91,7 @@ class Page:
                 "older": older,
                 "token": self._token(revision),
                 "base_url": base_url,
+                "claim": f"{said[:1].upper()}{said[1:]}.",
             },
         )
 

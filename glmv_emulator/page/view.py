@@ -245,7 +245,7 @@ def _answered(entry: Entry) -> Data:
         "calls": answer.calls,
         "other": None if answer.other is None else _json(answer.other),
         "whole": record.whole,
-        "figures": _figures(answer),
+        "figures": _figures(one, answer),
         "timeline": _timeline(record.moments, entry.duration),
         "timing": _timing(record.moments, entry.duration, running=one.ended is None),
         "ended": ENDED.get(one.ended_by or ""),
@@ -267,9 +267,10 @@ def _error(one: Exchange, answer: Answer) -> Data | None:
     }
 
 
-def _figures(answer: Answer) -> dict[str, str]:
+def _figures(one: Exchange, answer: Answer) -> dict[str, str]:
     usage = answer.usage
     found = {
+        "answered by": one.answered_by,
         "finish_reason": answer.finish_reason,
         "prompt": usage.get("prompt_tokens"),
         "completion": usage.get("completion_tokens"),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall
+from glmv_emulator.answers import Ask, Medium, Reply, Scripted, ToolCall, default_answer
 from glmv_emulator.answers.upstream import Question, Reader
-from glmv_emulator.http.journal import Exchange
+from glmv_emulator.http.journal import Exchange, Source
 from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.media import Dialect, look
 from glmv_emulator.platform.messages import Place
@@ -123,10 +123,10 @@ def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
 
 async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
     ask = ask_of(state, prepared, kind)
-    # Reading a picture takes long, and a test's function may; the other requests go on meanwhile.
-    if prepared.media or state.script.function is not None:
-        return await asyncio.to_thread(state.script.call, ask)
-    return state.script.call(ask)
+    if state.script.function is not None:
+        return await state.script.call(ask)
+    # Reading a picture takes long; the other requests go on meanwhile.
+    return await asyncio.to_thread(default_answer, ask) if prepared.media else default_answer(ask)
 
 
 async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:
@@ -147,6 +147,12 @@ async def answer(state: State, prepared: Prepared, scripted: Scripted | None = N
         "reasoning_tokens": count(reasoning),
     }
     figures |= reply.usage or {}
+    given = reply.usage or {}
+    # Reasoning is part of the completion, also where one of the two is given and the other counted.
+    if "reasoning_tokens" not in given:
+        figures["reasoning_tokens"] = min(figures["reasoning_tokens"], figures["completion_tokens"])
+    elif "completion_tokens" not in given:
+        figures["completion_tokens"] = max(figures["reasoning_tokens"], figures["completion_tokens"])
     return outcome_of(
         state,
         prepared,
@@ -186,7 +192,8 @@ def outcome_of(
         chunking=chunking,
         proxied=proxied,
         include_usage=parameters.include_usage,
-        tool_stream=parameters.tool_stream,
+        # OpenAI-compatible servers send fragments unasked.
+        tool_stream=parameters.tool_stream or proxied,
         arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
         content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
         web_search=() if proxied else found(parameters.tools, prepared.messages),
@@ -202,7 +209,8 @@ def _within(
     if ends:
         text = text[: min(ends)]
     if given is None and any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
-        return text[: len(text) // 2], reply.reasoning, (), "sensitive", count(text) // 2
+        half = text[: len(text) // 2]
+        return half, reply.reasoning, (), "sensitive", count(reply.reasoning) + count(half)
     # Thinking counts: it may eat the whole of max_tokens, and the text is empty then.
     thought = tokens(reply.reasoning)
     said = tokens(text)
@@ -210,19 +218,46 @@ def _within(
     if len(thought) > parameters.max_tokens or len(said) > left:
         cut = "".join(said[:left]), "".join(thought[: parameters.max_tokens])
         return *cut, (), given or "length", parameters.max_tokens
-    called = sum(count(f"{call.name}{call.written}") for call in reply.tool_calls)
-    finish_reason = given or ("tool_calls" if reply.tool_calls else "stop")
-    return text, reply.reasoning, reply.tool_calls, finish_reason, len(thought) + len(said) + called
+    calls, called = _calls_within(reply.tool_calls, left - len(said))
+    if called > left - len(said):
+        return text, reply.reasoning, calls, given or "length", parameters.max_tokens
+    finish_reason = given or ("tool_calls" if calls else "stop")
+    return text, reply.reasoning, calls, finish_reason, len(thought) + len(said) + called
+
+
+def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall], int]:
+    """Tool calls in so many tokens, and how many they would have. The arguments of one break off, as a model's do."""
+    kept, total = [], 0
+    for call in calls:
+        written = tokens(f"{call.name}{call.written}")
+        cut = "".join(written[: max(0, left - total)])
+        total += len(written)
+        if total <= left:
+            kept.append(call)
+        elif len(cut) >= len(call.name):
+            kept.append(ToolCall(call.name, cut[len(call.name) :]))
+    return kept, total
+
+
+# Who answers
+
+
+def source_of(state: State, prepared: Prepared, scripted: Scripted | None) -> Source:
+    """Where the answer to a request comes from. The content filter is tried on answers of the rules."""
+    if scripted is not None:
+        return "script"
+    if state.script.function is not None:
+        return "function"
+    caught = any(CAUGHT_OUTPUT in written for written in texts(prepared.messages[-1]))
+    return "rules" if caught or state.upstream is None else "upstream"
 
 
 # What an upstream model answers
 
 
 def upstream_for(state: State, prepared: Prepared, scripted: Scripted | None) -> Upstream | None:
-    """The upstream model where it is to answer a request: nothing is scripted, and the content filter is not tried."""
-    caught = any(CAUGHT_OUTPUT in written for written in texts(prepared.messages[-1]))
-    own = scripted is not None or state.script.function is not None
-    return None if own or caught else state.upstream
+    """The upstream model where it is to answer a request."""
+    return state.upstream if source_of(state, prepared, scripted) == "upstream" else None
 
 
 def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Question:

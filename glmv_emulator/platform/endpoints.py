@@ -58,6 +58,7 @@ class _Endpoints:
         scripted = self._state.take(exchange)
         body = await self._parsed(request, self._state)
         prepared = await chat.prepare(self._state, body, "platform", exchange)
+        exchange.answered_by = chat.source_of(self._state, prepared, scripted)
         return responses.whole(self._tickets.open(self._state, prepared, scripted))
 
     async def result(self, request: Request) -> Response:

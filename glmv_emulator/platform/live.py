@@ -27,7 +27,6 @@ async def chunks(upstream: Upstream, state: State, prepared: Prepared) -> AsyncG
     era = state.settings.era
     reader = reader_of(prepared)
     begun = outcome_of(state, prepared)
-    begun = replace(begun, tool_stream=begun.tool_stream or begun.proxied)
     head = shapes.chunk_head(begun, era)
     first = True
     async with aclosing(pieces(upstream, question_of(upstream, prepared, stream=True), reader)) as arriving:

@@ -50,7 +50,10 @@ class Doubt(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds."""
+    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds.
+
+    `any_key` says whether `/v1` takes any key, as servers do that run without one.
+    """
 
     era: Era = "2026"
     strict: frozenset[str] = frozenset()
@@ -61,6 +64,7 @@ class Settings:
     async_polls: int = 1
     largest_body: int = LARGEST_BODY
     clock_offset: float = 0.0
+    any_key: bool = True
 
     def __post_init__(self) -> None:
         if self.era not in ("2024", "2025", "2026"):
@@ -73,3 +77,14 @@ class Settings:
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose
+
+
+def answered_by(upstream: str | None) -> str:
+    """Where the answers of an emulator come from, in one sentence for its commands and its page.
+
+    Args:
+        upstream: the address of the server that answers; None where the emulator answers itself.
+    """
+    if upstream is None:
+        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
+    return f"its answers come from {upstream}; it is not GLM-4V"

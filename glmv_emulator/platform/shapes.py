@@ -170,10 +170,9 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
         yield {"role": "assistant", "content": piece}
     if outcome.calls and outcome.tool_stream:
         for index, call in enumerate(_calls(outcome, range(len(outcome.calls)))):
-            arguments = call["function"]["arguments"]
             call["function"]["arguments"] = ""
             yield {"role": "assistant", "tool_calls": [call]}
-            for piece in pieces(arguments, ARGUMENTS_A_DELTA):
+            for piece in pieces(outcome.calls[index].written, ARGUMENTS_A_DELTA):
                 yield {"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 

@@ -135,7 +135,7 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
     except Reported as problem:
         raise refused(upstream.name, _status(problem.error), problem.error, question.model) from None
     if not reader.complete:
-        raise unreachable(upstream.name, "the answer broke off")
+        raise unreachable(upstream.name, "the answer broke off" if reader.begun else "the answer has no choices")
     for piece in reader.end():
         yield piece
 

@@ -17,7 +17,7 @@ from glmv_emulator.http.journal import Exchange
 from glmv_emulator.http.parsing import parsed_json
 from glmv_emulator.http.playback import DONE, Pause, Response, Step, until_left
 from glmv_emulator.platform import endpoints, live, shapes
-from glmv_emulator.platform.chat import Prepared, answer, prepare, upstream_for
+from glmv_emulator.platform.chat import Prepared, answer, prepare, source_of, upstream_for
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
 from glmv_emulator.platform.media import Dialect
 from glmv_emulator.platform.models import MODELS
@@ -91,6 +91,7 @@ def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
         scripted = state.take(exchange)
         prepared = await prepare(state, await parsed(request, state), dialect, exchange)
         state.enter(exchange, prepared.model.name, prepared.parameters.request_id)
+        exchange.answered_by = source_of(state, prepared, scripted)
         upstream = upstream_for(state, prepared, scripted)
         if upstream is None:
             outcome = await answer(state, prepared, scripted)

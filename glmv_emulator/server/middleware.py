@@ -27,7 +27,7 @@ SLOWEST_BODY = 30.0
 PLATFORM = ("/api/paas/v4/", "/api/coding/paas/v4/")
 PROXY = "/v1/"
 # Somebody has set it as HTTPS_PROXY. A success would hand over the connection, which an ASGI server cannot do.
-NO_PROXY = "the emulator is no forward proxy: requests go to its base URL"
+NO_PROXY = "the emulator is not a forward proxy: requests go to its base URL"
 
 
 class _TooLarge(Exception):
@@ -68,10 +68,11 @@ class Middleware:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         headers = _by_name(scope)
         try:
-            if (stranger := self._stranger(headers)) is not None:
-                answer = whole({"error": {"code": "403", "message": stranger}}, 403)
-            elif scope["method"] == "CONNECT":
+            # Before the host, which is that of the server to connect to.
+            if scope["method"] == "CONNECT":
                 answer = whole({"error": {"code": "405", "message": NO_PROXY}}, 405, {"connection": "close"})
+            elif (stranger := self._stranger(headers)) is not None:
+                answer = whole({"error": {"code": "403", "message": stranger}}, 403)
             else:
                 scope["emu.body"] = await self._body(headers, receive, exchange)
                 self._check_key(scope["path"], headers)
@@ -126,7 +127,8 @@ class Middleware:
 
     def _check_key(self, path: str, headers: dict[str, str]) -> None:
         # The platform asks for the key before it looks at the path.
-        if path.startswith(PLATFORM):
+        keyed = path.startswith(PROXY) and not self._state.settings.any_key
+        if path.startswith(PLATFORM) or keyed:
             auth.check(headers.get("authorization"), self._state.key, self._state.now())
         elif path.startswith(PROXY) and not headers.get("authorization"):
             raise Refusal("1001")

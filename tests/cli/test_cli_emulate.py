@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from glmv_emulator import Emulator
-from glmv_emulator.options import answered_by, parser, running
+from glmv_emulator.options import parser, running
+from glmv_emulator.platform.settings import answered_by
 from tests.support.fake_server import Server
 
 GLMV = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
@@ -113,7 +114,7 @@ def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypat
         url = f"http://127.0.0.1:{server.port}/v1"
         with emulated("--upstream", url, "--upstream-model", "qwen") as emu:
             assert post(emu, "Hello").json()["choices"][0]["message"]["content"] == "A cat."
-            assert answered_by(emu) == f"its answers come from {url}; it is not GLM-4V"
+            assert answered_by(emu.upstream) == f"its answers come from {url}; it is not GLM-4V"
         head, body = server.requests[0]
     finally:
         server.stop()

@@ -56,7 +56,8 @@ class Reader:
     """Gathers one answer.
 
     Reasoning is read from `reasoning_content` (vLLM, llama.cpp, SGLang), from `reasoning` (Ollama, newer vLLM), and
-    from a leading `<think>` of the text. With `thinking` false it is left out.
+    from a leading `<think>` of the text. With `thinking` false it is left out. An answer has `begun` with its first
+    choice, without which it is never `complete`.
     """
 
     thinking: bool = True
@@ -64,6 +65,7 @@ class Reader:
     reasoning: str = ""
     finish_reason: str | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
+    begun: bool = False
     complete: bool = False
     _called: list[_Called] = field(default_factory=list)
     _position: dict[int, int] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class Reader:
             Reported: when it is an error.
         """
         if value == DONE:
-            self.complete = True
+            self.complete = self.begun
             return
         if not isinstance(value, dict):
             raise Malformed("the answer is not a JSON object")
@@ -108,6 +110,7 @@ class Reader:
             self.finish_reason = "tool_calls"
 
     def _choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
+        self.begun = True
         whole = isinstance(choice.get("message"), dict)
         message = choice["message"] if whole else choice.get("delta")
         if isinstance(message, dict):

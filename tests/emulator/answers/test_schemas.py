@@ -137,14 +137,16 @@ def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monke
 @pytest.mark.parametrize(
     ("pattern", "request_", "expected"),
     [
-        (r"^[A-Z]{2}-\d{4}$", "Order KX-2041, please.", "KX-2041"),
+        (r"^[A-Z]{2}-\d{4}$", "Order 'KX-2041', please.", "KX-2041"),
+        (r"^[A-Z]{2}-\d{4}$", "code: KX-2041", "KX-2041"),
+        (r"^[A-Z][a-z]+$", "Order it, please.", ""),
         (r"^\w+ \w+$", "For 'Ida Holm' only", "Ida Holm"),
         (r"^#[0-9a-f]{6}$", "Paint it.", "#000000"),
         (r"^[a-z]{4,}$", "", "aaaa"),
         (r"^\d{8}$", "", "00000000"),
     ],
 )
-def test_a_pattern_is_met_by_a_quoted_string_a_word_or_a_simple_candidate(
+def test_a_pattern_is_met_by_what_is_named_or_quoted_or_by_a_simple_candidate(
     pattern: str, request_: str, expected: str
 ) -> None:
     assert filled(obj(code={"type": "string", "pattern": pattern}), request_) == {"code": expected}

@@ -126,6 +126,17 @@ def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
         (lambda: Reply(reasoning=None), "reasoning is a str"),  # type: ignore[arg-type]
         (lambda: Reply(finish_reason=""), "finish_reason"),
         (lambda: Reply(tool_calls=["f"]), "list of ToolCall"),  # type: ignore[list-item]
+        (lambda: Reply(tool_calls=5), "list of ToolCall"),  # type: ignore[arg-type]
+        (lambda: Reply(tool_calls=ToolCall("f")), "list of ToolCall"),  # type: ignore[arg-type]
+        (lambda: Reply(tool_calls={"f": 1}), "list of ToolCall"),  # type: ignore[arg-type]
+        (lambda: Reply(tool_calls=None), "list of ToolCall"),  # type: ignore[arg-type]
+        (lambda: Reply(usage=5), "usage is a dict"),  # type: ignore[arg-type]
+        (lambda: Reply(usage=["prompt_tokens"]), "usage is a dict"),  # type: ignore[arg-type]
+        (lambda: Reply(boxes=5), "list of boxes"),  # type: ignore[arg-type]
+        (lambda: Reply(boxes=[5]), "0 to 1000"),  # type: ignore[list-item]
+        (lambda: Reply(boxes=["1234"]), "0 to 1000"),
+        (lambda: Reply(chunking=2.5), "list of str"),  # type: ignore[arg-type]
+        (lambda: Reply(chunking=True), "list of str"),
         (lambda: Reply(usage={"tokens": 5}), "usage has no 'tokens'"),
         (lambda: Reply(usage={"prompt_tokens": -1}), "number of tokens"),
         (lambda: Reply(boxes=[(0, 0, 1001, 5)]), "0 to 1000"),
@@ -143,6 +154,42 @@ def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
 def test_what_cannot_be_sent_is_refused_when_it_is_said(make: Any, message_: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message_):
         make()
+
+
+def test_a_reply_takes_what_can_be_gone_through_once() -> None:
+    reply = Reply(
+        tool_calls=(ToolCall(name) for name in "fg"),  # type: ignore[arg-type]
+        boxes=(range(at, at + 4) for at in (1, 5)),  # type: ignore[arg-type]
+        chunking=(piece for piece in ("a ", "cat")),  # type: ignore[arg-type]
+    )
+    assert [call.name for call in reply.tool_calls] == ["f", "g"]
+    assert reply.content == "a cat <|begin_of_box|>[[1,2,3,4],[5,6,7,8]]<|end_of_box|>"
+
+
+def test_a_limit_breaks_off_the_arguments_of_a_tool_call(glm: Any) -> None:
+    call = ToolCall("get_weather", {"city": "Paris", "days": [1, 2, 3]})
+    glm.emu.say(*[Reply("Yes.", tool_calls=[call, call])] * 2, Reply(tool_calls=[call], finish_reason="tool_calls"))
+    answer = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()
+    (choice,) = answer["choices"]
+    (made,) = choice["message"]["tool_calls"]
+    assert choice["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 12
+    assert made["function"]["name"] == "get_weather"
+    assert call.written.startswith(made["function"]["arguments"])
+    assert 0 < len(made["function"]["arguments"]) < len(call.written)
+    last = glm.frames("Hm.", model="glm-4.6v", max_tokens=12)[-2]["choices"][0]
+    assert last["finish_reason"] == "length"
+    given = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()["choices"][0]
+    assert given["finish_reason"] == "tool_calls"
+
+
+def test_reasoning_is_never_more_than_the_completion(glm: Any) -> None:
+    thought = "Let me think about this for a long while. " * 5
+    glm.emu.say(Reply("Yes.", thought), Reply("Yes.", thought, usage={"completion_tokens": 3}))
+    glm.emu.say(Reply("Yes.", usage={"reasoning_tokens": 500}))
+    for text in ("EMU-SENSITIVE-OUTPUT", "Hm.", "Hm."):
+        usage = glm.chat(text).json()["usage"]
+        assert usage["completion_tokens"] >= usage["completion_tokens_details"]["reasoning_tokens"]
 
 
 def test_an_asynchronous_function_is_refused() -> None:
@@ -454,6 +501,42 @@ def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
     assert found["line-1"]["choices"][0]["message"]["content"] == "1.0"
 
 
+@pytest.mark.parametrize("raised", [StopIteration("no more"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_function_raises_is_a_500_and_is_kept(glm: Any, raised: BaseException) -> None:
+    def broken(ask: Ask) -> str:
+        raise raised
+
+    glm.emu.answer(broken)
+    answer = glm.chat("Hm.")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "500")
+    assert glm.emu.errors == [raised]
+
+
+def test_an_emulator_ends_although_a_function_never_does(emulate: Any) -> None:
+    glm, called, never = emulate(), threading.Event(), threading.Event()
+    glm.emu.answer(lambda ask: str(called.set() or never.wait()))  # type: ignore[func-returns-value]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(glm.chat, "Hm.")
+        assert called.wait(10)
+        ends = threading.Thread(target=glm.emu.stop, daemon=True)
+        ends.start()
+        ends.join(10)
+        assert not ends.is_alive()
+        with pytest.raises(httpx.HTTPError):
+            asked.result()
+    never.set()
+
+
+def test_functions_that_wait_hold_up_no_other_request(emulate: Any) -> None:
+    glm, count = emulate(), 50  # more than any pool of the interpreter's own has threads
+    together = threading.Barrier(count, timeout=20)
+    glm.emu.answer(lambda ask: "ok" if together.wait() >= 0 else "")
+    picture = glm.base64(glm.drawn())
+    with ThreadPoolExecutor(count) as pool:
+        answers = list(pool.map(lambda number: glm.chat((picture,), "Hm."), range(count)))
+    assert {said(answer) for answer in answers} == {"ok"}
+
+
 # The fixture and the command
 
 
@@ -500,6 +583,20 @@ def test_the_fixture_shows_what_the_function_raised(run_tests: Any) -> None:
         "    assert ask(glmv_emulator).status_code == 500\n"
     )
     result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
+
+
+def test_a_test_has_the_outcome_that_its_function_raised(run_tests: Any) -> None:
+    result = run_tests(
+        "import pytest\n"
+        "def test_one(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: pytest.fail('by my own hand'))\n    ask(glmv_emulator)\n"
+        "def test_two(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: pytest.skip('not today'))\n    ask(glmv_emulator).raise_for_status()\n"
+        "def test_three(glmv_emulator):\n"
+        "    glmv_emulator.answer(lambda ask: exit(3))\n    ask(glmv_emulator)\n"
+    )
+    result.assert_outcomes(passed=1, failed=1, skipped=1, errors=1)
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from glmv_emulator.http import records
 from glmv_emulator.page import app
 from glmv_emulator.page.answer import read
+from tests.support.fake_server import Server
 
 ATTACK = "<script>alert('owned')</script>\"><img src=x onerror=alert(1)>"
 
@@ -319,3 +320,32 @@ def test_answers_are_forgotten_from_the_oldest_on(glm: Any, monkeypatch: pytest.
     lost = ["is not kept" in entry for entry in news(glm).json()["entries"]]
     assert lost[0] is False
     assert lost[-1] is True
+
+
+def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -> None:
+    glm = emulate()
+    assert (
+        "It answers what it measures in pictures, or as scripted; it is not GLM-4V."
+        in glm.http.get(glm.emu.origin).text
+    )
+    glm.emu.say("A red cat.")
+    glm.chat("Hm.")
+    glm.chat("Hm.")
+    glm.emu.answer(lambda ask: "ok")
+    glm.chat("Hm.")
+    glm.chat("Hm.", model="no-such-model")
+    assert [one.answered_by for one in glm.emu.requests] == ["script", "rules", "function", None]
+    shown = glm.http.get(glm.emu.origin).text
+    assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", shown) == ["function", "rules", "script"]
+
+
+def test_the_page_names_the_server_that_answers(emulate: Any) -> None:
+    server = Server().plays(lambda peer: peer.say({"choices": [{"index": 0, "message": {"content": "A cat."}}]}))
+    try:
+        glm = emulate(upstream=f"http://127.0.0.1:{server.port}/v1")
+        glm.chat("Hm.")
+        assert [one.answered_by for one in glm.emu.requests] == ["upstream"]
+        shown = glm.http.get(glm.emu.origin).text
+        assert f"Its answers come from http://127.0.0.1:{server.port}/v1; it is not GLM-4V." in shown
+    finally:
+        server.stop()

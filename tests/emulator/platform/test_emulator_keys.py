@@ -77,6 +77,18 @@ def test_a_proxy_takes_any_key_and_none_is_refused(glm: Any) -> None:
     assert glm.http.get(url, headers={"authorization": ""}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
+)
+def test_a_proxy_asks_for_the_key_where_others_or_their_money_are_reached(
+    emulate: Any, settings: dict[str, Any]
+) -> None:
+    glm = emulate(**settings)
+    url = f"{glm.emu.proxy_url}/models"
+    found = [glm.http.get(url, headers={"authorization": f"Bearer {key}"}) for key in ("sk-anything", glm.emu.api_key)]
+    assert [answer.status_code for answer in found] == [401, 200]
+
+
 def test_a_call_that_is_sent_again_with_a_new_token_is_one_call(glm: Any) -> None:
     glm.emu.inject("token-expired")
     for seconds in (60, 90):

@@ -300,3 +300,14 @@ def test_a_strict_server_refuses_fields_that_it_does_not_know(emulate: Any) -> N
     assert refused.json() == {"detail": "Unexpected fields in the request: {'request_id', 'thinking'}"}
     assert post(strict, hello(chat_template_kwargs={"enable_thinking": False})).status_code == 200
     assert strict.chat("Hello", model="glm-4.6v", request_id="request-1").status_code == 200
+
+
+def test_a_stream_has_tool_calls_in_fragments(glm: Any) -> None:
+    glm.emu.call("get_weather", city="Paris", unit="celsius").also("get_time")
+    deltas = [choice["delta"] for frame in frames(post(glm, hello(stream=True))) for choice in frame["choices"]]
+    parts = [part for delta in deltas for part in delta.get("tool_calls") or ()]
+    assert [part["function"]["name"] for part in parts if "name" in part["function"]] == ["get_weather", "get_time"]
+    assert ["id" in part for part in parts] == ["name" in part["function"] for part in parts]
+    pieces = [part["function"]["arguments"] for part in parts if part["index"] == 0]
+    assert len(pieces) > 2
+    assert json.loads("".join(pieces)) == {"city": "Paris", "unit": "celsius"}

@@ -205,3 +205,16 @@ def test_half_of_a_surrogate_pair_is_sent_on_as_a_replacement_character(before: 
     headers = {"content-type": "application/json"}
     assert glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body, headers=headers).status_code == 200
     assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ufffd b"
+
+
+def test_an_answer_without_choices_is_an_error_streamed_or_not(before: Any) -> None:
+    counted = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0}}
+    for glm, more in (
+        (before(says(counted)), {}),
+        (before(streams(counted)), {"stream": True}),
+        (before(streams()), {"stream": True}),
+    ):
+        answer = glm.chat("Hello", **more)
+        assert answer.status_code >= 400
+        assert answer.json()["error"]["code"] == "1234"
+        assert "the answer has no choices" in answer.json()["error"]["message"]
