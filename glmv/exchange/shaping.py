@@ -161,7 +161,7 @@ class Shaper:
             deltas.append(rest)
         total = self._tries.accumulator
         nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))
-        if nothing and decoder.unread and decoder.finish_reason not in ENDINGS:
+        if nothing and decoder.unread and ending_of(decoder.finish_reason) is None:
             raise MalformedResponse(f"The answer has no content that can be read; it has {sorted(decoder.unread)}.")
         last = decoder.finish()
         if self._cutter is not None:

@@ -57,8 +57,9 @@ def _of(message: Mapping[str, Any], reason: object, payload: Mapping[str, Any]) 
 
 def _reason(payload: Mapping[str, Any]) -> object:
     reason = payload.get("finish_reason") or payload.get("done_reason") or payload.get("stop_reason")
-    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length",
-            "tool_use": "tool_calls"}.get(str(reason), reason)
+    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(
+        str(reason), reason
+    )
 
 
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}

@@ -184,10 +184,14 @@ CASES: dict[str, Case] = {
         tools=True,
     ),
     "markup in a line of code": Case(events(*_text(f"Write `{MARKUP}`."), END), f"Write `{MARKUP}`.", tools=True),
-    "markup inside prose": Case(events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True),
+    "markup inside prose": Case(
+        events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True
+    ),
     "markup beside a call of the server": Case(
         events(
-            *_text(f"It says {MARKUP}"), chunk({"tool_calls": [call('{"city":"B"}', id="c")]}), chunk(None, "tool_calls")
+            *_text(f"It says {MARKUP}"),
+            chunk({"tool_calls": [call('{"city":"B"}', id="c")]}),
+            chunk(None, "tool_calls"),
         ),
         f"It says {MARKUP}",
         calls=[B],
@@ -312,7 +316,8 @@ CASES: dict[str, Case] = {
         events(chunk({"role": "assistant"}), chunk({"content": "hello"}, "stop", 1)), "hello"
     ),
     "an index that grows with each chunk": Case(
-        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)), "hello"
+        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)),
+        "hello",
     ),
     "a delta in a list": Case(events(chunk([{"content": "hel"}]), chunk([{"content": "lo"}]), END), "hello"),
     "what was said in place of text": _in_json(

@@ -135,7 +135,11 @@ def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not()
     assert any("thinking=True" in note for note in deltas[-1].notes)
 
 
-ENDS = ["It is a colour.</think>The answer is red.", "Hm.\n</think>\n<answer>1 < 2</answer>", "`</think>`?</think>a<b\nc"]
+ENDS = [
+    "It is a colour.</think>The answer is red.",
+    "Hm.\n</think>\n<answer>1 < 2</answer>",
+    "`</think>`?</think>a<b\nc",
+]
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
