@@ -14,8 +14,10 @@ BATCH_SHARE = 0.5
 # The next answer may well be a little longer than the longest so far.
 _CAUTION = 1.2
 
+# A comma parts thousands. Where it is read as a decimal point elsewhere, "0,50" is refused rather than read as 50.
 _BUDGET = re.compile(
-    r"(?P<sign>[$¥￥]?)\s*(?P<amount>\d[\d_,]*(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?", re.IGNORECASE
+    r"(?P<sign>[$¥￥]?)\s*(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?",
+    re.IGNORECASE,
 )
 _CURRENCIES = {"$": "USD", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "usd": "USD"}
 
@@ -101,14 +103,16 @@ class Budget:
         if told is None:
             return cls()
         found = _BUDGET.fullmatch(told.strip())
-        unit = (found["sign"] or found["unit"] or "").lower() if found else ""
-        if found is None or not unit:
+        units = [name.lower() for name in (found["sign"], found["unit"]) if name] if found else []
+        if found is None or len({_CURRENCIES.get(unit, "tokens") for unit in units}) != 1:
             raise glmv.InvalidRequestError(f"A budget is '10 CNY', '$3' or '2000000 tokens'; got {told!r}.")
         limit = float(found["amount"].replace(",", "").replace("_", ""))
-        currency = _CURRENCIES.get(unit)
+        currency = _CURRENCIES.get(units[0])
         if currency is None:
             return cls(limit)
         row = glmv.find_model(base_model or model)
+        if row is not None and any(price.free for price in row.prices):
+            return cls(limit, currency, share, base_model=base_model)
         if row is None or not row.prices:
             raise glmv.InvalidRequestError(f"The price of {model} is not known: give the budget in tokens.")
         if row.price_in(currency) is None:

@@ -143,3 +143,34 @@ def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
     budget.begin()
     budget.end("ours", USED)
     assert round(budget.spent, 6) == 0.39
+
+
+@pytest.mark.parametrize(
+    "told", ["0,50 USD", "1,5 CNY", "$3 CNY", "$3 tokens", "1,0000 CNY", "3", "CNY", "$", "-1 CNY"]
+)
+def test_a_budget_that_may_mean_two_things_is_refused(told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="A budget is"):
+        Budget.of(told, "glm-4.6v")
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        ("1,000.50 USD", 1000.5),
+        ("$3 usd", 3.0),
+        ("2_000 CNY", 2000.0),
+        ("12,345,678 tokens", 12345678.0),
+        ("¥0.5", 0.5),
+    ],
+)
+def test_a_comma_parts_thousands(told: str, limit: float) -> None:
+    assert Budget.of(told, "glm-4.6v").limit == limit
+
+
+@pytest.mark.parametrize("model", ["glm-4v-flash", "glm-4.1v-thinking-flash", "glm-4.6v-flash"])
+@pytest.mark.parametrize("told", ["$3", "10 CNY"])
+def test_a_free_model_takes_a_budget_in_any_currency(model: str, told: str) -> None:
+    budget = Budget.of(told, model)
+    budget.begin()
+    budget.end(model, USED)
+    assert (budget.spent, budget.allows) == (0, True)
