@@ -170,8 +170,8 @@ class ToolCalls:
             elif call.again and _opens(arguments):  # a second call began with its name alone
                 name, call.again, call = call.name, False, None
         if call is None:
-            for known in [known for known in self._pending.values() if known.is_empty()]:
-                deltas += self._out(known)  # calls are handed out in their order
+            if self._last is not None and self._last.place in self._pending and self._last.is_empty():
+                deltas += self._out(self._last)  # calls are handed out in their order
             call = self._new(index, call_id)
             call.name = name
         elif index is not None and call.index is None:
@@ -545,7 +545,7 @@ def _following(tokens: list[str]) -> list[str]:
 def _value(text: str, schema: Mapping[str, Any], key: str) -> Any:
     """The text of an argument -> its value: strings stand as they are, all else as JSON."""
     properties = schema.get("properties")
-    kinds = _kinds(properties.get(key)) if isinstance(properties, Mapping) else set()
+    kinds = _kinds(properties.get(key), schema) if isinstance(properties, Mapping) else set()
     if kinds == {"string"}:
         return text
     bare = text.strip()
@@ -557,17 +557,40 @@ def _value(text: str, schema: Mapping[str, Any], key: str) -> Any:
         return text
 
 
-def _kinds(schema: object) -> set[str]:
-    """Types that a JSON Schema allows, as far as they are easily seen."""
-    if not isinstance(schema, Mapping):
+def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
+    """Types that a JSON Schema inside `root` allows, as far as they are easily seen; none where they are not."""
+    if not isinstance(schema, Mapping) or not depth:
         return set()
     kind = schema.get("type")
-    found = {kind} if isinstance(kind, str) else {str(each) for each in kind} if isinstance(kind, list) else set()
+    if isinstance(kind, str):
+        return {kind}
+    if isinstance(kind, list):
+        return {str(each) for each in kind}
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(values, list) and values:
+        return {_TYPES.get(type(value), "object") for value in values}
+    if isinstance(ref := schema.get("$ref"), str):
+        return _kinds(_referred(ref, root), root, depth - 1)
     for name in ("anyOf", "oneOf"):
-        for each in schema[name] if isinstance(schema.get(name), list) else ():
-            found |= _kinds(each) if isinstance(each, Mapping) and name not in each else set()
-    if not found and isinstance(schema.get("enum"), list) and all(isinstance(each, str) for each in schema["enum"]):
-        found = {"string"}
+        if isinstance(several := schema.get(name), list) and several:
+            kinds = [_kinds(each, root, depth - 1) for each in several[:_WIDE]]
+            return set().union(*kinds)
+    if isinstance(several := schema.get("allOf"), list):
+        kinds = [found for each in several[:_WIDE] if (found := _kinds(each, root, depth - 1))]
+        return set.intersection(*kinds) if kinds else set()
+    return set()
+
+
+_WIDE = 16  # alternatives that are looked at, so that a schema of many layers costs little
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null"}
+
+
+def _referred(ref: str, root: Mapping[str, Any]) -> object:
+    """What a reference inside the schema names."""
+    found: object = root
+    at, _, path = ref.partition("#")
+    for name in path.split("/")[1:] if not at else ["#"]:
+        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found
 
 
