@@ -247,9 +247,9 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
     shaper.take(payload)
-    if not (payload.get("choices") or shaper.decoder.answered):
+    if not shaper.answers:
         raise MalformedResponse(
-            f"The answer has no choices; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
+            f"The answer has no {'choice that can be read' if payload.get('choices') else 'choices'}; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
     shaper.end()
@@ -266,7 +266,7 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
         body = yield from _body(opened, call, tries, begun)
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
         delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
-        if not (payload.get("choices") or shaper.decoder.answered):
+        if not shaper.answers:
             raise MalformedResponse(
                 f"A stream was asked for and {_kind(opened) or 'something without a content type'} came; it has "
                 f"{_names(payload)}: {excerpt(body)}",
@@ -286,7 +286,8 @@ def _kind(opened: Opened) -> str:
 
 def _names(payload: Mapping[str, Any]) -> str:
     """The fields of a body, for a message."""
-    return excerpt(", ".join(map(repr, payload)).encode()).strip("'\"") if payload else "no fields"
+    shown = ["".join(c if c.isprintable() else " " for c in str(name)[:40]) for name in list(payload)[:20]]
+    return (", ".join(shown) + ("…" if len(payload) > 20 else ""))[:200] or "no fields"
 
 
 def _events(

@@ -263,6 +263,11 @@ class DeltaDecoder:
         """The terminal delta. Text that was held back comes before it: see `rest`."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there were choices that may be the answer where there is none with index 0."""
+        return bool(self._others)
+
     def other(self) -> list[Delta]:
         """The deltas of an answer that is not in the choice with index 0.
 

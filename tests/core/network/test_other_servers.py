@@ -82,6 +82,17 @@ def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dic
             list(glm.stream("hi")) if stream else glm.chat("hi")
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("choices", [{"message": {"content": "hi"}}, [None], ["hi"], "hi", [], None])
+def test_choices_that_are_none_are_named_with_the_fields_beside_them(stream: bool, choices: object) -> None:
+    case = Case(json.dumps({"choices": choices, "base": {"a": 1}}).encode(), kind="application/json")
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
+        with pytest.raises(glmv.MalformedResponse, match=r"it has choices, base: ") as raised:
+            list(glm.stream("hi")) if stream else glm.chat("hi")
+    assert "stream ended" not in str(raised.value)
+
+
 @pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
 def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
     with pytest.raises(glmv.MalformedResponse, match="audio|images|video"):
