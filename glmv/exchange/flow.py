@@ -253,8 +253,9 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
     shaper.take(payload)
     if not shaper.answers:
+        missing = "choice that can be read" if payload.get("choices") else "choices"
         raise MalformedResponse(
-            f"The answer has no {'choice that can be read' if payload.get('choices') else 'choices'}; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
+            f"The answer has no {missing}; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
     shaper.end()

@@ -90,6 +90,7 @@ class Quoting:
     def _closes(self, found: re.Match[str] | None) -> bool:
         return found is not None and found[1].startswith(self._fence) and not found[2].strip()
 
+
 Thought = Literal["marked", "possible", "due"]
 """Whether text that does not begin with `<think>` may begin inside a thought: only `</think>` shows it then."""
 

@@ -1,8 +1,8 @@
 """Shapes of answers beside the one that is documented: older ones, and those of other servers. Pure.
 
 Only what has one possible meaning is read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
-OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`); Alibaba DashScope (`output.text`,
-`output.choices`); Ollama (`message` or `response` without choices).
+OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`);
+Alibaba DashScope (`output.text`, `output.choices`); Ollama (`message` or `response` without choices).
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ def _reason(payload: Mapping[str, Any]) -> object:
     reason = payload.get("finish_reason") or payload.get("done_reason") or payload.get("stop_reason")
     if not reason and payload.get("done") is True:
         return "stop"
-    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length",
-            "tool_use": "tool_calls"}.get(str(reason), reason)
+    return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(
+        str(reason), reason
+    )
 
 
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}

@@ -239,11 +239,14 @@ class ToolCalls:
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
             call.arguments.clear()
             call.size = 0
-        elif arguments.startswith(call.arguments[0]) and arguments.startswith(text := call.text()):
+        elif (
+            arguments.startswith(call.arguments[0])
+            and arguments.startswith(text := call.text())
             # Behind these an object may stand as a value that begins as the arguments do.
-            if call.grows or text.rstrip()[-1:] not in (":", ",", "["):
-                call.grows = True
-                return arguments[call.size :]
+            and (call.grows or text.rstrip()[-1:] not in (":", ",", "["))
+        ):
+            call.grows = True
+            return arguments[call.size :]
         return arguments
 
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
@@ -425,7 +428,7 @@ def _is_quoted(quoting: Quoting) -> bool:
 def calls_in(
     text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Text that ends with calls in GLM's markup -> the text before them, and the calls as (name, JSON of the arguments).
+    """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
 
     A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
     missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without

@@ -98,6 +98,7 @@ MARKUP = (
 THOUGHT = "It is red, I see.</think>\n<answer>Red</answer>"
 in_three_days = [("get_weather", {"city": "A", "days": 3})]
 
+
 def _lines(*chunks: object) -> bytes:
     return b"".join(json.dumps(each).encode() + b"\n" for each in chunks)
 
@@ -201,10 +202,14 @@ CASES: dict[str, Case] = {
         tools=True,
     ),
     "markup in a line of code": Case(events(*_text(f"Write `{MARKUP}`."), END), f"Write `{MARKUP}`.", tools=True),
-    "markup inside prose": Case(events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True),
+    "markup inside prose": Case(
+        events(*_text(f"It says {MARKUP} there."), END), f"It says {MARKUP} there.", tools=True
+    ),
     "markup beside a call of the server": Case(
         events(
-            *_text(f"It says {MARKUP}"), chunk({"tool_calls": [call('{"city":"B"}', id="c")]}), chunk(None, "tool_calls")
+            *_text(f"It says {MARKUP}"),
+            chunk({"tool_calls": [call('{"city":"B"}', id="c")]}),
+            chunk(None, "tool_calls"),
         ),
         f"It says {MARKUP}",
         calls=[B],
@@ -329,7 +334,8 @@ CASES: dict[str, Case] = {
         events(chunk({"role": "assistant"}), chunk({"content": "hello"}, "stop", 1)), "hello"
     ),
     "an index that grows with each chunk": Case(
-        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)), "hello"
+        events(*(chunk({"content": each}, index=at) for at, each in enumerate("hello")), chunk(None, "stop", 5)),
+        "hello",
     ),
     "a delta in a list": Case(events(chunk([{"content": "hel"}]), chunk([{"content": "lo"}]), END), "hello"),
     "what was said in place of text": _in_json(

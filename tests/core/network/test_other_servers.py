@@ -101,7 +101,9 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
     [
         CASES["lines as Ollama writes them"],
         Case(events(chunk({"content": "hello"}), chunk(None, "stop", x_groq={"usage": USAGE}))),
-        Case(events(chunk({"content": "hello"}), {"choices": [{"delta": {}, "finish_reason": "stop", "usage": USAGE}]})),
+        Case(
+            events(chunk({"content": "hello"}), {"choices": [{"delta": {}, "finish_reason": "stop", "usage": USAGE}]})
+        ),
     ],
 )
 def test_usage_is_found_where_other_servers_write_it(case: Case) -> None:
@@ -123,7 +125,7 @@ def test_lines_without_the_end_of_the_answer_are_not_whole(stream: bool) -> None
 
 @pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
 def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
-    with pytest.raises(glmv.MalformedResponse, match="audio|images|video"):
+    with pytest.raises(glmv.MalformedResponse, match=r"audio|images|video"):
         summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
 
 
@@ -174,7 +176,11 @@ def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not()
     assert any("thinking=True" in note for note in deltas[-1].notes)
 
 
-ENDS = ["It is a colour.</think>The answer is red.", "Hm.\n</think>\n<answer>1 < 2</answer>", "`</think>`?</think>a<b\nc"]
+ENDS = [
+    "It is a colour.</think>The answer is red.",
+    "Hm.\n</think>\n<answer>1 < 2</answer>",
+    "`</think>`?</think>a<b\nc",
+]
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())

@@ -175,7 +175,11 @@ CLOSED = {
     "a quote at the end": ("It's 'Red'</think>", "", "It's 'Red'"),
     "parentheses before the mark": ("Red (dark)</think>(Red)", "(Red)", "Red (dark)"),
     "a block of code before the mark": ("Say:\n```\nRed\n```\n</think>\nRed", "Red", "Say:\n```\nRed\n```\n"),
-    "a block of code that ends at the mark": ("```json\n{}\n```</think>```\n{}\n```", "```\n{}\n```", "```json\n{}\n```"),
+    "a block of code that ends at the mark": (
+        "```json\n{}\n```</think>```\n{}\n```",
+        "```\n{}\n```",
+        "```json\n{}\n```",
+    ),
     **{
         f"the mark in {quoted}": (quoted, quoted, "")
         for quoted in (

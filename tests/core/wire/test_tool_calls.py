@@ -412,7 +412,12 @@ def test_what_is_no_call_of_an_offered_tool_stays_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Write `<tool_call>` first. ", "```\n<tool_call>f</tool_call>\n```\n", "A <tool_call>g</tool_call> here. ", "So:\n"],
+    [
+        "Write `<tool_call>` first. ",
+        "```\n<tool_call>f</tool_call>\n```\n",
+        "A <tool_call>g</tool_call> here. ",
+        "So:\n",
+    ],
 )
 def test_a_call_behind_text_that_quotes_one_is_read(text: str) -> None:
     for end in ("", "\n", "<|observation|>"):
