@@ -18,7 +18,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from glmv.types import ToolCallDelta
-from glmv.wire.marks import Quoting
+from glmv.wire.quoting import Quoting
 
 Tools = Mapping[str, Mapping[str, Any]]
 """Names of the offered functions -> JSON Schemas of their parameters."""
