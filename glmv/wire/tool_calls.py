@@ -18,6 +18,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from glmv.types import ToolCallDelta
+from glmv.wire.arguments import value_of
 from glmv.wire.quoting import Quoting
 
 Tools = Mapping[str, Mapping[str, Any]]
@@ -525,7 +526,7 @@ def _pairs(
                     at += 2
                 if at >= len(tokens) or tokens[at] != "</arg_value>":
                     pieces = [text.rstrip("\r\n")]
-                values[key] = _value("".join(pieces), schema, key)
+                values[key] = value_of("".join(pieces), schema, key)
                 key = ""
             case _ if not _BETWEEN.match(text):
                 return None
@@ -542,58 +543,6 @@ def _following(tokens: list[str]) -> list[str]:
         if tokens[at] in ("<arg_value>", "</arg_value>"):
             seen = tokens[at]
         found[at] = seen
-    return found
-
-
-def _value(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """The text of an argument -> its value: strings stand as they are, all else as JSON."""
-    properties = schema.get("properties")
-    kinds = _kinds(properties.get(key), schema) if isinstance(properties, Mapping) else set()
-    if kinds == {"string"}:
-        return text
-    bare = text.strip()
-    if "string" in kinds and not (bare == "null" and "null" in kinds) and kinds <= {"string", "null"}:
-        return text
-    try:
-        return from_json(bare)
-    except ValueError:
-        return text
-
-
-def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
-    """Types that a JSON Schema inside `root` allows, as far as they are easily seen; none where they are not."""
-    if not isinstance(schema, Mapping) or not depth:
-        return set()
-    kind = schema.get("type")
-    if isinstance(kind, str):
-        return {kind}
-    if isinstance(kind, list):
-        return {str(each) for each in kind}
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if isinstance(values, list) and values:
-        return {_TYPES.get(type(value), "object") for value in values}
-    if isinstance(ref := schema.get("$ref"), str):
-        return _kinds(_referred(ref, root), root, depth - 1)
-    for name in ("anyOf", "oneOf"):
-        if isinstance(several := schema.get(name), list) and several:
-            kinds = [_kinds(each, root, depth - 1) for each in several[:_WIDE]]
-            return set().union(*kinds)
-    if isinstance(several := schema.get("allOf"), list):
-        kinds = [found for each in several[:_WIDE] if (found := _kinds(each, root, depth - 1))]
-        return set.intersection(*kinds) if kinds else set()
-    return set()
-
-
-_WIDE = 16  # alternatives that are looked at, so that a schema of many layers costs little
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null"}
-
-
-def _referred(ref: str, root: Mapping[str, Any]) -> object:
-    """What a reference inside the schema names."""
-    found: object = root
-    at, _, path = ref.partition("#")
-    for name in path.split("/")[1:] if not at else ["#"]:
-        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found
 
 
