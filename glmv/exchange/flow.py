@@ -43,7 +43,7 @@ from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Paus
 from glmv.request.prepare import MAX_BODY_BYTES, Call
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
-from glmv.wire.decode import excerpt
+from glmv.wire.decode import excerpt, parse
 from glmv.wire.sse import SSEDecoder, is_event_stream
 
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
@@ -192,6 +192,11 @@ def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Com
         answer = tries.accumulator.completion()
     else:
         body = yield from _body(opened, call, tries, begun)
+        if lines := _chunks_of(body):
+            yield from _take_lines(lines, shaper, tries, hand=False)
+            shaper.end()
+            yield Finish()
+            return tries.accumulator.completion()
         answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
     yield Finish()
     return answer
@@ -247,9 +252,10 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
     shaper.take(payload)
-    if not (payload.get("choices") or shaper.decoder.answered):
+    if not shaper.answers:
+        missing = "choice that can be read" if payload.get("choices") else "choices"
         raise MalformedResponse(
-            f"The answer has no choices; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
+            f"The answer has no {missing}; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
     shaper.end()
@@ -264,9 +270,14 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
     begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries, idle))
     if not streams:
         body = yield from _body(opened, call, tries, begun)
+        if lines := _chunks_of(body):
+            yield from _take_lines(lines, shaper, tries)
+            yield Hand(shaper.end())
+            yield Finish()
+            return tries.accumulator.completion()
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
         delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
-        if not (payload.get("choices") or shaper.decoder.answered):
+        if not shaper.answers:
             raise MalformedResponse(
                 f"A stream was asked for and {_kind(opened) or 'something without a content type'} came; it has "
                 f"{_names(payload)}: {excerpt(body)}",
@@ -280,13 +291,39 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
     return tries.accumulator.completion()
 
 
+def _chunks_of(body: bytes) -> list[bytes]:
+    """The chunks of a body that holds one in each line, as Ollama's own API streams; none when it is anything else."""
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip()[:1] == b"{" for line in lines):
+        return []
+    try:
+        parse(lines[0])
+    except MalformedResponse:
+        return []
+    return lines
+
+
+def _take_lines(
+    lines: Sequence[bytes], shaper: Shaper, tries: Tries, *, hand: bool = True
+) -> Generator[Step, Any, None]:
+    deltas, broken = shaper.events(("message", line) for line in lines)
+    if deltas and hand:
+        tries.handed = True
+        yield deltas
+    if broken is not None:
+        raise broken
+    if not (shaper.decoder.finished or shaper.decoder.ended):
+        raise StreamTruncated("The last chunk has no finish reason: the answer is not whole.")
+
+
 def _kind(opened: Opened) -> str:
     return opened.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _names(payload: Mapping[str, Any]) -> str:
     """The fields of a body, for a message."""
-    return excerpt(", ".join(map(repr, payload)).encode()).strip("'\"") if payload else "no fields"
+    shown = ["".join(c if c.isprintable() else " " for c in str(name)[:40]) for name in list(payload)[:20]]
+    return (", ".join(shown) + ("…" if len(payload) > 20 else ""))[:200] or "no fields"
 
 
 def _events(

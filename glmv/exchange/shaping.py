@@ -99,6 +99,11 @@ class Shaper:
             self._said = lone_message(payload) or self._said
         return self.take(payload)
 
+    @property
+    def answers(self) -> bool:
+        """Whether there is an answer in what came."""
+        return self.decoder.answered or self.decoder.has_others
+
     def take(self, payload: dict[str, Any]) -> Delta | None:
         delta = self.decoder.feed(payload)
         return self._kept(delta) if delta is not None else None

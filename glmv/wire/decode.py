@@ -16,7 +16,7 @@ from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.marks import TagFilter, Thought
-from glmv.wire.shapes import KNOWN, calls_of, piece_of, text_of, unread, unread_in, unwrapped
+from glmv.wire.shapes import KNOWN, calls_of, counted, piece_of, text_of, unread, unread_in, unwrapped
 from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
@@ -166,6 +166,8 @@ class DeltaDecoder:
                 self.finish_reason = str(reason)
             self._shown = True
             self._chunk = chunk
+            if "usage" in choice:
+                self._count(choice["usage"])
         content = piece.get("content")
         text = reasoning = ""
         replaces = False
@@ -263,6 +265,11 @@ class DeltaDecoder:
         """The terminal delta. Text that was held back comes before it: see `rest`."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there were choices that may be the answer where there is none with index 0."""
+        return bool(self._others)
+
     def other(self) -> list[Delta]:
         """The deltas of an answer that is not in the choice with index 0.
 
@@ -319,6 +326,12 @@ class DeltaDecoder:
             if isinstance(found, list) and found:
                 facts[name] = found
         usage = chunk.get("usage")
+        if usage is None:
+            groq = chunk.get("x_groq")
+            usage = groq.get("usage") if isinstance(groq, Mapping) else counted(chunk)
+        self._count(usage)
+
+    def _count(self, usage: object) -> None:
         if isinstance(usage, Mapping):
             found = usage_of(usage)
             # The last one counts; one that counts nothing at all says nothing.

@@ -1,8 +1,8 @@
 """Shapes of answers beside the one that is documented: older ones, and those of other servers. Pure.
 
 Only what has one possible meaning is read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
-OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`); Alibaba DashScope (`output.text`,
-`output.choices`); Ollama (`message` or `response` without choices).
+OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`);
+Alibaba DashScope (`output.text`, `output.choices`); Ollama (`message` or `response` without choices).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
                 pass
     match payload.get("message"):
         case Mapping() as message if "content" in message or "tool_calls" in message:
+            if isinstance(thought := message.get("thinking"), str):
+                message = {"reasoning_content": thought, **message}
             return _of(message, _reason(payload), payload)
         case _:
             pass
@@ -51,12 +53,21 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return None
 
 
+def counted(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Usage that stands in the fields of an answer itself, as Ollama counts it."""
+    if "eval_count" not in payload:
+        return None
+    return {"prompt_tokens": payload.get("prompt_eval_count"), "completion_tokens": payload["eval_count"]}
+
+
 def _of(message: Mapping[str, Any], reason: object, payload: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**payload, "choices": [{"message": message, "finish_reason": reason}]}
 
 
 def _reason(payload: Mapping[str, Any]) -> object:
     reason = payload.get("finish_reason") or payload.get("done_reason") or payload.get("stop_reason")
+    if not reason and payload.get("done") is True:
+        return "stop"
     return {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(
         str(reason), reason
     )

@@ -18,7 +18,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from glmv.types import ToolCallDelta
-from glmv.wire.marks import Quoting
+from glmv.wire.arguments import value_of
+from glmv.wire.quoting import Quoting
 
 Tools = Mapping[str, Mapping[str, Any]]
 """Names of the offered functions -> JSON Schemas of their parameters."""
@@ -170,8 +171,8 @@ class ToolCalls:
             elif call.again and _opens(arguments):  # a second call began with its name alone
                 name, call.again, call = call.name, False, None
         if call is None:
-            for known in [known for known in self._pending.values() if known.is_empty()]:
-                deltas += self._out(known)  # calls are handed out in their order
+            if self._last is not None and self._last.place in self._pending and self._last.is_empty():
+                deltas += self._out(self._last)  # calls are handed out in their order
             call = self._new(index, call_id)
             call.name = name
         elif index is not None and call.index is None:
@@ -239,11 +240,14 @@ class ToolCalls:
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
             call.arguments.clear()
             call.size = 0
-        elif arguments.startswith(call.arguments[0]) and arguments.startswith(text := call.text()):
+        elif (
+            arguments.startswith(call.arguments[0])
+            and arguments.startswith(text := call.text())
             # Behind these an object may stand as a value that begins as the arguments do.
-            if call.grows or text.rstrip()[-1:] not in (":", ",", "["):
-                call.grows = True
-                return arguments[call.size :]
+            and (call.grows or text.rstrip()[-1:] not in (":", ",", "["))
+        ):
+            call.grows = True
+            return arguments[call.size :]
         return arguments
 
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
@@ -425,7 +429,7 @@ def _is_quoted(quoting: Quoting) -> bool:
 def calls_in(
     text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Text that ends with calls in GLM's markup -> the text before them, and the calls as (name, JSON of the arguments).
+    """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
 
     A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
     missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without
@@ -522,7 +526,7 @@ def _pairs(
                     at += 2
                 if at >= len(tokens) or tokens[at] != "</arg_value>":
                     pieces = [text.rstrip("\r\n")]
-                values[key] = _value("".join(pieces), schema, key)
+                values[key] = value_of("".join(pieces), schema, key)
                 key = ""
             case _ if not _BETWEEN.match(text):
                 return None
@@ -539,35 +543,6 @@ def _following(tokens: list[str]) -> list[str]:
         if tokens[at] in ("<arg_value>", "</arg_value>"):
             seen = tokens[at]
         found[at] = seen
-    return found
-
-
-def _value(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """The text of an argument -> its value: strings stand as they are, all else as JSON."""
-    properties = schema.get("properties")
-    kinds = _kinds(properties.get(key)) if isinstance(properties, Mapping) else set()
-    if kinds == {"string"}:
-        return text
-    bare = text.strip()
-    if "string" in kinds and not (bare == "null" and "null" in kinds) and kinds <= {"string", "null"}:
-        return text
-    try:
-        return from_json(bare)
-    except ValueError:
-        return text
-
-
-def _kinds(schema: object) -> set[str]:
-    """Types that a JSON Schema allows, as far as they are easily seen."""
-    if not isinstance(schema, Mapping):
-        return set()
-    kind = schema.get("type")
-    found = {kind} if isinstance(kind, str) else {str(each) for each in kind} if isinstance(kind, list) else set()
-    for name in ("anyOf", "oneOf"):
-        for each in schema[name] if isinstance(schema.get(name), list) else ():
-            found |= _kinds(each) if isinstance(each, Mapping) and name not in each else set()
-    if not found and isinstance(schema.get("enum"), list) and all(isinstance(each, str) for each in schema["enum"]):
-        found = {"string"}
     return found
 
 

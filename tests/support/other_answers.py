@@ -98,7 +98,25 @@ MARKUP = (
 THOUGHT = "It is red, I see.</think>\n<answer>Red</answer>"
 in_three_days = [("get_weather", {"city": "A", "days": 3})]
 
+
+def _lines(*chunks: object) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in chunks)
+
+
+LINES = _lines(chunk({"content": "hel"}), chunk({"content": "lo"}), END)
+OLLAMA = _lines(
+    {"model": "glm", "message": {"role": "assistant", "content": "", "thinking": "Hm."}, "done": False},
+    {"model": "glm", "message": {"role": "assistant", "content": "hel"}, "done": False},
+    {"model": "glm", "message": {"role": "assistant", "content": "lo"}, "done": False},
+    {"model": "glm", "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop",
+     "prompt_eval_count": 3, "eval_count": 4},
+)  # fmt: skip
+
 CASES: dict[str, Case] = {
+    # A chunk in each line.
+    "a chunk in each line": Case(LINES, "hello", kind="application/x-ndjson"),
+    "a chunk in each line, unasked": Case(LINES, "hello", kind="application/json", stream=False),
+    "lines as Ollama writes them": Case(OLLAMA, "hello", "Hm.", kind="application/x-ndjson"),
     "the end of a thought and text of the answer in one piece": Case(
         events(
             *(chunk({"content": each}) for each in ("It is a ", "colour.</think>The answer", " is", " red", ".")),

@@ -82,9 +82,50 @@ def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dic
             list(glm.stream("hi")) if stream else glm.chat("hi")
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("choices", [{"message": {"content": "hi"}}, [None], ["hi"], "hi", [], None])
+def test_choices_that_are_none_are_named_with_the_fields_beside_them(stream: bool, choices: object) -> None:
+    case = Case(json.dumps({"choices": choices, "base": {"a": 1}}).encode(), kind="application/json")
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
+        with pytest.raises(glmv.MalformedResponse, match=r"it has choices, base: ") as raised:
+            list(glm.stream("hi")) if stream else glm.chat("hi")
+    assert "stream ended" not in str(raised.value)
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        CASES["lines as Ollama writes them"],
+        Case(events(chunk({"content": "hello"}), chunk(None, "stop", x_groq={"usage": USAGE}))),
+        Case(
+            events(chunk({"content": "hello"}), {"choices": [{"delta": {}, "finish_reason": "stop", "usage": USAGE}]})
+        ),
+    ],
+)
+def test_usage_is_found_where_other_servers_write_it(case: Case) -> None:
+    usage = summed(case).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 4, 7)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_lines_without_the_end_of_the_answer_are_not_whole(stream: bool) -> None:
+    case = Case(b'{"message": {"content": "a"}, "done": false}\n{"message": {"content": "b"}, "done": false}\n')
+    with httpx.Client(transport=case.transport) as http:
+        glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
+        with pytest.raises(glmv.StreamTruncated) as raised:
+            list(glm.stream("hi")) if stream else glm.chat("hi")
+    assert raised.value.partial is not None
+    assert raised.value.partial.text == "ab"
+
+
 @pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
 def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
-    with pytest.raises(glmv.MalformedResponse, match="audio|images|video"):
+    with pytest.raises(glmv.MalformedResponse, match=r"audio|images|video"):
         summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
 
 

@@ -350,6 +350,45 @@ TEXT = [
 ]
 
 
+TYPES: list[tuple[dict[str, Any], str, Any]] = [
+    ({"$ref": "#/$defs/Code"}, "12", "12"),
+    ({"$ref": "#/$defs/Again"}, "12", "12"),
+    ({"$ref": "#/$defs/Number"}, "12", 12),
+    ({"$ref": "#/$defs/Missing"}, "12", 12),
+    ({"$ref": "#/$defs/Endless"}, "12", 12),
+    ({"$ref": "https://example.com/a"}, "12", 12),
+    ({"const": "12"}, "12", "12"),
+    ({"const": 12}, "12", 12),
+    ({"enum": ["12", "13"]}, "12", "12"),
+    ({"enum": ["12", None]}, "12", "12"),
+    ({"enum": ["12", None]}, "null", None),
+    ({"allOf": [{"$ref": "#/$defs/Code"}]}, "12", "12"),
+    ({"allOf": [{"minLength": 1}, {"type": "string"}]}, "true", "true"),
+    ({"allOf": [{"type": ["string", "integer"]}, {"type": "integer"}]}, "12", 12),
+    ({"anyOf": [{"$ref": "#/$defs/Code"}, {"type": "null"}]}, "12", "12"),
+    ({"anyOf": [{"const": "a"}, {"const": "1"}]}, "1", "1"),
+    ({"oneOf": [{"allOf": [{"type": "string"}]}]}, "{}", "{}"),
+]
+
+
+@pytest.mark.parametrize(("schema", "text", "value"), TYPES)
+def test_the_type_of_a_value_is_found_where_the_schema_tells_it(schema: dict[str, Any], text: str, value: Any) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"x": schema},
+        "$defs": {
+            "Code": {"enum": ["12", "A"]},
+            "Again": {"$ref": "#/$defs/Code"},
+            "Number": {"type": "integer"},
+            "Endless": {"anyOf": [{"$ref": "#/$defs/Endless"}] * 40},
+        },
+    }
+    markup = MarkupFilter(tools_of([{"type": "function", "function": {"name": "f", "parameters": parameters}}]))
+    markup.feed(marked("f", pair("x", text)))
+    ((_, arguments),) = markup.finish(cut=False)[1]
+    assert json.loads(arguments) == {"x": value}
+
+
 def read(pieces: list[str], *, cut: bool = False) -> tuple[str, list[tuple[str, Any]]]:
     markup = MarkupFilter(OFFERED)
     shown = "".join([markup.feed(each) for each in pieces])

@@ -1,0 +1,60 @@
+"""Arguments of a tool call that stand in the text -> values, by the JSON Schema of the function. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+
+def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
+    """The text of an argument -> its value: strings stand as they are, all else as JSON."""
+    properties = schema.get("properties")
+    kinds = _kinds(properties.get(key), schema) if isinstance(properties, Mapping) else set()
+    if kinds == {"string"}:
+        return text
+    bare = text.strip()
+    if "string" in kinds and not (bare == "null" and "null" in kinds) and kinds <= {"string", "null"}:
+        return text
+    try:
+        return from_json(bare)
+    except ValueError:
+        return text
+
+
+def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
+    """Types that a JSON Schema inside `root` allows, as far as they are easily seen; none where they are not."""
+    if not isinstance(schema, Mapping) or not depth:
+        return set()
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        return {kind}
+    if isinstance(kind, list):
+        return {str(each) for each in kind}
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(values, list) and values:
+        return {_TYPES.get(type(value), "object") for value in values}
+    if isinstance(ref := schema.get("$ref"), str):
+        return _kinds(_referred(ref, root), root, depth - 1)
+    for name in ("anyOf", "oneOf"):
+        if isinstance(several := schema.get(name), list) and several:
+            kinds = [_kinds(each, root, depth - 1) for each in several[:_WIDE]]
+            return set().union(*kinds)
+    if isinstance(several := schema.get("allOf"), list):
+        kinds = [found for each in several[:_WIDE] if (found := _kinds(each, root, depth - 1))]
+        return set.intersection(*kinds) if kinds else set()
+    return set()
+
+
+_WIDE = 16  # alternatives that are looked at, so that a schema of many layers costs little
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null"}
+
+
+def _referred(ref: str, root: Mapping[str, Any]) -> object:
+    """What a reference inside the schema names."""
+    found: object = root
+    at, _, path = ref.partition("#")
+    for name in path.split("/")[1:] if not at else ["#"]:
+        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+    return found
