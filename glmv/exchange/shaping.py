@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from glmv.errors import (
-    ContentFilterError,
-    ContextLengthError,
-    GLMVError,
-    MalformedResponse,
-    ServerError,
-    StreamInterrupted,
-)
+from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
 from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
@@ -194,9 +187,12 @@ class Shaper:
             case Ending.BROKEN:
                 raise Failure("network_error", f"The server broke off the answer (finish_reason {reason}).")
             case Ending.LOOPED:
-                raise StreamInterrupted(
+                told = got.completion()
+                told.attempts, told.usage = self._tries.attempt, self.decoder.usage
+                raise MalformedResponse(
                     f"The server stopped an answer that repeats itself (finish_reason {reason}): change the question, "
-                    "or the sampling."
+                    "or the sampling.",
+                    partial=told,
                 )
             case Ending.WITHDRAWN if self._call.sensitive == "raise":
                 raise ContentFilterError(

@@ -29,6 +29,7 @@ from glmv.errors import (
     RequestTimeout,
     ServerError,
 )
+from glmv.wire.sentences import code_meant, own_words, quoted_codes, says_overflow
 
 
 class Retry(StrEnum):
@@ -175,7 +176,7 @@ NAMES: dict[str, Code] = {
     "content_filter": _FILTERED,
     # OpenAI's pictures: `code`, 400.
     "moderation_blocked": _FILTERED,
-    # QuantumNous/new-api, types/error.go: 400. What refuses with the second one is not documented.
+    # QuantumNous/new-api, types/error.go: 400.
     "sensitive_words_detected": _FILTERED,
     "prompt_blocked": _FILTERED,
     # DashScope, as above, and how its OpenAI-compatible endpoint writes it.
@@ -206,74 +207,15 @@ STATUS_NAMES: dict[str, Code] = {
 # Of these, the 400 that some gateways answer to everything says less than the name.
 _ABOVE_400 = ("invalid_api_key", "model_not_found")
 
-# Sentences by which servers without a code of their own say that a prompt is too long, and where they stand.
-_OVERFLOWS = re.compile(
-    "|".join(
-        (
-            "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
-            "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
-            r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
-            # Newer vLLM: "You passed 44001 input tokens and requested 0 output tokens. However, ..."
-            "the model's context length is only",
-            "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
-            "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
-            r"prompt_tokens \(\d+\) must be less than max_seq_len",  # SiliconFlow, code 20015
-            r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
-            "exceeds? the available context size",  # llama.cpp
-            "context size has been exceeded",  # LM Studio
-            r"requested tokens \(\d+\) exceed context window",  # llama-cpp-python
-            "input length exceeds (?:the |maximum )*context length",  # Ollama
-            "input exceeds context length",  # Ollama, runner.go
-            r"prompt is too long: \d+ tokens",  # Anthropic
-            "exceed context limit",  # Anthropic: "input length and `max_tokens` exceed context limit"
-            "exceeds the context window of this model",  # OpenAI, Responses API
-            r"`inputs` tokens \+ `max_new_tokens` must be",  # Text Generation Inference
-            r"\bContextWindowExceededError\b",  # LiteLLM
-        )
-    ),
-    re.IGNORECASE,
-)
-# Statuses under which those sentences are looked for: a rate limit or a missing key may name lengths, too.
+# Statuses under which words may say that a prompt is too long: a rate limit or a missing key may name lengths, too.
 _OVERFLOW_STATUSES = (400, 413, 422, 500)
 
-# A code or a name that a gateway repeats inside its message, as JSON, escaped JSON, Python's repr or prose: always with
-# the word "code" or "type" and a separator in front, so that no other number is taken for one.
-_QUOTED = re.compile(
-    r"""(?:\b(?:error_?)?(?:code|type)|错误码)\\*["']?\s*[:=：]\s*\\*["']?([0-9]{4}|[A-Za-z_]{8,60})(?![0-9A-Za-z_.-])""",
-    re.IGNORECASE,
-)
-# The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), where a gateway keeps nothing else.
-_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile("余额不足|已欠费|Insufficient balance or no resource package", re.IGNORECASE), "1113"),
-    (re.compile("可能(?:包含)?不安全或敏感|may contain unsafe or sensitive content", re.IGNORECASE), "1301"),
-    (re.compile("Prompt exceeds max(?:imum)? length|Prompt ?超长", re.IGNORECASE), "1261"),
-    (re.compile("已达到 ?5 ?小时的使用上限"), "1308"),
-    (re.compile("账户已达到速率限制|API的并发数过高"), "1302"),
-    (re.compile("该模型当前访问量过大"), "1305"),
-    # OpenAI's, which LiteLLM repeats with the code "429".
-    (re.compile("You exceeded your current quota, please check your plan", re.IGNORECASE), "insufficient_quota"),
-    # one-api and new-api, model/token.go: 401 or 403, without a code.
-    (re.compile("该令牌额度已用尽"), "pre_consume_token_quota_failed"),
-    # SiliconFlow, code 30001, 403. The sentence is from reports of users; its documents name the status alone.
-    (re.compile("account balance is insufficient", re.IGNORECASE), "insufficient_quota"),
-    # LiteLLM (litellm/exceptions.py).
-    (re.compile(r"\bContentPolicyViolationError\b"), "content_policy_violation"),
-)
 # A server that refuses a request's form may quote the request, so that what looks like a code is the user's.
 _QUOTES_REQUEST = 422
 # These say enough; a name in their message is what somebody quotes.
 _SURE_STATUSES = (401, 403, 404)
 # How much of a message is searched.
 _SEARCHED = 2048
-# Where a message begins to quote the request: pydantic's errors, as repr, as text, and fields of the body.
-_REQUEST = re.compile(
-    r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
-)
-# Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
-_IN_QUOTES = re.compile(r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))""")
-# Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
-_NAME = re.compile(r"[\w.:/-]{0,80}", re.ASCII)
-_REASON_FIELD = re.compile(r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$""")
 
 
 class Ending(StrEnum):
@@ -297,7 +239,7 @@ ENDINGS: dict[str, Ending] = {
     "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"
     "abort": Ending.BROKEN,  # vLLM, as above; SGLang
     "insufficient_system_resource": Ending.BROKEN,  # api-docs.deepseek.com, "Create Chat Completion"
-    # No document names these two; gateways were seen to send them.
+    # Not from a document:
     "cancelled": Ending.BROKEN,
     "timeout": Ending.BROKEN,
     "repetition": Ending.LOOPED,  # vLLM, as above: it stopped the answer since it went round in circles
@@ -497,7 +439,7 @@ def error_from(status: int | None, found: Envelope, *, retry_after: float | None
 
 def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     """What an error body means, and its code: its own, or a known one that a gateway repeats in the message."""
-    code, message = found.code, _own_words(found.message[:_SEARCHED])
+    code, message = found.code, own_words(found.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # a code that is an HTTP status ({"code":500,"msg":"404 NOT_FOUND"}) says less
     if _is_telling(code):
@@ -507,26 +449,9 @@ def meaning(status: int | None, found: Envelope) -> tuple[Code, str | None]:
     named = status
     if status in (None, 200):
         named = int(code) if code and re.fullmatch("[45][0-9]{2}", code) else 400
-    if named in _OVERFLOW_STATUSES and _OVERFLOWS.search(message):
+    if named in _OVERFLOW_STATUSES and says_overflow(message):
         return _OVERFLOW, code
     return row(status, code), code
-
-
-def _own_words(message: str) -> str:
-    """A message without what it quotes of the request: text of the user is no code and no sentence of the server."""
-    if begins := _REQUEST.search(message):
-        message = message[: begins.start()]
-    return _IN_QUOTES.sub(_kept, message)
-
-
-def _kept(quoted: re.Match[str]) -> str:
-    text = quoted[0][1:-1]
-    own = _NAME.fullmatch(text) or text.lstrip()[:1] in ("{", "[") or _REASON_FIELD.search(_before(quoted))
-    return quoted[0] if own else ""
-
-
-def _before(quoted: re.Match[str]) -> str:
-    return quoted.string[max(0, quoted.start() - 30) : quoted.start()]
 
 
 def _repeated(message: str, *, names: bool) -> str | None:
@@ -535,7 +460,7 @@ def _repeated(message: str, *, names: bool) -> str | None:
     Args:
         names: whether names count beside the platform's codes.
     """
-    for quoted in _QUOTED.finditer(message):
-        if _is_telling(quoted[1]) and (names or quoted[1] in CODES):
-            return quoted[1]
-    return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)
+    for quoted in quoted_codes(message):
+        if _is_telling(quoted) and (names or quoted in CODES):
+            return quoted
+    return code_meant(message)

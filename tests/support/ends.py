@@ -121,7 +121,7 @@ ENDS: dict[str, End] = {
     "sensitive": _reason(glmv.ContentFilterError, "sensitive", "bad"),
     "error": _reason(glmv.StreamInterrupted, "error", passes=True),
     "abort": _reason(glmv.StreamInterrupted, "abort", passes=True),
-    "repetition": _reason(glmv.StreamInterrupted, "repetition", passes=True),
+    "repetition": _reason(glmv.MalformedResponse, "repetition", "la la la"),
     "no space in the window": _reason(glmv.ContextLengthError, "model_context_window_exceeded"),
     "vLLM's overflow": _refusal(
         glmv.ContextLengthError, 400,

@@ -70,7 +70,7 @@ REFUSALS = {
         400, told("[{'msg': 'no', 'input': {'content': '为什么提示余额不足?'}}]", code=400), glmv.InvalidRequestError
     ),
     "a sure status": Refusal(401, told("bad key; error type: content_filter"), glmv.AuthenticationError),
-    "an answer that repeats itself": Refusal(200, "repetition", glmv.StreamInterrupted, "repeats itself"),
+    "an answer that repeats itself": Refusal(200, "repetition", glmv.MalformedResponse, "repeats itself"),
     "an answer withdrawn in capitals": Refusal(200, "CONTENT_FILTER", glmv.ContentFilterError),
     "an answer given up": Refusal(200, "insufficient_system_resource", glmv.StreamInterrupted, requests=3),
 }  # fmt: skip

@@ -71,7 +71,7 @@ def test_an_answer_that_repeats_itself_is_not_paid_for_again(
     flow: Any, stream: bool, reason: str, text: str | None
 ) -> None:
     error = flow.run(ended(flow, stream, text, reason, usage=flow.USAGE), stream=stream).failure
-    assert (type(error), error.retryable, error.attempts) == (glmv.StreamInterrupted, False, 1)
+    assert (type(error), error.retryable, error.attempts) == (glmv.MalformedResponse, False, 1)
     assert (error.partial.text, error.partial.finish_reason) == (text or "", reason)
     assert error.partial.usage.prompt_tokens == 1037
 
