@@ -23,7 +23,7 @@ OTHERS = {
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "busy": {"concurrency": {"glm-4.6v": 0}},
-    "strict": {"strict_base64": True},
+    "strict": {"strict": {"base64"}},
     "stubborn": {"stubborn": True},
     "of 2025": {"era": "2025"},
 }

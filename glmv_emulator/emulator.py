@@ -18,7 +18,8 @@ from glmv_emulator.faults.verdicts import Report, judge
 from glmv_emulator.http.hosts import LOOPBACK, WILDCARDS, Hosts, bracketed, loopback
 from glmv_emulator.http.journal import Exchange, Journal
 from glmv_emulator.platform import auth
-from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings
+from glmv_emulator.platform.models import find
+from glmv_emulator.platform.settings import DOUBTS, LARGEST_BODY, Era, Settings, check_seconds
 
 if TYPE_CHECKING:
     from glmv_emulator.platform.state import State
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from glmv_emulator.server.upstream import HttpUpstream
 
 SETTLES_WITHIN = 0.5
+HIGHEST_PORT = 65535
 HINT = 'the emulator needs starlette, uvicorn, Jinja2, Pillow and jsonschema: pip install "glmv[emulator]"'
 
 
@@ -40,7 +42,6 @@ class Emulator:
             reaches it or `upstream_key` is given.
         era: whose shapes the answers have, "2024", "2025" or "2026" (docs/fidelity.md).
         strict: names of doubts for which the narrower reading of the documents holds, see `Emulator.DOUBTS`.
-        strict_base64: the same as `strict={"base64"}`.
         seed: varies what is left open, such as the wrapping of JSON in an answer.
         stubborn: answers prose first where JSON was pleaded for.
         pace: seconds between two chunks of a stream.
@@ -63,7 +64,8 @@ class Emulator:
         upstream_timeout: seconds for which that server may be silent.
 
     Raises:
-        ValueError: for a setting that is none, such as an upstream that is no address.
+        ValueError: for a setting that is none, such as an upstream that is no address, or a model that is unknown.
+        TypeError: for a text as `strict`, or a seed that is no whole number.
     """
 
     DOUBTS = DOUBTS
@@ -78,7 +80,6 @@ class Emulator:
         api_key: str | None = None,
         era: Era = "2026",
         strict: Collection[str] = (),
-        strict_base64: bool = False,
         seed: int = 0,
         stubborn: bool = False,
         pace: float = 0.0,
@@ -98,18 +99,25 @@ class Emulator:
     ) -> None:
         if not host:
             raise ValueError(f"host is an address of this machine such as {LOOPBACK}, not ''")
-        if api_key == "":
-            raise ValueError("api_key is any text but not ''; None makes one")
+        if api_key is not None and not _is_key(api_key):
+            raise ValueError(f"api_key is any text that a header can hold, but not {api_key!r}; None makes one")
+        if not _is_whole(port) or port > HIGHEST_PORT:
+            raise ValueError(f"port is a number from 0 to {HIGHEST_PORT}, not {port!r}")
+        for name, seconds in (("keep_alive", keep_alive), ("upstream_timeout", upstream_timeout)):
+            check_seconds(name, seconds)
         self.api_key = api_key if api_key is not None else auth.new_key()
         self._schedule = Schedule(faults=faults, chance=chance, profile=profile, seed=seed)
         self._traps: list[Trap] = []
+        limits = self._schedule.concurrency if concurrency is None else concurrency
+        if unknown := [name for name in limits if find(str(name)) is None]:
+            raise ValueError(f"concurrency names no model of the platform's: {unknown[0]!r}")
         self._settings = Settings(
             era=era,
-            strict=frozenset(strict) | ({"base64"} if strict_base64 else set()),
+            strict=_names(strict),
             seed=seed,
             stubborn=stubborn,
             pace=pace,
-            concurrency={name.lower(): most for name, most in (concurrency or self._schedule.concurrency).items()},
+            concurrency={str(name).lower(): most for name, most in limits.items()},
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
@@ -387,6 +395,20 @@ class Emulator:
 
     def _call(self, work: Any) -> Any:
         return self._running.call(work)
+
+
+def _names(strict: Collection[str]) -> frozenset[str]:
+    if isinstance(strict, str):
+        raise TypeError(f"strict is a set of doubts, as {{{strict!r}}}, and not a text")
+    return frozenset(strict)
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value.strip() == value != ""
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _asked(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:

@@ -1,8 +1,10 @@
 """What is answered where nothing is scripted. Four rules, the first that applies; no other words are interpreted.
 
 1. A tool is called when the newest text of the user, or the last paragraph of the system messages, contains the exact
-   name of one that is offered, and this turn has no result of a tool yet: the first that is named there. On `/v1` a
-   `tool_choice` orders a call as well (the tool that it names, else the first), or forbids it ("none").
+   name of one that is offered, and this turn has no result of a tool yet: the first that is named there. A name is a
+   whole word: a letter of the Latin alphabet, a digit, `_` or `-` beside it make it another, a dot does not. Names
+   within JSON do not count. On `/v1` a `tool_choice` orders a call as well (the tool that it names, else the first),
+   or forbids it ("none").
 2. JSON is written when the request has a `response_format`, or a JSON Schema stands in the newest text of the user or
    in a system message.
 3. Where there is media, all that was measured and read is told in one form (`describe`).

@@ -44,7 +44,10 @@ def language_of(text: str) -> Language:
 
 
 def named_in(text: str, names: Sequence[str]) -> str | None:
-    """The name that stands first in a text, as a whole word and outside of JSON."""
+    """The name that stands first in a text, as a whole word and outside of JSON.
+
+    Letters of the Latin alphabet, digits, `_` and `-` beside it make it another word; a dot does not.
+    """
     plain = without_json(text)
     found = [
         (match.start(), name)
@@ -99,29 +102,58 @@ def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
 
 
 _TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
-_KEYWORDS = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "items", "enum", "const", "additionalProperties", "required",
-             "definitions", "title", "description", "format", "minLength", "maxLength", "pattern", "minimum", "maximum",
-             "$schema"}  # fmt: skip
+_NOTES = {"title", "description", "$schema", "$id", "$defs", "definitions", "default", "examples"}
+_SHAPES = {
+    "properties", "patternProperties", "propertyNames", "additionalProperties", "required", "minProperties",
+    "maxProperties", "items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems", "enum", "const",
+    "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "$ref",
+}  # fmt: skip
 
 
 def as_schema(value: Any) -> dict[str, Any] | None:
-    """The JSON Schema that a value is, or that stands in the wrappers in which schemas travel."""
-    if not isinstance(value, dict):
-        return None
-    for key in ("json_schema", "schema", "function", "parameters"):
-        if (inner := as_schema(value.get(key))) is not None:
-            return inner
-    kind = value.get("type")
+    """The JSON Schema that a value is, or that stands in it as in a `response_format` or in a tool.
+
+    Ordinary data is none: its `type` is another word, its `properties` are values, or it has fields that no schema has.
+    """
+    match value:
+        case {"json_schema": {"schema": dict() as inner}, **rest} if set(rest) <= {"type"}:
+            return as_schema(inner)
+        case {"schema": dict() as inner, **rest} if set(rest) <= {"name", "strict", "description"}:
+            return as_schema(inner)
+        case {"type": "function", "function": {"parameters": dict() as inner}}:
+            return as_schema(inner)
+        case {"name": str(), "parameters": dict() as inner, **rest} if set(rest) <= {"strict", "description"}:
+            return as_schema(inner)
+        case dict() if _is_schema(value):
+            return value
+    return None
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    if not _typed(value):
+        return False
+    known = value.get("properties", {})
+    if not isinstance(known, dict) or not all(isinstance(one, bool) or _typed(one) for one in known.values()):
+        return False
+    branches = [value[key] for key in ("anyOf", "oneOf", "allOf") if key in value]
+    if not all(isinstance(branch, list) and all(map(_typed, branch)) for branch in branches):
+        return False
+    if known or branches or isinstance(value.get("$ref"), str):
+        return True
+    keys = set(value) - {"type"}
+    # Data may have a type and a title, too; of objects a schema says more, or nothing at all.
+    said = bool(keys & _SHAPES) or ("type" in value and (not keys or value["type"] != "object"))
+    return said and keys <= _SHAPES | _NOTES
+
+
+def _typed(schema: Any) -> bool:
+    """Whether the `type` of what may be a schema is one that a schema has, or is left out."""
+    if not isinstance(schema, dict):
+        return isinstance(schema, bool)
+    kind = schema.get("type", "object")
     kinds = kind if isinstance(kind, list) else [kind]
-    typed = bool(kinds) and all(isinstance(one, str) and one in _TYPES for one in kinds)
-    combined = any(isinstance(value.get(key), list) for key in ("anyOf", "oneOf", "allOf"))
-    is_schema = (
-        isinstance(value.get("properties"), dict)
-        or isinstance(value.get("$ref"), str)
-        or combined
-        or (typed and set(value) - {"type"} <= _KEYWORDS)
-    )
-    return value if is_schema else None
+    return bool(kinds) and all(isinstance(one, str) and one in _TYPES for one in kinds)
 
 
 def labelled(text: str, name: str) -> Iterator[str]:

@@ -18,6 +18,8 @@ UNFINISHED = {"truncated", "cut", "filtered-midway", "withdrawn", "network-error
 # Bodies that are no answer although the status is 200.
 NO_ANSWER = {"error-in-200", "login-page", "empty-body", "reset-in-body", "half-body", "busy-event", "error-for-stream"}
 BROKEN_BEFORE = {"reset-in-headers", "no-answer", "stale-connection", "garbage"}
+# A parameter is wrong, or missing (docs.bigmodel.cn, error codes).
+PARAMETER_REFUSED = {"1210", "1213", "1214", "1215"}
 MOST_ATTEMPTS = 6
 # Pauses are random from 0 on: one may be short, three in a row are none.
 NO_PAUSE = 0.05
@@ -123,6 +125,7 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
         mine: list[Call] = []
         for exchange in group:
             failed = [call for call in mine if _failed(call.last) and _over(call.last, exchange.started)]
+            failed = [call for call in failed if _repeats(call.last, exchange)]
             if crowd:
                 failed = [call for call in failed if _may_be_retried(call.last) and _due(call.last, exchange.started)]
             if failed:
@@ -149,6 +152,19 @@ def _print(exchange: Exchange) -> str:
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name != "request_id"}
     return f"{exchange.client} {exchange.path} {json.dumps(body, sort_keys=True, default=str)}"
+
+
+def _repeats(one: Exchange, other: Exchange) -> bool:
+    """Whether a body is the one of a request that looks the same in the journal, which keeps parts of long ones.
+
+    A retry may have another `request_id`; where a parameter was refused, it may be the one, and the request corrected.
+    """
+    renamed = _id_in(one) != _id_in(other)
+    return one.digest == other.digest or (renamed and one.code not in PARAMETER_REFUSED)
+
+
+def _id_in(exchange: Exchange) -> object:
+    return exchange.body.get("request_id") if isinstance(exchange.body, dict) else None
 
 
 def _failed(exchange: Exchange) -> bool:

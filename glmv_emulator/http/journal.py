@@ -42,7 +42,8 @@ class Exchange:
     of a refusal; `client` is the same for all requests with one key, and is not the key; `ended_by` says who ended
     it: "server" (as it should), "client" (it left early) or "fault". `answered_by` says where the answer of a chat
     comes from: "script", "function", "rules" or "upstream"; None before it is known, and for what is no chat.
-    `cleanup` is called at the end, `unanswered` as soon as it is known that the client gets no whole answer.
+    `digest` is that of the body as it came, "" for a form, whose boundary is another each time. `cleanup` is called at
+    the end, `unanswered` as soon as it is known that the client gets no whole answer.
     `connection` counts connections from 1, `nth` the requests on one; `last_sent` is when the last bytes left.
     """
 
@@ -52,6 +53,7 @@ class Exchange:
     started: float
     body: Any = None
     client: str = ""
+    digest: str = ""
     size: int = 0
     status: int = 0
     code: str | None = None

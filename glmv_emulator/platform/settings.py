@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
@@ -30,6 +31,19 @@ DOUBTS = {
     "fields": "/v1 refuses the fields of a body that OpenAI's request has not, with 422, as strict servers do",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise ValueError for what is no time from 0 s on."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} is a number of seconds from 0 on, not {value!r}")
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Raise ValueError for what is no whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+
 
 # bigmodel.cn docs, video of 200 MB at most; in base64 that is 267 MB, and the rest of a body is small beside it.
 LARGEST_BODY = 300 * 1024 * 1024
@@ -71,6 +85,13 @@ class Settings:
             raise ValueError(f"era is '2024', '2025' or '2026', not {self.era!r}")
         if unknown := self.strict - DOUBTS.keys():
             raise ValueError(f"strict names no doubt of ours: {sorted(unknown)}; they are {sorted(DOUBTS)}")
+        check_seconds("pace", self.pace)
+        for name, least in (("async_polls", 0), ("largest_body", 1)):
+            check_count(name, getattr(self, name), least)
+        if not isinstance(self.seed, int):
+            raise TypeError(f"seed is a whole number, not {self.seed!r}")
+        for model, most in self.concurrency.items():
+            check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
         """The reading of a limit that holds here."""

@@ -20,7 +20,7 @@ from glmv_emulator.platform import endpoints, live, shapes
 from glmv_emulator.platform.chat import Prepared, answer, prepare, source_of, upstream_for
 from glmv_emulator.platform.errors import NotImplementedHere, Refusal
 from glmv_emulator.platform.media import Dialect
-from glmv_emulator.platform.models import MODELS
+from glmv_emulator.platform.models import MODELS, find
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream
 from glmv_emulator.server.middleware import Middleware
@@ -56,13 +56,15 @@ def application(state: State, schedule: Schedule) -> Middleware:
     for base in BASES:
         routes += [
             Route(f"{base}/chat/completions", chat(state, "platform", schedule), methods=["POST"]),
-            Route(f"{base}/models", models(state), methods=["GET"]),
+            Route(f"{base}/models", models, methods=["GET"]),
+            Route(f"{base}/models/{{name:path}}", model, methods=["GET"]),
             *[Route(base + path, elsewhere, methods=["GET", "POST", "DELETE"]) for path in ELSEWHERE],
         ]
     routes += endpoints.routes(state, parsed, BASES)
     routes += [
         Route("/v1/chat/completions", chat(state, "proxy", schedule), methods=["POST"]),
-        Route("/v1/models", models(state), methods=["GET"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{name:path}", model, methods=["GET"]),
         *[Route(path, elsewhere, methods=["GET", "POST"]) for path in OTHER_BASES],
     ]
     routes += [Route(path, elsewhere, methods=METHODS) for path in dict.fromkeys(route.path for route in routes)]
@@ -132,12 +134,20 @@ async def _streamed(request: Request, state: State, prepared: Prepared, upstream
     return responses.live(steps(), shapes.EVENT_STREAM[state.settings.era])
 
 
-def models(state: State) -> Endpoint:
-    async def listing(request: Request) -> Response:
-        rows = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "z-ai"} for name in MODELS]
-        return responses.whole({"object": "list", "data": rows})
+async def models(request: Request) -> Response:
+    return responses.whole({"object": "list", "data": [_model(name) for name in MODELS]})
 
-    return listing
+
+async def model(request: Request) -> Response:
+    name: str = request.path_params["name"]
+    found = find(name)
+    if found is None:
+        raise Refusal("1211", "", name[:64], status=404)
+    return responses.whole(_model(found.name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "z-ai"}
 
 
 def _hosted(state: State) -> Endpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -74,7 +75,9 @@ class Middleware:
             elif (stranger := self._stranger(headers)) is not None:
                 answer = whole({"error": {"code": "403", "message": stranger}}, 403)
             else:
-                scope["emu.body"] = await self._body(headers, receive, exchange)
+                scope["emu.body"] = body = await self._body(headers, receive, exchange)
+                if not headers.get("content-type", "").startswith("multipart/"):
+                    exchange.digest = hashlib.blake2b(body, digest_size=8).hexdigest()
                 self._check_key(scope["path"], headers)
                 self._schedule_fault(scope, headers, exchange)
                 await self._app(scope, _again(scope["emu.body"], receive), send)

@@ -29,13 +29,13 @@ def web_page(setup: Setup) -> str:
     got.append(httpx.options(url, headers=key | {"origin": "https://evil.example"}))
     if {one.status_code for one in got} != {403} or any("access-control-allow-origin" in one.headers for one in got):
         raise Wrong(f"{[one.status_code for one in got]}")
-    return "403 for Host, Origin and preflight; faults need the key of the run"
+    return "403 for Host, Origin and preflight, before keys and faults"
 
 
 def other_bind(setup: Setup) -> str:
     with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port(setup.emu)), timeout=2):
         raise Wrong("it listens elsewhere")
-    return "there is no such flag; it listens on 127.0.0.1 alone"
+    return "it listens on 127.0.0.1 alone unless `host` says otherwise, of which the command line warns"
 
 
 def floods(setup: Setup) -> str:

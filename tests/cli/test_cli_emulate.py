@@ -22,7 +22,7 @@ from tests.support.fake_server import Server
 GLMV = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
 MODULE = [sys.executable, "-m", "glmv_emulator"]
 # Arguments of `Emulator` that have no option: they are for tests in Python.
-PYTHON_ONLY = {"strict_base64", "largest_body", "keep_alive", "clock_offset"}
+PYTHON_ONLY = {"largest_body", "keep_alive", "clock_offset"}
 # Options that are not an argument, but a call of a method of the same name.
 METHODS = {"say"}
 
@@ -67,13 +67,19 @@ def test_an_emulator_without_options_is_one_without_arguments() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--port", "99999"], "a number from 0 to 65535, not '99999'"),
+        (["--port", "99999"], "a number from 0 to 65535, not 99999"),
         (["--no-such"], "--no-such"),
         (["--era", "1999"], "'2024', '2025', '2026'"),
         (["--strict", "base65"], "base64"),
         (["--seed", "x"], "int"),
         (["--pace", "-1"], "seconds"),
         (["--pace", "nan"], "seconds"),
+        (["--pace", "x"], "seconds"),
+        (["--port", "x"], "whole number"),
+        (["--async-polls", "-1"], "whole number"),
+        (["--upstream-timeout", "-1"], "seconds"),
+        (["--concurrency", "glm-9v=2"], "no model"),
+        (["--api-key", "schl\u00fcssel"], "any text that a header can hold"),
         (["--async-polls", "x"], "whole number"),
         (["--concurrency", "glm-4v"], "glm-4.6v=2"),
         (["--concurrency", "glm-4v=0"], "glm-4.6v=2"),

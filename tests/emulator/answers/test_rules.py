@@ -94,6 +94,11 @@ def test_no_other_words_call_a_tool(words: str) -> None:
     assert calls(words, system="get_weather is offered.\n\nBe brief.", tools=BOTH) == []
 
 
+@pytest.mark.parametrize("words", ["api.get_weather", "get_weather.", "See get_weather.py", "请调用get_weather吧"])
+def test_a_dot_or_another_script_beside_a_name_makes_it_no_other_word(words: str) -> None:
+    assert [name for name, _ in calls(words, tools=BOTH)] == ["get_weather"]
+
+
 def test_a_name_within_json_calls_no_tool() -> None:
     schema = json.dumps({"type": "object", "properties": {"get_weather": STRING}, "required": ["get_weather"]})
     assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
@@ -179,6 +184,44 @@ def test_any_object_holds_the_measured_facts_by_their_names() -> None:
         "width": 120, "height": 80, "format": "PNG", "color": "red",
     }  # fmt: skip
     assert [told["width"] for told in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "Feature", "properties": {"name": "x"}},
+        {"type": "Feature", "properties": {}, "geometry": None},
+        {"schema": {"type": "string"}, "rows": [1, 2]},
+        {"type": "object", "title": "My house"},
+        {"type": "object", "colour": "red"},
+        {"properties": {"name": "x"}},
+        {"properties": {"house": {"type": "cottage"}}},
+        {"parameters": {"type": "object"}, "calls": 5},
+        {"enum": 5, "rows": []},
+        {"anyOf": ["a", "b"]},
+        {"items": [1, 2], "total": 3},
+    ],
+)
+def test_data_in_the_text_is_no_schema(data: Any) -> None:
+    assert text(f"Look: {json.dumps(data)}").startswith("This is an emulator")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"type": "array"},
+        {"title": "Name", "type": "string"},
+        {"type": ["string", "null"]},
+        {"enum": ["a", "b"]},
+        {"type": "object", "additionalProperties": True},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"properties": {"a": True}},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}},
+    ],
+)
+def test_a_small_schema_in_the_text_is_one(schema: Any) -> None:
+    json.loads(text(f"By this schema: {json.dumps(schema)}"))
 
 
 def test_a_schema_of_any_object_gives_way_to_another() -> None:

@@ -225,6 +225,40 @@ def test_requests_with_different_keys_are_different_clients(emu: Emulator) -> No
     assert report.verdicts == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"request_id": ""}, {}),
+        ({"request_id": "x" * 500}, {"request_id": "five-and-more"}),
+        ({"user_id": "short"}, {}),
+        ({"top_p": 5}, {"top_p": 0.5}),
+    ],
+)
+def test_a_corrected_request_is_another_call(
+    emu: Emulator, client: Client, wrong: dict[str, Any], right: dict[str, Any]
+) -> None:
+    assert client.post(more=wrong).status_code == 400
+    assert client.post(more=right).status_code == 200
+    report = emu.report(errors=1)
+    assert [len(call.attempts) for call in report.calls] == [1, 1]
+    assert report.verdicts == []
+
+
+def test_a_request_that_is_corrected_where_the_journal_keeps_no_text_is_another_call(
+    emu: Emulator, client: Client
+) -> None:
+    assert client.post("x" * 5000 + " EMU-SENSITIVE-INPUT").status_code == 400
+    assert client.post("x" * 5000 + " and all is very good").status_code == 200
+    assert names(emu, errors=1) == []
+
+
+def test_a_retry_with_an_id_of_its_own_is_the_same_call(emu: Emulator, client: Client) -> None:
+    emu.fail(times=2, code=1113)
+    for number in range(2):
+        client.post(more={"request_id": f"request-{number}"})
+    assert names(emu, errors=1) == ["retried-unretryable"]
+
+
 def test_the_same_wrong_key_again_is_one_call_that_is_retried(emu: Emulator, client: Client) -> None:
     client.http.headers["Authorization"] = "Bearer wrong-id.wrong-secret"
     client.retrying([0.05])

@@ -94,7 +94,7 @@ def test_a_picture_is_seen_however_it_comes(glm: Any, encoded: str) -> None:
 
 
 def test_told_so_it_takes_raw_base64_only(emulate: Any) -> None:
-    glm = emulate(strict_base64=True)
+    glm = emulate(strict={"base64"})
     raw = glm.base64(glm.drawn())
     assert glm.code((raw,), "Hm") == ""
     assert glm.code((f"data:image/png;base64,{raw}",), "Hm") == "1210"

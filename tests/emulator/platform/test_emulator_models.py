@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from importlib import resources
+from typing import Any
+
+import pytest
 
 from glmv_emulator import Emulator
 from glmv_emulator.platform.models import MODELS, find
@@ -25,3 +28,14 @@ def test_two_readings_of_a_value_are_a_doubt_with_a_name() -> None:
     assert row.context == Doubt("context-flash", loose=131072, strict=16384)
     assert isinstance(row.context, Doubt)
     assert row.context.name in Emulator.DOUBTS
+
+
+@pytest.mark.parametrize("base", ["base_url", "proxy_url"])
+def test_one_model_is_asked_for_by_its_name(glm: Any, base: str) -> None:
+    url = f"{getattr(glm.emu, base)}/models"
+    listed = {row["id"]: row for row in glm.http.get(url).json()["data"]}
+    assert glm.http.get(f"{url}/glm-4.6v").json() == listed["glm-4.6v"]
+    assert glm.http.get(f"{url}/GLM-4.6V").json() == listed["glm-4.6v"]
+    unknown = glm.http.get(f"{url}/glm-9v")
+    assert unknown.status_code == 404
+    assert unknown.json()["error"]

@@ -101,10 +101,26 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
     [
         ({"host": ""}, ValueError, "host is an address"),
         ({"api_key": ""}, ValueError, "api_key is any text"),
+        ({"api_key": "schl\u00fcssel"}, ValueError, "api_key is any text"),
+        ({"api_key": "two\nlines"}, ValueError, "api_key is any text"),
+        ({"port": 65536}, ValueError, "port is a number"),
+        ({"port": -1}, ValueError, "port is a number"),
+        ({"port": "80"}, ValueError, "port is a number"),
+        ({"pace": -1.0}, ValueError, "pace is a number of seconds"),
+        ({"pace": float("nan")}, ValueError, "pace is a number of seconds"),
+        ({"keep_alive": -1}, ValueError, "keep_alive is a number of seconds"),
+        ({"async_polls": -1}, ValueError, "async_polls is a whole number"),
+        ({"async_polls": 1.5}, ValueError, "async_polls is a whole number"),
+        ({"upstream_timeout": -1}, ValueError, "upstream_timeout is a number of seconds"),
+        ({"concurrency": {"glm-9v": 1}}, ValueError, "concurrency names no model"),
+        ({"concurrency": {"glm-4.6v": -1}}, ValueError, "concurrency of glm-4.6v is a whole number"),
+        ({"strict": "fields"}, TypeError, "strict is a set of doubts"),
+        ({"strict": {"no-such"}}, ValueError, "strict names no doubt"),
+        ({"seed": "x"}, TypeError, "seed is a whole number"),
         ({"host": "203.0.113.9"}, OSError, "203.0.113.9 is no address of this machine"),
         ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5 is no address that can be listened on"),
     ],
 )
-def test_an_address_that_cannot_be_had_is_named(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+def test_a_setting_that_cannot_be_had_is_named(settings: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         Emulator(**settings).start()
