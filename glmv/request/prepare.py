@@ -15,7 +15,7 @@ from glmv.request.check import check
 from glmv.wire.dialect import Dialect
 from glmv.wire.encode import Body, encode
 from glmv.wire.marks import Thought
-from glmv.wire.tool_calls import Tools, tools_of
+from glmv.wire.markup import Tools, tools_of
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024

@@ -58,3 +58,12 @@ def _referred(ref: str, root: Mapping[str, Any]) -> object:
     for name in path.split("/")[1:] if not at else ["#"]:
         found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """The JSON object in a text, or None when it holds anything else."""
+    try:
+        value = from_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -16,8 +16,9 @@ from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.marks import TagFilter, Thought
+from glmv.wire.markup import MarkupFilter, Tools
 from glmv.wire.shapes import KNOWN, calls_of, counted, piece_of, text_of, unread, unread_in, unwrapped
-from glmv.wire.tool_calls import MarkupFilter, ToolCalls, Tools
+from glmv.wire.tool_calls import ToolCalls
 
 # Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
 MAX_VALUES = 300_000

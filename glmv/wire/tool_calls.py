@@ -1,11 +1,4 @@
-"""Tool calls of an answer: pieces that belong together, and calls that the server left in the text. Pure.
-
-Sources: the chat templates of GLM-4.5, 4.6 and 5 write a call as `<tool_call>name`, pairs of `<arg_key>` and
-`<arg_value>`, `</tool_call>`, with strings as they are and other values as JSON; that of GLM-4 writes the name, a
-line break and a JSON object. Servers turn this into `tool_calls` when they run with a tool parser; without one, or
-when the parser gives up, the text of the answer holds it (github.com/sgl-project/sglang/issues/30925,
-github.com/zai-org/GLM-5/issues/84).
-"""
+"""Tool calls of an answer: pieces that belong together. Pure."""
 
 from __future__ import annotations
 
@@ -15,39 +8,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
 from glmv.types import ToolCallDelta
-from glmv.wire.arguments import value_of
-from glmv.wire.quoting import Quoting
+from glmv.wire.arguments import object_of
+from glmv.wire.markup import CALL, TAG, TEMPLATE, Tools, following_of, pairs_from
 
-Tools = Mapping[str, Mapping[str, Any]]
-"""Names of the offered functions -> JSON Schemas of their parameters."""
-
-CALL = "<tool_call>"
-_END = "</tool_call>"
-_TAG = re.compile(r"(</?tool_call>|</?arg_key>|</?arg_value>)")
-# What a chat template puts around a name, and no name of a function holds.
-_TEMPLATE = re.compile(r"<\|?/?\w+\|?>")
 _ODD = re.compile(r"[<\s]")
-_GLM_4 = re.compile(r"\s*(?:<\|\w+\|>\s*)?([^\s{<]+)[ \t]*\r?\n\s*(?=\{)")
-# What may stand behind a call that ends an answer, or where it was cut.
-_BETWEEN = re.compile(r"(?:\s|<\|\w+\|>)*(?:</?\w*)?\Z")
 # How often the arguments of one call are parsed to see whether a call is repeated. Each time takes their length.
 _PARSES = 16
-
-
-def tools_of(tools: object) -> Tools:
-    """The `tools` of a request -> the functions that may be called."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for tool in tools if isinstance(tools, Sequence) else ():
-        match tool:
-            case {"function": {"name": str(name)} as function}:
-                schema = function.get("parameters")
-                found[name] = schema if isinstance(schema, Mapping) else {}
-            case _:
-                pass  # a search of the platform's, which is not called by name
-    return found
 
 
 class _Call:
@@ -85,7 +52,7 @@ class _Call:
         if not self.arguments or not self.arguments[-1].rstrip().endswith("}") or self.parses == 0:
             return False
         self.parses -= 1
-        return _object(self.text()) is not None
+        return object_of(self.text()) is not None
 
 
 class ToolCalls:
@@ -229,7 +196,7 @@ class ToolCalls:
             return None
         if not arguments:
             call.again = call.sent > 0 and call.holds_object()
-        elif _opens(arguments) and call.arguments and call.holds_object() and _object(arguments) is not None:
+        elif _opens(arguments) and call.arguments and call.holds_object() and object_of(arguments) is not None:
             return None
         return call
 
@@ -304,260 +271,20 @@ def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
     Where the arguments stand in the name as well, and nowhere else, they are read from there.
     """
     text = name.strip().removeprefix(CALL)
-    tokens = _TAG.split(text)
-    lines = [line.strip() for line in _TEMPLATE.sub("\n", tokens[0]).splitlines() if line.strip()]
+    tokens = TAG.split(text)
+    lines = [line.strip() for line in TEMPLATE.sub("\n", tokens[0]).splitlines() if line.strip()]
     if not lines:
-        lines = [line.strip() for line in _TEMPLATE.sub("\n", text).splitlines() if line.strip()]
+        lines = [line.strip() for line in TEMPLATE.sub("\n", text).splitlines() if line.strip()]
     if not lines:
         return name, arguments
     found = lines[0]
     if arguments.strip() in ("", "{}"):
         if len(tokens) > 1 and "<arg_key>" in tokens:
-            if pairs := _pairs(tokens, _following(tokens), 1, offered.get(found, {})):
+            if pairs := pairs_from(tokens, following_of(tokens), 1, offered.get(found, {})):
                 arguments = json.dumps(pairs[0], ensure_ascii=False)
-        elif len(lines) > 1 and _object("".join(lines[1:])) is not None:
+        elif len(lines) > 1 and object_of("".join(lines[1:])) is not None:
             arguments = "".join(lines[1:])
     return found, arguments
-
-
-class MarkupFilter:
-    """Keeps tool calls that stand in the text of an answer from being shown as text.
-
-    Text is handed on as it comes, up to `<tool_call>` or to the name of an offered function that the answer begins
-    with. What follows is held until the answer ends, and read then as a whole: a call is markup that ends the answer.
-    Markup in quotes, in code or inside prose is text, as it comes from a page or a picture that the answer tells of.
-
-    Args:
-        offered: the functions that the request offers, at least one.
-    """
-
-    __slots__ = ("_begun", "_held", "_longest", "_offered", "_quoting", "_tail", "_unread")
-
-    def __init__(self, offered: Tools) -> None:
-        self._offered = offered
-        self._longest = max(map(len, offered)) + 32
-        self._begun = False  # whether it is settled that the answer does not begin with a call of GLM-4
-        self._held: list[str] = []
-        self._tail = ""  # the end of what came, when it may be the beginning of a mark
-        self._quoting = Quoting()  # of the text before what was held
-        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
-
-    def feed(self, text: str) -> str:
-        """More text -> what of it is no call for certain."""
-        if self._held:
-            self._held.append(text)
-            return ""
-        if self._begun and not self._tail and "<" not in text:
-            self._unread.append(text)
-            return text
-        text = self._tail + text
-        self._tail = ""
-        if not self._begun:
-            match self._begins(text):
-                case None:
-                    self._tail = text
-                    return ""
-                case True:
-                    self._held = [text]
-                    return ""
-            self._begun = bool(text)
-        at = 0
-        while (mark := text.find(CALL, at)) >= 0:
-            self._quoting.read("".join([*self._unread, text[at:mark]]))
-            self._unread = []
-            if not _is_quoted(self._quoting):
-                self._held = [text[mark:]]
-                return text[:mark]
-            at = mark + len(CALL)
-            self._quoting.read(CALL)
-        tail = text.rfind("<", max(at, len(text) - len(CALL) + 1))
-        if tail >= 0 and CALL.startswith(text[tail:]):
-            text, self._tail = text[:tail], text[tail:]
-        self._unread.append(text[at:])
-        return text
-
-    def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
-        """What was held back -> text, and calls as (name, arguments).
-
-        Args:
-            cut: whether the answer was cut, so that arguments without their end are not whole.
-        """
-        text = self.held
-        if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
-            return "", calls
-        return calls_in(text, self._offered, self._quoting, cut=cut)
-
-    @property
-    def held(self) -> str:
-        """What was held back."""
-        return "".join(self._held) or self._tail
-
-    def drop(self) -> str:
-        """Forget what came, and return what was held back of it: the answer begins behind it."""
-        text = self.held
-        self._held, self._tail, self._begun = [], "", False
-        self._quoting, self._unread = Quoting(), []
-        return text
-
-    def _begins(self, text: str) -> bool | None:
-        """Whether the answer begins as GLM-4 writes a call; None when that is not settled yet."""
-        if found := _GLM_4.match(text):
-            return found[1] in self._offered
-        if len(text) > 2 * self._longest:
-            return False
-        head = text.lstrip()
-        if head.startswith("<|"):
-            mark = re.match(r"<\|\w*(\|>?)?", head)
-            assert mark is not None
-            if mark.end() == len(head):
-                return None
-            if not mark[0].endswith("|>"):
-                return False
-            head = head[mark.end() :].lstrip()
-        elif head in ("", "<"):
-            return None
-        for name in self._offered:
-            if name.startswith(head) or (head.startswith(name) and not head[len(name) :].strip()):
-                return None
-        return False
-
-
-def _is_quoted(quoting: Quoting) -> bool:
-    return quoting.in_code or bool(quoting.end)
-
-
-def calls_in(
-    text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
-) -> tuple[str, list[tuple[str, str]]]:
-    """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
-
-    A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
-    missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without
-    theirs. `quoting` tells of what came before the text.
-    """
-    if CALL not in text:
-        return text, []
-    quoting = quoting or Quoting()
-    tokens = _TAG.split(text)
-    following = _following(tokens)
-    calls: list[tuple[str, str]] = []
-    begin = at = 0
-    while at < len(tokens):
-        token = tokens[at]
-        if token == CALL and not _is_quoted(quoting):
-            if found := _call_at(tokens, following, at + 1, offered, cut=cut):
-                begin = begin if calls else at
-                calls.append(found[:2])
-                at = found[2]
-                continue
-        elif calls and (token == _END or _BETWEEN.match(token)):
-            at += 1
-            continue
-        if calls:
-            quoting.read("".join(tokens[begin:at]))
-            calls = []
-        quoting.read(token)
-        at += 1
-    before = "".join(tokens[:begin]) if calls else text
-    return (before if before.strip() or not calls else ""), calls
-
-
-def _call_at(
-    tokens: list[str], following: list[str], at: int, offered: Tools, *, cut: bool
-) -> tuple[str, str, int] | None:
-    """The call behind the mark before token `at` -> name, arguments, and the token after it."""
-    head = _TEMPLATE.sub("", tokens[at]).strip()
-    if head.startswith("{"):
-        call = _object(head)
-        name = str(call.get("name") or "") if call else ""
-        arguments = call.get("arguments", call.get("parameters", {})) if call else {}
-        if name not in offered:
-            return None
-        return name, arguments if isinstance(arguments, str) else _json(arguments), _after(tokens, at + 1)
-    name, _, body = head.partition("\n")
-    name, body = name.strip(), body.strip()
-    if name not in offered:
-        # The name and the object may stand in one line.
-        name, brace, body = head.partition("{")
-        name, body = name.strip(), brace + body
-    if name not in offered or (body and _object(body) is None):
-        return None
-    if body:
-        return name, body, _after(tokens, at + 1)
-    pairs = _pairs(tokens, following, at + 1, offered[name])
-    if pairs is None:
-        return None
-    values, end, closed = pairs
-    arguments = _json(values)
-    if cut and not closed:
-        arguments = arguments[:-1]
-    return name, arguments, end
-
-
-def _after(tokens: list[str], at: int) -> int:
-    return at + 1 if at < len(tokens) and tokens[at] == _END else at
-
-
-def _pairs(
-    tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
-) -> tuple[dict[str, Any], int, bool] | None:
-    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came.
-
-    None where other text stands between them.
-    """
-    values: dict[str, Any] = {}
-    key = ""
-    while at < len(tokens):
-        tag = tokens[at]
-        if tag == _END:
-            return values, at + 1, True
-        if tag == CALL:
-            return values, at, True  # the next call: the end of this one is missing
-        text = tokens[at + 1] if at + 1 < len(tokens) else ""
-        at += 2
-        match tag:
-            case "<arg_key>":
-                key = text.strip() or key
-            case "<arg_value>" if key:
-                # A mark inside a value is text of it when the value has its own end, which models leave out at times.
-                pieces = [text]
-                while at < len(tokens) and tokens[at] != "</arg_value>" and following[at] == "</arg_value>":
-                    pieces += tokens[at : at + 2]
-                    at += 2
-                if at >= len(tokens) or tokens[at] != "</arg_value>":
-                    pieces = [text.rstrip("\r\n")]
-                values[key] = value_of("".join(pieces), schema, key)
-                key = ""
-            case _ if not _BETWEEN.match(text):
-                return None
-            case _:
-                pass
-    return values, at, False
-
-
-def _following(tokens: list[str]) -> list[str]:
-    """For each token, the next tag of a value from there on."""
-    found = [""] * len(tokens)
-    seen = ""
-    for at in range(len(tokens) - 1, -1, -1):
-        if tokens[at] in ("<arg_value>", "</arg_value>"):
-            seen = tokens[at]
-        found[at] = seen
-    return found
-
-
-def _calls_of_glm_4(text: str, offered: Tools) -> list[tuple[str, str]]:
-    """Text that is nothing but calls as GLM-4 writes them -> the calls; none when anything else is in it."""
-    calls: list[tuple[str, str]] = []
-    for part in re.split(r"<\|\w+\|>", text):
-        if not part.strip():
-            continue
-        found = _GLM_4.match(part)
-        body = part[found.end() :].strip() if found else ""
-        if found is None or found[1] not in offered or _object(body) is None:
-            return []
-        calls.append((found[1], body))
-    return calls
 
 
 def _index(index: object) -> int | None:
@@ -572,26 +299,14 @@ def _index(index: object) -> int | None:
             return None
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = from_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _opens(arguments: str) -> bool:
     return arguments.lstrip()[:1] == "{"
 
 
 def _same(one: str, other: str) -> bool:
-    return one == other or ((value := _object(one)) is not None and value == _object(other))
+    return one == other or ((value := object_of(one)) is not None and value == object_of(other))
 
 
 def _canonical(arguments: str) -> str:
-    value = _object(arguments)
+    value = object_of(arguments)
     return arguments if value is None else json.dumps(value, sort_keys=True)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import glmv
 from glmv.exchange.steps import Failure
-from glmv.wire.tool_calls import tools_of
+from glmv.wire.markup import tools_of
 from tests.support.other_answers import CASES, TOOLS
 
 STREAM = [True, False]

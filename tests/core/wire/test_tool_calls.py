@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glmv.wire import tool_calls
-from glmv.wire.tool_calls import MarkupFilter, cleaned, tools_of
+from glmv.wire import arguments as json_arguments
+from glmv.wire.markup import MarkupFilter, tools_of
+from glmv.wire.tool_calls import cleaned
 
 TOOLS = [
     {
@@ -211,14 +212,14 @@ def test_parsing_takes_a_bounded_share_of_all_that_came(
     flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any
 ) -> None:
     parsed = 0
-    real = tool_calls.from_json
+    real = json_arguments.from_json
 
     def counting(text: str) -> Any:
         nonlocal parsed
         parsed += len(text)
         return real(text)
 
-    monkeypatch.setattr(tool_calls, "from_json", counting)
+    monkeypatch.setattr(json_arguments, "from_json", counting)
     shares = []
     for count in (500, 4000):
         parsed = 0
