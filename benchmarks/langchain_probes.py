@@ -208,7 +208,7 @@ def _(subject: Subject) -> object:
     return filled(found)
 
 
-@probe('with_structured_output(method="function_calling") does')
+@probe('with_structured_output(method="function_calling") does', alone=True)
 def _(subject: Subject) -> object:
     model = subject.model().with_structured_output(schema(), method="function_calling")
     found = model.invoke(human("Describe the picture.", STANDARD))

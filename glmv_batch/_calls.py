@@ -119,6 +119,7 @@ class Calls:
         self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
         self._reading = asyncio.Lock()
         self._held = 0
+        self._unkept = 0
         self._moved = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: dict[str, asyncio.Future[Row | None]] = {}
@@ -260,14 +261,24 @@ class Calls:
                 part.base64()
 
     async def _ask(self, item: Item, found: Found, begun: float) -> Row | None:
-        try:
-            told = None
-            while told is None and not self._ended_early:
-                told = await self._tried(item, found, begun)
-        finally:
-            found.messages = None  # a picture is let go as soon as it was sent
+        row = None
+        while row is None and not self._ended_early:
+            # What is asked and not kept yet is lost when the process is killed: never more than the slots.
+            await self._until(lambda: self._ended_early or self._unkept < self._gate.width)
+            self._unkept += 1
+            try:
+                row = await self._asked_and_kept(item, found, begun)
+            finally:
+                self._unkept -= 1
+                self._move()
+        found.messages = None
+        return row
+
+    async def _asked_and_kept(self, item: Item, found: Found, begun: float) -> Row | None:
+        told = await self._tried(item, found, begun)
         if told is None:
             return None
+        found.messages = None  # a picture is let go as soon as it was sent
         row, emulated = told
         assert found.key is not None
         try:
