@@ -349,7 +349,7 @@ def _(subject: Model) -> object:
     from llama_index.core.agent.workflow import FunctionAgent
 
     async def run() -> Any:
-        return await FunctionAgent(tools=[add_tool()], llm=subject.text()).run("Add 2 and 3.")
+        return await FunctionAgent(tools=[add_tool()], llm=subject.text()).run("Use add: what are 2 and 3 together?")
 
     return says(asyncio.run(run()), "5")
 

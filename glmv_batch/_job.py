@@ -123,7 +123,8 @@ class Job:
                 raise glmv.InvalidRequestError(f"via is 'calls' or 'platform'; got {via!r}.")
         self._share = BATCH_SHARE if via == "platform" else 1.0
         self._budget = budget
-        self.progress = self._new_progress(self._new_budget())
+        self._new_budget()  # a wrong one is refused now
+        self.progress = Progress(share=self._share)
         self._stop: Callable[[str], None] = lambda why: None
 
     def _connected(self, given: dict[str, Any], key: SecretStr | None) -> glmv.Settings:
@@ -268,7 +269,9 @@ class Job:
         if order == "input" and self._kind is ByBatches:
             raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
         budget = self._new_budget()
-        self.progress = self._new_progress(budget)
+        self.progress = Progress(
+            share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
+        )
         threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
@@ -289,11 +292,6 @@ class Job:
 
     def _new_budget(self) -> Budget:
         return Budget.of(self._budget, self._model, base_model=self._base_model)
-
-    def _new_progress(self, budget: Budget) -> Progress:
-        return Progress(
-            share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
-        )
 
     def _count(self, progress: Progress) -> None:
         try:

@@ -479,3 +479,9 @@ def test_a_job_at_the_emulator_costs_nothing_whatever_its_base_model(emulator: E
     priced = job(emulator, photos, model="GLM-4.6V", base_model="glm-4.5v", budget="$1")
     assert all(row.ok for row in priced.rows())
     assert str(priced.progress.spent) == "free"
+
+
+def test_a_job_is_made_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    monkeypatch.delenv("ZHIPUAI_API_KEY", raising=False)
+    monkeypatch.delenv("ZAI_API_KEY", raising=False)
+    assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
