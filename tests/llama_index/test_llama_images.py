@@ -139,7 +139,7 @@ def test_captions_are_written_anew_when_asked(emu: Emulator, connect: Callable[.
 def test_a_picture_that_cannot_be_described_ends_the_run_or_is_marked(
     on_error: Any, emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
-    captioner = GLMVImageCaptioner(llm=connect(), on_error=on_error)
+    captioner = GLMVImageCaptioner(llm=connect(), on_error=on_error, num_workers=1)
     nodes = [ImageNode(image_path=str(folder / "gone.png")), ImageNode(image_path=str(folder / "b.png"))]
     if on_error == "raise":
         with pytest.raises(glmv.InvalidRequestError, match=r"gone\.png"):
