@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 MANIFEST, PAGE = HERE / "fidelity.jsonl", HERE / "fidelity.md"
 VERIFIED = {
     "sdk": "an official client, unmodified, does it against the emulator in a test",
-    "document": "the platform's documentation says so; looked up again in November 2026",
+    "document": "the platform's documentation says so; looked up again in November 2026, partly in notes taken from it",
     "report": "users reported or measured it",
     "assumed": "nobody says so; the emulator has to do something",
 }
