@@ -257,3 +257,14 @@ def _is_box(box: Sequence[Any]) -> bool:
 
 for _public in (Ask, Medium, Reply, ToolCall):
     _public.__module__ = "glmv_emulator"
+
+
+def joined_text(content: Any) -> str:
+    """The text of an answer's content, a str or a list of parts; "" for anything else."""
+    match content:
+        case str():
+            return content
+        case list():
+            return "".join(joined_text(part.get("text")) for part in content if isinstance(part, dict))
+        case _:
+            return ""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from glmv_emulator.answers.values import joined_text
+
 DATA = b"data:"
 MOST_OTHER = 8_000
 
@@ -74,22 +76,12 @@ def _fold(answer: Answer, value: Any) -> bool:
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
         message = choice.get("delta") or choice.get("message")
         if isinstance(message, dict):
-            answer.text += _written(message.get("content"))
-            answer.reasoning += _written(message.get("reasoning_content"))
+            answer.text += joined_text(message.get("content"))
+            answer.reasoning += joined_text(message.get("reasoning_content"))
             calls = message.get("tool_calls")
             for call in calls if isinstance(calls, list) else ():
                 _add_call(answer, call)
     return True
-
-
-def _written(content: Any) -> str:
-    match content:
-        case str():
-            return content
-        case list():
-            return "".join(_written(part.get("text")) for part in content if isinstance(part, dict))
-        case _:
-            return ""
 
 
 def _add_call(answer: Answer, call: Any) -> None:

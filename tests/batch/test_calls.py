@@ -283,7 +283,7 @@ def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator,
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_an_answer_that_does_not_fit_even_the_second_time_is_kept_counted_and_asked_again_when_wanted(
+def test_an_answer_that_never_fits_is_kept_counted_and_asked_again_when_wanted(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)

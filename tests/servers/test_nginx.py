@@ -93,7 +93,7 @@ def test_a_stream_that_is_cut_is_an_error_with_what_came(client: Way, emu: Emula
         pytest.param("nginx limited 429", glmv.RateLimitError, id="429"),
     ],
 )
-def test_one_connection_more_than_limit_conn_allows_is_refused_and_can_be_tried_again(
+def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
     client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
 ) -> None:
     emu.stall()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glmv_emulator.answers.upstream.events import DONE
+from glmv_emulator.answers.values import joined_text
 
 OPENING, CLOSING = "<think>", "</think>"
 # Finish reason of the server -> the platform's. What is not listed ("eos", "abort") ends an answer in order.
@@ -117,7 +118,7 @@ class Reader:
             told = message.get("reasoning_content") or message.get("reasoning")
             if isinstance(told, str):
                 yield from self._kept(told, "")
-            yield from self._kept(*self._tags.feed(_written(message.get("content"))))
+            yield from self._kept(*self._tags.feed(joined_text(message.get("content"))))
             if pieces := tuple(self._pieces(message.get("tool_calls"))):
                 yield Piece(calls=pieces)
         reason = choice.get("finish_reason")
@@ -212,13 +213,3 @@ class _Tags:
 def _started(text: str, tag: str) -> int:
     """How many characters at the end of a text may be the beginning of a tag."""
     return next((size for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])), 0)
-
-
-def _written(content: Any) -> str:
-    match content:
-        case str():
-            return content
-        case list():
-            return "".join(_written(part.get("text")) for part in content if isinstance(part, dict))
-        case _:
-            return ""

@@ -63,7 +63,7 @@ def test_an_address_without_its_port_is_enough_on_the_default_port() -> None:
     assert "emulator.example" in Hosts("emulator.example", 80)
 
 
-def test_on_all_addresses_it_is_reached_by_loopback_and_keeps_web_pages_of_others_out() -> None:
+def test_on_all_addresses_it_keeps_web_pages_of_others_out() -> None:
     with Emulator(host="0.0.0.0") as emu:
         assert emu.origin.startswith("http://127.0.0.1:")
         assert status(emu) == 200
