@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image as Picture
 from typer.testing import CliRunner
 
 import glmv
 from glmv.cli.app import app
+from glmv.cli.terminal import failures_told
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from glmv_emulator.options import running
@@ -130,4 +134,35 @@ def test_what_is_refused_tells_the_doubt_that_it_relied_on() -> None:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
         assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
+        for told in (str(refused.value), refused.value.message, refused.value.args[0]):
+            assert 'reasoning_effort="low"' in told
         assert glm.chat("hi", reasoning_effort="low").text
+
+
+def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsys: pytest.CaptureFixture[str]) -> None:
+    from langchain_glmv import ChatGLMV
+    from llama_index_glmv import GLMV
+
+    with Emulator() as emu:
+        settings: dict[str, Any] = {
+            "api_key": emu.api_key,
+            "base_url": emu.base_url,
+            "model": "glm-5.3-flash",
+            "thinking": False,
+        }
+        with glmv.Client(**settings) as glm:
+            for ask in (
+                lambda: glm.chat("hi"),
+                lambda: list(glm.stream("hi")),
+                lambda: glm.tasks.submit("hi"),
+                lambda: ChatGLMV(**settings).invoke("hi"),
+                lambda: list(ChatGLMV(**settings).stream("hi")),
+                lambda: GLMV(**settings).complete("hi"),
+            ):
+                with pytest.raises(glmv.InvalidRequestError) as refused:
+                    ask()
+                assert str(refused.value).count('reasoning_effort="low"') == 1
+                assert 'reasoning_effort="low"' in str(pickle.loads(pickle.dumps(refused.value)))
+    with pytest.raises(typer.Exit), failures_told():  # as the commands tell it
+        raise refused.value
+    assert capsys.readouterr().err.replace("\n", " ").count('reasoning_effort="low"') == 1
