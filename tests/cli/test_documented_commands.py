@@ -84,15 +84,16 @@ def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.
 def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
     told = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
     told += str(Job.__doc__)
-    budgets = set(re.findall(r"""["'`](\$[\d.]+|¥[\d.]+|[\d,]+ (?:CNY|USD|tokens))["'`]""", told))
-    assert {"10 CNY", "$3"} <= budgets
+    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", told))
+    budgets = {told for told in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", told)}
+    assert {"10 CNY", "$3", "10元", "RMB 10", "3 dollars", "3$"} <= budgets
     for budget in budgets:
         with Emulator() as emu:
             job = Job("photos", "What?", api_key=emu.api_key, base_url=emu.base_url, budget=budget)
             assert job.write(folder / f"{len(budget)}.jsonl").failed == 0
 
 
-@pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10"])
+@pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10", "RMB 10", "10元", "3$"])
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4.5v", "glm-4.6v-flash", "glm-4.6v-flashx", "glm-5.3-flash"])
 @pytest.mark.usefixtures("folder")
 def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budget: str) -> None:
