@@ -1,7 +1,7 @@
 """Takes docs/images/emulator-page.png: `python docs/emulator_page.py`, with what `make test-browser` installs.
 
-An application asks a running emulator. Two answers are scripted, the others say what was measured; one request is
-refused, one stream is cut, one client comes back too soon.
+An application asks a running emulator. Three answers are scripted, the others say what was measured; one request is
+refused, one stream is cut and asked for again, one client comes back too soon.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ def asked(emu: Emulator) -> None:
             glm.chat([picture("cat.jpg"), "Which animal is this?"], model="glm-9v")
         impatient(emu)
         list(glm.stream([picture("form.png"), "Describe this form."]))
+        emu.say("An espresso in a red cup stands on a wooden table, with a spoon on the saucer beside it.")
         emu.inject("cut")
-        with contextlib.suppress(glmv.GLMVError):
-            list(glm.stream([picture("coffee.jpg"), "Describe this picture."]))
+        for _ in range(2):  # the stream that is cut, and once more
+            with contextlib.suppress(glmv.GLMVError):
+                list(glm.stream([picture("coffee.jpg"), "Describe this picture."]))
         three = [picture("coffee.jpg"), picture("chart.png"), picture("cat.jpg")]
         emu.say(
             Reply(

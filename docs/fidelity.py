@@ -18,7 +18,8 @@ HERE = Path(__file__).parent
 MANIFEST, PAGE = HERE / "fidelity.jsonl", HERE / "fidelity.md"
 VERIFIED = {
     "sdk": "an official client, unmodified, does it against the emulator in a test",
-    "document": "the platform's documentation says so; looked up again in November 2026, partly in notes taken from it",
+    "document": "the documentation says so; read again on 29 November 2026 in a stored page or copy, which is named",
+    "notes": "notes of November 2026 say that the documentation does; the page itself could not be read again",
     "report": "users reported or measured it",
     "assumed": "nobody says so; the emulator has to do something",
 }
@@ -49,7 +50,7 @@ def rendered() -> str:
         head = "| claim | source | verified by | shown by a third party | test |"
         lines += ["", f"## {topic}", "", head, "|---|---|---|---|---|"]
         lines += [
-            f"| {row['claim']} | {row['source']} | {row['verified']} | {row['shown'] or 'no'} | {_test(row)} |"
+            f"| {row['claim']} | {_source(row)} | {row['verified']} | {row['shown'] or 'no'} | {_test(row)} |"
             for row in group
         ]
     return "\n".join([*lines, *_doubts(), *_rows(), *_formula(), *_missing(), ""])
@@ -61,6 +62,10 @@ def _shown(rows: list[dict[str, str]]) -> str:
         "captured, measured or reported, or what software of others sends or does by itself. The rest is a reading of "
         "documents or a choice of ours, and our own tests against the emulator are no evidence for it."
     )
+
+
+def _source(row: dict[str, str]) -> str:
+    return f"{row['source']}. Read again: {row['read']}" if row["read"] else row["source"]
 
 
 def _test(row: dict[str, str]) -> str:

@@ -93,6 +93,14 @@ class GLMVError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {k: v for k, v in vars(self).items() if k != "message"})
 
+    def add_cure(self, cure: str) -> Self:
+        """Add what to do to the message, as sentences of their own, and keep it as a note, too."""
+        end = "" if self.message.endswith((".", "!", "?", "。", "！", "？")) else "."
+        self.message = f"{self.message}{end} {cure}"
+        self.args = (self.message,)
+        self.add_note(f"note: {cure}")
+        return self
+
     def fill(self, **facts: Any) -> Self:
         """Set facts that were not known where the error was made; the known ones stay."""
         for name, value in facts.items():

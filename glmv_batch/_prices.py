@@ -14,12 +14,19 @@ BATCH_SHARE = 0.5
 # The next answer may well be a little longer than the longest so far.
 _CAUTION = 1.2
 
+_UNITS = {
+    "USD": ("usd", "us$", "$", "＄", "dollars", "dollar", "美元"),
+    "CNY": ("cny", "rmb", "cn¥", "¥", "￥", "yuan", "人民币", "元"),
+    None: ("tokens", "token"),
+}
+_CURRENCIES = {unit: currency for currency, units in _UNITS.items() for unit in units}
+_UNIT = "|".join(re.escape(unit) for unit in _CURRENCIES)
 # A comma parts thousands. Where it is read as a decimal point elsewhere, "0,50" is refused rather than read as 50.
 _BUDGET = re.compile(
-    r"(?P<sign>[$¥￥]?)\s*(?P<amount>(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d+)?)\s*(?P<unit>tokens?|cny|rmb|usd)?",
+    rf"(?P<before>{_UNIT})?\s*(?P<amount>(?:\d{{1,3}}(?:,\d{{3}})+|\d[\d_]*)(?:\.\d+)?)\s*(?P<after>{_UNIT})?",
     re.IGNORECASE,
 )
-_CURRENCIES = {"$": "USD", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "usd": "USD"}
+_FORMS = "'10 CNY', 'RMB 10', '10 yuan', '10元', '¥10', '3 USD', 'USD 3', '3 dollars', '$3', '3$' or '2000000 tokens'"
 
 
 # Ids of the emulator's answers begin so (docs/fidelity.md); its `/v1` puts OpenAI's prefix in front.
@@ -86,7 +93,7 @@ class Budget:
 
     @classmethod
     def of(cls, told: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
-        """ "10 CNY", "$3", "2,000,000 tokens" or None -> a budget.
+        """ "10 CNY", "RMB 10", "$3", "3 dollars", "2,000,000 tokens" or None -> a budget.
 
         Money is counted by the price that is listed in its currency, whatever server is asked: at the emulator too, so
         that a run can be tried there.
@@ -102,12 +109,12 @@ class Budget:
         """
         if told is None:
             return cls()
-        found = _BUDGET.fullmatch(told.strip())
-        units = [name.lower() for name in (found["sign"], found["unit"]) if name] if found else []
-        if found is None or len({_CURRENCIES.get(unit, "tokens") for unit in units}) != 1:
-            raise glmv.InvalidRequestError(f"A budget is '10 CNY', '$3' or '2000000 tokens'; got {told!r}.")
+        found = _BUDGET.fullmatch(str(told).strip())
+        units = {_CURRENCIES[unit.lower()] for unit in found.group("before", "after") if unit} if found else set()
+        if found is None or len(units) != 1:
+            raise glmv.InvalidRequestError(f"A budget is written like {_FORMS}; got {told!r}.")
         limit = float(found["amount"].replace(",", "").replace("_", ""))
-        currency = _CURRENCIES.get(units[0])
+        (currency,) = units
         if currency is None:
             return cls(limit)
         row = glmv.find_model(base_model or model)

@@ -59,7 +59,7 @@ def _of_part(
             sides = (part.width, part.height) if part.width and part.height else _UNSEEN
             if isinstance(part, glmv.Image):
                 return processor.picture(*sides)
-            return processor.video(*sides, part.duration or _UNSEEN_SECONDS)
+            return processor.video(*sides, part.duration or _UNSEEN_SECONDS, part.frame_rate)
         case glmv.File():
             return _UNSEEN_DOCUMENT
         case _:

@@ -39,6 +39,11 @@ _SIZED = re.compile(r"(?<=^glm-4\.6v-flash)[-:@_]9b\b|(?<=^glm-4\.[56]v)[:@]106b
 _DOTLESS = re.compile(r"(?<=^glm-)(\d)[p_-](\d)(?!\d)")
 # "glm4.6v", "glm4v", and not "glm4": at Ollama that is GLM-4-9B (ollama.com/library/glm4).
 _JOINED = re.compile(r"^glm(?=\d+[.pv_-])")
+# "Free variants provide access to models without cost": openrouter.ai/docs/guides/routing/model-variants/free.
+_FREE = tuple(
+    Price(0, 0, currency, "2026-11", "openrouter.ai/docs, model variants: free", any_server=True)
+    for currency in ("USD", "CNY")
+)
 # Characters of a name that are looked at: the longest path that a system takes, and its last part.
 _LONGEST_PATH, _LONGEST_NAME = 4096, 128
 
@@ -51,7 +56,7 @@ def find_model(name: str) -> Model | None:
     are stored ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
 
     Returns:
-        The row; without its price for a variant that is free elsewhere; without `concurrency` where the name carries
+        The row; with a price of zero for a variant that is free by its name; without `concurrency` where the name holds
         what another host adds, since how many calls that host takes at once is its own affair; None when the model is
         not known.
     """
@@ -66,7 +71,7 @@ def _found(written: str) -> Model | None:
     found = next((rows[each] for each in _names(written) if each in rows), None)
     if found is None:
         return None
-    return replace(found, concurrency=None, prices=() if written.endswith(":free") else found.prices)
+    return replace(found, concurrency=None, prices=_FREE if written.endswith(":free") else found.prices)
 
 
 def _names(written: str) -> Iterator[str]:

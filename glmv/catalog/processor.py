@@ -18,6 +18,9 @@ LAYER = 2
 # `<|begin_of_video|>` and `<|end_of_video|>` around a video.
 _MARKS = 2
 
+# GLM's tokenizer splits numbers into groups of three digits: a time from here on is one token longer.
+_LONG_SECONDS = 1000
+
 
 @public_class
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Processor:
         video_rates: (seconds, frames a second): for a video of so many seconds at most. A longer one than the last row
             says counts as that long.
         video_frames: at most, whatever the length.
-        stamp_tokens: of the time that stands behind each layer of a video, in text.
+        stamp_tokens: of the time that stands behind each layer of a video, in text, up to 999 s.
+        whole_seconds: frames are looked for up to the last whole second of a video only.
     """
 
     source: str
@@ -45,24 +49,38 @@ class Processor:
     video_frames: int
     stamp_tokens: int
     most_aspect: float | None = None
+    whole_seconds: bool = False
 
     def picture(self, width: int, height: int) -> int:
         """Tokens of a picture of so many pixels, its two marks included."""
         return self._cells(width, height, 1, self.picture_tokens) + _MARKS
 
-    def video(self, width: int, height: int, seconds: float) -> int:
-        """Tokens of a video of so many pixels and seconds, marks and times of its frames included."""
-        layers = math.ceil(self.frames(seconds) / LAYER)
-        cells = self._cells(width, height, layers, self.video_tokens)
-        return layers * (cells + _MARKS + self.stamp_tokens) + _MARKS
+    def video(self, width: int, height: int, seconds: float, frame_rate: float | None = None) -> int:
+        """Tokens of a video, marks and times of its frames included.
 
-    def frames(self, seconds: float) -> int:
-        """Frames that a video of so many seconds is cut into."""
-        if seconds < 1:  # the processors end at the last whole second
-            return 1
+        Args:
+            width, height: pixels.
+            seconds: how long it lasts.
+            frame_rate: its frames a second. None or 0 is unknown, and counts as enough.
+        """
+        layers = math.ceil(self.frames(seconds, frame_rate) / LAYER)
+        cells = self._cells(width, height, layers, self.video_tokens)
+        longer = layers * max(0.0, 1 - _LONG_SECONDS / seconds) if seconds else 0
+        return layers * (cells + _MARKS + self.stamp_tokens) + round(longer) + _MARKS
+
+    def frames(self, seconds: float, frame_rate: float | None = None) -> int:
+        """Different frames that are taken from a video of so many seconds and frames a second (None: enough)."""
         counted = min(seconds, self.video_rates[-1][0])
         rate = next(rate for most, rate in self.video_rates if counted <= most)
-        return max(1, min(int(counted * rate), self.video_frames))
+        wanted = max(1, min(int(counted * rate), self.video_frames))
+        if not frame_rate:
+            return 1 if self.whole_seconds and seconds < 1 else wanted
+        total = max(1, round(seconds * frame_rate))
+        if not self.whole_seconds or total < wanted:
+            return min(wanted, total)
+        taken, last = _steps(total, frame_rate, rate, int(seconds), wanted)
+        # Where the steps find too few, as many as are wanted are spread from the first frame to the last one found.
+        return wanted if taken >= wanted else min(wanted, last + 1)
 
     def _cells(self, width: int, height: int, layers: int, most: int) -> int:
         """Tokens of one of `layers` pictures of one size that together have between the least and the most tokens."""
@@ -71,6 +89,26 @@ class Processor:
                 return _nearest(width, height, layers, self.least_tokens, most)
             case "up":
                 return _up(width, height, layers, self.least_tokens, most)
+
+
+def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) -> tuple[int, int]:
+    """Go through `total` frames in steps of 1/rate seconds up to `until`: how many are taken, and the last one's index.
+
+    It stops after one more than `most`. The sums are those of the published processors, rounding errors included, since
+    a frame at the very moment of a step is taken or left by them.
+    """
+    taken, last, moment = 0, -1, 0.0
+    apart, step = 1 / frame_rate, 1 / rate
+    while taken <= most:
+        index = max(last + 1, math.floor(moment * frame_rate) - 1)
+        while index * apart < moment:
+            index += 1
+        if index >= total:
+            break
+        taken, last, moment = taken + 1, index, moment + step
+        if moment >= until:
+            break
+    return taken, last
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:

@@ -51,6 +51,7 @@ class Price:
         cached: of those of the prompt that the platform had in its cache; None where no price of its own is listed.
         currency, date, source: of the listed price.
         long: what all tokens cost when the prompt has `long_from` or more; None where that is the same.
+        any_server: whether it holds at whatever server, as where a name itself says that the model is free.
     """
 
     input: float
@@ -61,6 +62,7 @@ class Price:
     cached: float | None = None
     long: Rates | None = None
     long_from: int = 32_000  # "32K" of bigmodel.cn/pricing, which counts in thousands
+    any_server: bool = False
 
     @property
     def free(self) -> bool:
@@ -170,8 +172,11 @@ class Model:
         return next((price for price in self.prices if price.currency == currency), None)
 
     def price_at(self, base_url: str) -> Price | None:
-        """The price at a server: bigmodel.cn is paid in CNY, z.ai in USD; None elsewhere, and where none is known."""
-        return self.price_in(currency_at(base_url) or "")
+        """The price at a server: bigmodel.cn is paid in CNY, z.ai in USD; None elsewhere, and where none is known.
+
+        What is free by its name ("z-ai/glm-4.6v:free") is free at every server.
+        """
+        return next((price for price in self.prices if price.any_server), self.price_in(currency_at(base_url) or ""))
 
     def doubt(self, field: str) -> str | None:
         """What documents disagree about in this field, or None."""

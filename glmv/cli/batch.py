@@ -68,7 +68,8 @@ Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSO
 Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
 Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
 Spend = Annotated[
-    str | None, typer.Option("--budget", help="Stop before more is spent: '10 CNY', '$3', '9000 tokens'.")
+    str | None,
+    typer.Option("--budget", help="Stop before more is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
 ]
 How = Annotated[
     Via,

@@ -46,6 +46,8 @@ def failures_told() -> Iterator[None]:
     except GLMVError as error:
         err.print(Text.assemble(("error: ", "red"), harmless(str(error))))
         for note in getattr(error, "__notes__", ()):
+            if note.removeprefix("note: ") in error.message:
+                continue
             err.print(Text(harmless(note), "dim"))
         if isinstance(error, AuthenticationError) and error.status_code is None:
             err.print(Text(WITHOUT_A_KEY, "dim"))

@@ -129,7 +129,7 @@ def create(
     try:
         answer = yield from context.fetch("POST", "/batches", payload, repeatable=False)
     except GLMVError as error:
-        error.add_note(
+        error.add_cure(
             f"The requests lie on the platform as file {file_id}; create({file_id!r}) takes them from there."
         )
         raise

@@ -40,7 +40,7 @@ from glmv.exchange.bodies import (
 from glmv.exchange.retry import Policy, Tries
 from glmv.exchange.shaping import Shaper
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
-from glmv.request.prepare import MAX_BODY_BYTES, Call
+from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
 from glmv.wire.decode import excerpt, parse
@@ -85,7 +85,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         yield Drop(busy=kind is Retry.BUSY)
         pause = tries.again(error, kind)
         if pause is None:
-            raise _told(error, tries, call.reading.notes)
+            raise _told(error, tries, call.reading)
         if pause:
             yield Pause(pause)
 
@@ -247,7 +247,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
         error, _ = _judged(problem, tries)
-        raise _told(error, tries, call.reading.notes) from None
+        raise _told(error, tries, call.reading) from None
 
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
@@ -426,11 +426,14 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     return error, (Retry.NEVER if tries.handed else kind)
 
 
-def _told(error: GLMVError, tries: Tries, notes: Sequence[str]) -> GLMVError:
+def _told(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
     told = None
     if isinstance(error, InvalidRequestError):  # what was changed or in doubt may be what the server refuses
-        for note in notes:
-            error.add_note(f"note: {note}")
+        for note in reading.notes:
+            if note in reading.causes and not isinstance(error, ContextLengthError):
+                error.add_cure(note)
+            else:
+                error.add_note(f"note: {note}")
     answered = tries.decoder is not None and tries.decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):

@@ -1,4 +1,4 @@
-"""Duration, sides and frames of a video, read by PyAV (extra `video`): the only module of media that imports it."""
+"""Duration, sides, frame rate and frames of a video, by PyAV (extra `video`): what alone in media imports it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ MAX_FRAMES = 150
 
 
 class Measured(NamedTuple):
-    """What PyAV reads of a video: seconds, and sides in pixels as displayed; None is unknown."""
+    """What PyAV reads of a video: seconds, sides in pixels as displayed, frames a second; None is unknown."""
 
     duration: float | None = None
     width: int | None = None
     height: int | None = None
+    frame_rate: float | None = None
 
 
 # The demuxers of FFmpeg, by name: it may not guess another one, such as a playlist that names other files.
@@ -49,8 +50,11 @@ def measure(read: Read, size: int, kind: str) -> Measured:
     try:
         with av.open(BlobFile(read, size), format=_DEMUXERS[kind], **_lenient(av)) as container:
             duration = container.duration / 1e6 if container.duration else None
-            sides = _sides(av, container, container.streams.video[0]) if container.streams.video else (None, None)
-            return Measured(duration, *sides)
+            if not container.streams.video:
+                return Measured(duration)
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate) if stream.average_rate else None
+            return Measured(duration, *_sides(av, container, stream), rate)
     except Exception:  # noqa: BLE001 - decoders raise anything at damaged files; what is unknown is sent as it is
         return Measured()
 

@@ -80,6 +80,11 @@ class Video(VisualMedium):
         return self._by_pyav.height
 
     @property
+    def frame_rate(self) -> float | None:
+        """Frames a second, on average; None when unknown, and without PyAV (extra `video`)."""
+        return self._by_pyav.frame_rate
+
+    @property
     def _by_pyav(self) -> Measured:
         """What PyAV reads of it, when it is first asked for: most calls never need it."""
         if self._measured is None:

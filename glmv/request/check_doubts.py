@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from glmv.media import File, Image, Video
+from glmv.request.cause import Cause
 from glmv.request.check_options import thinking_kind
 from glmv.types import Media, media_in
 
@@ -32,10 +33,11 @@ def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None])
     for written in model.doubts:
         field, _, doubt = written.partition(": ")
         for what in _relied_on(field, request, model):
-            tell(f"{what}, which is in doubt: {doubt}.")
+            tell(Cause(f"{what}, which is in doubt: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
-        tell(f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai wants 6 to 64 characters.")
+        told = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai wants 6 to 64 characters."
+        tell(Cause(told))
 
 
 def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:

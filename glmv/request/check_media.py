@@ -11,6 +11,7 @@ from glmv.catalog.row import MIB
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.media.text import human_size
+from glmv.request.cause import Cause
 from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
@@ -133,10 +134,11 @@ def _tell_narrow(image: Image, model: Model, tell: Tell) -> None:
     if most is None or not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):
-        tell(
+        told = (
             f"{image!r} is more than {most:g} times as long as it is wide, and the published processor of {model.name} "
             "refuses that: cut it into pieces if no answer comes."
         )
+        tell(Cause(told))
 
 
 def _refuse_misfit(image: Image, position: Position, model: Model) -> None:
@@ -179,7 +181,7 @@ def _video(video: Video, position: Position, model: Model, tell: Tell) -> Video:
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        tell(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it.")
+        tell(Cause(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it."))
     return video
 
 

@@ -92,7 +92,7 @@ def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
     does = model.thinking == "always"
     if wants != does:
         raise InvalidRequestError(
-            f"thinking: {model.name} always thinks, this cannot be switched off."
+            f"thinking: {model.name} always thinks, this cannot be switched off. glm-4.5v and glm-4.6v have a switch."
             if does
             else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can."
         )

@@ -11,6 +11,7 @@ from glmv.credentials import SecretHeaders, Secrets
 from glmv.errors import InvalidRequestError
 from glmv.media import Image
 from glmv.options import ChatRequest
+from glmv.request.cause import Cause
 from glmv.request.check import check
 from glmv.wire.dialect import Dialect
 from glmv.wire.encode import Body, encode
@@ -28,6 +29,7 @@ class Reading:
     Attributes:
         cut: stop words at which the answer is cut here, because the model does not take them.
         notes: what was changed on the way, one line each.
+        causes: those of the notes for which a server may refuse the request.
         sizes: (width, height) in pixels of the pictures in the request, None where unknown, to place boxes.
         boxes_of: index of the picture in whose pixels boxes are given; None is the only one.
         thought: whether the text may begin inside a thought, see `glmv.wire.marks.TagFilter`.
@@ -38,6 +40,7 @@ class Reading:
 
     cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int] | None, ...] = ()
     boxes_of: int | None = None
     thought: Thought = "marked"
@@ -123,7 +126,8 @@ def prepare(
         own_id if dialect.own_fields else own_id or "",
         Reading(
             request.cut,
-            request.notes,
+            tuple(map(str, request.notes)),
+            tuple(str(note) for note in request.notes if isinstance(note, Cause)),
             sizes,
             boxes_of,
             _thought(request.options.get("thinking"), dialect),

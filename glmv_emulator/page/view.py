@@ -270,7 +270,7 @@ def _error(one: Exchange, answer: Answer) -> Data | None:
 def _figures(one: Exchange, answer: Answer) -> dict[str, str]:
     usage = answer.usage
     found = {
-        "answered by": one.answered_by,
+        "answered by": None if _error(one, answer) else one.answered_by,  # a fault may have taken the answer's place
         "finish_reason": answer.finish_reason,
         "prompt": usage.get("prompt_tokens"),
         "completion": usage.get("completion_tokens"),

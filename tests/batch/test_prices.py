@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import glmv
@@ -88,6 +90,22 @@ def test_a_currency_in_which_no_price_is_known_is_refused_with_the_one_that_is()
         ("1 token", 1, None),
         ("$3.50", 3.5, "USD"),
         ("3 usd", 3, "USD"),
+        ("USD 3", 3, "USD"),
+        ("3$", 3, "USD"),
+        ("US$3", 3, "USD"),
+        ("$3", 3, "USD"),
+        ("3 dollars", 3, "USD"),
+        ("1 Dollar", 1, "USD"),
+        ("3美元", 3, "USD"),
+        ("10元", 10, "CNY"),
+        ("人民币10元", 10, "CNY"),
+        ("¥10", 10, "CNY"),
+        ("￥10", 10, "CNY"),
+        ("10¥", 10, "CNY"),
+        ("10 yuan", 10, "CNY"),
+        ("RMB 10", 10, "CNY"),
+        ("RMB10", 10, "CNY"),
+        ("cny 10.50", 10.5, "CNY"),
     ],
 )
 def test_a_budget_is_read_as_people_write_it(told: str, limit: float, currency: str | None) -> None:
@@ -136,7 +154,8 @@ def test_without_a_budget_everything_is_allowed() -> None:
 
 def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
     assert cost("zai-org/GLM-4.6V-FP8", USED, USD_HOST) == cost("glm-4.6v", USED, USD_HOST) is not None
-    assert cost("z-ai/glm-4.6v:free", USED, USD_HOST) is None
+    for host in (USD_HOST, "https://openrouter.ai/api/v1"):
+        assert str(cost("z-ai/glm-4.6v:free", USED, host)) == "free"
     with pytest.raises(glmv.InvalidRequestError, match="ours is not known"):
         Budget.of("$1", "ours")
     budget = Budget.of("$1", "ours", base_model="glm-4.6v")
@@ -146,10 +165,31 @@ def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["0,50 USD", "1,5 CNY", "$3 CNY", "$3 tokens", "1,0000 CNY", "3", "CNY", "$", "-1 CNY"]
+    "told",
+    [
+        "0,50 USD",
+        "1,5 CNY",
+        "$3 CNY",
+        "$3 tokens",
+        "1,0000 CNY",
+        "3",
+        "CNY",
+        "$",
+        "-1 CNY",
+        "10 EUR",
+        "€3",
+        "10 块",
+        "USD",
+        "3 USD CNY",
+        "RMB 10 USD",
+        "",
+        "two dollars",
+        "1e3 USD",
+        "2M tokens",
+    ],
 )
 def test_a_budget_that_may_mean_two_things_is_refused(told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="A budget is"):
+    with pytest.raises(glmv.InvalidRequestError, match="A budget is written like"):
         Budget.of(told, "glm-4.6v")
 
 
@@ -173,4 +213,22 @@ def test_a_free_model_takes_a_budget_in_any_currency(model: str, told: str) -> N
     budget = Budget.of(told, model)
     budget.begin()
     budget.end(model, USED)
+    assert (budget.spent, budget.allows) == (0, True)
+
+
+def test_a_refused_budget_lists_the_forms_that_are_taken() -> None:
+    with pytest.raises(glmv.InvalidRequestError) as refused:
+        Budget.of("10 EUR", "glm-4.6v")
+    forms = re.findall(r"'([^']+)'", str(refused.value))
+    assert forms[-1] == "10 EUR"
+    assert len(forms) > 8
+    for form in forms[:-1]:
+        assert Budget.of(form, "glm-4.6v").limit > 0
+
+
+@pytest.mark.parametrize("told", ["$3", "10 CNY"])
+def test_a_model_that_is_free_by_its_name_takes_a_budget(told: str) -> None:
+    budget = Budget.of(told, "z-ai/glm-4.5v:free")
+    budget.begin()
+    budget.end("z-ai/glm-4.5v:free", USED)
     assert (budget.spent, budget.allows) == (0, True)

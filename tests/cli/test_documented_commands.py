@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image as Picture
 from typer.testing import CliRunner
 
 import glmv
 from glmv.cli.app import app
+from glmv.cli.terminal import failures_told
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from glmv_emulator.options import running
@@ -80,15 +84,16 @@ def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.
 def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
     told = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
     told += str(Job.__doc__)
-    budgets = set(re.findall(r"""["'`](\$[\d.]+|¥[\d.]+|[\d,]+ (?:CNY|USD|tokens))["'`]""", told))
-    assert {"10 CNY", "$3"} <= budgets
+    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", told))
+    budgets = {told for told in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", told)}
+    assert {"10 CNY", "$3", "10元", "RMB 10", "3 dollars", "3$"} <= budgets
     for budget in budgets:
         with Emulator() as emu:
             job = Job("photos", "What?", api_key=emu.api_key, base_url=emu.base_url, budget=budget)
             assert job.write(folder / f"{len(budget)}.jsonl").failed == 0
 
 
-@pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10"])
+@pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10", "RMB 10", "10元", "3$"])
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4.5v", "glm-4.6v-flash", "glm-4.6v-flashx", "glm-5.3-flash"])
 @pytest.mark.usefixtures("folder")
 def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budget: str) -> None:
@@ -130,4 +135,35 @@ def test_what_is_refused_tells_the_doubt_that_it_relied_on() -> None:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
         assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
+        for told in (str(refused.value), refused.value.message, refused.value.args[0]):
+            assert 'reasoning_effort="low"' in told
         assert glm.chat("hi", reasoning_effort="low").text
+
+
+def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsys: pytest.CaptureFixture[str]) -> None:
+    from langchain_glmv import ChatGLMV
+    from llama_index_glmv import GLMV
+
+    with Emulator() as emu:
+        settings: dict[str, Any] = {
+            "api_key": emu.api_key,
+            "base_url": emu.base_url,
+            "model": "glm-5.3-flash",
+            "thinking": False,
+        }
+        with glmv.Client(**settings) as glm:
+            for ask in (
+                lambda: glm.chat("hi"),
+                lambda: list(glm.stream("hi")),
+                lambda: glm.tasks.submit("hi"),
+                lambda: ChatGLMV(**settings).invoke("hi"),
+                lambda: list(ChatGLMV(**settings).stream("hi")),
+                lambda: GLMV(**settings).complete("hi"),
+            ):
+                with pytest.raises(glmv.InvalidRequestError) as refused:
+                    ask()
+                assert str(refused.value).count('reasoning_effort="low"') == 1
+                assert 'reasoning_effort="low"' in str(pickle.loads(pickle.dumps(refused.value)))
+    with pytest.raises(typer.Exit), failures_told():  # as the commands tell it
+        raise refused.value
+    assert capsys.readouterr().err.replace("\n", " ").count('reasoning_effort="low"') == 1

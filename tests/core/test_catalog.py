@@ -141,9 +141,16 @@ def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None
         assert row(name).name == model.name
 
 
-def test_what_is_free_at_a_host_has_no_price_of_the_platform() -> None:
+def test_what_is_free_by_its_name_costs_nothing_at_any_host() -> None:
     assert row("z-ai/glm-4.6v").prices == row("glm-4.6v").prices != ()
-    assert row("z-ai/glm-4.6v:free").prices == ()
+    for name in ("z-ai/glm-4.6v:free", "z-ai/glm-4.5v:free", "openrouter/z-ai/glm-4.5-air:free"):
+        assert row(name).prices
+        for host in ("https://openrouter.ai/api/v1", "https://api.z.ai/api/paas/v4", "http://127.0.0.1:4000/v1"):
+            price = row(name).price_at(host)
+            assert price is not None
+            assert price.free
+            assert price.amount(10**6, 10**6) == 0
+    assert row("z-ai/glm-4.6v").price_at("https://openrouter.ai/api/v1") is None
     assert row("z-ai/glm-4.6v:free").images == row("glm-4.6v").images
 
 

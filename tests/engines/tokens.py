@@ -12,6 +12,7 @@ a word with the blank before it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import types
@@ -52,37 +53,27 @@ PICTURES: list[list[tuple[int, int]]] = [
     [(4032, 3024), (3024, 4032), (1080, 1920), (1080, 1920), (6000, 1000)],
     [(1280, 720)] * 12,
 ]  # fmt: skip
-SIDES = [(320, 240), (640, 360), (1280, 720), (720, 1280), (1920, 1080), (3840, 2160), (480, 480), (1920, 400)]
+SIDES = [
+    (320, 240), (640, 360), (1280, 720), (720, 1280), (1920, 1080), (3840, 2160), (480, 480), (1920, 400), (64, 64),
+    (160, 120), (100, 2000),
+]  # fmt: skip
 SECONDS = [
-    0.5,
-    1,
-    2,
-    3.3,
-    5,
-    8,
-    10,
-    15,
-    29.9,
-    30,
-    31,
-    45,
-    60,
-    90,
-    120,
-    240,
-    299,
-    300,
-    301,
-    420,
-    600,
-    1000,
-    1800,
-    2400,
-    3600,
-]
-RATES = [24, 25, 30, 60]
+    0.1, 0.5, 0.9, 1, 1.5, 1.9, 2, 3.3, 5, 5.5, 8, 10, 15, 20.7, 29.9, 30, 31, 45, 60, 90.6, 120, 240, 299, 300, 301,
+    420, 600, 639, 700, 1000, 1800, 2400, 3600,
+]  # fmt: skip
+RATES = [0.5, 1, 2, 3, 5, 6, 10, 12.5, 15, 24, 25, 29.97, 30, 60]
+# Sides of each pair of a length and a rate: so many of the list, the next ones each time.
+SIDES_OF_PAIR = 3
+# (seconds, frames a second) of videos with one frame.
+STILL = [(1 / 60, 60), (1 / 25, 25), (0.1, 10), (0.5, 2), (1, 1), (2, 0.5), (10, 0.1), (60, 1 / 60)]
 # Widths of pictures that are made and processed, not only counted.
 SMALL = 1400
+
+VIDEOS: list[tuple[int, int, float, float]] = [
+    (*SIDES[(index * SIDES_OF_PAIR + at) % len(SIDES)], seconds, rate)
+    for index, (seconds, rate) in enumerate([*itertools.product(SECONDS, RATES), *STILL])
+    for at in range(SIDES_OF_PAIR)
+]
 
 GLM_TOKENS = regex.compile(r"\p{N}{1,3}| ?\p{L}+|[^\s\p{L}\p{N}]+")
 MARKS = 2  # <|begin_of_image|> and <|end_of_image|>, or <|begin_of_video|> and <|end_of_video|>
@@ -108,10 +99,15 @@ def pictures(processor: Any, sizes: list[tuple[int, int]]) -> int | None:
     return sum(counted) + MARKS * len(sizes)
 
 
-def video(processor: Any, spoken: type, width: int, height: int, seconds: float, rate: float) -> int:
-    """Tokens of a video, with the marks and the times of its layers, as the model's processor writes them."""
+def video(processor: Any, spoken: type, width: int, height: int, seconds: float, rate: float) -> int | None:
+    """Tokens of a video, with the marks and the times of its layers, as the model's processor writes them.
+
+    None where the processor takes no frame of it, and fails.
+    """
     about = VideoMetadata(total_num_frames=max(1, round(seconds * rate)), fps=rate, duration=seconds)
     about.frames_indices = processor.sample_frames(about)
+    if len(about.frames_indices) == 0:
+        return None
     patches = processor.get_num_of_video_patches(len(about.frames_indices), height, width)
     layers = -(-len(about.frames_indices) // processor.temporal_patch_size)
     writer = types.SimpleNamespace(video_processor=processor, image_token="I")
@@ -136,10 +132,7 @@ def computed() -> dict[str, Any]:
         found["families"][family] = {
             "pictures": [[sizes, pictures(seen, sizes)] for sizes in PICTURES],
             "videos": [
-                [width, height, seconds, rate, video(filmed, spoken, width, height, seconds, rate)]
-                for index, seconds in enumerate(SECONDS)
-                for at_side, (width, height) in enumerate(SIDES)
-                for rate in [RATES[(index + at_side) % len(RATES)]]
+                [*side, seconds, rate, video(filmed, spoken, *side, seconds, rate)] for *side, seconds, rate in VIDEOS
             ],
         }
     return found

@@ -22,7 +22,7 @@ from langchain_core.tools import tool
 
 import glmv
 import langchain_glmv
-from langchain_glmv import ChatGLMV, image, redact
+from langchain_glmv import ChatGLMV, image, redact, video
 
 KEY = "test-id.test-secret"
 
@@ -332,6 +332,15 @@ def test_a_picture_counts_as_the_family_of_the_model_processes_it(name: str, tok
     text = ours.get_num_tokens_from_messages([HumanMessage("What?")])
     both = ours.get_num_tokens_from_messages([HumanMessage(["What?", image(Pillow.new("1", (4000, 3000)))])])
     assert both - text == pytest.approx(tokens, rel=0.02)
+
+
+def test_a_video_of_few_frames_counts_those_frames() -> None:
+    pytest.importorskip("av", reason="the frame rate of a video is read by PyAV")
+    from tests.emulator.platform.test_emulator_videos import clip
+
+    ours = model()
+    slides = ours.get_num_tokens_from_messages([HumanMessage(["What?", video(clip(10))])])
+    assert slides < 2_000  # two frames of 1280 x 720; ten seconds at 25 a second come to 29,000
 
 
 def test_tools_and_calls_count() -> None:

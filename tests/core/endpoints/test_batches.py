@@ -224,6 +224,7 @@ def test_a_refused_hand_in_says_where_the_requests_lie(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         wire(answer).client().batches.create(["a"])
     assert "f-in" in caught.value.__notes__[0]
+    assert "create('f-in')" in str(caught.value)
 
 
 def test_a_batch_is_never_ordered_twice(wire: Any) -> None:

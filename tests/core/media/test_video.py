@@ -277,6 +277,12 @@ def test_a_call_with_a_video_of_20_mb_costs_no_more_than_22_tenths_of_its_base64
     assert peak < 2.2 * encoded
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frame_rate_is_read(kind: str) -> None:
+    assert Video.from_bytes(recorded(kind)).frame_rate == pytest.approx(RATE, rel=0.01)
+    assert Video.from_url("https://example.com/clip.mp4").frame_rate is None
+
+
 def test_a_call_with_a_video_asks_pyav_only_where_the_model_has_a_limit_in_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -283,7 +283,11 @@ class TestOptions:
         ("model", "thinking", "word"),
         [
             ("glm-4v", True, "cannot think"),
-            ("glm-4.1v-thinking-flash", False, "always thinks"),
+            (
+                "glm-4.1v-thinking-flash",
+                False,
+                "cannot be switched off. glm-4.5v and glm-4.6v have",
+            ),
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
     )

@@ -339,6 +339,13 @@ def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -
     assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", shown) == ["function", "rules", "script"]
 
 
+def test_a_refusal_that_was_asked_for_has_no_word_on_who_answered(emulate: Any) -> None:
+    glm = emulate()
+    glm.emu.fail(code=1302)
+    glm.chat("Hm.")
+    assert "<dt>answered by</dt>" not in glm.http.get(glm.emu.origin).text
+
+
 def test_the_page_names_the_server_that_answers(emulate: Any) -> None:
     server = Server().plays(lambda peer: peer.say({"choices": [{"index": 0, "message": {"content": "A cat."}}]}))
     try:

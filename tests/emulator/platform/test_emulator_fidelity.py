@@ -27,9 +27,14 @@ def test_the_page_is_what_the_manifest_says(fidelity: ModuleType) -> None:
 
 def test_every_claim_has_a_source_and_says_how_it_was_verified(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
-        assert set(claim) == {"topic", "claim", "source", "verified", "shown", "test"}
+        assert set(claim) == {"topic", "claim", "source", "verified", "read", "shown", "test"}
         assert claim["source"]
         assert claim["verified"] in fidelity.VERIFIED
+
+
+def test_a_claim_by_a_document_names_the_page_that_was_read_and_no_other_does(fidelity: ModuleType) -> None:
+    for claim in fidelity.claims():
+        assert bool(claim["read"]) == (claim["verified"] == "document"), claim["claim"]
 
 
 def test_what_users_reported_says_who_showed_it(fidelity: ModuleType) -> None:
