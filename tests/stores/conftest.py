@@ -51,15 +51,14 @@ def open_store(kind: str, tmp_path: Path) -> Iterator[Open]:
 
     def chroma() -> Any:
         import chromadb
-        from chromadb.config import Settings
         from llama_index.vector_stores.chroma import ChromaVectorStore
 
-        settings = Settings(anonymized_telemetry=False, allow_reset=True)
         if "folder" in kind:
-            client = chromadb.PersistentClient(str(tmp_path / "chroma"), settings)
+            client = chromadb.PersistentClient(str(tmp_path / "chroma"))
         else:
-            client = chromadb.EphemeralClient(settings)
-            client.reset()  # clients in memory share one store
+            client = chromadb.EphemeralClient()
+            for collection in client.list_collections():  # clients in memory share one store
+                client.delete_collection(collection.name)
         return ChromaVectorStore(chroma_collection=client.get_or_create_collection("pictures"))
 
     def lancedb() -> Any:
