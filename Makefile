@@ -54,7 +54,7 @@ STORES := .venv-stores
 test-stores: $(READY) ## pictures in Qdrant, Chroma and LanceDB, in an environment of its own (1 GB)
 	@test -x $(STORES)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(STORES)
 	@$(BIN)/uv pip install --quiet --python $(STORES)/bin/python -e ".[llama-index,langchain,images,emulator]" --group stores
-	$(STORES)/bin/pytest tests/stores $(ARGS)
+	$(STORES)/bin/pytest -n auto tests/stores $(ARGS)
 
 SERVERS := .venv-servers
 MITMPROXY := .venv-mitmproxy
