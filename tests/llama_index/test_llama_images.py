@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from llama_index.core import SimpleDirectoryReader, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, ImageDocument, ImageNode, MediaResource, MetadataMode, TextNode
 
@@ -380,7 +381,10 @@ def test_a_kept_index_shows_its_pictures_in_another_working_directory(
     VectorStoreIndex(nodes_of(load_images("."), llm), embed_model=alike).storage_context.persist("kept")
     monkeypatch.chdir(folder / "inner")
     kept = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
-    engine = engines.MultiModalContextChatEngine.from_defaults(retriever=kept.as_retriever(), multi_modal_llm=llm)
+    memory = ChatMemoryBuffer.from_defaults()  # core's default leaves a database open
+    engine = engines.MultiModalContextChatEngine.from_defaults(
+        retriever=kept.as_retriever(), multi_modal_llm=llm, memory=memory
+    )
     assert str(engine.chat("What is there?")) == "Two pictures."
     parts = emu.requests[-1].body["messages"][-1]["content"]
     assert [part["type"] for part in parts].count("image_url") == 2
