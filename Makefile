@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-servers test-engines notebooks lint types format dist size docs pictures bench import-time clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,12 @@ test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment
 	@$(BIN)/uv pip install --quiet --python $(CLUSTER)/bin/python -e ".[ray,langchain,llama-index,emulator]" \
 	  'pytest>=8.3' 'pytest-asyncio>=1.0'
 	$(CLUSTER)/bin/pytest tests/batch/test_ray.py $(ARGS)
+
+STORES := .venv-stores
+test-stores: $(READY) ## pictures in Qdrant, Chroma and LanceDB, in an environment of its own (1 GB)
+	@test -x $(STORES)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(STORES)
+	@$(BIN)/uv pip install --quiet --python $(STORES)/bin/python -e ".[llama-index,langchain,images,emulator]" --group stores
+	$(STORES)/bin/pytest -n auto tests/stores $(ARGS)
 
 SERVERS := .venv-servers
 MITMPROXY := .venv-mitmproxy
@@ -115,7 +121,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

@@ -140,23 +140,29 @@ def _shortened(found: re.Match[str]) -> str:
 
 
 def register(name: str = PROVIDER) -> None:
-    """Add `name` to the providers that `langchain.chat_models.init_chat_model` knows, for this process.
+    """Add `name` to the providers that LangChain's `init_chat_model` and `init_embeddings` know, for this process.
 
-    The table is private to `langchain`; should it move, this raises, and `ChatGLMV(model=...)` still works.
+    The tables are private to `langchain`; should that of chat models move, this raises, and `ChatGLMV(model=...)`
+    still works. Without that of embeddings, `GLMVEmbeddings(model=...)` does.
 
     Raises:
         RuntimeError: this version of `langchain` keeps its providers elsewhere.
         ImportError: `langchain` is not installed.
     """
     from langchain.chat_models import base
+    from langchain.embeddings import base as embeddings
 
     providers = vars(base).get("_BUILTIN_PROVIDERS")
     if providers is None:
         raise RuntimeError(
             "This version of langchain keeps its providers elsewhere. Make the model directly: ChatGLMV(model=...)."
         )
-    for key in (name, name.replace("-", "_").lower()):  # as it is written, and as it is looked up
+    # As it is written, and as it is looked up: for embeddings, for chat models.
+    for key in (name, name.lower(), name.lower().replace("-", "_")):
         providers[key] = ("langchain_glmv", "ChatGLMV", _create)
+        match vars(embeddings).get("_BUILTIN_PROVIDERS"):
+            case dict() as table:
+                table[key] = ("langchain_glmv", "GLMVEmbeddings", _create)
 
 
 def _create(cls: Any, **kwargs: Any) -> Any:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 from llama_index.core.async_utils import run_jobs
 from llama_index.core.schema import BaseNode, ImageNode, Node, TransformComponent
 from pydantic import Field, SerializeAsAny
 
 import glmv
+from llama_index_glmv.images import OnError, index_nodes
 from llama_index_glmv.llm import GLMV
+
+log = logging.getLogger("glmv")
 
 PROMPT = (
     "Describe this picture for a search index in at most five sentences: what it shows, its main colours, and every "
     "word and number that can be read in it."
 )
+
+_ERROR = "caption_error"  # in the metadata of a picture that could not be described
 
 
 class GLMVImageCaptioner(TransformComponent):
@@ -28,16 +34,20 @@ class GLMVImageCaptioner(TransformComponent):
         num_workers: pictures under way at once.
         overwrite: whether pictures that have a text get a new one.
         on_error: "raise" ends the run at the first picture that cannot be described; "skip" leaves it without a
-            description and puts the error's name into its metadata as "caption_error".
+            description and puts the error's name into its metadata as "caption_error". The log says why.
+        nodes: whether pictures become `ImageNode`s, as an index needs them: vector stores give other kinds back
+            without their picture. Pictures that cannot be described are left out then.
 
-    Put it before the splitter: `transformations=[GLMVImageCaptioner(llm=llm), SentenceSplitter()]`.
+    As the last step before an index: `transformations=[GLMVImageCaptioner(llm=llm, nodes=True)]`. Before a splitter,
+    which makes `ImageNode`s of documents itself: `transformations=[GLMVImageCaptioner(llm=llm), SentenceSplitter()]`.
     """
 
     llm: SerializeAsAny[GLMV] = Field(default_factory=GLMV)
     prompt: str = PROMPT
     num_workers: int = Field(default=4, ge=1)
     overwrite: bool = False
-    on_error: Literal["raise", "skip"] = "raise"
+    on_error: OnError = "raise"
+    nodes: bool = False
 
     @classmethod
     def class_name(cls) -> str:
@@ -45,18 +55,24 @@ class GLMVImageCaptioner(TransformComponent):
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Nodes -> the same in the same order; pictures are copies that have a text.
+        """Nodes -> the same in the same order; pictures are copies that have a text, `ImageNode`s if `nodes` is set.
 
         Raises:
             GLMVError: a picture cannot be described, unless `on_error` is "skip".
         """
         with ThreadPoolExecutor(self.num_workers) as pool:
-            return list(pool.map(self._described, nodes))
+            return self._handed_on(list(pool.map(self._described, nodes)))
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """The same, asynchronously."""
         jobs = [self._adescribed(node) for node in nodes]
-        return list(await run_jobs(jobs, workers=self.num_workers))
+        return self._handed_on(list(await run_jobs(jobs, workers=self.num_workers)))
+
+    def _handed_on(self, described: list[BaseNode]) -> list[BaseNode]:
+        if not self.nodes:
+            return described
+        # A picture that is found by its file name alone and cannot be opened would end the query that finds it.
+        return index_nodes([node for node in described if _ERROR not in node.metadata])
 
     def _wants(self, node: BaseNode) -> bool:
         match node:
@@ -88,10 +104,16 @@ class GLMVImageCaptioner(TransformComponent):
     def _failed(self, node: BaseNode, error: glmv.GLMVError) -> BaseNode:
         if self.on_error == "raise":
             raise error
-        return node.model_copy(update={"metadata": {**node.metadata, "caption_error": type(error).__name__}})
+        log.warning("%s was not described. %s", node.metadata.get("file_path") or node.node_id, error)
+        hidden = {
+            name: [*getattr(node, name), _ERROR]
+            for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+        }
+        return node.model_copy(update={"metadata": {**node.metadata, _ERROR: type(error).__name__}, **hidden})
 
 
 def _with_text(node: BaseNode, text: str) -> BaseNode:
-    described = node.model_copy()
+    metadata = {key: value for key, value in node.metadata.items() if key != _ERROR}
+    described = node.model_copy(update={"metadata": metadata})
     described.set_content(text.strip())
     return described

@@ -24,7 +24,14 @@ from pydantic import AliasChoices, BeforeValidator, Field
 import glmv
 from llama_index_glmv.clients import SharesClient
 from llama_index_glmv.intake import Intake, LocalFiles, OnUnsupported, folders
-from llama_index_glmv.messages import ImageDocuments, chat_arguments, parts_of_documents, reads_files, to_glmv
+from llama_index_glmv.messages import (
+    ImageDocuments,
+    chat_arguments,
+    parts_of_documents,
+    reads_files,
+    to_glmv,
+    with_linked,
+)
 from llama_index_glmv.metadata import LLMS, GLMVMetadata, metadata_of, register_name, written_metadata
 from llama_index_glmv.responses import Answer, as_chat, as_completion, first_only, selections, whole
 from llama_index_glmv.structured import Schema, StructuredOutput
@@ -243,7 +250,11 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
             case Schema() as schema:
                 kwargs = {"validate": schema.validate, **kwargs}
         overrides = dict(kwargs)
-        request = glmv.without_values(lambda: glmv.chat_request(messages, self, overrides), overrides, kwargs)
+
+        def make() -> glmv.ChatRequest:
+            return glmv.chat_request(with_linked(messages, overrides, intake), self, overrides)
+
+        request = glmv.without_values(make, overrides, kwargs)
         return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
 
     def _stream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> Generator[R, None, None]:

@@ -54,6 +54,13 @@ ImageDocuments = Sequence[ImageSource] | ImageSource
 
 _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
+# What LlamaIndex makes of a tool's result that it has no block for: its `str()`.
+_REPRESENTED = re.compile(
+    r"""\s*(?:[\[({].*?)?(?:(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=
+    |((?:Image|Video|File)\([^()\n]*,\ sha256\ [0-9a-f]{12}\))|b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
+    re.DOTALL | re.VERBOSE,
+)
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 # docs.bigmodel.cn, "对话补全": system, user, assistant and tool; the others are older names of these.
@@ -112,6 +119,8 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
     thoughts: list[str] = []
     for block in message.blocks:
         match block:
+            case TextBlock() if role == "tool" and (written := _REPRESENTED.match(block.text)):
+                intake.refuse(_not_a_picture(written), f"{where}, TextBlock")
             case TextBlock():
                 parts.append(glmv.Text(block.text))
             case ThinkingBlock() if role == "assistant":
@@ -134,6 +143,14 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
         tool_calls=calls,
         tool_call_id=legacy.get("tool_call_id") if role == "tool" else None,
         reasoning="\n".join(thoughts) or None,
+    )
+
+
+def _not_a_picture(written: re.Match[str]) -> glmv.UnsupportedContent:
+    what = next((name for name in written.groups() if name), "bytes")
+    return glmv.UnsupportedContent(
+        f"it is how Python writes {what}, and holds no picture for the model. LlamaIndex hands on a block or a list of "
+        "blocks as they are and writes the rest out: return [TextBlock(text=...), ImageBlock(path=...)]."
     )
 
 
@@ -260,6 +277,50 @@ def _parts_of_node(node: BaseNode, intake: Intake) -> Iterator[glmv.Image | glmv
         raise glmv.UnsupportedContent(f"this {type(node).__name__} holds no picture. {hint * named}".strip())
     for kind, data, path, url in kinds:
         yield intake.medium(kind, data=data, path=path, url=url)
+
+
+def with_linked(messages: Sequence[glmv.Message], kwargs: dict[str, Any], intake: Intake) -> list[glmv.Message]:
+    """`image_url=` and `video_url=` of a call, the names of LlamaIndex's ZhipuAIMultiModal -> the newest user message.
+
+    Args:
+        messages: the conversation.
+        kwargs: options of the call; both names are taken out of it. Their value is a URL, base64, or a list of these.
+        intake: the rules; it collects the notes.
+
+    Raises:
+        InvalidRequestError: a value that cannot be sent, by its name.
+    """
+    parts: list[glmv.Part] = []
+    kinds: tuple[tuple[str, type[glmv.Image | glmv.Video]], ...] = ("image_url", glmv.Image), ("video_url", glmv.Video)
+    for name, kind in kinds:
+        given = kwargs.pop(name, None)
+        for url in given if isinstance(given, list | tuple) else [given] if given else []:
+            try:
+                parts.append(_linked(kind, url, intake))
+            except glmv.InvalidRequestError as error:
+                intake.refuse(error, name)
+    asked = list(messages)
+    if not parts:
+        return asked
+    at = next((index for index in reversed(range(len(asked))) if asked[index].role == "user"), None)
+    if at is None:
+        return [*asked, glmv.Message("user", parts)]
+    asked[at] = glmv.Message("user", [*parts, *asked[at].content])
+    return asked
+
+
+def _linked(kind: type[glmv.Image | glmv.Video], url: object, intake: Intake) -> glmv.Image | glmv.Video:
+    if not isinstance(url, str):
+        raise glmv.InvalidRequestError(f"it is a URL or base64; got {type(url).__name__}. {_ELSEWHERE}")
+    if _SCHEME.match(url) and not url.startswith("data:"):
+        return intake.medium(kind, url=url)
+    try:
+        return intake.medium(kind, data=url)
+    except glmv.InvalidRequestError as error:
+        raise type(error)(f"it is a URL or base64. {error.message} {_ELSEWHERE}") from None
+
+
+_ELSEWHERE = "Files and pictures go into image_documents=, or into blocks of a message."
 
 
 def chat_arguments(

@@ -14,6 +14,7 @@ import pytest
 SKIPS = {
     "make test-browser": "a step of CI of its own",
     "make test-cluster": "a step of CI of its own",
+    "make test-stores": "a step of CI of its own",
     "make test-servers": "a step of CI of its own",
     "make test-engines": "2 GB; its last result stands in docs/servers.md",
     "no key is set": "CI has no key of the platform",

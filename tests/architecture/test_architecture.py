@@ -51,6 +51,7 @@ EXCEPTIONS = {
     "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
     "glmv/structured/schema.py": {"jsonschema", "referencing"},  # the extra `schema`, imported when a schema is judged
+    "llama_index_glmv/images.py": {"fsspec"},  # file systems, as SimpleDirectoryReader reads them
     "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures

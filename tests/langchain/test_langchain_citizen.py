@@ -11,6 +11,8 @@ import httpx
 import pytest
 from langchain.chat_models import base as langchain_base
 from langchain.chat_models import init_chat_model
+from langchain.embeddings import base as langchain_embeddings
+from langchain.embeddings import init_embeddings
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -22,7 +24,7 @@ from langchain_core.tools import tool
 
 import glmv
 import langchain_glmv
-from langchain_glmv import ChatGLMV, image, redact, video
+from langchain_glmv import ChatGLMV, GLMVEmbeddings, image, redact, video
 
 KEY = "test-id.test-secret"
 
@@ -403,7 +405,8 @@ def test_redact_leaves_prose_alone() -> None:
 
 
 def test_init_chat_model_knows_the_family_after_an_explicit_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
+    for table in (langchain_base, langchain_embeddings):
+        monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     with pytest.raises(ValueError, match="of_ours"):  # a name of this test's own: langchain remembers those it made
         init_chat_model("glm-4.5v", model_provider="of-ours")
     langchain_glmv.register("of-ours")
@@ -413,6 +416,25 @@ def test_init_chat_model_knows_the_family_after_an_explicit_registration(monkeyp
     ):
         assert isinstance(made, ChatGLMV)
         assert (made.model, made.temperature) == ("glm-4.5v", 0.2)
+
+
+def test_init_embeddings_knows_the_family_after_an_explicit_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in (langchain_base, langchain_embeddings):
+        monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
+    langchain_glmv.register("My-Vectors")
+    for made in (
+        init_embeddings("my-vectors:embedding-2", api_key=KEY),
+        init_embeddings("embedding-2", provider="My-Vectors", api_key=KEY),
+    ):
+        assert isinstance(made, GLMVEmbeddings)
+        assert made.model == "embedding-2"
+
+
+def test_a_langchain_without_a_table_of_embeddings_still_makes_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
+    monkeypatch.delattr(langchain_embeddings, "_BUILTIN_PROVIDERS")
+    langchain_glmv.register("without-vectors")
+    assert isinstance(init_chat_model("without-vectors:glm-4.5v", api_key=KEY), ChatGLMV)
 
 
 def test_a_langchain_without_that_table_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

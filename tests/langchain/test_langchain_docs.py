@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from langchain.chat_models import base as langchain_base
+from langchain.embeddings import base as langchain_embeddings
 from PIL import Image as Pillow
 
 from glmv_emulator import Emulator
@@ -30,7 +31,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZHIPUAI_API_KEY", emulator.api_key)
     monkeypatch.setenv("GLMV_BASE_URL", emulator.base_url)
-    monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
+    for table in (langchain_base, langchain_embeddings):
+        monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
 
 
 @pytest.mark.usefixtures("desk")

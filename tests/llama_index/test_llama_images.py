@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import fsspec
 import pytest
-from llama_index.core import SimpleDirectoryReader, VectorStoreIndex
+from llama_index.core import SimpleDirectoryReader, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import ImageDocument, ImageNode, MetadataMode, TextNode
+from llama_index.core.schema import Document, ImageDocument, ImageNode, MediaResource, MetadataMode, TextNode
 
 import glmv
 from glmv_emulator import Emulator
@@ -174,3 +177,214 @@ def test_a_pipeline_does_not_describe_the_same_picture_twice(
     first = pipeline.run(documents=load_images(folder / "b.png"))
     second = pipeline.run(documents=load_images(folder / "b.png"))
     assert [node.get_content() for node in first] == [node.get_content() for node in second] == ["red"]
+
+
+# ---- working directories, broken files, other file systems
+
+
+@pytest.mark.parametrize("source", ["album", "album/*.png", "album/inner/../b.png"])
+def test_paths_and_ids_are_absolute(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    document = load_images(source.replace("album", folder.name))[-1]
+    assert document.id_ == document.image_path == document.metadata["file_path"] == str(folder / "b.png")
+
+
+def test_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert load_images("~/b.png")[0].image_path == str(folder / "b.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7"])
+def test_a_broken_file_ends_the_loading_or_is_left_out(
+    content: bytes, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "broken.jpg").write_bytes(content)
+    with pytest.raises(glmv.InvalidRequestError, match=r"broken\.jpg"):
+        load_images(folder)
+    assert names(load_images([folder, folder / "gone.png"], on_error="skip")) == ["a.PNG", "b.png"]
+    assert f"{folder / 'broken.jpg'} was left out" in caplog.text
+    assert "gone.png" in caplog.text
+
+
+def test_nothing_left_is_told_as_ever(folder: Path) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="no such file or folder"):
+        load_images(folder / "nowhere", on_error="skip")
+    (folder / "b.png").write_bytes(b"junk")
+    with pytest.raises(glmv.UnsupportedContent, match=r"b\.png"):
+        load_images(folder / "b.png", on_error="skip")
+
+
+def test_on_error_is_one_of_two_words(folder: Path) -> None:
+    for call in (lambda word: load_images(folder, on_error=word), image_file_extractor):
+        with pytest.raises(glmv.InvalidRequestError, match="on_error"):
+            call("ignore")
+
+
+def test_the_directory_reader_leaves_out_broken_files(
+    folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.jpg").write_bytes(b"junk")
+    extractor = image_file_extractor(on_error="skip")
+    documents = SimpleDirectoryReader(
+        folder, required_exts=[".jpg", ".png"], file_extractor=extractor, raise_on_error=True
+    ).load_data()
+    assert [document.metadata["file_name"] for document in documents] == ["b.png"]
+    assert "broken.jpg was left out" in caplog.text
+    assert "Failed" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def far(draw: Callable[..., bytes]) -> Iterator[Any]:
+    """A file system in memory with /album/a.png, /album/b.png, /album/inner/c.png and a broken file."""
+    memory = fsspec.filesystem("memory")
+    for name, colour in (("b", "red"), ("a", "blue"), ("inner/c", "green")):
+        memory.pipe(f"/album/{name}.png", draw(colour))
+    memory.pipe("/album/z.png", b"junk")
+    yield memory
+    memory.rm("/album", recursive=True)
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize(
+    ("source", "recursive", "found"),
+    [
+        ("memory://album", False, ["a.png", "b.png"]),
+        ("memory://album", True, ["a.png", "b.png", "c.png"]),
+        ("memory://album/b.png", False, ["b.png"]),
+        ("memory://album/*/*.png", False, ["c.png"]),
+    ],
+)
+def test_pictures_of_other_file_systems_are_loaded_with_their_content(
+    source: str, recursive: bool, found: list[str]
+) -> None:
+    documents = load_images(source, recursive=recursive, on_error="skip")
+    assert names(documents) == found
+    assert all(document.image and document.id_.startswith("memory:///album/") for document in documents)
+
+
+def test_a_file_url_is_a_file_of_this_machine(folder: Path) -> None:
+    assert load_images((folder / "b.png").as_uri())[0].image_path == str(folder / "b.png")
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
+def test_what_is_not_there_is_told_of_other_file_systems(source: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"there is no"):
+        load_images(source)
+
+
+# ---- nodes for an index
+
+
+def nodes_of(documents: list[Any], llm: GLMV, **options: Any) -> list[Any]:
+    return list(GLMVImageCaptioner(llm=llm, nodes=True, num_workers=1, **options)(documents))
+
+
+def test_nodes_are_pictures_with_ids_of_their_place_and_their_document_as_source(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
+    emu.say("blue", "red", "blue", "red")
+    first = nodes_of(load_images(folder), connect())
+    assert [type(node) for node in first] == [ImageNode, ImageNode]
+    assert [node.ref_doc_id for node in first] == [str(folder / "a.PNG"), str(folder / "b.png")]
+    assert [node.get_content() for node in first] == ["blue", "red"]
+    assert [node.metadata["file_name"] for node in first] == ["a.PNG", "b.png"]
+    assert first[0].get_metadata_str(MetadataMode.EMBED) == "file_name: a.PNG"
+    assert len({UUID(node.node_id) for node in first}) == 2
+    assert [node.node_id for node in nodes_of(load_images(folder), connect())] == [node.node_id for node in first]
+
+
+async def test_nodes_are_made_asynchronously(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+    emu.say("red")
+    captioner = GLMVImageCaptioner(llm=connect(), nodes=True)
+    (node,) = await captioner.acall(load_images(folder / "b.png"))
+    assert isinstance(node, ImageNode)
+
+
+def test_nodes_of_every_kind_of_picture(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, red: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    emu.answer(lambda ask: "seen")
+    encoded = base64.b64encode(red).decode()
+    url = "https://example.com/far.png"
+    given = [
+        ImageDocument(image=encoded),
+        ImageDocument(image=encoded),
+        ImageDocument(image=encoded, id_="mine"),
+        *load_images(url),
+        Document(image_resource=MediaResource(path=Path("b.png"))),
+        ImageNode(image_path="b.png", id_="x"),
+        ImageNode(image_path="b.png"),
+        TextNode(text="words"),
+    ]
+    made = nodes_of(given, connect())
+    assert [type(node).__name__ for node in made] == ["ImageNode"] * 7 + ["TextNode"]
+    assert made[0].image == made[1].image == made[2].image == encoded
+    assert made[3].image_url == url
+    assert [node.image_path for node in made[4:7]] == [str(folder / "b.png")] * 3
+    assert len({UUID(node.node_id) for node in made}) == len(made)
+    assert [node.ref_doc_id for node in made[:6]] == [node.node_id for node in given[:6]]
+    assert made[6].node_id == given[6].node_id
+    assert made[7] is given[7]
+
+
+def test_a_picture_that_cannot_be_described_is_no_node(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    emu.say("red")
+    documents = load_images([folder / "a.PNG", folder / "b.png"])
+    (folder / "a.PNG").unlink()
+    (node,) = nodes_of(documents, connect(), on_error="skip")
+    assert node.get_content() == "red"
+    assert f"{folder / 'a.PNG'} was not described" in caplog.text
+
+
+def test_a_mark_of_an_error_is_not_embedded_and_goes_with_the_next_description(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
+) -> None:
+    documents = load_images(folder / "b.png")
+    (folder / "b.png").unlink()
+    captioner = GLMVImageCaptioner(llm=connect(), on_error="skip")
+    failed = captioner(documents)
+    assert failed[0].get_metadata_str(MetadataMode.EMBED) == "file_name: b.png"
+    (folder / "b.png").write_bytes(draw("red"))
+    emu.say("red")
+    (described,) = captioner(failed)
+    assert described.get_content() == "red"
+    assert "caption_error" not in described.metadata
+
+
+def test_an_index_is_refreshed_by_what_changed(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, draw: Callable[..., bytes]
+) -> None:
+    emu.say("blue", "red", "a larger one")
+    steps = [GLMVImageCaptioner(llm=connect(), nodes=True, num_workers=1)]
+    index = VectorStoreIndex.from_documents(load_images(folder), transformations=steps, embed_model=alike)
+    (folder / "b.png").write_bytes(draw("red", (300, 200)))
+    assert index.refresh_ref_docs(load_images(folder)) == [False, True]
+    found = index.as_retriever(similarity_top_k=5).retrieve("walls")
+    assert {item.node.get_content() for item in found} == {"blue", "a larger one"}
+    index.delete_ref_doc(str(folder / "b.png"), delete_from_docstore=True)
+    assert [item.node.get_content() for item in index.as_retriever().retrieve("walls")] == ["blue"]
+
+
+def test_a_kept_index_shows_its_pictures_in_another_working_directory(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = pytest.importorskip(
+        "llama_index.core.chat_engine.multi_modal_context", reason="chat engines of this core leave pictures out"
+    )
+    emu.say("blue", "red", "Two pictures.")
+    llm = connect()
+    monkeypatch.chdir(folder)
+    VectorStoreIndex(nodes_of(load_images("."), llm), embed_model=alike).storage_context.persist("kept")
+    monkeypatch.chdir(folder / "inner")
+    kept = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
+    memory = ChatMemoryBuffer.from_defaults()  # core's default leaves a database open
+    engine = engines.MultiModalContextChatEngine.from_defaults(
+        retriever=kept.as_retriever(), multi_modal_llm=llm, memory=memory
+    )
+    assert str(engine.chat("What is there?")) == "Two pictures."
+    parts = emu.requests[-1].body["messages"][-1]["content"]
+    assert [part["type"] for part in parts].count("image_url") == 2

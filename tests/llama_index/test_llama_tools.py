@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ToolCallBlock, VideoBlock
 from llama_index.core.tools import FunctionTool
+from PIL import Image as Pillow
 
+import glmv
+from glmv_emulator import Emulator
 from llama_index_glmv import GLMV
 
 
@@ -133,3 +138,66 @@ def test_one_call_is_kept_where_parallel_ones_are_not_allowed() -> None:
     assert kept.message.blocks == blocks[:2]
     assert kept.message.additional_kwargs["tool_calls"] == calls[:1]
     assert len(answer.message.blocks) == 3
+
+
+# ---- results
+
+
+def answered(result: Any) -> ChatMessage:
+    """The message that an agent makes of what a tool returned."""
+    output = FunctionTool.from_defaults(lambda: result, name="look", description="Look.")()
+    return ChatMessage(role="tool", blocks=output.blocks, additional_kwargs={"tool_call_id": "c"})
+
+
+def conversation(result: Any) -> list[ChatMessage]:
+    call = ToolCallBlock(tool_call_id="c", tool_name="look", tool_kwargs={})
+    return [ChatMessage("look"), ChatMessage(role="assistant", blocks=[call]), answered(result)]
+
+
+KINDS: dict[str, Callable[[bytes], Any]] = {
+    "a text and a block": lambda red: ["Here it is:", ImageBlock(image=red)],
+    "a block in a dict": lambda red: {"picture": ImageBlock(image=red)},
+    "a tuple of blocks": lambda red: (ImageBlock(image=red), ImageBlock(image=red)),
+    "a text and a video": lambda red: ["x", VideoBlock(url="https://example.com/a.mp4")],
+    "a picture of ours": glmv.Image.from_bytes,
+    "a Pillow picture": lambda red: Pillow.open(io.BytesIO(red)),
+    "a list of Pillow pictures": lambda red: [Pillow.new("L", (3, 3))],
+    "bytes": lambda red: red,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_that_became_words_is_refused_with_what_to_return(
+    kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\] \(tool\).*return \[TextBlock") as refused:
+        connect().chat(conversation(KINDS[kind](red)))
+    assert len(str(refused.value)) < 500
+    assert not emu.requests
+
+
+def test_a_picture_that_became_words_is_left_out_when_asked(
+    red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say("Fine.")
+    with pytest.warns(UserWarning, match="ImageBlock"):
+        response = connect(on_unsupported="warn").chat(conversation(["x", ImageBlock(image=red)]))
+    assert "left out" in response.additional_kwargs["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "result", ["An ImageBlock(path) is made so.", ["one", 2], {"a": b"bytes"}, "<PIL>", "Image(1) of 3", [1, "b'GIF"]]
+)
+def test_other_words_of_a_tool_are_sent_as_they_are(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("Fine.")
+    connect().chat(conversation(result))
+    assert emu.requests[0].body["messages"][-1]["content"] == str(result)
+
+
+@pytest.mark.parametrize("kind", ["block", "list"])
+def test_blocks_of_a_tool_reach_the_model(kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("Fine.")
+    block = ImageBlock(image=red)
+    connect().chat(conversation(block if kind == "block" else [TextBlock(text="Here:"), block]))
+    parts = emu.requests[0].body["messages"][-1]["content"]
+    assert [part["type"] for part in parts].count("image_url") == 1
