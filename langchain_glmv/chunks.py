@@ -283,7 +283,7 @@ def _refusals(message: AIMessage) -> list[Any]:
     reason = message.response_metadata.get("finish_reason")
     if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
         return []
-    extras = {"category": reason}
+    extras = {"finish_reason": reason}
     if found := message.response_metadata.get("content_filter"):
         extras["content_filter"] = found
     return [{"type": "refusal", "refusal": "", "extras": extras}]

@@ -81,7 +81,9 @@ def _unless_withdrawn(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
     def parse(message: AIMessage) -> Any:
         reason = message.response_metadata.get("finish_reason")
         if glmv.is_withdrawn(reason):
-            error = ContentWithdrawnError(f"The server found the content unsafe and withdrew it (finish_reason {reason}).")
+            error = ContentWithdrawnError(
+                f"The server found the content unsafe and withdrew it (finish_reason {reason})."
+            )
             error.raw_message = message
             raise error
         return parser.invoke(message)
