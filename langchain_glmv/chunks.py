@@ -267,7 +267,7 @@ _INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 
 
 def message_blocks(message: AIMessage) -> list[ContentBlock]:
-    """A whole message -> its content blocks: reasoning, then text, tool calls, and the refusal where it was withdrawn."""
+    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal where it was withdrawn."""
     if not isinstance(message.content, str):
         raise NotImplementedError  # content that another model made: core reads it
     blocks: list[Any] = []
@@ -279,7 +279,7 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
 
 
 def _refusals(message: AIMessage) -> list[Any]:
-    """The block by which LangChain's middleware knows that content was withdrawn; the platform gives no words for it."""
+    """The block by which middleware knows that content was withdrawn; the platform gives no words for it."""
     reason = message.response_metadata.get("finish_reason")
     if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
         return []
