@@ -7,6 +7,14 @@ sent the field, and their answer is handed over as it comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Wrong = Literal["missing", "misfit"]
+"""What can be wrong: there is no JSON or no call, or there is and it does not fit."""
+
+BOTH: tuple[Wrong, ...] = ("missing", "misfit")
+_OWN = "MalformedResponse"
+_LANGCHAINS = "OutputParserException (a MalformedResponse)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,115 +27,126 @@ class Judging:
         asks_again: for what the model is asked once more.
         judge: what decides whether JSON or arguments fit.
         returns: what the caller gets.
-        raises: for what, and which error; "" for none.
+        raises: what raises an error when it comes twice, or at once where the model is not asked again.
+        error: which one; of what is returned, what tells the caller.
     """
 
     package: str
     entry: str
-    asks_again: str
+    asks_again: tuple[Wrong, ...]
     judge: str
     returns: str
-    raises: str
+    raises: tuple[Wrong, ...]
+    error: str
 
-
-_TWICE = "MalformedResponse: twice no JSON, or twice a misfit"
-_OUTPUT_PARSER = "OutputParserException (MalformedResponse): twice no JSON or call"
 
 JUDGING: tuple[Judging, ...] = (
     Judging(
         "glmv",
         "chat(response_format=...)",
-        "no JSON, JSON that does not fit",
-        "the schema; with `validate=`, a pydantic class in its place, or a function beside it",
+        BOTH,
+        "the schema; with `validate=` a pydantic class in its place, or a function beside it",
         "a Completion whose text is the JSON",
-        _TWICE + '; with `on_misfit="return"` none',
+        BOTH,
+        _OWN,
     ),
     Judging(
         "glmv",
         'chat(tool_choice="required" or a name)',
-        "no call, arguments that do not fit",
+        BOTH,
         "the tool's schema",
         "a Completion with tool calls",
-        'MalformedResponse: twice no call, or twice a misfit; with `on_misfit="return"` none',
+        BOTH,
+        _OWN,
     ),
     Judging(
         "langchain_glmv",
         'bind_tools(tool_choice="any" or a name)',
-        "no call",
+        ("missing",),
         "the caller: ToolStrategy(handle_errors=...), ToolNode, a parser",
-        "the message; after twice no call with its text and a note",
-        "none of ours; agents raise LangChain's StructuredOutputError",
+        "the message; after twice no call, with its text",
+        (),
+        "a note; agents raise LangChain's StructuredOutputError",
     ),
     Judging(
         "langchain_glmv",
-        "bind_tools(..., response_format=...), as ProviderStrategy does",
-        "no JSON, JSON that does not fit",
-        "the schema, then the caller",
-        "the message; after twice a misfit with its text and a note",
-        "none of ours; agents raise LangChain's StructuredOutputValidationError",
+        "bind_tools(response_format=...)",
+        BOTH,
+        "the schema, then the caller: ProviderStrategy",
+        "the message; of what is twice wrong, with its text",
+        (),
+        "a note; agents raise LangChain's StructuredOutputValidationError",
     ),
     Judging(
         "langchain_glmv",
         "bind(response_format=...)",
-        "no JSON, JSON that does not fit",
+        BOTH,
         "the schema; a pydantic class in its place",
         "a message whose text is the JSON",
-        _TWICE,
+        BOTH,
+        _LANGCHAINS,
     ),
     Judging(
         "langchain_glmv",
         "with_structured_output(class)",
-        "no JSON or call, a misfit",
+        BOTH,
         "the class",
         "an instance",
-        _OUTPUT_PARSER + ", or twice a misfit",
+        BOTH,
+        _LANGCHAINS,
     ),
     Judging(
         "langchain_glmv",
         "with_structured_output(TypedDict or JSON Schema)",
-        "no JSON or call, a misfit",
+        BOTH,
         "the schema, then the caller: LLMToolSelectorMiddleware(on_parsing_failure=...)",
-        "a dict; after twice a misfit what the JSON holds",
-        _OUTPUT_PARSER,
+        "a dict; of a misfit that comes twice, what its JSON holds",
+        ("missing",),
+        _LANGCHAINS + "; of a misfit, a note of the message",
     ),
     Judging(
         "langchain_glmv",
         "with_structured_output(..., include_raw=True)",
-        "no JSON or call, a misfit",
+        BOTH,
         "the class or the schema",
-        "raw, parsed and parsing_error; after twice a misfit parsed is None",
-        "",
+        "raw, parsed and parsing_error; of what is twice wrong, parsed is None",
+        (),
+        "parsing_error",
     ),
     Judging(
         "llama_index_glmv",
         "as_structured_llm(class)",
-        "no JSON, a misfit",
+        BOTH,
         "the class",
         "a response whose `raw` is an instance",
-        _TWICE,
+        BOTH,
+        _OWN,
     ),
     Judging(
         "llama_index_glmv",
         "structured_predict(class, prompt)",
-        "no JSON, a misfit",
+        BOTH,
         "the class",
         "an instance",
-        _TWICE,
+        BOTH,
+        _OWN,
     ),
     Judging(
         "llama_index_glmv",
         "FunctionAgent(output_cls=class)",
-        "no JSON, a misfit",
+        BOTH,
         "the class",
-        "`structured_response`, a dict; after twice a misfit None",
-        "none: LlamaIndex warns",
+        "`structured_response`, a dict; of what is twice wrong, None",
+        (),
+        "a warning of LlamaIndex",
     ),
     Judging(
         "llama_index_glmv",
         "chat_with_tools(tool_required=True or tool_choice=...)",
-        "no call, arguments that do not fit",
+        BOTH,
         "the tool's schema",
         "a response with tool calls",
-        "MalformedResponse: twice no call, or twice a misfit",
+        BOTH,
+        _OWN,
     ),
 )
