@@ -25,6 +25,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
 import glmv
+from glmv.structured.judging import JUDGING, Judging
 from glmv_emulator import Emulator, Reply, ToolCall
 from langchain_glmv import ChatGLMV
 from tests.support.scripted import only_scripted
@@ -399,3 +400,38 @@ print("langchain.chat_models" in sys.modules)
 def test_only_register_imports_langchain() -> None:
     done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+_WANTED = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
+# Entry point of the table -> how a model is asked there, and whether it answers by a tool call.
+ENTRIES: dict[str, tuple[Callable[[ChatGLMV], Any], bool]] = {
+    'bind_tools(tool_choice="any" or a name)': (lambda model: model.bind_tools([Ticket], tool_choice="Ticket"), True),
+    "bind_tools(response_format=...)": (lambda model: model.bind_tools([], response_format=_WANTED), False),
+    "bind(response_format=...)": (lambda model: model.bind(response_format=_WANTED), False),
+    "with_structured_output(class)": (lambda model: model.with_structured_output(Ticket), False),
+    "with_structured_output(TypedDict or JSON Schema)": (lambda model: model.with_structured_output(TicketDict), False),
+    "with_structured_output(..., include_raw=True)": (
+        lambda model: model.with_structured_output(Ticket, include_raw=True),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "langchain_glmv"], ids=lambda row: row.entry)
+@pytest.mark.parametrize("wrong", ["missing", "misfit"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_each_entry_point_does_what_the_table_says(way: str, wrong: Any, row: Judging, emu: Emulator) -> None:
+    assert {row.entry for row in JUDGING if row.package == "langchain_glmv"} == set(ENTRIES)
+    ways, calls = ENTRIES[row.entry]
+    misfit = {"seat": "none", "coach": "B"}
+    emu.say(*["Coach B." if wrong == "missing" else ticket(misfit) if calls else json.dumps(misfit)] * 2)
+    try:
+        last_of(ways(connect(emu)), way)
+    except OutputParserException as error:
+        raised: Any = error
+    else:
+        raised = None
+    assert (raised is not None) == (wrong in row.raises)
+    assert raised is None or isinstance(raised, glmv.MalformedResponse)
+    assert len(emu.requests) == 1 + (wrong in row.asks_again)
+    emu.reset()
