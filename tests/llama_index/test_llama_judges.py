@@ -19,7 +19,6 @@ from glmv.structured.judging import JUDGING, Judging
 from glmv_emulator import Emulator, Reply, ToolCall
 from llama_index_glmv import GLMV
 
-
 # LlamaIndex's own: its structured LLM and its agents use names of pydantic 1.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 
