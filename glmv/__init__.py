@@ -61,6 +61,7 @@ if _typing.TYPE_CHECKING:
         ToolCallDelta,
         Usage,
     )
+    from glmv.wire.codes import is_withdrawn
 
 # The same names by the module that defines them: each is loaded when one of its names is first asked for, because
 # pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.
@@ -112,6 +113,7 @@ _NAMES = {
         "ToolCallDelta",
         "Usage",
     ),
+    "wire.codes": ("is_withdrawn",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -169,6 +171,7 @@ __all__ = [
     "__version__",
     "chat_request",
     "find_model",
+    "is_withdrawn",
     "models",
     "second_turn",
     "without_values",

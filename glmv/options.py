@@ -296,6 +296,7 @@ CALL_OPTIONS = (
     "on_sensitive",
     "boxes_of",
     "may_replace",
+    "on_misfit",
     "validate",
 )
 
@@ -309,7 +310,10 @@ class ChatRequest:
     extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
     when there are several, `may_replace`, whether a stream may begin anew (`Delta.replaces`), and `validate`: a
     function that gets the answer's text and raises ValueError when it will not do, or a pydantic class, which judges
-    in place of the JSON Schema (used for structured output: what is wrong is shown to the model once).
+    in place of the JSON Schema (used for structured output: what is wrong is shown to the model once), and
+    `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
+    `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
+    "return_value" hands over what is JSON, though not of the schema, with a note.
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -360,6 +364,7 @@ class CallOptions(BaseModel):
     on_sensitive: Literal["raise", "return"] | None = None
     boxes_of: Annotated[int, Field(ge=0)] | None = None
     may_replace: bool | None = None
+    on_misfit: Literal["raise", "return", "return_value"] | None = None
 
 
 def call_options(given: dict[str, Any]) -> dict[str, Any]:

@@ -177,15 +177,20 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
                 the platform's own (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass as they are.
             tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
-                names one. The platform knows "auto" only; the others are met by instruction, check and one repair.
-            strict: accepted and not sent; arguments are checked against the schema where a tool is forced.
+                names one. The platform knows "auto" only; the others are asked for in words, and once more when
+                there is no call. Arguments are not checked here: agents and tools check them, and tell the model.
+            strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
-            kwargs: bound as further options of each call, such as `response_format`.
+            kwargs: bound as further options of each call, such as `response_format`. JSON that does not fit it is
+                asked for once more. An answer that is twice not what was asked for is returned, with a note in
+                `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse.
 
         Raises:
             InvalidRequestError: a tool that only another provider runs.
         """
         with joined_errors():
+            if tool_choice or "response_format" in kwargs:
+                kwargs = {"on_misfit": "return", **kwargs}  # the caller judges, as an agent does
             return self.bind(**tool_options(tools, tool_choice, parallel_tool_calls), **kwargs)
 
     def with_structured_output(
@@ -208,9 +213,17 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             strict: accepted; answers are always checked. One that does not fit is shown to the model once, with
                 what is wrong.
             kwargs: further options of each call, such as `tools`; an answer that calls one of them is parsed as None.
+                `on_misfit="raise"` raises for a second answer that does not fit a TypedDict or JSON Schema, too.
+
+        Returns:
+            A runnable that answers with an instance, which fits its class; or with a dict, which LangChain's callers
+            check themselves: a second answer that is JSON and does not fit is returned, and its message has a note.
 
         Raises:
-            OutputParserException: from the returned runnable, when the second answer does not fit either.
+            OutputParserException: from the returned runnable, when there is twice no JSON or call, or when the second
+                answer does not fit the class either.
+            ModelRefusalError: from it, when the platform withdraws the answer, also where `on_sensitive` is "return".
+                With `include_raw` that is the `parsing_error` there.
         """
         from langchain_glmv.structured import (
             structured_model,  # importing its parsers is a tenth of the package's import

@@ -26,6 +26,7 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import ConfigDict
 
 import glmv
+from langchain_glmv.errors import HAS_REFUSALS
 
 PROVIDER = "glmv"
 
@@ -266,7 +267,7 @@ _INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 
 
 def message_blocks(message: AIMessage) -> list[ContentBlock]:
-    """A whole message -> its content blocks: reasoning, then text, then tool calls."""
+    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal where it was withdrawn."""
     if not isinstance(message.content, str):
         raise NotImplementedError  # content that another model made: core reads it
     blocks: list[Any] = []
@@ -274,7 +275,18 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
         blocks.append({"type": "reasoning", "reasoning": reasoning})
     if message.content:
         blocks.append({"type": "text", "text": message.content})
-    return [*blocks, *({"type": "tool_call", **call} for call in message.tool_calls)]
+    return [*blocks, *({"type": "tool_call", **call} for call in message.tool_calls), *_refusals(message)]
+
+
+def _refusals(message: AIMessage) -> list[Any]:
+    """The block by which middleware knows that content was withdrawn; the platform gives no words for it."""
+    reason = message.response_metadata.get("finish_reason")
+    if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
+        return []
+    extras = {"finish_reason": reason}
+    if found := message.response_metadata.get("content_filter"):
+        extras["content_filter"] = found
+    return [{"type": "refusal", "refusal": "", "extras": extras}]
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:

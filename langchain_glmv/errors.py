@@ -8,11 +8,16 @@ Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import ContextOverflowError, LangChainException, OutputParserException
 
 import glmv
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
 
 try:
     from langchain_core.exceptions import (
@@ -39,6 +44,23 @@ except ImportError:  # langchain-core 1.4 and 1.5 have no typed errors: ours sta
     ModelAPIError = ModelConnectionError = ModelRateLimitError = ModelTimeoutError = _Repeatable  # type: ignore[assignment,misc]  # stand-ins
     ModelAuthenticationError = ModelInvalidRequestError = ModelNotFoundError = ModelError  # type: ignore[assignment,misc]  # stand-ins
     ModelPermissionDeniedError = ModelError  # type: ignore[assignment,misc]  # stand-in
+
+
+try:
+    from langchain_core.exceptions import ModelRefusalError
+except ImportError:  # langchain-core before 1.7.5 has no refusals
+
+    class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
+        """A stand-in, which no middleware knows."""
+
+        def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
+            super().__init__(message)
+            self.raw_message = raw_message
+
+    HAS_REFUSALS = False
+else:
+    HAS_REFUSALS = True
+"""Whether this langchain-core has a content block and an error for refusals."""
 
 
 class InvalidRequestError(glmv.InvalidRequestError, ModelInvalidRequestError):
@@ -78,6 +100,18 @@ class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
     """The platform refused or withdrew content; `partial` holds what had been streamed."""
+
+
+class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
+    """The platform withdrew what the model wrote: to LangChain, the model refused.
+
+    A prompt that is refused before the model writes anything is a `ContentFilterError` alone.
+
+    Attributes:
+        raw_message: `partial` as a message, whose content blocks have the refusal; None when nothing is known of it.
+    """
+
+    raw_message: AIMessage | None = None
 
 
 class RateLimitError(glmv.RateLimitError, ModelRateLimitError):
@@ -138,6 +172,8 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 }
 
 
+# The finish reason of what was withdrawn by an error, in the platform's words.
+_WITHDRAWN = "sensitive"
 # The core repeats no stream of which something was shown; a run as a whole may be repeated.
 _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
@@ -147,11 +183,34 @@ def joined(error: glmv.GLMVError) -> glmv.GLMVError:
     kind = next((JOINED[base] for base in type(error).__mro__ if base in JOINED), None)
     if kind is None or isinstance(error, (LangChainException, *JOINED.values())):
         return error
+    if isinstance(error, glmv.ContentFilterError) and _is_withdrawn(error):
+        kind = ContentWithdrawnError
     twin = kind(error.message)
     twin.__dict__.update(vars(error))
+    if isinstance(twin, ContentWithdrawnError):
+        twin.raw_message = _refused(error.partial)
     if not isinstance(error, _BROKEN_OFF):
         twin.__dict__["is_retryable"] = error.retryable  # of this very error, which may differ from its class
     return twin
+
+
+def _refused(partial: glmv.Completion | None) -> AIMessage | None:
+    if partial is None:
+        return None
+    from langchain_glmv.chunks import ChunkMapper  # which knows from here what this langchain-core has
+
+    withdrawn = glmv.is_withdrawn(partial.finish_reason)
+    return ChunkMapper().whole(partial if withdrawn else replace(partial, finish_reason=_WITHDRAWN))
+
+
+def _is_withdrawn(error: glmv.ContentFilterError) -> bool:
+    """Whether content of the answer was withdrawn, and not the prompt refused."""
+    partial = error.partial
+    if partial is not None and (partial.text or partial.reasoning or partial.tool_calls):
+        return True
+    if roles := {found.get("role") for found in error.content_filter or () if isinstance(found, dict)}:
+        return "assistant" in roles
+    return error.code is None  # a finish reason, which only answers have
 
 
 class joined_errors:  # noqa: N801  # a context manager, read like a function

@@ -182,7 +182,7 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
             case {"type": str(kind)} | {"type": "non_standard", "value": {"type": str(kind)}} if kind in _FOREIGN:
                 context.leave_out(kind)
             case {"type": "refusal", "refusal": str(refusal)}:
-                parts.append(glmv.Text(refusal))
+                parts += [glmv.Text(refusal)] if refusal else []
             case _:
                 parts += parts_of(block, context)
     # Invalid calls are sent as text, since arguments must be JSON; those with a result are sent as calls, too.

@@ -208,7 +208,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
 def tool_options(
     tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
 ) -> dict[str, Any]:
-    """What `bind_tools` binds; unset options are absent. The core reads every way of choosing."""
+    """What tools are bound by; unset options are absent. The core reads every way of choosing."""
     options: dict[str, Any] = {"tools": wire_tools(tools)}
     if choice:
         options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice

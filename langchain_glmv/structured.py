@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 import glmv
 from langchain_glmv.chunks import ChunkMapper
-from langchain_glmv.errors import MalformedResponse
+from langchain_glmv.errors import ContentWithdrawnError, MalformedResponse
 from langchain_glmv.options import is_model, response_format, titled, tool_options, validation
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def structured_model(
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
     if not include_raw:
         extra["may_replace"] = True  # an object that grows may begin anew, a message that was shown may not
+        extra["on_sensitive"] = "raise"  # what was withdrawn is no object
+    # LangChain promises that classes check what they become, and that dicts are not checked: their callers do it.
+    extra.setdefault("on_misfit", "raise" if include_raw or schema is None or is_model(schema) else "return_value")
     parser: Runnable[Any, Any]
     if method == "function_calling":
         assert schema is not None
@@ -69,7 +72,23 @@ def structured_model(
         parser = PydanticOutputParser(pydantic_object=schema) if is_model(schema) else JsonOutputParser()
     if "tools" in extra:
         parser = _unless_called(parser)
-    return _with_raw(llm, parser) if include_raw else llm | parser
+    return _with_raw(llm, _unless_withdrawn(parser)) if include_raw else llm | parser
+
+
+def _unless_withdrawn(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
+    """Raises for a message whose content was withdrawn."""
+
+    def parse(message: AIMessage) -> Any:
+        reason = message.response_metadata.get("finish_reason")
+        if glmv.is_withdrawn(reason):
+            error = ContentWithdrawnError(
+                f"The server found the content unsafe and withdrew it (finish_reason {reason})."
+            )
+            error.raw_message = message
+            raise error
+        return parser.invoke(message)
+
+    return RunnableLambda(parse)
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:

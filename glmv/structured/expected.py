@@ -23,6 +23,8 @@ _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used, since {problem}. {instruction}"
 # Characters of a problem that the model is shown.
 _MOST_OF_PROBLEM = 1000
+# Finish reasons of an answer that a limit has cut.
+_CUT_OFF = ("length", "model_context_window_exceeded")
 
 
 class Expected(Protocol):
@@ -41,6 +43,9 @@ class Expected(Protocol):
     def check(self, answer: Completion) -> tuple[str, str | None]:
         """An answer -> its text as it is handed over, and what is wrong with it or None."""
 
+    def has_value(self, answer: Completion) -> bool:
+        """Whether an answer that does not fit is what was asked for in kind: JSON, or calls whose arguments are."""
+
 
 class AnyAnswer:
     """Nothing is expected: every answer will do."""
@@ -52,6 +57,9 @@ class AnyAnswer:
     def check(self, answer: Completion) -> tuple[str, str | None]:
         return answer.text, None
 
+    def has_value(self, answer: Completion) -> bool:
+        return True
+
 
 class ToolCallExpected:
     """A call of one of the tools, with arguments that fit its JSON Schema.
@@ -59,20 +67,28 @@ class ToolCallExpected:
     Args:
         tools: the tools that may be called, at least one.
         name: the tool that the instruction names, or None for any: it names them all then.
+        judged: False leaves the arguments to the caller: any call that no limit has cut is one.
     """
 
     what = "a tool call"
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None, *, judged: bool = True) -> None:
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
         names = ", ".join(self._schemas)
         self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
-        self.by_schema = any(self._schemas.values())
+        self._judged = judged
+        self.by_schema = judged and any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
         if not answer.tool_calls:
             return answer.text, "it calls no tool"
+        if not self._judged:
+            cut = answer.finish_reason in _CUT_OFF and not self.has_value(answer)
+            return answer.text, "its tool call is cut off" if cut else None
         return answer.text, next((problem for call in answer.tool_calls if (problem := self._problem(call))), None)
+
+    def has_value(self, answer: Completion) -> bool:
+        return bool(answer.tool_calls) and all(_is_object(call.arguments or "{}") for call in answer.tool_calls)
 
     def _problem(self, call: ToolCall) -> str | None:
         if call.name not in self._schemas:
@@ -121,6 +137,9 @@ class JSONExpected:
     def check(self, answer: Completion) -> tuple[str, str | None]:
         return (answer.text, None) if answer.tool_calls else self.check_text(answer.text)
 
+    def has_value(self, answer: Completion) -> bool:
+        return bool(answer.tool_calls) or json_in(answer.text) is not None
+
     def check_text(self, text: str) -> tuple[str, str | None]:
         """An answer's text -> the JSON in it, and what is wrong with it or None."""
         found = json_in(text)
@@ -145,3 +164,10 @@ def name_of(tool: Mapping[str, Any]) -> str:
     """The name of a function among the tools; "" for a tool of another kind."""
     function = tool.get("function")
     return str(function.get("name") or "") if isinstance(function, Mapping) else ""
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False

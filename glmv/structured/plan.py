@@ -66,6 +66,7 @@ class RepairPlan(Plan):
             # What turns out to have been a thought is sorted out here, whether or not the caller sees it replaced.
             request = request.but(call={**request.call, "may_replace": True})
         super().__init__(request)
+        self._on_misfit = request.call.get("on_misfit") or "raise"
         self._expected = expected
         self._one_call = one_call
         self._first: Completion | None = None  # the answer that did not fit, once there is a second turn
@@ -75,6 +76,9 @@ class RepairPlan(Plan):
     def judge(self, answer: Completion) -> Completion:
         """The answer, its text reduced to the JSON that was asked for.
 
+        The call's `on_misfit` says what becomes of a second answer that does not fit: it is returned with a note where
+        that is "return", or "return_value" and it is JSON, or a call whose arguments are.
+
         Raises:
             MalformedResponse: when the second answer does not fit either; `partial` is that answer.
         """
@@ -82,8 +86,11 @@ class RepairPlan(Plan):
             answer = replace(answer, tool_calls=answer.tool_calls[:1])
         text, problem = self._checked(answer)
         if problem is not None:
-            self._ask_again(answer, problem)
-            return answer
+            if self._ask_again(answer, problem):
+                return answer
+            if not self._returns(answer):
+                raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
+            answer = replace(answer, notes=(*answer.notes, _returned(self._expected.what, problem, answer)))
         self.done = True
         return self._summed(replace(answer, text=text))
 
@@ -98,14 +105,17 @@ class RepairPlan(Plan):
         last = self._last
         if self._spoiled:
             problem = "JSON of a draft in its thought was shown, which the server had sent as the answer"
-            attempts = answer.attempts + (self._first.attempts if self._first else 0)
-            raise _unfit(self._expected.what, problem, answer, attempts)
+            raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
+        shown = self._shown
         answer = self.judge(answer)
         if not self.done:
             self._begin_stream()
             return ()
         assert last is not None, "a flow that returns has handed out its last delta"
-        return (self._marked(replace(last, usage=answer.usage, attempts=answer.attempts)),)
+        # Text that was held back, since it is not what was asked for, is the answer after all.
+        held = (Delta(answer.text),) if answer.text and not shown else ()
+        ended = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
+        return [self._marked(delta) for delta in (*held, ended)]
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:
         expected = self._expected
@@ -156,11 +166,11 @@ class RepairPlan(Plan):
             return answer.text, None  # the app judges withdrawn content itself, and asking again brings no other
         return self._expected.check(answer)
 
-    def _ask_again(self, answer: Completion, problem: str) -> None:
+    def _ask_again(self, answer: Completion, problem: str) -> bool:
+        """Prepare the second turn; False when there was one already, or it could not replace what was shown."""
         repairable = not self._shown or (self._may_replace and answer.finish_reason not in _CUT_OFF)
         if self._first is not None or not repairable:
-            attempts = answer.attempts + (self._first.attempts if self._first else 0)
-            raise _unfit(self._expected.what, problem, answer, attempts)
+            return False
         self._first = answer
         self._replaces = self._shown or (self._may_replace and self._thought)
         told = correction(problem, self._expected.instruction)
@@ -168,6 +178,20 @@ class RepairPlan(Plan):
             messages=(*self.request.messages, *_second_turn(answer, told)),
             notes=(*self.request.notes, f"The model was asked a second time, since of its first answer {problem}."),
         )
+        return True
+
+    def _returns(self, answer: Completion) -> bool:
+        """Whether the caller gets an answer that does not fit."""
+        match self._on_misfit:
+            case "return":
+                return True
+            case "return_value":
+                return self._expected.has_value(answer)
+            case _:
+                return False
+
+    def _attempts(self, answer: Completion) -> int:
+        return answer.attempts + (self._first.attempts if self._first else 0)
 
     def _summed(self, answer: Completion) -> Completion:
         """The answer with the tokens and attempts of both turns: both were paid."""
@@ -202,7 +226,7 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     """The request as the server takes it, what its instruction asks for, and whether only one tool call is kept."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
-    call = _expected_call(options, dialect)
+    call = _expected_call(options, dialect, judged=request.call.get("on_misfit") != "return")
     found = _expected_json(options, request, dialect, asks=call is None)
     expected = call or found
     if options != request.options:
@@ -210,8 +234,12 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     return _instructed(request, expected.instruction) if expected else request, expected, one_call
 
 
-def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpected | None:
-    """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words."""
+def _expected_call(options: dict[str, Any], dialect: Dialect, *, judged: bool) -> ToolCallExpected | None:
+    """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words.
+
+    Args:
+        judged: whether its arguments are checked.
+    """
     tools = options.get("tools") or []
     match _choice(options.pop("tool_choice", None), tools):
         case None:
@@ -233,10 +261,10 @@ def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpecte
             options["tool_choice"] = "required"
             return None
         case "required":
-            return ToolCallExpected(tools, None)
+            return ToolCallExpected(tools, None, judged=judged)
         case name:
             options["tools"] = [tool for tool in tools if name_of(tool) == name]
-            return ToolCallExpected(options["tools"], name)
+            return ToolCallExpected(options["tools"], name, judged=judged)
 
 
 def _expected_json(
@@ -302,13 +330,21 @@ def _second_turn(answer: Completion, told: str) -> tuple[Message, Message]:
 
 
 def _unfit(what: str, problem: str, answer: Completion, attempts: int) -> MalformedResponse:
-    cut = " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
     return MalformedResponse(
-        f"The model was asked for {what} and gave an answer that does not fit: {problem}.{cut}",
+        f"The model was asked for {what} and gave an answer that does not fit: {problem}.{_cut_off(answer)}",
         request_id=answer.request_id,
         attempts=attempts,
         partial=answer,
     )
+
+
+def _returned(what: str, problem: str, answer: Completion) -> str:
+    """The note of an answer that does not fit and is handed over."""
+    return f"The model was asked for {what}; this answer does not fit: {problem}.{_cut_off(answer)}"
+
+
+def _cut_off(answer: Completion) -> str:
+    return " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
 
 
 def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:

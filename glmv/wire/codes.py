@@ -271,7 +271,7 @@ def reason_of(code: str | None) -> str:
 
 
 def is_withdrawn(finish_reason: str | None) -> bool:
-    """Whether a finish reason says that the content was found unsafe."""
+    """Whether a finish reason says that content was found unsafe and withdrawn, in the words of any server."""
     return ending_of(finish_reason) is Ending.WITHDRAWN
 
 

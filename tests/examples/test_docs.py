@@ -91,3 +91,9 @@ def test_every_notebook_is_a_tutorial_of_the_documentation() -> None:
 def test_the_reference_names_every_public_name(package: str) -> None:
     page = runpy.run_path(str(DOCS / "reference.py"))["page"]
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
+
+
+def test_the_table_of_who_judges_is_that_of_the_code() -> None:
+    judging = runpy.run_path(str(DOCS / "judging.py"))
+    text = (DOCS / "structured.md").read_text("utf-8")
+    assert judging["filled"](text) == text, "python docs/judging.py writes it"

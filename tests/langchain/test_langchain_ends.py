@@ -55,7 +55,9 @@ def test_a_bad_end_is_langchains_error_too(end: End, way: str) -> None:
     with pytest.raises(glmv.GLMVError) as caught:
         ask(Script(end.reply(stream=stream)), way, max_retries=0)
     error = caught.value
-    assert type(error) is errors.JOINED[kind]
+    withdrawn = kind is glmv.ContentFilterError and error.code is None  # a finish reason: the answer, not the prompt
+    assert type(error) is (errors.ContentWithdrawnError if withdrawn else errors.JOINED[kind])
+    assert isinstance(error, errors.JOINED[kind])
     assert isinstance(error, exceptions.LangChainException)
     assert error.is_retryable is end.passes  # type: ignore[attr-defined]  # of LangChain's half
     assert isinstance(error, exceptions.ContextOverflowError) is (kind is glmv.ContextLengthError)

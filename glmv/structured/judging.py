@@ -1,0 +1,152 @@
+"""Who judges an answer that has to be JSON or a tool call, by entry point: `docs/structured.md` shows this table.
+
+It holds for servers that have no field for what is asked, as the platform has none for pictures (`Dialect`). Others are
+sent the field, and their answer is handed over as it comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Wrong = Literal["missing", "misfit"]
+"""What can be wrong: there is no JSON or no call, or there is and it does not fit."""
+
+BOTH: tuple[Wrong, ...] = ("missing", "misfit")
+_OWN = "MalformedResponse"
+_LANGCHAINS = "OutputParserException (a MalformedResponse)"
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What becomes of an answer at one entry point.
+
+    Attributes:
+        package: where the entry point is.
+        entry: how it is called.
+        asks_again: for what the model is asked once more.
+        judge: what decides whether JSON or arguments fit.
+        returns: what the caller gets.
+        raises: what raises an error when it comes twice, or at once where the model is not asked again.
+        error: which one; of what is returned, what tells the caller.
+    """
+
+    package: str
+    entry: str
+    asks_again: tuple[Wrong, ...]
+    judge: str
+    returns: str
+    raises: tuple[Wrong, ...]
+    error: str
+
+
+JUDGING: tuple[Judging, ...] = (
+    Judging(
+        "glmv",
+        "chat(response_format=...)",
+        BOTH,
+        "the schema; with `validate=` a pydantic class in its place, or a function beside it",
+        "a Completion whose text is the JSON",
+        BOTH,
+        _OWN,
+    ),
+    Judging(
+        "glmv",
+        'chat(tool_choice="required" or a name)',
+        BOTH,
+        "the tool's schema",
+        "a Completion with tool calls",
+        BOTH,
+        _OWN,
+    ),
+    Judging(
+        "langchain_glmv",
+        'bind_tools(tool_choice="any" or a name)',
+        ("missing",),
+        "the caller: ToolStrategy(handle_errors=...), ToolNode, a parser",
+        "the message; after twice no call, with its text",
+        (),
+        "a note; agents raise LangChain's StructuredOutputError",
+    ),
+    Judging(
+        "langchain_glmv",
+        "bind_tools(response_format=...)",
+        BOTH,
+        "the schema, then the caller: ProviderStrategy",
+        "the message; of what is twice wrong, with its text",
+        (),
+        "a note; agents raise LangChain's StructuredOutputValidationError",
+    ),
+    Judging(
+        "langchain_glmv",
+        "bind(response_format=...)",
+        BOTH,
+        "the schema; a pydantic class in its place",
+        "a message whose text is the JSON",
+        BOTH,
+        _LANGCHAINS,
+    ),
+    Judging(
+        "langchain_glmv",
+        "with_structured_output(class)",
+        BOTH,
+        "the class",
+        "an instance",
+        BOTH,
+        _LANGCHAINS,
+    ),
+    Judging(
+        "langchain_glmv",
+        "with_structured_output(TypedDict or JSON Schema)",
+        BOTH,
+        "the schema, then the caller: LLMToolSelectorMiddleware(on_parsing_failure=...)",
+        "a dict; of a misfit that comes twice, what its JSON holds",
+        ("missing",),
+        _LANGCHAINS + "; of a misfit, a note of the message",
+    ),
+    Judging(
+        "langchain_glmv",
+        "with_structured_output(..., include_raw=True)",
+        BOTH,
+        "the class or the schema",
+        "raw, parsed and parsing_error; of what is twice wrong, parsed is None",
+        (),
+        "parsing_error",
+    ),
+    Judging(
+        "llama_index_glmv",
+        "as_structured_llm(class)",
+        BOTH,
+        "the class",
+        "a response whose `raw` is an instance",
+        BOTH,
+        _OWN,
+    ),
+    Judging(
+        "llama_index_glmv",
+        "structured_predict(class, prompt)",
+        BOTH,
+        "the class",
+        "an instance",
+        BOTH,
+        _OWN,
+    ),
+    Judging(
+        "llama_index_glmv",
+        "FunctionAgent(output_cls=class)",
+        BOTH,
+        "the class",
+        "`structured_response`, a dict; of what is twice wrong, None",
+        (),
+        "a warning of LlamaIndex",
+    ),
+    Judging(
+        "llama_index_glmv",
+        "chat_with_tools(tool_required=True or tool_choice=...)",
+        BOTH,
+        "the tool's schema",
+        "a response with tool calls",
+        BOTH,
+        _OWN,
+    ),
+)

@@ -1,0 +1,200 @@
+"""Content that the platform withdraws is LangChain's refusal: as a block, as an error, and to its middleware."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from typing import Any
+
+import httpx
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelFallbackMiddleware, ModelRefusalMiddleware, ModelRetryMiddleware
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core import exceptions
+from langchain_core.exceptions import ModelInvalidRequestError, ModelRefusalError
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import BaseModel
+
+import glmv
+from glmv_emulator import Emulator, Reply
+from langchain_glmv import ChatGLMV, chunks, errors
+from tests.support.scripted import only_scripted
+
+WAYS = ["invoke", "ainvoke", "stream", "astream"]
+JUDGED = [{"role": "assistant", "level": 2}]
+
+
+class Recipe(BaseModel):
+    """A dish."""
+
+    dish: str
+
+
+@pytest.fixture
+def emu(emulator: Emulator) -> Emulator:
+    return only_scripted(emulator)
+
+
+def connect(emulator: Emulator, **options: Any) -> ChatGLMV:
+    settings: dict[str, Any] = {"model": "glm-4.6v", "max_retries": 0, "on_sensitive": "return", **options}
+    return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **settings)
+
+
+def withdrawn(text: str = "First you", reason: str = "sensitive") -> Reply:
+    return Reply(text, finish_reason=reason)
+
+
+def ask(runnable: Any, way: str, question: Any = "How?") -> Any:
+    """An answer: of a stream of messages the sum, of other streams the last part."""
+
+    async def streamed() -> list[Any]:
+        return [part async for part in runnable.astream(question)]
+
+    match way:
+        case "invoke":
+            return runnable.invoke(question)
+        case "ainvoke":
+            return asyncio.run(runnable.ainvoke(question))
+        case _:
+            parts = asyncio.run(streamed()) if way == "astream" else list(runnable.stream(question))
+            if isinstance(parts[0], AIMessage):
+                return parts[0].__add__(parts[1:]) if parts[1:] else parts[0]  # type: ignore[operator]  # chunks
+            return parts[-1]
+
+
+def kinds(message: AIMessage) -> list[str]:
+    return [block["type"] for block in message.content_blocks]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reason", ["sensitive", "content_filter"])
+@pytest.mark.parametrize("text", ["First you", ""])
+def test_what_was_withdrawn_has_a_refusal_block_after_what_is_left_of_it(
+    text: str, reason: str, way: str, emu: Emulator
+) -> None:
+    emu.say(withdrawn(text, reason))
+    message = ask(connect(emu), way)
+    assert kinds(message) == ["text", "refusal"][not text :]
+    refusal: Any = message.content_blocks[-1]
+    assert (refusal["refusal"], refusal["extras"]["finish_reason"]) == ("", reason)
+    assert message.response_metadata["finish_reason"] == reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_content_that_is_written_as_blocks_has_it_too_and_goes_back_into_a_history(way: str, emu: Emulator) -> None:
+    emu.say(withdrawn(), "Then ask something else.")
+    model = connect(emu, output_version="v1")
+    message = ask(model, way)
+    assert [block["type"] for block in message.content] == ["text", "refusal"]
+    model.invoke([HumanMessage("How?"), message, HumanMessage("Why not?")])
+    assert [one["content"] for one in emu.requests[1].body["messages"]] == ["How?", "First you", "Why not?"]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_what_was_not_withdrawn_has_none(reason: str, emu: Emulator) -> None:
+    emu.say(Reply("I cannot help with that.", finish_reason=reason))
+    assert kinds(connect(emu).invoke("How?")) == ["text"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_older_core_has_the_finish_reason_alone(way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "HAS_REFUSALS", False)
+    emu.say(withdrawn())
+    message = ask(connect(emu), way)
+    assert kinds(message) == ["text"]
+    assert message.response_metadata["finish_reason"] == "sensitive"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "streamed inside"])
+def test_the_refusal_middleware_stops_an_agent(inside: bool, way: str, emu: Emulator) -> None:
+    emu.say(withdrawn())
+    agent = create_agent(connect(emu, streaming=inside), [], middleware=[ModelRefusalMiddleware()])
+    with pytest.raises(ModelRefusalError) as refused:
+        ask(agent, way, {"messages": [HumanMessage("How?")]})
+    assert isinstance(refused.value.raw_message, AIMessage)
+    assert refused.value.raw_message.text == "First you"
+
+
+@pytest.mark.parametrize("strategy", [ProviderStrategy(Recipe), ToolStrategy(Recipe)])
+def test_the_refusal_middleware_sees_it_where_an_object_is_due(strategy: Any, emu: Emulator) -> None:
+    emu.say(withdrawn())
+    agent: Any = create_agent(connect(emu), [], response_format=strategy, middleware=[ModelRefusalMiddleware()])
+    with pytest.raises(ModelRefusalError):
+        agent.invoke({"messages": [HumanMessage("How?")]})
+    assert len(emu.requests) == 1
+
+
+@pytest.mark.parametrize("on_sensitive", ["return", "raise"])
+def test_another_model_answers_what_one_withdrew_and_nothing_is_repeated(on_sensitive: str, emu: Emulator) -> None:
+    emu.say(withdrawn(), "Ask a cook.")
+    model, other = connect(emu, on_sensitive=on_sensitive), connect(emu)
+    retry = ModelRetryMiddleware(max_retries=3, initial_delay=0, on_failure="error")
+    agent = create_agent(model, [], middleware=[ModelFallbackMiddleware(other), retry, ModelRefusalMiddleware()])
+    assert agent.invoke({"messages": [HumanMessage("How?")]})["messages"][-1].text == "Ask a cook."
+    assert len(emu.requests) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_for_what_was_withdrawn_is_a_refusal_too(way: str, emu: Emulator) -> None:
+    emu.say(withdrawn())
+    with pytest.raises(ModelRefusalError) as refused:
+        ask(connect(emu, on_sensitive="raise"), way)
+    error: Any = refused.value
+    assert isinstance(error, errors.ContentFilterError)
+    assert isinstance(error, glmv.ContentFilterError)
+    assert error.is_retryable is False
+    assert kinds(error.raw_message) == ["text", "refusal"]
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.raw_message.text) == (type(error), "First you")
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "role user": {"error": {"code": "1301", "message": "unsafe"}, "contentFilter": [{"role": "user", "level": 0}]},
+    "no role": {"error": {"code": "1301", "message": "unsafe"}},
+    "policy": {"error": {"code": "1300", "message": "unsafe"}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
+def test_a_prompt_that_is_refused_is_an_invalid_request_and_no_refusal(said: dict[str, Any], way: str) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, json=said)
+
+    transport = httpx.MockTransport(answer)
+    model = ChatGLMV(
+        model="glm-4.6v", api_key="an-id.a-secret", max_retries=0, http_client=httpx.Client(transport=transport),
+        http_async_client=httpx.AsyncClient(transport=transport),
+    )  # fmt: skip
+    with pytest.raises(ModelInvalidRequestError) as refused:
+        ask(model, way)
+    assert isinstance(refused.value, glmv.ContentFilterError)
+    assert not isinstance(refused.value, ModelRefusalError)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("on_sensitive", ["return", "raise"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_object_out_of_withdrawn_content_is_a_refusal(
+    way: str, on_sensitive: Any, method: Any, emu: Emulator
+) -> None:
+    emu.say(withdrawn(json.dumps({"dish": "soup"})))
+    with pytest.raises(ModelRefusalError):
+        ask(connect(emu, on_sensitive=on_sensitive).with_structured_output(Recipe, method=method), way)
+    assert len(emu.requests) == 1
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_include_raw_gives_the_refusal_beside_the_message(way: str, emu: Emulator) -> None:
+    emu.say(withdrawn(json.dumps({"dish": "soup"})))
+    found = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
+    assert (found["parsed"], found["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
+    assert isinstance(found["parsing_error"], ModelRefusalError)
+    assert found["parsing_error"].raw_message is found["raw"]
+
+
+def test_the_error_is_the_cores_where_core_has_one() -> None:
+    assert issubclass(errors.ContentWithdrawnError, exceptions.ModelRefusalError) is errors.HAS_REFUSALS
