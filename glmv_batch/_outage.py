@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TypeGuard
 from urllib.parse import urlsplit
 
 import glmv
@@ -49,11 +48,6 @@ def kind_of(error: Exception) -> str | None:
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
-
-
-def is_wrong_setting(error: Exception) -> TypeGuard[glmv.GLMVError]:
-    """Whether a variable of this machine or a proxy's password is at fault: the same for every item."""
-    return kind_of(error) in _WRONG_SETTINGS
 
 
 def nobody_reached(error: Exception) -> bool:

@@ -424,3 +424,36 @@ def test_what_could_succeed_is_asked_again_when_that_is_wanted(
     assert (again.answered, again.known_failed) == (0, 2)
     last = job(emulator, photos, **given).write(out, retry_failed=True)
     assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)
+
+
+def test_the_platforms_own_host_is_waited_for_before_its_first_answer(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PLATFORM", ("localhost",))
+    monkeypatch.setattr("glmv.transport.failures._PLATFORM", ("localhost",))
+    network.up = False
+    told: list[str] = []
+    running = job(emulator, photos)
+
+    def meanwhile() -> None:
+        told.append(str(running.progress))
+        network.up = sum(network.pauses) > 3600
+
+    network.meanwhile = meanwhile
+    done = running.write(tmp_path / "o.jsonl")
+    assert (done.answered, done.failed) == (COUNT, 0)
+    assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "known"),
+    [
+        ("https://open.bigmodel.cn/api/paas/v4", True),
+        ("https://api.z.ai/api/paas/v4", True),
+        ("https://bigmodel.cn.example/api/paas/v4", False),
+        ("https://notz.ai/v4", False),
+        ("http://127.0.0.1:8000/v1", False),
+    ],
+)
+def test_hosts_that_exist_for_sure_are_the_platforms(base_url: str, known: bool) -> None:
+    assert module.is_platform(base_url) is known
