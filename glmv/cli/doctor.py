@@ -14,6 +14,7 @@ from rich.text import Text
 
 import glmv
 from glmv.cli.terminal import err, out
+from glmv.transport.proxies import ignored_no_proxy, variable_of
 
 # What is looked for -> what it is for, said where it is missing.
 PACKAGES = {
@@ -64,8 +65,20 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
     for name in KEYS:
         if key := os.environ.get(name):
             yield None, f"{name} is set: {len(key.strip())} characters, {_shape(key.strip())}"
-    for name in (*BASES, *PROXIES, *CERTIFICATES):
-        if value := os.environ.get(name) or os.environ.get(name.lower()):
+    for name in BASES:
+        if value := os.environ.get(name):
+            yield None, f"{name} is set: {_without_user(value)}"
+    for name in PROXIES:
+        used = variable_of(name.lower())
+        if used is not None:
+            yield None, f"{used} is set: {_without_user(os.environ[used])}"
+        # Programs prefer the name in lower case, so the other one may hold what somebody believes to be used.
+        if used != name and os.environ.get(name):
+            yield None, f"{name} is set, and not used: {name.lower()} is {'set, too' if used else 'empty'}"
+    for value in ignored_no_proxy():
+        yield None, f"{variable_of('no_proxy')} holds {value[:100]!r}, which is no host, and is ignored"
+    for name in CERTIFICATES:
+        if value := os.environ.get(name):
             yield None, f"{name} is set: {_without_user(value)}"
     client = glmv.Client()
     try:

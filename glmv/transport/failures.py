@@ -36,7 +36,9 @@ _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOW
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
 # What proxies call themselves where a server says its name, and headers that they give their own answers alone.
 _PROXY_SOFTWARE = ("squid", "tinyproxy", "privoxy", "mitmproxy", "polipo", "ccproxy", "3proxy")
-_PROXY_MARKS = ("x-squid-error", "proxy-status", "proxy-authenticate", "proxy-connection")
+_PROXY_MARKS = ("x-squid-error", "proxy-authenticate")
+# "Too large" is told as what it is, whoever says it.
+_TOO_LARGE = {413, 414, 431}
 # Statuses of pages by which proxies refuse a host, or say that they do not reach it.
 _PROXY_STATUSES = {403, 451, 500, 502, 503, 504}
 # Codes of X509_V_ERR: not valid yet, expired; another host's name or address.
@@ -113,7 +115,9 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
     if status == 407 or (status == 401 and software.startswith("tinyproxy")):
         return _wants_password(way.proxy)
     # Squid and RFC 9209 mark their own; others only say their name in place of the server's.
-    if software.startswith(_PROXY_SOFTWARE) or any(name in headers for name in _PROXY_MARKS):
+    own = "proxy-status" in headers and (status >= 500 or "error=" in headers["proxy-status"])
+    own = own or software.startswith(_PROXY_SOFTWARE) or any(name in headers for name in _PROXY_MARKS)
+    if own and status not in _TOO_LARGE:
         return _not_let_through(status, way)
     return None
 
