@@ -117,7 +117,10 @@ http_access deny all
 
 @contextlib.contextmanager
 def squid(folder: Path, *, password: bool = False, allows: str = "allow") -> Iterator[ForwardProxy]:
-    """squid, which takes all requests or none ("allow", "deny"), and whose name server does not answer: it reaches addresses and /etc/hosts alone."""
+    """squid, which takes all requests or none ("allow", "deny").
+
+    Its name server does not answer: it reaches addresses and /etc/hosts alone.
+    """
     with tempfile.TemporaryDirectory() as own:
         # Squid does not run as root, and its own user may not enter the folders of the tests.
         as_root = os.geteuid() == 0
