@@ -14,7 +14,6 @@ from rich.text import Text
 
 import glmv
 from glmv.cli.terminal import err, out
-from glmv.transport.proxies import ignored_no_proxy, variable_of
 
 # What is looked for -> what it is for, said where it is missing.
 PACKAGES = {
@@ -35,7 +34,6 @@ PACKAGES = {
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 # Files of certificates, and one that secrets of TLS are logged into.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PATIENCE = 3.0
@@ -68,19 +66,12 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
     for name in BASES:
         if value := os.environ.get(name):
             yield None, f"{name} is set: {_without_user(value)}"
-    for name in PROXIES:
-        used = variable_of(name.lower())
-        if used is not None:
-            yield None, f"{used} is set: {_without_user(os.environ[used])}"
-        # Programs prefer the name in lower case, so the other one may hold what somebody believes to be used.
-        if used != name and os.environ.get(name):
-            yield None, f"{name} is set, and not used: {name.lower()} is {'set, too' if used else 'empty'}"
-    for value in ignored_no_proxy():
-        yield None, f"{variable_of('no_proxy')} holds {value[:100]!r}, which is no host, and is ignored"
+    client = glmv.Client()
+    for line in client.proxy_variables():
+        yield None, line
     for name in CERTIFICATES:
         if value := os.environ.get(name):
             yield None, f"{name} is set: {_without_user(value)}"
-    client = glmv.Client()
     try:
         where = client.address
     except glmv.GLMVError as error:

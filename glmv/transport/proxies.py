@@ -112,10 +112,10 @@ def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
     value = proxies.get(kind, "").strip()
     if not value or _is_bypassed(scheme, host, port):
         return None
-    return _read(value, variable_of(f"{kind}_proxy") or _SYSTEM)
+    return _read(value, _variable_of(f"{kind}_proxy") or _SYSTEM)
 
 
-def variable_of(name: str) -> str | None:
+def _variable_of(name: str) -> str | None:
     """The environment variable that counts for a name such as "https_proxy", in whatever case; None where none is set.
 
     The one in lower case is preferred, as `getproxies` does; where it is empty, none counts.
@@ -238,9 +238,19 @@ def _no_proxy() -> list[str]:
     return [value for value in re.split(r"[,\s]+", getproxies_environment().get("no", "")) if value]
 
 
-def ignored_no_proxy() -> list[str]:
-    """The values of NO_PROXY that nobody understands, so that they are ignored."""
-    return [value for value in _no_proxy() if _bypass(value) is None]
+def proxy_variables() -> list[str]:
+    """What the environment says of proxies, a sentence each: no passwords, and what of it is not used."""
+    told = []
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        used = _variable_of(name.lower())
+        if used is not None:
+            told.append(f"{used} is set: {os.environ[used].rpartition('@')[2]}")
+        # Programs prefer the name in lower case, so the other one may hold what somebody believes to be used.
+        if used != name and os.environ.get(name):
+            told.append(f"{name} is set, and not used: {name.lower()} is {'set, too' if used else 'empty'}")
+    no_proxy = _variable_of("no_proxy")
+    ignored = [value for value in _no_proxy() if _bypass(value) is None]
+    return told + [f"{no_proxy} holds {value[:100]!r}, which is no host, and is ignored" for value in ignored]
 
 
 def settings_failed(message: str) -> InvalidRequestError:
