@@ -26,6 +26,7 @@ from glmv.telemetry import Operation, watched
 from glmv.transport.address import Address, address_of
 from glmv.transport.asynchronous import AsyncDriver
 from glmv.transport.pools import AsyncPools, Pool, Pools
+from glmv.transport.proxies import proxy_variables
 from glmv.transport.sync import SyncDriver
 from glmv.types import Completion, Delta
 
@@ -72,6 +73,10 @@ class Base:
         """The gate that calls of this model pass; its width is that of the model's row (see `base_model`)."""
         context = self._context()
         return context.gate(model, context.row(model))
+
+    def proxy_variables(self) -> list[str]:
+        """What the environment says of proxies, a sentence each: no passwords, and what of it is ignored."""
+        return proxy_variables()
 
     def __repr__(self) -> str:
         settings = getattr(self, "settings", None)  # absent when the constructor refused its arguments

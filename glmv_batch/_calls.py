@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import glmv
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
-from glmv_batch._outage import Outage
+from glmv_batch._outage import Outage, is_platform
 from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
@@ -127,7 +127,7 @@ class Calls:
         self._read = self._next = 0
         self._ended = False
         self._fatal: Exception | None = None
-        self._outage = Outage(progress, self._moved)
+        self._outage = Outage(progress, self._moved, known=is_platform(client.address.base_url))
 
     async def run(self) -> None:
         """Ask about every item.
@@ -261,21 +261,25 @@ class Calls:
                 part.base64()
 
     async def _ask(self, item: Item, found: Found, begun: float) -> Row | None:
+        assert found.key is not None
         row = None
         while row is None and not self._ended_early:
+            trying = await self._outage.turn(found.key, lambda: self._ended_early)
             # What is asked and not kept yet is lost when the process is killed: never more than the slots.
             await self._until(lambda: self._ended_early or self._unkept < self._gate.width)
+            if not (trying or self._outage.is_over):
+                continue  # the network went away meanwhile
             self._unkept += 1
             try:
-                row = await self._asked_and_kept(item, found, begun)
+                row = await self._asked_and_kept(item, found, begun, trying=trying)
             finally:
                 self._unkept -= 1
                 self._move()
         found.messages = None
         return row
 
-    async def _asked_and_kept(self, item: Item, found: Found, begun: float) -> Row | None:
-        told = await self._tried(item, found, begun)
+    async def _asked_and_kept(self, item: Item, found: Found, begun: float, *, trying: bool) -> Row | None:
+        told = await self._tried(item, found, begun, trying=trying)
         if told is None:
             return None
         found.messages = None  # a picture is let go as soon as it was sent
@@ -288,21 +292,21 @@ class Calls:
         self._progress.count(row, emulated=emulated)
         return row
 
-    async def _tried(self, item: Item, found: Found, begun: float) -> tuple[Row, bool] | None:
-        """Ask once: the row, and whether the emulator answered. None where nobody was reached, or is asked any more."""
+    async def _tried(self, item: Item, found: Found, begun: float, *, trying: bool) -> tuple[Row, bool] | None:
+        """Ask once: the row, and whether the emulator answered. None where it is asked again, or nobody is any more."""
         await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
-        trying = await self._outage.turn(lambda: self._ended_early)
         if not self._ended_early:
             self._look()
         if self._ended_early:
             self._outage.let_go(trying=trying)
             return None
+        assert found.key is not None
         self._budget.begin()
         usage = None
         options = self._question.options | ({"max_retries": 0} if trying else {})
         try:
             answer = await self._client.chat(found.messages, model=self._question.model, **options)
-            self._outage.heard()
+            self._outage.heard(found.key)
             usage = answer.usage
             return self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer)
         except FATAL as error:
@@ -310,7 +314,8 @@ class Calls:
             return None
         except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
             try:
-                if self._outage.failed(error, trying=trying):
+                last = self._ended and all(self._outage.has_broken(key) for key in {*self._asked, found.key})
+                if self._outage.failed(error, found.key, trying=trying, last=last):
                     return None
             except glmv.GLMVError as same_for_all:
                 self._give_up(same_for_all)

@@ -5,14 +5,17 @@
     ds = glmv_batch.ray.over(ds, "Describe it.", column="image", actors=4, slots=10)
     ds.write_parquet("s3://lake/answers")
 
-One small actor, the desk, deals out the account's slots among the workers, and remembers the latest answers: when a
-worker dies, Ray runs its unfinished tasks again, and what was answered in them already is not asked again.
+One small actor, the coordinator, shares the account's slots out among the workers, and remembers the latest answers:
+when a worker dies, Ray runs its unfinished tasks again, and what was answered in them already is not asked again.
+
+Each worker waits by itself while the network or the server is away, as a job on one machine does, and logs a warning.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,7 +29,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import glmv
 from glmv_batch._items import Item, items
-from glmv_batch._outage import is_wrong_setting
+from glmv_batch._outage import Outage, is_platform
+from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed, json_schema_of
 from glmv_batch._row import Row, plain
 from glmv_batch._sinks import flat, free, table_columns
@@ -34,11 +38,11 @@ from glmv_batch._sinks import flat, free, table_columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows of one task: a worker that dies gives back no more than a few of these, and the driver's books stay small.
+# Rows of one task: a worker that dies gives back no more than a few of these, and the driver keeps track of few rows.
 ROWS_PER_TASK = 8
 # Pictures that a worker has read beyond those it may send at once.
 AHEAD = 2
-# Answers that the desk remembers, a few kB each; tasks under way are far fewer rows.
+# Answers that the coordinator remembers, a few kB each; tasks under way are far fewer rows.
 REMEMBERED = 20_000
 # Seconds between two questions for a share while all are held, and those that a holder has to show that it lives.
 PAUSE, PATIENCE = 0.5, 2.0
@@ -46,6 +50,7 @@ PAUSE, PATIENCE = 0.5, 2.0
 UNHEARD = 30.0
 
 Ask = Callable[[Item], Awaitable[Any]]
+log = logging.getLogger("glmv_batch")
 # What will be the same for every further row: they are not sent any more.
 _FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
 
@@ -93,7 +98,7 @@ def over(
     """
     if slots is None:
         slots = _documented(options.get("model"), options.get("base_model"))
-    dealt = shares(slots, actors)
+    divided = shares(slots, actors)
     asked = {"prompt": prompt, "messages": messages, "schema": schema, "make": make}
     _question(api_key=api_key, **asked)
     glmv.AsyncClient(None, **options)  # refuses what is misspelt
@@ -102,16 +107,16 @@ def over(
     problem = ray.get(ray.remote(num_cpus=0)(_problem).remote(api_key, options))
     if problem is not None:
         raise problem
-    # Where the driver is: without the driver there is no job, and nothing else can lose the desk.
+    # Where the driver is: without the driver there is no job, and nothing else can lose the coordinator.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy=here).remote(dealt)
+    coordinator = ray.remote(_Coordinator).options(num_cpus=0, scheduling_strategy=here).remote(divided)
     if rows_per_task is not None:
         dataset = dataset.repartition(target_num_rows_per_block=rows_per_task)
     # So many tasks that each worker's share is busy while one of them ends.
-    at_once = -(-max(dealt) // (rows_per_task or ROWS_PER_TASK)) + 1
+    at_once = -(-max(divided) // (rows_per_task or ROWS_PER_TASK)) + 1
     return dataset.map_batches(
         Vision,
-        fn_constructor_kwargs={**asked, "column": column, "share": desk, "api_key": api_key, **options},
+        fn_constructor_kwargs={**asked, "column": column, "share": coordinator, "api_key": api_key, **options},
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=num_cpus,
@@ -163,31 +168,33 @@ class Vision:
         **options: Any,
     ) -> None:
         self._question = _question(prompt=prompt, messages=messages, schema=schema, make=make, api_key=api_key)
-        self._desk = None if isinstance(share, int) else share
+        self._coordinator = None if isinstance(share, int) else share
         width = share if isinstance(share, int) else _share_of(share)
         self._client = glmv.AsyncClient(_key(api_key), **{**options, "max_concurrency": width})
         _ = self._client.address  # asks for the key
-        self._ask: Ask = self._completion if make is None else make(width)
+        self._make: Ask | None = None if make is None else make(width)
         self._column = column
         self._ready = asyncio.Semaphore(width + AHEAD)
         self._fatal: glmv.GLMVError | None = None
+        self._progress, self._moved = Progress(), asyncio.Event()
+        self._outage = Outage(self._progress, self._moved, known=is_platform(self._client.address.base_url))
         self._types, self._parsed = table_columns(json_schema_of(schema, "serialization"))
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
         """A table -> the same with further columns, in the same order."""
         rows = await asyncio.to_thread(table.to_pylist)
-        task = await asyncio.to_thread(_digest, table) if self._desk is not None else ""
+        task = await asyncio.to_thread(_digest, table) if self._coordinator is not None else ""
         known = await self._known(task)
         told = await asyncio.gather(*(self._told(task, place, row, known.get(place)) for place, row in enumerate(rows)))
         yield await asyncio.to_thread(self._joined, table, told)
 
     async def _known(self, task: str) -> Mapping[int, Row]:
         """What was answered of this task by a worker that died."""
-        if self._desk is None:
+        if self._coordinator is None:
             return {}
         try:
-            known: Mapping[int, Row] = await self._desk.known.remote(task)
-        except RayActorError:  # without the desk the job goes on; it has dealt out the shares
+            known: Mapping[int, Row] = await self._coordinator.known.remote(task)
+        except RayActorError:  # without it the job goes on: each worker has its share
             return {}
         return known
 
@@ -196,27 +203,52 @@ class Vision:
             return known
         async with self._ready:
             row = await self._row(columns)
-        if self._desk is not None and row.ok:
-            self._desk.keep.remote(task, place, row)  # not waited for: a replacement takes seconds to start
+        if self._coordinator is not None and row.ok:
+            self._coordinator.keep.remote(task, place, row)  # not waited for: a replacement takes seconds to start
         return row
 
     async def _row(self, columns: Mapping[str, Any]) -> Row:
         started = time.monotonic()
-        item = Item("")
-        if self._fatal is not None:
-            return replace(failed(item, self._fatal, 0.0), attempts=0)
-        try:
-            item = _item(columns, self._column)
-            row = self._question.row_of(item, await self._ask(item), time.monotonic() - started)
-        except Exception as error:  # noqa: BLE001 - a row that fails is a row with an error, and the job goes on
-            if isinstance(error, _FATAL) or is_wrong_setting(error):
-                self._fatal = error
-            row = failed(item, error, time.monotonic() - started)
+        item, row, name = Item(""), None, id(columns)
+        while row is None:
+            trying = await self._outage.turn(name, lambda: self._fatal is not None)
+            if self._fatal is not None:
+                row = replace(failed(item, self._fatal, 0.0), attempts=0)
+                break
+            try:
+                item = _item(columns, self._column)
+                answer = await self._ask(item, {"max_retries": 0} if trying else {})
+                self._outage.heard(name)
+                row = self._question.row_of(item, answer, time.monotonic() - started)
+            except Exception as error:  # noqa: BLE001 - a row that fails is a row with an error, and the job goes on
+                if not self._is_asked_again(error, name, trying=trying):
+                    row = failed(item, error, time.monotonic() - started)
+            finally:
+                self._outage.let_go(trying=trying)
+                self._moved.set()
+                self._moved.clear()
         return replace(row, parsed=plain(row.parsed), columns={})
 
-    async def _completion(self, item: Item) -> glmv.Completion:
+    def _is_asked_again(self, error: Exception, row: int, *, trying: bool) -> bool:
+        """Whether a failure is the network's. What will be the same for all rows is kept for the others."""
+        if isinstance(error, _FATAL):
+            self._fatal = error
+            return False
+        try:
+            again = self._outage.failed(error, row, trying=trying)
+        except glmv.GLMVError as same_for_all:
+            self._fatal = same_for_all
+            return False
+        if again and self._progress.waiting is not None:
+            log.warning("%s", self._progress.waiting)
+        return again
+
+    async def _ask(self, item: Item, options: Mapping[str, Any]) -> Any:
+        """Ask once. `options` are for the client; what `make` returned has its own."""
+        if self._make is not None:
+            return await self._make(item)
         messages = await asyncio.to_thread(self._question.messages_of, item)
-        return await self._client.chat(messages, **self._question.options)
+        return await self._client.chat(messages, **{**self._question.options, **options})
 
     def _joined(self, table: pa.Table, rows: list[Row]) -> pa.Table:
         import pyarrow as pa
@@ -229,11 +261,11 @@ class Vision:
         return table
 
 
-class _Desk:
-    """Deals out the shares, and remembers the latest answers. One actor for a job."""
+class _Coordinator:
+    """Gives each worker its share, and remembers the latest answers. One actor for a job."""
 
-    def __init__(self, dealt: list[int]) -> None:
-        self._free = dealt
+    def __init__(self, divided: list[int]) -> None:
+        self._free = divided
         self._held: dict[str, tuple[int, Any]] = {}
         self._answers: OrderedDict[str, dict[int, Row]] = OrderedDict()
         self._count = 0
@@ -278,12 +310,12 @@ async def _is_dead(worker: Any) -> bool:
     return False
 
 
-def _share_of(desk: Any) -> int:
+def _share_of(coordinator: Any) -> int:
     """The share of the worker that this process is; waits while the living hold all."""
     me = ray.get_runtime_context()
     while True:
         try:
-            share = ray.get(desk.take.remote(me.get_actor_id(), me.current_actor), timeout=UNHEARD)
+            share = ray.get(coordinator.take.remote(me.get_actor_id(), me.current_actor), timeout=UNHEARD)
         except GetTimeoutError:
             continue
         if share is not None:

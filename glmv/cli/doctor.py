@@ -34,7 +34,6 @@ PACKAGES = {
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 # Files of certificates, and one that secrets of TLS are logged into.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PATIENCE = 3.0
@@ -64,10 +63,15 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
     for name in KEYS:
         if key := os.environ.get(name):
             yield None, f"{name} is set: {len(key.strip())} characters, {_shape(key.strip())}"
-    for name in (*BASES, *PROXIES, *CERTIFICATES):
-        if value := os.environ.get(name) or os.environ.get(name.lower()):
+    for name in BASES:
+        if value := os.environ.get(name):
             yield None, f"{name} is set: {_without_user(value)}"
     client = glmv.Client()
+    for line in client.proxy_variables():
+        yield None, line
+    for name in CERTIFICATES:
+        if value := os.environ.get(name):
+            yield None, f"{name} is set: {_without_user(value)}"
     try:
         where = client.address
     except glmv.GLMVError as error:

@@ -48,6 +48,11 @@ def is_cut(body: bytes) -> bool:
     return False
 
 
+def is_json(body: bytes) -> bool:
+    """Whether a body is a JSON object or list, or the beginning of one, as the platform and model servers answer."""
+    return body.decode("utf-8-sig", "replace").lstrip()[:1] in ("{", "[")
+
+
 def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> Any:
     """The body of a successful answer -> its JSON object.
 

@@ -33,6 +33,7 @@ from glmv.exchange.bodies import (
     MAX_ERROR_BYTES,
     MAX_STREAM_BYTES,
     PIECE,
+    is_json,
     payload_of,
     refused,
     unpacker,
@@ -130,7 +131,10 @@ def _body(opened: Opened, call: Call, tries: Tries, begun: Sequence[bytes] = ())
         yield from _collect(body, opened, min(call.limit, MAX_ERROR_BYTES), tries, until)
     except (Failure, GLMVError) as unread:
         problem = unread
-    raise refused(opened, call.secrets.mask(bytes(body)), call.secrets, tries, problem) from None
+    told = call.secrets.mask(bytes(body))
+    if opened.intermediate is not None and problem is None and not is_json(told):
+        raise opened.intermediate
+    raise refused(opened, told, call.secrets, tries, problem) from None
 
 
 def _collect(

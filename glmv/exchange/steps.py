@@ -46,10 +46,15 @@ class Send(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The status and headers (names in lower case) of an answer whose body is still to be read."""
+    """The status and headers (names in lower case) of an answer whose body is still to be read.
+
+    `intermediate` is the failure that it stands for where its body is not in the server's form: a forward proxy on the
+    way may have written it. None where there is no such proxy, or its status is not one that proxies answer.
+    """
 
     status: int
     headers: Mapping[str, str]
+    intermediate: Failure | None = None
 
 
 class Read(NamedTuple):

@@ -18,7 +18,7 @@ from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
 from glmv.options import TIMEOUTS
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
-from glmv.transport.failures import Way, heard_from, refused_by_proxy, translated
+from glmv.transport.failures import Way, heard_from, perhaps_refused_by_proxy, refused_by_proxy, translated
 from glmv.transport.network import NetworkCall
 from glmv.transport.pools import Pool
 from glmv.wire.encode import Body
@@ -76,7 +76,8 @@ class Driver:
         for name, value in (*self._headers.items(), *step.headers.items()):
             headers[name.lower()] = value
         self._timeouts = step.timeouts
-        self._network.secrets, self._network.read_timeout = step.secrets, step.timeouts["read"]
+        self._network.secrets, self._network.handshake_timeout = step.secrets, step.timeouts["connect"]
+        self._network.tunnels = self._pool.proxy is not None and self._way().tunnelled
         limits = dict(step.timeouts)
         if step.until is not None:
             left = max(step.until - time.monotonic(), 0.001)
@@ -99,11 +100,15 @@ class Driver:
         if response.is_stream_consumed:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
-        if (refused := refused_by_proxy(response.status_code, headers, self._way())) is not None:
+        way = self._way()
+        if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
             raise refused
-        self._pool.in_doubt = False
-        heard_from(self._way())
-        return Opened(response.status_code, headers)
+        intermediate = perhaps_refused_by_proxy(response.status_code, headers, way)
+        # Where a proxy may have refused, the next call looks whether the environment says otherwise by then.
+        self._pool.in_doubt = intermediate is not None
+        if intermediate is None:
+            heard_from(way)
+        return Opened(response.status_code, headers, intermediate)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
         """What the HTTP library raised, as the flow knows it."""

@@ -34,6 +34,13 @@ _MOST_ANSWERED = 1_000
 _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, 10050, 10051, 10064, 10065}
 # What an OpenSSL says of a peer that does not speak TLS.
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
+# What proxies call themselves where a server says its name, and headers that they give their own answers alone.
+_PROXY_SOFTWARE = ("squid", "tinyproxy", "privoxy", "mitmproxy", "polipo", "ccproxy", "3proxy")
+_PROXY_MARKS = ("x-squid-error", "proxy-authenticate")
+# "Too large" is told as what it is, whoever says it.
+_TOO_LARGE = {413, 414, 431}
+# Statuses of pages by which proxies refuse a host, or say that they do not reach it.
+_PROXY_STATUSES = {403, 451, 500, 502, 503, 504}
 # Codes of X509_V_ERR: not valid yet, expired; another host's name or address.
 _DATES, _NAMES = {9, 10}, {62, 64}
 
@@ -71,8 +78,7 @@ class Way(NamedTuple):
             case "connecting":
                 return True
             case "connected":
-                # A SOCKS proxy's tunnel to a server without TLS looks the same when it stands.
-                return self.base_url.lower().startswith("https:")
+                return self.tunnelled
             case "encrypting":
                 return self.proxy.scheme == "https" and self.encrypts_with == self.proxy.host
             case "encrypted":
@@ -102,15 +108,44 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
     Args:
         headers: with names in lower case.
     """
-    if way.proxy is None or way.tunnelled:
+    if way.proxy is None or way.tunnelled or status < 400:
         return None
-    # Squid and RFC 9209 mark their own; tinyproxy only says its name, and says 401 to a wrong password.
-    tinyproxy = headers.get("server", "").startswith("tinyproxy")
-    if status == 407 or (status == 401 and tinyproxy):
+    # tinyproxy says 401 to a wrong password.
+    software = headers.get("server", "").lower()
+    if status == 407 or (status == 401 and software.startswith("tinyproxy")):
         return _wants_password(way.proxy)
-    if status >= 500 and (tinyproxy or any(name in headers for name in ("x-squid-error", "proxy-status"))):
-        return _not_passed_on(way.proxy, way.host, f"HTTP {status}")
+    # Squid and RFC 9209 mark their own; others only say their name in place of the server's.
+    own = "proxy-status" in headers and (status >= 500 or "error=" in headers["proxy-status"])
+    own = own or software.startswith(_PROXY_SOFTWARE) or any(name in headers for name in _PROXY_MARKS)
+    if own and status not in _TOO_LARGE:
+        return _not_let_through(status, way)
     return None
+
+
+def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
+    """The failure for a response that a proxy may have given: one if its body is not in the server's form.
+
+    Args:
+        headers: with names in lower case.
+    """
+    if way.proxy is None or way.tunnelled or status not in _PROXY_STATUSES:
+        return None
+    # An empty answer with the mark of a proxy that passes on (RFC 9110, 7.6.3) is the server's.
+    if "via" in headers and headers.get("content-length") == "0":
+        return None
+    return _not_let_through(status, way, sure=False)
+
+
+def _not_let_through(status: int, way: Way, *, sure: bool = True) -> Failure:
+    proxy = way.proxy
+    assert proxy is not None
+    said = f"HTTP {status}"
+    if not sure:
+        said += ", with a page that is not the server's; a gateway in front of it may have sent it, too"
+    if status < 500 and status not in (408, 429):
+        return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({said}).{_around(proxy, way)}")
+    failure = _not_passed_on(proxy, way.host, said)
+    return Failure(failure.kind, f"{failure}{_around(proxy, way)}")
 
 
 def translated(
@@ -161,8 +196,13 @@ def _translated(
             return _refused(reason, way)
         case library.ConnectTimeout():
             return Failure("connect_timeout", f"No connection to {host} within {within('connect')}.")
-        case TimeoutError() | library.ReadTimeout() | library.WriteTimeout() if way.at_proxy:
-            return Failure("connect_timeout", f"{_capital(host)} did not connect to {way.host} in time.")
+        case TimeoutError() | library.ReadTimeout() | library.WriteTimeout() if way.at_proxy and proxy is not None:
+            other = f" A proxy for HTTP is written http:// in {proxy.named_by}." if proxy.scheme == "socks5" else ""
+            return Failure(
+                "connect_timeout",
+                f"{_capital(host)} did not connect to {way.host} within {within('connect')}: does it speak "
+                f"{_protocol(proxy)}, and reach that host itself?{other}",
+            )
         case library.WriteTimeout():
             return Failure("write_timeout", f"The request could not be sent to {host} within {within('write')}.")
         case TimeoutError() | library.ReadTimeout():

@@ -25,33 +25,58 @@ class NetworkCall:
     """What the network streams need to know of the call that uses them, and what the call needs to know of them.
 
     Attributes:
-        read_timeout: seconds for a read that the HTTP library gives no timeout, as it does while it talks to a SOCKS
-            proxy; None waits without end.
+        tunnels: whether a proxy is asked for a tunnel on each new connection.
+        handshake_timeout: seconds for a proxy to make a tunnel, from when it was connected to; None for no limit. The
+            HTTP library gives SOCKS proxies no time limit, and others that of an answer.
         secrets: credentials that are masked in what a server sends. The HTTP library logs the head of a response, so
             masking has to come before it.
         until: monotonic seconds at which all waits end; None where there is no such moment.
         stream: the stream that the call used last, or opened last if the client is blocking.
         stage: how far the connection of this attempt has come: "kept" (it was there already), "connecting",
-            "connected", "encrypting", "encrypted".
+            "connected" (to the proxy, where there is one), "tunnelled" (by a SOCKS proxy), "encrypting", "encrypted".
         encrypts_with: the host that the last TLS handshake was made with.
     """
 
-    __slots__ = ("encrypts_with", "read_timeout", "secrets", "stage", "stream", "until")
+    __slots__ = (
+        "_connected_at",
+        "encrypts_with",
+        "handshake_timeout",
+        "secrets",
+        "stage",
+        "stream",
+        "tunnels",
+        "until",
+    )
 
-    def __init__(self, secrets: Secrets, read_timeout: float | None) -> None:
+    def __init__(self, secrets: Secrets, handshake_timeout: float | None) -> None:
         self.secrets = secrets
-        self.read_timeout = read_timeout
+        self.tunnels = False
+        self.handshake_timeout = handshake_timeout
+        self._connected_at = 0.0
         self.until: float | None = None
         self.stream: Stream | AsyncStream | None = None
         self.stage = "kept"
         self.encrypts_with = ""
 
+    def connected(self) -> None:
+        """There is a connection: to the server, or to the proxy."""
+        self.stage = "connected"
+        self._connected_at = time.monotonic()
+
     def seconds(self, timeout: float | None) -> float | None:
-        """A timeout in seconds, cut where the call has to end."""
-        if self.until is None:
+        """A timeout in seconds, cut where the call has to end, or a proxy has to have made its tunnel."""
+        ends = [] if self.until is None else [self.until]
+        if self.tunnels and self.stage == "connected" and self.handshake_timeout is not None:
+            ends.append(self._connected_at + self.handshake_timeout)
+        if not ends:
             return timeout
-        left = max(self.until - time.monotonic(), _SHORTEST_WAIT)
+        left = max(min(ends) - time.monotonic(), _SHORTEST_WAIT)
         return left if timeout is None else min(left, timeout)
+
+    def writes(self, first: bytes, *, after_socks: bool) -> None:
+        """A request begins: behind words to a SOCKS proxy, its tunnel stands."""
+        if after_socks and self.stage == "connected" and _is_http(first):
+            self.stage = "tunnelled"
 
     async def abort(self) -> None:
         """Close the connection that this call was using, unless another call has taken it over."""
@@ -107,10 +132,10 @@ class Stream(httpcore.NetworkStream):
         self._stream = stream
         self._before_head = True
         self._http = False
+        self._socks = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         call = _current()
-        timeout = call.read_timeout if timeout is None else timeout
         try:
             data = self._stream.read(max_bytes, call.seconds(timeout))
             while self._before_head and not _is_whole_head(data):
@@ -124,10 +149,13 @@ class Stream(httpcore.NetworkStream):
         return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        call = _current()
         self._before_head = True
+        call.writes(buffer, after_socks=self._socks)
         self._http = self._http or _is_http(buffer)
+        self._socks = self._socks or buffer[:1] == b"\x05"
         try:
-            self._stream.write(buffer, _current().seconds(timeout))
+            self._stream.write(buffer, call.seconds(timeout))
         except httpcore.WriteError:
             if not self._http:
                 self.close()
@@ -172,7 +200,8 @@ class Backend(httpcore.NetworkBackend):
         call = _current()
         call.stage = "connecting"
         stream = Stream(self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options))
-        call.stage, call.stream = "connected", stream
+        call.connected()
+        call.stream = stream
         return stream
 
 
@@ -194,6 +223,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._opened = opened
         self._before_head = True
         self._early = b""
+        self._socks = False
         self.user = _current()
         self.user.stream = self
         opened.add(self)
@@ -201,7 +231,6 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self.user = call = _current()
         call.stream = self
-        timeout = call.read_timeout if timeout is None else timeout
         try:
             data = await self._receive(max_bytes, call.seconds(timeout))
             while self._before_head and not _is_whole_head(data):
@@ -218,6 +247,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self.user = call = _current()
         call.stream = self
         self._before_head = True
+        call.writes(buffer, after_socks=self._socks)
+        self._socks = self._socks or buffer[:1] == b"\x05"
         try:
             if len(buffer) < _LISTEN_FROM:
                 await self._stream.write(buffer, call.seconds(timeout))
@@ -284,7 +315,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         call = _current()
         call.stage = "connecting"
         stream = await self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options)
-        call.stage = "connected"
+        call.connected()
         return AsyncStream(stream, self.opened)
 
     async def aclose(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from glmv.errors import InvalidRequestError
 
@@ -22,6 +23,16 @@ _SCHEMES = {
 # A shorter password is found in words that have nothing to do with it.
 _SHORTEST = 4
 _SYSTEM = "the system's settings"
+_PORTS = {"http": 80, "https": 443}
+# What no host has in its name.
+_NO_HOST = re.compile(r"""[\s\x00-\x1f\x7f<>"'`{}|^\\,;*?#]""")
+# A scheme without the two slashes behind it, and not a host of that name with a port.
+_NO_SLASHES = re.compile(r"(?:https?|socks[45]?[ah]?):(?!\d+/?$)", re.IGNORECASE)
+# Names of this machine in /etc/hosts, where other programs use no proxy either.
+_THIS_MACHINE = {
+    "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",
+    "ip6-localhost", "ip6-loopback",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,53 +97,160 @@ def proxy_for(url: str) -> Proxy | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or host in ("0.0.0.0", "::"):  # noqa: S104 - asked, not listened on
+    if is_loopback(host) or host in ("0.0.0.0", "::", *_THIS_MACHINE):  # noqa: S104 - asked, not listened on
         return None
-    found = _named(parts.scheme, f"{host}:{parts.port}" if parts.port else host)
+    found = _named(parts.scheme, host, parts.port)
     if isinstance(found, str):
         raise settings_failed(found)
     return found
 
 
-def _named(scheme: str, place: str) -> Proxy | str | None:
+def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
     """The proxy, or what is wrong with it: whoever raises holds no password in its variables."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
-    if not value or proxy_bypass(place):
+    if not value or _is_bypassed(scheme, host, port):
         return None
-    return _read(value if "://" in value else f"http://{value}", _variable(kind))
+    return _read(value, _variable_of(f"{kind}_proxy") or _SYSTEM)
 
 
-def _variable(kind: str) -> str:
-    """The name of the variable that says what proxy a scheme has. `getproxies` prefers names in lower case."""
-    name = f"{kind}_proxy"
-    if os.environ.get(name):
-        return name
-    return next((found for found in os.environ if found.lower() == name and os.environ[found]), _SYSTEM)
+def _variable_of(name: str) -> str | None:
+    """The environment variable that counts for a name such as "https_proxy", in whatever case; None where none is set.
+
+    The one in lower case is preferred, as `getproxies` does; where it is empty, none counts.
+    """
+    if name in os.environ:
+        return name if os.environ[name] else None
+    return next((found for found in os.environ if found.lower() == name and os.environ[found]), None)
 
 
 def _read(value: str, named_by: str) -> Proxy | str:
+    unusable = f"The proxy that {named_by} names cannot be used"
+    form = (
+        "write it as http://host:port or http://user:password@host:port, with special characters of the password "
+        "percent-encoded (# is %23, / is %2F, @ is %40)."
+    )
+    # Nothing of the value is repeated: where it is cut wrongly, a part of the password stands for the port.
+    if "://" not in value and _NO_SLASHES.match(value):
+        return f"{unusable}: behind http: or its like there are not two slashes; {form}"
+    value = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
-    # Nothing of the value is repeated: where it is cut wrongly, a part of the password stands for the port.
+        return f"{unusable}: its host cannot be read, or its port is not a number from 1 to 65535; {form}"
     if not host or "@" in value.partition("://")[2].removeprefix(parts.netloc):
-        return (
-            f"The proxy that {named_by} names cannot be used: write it as http://host:port or "
-            "http://user:password@host:port, with special characters of the password percent-encoded (# is %23, "
-            "/ is %2F, @ is %40)."
-        )
+        return f"{unusable}: it has no host; {form}"
+    if _NO_HOST.search(host) or re.search(r"\s", value):
+        return f"{unusable}: its host has characters that no host has; {form}"
+    if port == 0:
+        return f"{unusable}: its port is not a number from 1 to 65535; {form}"
     scheme, default = _SCHEMES.get(parts.scheme, ("", 0))
     if not scheme:
-        return (
-            f"The proxy that {named_by} names cannot be used: it begins with {parts.scheme[:20]}://, and http://, "
-            "https://, socks5:// and socks5h:// are known."
-        )
+        known = "http://, https://, socks5:// and socks5h:// are known"
+        return f"{unusable}: it begins with {parts.scheme[:20]}://, and {known}."
     shown = f"[{host}]" if ":" in host else host
     return Proxy(f"{scheme}://{value.partition('://')[2]}", f"{shown}:{port or default}", scheme, named_by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bypass:
+    """One value of NO_PROXY.
+
+    Attributes:
+        scheme: "http" or "https"; "" for all.
+        host: a name in lower case; "" for all hosts.
+        network: instead of a name: addresses.
+        itself, below: whether the host by that name counts, and hosts below it.
+        port: None for all.
+    """
+
+    scheme: str = ""
+    host: str = ""
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    itself: bool = True
+    below: bool = True
+    port: int | None = None
+
+    def holds(self, scheme: str, host: str, port: int | None) -> bool:
+        """Whether a server is reached without a proxy."""
+        if (self.scheme and self.scheme != scheme) or self.port not in (None, port or _PORTS.get(scheme)):
+            return False
+        if self.network is not None:
+            address = _address(host)
+            return address is not None and address in self.network
+        if not self.host:
+            return True
+        return (self.itself and host == self.host) or (self.below and host.endswith(f".{self.host}"))
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _bypass(value: str) -> _Bypass | None:
+    """A value of NO_PROXY as httpx, curl or requests read it, or None where none of them understands it.
+
+    `host` and `.host` (the host and all below it), `*.host` (all below it), `host:port`, addresses with or without
+    brackets, networks such as 10.0.0.0/8, and patterns of httpx: `https://host` (that host alone), `all://*.host`.
+    """
+    scheme, slashes, rest = value.lower().rpartition("://")
+    if slashes and scheme not in ("http", "https", "all"):
+        return None
+    scheme = "" if scheme == "all" else scheme
+    rest = rest.rstrip("/") if slashes else rest
+    if rest in ("", "*"):
+        return _Bypass(scheme) if slashes or rest else None
+    try:  # an IPv6 address without brackets has colons, too
+        return _Bypass(scheme, network=ipaddress.ip_network(rest, strict=False))
+    except ValueError:
+        pass
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return None
+    if parts.netloc != rest or "@" in rest or port == 0 or rest.endswith(":"):
+        return None
+    if (address := _address(host)) is not None:
+        return _Bypass(scheme, network=ipaddress.ip_network(address), port=port)
+    name = re.sub(r"^(\*\.|\*|\.)", "", host)
+    if not name or name.startswith(".") or _NO_HOST.search(name) or ":" in name:
+        return None
+    below_alone = host.startswith("*.")
+    exactly = bool(slashes) and host == name
+    return _Bypass(scheme, name, itself=not below_alone, below=not exactly, port=port)
+
+
+def _is_bypassed(scheme: str, host: str, port: int | None) -> bool:
+    if not getproxies_environment():
+        return bool(proxy_bypass(f"{host}:{port}" if port else host))  # the system's settings
+    host = host.lower().rstrip(".")
+    found = (_bypass(value) for value in _no_proxy())
+    return any(one is not None and one.holds(scheme, host, port) for one in found)
+
+
+def _no_proxy() -> list[str]:
+    return [value for value in re.split(r"[,\s]+", getproxies_environment().get("no", "")) if value]
+
+
+def proxy_variables() -> list[str]:
+    """What the environment says of proxies, a sentence each: no passwords, and what of it is not used."""
+    told = []
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        used = _variable_of(name.lower())
+        if used is not None:
+            told.append(f"{used} is set: {os.environ[used].rpartition('@')[2]}")
+        # Programs prefer the name in lower case, so the other one may hold what somebody believes to be used.
+        if used != name and os.environ.get(name):
+            told.append(f"{name} is set, and not used: {name.lower()} is {'set, too' if used else 'empty'}")
+    no_proxy = _variable_of("no_proxy")
+    ignored = [value for value in _no_proxy() if _bypass(value) is None]
+    return told + [f"{no_proxy} holds {value[:100]!r}, which is no host, and is ignored" for value in ignored]
 
 
 def settings_failed(message: str) -> InvalidRequestError:

@@ -11,7 +11,8 @@ beyond(
     2,
     "dns-failure",
     "the host has no name",
-    "one that does not exist: no retry; one that cannot be looked up just now: retry",
+    "no retry where the name does not exist, retry where it cannot be looked up just now; the message speaks of the "
+    "network, DNS and VPN, and of `base_url` where the user set one",
     'give the client the base URL "http://host.invalid/api/paas/v4" (RFC 6761: such a name never exists)',
 )
 

@@ -182,15 +182,15 @@ def away(kind: str) -> glmv.ConnectionFailed:
 async def test_a_run_that_was_answered_waits_for_hours(network: Network, kind: str) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
-    outage.heard()
-    assert outage.failed(away(kind), trying=False)
-    assert outage.failed(away(kind), trying=False)  # it was under way, too, and lengthens nothing
+    outage.heard("row")
+    assert outage.failed(away(kind), "row", trying=False)
+    assert outage.failed(away(kind), "row", trying=False)  # it was under way, too, and lengthens nothing
     given_up = None
     while given_up is None:
-        assert await outage.turn(lambda: False)
+        assert await outage.turn("row", lambda: False)
         assert progress.waiting
         try:
-            assert outage.failed(away(kind), trying=True)
+            assert outage.failed(away(kind), "row", trying=True)
         except glmv.ConnectionFailed as error:
             given_up = error
     assert 12 * 3600 < sum(network.pauses) < 12 * 3600 + 120
@@ -201,37 +201,171 @@ async def test_a_run_that_was_answered_waits_for_hours(network: Network, kind: s
 def test_what_can_be_a_wrong_setting_is_one_before_anything_was_answered(kind: str) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     with pytest.raises(glmv.ConnectionFailed):
-        outage.failed(away(kind), trying=False)
-    outage.heard()
+        outage.failed(away(kind), "row", trying=False)
+    outage.heard("row")
     if kind == "proxy_auth":  # a proxy may lock an account
         with pytest.raises(glmv.ConnectionFailed):
-            outage.failed(away(kind), trying=False)
+            outage.failed(away(kind), "row", trying=False)
 
 
-async def test_an_error_that_the_server_sent_ends_the_wait(network: Network) -> None:
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (glmv.ServerError("The model is busy.", status_code=503, code="1305", retryable=True, attempts=1), True),
+        (glmv.RateLimitError("too many", status_code=429, code="1302", retryable=True, attempts=1), True),
+        (glmv.InvalidRequestError("wrong", status_code=400, code="1214", attempts=1), False),
+        (glmv.ServerError("failed", status_code=500, retryable=False, attempts=1), False),
+    ],
+)
+async def test_an_error_that_the_server_sent_ends_the_wait(
+    network: Network, error: glmv.GLMVError, again: bool
+) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
-    assert outage.failed(away("dns"), trying=False)
-    assert await outage.turn(lambda: False)
-    assert not outage.failed(glmv.ServerError("busy", status_code=503, attempts=1), trying=True)
+    assert outage.failed(away("dns"), "row", trying=False)
+    assert await outage.turn("row", lambda: False)
+    assert outage.failed(error, "row", trying=True) is again  # it was tried without retries
     assert progress.waiting is None
-    assert not await outage.turn(lambda: False)
+    assert not await outage.turn("row", lambda: False)
+    assert not outage.failed(error, "row", trying=False)
 
 
 async def test_a_deadline_that_passed_without_a_connection_is_an_outage_too(network: Network) -> None:
     late = glmv.DeadlineExceeded("late", attempts=3)
     late.__cause__ = away("dns")
-    assert module.Outage(Progress(), asyncio.Event()).failed(late, trying=False)
+    assert module.Outage(Progress(), asyncio.Event()).failed(late, "row", trying=False)
 
 
-async def test_a_picture_whose_connection_breaks_is_a_row_and_keeps_nobody_waiting_for_good(network: Network) -> None:
+async def test_a_picture_whose_connection_breaks_is_a_row_in_the_end_and_keeps_nobody_waiting(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
-    assert outage.failed(away("dns"), trying=False)
-    assert await outage.turn(lambda: False)
-    assert not outage.failed(away("reset"), trying=True)
-    assert await outage.turn(lambda: False)
-    outage.heard()
-    assert not await outage.turn(lambda: False)
+    assert outage.failed(away("dns"), "row", trying=False)
+    for again in (True, True, False):
+        assert await outage.turn("row", lambda: False)
+        assert outage.failed(away("reset"), "row", trying=True) is again
+    assert await outage.turn("another", lambda: False)
+    outage.heard("another")
+    assert not await outage.turn("row", lambda: False)
+
+
+# --- calls that break, which may be the network's doing or one picture's ---------------------------------------------
+
+
+def page(status: int) -> glmv.ServerError:
+    return glmv.ServerError("The server answered a page.", status_code=status, retryable=True, attempts=1)
+
+
+def broken(what: Any) -> glmv.GLMVError:
+    return away(what) if isinstance(what, str) else page(what)
+
+
+BROKEN = ["reset", "read_timeout", "write_timeout", 502, 503, 504, 520, 522, 524, 530]
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_several_rows_that_break_with_no_answer_between_are_an_outage(network: Network, what: Any) -> None:
+    progress = Progress()
+    outage = module.Outage(progress, asyncio.Event())
+    outage.heard("first")
+    for row in ("a", "b"):
+        assert outage.failed(broken(what), row, trying=False)
+        assert progress.waiting is None
+    assert outage.failed(broken(what), "c", trying=False)
+    assert "Trying again in 2 s" in str(progress.waiting)
+    for _ in range(20):
+        assert await outage.turn("a", lambda: False)
+        assert outage.failed(broken(what), "a", trying=True)
+    assert network.pauses[:7] == [2, 4, 8, 16, 32, 60, 60]
+    outage.heard("a")
+    assert progress.waiting is None
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_a_row_that_breaks_while_others_are_answered_fails_by_itself(network: Network, what: Any) -> None:
+    progress = Progress()
+    outage = module.Outage(progress, asyncio.Event())
+    for again in (True, True, False):
+        assert outage.failed(broken(what), "row", trying=False) is again
+        assert await outage.turn("another", lambda: False) is again
+        assert network.pauses == []
+        outage.heard("another")
+    assert progress.waiting is None
+
+
+async def test_rows_that_break_together_again_and_again_fail_while_others_are_answered(network: Network) -> None:
+    outage = module.Outage(Progress(), asyncio.Event())
+    again = dict.fromkeys("abcd", True)
+    for _ in range(20):
+        for row in [row for row in again if again[row]]:
+            again[row] = outage.failed(away("read_timeout"), row, trying=False)
+        outage.heard("another")
+    assert not any(again.values())
+
+
+async def test_the_row_that_waited_longest_tries_first(network: Network) -> None:
+    outage = module.Outage(Progress(), moved := asyncio.Event(), known=True)
+    tried: list[str] = []
+
+    async def ask(row: str) -> None:
+        while await outage.turn(row, lambda: len(tried) == 7):
+            tried.append(row)
+            assert outage.failed(away("reset"), row, trying=True)
+            moved.set()
+            moved.clear()
+
+    for row in "abc":
+        outage.failed(away("reset"), row, trying=False)
+    await asyncio.gather(*(ask(row) for row in "abc"))
+    assert "".join(tried) == "abcabca"
+
+
+@pytest.mark.parametrize(
+    ("fault", "knobs"),
+    [("reset-in-headers", {}), ("half-body", {}), ("gateway-page", {}), ("gateway-page", {"status": 504})],
+)
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_job_waits_while_a_server_breaks_every_call(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network, fault: str, knobs: dict[str, Any], width: int
+) -> None:
+    running = job(emulator, photos, max_concurrency=width)
+    told: list[str] = []
+    network.meanwhile = lambda: told.append(str(running.progress))
+    rows = iter(running.rows())
+    first = [next(rows)]
+    emulator.inject(fault, 30, **knobs)
+    found = [*first, *rows]
+    assert len(found) == COUNT
+    assert all(row.ok for row in found)
+    assert max(network.pauses) == 60
+    assert any("Trying again in 60 s" in line for line in told)
+    assert running.progress.waiting is None
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("bad", [{"04"}, {"11"}, {"00", "05", "11"}, {"03", "04", "05"}, {"08", "09", "10", "11"}])
+def test_pictures_that_always_time_out_are_rows_and_do_not_keep_the_others(
+    emulator: Emulator, photos: Path, network: Network, width: int, bad: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, asked = glmv.AsyncClient.chat, []
+
+    async def chat(self: Any, messages: Any, **options: Any) -> Any:
+        text = messages[0]
+        asked.append(text)
+        if text in bad:
+            raise glmv.RequestTimeout("The server sent nothing within 300 s.", attempts=2, kind="read_timeout")
+        return await ask(self, messages, **options)
+
+    monkeypatch.setattr(glmv.AsyncClient, "chat", chat)
+    base = emulator.base_url.replace("127.0.0.1", "localhost")
+    running = Job(
+        photos, messages=lambda item: [Path(item.name).stem, glmv.Image.from_path(item.path)], model=MODEL,
+        base_url=base, api_key=emulator.api_key, max_concurrency=width, thinking=False,
+    )  # fmt: skip
+    rows = list(running.rows())
+    assert len(rows) == COUNT
+    assert {Path(row.key).stem for row in rows if not row.ok} == bad
+    assert all(asked.count(name) == 1 for name in set(asked) - bad)
+    alone_at_last = len(bad & {"09", "10", "11"}) == 3
+    assert sum(network.pauses) < (module.PATIENCE_AT_LAST + 300 if alone_at_last else 300)
 
 
 def test_a_host_that_nobody_knows_ends_the_job_at_once_as_a_wrong_key_does(
@@ -290,3 +424,36 @@ def test_what_could_succeed_is_asked_again_when_that_is_wanted(
     assert (again.answered, again.known_failed) == (0, 2)
     last = job(emulator, photos, **given).write(out, retry_failed=True)
     assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)
+
+
+def test_the_platforms_own_host_is_waited_for_before_its_first_answer(
+    emulator: Emulator, photos: Path, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PLATFORM", ("localhost",))
+    monkeypatch.setattr("glmv.transport.failures._PLATFORM", ("localhost",))
+    network.up = False
+    told: list[str] = []
+    running = job(emulator, photos)
+
+    def meanwhile() -> None:
+        told.append(str(running.progress))
+        network.up = sum(network.pauses) > 3600
+
+    network.meanwhile = meanwhile
+    done = running.write(tmp_path / "o.jsonl")
+    assert (done.answered, done.failed) == (COUNT, 0)
+    assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "known"),
+    [
+        ("https://open.bigmodel.cn/api/paas/v4", True),
+        ("https://api.z.ai/api/paas/v4", True),
+        ("https://bigmodel.cn.example/api/paas/v4", False),
+        ("https://notz.ai/v4", False),
+        ("http://127.0.0.1:8000/v1", False),
+    ],
+)
+def test_hosts_that_exist_for_sure_are_the_platforms(base_url: str, known: bool) -> None:
+    assert module.is_platform(base_url) is known

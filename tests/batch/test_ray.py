@@ -31,8 +31,8 @@ from glmv_emulator import Emulator
 ray = pytest.importorskip("ray", reason="make test-cluster installs Ray")
 for name in ("ray.cloudpickle", "ray.cluster_utils", "ray.data.extensions"):
     importlib.import_module(name)
-room = importlib.import_module("glmv_batch.ray")
-Vision, over, shares = room.Vision, room.over, room.shares
+module = importlib.import_module("glmv_batch.ray")
+Vision, over, shares = module.Vision, module.over, module.shares
 
 # Ray warns of its own.
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
@@ -230,6 +230,60 @@ async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> Non
     assert [row["attempts"] for row in found] == [1, 0, 0, 0, 0]
 
 
+class Clock:
+    """Waits for the network take no time; they are noted."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    async def pause(self, moved: asyncio.Event, seconds: float) -> None:
+        until = self.now + seconds
+        await asyncio.sleep(0)
+        if until > self.now:
+            self.now = until
+            self.pauses.append(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("glmv_batch._outage.pause", clock.pause)
+    monkeypatch.setattr("glmv_batch._outage.clock", lambda: clock.now)
+    return clock
+
+
+@pytest.mark.parametrize("fault", ["gateway-page", "reset-in-headers"])
+@pytest.mark.parametrize("share", [1, 3])
+async def test_a_worker_waits_while_the_server_is_away(
+    emulator: Emulator, clock: Clock, fault: str, share: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = worker(emulator, share=share)
+    await worked(waiting, [{"image": png(99)}])
+    emulator.inject(fault, 14)
+    found = (await worked(waiting, [{"image": png(number)} for number in range(12)])).to_pylist()
+    assert [row["error"] for row in found if row["error"]] == []
+    assert max(clock.pauses) == 60
+    assert "Trying again in 60 s" in caplog.text
+
+
+async def test_a_function_of_ones_own_waits_too(emulator: Emulator, clock: Clock) -> None:
+    def make(share: int) -> Any:
+        client = glmv.AsyncClient(KEY, model=MODEL, base_url=emulator.base_url, max_retries=0)
+        return lambda item: client.chat(["Which?", glmv.Image.from_bytes(item.source)])
+
+    emulator.inject("reset-in-headers", 8)
+    found = await worked(worker(emulator, make=make, prompt=None), [{"image": png(number)} for number in range(6)])
+    assert found.column("error").to_pylist() == [None] * 6
+
+
+async def test_a_worker_without_a_server_gives_up_after_two_minutes(clock: Clock) -> None:
+    gone = Vision("Which?", share=2, api_key=key, base_url="http://127.0.0.1:9/v1", model=MODEL, max_retries=0)
+    found = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in found} == {"ConnectionFailed"}
+    assert 120 <= sum(clock.pauses) < 240
+
+
 async def test_a_worker_never_has_more_under_way_than_its_share(emulator: Emulator) -> None:
     emulator.slow(first=0.05)
     await worked(worker(emulator), [{"image": png(number)} for number in range(12)])
@@ -259,7 +313,7 @@ async def test_answers_can_be_asked_again_and_again(emulator: Emulator) -> None:
 
 
 class Handle:
-    """A worker as the desk sees it, which answers when it lives."""
+    """A worker as the coordinator sees it, which answers when it lives."""
 
     def __init__(self, dies: bool = False) -> None:
         self.dies = dies
@@ -271,22 +325,22 @@ class Handle:
 
 
 async def test_a_worker_that_comes_for_a_dead_one_takes_its_share() -> None:
-    desk, first, second = room._Desk([3, 2]), Handle(), Handle()
-    assert [await desk.take("a", first), await desk.take("b", second)] == [3, 2]
-    assert await desk.take("a", first) == 3  # started again, it is the same actor
-    assert await desk.take("c", Handle()) is None
+    coordinator, first, second = module._Coordinator([3, 2]), Handle(), Handle()
+    assert [await coordinator.take("a", first), await coordinator.take("b", second)] == [3, 2]
+    assert await coordinator.take("a", first) == 3  # started again, it is the same actor
+    assert await coordinator.take("c", Handle()) is None
     first.dies = True
-    assert await desk.take("c", Handle()) == 3
+    assert await coordinator.take("c", Handle()) == 3
 
 
-async def test_the_desk_forgets_the_oldest_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "REMEMBERED", 3)
-    desk = room._Desk([1])
+async def test_the_coordinator_forgets_the_oldest_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 3)
+    coordinator = module._Coordinator([1])
     for task in ("one", "two"):
         for place in (0, 1):
-            await desk.keep(task, place, f"{task} {place}")
-    assert await desk.known("one") == {}
-    assert await desk.known("two") == {0: "two 0", 1: "two 1"}
+            await coordinator.keep(task, place, f"{task} {place}")
+    assert await coordinator.known("one") == {}
+    assert await coordinator.known("two") == {0: "two 0", 1: "two 1"}
 
 
 def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from pathlib import Path
@@ -170,3 +171,39 @@ def test_a_variable_that_cannot_be_used_is_marked_bad(variable: str, value: str)
     with Emulator() as emu:
         code, said = run("doctor", env=env | {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url})
     assert code == 0, said  # this machine needs none of them
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+def shown(env: dict[str, str]) -> list[str]:
+    with Emulator() as emu:
+        own = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "300"}
+        code, said = run("doctor", env=own | env)
+    assert code == 0, said
+    return [line.strip() for line in said.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"])
+def test_the_variable_that_is_used_is_named_as_it_is_written(no_proxies: None, name: str) -> None:
+    lines = shown({name: "p.example:3128"})
+    assert f"{name} is set: p.example:3128" in lines
+    assert not any(line.startswith(name.swapcase()) for line in lines)
+
+
+def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> None:
+    lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
+    assert "https_proxy is set: http://a.example:1" in lines
+    assert "HTTPS_PROXY is set, and not used: https_proxy is set, too" in lines
+    assert "HTTPS_PROXY is set, and not used: https_proxy is empty" in shown(
+        {"https_proxy": "", "HTTPS_PROXY": "http://b.example:2"}
+    )
+
+
+def test_values_of_no_proxy_that_nobody_understands_are_told(no_proxies: None) -> None:
+    lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
+    assert "NO_PROXY holds '10.*', which is no host, and is ignored" in lines
+    assert sum("is ignored" in line for line in lines) == 1

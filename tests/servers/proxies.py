@@ -79,13 +79,15 @@ def _listens(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def tinyproxy(folder: Path, *, password: bool = False) -> Iterator[ForwardProxy]:
-    """tinyproxy; its configuration takes letters alone in a password."""
+def tinyproxy(folder: Path, *, password: bool = False, forbids: str = "") -> Iterator[ForwardProxy]:
+    """tinyproxy, which refuses the host `forbids`; its configuration takes letters alone in a password."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config = folder / "tinyproxy.conf"
     login = f"BasicAuth {USER} letters\n" if password else ""
-    config.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nAllow 127.0.0.1\n{login}")
+    filtering = f'Filter "{folder / "filter"}"\n' if forbids else ""
+    (folder / "filter").write_text(f"{forbids}\n")
+    config.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nAllow 127.0.0.1\n{login}{filtering}")
     with running([program("tinyproxy") or "", "-d", "-c", str(config)], port, folder / "log"):
         yield ForwardProxy(f"http://127.0.0.1:{port}", folder)
 
@@ -114,21 +116,26 @@ http_access deny all
 
 
 @contextlib.contextmanager
-def squid(folder: Path, *, password: bool = False) -> Iterator[ForwardProxy]:
-    """squid, whose name server does not answer: it reaches addresses and /etc/hosts alone."""
+def squid(folder: Path, *, password: bool = False, allows: str = "allow") -> Iterator[ForwardProxy]:
+    """squid, which takes all requests or none ("allow", "deny").
+
+    Its name server does not answer: it reaches addresses and /etc/hosts alone.
+    """
     with tempfile.TemporaryDirectory() as own:
         # Squid does not run as root, and its own user may not enter the folders of the tests.
         as_root = os.geteuid() == 0
         home = Path(own)
         home.chmod(0o777 if as_root else 0o700)
-        with _squid(home, password=password, user="cache_effective_user proxy" if as_root else "") as url:
+        with _squid(
+            home, password=password, allows=allows, user="cache_effective_user proxy" if as_root else ""
+        ) as url:
             yield ForwardProxy(url, folder)
 
 
 @contextlib.contextmanager
-def _squid(folder: Path, *, password: bool, user: str) -> Iterator[str]:
+def _squid(folder: Path, *, password: bool, allows: str, user: str) -> Iterator[str]:
     port = free_port()
-    login, access = "", "http_access allow all"
+    login, access = "", f"http_access {allows} all"
     if password:
         users = folder / "users"
         crypted = subprocess.run(

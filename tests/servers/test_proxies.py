@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import glmv
@@ -160,6 +162,45 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
         with pytest.raises(glmv.ConnectionFailed, match=r"does not allow connections to forbidden\.example") as raised:
             chat("https://forbidden.example/v1")
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
+
+
+def test_a_plain_request_that_squid_forbids_names_squid_and_a_corrected_no_proxy_works(
+    plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
+    with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
+        monkeypatch.setenv("HTTP_PROXY", squid.url)
+        with glmv.Client("k", base_url=plain.base_url, allow_http=True, timeout=20) as glm:
+            with pytest.raises(glmv.ConnectionFailed, match="does not allow") as raised:
+                glm.chat("hi")
+            assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
+            assert f"The proxy {squid.place} (HTTP_PROXY)" in str(raised.value)
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            assert glm.chat("hi").text == "hello"
+
+
+def test_a_plain_request_that_tinyproxy_filters_names_tinyproxy(
+    chat: Chat, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
+    with proxies.tinyproxy(tmp_path_factory.mktemp("tinyproxy"), forbids="forbidden.example") as tinyproxy:
+        monkeypatch.setenv("HTTP_PROXY", tinyproxy.url)
+        with pytest.raises(glmv.ConnectionFailed, match=r"does not allow forbidden\.example") as raised:
+            chat("http://forbidden.example/v1")
+    assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
+    assert f"The proxy {tinyproxy.place} (HTTP_PROXY)" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["squid", "tinyproxy"])
+@pytest.mark.parametrize("base", ["https://glm.example/v1", "http://glm.example/v1"])
+def test_a_socks_variable_that_names_a_proxy_for_http_ends_soon(
+    chat: Chat, tmp_path_factory: pytest.TempPathFactory, name: str, base: str, monkeypatch: Any
+) -> None:
+    with KINDS[name](tmp_path_factory.mktemp(name)) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("http:", "socks5:"))
+        started = time.monotonic()
+        with pytest.raises(glmv.ConnectionFailed, match="SOCKS5") as raised:
+            chat(base, max_retries=0, timeout=httpx.Timeout(60, connect=1))
+    assert time.monotonic() - started < 20
+    assert f"roxy {proxy.place} (ALL_PROXY)" in str(raised.value)
 
 
 def test_doctor_tells_of_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:

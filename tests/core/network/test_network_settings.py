@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -206,6 +207,199 @@ def test_a_server_error_that_a_proxy_passes_on_is_the_servers(ask: Any, saying: 
     assert isinstance(ask(allow_http=True, max_retries=0), glmv.ServerError)
 
 
+HTML = b"content-type: text/html\r\ncontent-length: 15\r\n\r\n<html>no</html>"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (
+            b"403 Forbidden\r\nserver: squid/5.7\r\nx-squid-error: ERR_ACCESS_DENIED 0\r\nvia: 1.1 s (squid)\r\n"
+            + HTML,
+            "proxy_refused",
+        ),
+        (b"403 Filtered\r\nserver: tinyproxy/1.11\r\n" + HTML, "proxy_refused"),
+        (b"403 Forbidden\r\nserver: tinyproxy/1.11\r\ncontent-length: 0\r\n\r\n", "proxy_refused"),
+        (b"403 Forbidden\r\nproxy-connection: close\r\n" + HTML, "proxy_refused"),
+        (b"403 Forbidden\r\nproxy-status: p; error=http_request_denied\r\ncontent-length: 0\r\n\r\n", "proxy_refused"),
+        (b"403 Forbidden\r\n" + HTML, "proxy_refused"),
+        (b"502 Bad Gateway\r\n" + HTML, "proxy"),
+        (b"502 Bad Gateway\r\nvia: 1.1 gate\r\n" + HTML, "proxy"),
+        (b"502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "proxy"),
+        (b"504 Gateway Timeout\r\n" + HTML, "proxy"),
+    ],
+)
+def test_a_proxy_that_refuses_a_plain_request_is_named(
+    ask: Any, saying: Any, said: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = saying(b"HTTP/1.1 " + said)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    ask.base_url = "http://glm.example/v1"
+    error = ask(allow_http=True, max_retries=0)
+    assert isinstance(error, glmv.ConnectionFailed)
+    assert (error.kind, error.retryable) == (kind, kind == "proxy")
+    assert str(error).startswith(f"The proxy {proxy.url[7:]} (HTTP_PROXY) ")
+    assert "glm.example" in str(error)
+    assert "add it to NO_PROXY" in str(error)
+
+
+@pytest.mark.parametrize("status", [b"403 Forbidden", b"502 Bad Gateway", b"503 Service Unavailable"])
+def test_an_error_in_the_servers_form_is_the_servers(ask: Any, saying: Any, status: bytes, monkeypatch: Any) -> None:
+    body = b'{"error":{"code":"1220","message":"not for this key"}}'
+    head = b"\r\nvia: 1.1 squid\r\nproxy-connection: close\r\ncontent-type: application/json\r\ncontent-length: "
+    proxy = saying(b"HTTP/1.1 " + status + head + str(len(body)).encode() + b"\r\n\r\n" + body)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    ask.base_url = "http://glm.example/v1"
+    error = ask(allow_http=True, max_retries=0)
+    assert not isinstance(error, glmv.ConnectionFailed)
+    assert error.code == "1220"
+
+
+def test_what_a_proxy_finds_too_large_is_told_as_such(ask: Any, saying: Any, monkeypatch: Any) -> None:
+    proxy = saying(b"HTTP/1.1 413 Too Large\r\nx-squid-error: ERR_TOO_BIG 0\r\n" + HTML)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    ask.base_url = "http://glm.example/v1"
+    assert isinstance(ask(allow_http=True, max_retries=0), glmv.LimitExceeded)
+
+
+@pytest.mark.parametrize("said", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_corrected_no_proxy_works_in_the_same_client(
+    saying: Any, server: Server, proxied: None, said: bytes, awaited: bool, monkeypatch: Any
+) -> None:
+    proxy = saying(b"HTTP/1.1 " + said)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    given: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
+
+    async def asked() -> None:
+        async with glmv.AsyncClient("k", **given) as glm:
+            with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
+                await glm.chat("hi")
+            monkeypatch.setenv("NO_PROXY", "localhost")
+            assert (await glm.chat("hi")).text == "hello"
+
+    if awaited:
+        asyncio.run(asked())
+        return
+    with glmv.Client("k", **given) as glm:
+        with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
+            glm.chat("hi")
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        assert glm.chat("hi").text == "hello"
+
+
+@pytest.mark.parametrize("base", [ELSEWHERE, "http://glm.example/v1"])
+@pytest.mark.parametrize("scheme", ["socks5", "http"])
+def test_a_proxy_that_says_nothing_is_waited_for_as_long_as_for_a_connection(
+    ask: Any, base: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    httpx = pytest.importorskip("httpx")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{port}")
+        ask.base_url = base
+        limits = httpx.Timeout(
+            0.2, connect=0.2, read=0.2 if (scheme, base) == ("http", "http://glm.example/v1") else 60
+        )
+        error = ask(allow_http=True, max_retries=0, timeout=limits)
+    assert isinstance(error, glmv.RequestTimeout)
+    if (scheme, base) == ("http", "http://glm.example/v1"):  # it is asked for the answer itself
+        assert error.kind == "read_timeout"
+        return
+    assert error.kind == "connect_timeout"
+    assert f"The proxy 127.0.0.1:{port} (ALL_PROXY) did not connect to glm.example" in str(error)
+    assert "within 0.2 s (connect timeout)" in str(error)
+    assert ("A proxy for HTTP is written http:// in ALL_PROXY" in str(error)) is (scheme == "socks5")
+
+
+OPEN = "https://open.bigmodel.cn/api/paas/v4"
+
+
+@pytest.mark.parametrize(
+    ("value", "url", "bypassed"),
+    [
+        ("open.bigmodel.cn", OPEN, True),
+        ("OPEN.BigModel.cn.", OPEN, True),
+        ("bigmodel.cn", OPEN, True),
+        (".bigmodel.cn", OPEN, True),
+        ("*.bigmodel.cn", OPEN, True),
+        ("*bigmodel.cn", OPEN, True),
+        ("*.bigmodel.cn", "https://bigmodel.cn/v4", False),
+        ("model.cn", OPEN, False),
+        ("*", OPEN, True),
+        ("a.example,*", OPEN, True),
+        ("https://open.bigmodel.cn", OPEN, True),
+        ("https://open.bigmodel.cn/", OPEN, True),
+        ("http://open.bigmodel.cn", OPEN, False),
+        ("https://bigmodel.cn", OPEN, False),
+        ("all://open.bigmodel.cn", OPEN, True),
+        ("all://*.bigmodel.cn", OPEN, True),
+        ("all://*bigmodel.cn", OPEN, True),
+        ("https://", OPEN, True),
+        ("open.bigmodel.cn:443", OPEN, True),
+        ("open.bigmodel.cn:8443", OPEN, False),
+        ("https://open.bigmodel.cn:443", OPEN, True),
+        ("glm.example:8000", "http://glm.example:8000/v1", True),
+        ("glm.example:8000", "http://glm.example/v1", False),
+        ("10.0.0.0/8", "http://10.1.2.3:8000/v1", True),
+        ("10.0.0.0/8", "http://11.1.2.3:8000/v1", False),
+        ("10.1.2.3", "http://10.1.2.3:8000/v1", True),
+        ("10.1.2.3:8000", "http://10.1.2.3:8000/v1", True),
+        ("10.1.2.3:80", "http://10.1.2.3:8000/v1", False),
+        ("fd00::1", "http://[fd00::1]:8000/v1", True),
+        ("[fd00::1]", "http://[fd00::1]:8000/v1", True),
+        ("[FD00:0::1]:8000", "http://[fd00::1]:8000/v1", True),
+        ("fd00::/8", "http://[fd00::1]:8000/v1", True),
+        ("all://[fd00::1]", "http://[fd00::1]:8000/v1", True),
+        ("a.example , open.bigmodel.cn", OPEN, True),
+        ("a.example open.bigmodel.cn", OPEN, True),
+        (" a.example,\topen.bigmodel.cn ,", OPEN, True),
+        ("", "http://ip6-localhost:8000/v1", True),
+        ("", "http://localhost.localdomain:8000/v1", True),
+        ("ip6-localhost,localhost.localdomain", OPEN, False),
+        ("my-box", "http://my-box:8000/v1", True),
+        ("10.*", "http://10.1.2.3:8000/v1", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_no_proxy_is_read_as_other_programs_read_it(
+    value: str, url: str, bypassed: bool, name: str, monkeypatch: Any
+) -> None:
+    from glmv.transport.proxies import proxy_for
+
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv(name, value)
+    assert (proxy_for(url) is None) is bypassed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "10.*",
+        "a*b.example",
+        "10.0.0.0/99",
+        "ftp://h",
+        "a.example;b.example",
+        "h:port",
+        "h:0",
+        "h:",
+        "u@h",
+        "h/path",
+        "..",
+        "?",
+    ],
+)
+def test_what_nobody_understands_in_no_proxy_is_ignored(value: str, monkeypatch: Any) -> None:
+    from glmv.transport.proxies import proxy_for, proxy_variables
+
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", f"good.example,{value}")
+    ignored = [told for told in proxy_variables() if told.endswith("is ignored")]
+    assert ignored == [f"NO_PROXY holds {value!r}, which is no host, and is ignored"]
+    assert proxy_for(OPEN) is not None
+    assert proxy_for("https://good.example/v1") is None
+
+
 @pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h"])
 def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme: str, monkeypatch: Any) -> None:
     tunnel = Socks()
@@ -256,6 +450,20 @@ def test_a_proxy_that_speaks_no_tls_is_told_apart(ask: Any, saying: Any, monkeyp
         ("http://u:canary/word@proxy.example:1", "percent-encoded"),
         ("http://u:canary-word@proxy.example:canary", "http://host:port"),
         ("http://", "http://host:port"),
+        ("http:/proxy.example:1", "two slashes"),
+        ("http:proxy.example:1", "two slashes"),
+        ("socks5:/u:canary-word@proxy.example:1", "two slashes"),
+        ("http:///proxy.example", "it has no host"),
+        ("http://:3128", "it has no host"),
+        (":3128", "it has no host"),
+        ("http://u:canary-word@:3128", "it has no host"),
+        ("http://a b:1", "characters that no host has"),
+        ("http://a,b:1", "characters that no host has"),
+        ("'http://proxy.example:1'", "cannot be used"),
+        ("proxy.example:65536", "1 to 65535"),
+        ("http://proxy.example:0", "1 to 65535"),
+        ("http://proxy.example:-1", "1 to 65535"),
+        ("http://[::1:3128", "1 to 65535"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_one_sentence(ask: Any, value: str, words: str, monkeypatch: Any) -> None:
