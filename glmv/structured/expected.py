@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from glmv.structured.schema import json_in, misfit
+from glmv.structured.reading import JSONStream, read_json, shape_of
+from glmv.structured.schema import misfit
 from glmv.types import Completion, ToolCall
 
 # Without colons: a text of the form `name: value` is data to who fills a schema by names, as the emulator does.
@@ -21,6 +22,8 @@ _JSON = (
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used, since {problem}. {instruction}"
+# Finish reasons of an answer that a limit ended, or that did not end.
+CUT_OFF = (None, "length", "model_context_window_exceeded")
 # Characters of a problem that the model is shown.
 _MOST_OF_PROBLEM = 1000
 
@@ -109,31 +112,47 @@ class JSONExpected:
     ) -> None:
         self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
-        self.array = schema is not None and schema.get("type") == "array"
         self._schema = schema
         self._validate: Callable[[str], object] | None = None
+        names: set[str] = set()
         if isinstance(validate, type) and issubclass(validate, BaseModel):
             self._schema, self._validate = None, validate.model_validate_json
+            names = {*validate.model_fields}
         elif validate is not None:
             self._validate = validate
         self.by_schema = bool(self._schema)
+        self._shape = shape_of(schema, names)
+
+    def stream(self) -> JSONStream:
+        """What of a streamed answer may be shown as it comes."""
+        return JSONStream(array=self._shape.array is True, names=self._shape.names)
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
-        return (answer.text, None) if answer.tool_calls else self.check_text(answer.text)
+        if answer.tool_calls:
+            return answer.text, None
+        return self.check_text(answer.text, cut=answer.finish_reason in CUT_OFF)
 
-    def check_text(self, text: str) -> tuple[str, str | None]:
-        """An answer's text -> the JSON in it, and what is wrong with it or None."""
-        found = json_in(text)
-        if found is None:
-            return text, "it holds no JSON" if text.strip() else "it is empty"
+    def check_text(self, text: str, *, cut: bool = False) -> tuple[str, str | None]:
+        """An answer's text -> the JSON in it, and what is wrong with it or None.
+
+        Args:
+            text: the text.
+            cut: whether a limit ended it; then it must not end inside a value.
+        """
+        found = read_json(text, self._problem, self._shape)
+        if cut and found.unfinished:
+            return text, "it ends in the middle of its JSON"
+        return (text, found.problem) if found.text is None else (found.text, None)
+
+    def _problem(self, found: str) -> str | None:
         if self._schema and (wrong := misfit(json.loads(found), self._schema)):
-            return found, wrong[:_MOST_OF_PROBLEM]
+            return wrong[:_MOST_OF_PROBLEM]
         try:
             if self._validate is not None:
                 self._validate(found)
         except ValueError as error:
-            return found, str(error)[:_MOST_OF_PROBLEM]
-        return found, None
+            return str(error)[:_MOST_OF_PROBLEM]
+        return None
 
 
 def correction(problem: str, instruction: str) -> str:

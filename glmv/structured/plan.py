@@ -16,15 +16,24 @@ from typing import Any
 
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
-from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
-from glmv.structured.schema import JSONStream, need_validator
+from glmv.structured.expected import (
+    CUT_OFF,
+    AnyAnswer,
+    Expected,
+    JSONExpected,
+    ToolCallExpected,
+    correction,
+    name_of,
+)
+from glmv.structured.schema import need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
 
 _NOTHING = "(nothing)"
-# After these a second turn brings nothing better than the first.
-_CUT_OFF = (None, "length", "model_context_window_exceeded")
+# What each delta of a stream tells of its answer.
+_OF_EVERY = ("id", "model", "request_id", "created")
+_LATER = "JSON that was shown of this answer was a draft: what came later is the answer, and replaces it."
 
 
 class Plan:
@@ -100,16 +109,34 @@ class RepairPlan(Plan):
             problem = "JSON of a draft in its thought was shown, which the server had sent as the answer"
             attempts = answer.attempts + (self._first.attempts if self._first else 0)
             raise _unfit(self._expected.what, problem, answer, attempts)
+        told = answer
         answer = self.judge(answer)
         if not self.done:
             self._begin_stream()
             return ()
         assert last is not None, "a flow that returns has handed out its last delta"
-        return (self._marked(replace(last, usage=answer.usage, attempts=answer.attempts)),)
+        last = replace(last, usage=answer.usage, attempts=answer.attempts)
+        if not self._reduces(answer):
+            return (self._marked(last),)
+        shown = "".join(self._told)
+        if answer.text.startswith(shown):
+            rest = answer.text[len(shown) :]
+            facts = {name: getattr(last, name) for name in _OF_EVERY}
+            return (*([self._marked(Delta(rest, **facts))] if rest else []), self._marked(last))
+        if not self._may_replace:
+            raise _unfit(self._expected.what, "a draft was shown, and other JSON follows it", told, answer.attempts)
+        facts = {name: getattr(last, name) for name in _OF_EVERY}
+        final = Delta(answer.text, answer.reasoning, replaces=True, **facts)
+        return (final, replace(last, notes=(*last.notes, _LATER)))
+
+    def _reduces(self, answer: Completion) -> bool:
+        """Whether the text is JSON that was read out of what the server sent."""
+        return self._json is not None and not answer.tool_calls and not is_withdrawn(answer.finish_reason)
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:
         expected = self._expected
-        self._json = JSONStream(array=expected.array) if isinstance(expected, JSONExpected) else None
+        self._json = expected.stream() if isinstance(expected, JSONExpected) else None
+        self._told: list[str] = []  # the text that was shown
         self._call_due = isinstance(expected, ToolCallExpected)
         self._held: list[Delta] = []
         self._last: Delta | None = None
@@ -138,6 +165,7 @@ class RepairPlan(Plan):
             delta = replace(delta, text="")
         if not (delta.text or delta.reasoning or delta.tool_calls):
             return ()
+        self._told.append(delta.text)
         self._shown = self._shown or bool(delta.text or delta.tool_calls)
         self._thought = self._thought or bool(delta.reasoning)
         held, self._held = (self._held, []) if delta.tool_calls else ([], self._held)
@@ -157,7 +185,7 @@ class RepairPlan(Plan):
         return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> None:
-        repairable = not self._shown or (self._may_replace and answer.finish_reason not in _CUT_OFF)
+        repairable = not self._shown or (self._may_replace and answer.finish_reason not in CUT_OFF)
         if self._first is not None or not repairable:
             attempts = answer.attempts + (self._first.attempts if self._first else 0)
             raise _unfit(self._expected.what, problem, answer, attempts)
@@ -269,7 +297,7 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
         MalformedResponse: when it does not fit; `partial` is the answer.
         InvalidRequestError: for a JSON Schema, when `jsonschema` is not installed.
     """
-    text, problem = JSONExpected(_schema(wanted)).check_text(answer.text)
+    text, problem = JSONExpected(_schema(wanted)).check_text(answer.text, cut=answer.finish_reason in CUT_OFF)
     if problem is not None:
         raise _unfit("JSON", problem, answer, answer.attempts)
     return replace(answer, text=text)
@@ -291,7 +319,7 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
     answer = error.partial
     if answer is None or answer.attempts < error.attempts:
         raise error
-    if answer.finish_reason in _CUT_OFF or is_withdrawn(answer.finish_reason):
+    if answer.finish_reason in CUT_OFF or is_withdrawn(answer.finish_reason):
         raise error
     return _second_turn(answer, f"{error.message} Reply once more.")
 

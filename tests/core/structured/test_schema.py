@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.structured.schema import JSONStream, json_in, misfit
+from glmv.structured.reading import JSONStream, json_in
+from glmv.structured.schema import misfit
 
 
 @pytest.mark.parametrize(
