@@ -33,7 +33,8 @@ _LONGEST_WORD = 400
 # Values inside values that are looked into.
 _MOST_WRAPPERS = 4
 
-_START = re.compile(r"[{\[｛［]")
+# A bracket, and behind it what JSON may have there or the end of what has come.
+_START = re.compile(r'[{｛](?=\s*(?:["“}｝]|\Z))|[\[［](?=\s*(?:[\[{"“\-0-9tfnNI\]］｛［]|\Z))')
 _NARROW = str.maketrans("｛｝［］，：", "{}[],:")
 _TOKEN = re.compile(r"[\s\ufeff\u200b]+|[{}\[\],:｛｝［］，：]|[\"“]|[-+.\w]+|.", re.DOTALL)
 _SPACE = re.compile(r"[\s\ufeff\u200b]")
@@ -91,6 +92,25 @@ class Scanner:
     Args:
         left: is called when the newest value has ended (with True) or turned out to be none (with False).
     """
+
+    __slots__ = (
+        "_base",
+        "_children",
+        "_comma",
+        "_held",
+        "_kept",
+        "_left",
+        "_objects",
+        "_quote",
+        "_stack",
+        "_string",
+        "_string_piece",
+        "count",
+        "found",
+        "items",
+        "key",
+        "pieces",
+    )
 
     def __init__(self, left: Callable[[bool], None] = lambda _: None) -> None:
         self._left = left
