@@ -62,15 +62,19 @@ class ToolCallExpected:
     Args:
         tools: the tools that may be called, at least one.
         name: the tool that the instruction names, or None for any: it names them all then.
+        model: a pydantic class that judges the arguments in place of the schema, or None.
     """
 
     what = "a tool call"
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None) -> None:
+    def __init__(
+        self, tools: Sequence[Mapping[str, Any]], name: str | None, model: type[BaseModel] | None = None
+    ) -> None:
+        self._model = model
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
         names = ", ".join(self._schemas)
         self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
-        self.by_schema = any(self._schemas.values())
+        self.by_schema = model is None and any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
         if not answer.tool_calls:
@@ -86,9 +90,20 @@ class ToolCallExpected:
             return f"the arguments of {call.name} are not JSON ({error})"
         if not isinstance(arguments, dict):
             return f"the arguments of {call.name} are not a JSON object"
+        if self._model is not None:
+            return _refusal(self._model, call)
         schema = self._schemas[call.name]
         wrong = misfit(arguments, schema) if schema else None
         return f"in the arguments of {call.name}, {wrong}" if wrong else None
+
+
+def _refusal(model: type[BaseModel], call: ToolCall) -> str | None:
+    """What a pydantic class has against the arguments of a call."""
+    try:
+        model.model_validate_json(call.arguments or "{}")
+    except ValueError as error:
+        return f"in the arguments of {call.name}, {str(error)[:_MOST_OF_PROBLEM]}"
+    return None
 
 
 class JSONExpected:

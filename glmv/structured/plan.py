@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
 from glmv.structured.expected import (
@@ -230,7 +232,9 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     """The request as the server takes it, what its instruction asks for, and whether only one tool call is kept."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
-    call = _expected_call(options, dialect)
+    validate = request.call.get("validate")
+    of_call = isinstance(validate, type) and "response_format" not in options
+    call = _expected_call(options, dialect, validate if of_call else None)
     found = _expected_json(options, request, dialect, asks=call is None)
     expected = call or found
     if options != request.options:
@@ -238,7 +242,7 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     return _instructed(request, expected.instruction) if expected else request, expected, one_call
 
 
-def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpected | None:
+def _expected_call(options: dict[str, Any], dialect: Dialect, model: type[BaseModel] | None) -> ToolCallExpected | None:
     """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words."""
     tools = options.get("tools") or []
     match _choice(options.pop("tool_choice", None), tools):
@@ -264,7 +268,7 @@ def _expected_call(options: dict[str, Any], dialect: Dialect) -> ToolCallExpecte
             return ToolCallExpected(tools, None)
         case name:
             options["tools"] = [tool for tool in tools if name_of(tool) == name]
-            return ToolCallExpected(options["tools"], name)
+            return ToolCallExpected(options["tools"], name, model)
 
 
 def _expected_json(
