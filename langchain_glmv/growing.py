@@ -49,8 +49,10 @@ class GrowingObject(GrowingJson, PydanticOutputParser[Any]):
         if not issubclass(model, BaseModel):  # of pydantic 1
             return super().parse_result(result, partial=partial)
         text = result[0].text
-        if partial:
+        if partial and text.lstrip()[:1] in ("{", "["):
             return _so_far(text, model)
+        if partial:
+            return super().parse_result(result, partial=True)
         try:
             return model.model_validate_json(text)
         except ValueError as error:
