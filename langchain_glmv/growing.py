@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.outputs import Generation
+from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 from pydantic_core import from_json
 
@@ -53,6 +53,8 @@ class GrowingObject(GrowingJson, PydanticOutputParser[Any]):
             return _so_far(text, model)
         if partial:
             return super().parse_result(result, partial=True)
+        if _is_refused(result[0]):
+            return super().parse_result(result)  # raises core's own error
         try:
             return model.model_validate_json(text)
         except ValueError as error:
@@ -60,6 +62,11 @@ class GrowingObject(GrowingJson, PydanticOutputParser[Any]):
                 return super().parse_result(result)  # in a fence, from a server that the core leaves alone
             except OutputParserException as other:
                 raise other from error
+
+
+def _is_refused(result: Generation) -> bool:
+    blocks: list[Any] = [*result.message.content_blocks] if isinstance(result, ChatGeneration) else []
+    return any(block["type"] == "refusal" for block in blocks)
 
 
 class _Growth:

@@ -1,10 +1,11 @@
-"""Of all that looks like JSON in an answer, the last that fits is taken, and it comes back whatever stands around it."""
+"""Of all that looks like JSON in an answer the last that fits is taken, whatever stands around it."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -152,8 +153,18 @@ def test_an_answer_that_was_cut_off_in_its_json_is_not_replaced_by_a_draft() -> 
 
 prose = st.text(alphabet=st.sampled_from("ab 3,.:;'\"`“”：，{}[]()\\\n南-"), max_size=12)
 drafts = st.sampled_from(
-    ['{"grams": "?"}', '{"grams": 1}', "{}", "[1]", "[1, 2, 3, 4]", json.dumps(SCHEMA), '{"grams": 1, ', '[{"grams": 2}', "{a}"]
-)  # fmt: skip
+    [
+        '{"grams": "?"}',
+        '{"grams": 1}',
+        "{}",
+        "[1]",
+        "[1, 2, 3, 4]",
+        json.dumps(SCHEMA),
+        '{"grams": 1, ',
+        '[{"grams": 2}',
+        "{a}",
+    ]
+)
 marks = st.sampled_from([("", ""), ("```json\n", "\n```"), ("**", "**"), ("\n", "\n"), ("（", "）"), ("[", "]")])
 values = st.fixed_dictionaries({"grams": st.integers(-5, 10**6), "label": st.none() | st.text(max_size=8)})
 
@@ -162,7 +173,7 @@ def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
     """What a stream shows of a text that is cut at these places."""
     stream = need.stream()
     places = [0, *sorted({min(cut, len(text)) for cut in cuts}), len(text)]
-    return "".join(stream.feed(text[a:b]) for a, b in zip(places, places[1:], strict=False))
+    return "".join(stream.feed(text[a:b]) for a, b in pairwise(places))
 
 
 @settings(max_examples=400, deadline=None)
