@@ -114,6 +114,7 @@ class JSONExpected:
         validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
             that will not do, beside the schema; or None.
         beside_tools: whether a tool call is an answer, too.
+        name: what the request calls the JSON; an object around it may have that name.
     """
 
     what = "JSON"
@@ -124,6 +125,7 @@ class JSONExpected:
         validate: type[BaseModel] | Callable[[str], object] | None = None,
         *,
         beside_tools: bool = False,
+        name: str = "",
     ) -> None:
         self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
@@ -136,7 +138,7 @@ class JSONExpected:
         elif validate is not None:
             self._validate = validate
         self.by_schema = bool(self._schema)
-        self._shape = shape_of(schema, names)
+        self._shape = shape_of(schema, names, name)
 
     def stream(self) -> JSONStream:
         """What of a streamed answer may be shown as it comes."""

@@ -288,7 +288,8 @@ def _expected_json(
         options["response_format"] = {"type": "json_object"}
     if not asks:
         return None
-    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")))
+    name = str(wanted.get("json_schema", {}).get("name") or "")
+    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")), name=name)
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:

@@ -361,6 +361,15 @@ class JSONStream:
         return key is not None and (self._names is None or key in self._names)
 
 
+# What an object around the value may call it, beside the name of the class.
+_WRAPPERS = frozenset({
+    "result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties",
+    "arguments", "args", "input", "value", "values", "items",
+})  # fmt: skip
+# What may stand beside it there, as in a JSON Schema with values in place of types, or in a tool call as text.
+_BESIDE = {"type", "title", "name", "description", "required", "additionalproperties", "schema", "defs", "id"}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a value that was asked for looks like.
@@ -368,22 +377,23 @@ class Shape:
     Attributes:
         array: whether it is a list; None for either.
         names: properties that it may have, None where any may be.
-        wrapper: the name of the class, as an object around the value may call it.
+        wrappers: what an object around the value may call it, as the name of the class.
         schema: the JSON Schema that the model was shown.
     """
 
     array: bool | None = False
     names: frozenset[str] | None = None
-    wrapper: str = ""
+    wrappers: frozenset[str] = frozenset()
     schema: Mapping[str, Any] | None = None
 
 
-def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = ()) -> Shape:
+def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: str = "") -> Shape:
     """The shape of what a JSON Schema describes.
 
     Args:
         schema: the schema, None for any object.
         names: further names of its properties, as of the fields of a pydantic class.
+        name: what the request calls it, beside the title of the schema.
     """
     if schema is None:
         return Shape()
@@ -392,7 +402,8 @@ def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = ()) -> Sha
     root = _resolved(schema, schema)
     kinds = [_resolved(each, schema).get("type") for each in _forms(root)]
     array = True if kinds == ["array"] else False if {*kinds} == {"object"} or known else None
-    return Shape(array, known, _plain_word(str(schema.get("title") or root.get("title") or "")), schema)
+    called = map(_plain_word, map(str, (name, schema.get("title"), root.get("title"))))
+    return Shape(array, known, _WRAPPERS.union(called), schema)
 
 
 def _forms(schema: Mapping[str, Any]) -> list[Any]:
@@ -552,15 +563,6 @@ def _outside(thoughts: list[tuple[int, int]], found: list[Candidate]) -> Iterato
             yield each
 
 
-# What an object around the value may call it, beside the name of the class.
-_WRAPPERS = {
-    "result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties",
-    "arguments", "args", "input", "value", "values", "items",
-}  # fmt: skip
-# What may stand beside it there, as in a JSON Schema with values in place of types, or in a tool call as text.
-_BESIDE = {"type", "title", "name", "description", "required", "additionalproperties", "schema", "defs", "id"}
-
-
 def _plain_word(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
@@ -574,7 +576,7 @@ def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
     if shape.schema is None:
         return
     for _ in range(_MOST_WRAPPERS):
-        value = _inner(value, shape.wrapper)
+        value = _inner(value, shape.wrappers)
         if isinstance(value, str):
             value = _value_of(_json_alone(value) or "")
         if not isinstance(value, dict | list) or _is_schema(value, shape.schema):
@@ -589,14 +591,14 @@ def _value_of(text: str) -> Any:
         return None
 
 
-def _inner(value: Any, name: str) -> Any:
+def _inner(value: Any, wrappers: frozenset[str]) -> Any:
     match value:
         case [only]:
             return only
         case dict():
             keys = [key for key in value if _plain_word(key) not in _BESIDE]
             word = _plain_word(keys[0]) if len(keys) == 1 else ""
-            return value[keys[0]] if word and word in {*_WRAPPERS, name} else None
+            return value[keys[0]] if word and word in wrappers else None
         case _:
             return None
 
