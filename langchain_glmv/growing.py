@@ -20,6 +20,9 @@ class GrowingJson(JsonOutputParser):
     The last object is yielded in any case: where the answer began anew, it takes the place of those before.
     """
 
+    name: str | None = "JsonOutputParser"
+    """As core's is called in traces."""
+
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # core's name
         growth = _Growth()
         for found in super()._transform(input):
@@ -37,29 +40,33 @@ class GrowingJson(JsonOutputParser):
             yield growth.held
 
 
-class GrowingObject(GrowingJson, PydanticOutputParser[Any]):
+class GrowingObject(GrowingJson):
     """JSON as objects of a pydantic class, which alone judges it: by its rules for JSON, strict or not.
 
     An object is yielded while it streams where the class takes what has come. A string that has not ended counts where
     the class takes it with more behind it, so that half of a number in quotes is no number.
     """
 
+    name: str | None = "PydanticOutputParser"
+
+    pydantic_object: Any
+
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         model: Any = self.pydantic_object
-        if not issubclass(model, BaseModel):  # of pydantic 1
-            return super().parse_result(result, partial=partial)
         text = result[0].text
+        others: JsonOutputParser = PydanticOutputParser(pydantic_object=model)
+        # Classes of pydantic 1, and a refusal, for which core has an error of its own.
+        if not issubclass(model, BaseModel) or (not partial and _is_refused(result[0])):
+            return others.parse_result(result, partial=partial)
         if partial and text.lstrip()[:1] in ("{", "["):
             return _so_far(text, model)
         if partial:
-            return super().parse_result(result, partial=True)
-        if _is_refused(result[0]):
-            return super().parse_result(result)  # raises core's own error
+            return others.parse_result(result, partial=True)
         try:
             return model.model_validate_json(text)
         except ValueError as error:
             try:
-                return super().parse_result(result)  # in a fence, from a server that the core leaves alone
+                return others.parse_result(result)  # in a fence, from a server that the core leaves alone
             except OutputParserException as other:
                 raise other from error
 

@@ -62,7 +62,8 @@ def structured_model(
     if method == "function_calling":
         assert schema is not None
         name = convert_to_openai_tool(schema)["function"]["name"]
-        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **validation(schema), **extra)
+        judged: dict[str, Any] = {**validation(schema)}
+        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **judged, **extra)
         parser = _call_parser(schema, name)
     else:
         wanted = response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
