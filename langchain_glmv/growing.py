@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import BaseMessage
@@ -12,6 +12,10 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    # mypy's plugin for pydantic looks up here what the field of core's class refers to.
+    from langchain_core.utils.pydantic import TBaseModel  # noqa: F401
 
 
 class GrowingJson(JsonOutputParser):
