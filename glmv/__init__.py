@@ -49,6 +49,7 @@ if _typing.TYPE_CHECKING:
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
+    from glmv.structured.reading import grows
     from glmv.types import (
         Accumulator,
         Box,
@@ -100,6 +101,7 @@ _NAMES = {
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
+    "structured.reading": ("grows",),
     "types": (
         "Accumulator",
         "Box",
@@ -169,6 +171,7 @@ __all__ = [
     "__version__",
     "chat_request",
     "find_model",
+    "grows",
     "models",
     "second_turn",
     "without_values",

@@ -13,6 +13,8 @@ from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+import glmv
+
 if TYPE_CHECKING:
     # mypy's plugin for pydantic looks up here what the field of core's class refers to.
     from langchain_core.utils.pydantic import TBaseModel  # noqa: F401
@@ -88,7 +90,7 @@ class _Growth:
         self.held: Any = None
 
     def takes(self, found: Any) -> bool:
-        grown = _grows(_plain(self._last), _plain(found))
+        grown = glmv.grows(_plain(self._last), _plain(found))
         self.held = None if grown else found
         if grown:
             self._last = found
@@ -97,21 +99,6 @@ class _Growth:
 
 def _plain(found: Any) -> Any:
     return found.model_dump() if isinstance(found, BaseModel) else found
-
-
-def _grows(before: Any, after: Any) -> bool:
-    """Whether a value is another one with more in it, or the same."""
-    match before, after:
-        case None, _:
-            return True
-        case dict(), dict():
-            return all(key in after and _grows(value, after[key]) for key, value in before.items())
-        case list(), list():
-            return len(before) <= len(after) and all(map(_grows, before, after))
-        case str(), str():
-            return after.startswith(before)
-        case _:
-            return bool(before == after)
 
 
 def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:

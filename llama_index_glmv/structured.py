@@ -173,7 +173,7 @@ def _grown(
     found = _so_far(response.message.content or "", output_cls)
     if current is None:
         return found
-    return found if _grows(_set(current), _set(found)) else current
+    return found if glmv.grows(_set(current), _set(found)) else current
 
 
 def _so_far(text: str, output_cls: type[Model]) -> Model | FlexibleModel:
@@ -191,18 +191,3 @@ def _so_far(text: str, output_cls: type[Model]) -> Model | FlexibleModel:
 
 def _set(found: BaseModel) -> dict[str, Any]:
     return found.model_dump(exclude_unset=True)
-
-
-def _grows(before: Any, after: Any) -> bool:
-    """Whether a value is another one with more in it, or the same."""
-    match before, after:
-        case None, _:
-            return True
-        case dict(), dict():
-            return all(key in after and _grows(value, after[key]) for key, value in before.items())
-        case list(), list():
-            return len(before) <= len(after) and all(map(_grows, before, after))
-        case str(), str():
-            return after.startswith(before)
-        case _:
-            return bool(before == after)

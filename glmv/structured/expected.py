@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from glmv.structured.reading import JSONStream, read_json, shape_of
+from glmv.structured.reading import read_json, shape_of
+from glmv.structured.scanner import JSONStream
 from glmv.structured.schema import misfit
 from glmv.types import Completion, ToolCall
 

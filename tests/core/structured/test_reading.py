@@ -12,9 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import glmv
 from glmv import Completion
 from glmv.structured.expected import JSONExpected
-from glmv.structured.reading import JSONStream, candidates_in, json_in
+from glmv.structured.reading import candidates_in, json_in
+from glmv.structured.scanner import JSONStream
 
 
 class Parcel(BaseModel):
@@ -258,3 +260,18 @@ def test_reading_takes_linear_time(kind: str) -> None:
 
     small = min(seconds(10_000) for _ in range(3))
     assert seconds(80_000) < 0.2 + 24 * small  # 8 times the text; in quadratic time it takes 64 times as long
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        ({"a": None}, {"a": [1], "b": 2}, True),
+        ({"a": ["x", "y"]}, {"a": ["x", "yes", "z"]}, True),
+        ({"a": 1}, {}, False),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({"a": "Bank"}, {"a": "B"}, False),
+        ({"a": 3}, {"a": 36}, False),
+    ],
+)
+def test_data_grows_where_nothing_of_it_is_lost(before: object, after: object, grown: bool) -> None:
+    assert glmv.grows(before, after) is grown

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.structured.reading import JSONStream, json_in
+from glmv.structured.reading import json_in
+from glmv.structured.scanner import JSONStream
 from glmv.structured.schema import misfit
 
 
