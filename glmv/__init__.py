@@ -49,6 +49,7 @@ if _typing.TYPE_CHECKING:
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
+    from glmv.structured.reading import grows
     from glmv.types import (
         Accumulator,
         Box,
@@ -101,6 +102,7 @@ _NAMES = {
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
+    "structured.reading": ("grows",),
     "types": (
         "Accumulator",
         "Box",
@@ -171,6 +173,7 @@ __all__ = [
     "__version__",
     "chat_request",
     "find_model",
+    "grows",
     "is_withdrawn",
     "models",
     "second_turn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
 from langchain_core.runnables import (
@@ -21,11 +21,12 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import glmv
 from langchain_glmv.chunks import ChunkMapper
 from langchain_glmv.errors import ContentWithdrawnError, MalformedResponse
+from langchain_glmv.growing import GrowingJson, GrowingObject
 from langchain_glmv.options import is_model, response_format, titled, tool_options, validation
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def structured_model(
     if method == "function_calling":
         assert schema is not None
         name = convert_to_openai_tool(schema)["function"]["name"]
-        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **extra)
-        parser = _PydanticCall(tools=[schema]) if is_model(schema) else _JsonCall(key_name=name)
+        judged: dict[str, Any] = {**validation(schema)}
+        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **judged, **extra)
+        parser = _call_parser(schema, name)
     else:
         wanted = response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
         llm = model.bind(response_format=wanted, **validation(schema), **extra)
-        parser = PydanticOutputParser(pydantic_object=schema) if is_model(schema) else JsonOutputParser()
+        parser = GrowingObject(pydantic_object=schema) if is_model(schema) else GrowingJson()
     if "tools" in extra:
         parser = _unless_called(parser)
     return _with_raw(llm, _unless_withdrawn(parser)) if include_raw else llm | parser
@@ -115,12 +117,35 @@ class _CallRequired:
         return found
 
 
+def _call_parser(schema: Any, name: str) -> Runnable[Any, Any]:
+    if not is_model(schema):
+        return _JsonCall(key_name=name)
+    return _ObjectCall(key_name=name, model=schema) if issubclass(schema, BaseModel) else _PydanticCall(tools=[schema])
+
+
 class _PydanticCall(_CallRequired, PydanticToolsParser):
     first_tool_only: bool = True
 
 
 class _JsonCall(_CallRequired, JsonOutputKeyToolsParser):
     first_tool_only: bool = True
+
+
+class _ObjectCall(_JsonCall):
+    """The arguments of a call as an object of a pydantic class, by its rules for JSON as the core judges them."""
+
+    model: type[BaseModel]
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        found = super().parse_result(result, partial=partial)
+        if found is None:
+            return None
+        try:
+            return self.model.model_validate_json(json.dumps(found))
+        except ValidationError as error:
+            if partial:
+                return None
+            raise OutputParserException(str(error), llm_output=json.dumps(found, ensure_ascii=False)) from error
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:

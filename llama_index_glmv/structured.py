@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Union
 
@@ -11,12 +12,12 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.program.streaming_utils import process_streaming_content_incremental
-from llama_index.core.program.utils import FlexibleModel
+from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 import glmv
 
@@ -160,9 +161,33 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
 def _grown(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
-    """The object so far: what of it has come is set; the last one is a whole `output_cls`."""
+    """The object so far: what of it has come is set; the last one is a whole `output_cls`.
+
+    A field that was set stays set, and strings and lists only get longer, also inside. Where the answer begins anew,
+    with "replaces", the object does too.
+    """
     if response.additional_kwargs.get("replaces"):
         current = None
     if "finish_reason" in response.additional_kwargs:
         return _parsed(response, output_cls)
-    return process_streaming_content_incremental(response, output_cls, current)
+    found = _so_far(response.message.content or "", output_cls)
+    if current is None:
+        return found
+    return found if glmv.grows(_set(current), _set(found)) else current
+
+
+def _so_far(text: str, output_cls: type[Model]) -> Model | FlexibleModel:
+    """JSON that has not ended -> an object of the class where that takes it, else of a class that takes anything."""
+    flexible: type[FlexibleModel] = create_flexible_model(output_cls)
+    try:
+        value = from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return flexible()
+    try:
+        return output_cls.model_validate_json(json.dumps(value))
+    except ValueError:
+        return flexible.model_validate(value) if isinstance(value, dict) else flexible()
+
+
+def _set(found: BaseModel) -> dict[str, Any]:
+    return found.model_dump(exclude_unset=True)

@@ -14,7 +14,7 @@ from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta, ToolCallDelta
 from glmv.wire.codes import Ending, Envelope, ending_of, envelope, error_from, lone_message, reason_of
 from glmv.wire.decode import DeltaDecoder, excerpt
-from glmv.wire.marks import THOUGHT_END, StopCutter, boxes_in
+from glmv.wire.marks import THOUGHT_END, StopCutter, read_boxes
 from glmv.wire.sse import Event
 
 _THOUGHT_IN_TEXT = (
@@ -171,10 +171,10 @@ class Shaper:
                 last.finish_reason = "stop"
         if decoder.left_in_text:
             self._notes += (_CALLS_IN_TEXT.format(count=decoder.left_in_text),)
-        last.notes = call.reading.notes + self._notes
         last.attempts = self._tries.attempt
         last.request_id = last.request_id or self._tries.request_id
-        last.boxes = boxes_in(total.text, call.reading.sizes, call.reading.boxes_of)
+        last.boxes, clipped = read_boxes(total.text, call.reading.sizes, call.reading.boxes_of)
+        last.notes = call.reading.notes + self._notes + clipped
         self._tries.accumulator.add(last)
         self._check_ending(last)
         deltas.append(last)

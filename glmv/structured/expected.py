@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from glmv.structured.schema import json_in, misfit
+from glmv.structured.reading import json_in, read_json, shape_of
+from glmv.structured.scanner import JSONStream
+from glmv.structured.schema import misfit
 from glmv.types import Completion, ToolCall
 
 # Without colons: a text of the form `name: value` is data to who fills a schema by names, as the emulator does.
@@ -21,10 +23,10 @@ _JSON = (
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used, since {problem}. {instruction}"
+# Finish reasons of an answer that a limit ended, or that did not end.
+CUT_OFF = (None, "length", "model_context_window_exceeded")
 # Characters of a problem that the model is shown.
 _MOST_OF_PROBLEM = 1000
-# Finish reasons of an answer that a limit has cut.
-_CUT_OFF = ("length", "model_context_window_exceeded")
 
 
 class Expected(Protocol):
@@ -68,22 +70,31 @@ class ToolCallExpected:
         tools: the tools that may be called, at least one.
         name: the tool that the instruction names, or None for any: it names them all then.
         judged: False leaves the arguments to the caller: any call that no limit has cut is one.
+        model: a pydantic class that judges the arguments in place of the schema, or None.
     """
 
     what = "a tool call"
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], name: str | None, *, judged: bool = True) -> None:
+    def __init__(
+        self,
+        tools: Sequence[Mapping[str, Any]],
+        name: str | None,
+        *,
+        judged: bool = True,
+        model: type[BaseModel] | None = None,
+    ) -> None:
+        self._judged = judged
+        self._model = model
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
         names = ", ".join(self._schemas)
         self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
-        self._judged = judged
-        self.by_schema = judged and any(self._schemas.values())
+        self.by_schema = judged and model is None and any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
         if not answer.tool_calls:
             return answer.text, "it calls no tool"
         if not self._judged:
-            cut = answer.finish_reason in _CUT_OFF and not self.has_value(answer)
+            cut = answer.finish_reason in CUT_OFF and not self.has_value(answer)
             return answer.text, "its tool call is cut off" if cut else None
         return answer.text, next((problem for call in answer.tool_calls if (problem := self._problem(call))), None)
 
@@ -99,9 +110,20 @@ class ToolCallExpected:
             return f"the arguments of {call.name} are not JSON ({error})"
         if not isinstance(arguments, dict):
             return f"the arguments of {call.name} are not a JSON object"
+        if self._model is not None:
+            return _refusal(self._model, call)
         schema = self._schemas[call.name]
         wrong = misfit(arguments, schema) if schema else None
         return f"in the arguments of {call.name}, {wrong}" if wrong else None
+
+
+def _refusal(model: type[BaseModel], call: ToolCall) -> str | None:
+    """What a pydantic class has against the arguments of a call."""
+    try:
+        model.model_validate_json(call.arguments or "{}")
+    except ValueError as error:
+        return f"in the arguments of {call.name}, {str(error)[:_MOST_OF_PROBLEM]}"
+    return None
 
 
 class JSONExpected:
@@ -112,6 +134,7 @@ class JSONExpected:
         validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
             that will not do, beside the schema; or None.
         beside_tools: whether a tool call is an answer, too.
+        name: what the request calls the JSON; an object around it may have that name.
     """
 
     what = "JSON"
@@ -122,37 +145,57 @@ class JSONExpected:
         validate: type[BaseModel] | Callable[[str], object] | None = None,
         *,
         beside_tools: bool = False,
+        name: str = "",
     ) -> None:
         self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
-        self.array = schema is not None and schema.get("type") == "array"
         self._schema = schema
         self._validate: Callable[[str], object] | None = None
+        names: set[str] = set()
         if isinstance(validate, type) and issubclass(validate, BaseModel):
             self._schema, self._validate = None, validate.model_validate_json
+            names = {*validate.model_fields}
         elif validate is not None:
             self._validate = validate
         self.by_schema = bool(self._schema)
+        self._shape = shape_of(schema, names, name)
+
+    def stream(self) -> JSONStream:
+        """What of a streamed answer may be shown as it comes."""
+        return JSONStream(array=self._shape.array is True, names=self._shape.names)
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
-        return (answer.text, None) if answer.tool_calls else self.check_text(answer.text)
+        if answer.tool_calls:
+            return answer.text, None
+        return self.check_text(answer.text, cut=answer.finish_reason in CUT_OFF)
 
     def has_value(self, answer: Completion) -> bool:
         return bool(answer.tool_calls) or json_in(answer.text) is not None
 
-    def check_text(self, text: str) -> tuple[str, str | None]:
-        """An answer's text -> the JSON in it, and what is wrong with it or None."""
-        found = json_in(text)
-        if found is None:
-            return text, "it holds no JSON" if text.strip() else "it is empty"
+    def check_text(self, text: str, *, cut: bool = False) -> tuple[str, str | None]:
+        """An answer's text -> the JSON in it, and what is wrong with it or None.
+
+        Args:
+            text: the text.
+            cut: whether a limit ended it; then it must not end inside a value.
+
+        Returns:
+            The text as it is where there is no JSON, or the text ends inside it.
+        """
+        found = read_json(text, self._problem, self._shape)
+        if cut and found.unfinished:
+            return text, "it ends in the middle of its JSON"
+        return found.text or found.misfit or text, found.problem
+
+    def _problem(self, found: str) -> str | None:
         if self._schema and (wrong := misfit(json.loads(found), self._schema)):
-            return found, wrong[:_MOST_OF_PROBLEM]
+            return wrong[:_MOST_OF_PROBLEM]
         try:
             if self._validate is not None:
                 self._validate(found)
         except ValueError as error:
-            return found, str(error)[:_MOST_OF_PROBLEM]
-        return found, None
+            return str(error)[:_MOST_OF_PROBLEM]
+        return None
 
 
 def correction(problem: str, instruction: str) -> str:

@@ -14,17 +14,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from glmv.errors import InvalidRequestError, MalformedResponse
 from glmv.options import ChatRequest
-from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
-from glmv.structured.schema import JSONStream, need_validator
+from glmv.structured.expected import (
+    CUT_OFF,
+    AnyAnswer,
+    Expected,
+    JSONExpected,
+    ToolCallExpected,
+    correction,
+    name_of,
+)
+from glmv.structured.schema import need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
 from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
 
 _NOTHING = "(nothing)"
-# After these a second turn brings nothing better than the first.
-_CUT_OFF = (None, "length", "model_context_window_exceeded")
+# What each delta of a stream tells of its answer.
+_OF_EVERY = ("id", "model", "request_id", "created")
+_LATER = "JSON that was shown of this answer was a draft: what came later is the answer, and replaces it."
 
 
 class Plan:
@@ -71,6 +82,7 @@ class RepairPlan(Plan):
         self._one_call = one_call
         self._first: Completion | None = None  # the answer that did not fit, once there is a second turn
         self._replaces = False
+        self._misfit = False  # the answer is returned although it does not fit
         self._begin_stream()
 
     def judge(self, answer: Completion) -> Completion:
@@ -90,6 +102,7 @@ class RepairPlan(Plan):
                 return answer
             if not self._returns(answer):
                 raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
+            self._misfit = True
             answer = replace(answer, notes=(*answer.notes, _returned(self._expected.what, problem, answer)))
         self.done = True
         return self._summed(replace(answer, text=text))
@@ -106,20 +119,40 @@ class RepairPlan(Plan):
         if self._spoiled:
             problem = "JSON of a draft in its thought was shown, which the server had sent as the answer"
             raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
-        shown = self._shown
+        told = answer
         answer = self.judge(answer)
         if not self.done:
             self._begin_stream()
             return ()
         assert last is not None, "a flow that returns has handed out its last delta"
-        # Text that was held back, since it is not what was asked for, is the answer after all.
-        held = (Delta(answer.text),) if answer.text and not shown else ()
-        ended = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
-        return [self._marked(delta) for delta in (*held, ended)]
+        last = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
+        shown = "".join(self._told)
+        if not self._shown or (self._reduces(answer) and answer.text.startswith(shown)):
+            # Also text that was held back, since it is not what was asked for, and is the answer after all.
+            rest = answer.text[len(shown) :]
+            return [self._marked(delta) for delta in (*((self._like(last, rest),) if rest else ()), last)]
+        if not self._reduces(answer):
+            return (self._marked(last),)
+        if not self._may_replace:
+            problem = "a draft was shown, and other JSON follows it"
+            raise _unfit(self._expected.what, problem, told, self._attempts(told))
+        final = self._like(last, answer.text, answer.reasoning, replaces=True)
+        return (final, replace(last, notes=(*last.notes, _LATER)))
+
+    def _reduces(self, answer: Completion) -> bool:
+        """Whether the text is the JSON that was asked for, read out of what the server sent."""
+        withdrawn = is_withdrawn(answer.finish_reason)
+        return self._json is not None and not (self._misfit or answer.tool_calls or withdrawn)
+
+    @staticmethod
+    def _like(last: Delta, text: str, reasoning: str = "", *, replaces: bool = False) -> Delta:
+        """A delta before the last one, with what every delta of a stream says."""
+        return Delta(text, reasoning, replaces=replaces, **{name: getattr(last, name) for name in _OF_EVERY})
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:
         expected = self._expected
-        self._json = JSONStream(array=expected.array) if isinstance(expected, JSONExpected) else None
+        self._json = expected.stream() if isinstance(expected, JSONExpected) else None
+        self._told: list[str] = []  # the text that was shown
         self._call_due = isinstance(expected, ToolCallExpected)
         self._held: list[Delta] = []
         self._last: Delta | None = None
@@ -148,6 +181,7 @@ class RepairPlan(Plan):
             delta = replace(delta, text="")
         if not (delta.text or delta.reasoning or delta.tool_calls):
             return ()
+        self._told.append(delta.text)
         self._shown = self._shown or bool(delta.text or delta.tool_calls)
         self._thought = self._thought or bool(delta.reasoning)
         held, self._held = (self._held, []) if delta.tool_calls else ([], self._held)
@@ -168,7 +202,7 @@ class RepairPlan(Plan):
 
     def _ask_again(self, answer: Completion, problem: str) -> bool:
         """Prepare the second turn; False when there was one already, or it could not replace what was shown."""
-        repairable = not self._shown or (self._may_replace and answer.finish_reason not in _CUT_OFF)
+        repairable = not self._shown or (self._may_replace and answer.finish_reason not in CUT_OFF)
         if self._first is not None or not repairable:
             return False
         self._first = answer
@@ -226,7 +260,9 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     """The request as the server takes it, what its instruction asks for, and whether only one tool call is kept."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
-    call = _expected_call(options, dialect, judged=request.call.get("on_misfit") != "return")
+    validate = request.call.get("validate")
+    model = validate if isinstance(validate, type) and "response_format" not in options else None
+    call = _expected_call(options, dialect, judged=request.call.get("on_misfit") != "return", model=model)
     found = _expected_json(options, request, dialect, asks=call is None)
     expected = call or found
     if options != request.options:
@@ -234,11 +270,14 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     return _instructed(request, expected.instruction) if expected else request, expected, one_call
 
 
-def _expected_call(options: dict[str, Any], dialect: Dialect, *, judged: bool) -> ToolCallExpected | None:
+def _expected_call(
+    options: dict[str, Any], dialect: Dialect, *, judged: bool, model: type[BaseModel] | None
+) -> ToolCallExpected | None:
     """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words.
 
     Args:
         judged: whether its arguments are checked.
+        model: a pydantic class that checks the arguments of the tool that is chosen by its name, or None.
     """
     tools = options.get("tools") or []
     match _choice(options.pop("tool_choice", None), tools):
@@ -264,7 +303,7 @@ def _expected_call(options: dict[str, Any], dialect: Dialect, *, judged: bool) -
             return ToolCallExpected(tools, None, judged=judged)
         case name:
             options["tools"] = [tool for tool in tools if name_of(tool) == name]
-            return ToolCallExpected(options["tools"], name, judged=judged)
+            return ToolCallExpected(options["tools"], name, judged=judged, model=model)
 
 
 def _expected_json(
@@ -284,7 +323,8 @@ def _expected_json(
         options["response_format"] = {"type": "json_object"}
     if not asks:
         return None
-    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")))
+    name = str(wanted.get("json_schema", {}).get("name") or "")
+    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")), name=name)
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
@@ -297,7 +337,7 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
         MalformedResponse: when it does not fit; `partial` is the answer.
         InvalidRequestError: for a JSON Schema, when `jsonschema` is not installed.
     """
-    text, problem = JSONExpected(_schema(wanted)).check_text(answer.text)
+    text, problem = JSONExpected(_schema(wanted)).check_text(answer.text, cut=answer.finish_reason in CUT_OFF)
     if problem is not None:
         raise _unfit("JSON", problem, answer, answer.attempts)
     return replace(answer, text=text)
@@ -319,7 +359,7 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
     answer = error.partial
     if answer is None or answer.attempts < error.attempts:
         raise error
-    if answer.finish_reason in _CUT_OFF or is_withdrawn(answer.finish_reason):
+    if answer.finish_reason in CUT_OFF or is_withdrawn(answer.finish_reason):
         raise error
     return _second_turn(answer, f"{error.message} Reply once more.")
 

@@ -1,4 +1,4 @@
-"""JSON out of a model's answer, and whether it fits a JSON Schema. Pure: nothing is read from files or the network.
+"""Whether a value fits a JSON Schema. Pure: nothing is read from files or the network.
 
 Schemas are judged by `jsonschema`, of the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain.
 What cannot be judged is left out: a `$ref` that leaves the schema, a keyword whose own value is broken, `format`.
@@ -27,28 +27,10 @@ if TYPE_CHECKING:
 _Errors = Iterator[Any]
 _Keyword = Callable[[Any, Any, Any, Any], _Errors | None]
 
-_STARTS = re.compile(r"[{\[]")
-# An answer that begins JSON more often than this is not an answer in JSON.
-_MOST_STARTS = 50
 # Of so many errors the one nearest to the top is reported.
 _MOST_ERRORS = 200
 # Characters of a schema's value that a message repeats.
 _MOST_SHOWN = 200
-
-
-def json_in(text: str) -> str | None:
-    """The JSON object or list in an answer: bare, in a fence, or after prose; None when there is none."""
-    bare = text.strip()
-    decoder = json.JSONDecoder()
-    for count, start in enumerate(_STARTS.finditer(bare)):
-        if count >= _MOST_STARTS:
-            return None
-        try:
-            _, end = decoder.raw_decode(bare, start.start())
-        except (ValueError, RecursionError):
-            continue
-        return bare[start.start() : end]
-    return None
 
 
 def need_validator() -> None:
@@ -208,48 +190,3 @@ def _problem(errors: list[ValidationError]) -> str:
 
 def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:_MOST_SHOWN]
-
-
-class JSONStream:
-    """Lets the JSON object of a streamed answer through as it comes, and nothing before or after it."""
-
-    __slots__ = ("_depth", "_escaped", "_held", "_opens", "_quoted", "ended", "started")
-
-    def __init__(self, *, array: bool = False) -> None:
-        # What stands after the bracket tells JSON from brackets in prose.
-        self._opens = re.compile(r"\[\s*[\[{\"\-\dtfn\]]" if array else r"\{\s*[\"}]")
-        self._held = ""
-        self._depth = 0
-        self._quoted = self._escaped = False
-        self.started = self.ended = False
-
-    def feed(self, text: str) -> str:
-        """More of the answer -> more of its JSON."""
-        if self.ended:
-            return ""
-        if not self.started:
-            text = self._held + text
-            found = self._opens.search(text)
-            if found is None:
-                self._held = text
-                return ""
-            self.started = True
-            text = text[found.start() :]
-        for at, char in enumerate(text):
-            if self._quoted:
-                if self._escaped:
-                    self._escaped = False
-                elif char == "\\":
-                    self._escaped = True
-                elif char == '"':
-                    self._quoted = False
-            elif char == '"':
-                self._quoted = True
-            elif char in "{[":
-                self._depth += 1
-            elif char in "}]":
-                self._depth -= 1
-                if self._depth == 0:
-                    self.ended = True
-                    return text[: at + 1]
-        return text

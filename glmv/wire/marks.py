@@ -9,7 +9,8 @@ server without a reasoning parser sends `…</think>…` (github.com/zai-org/GLM
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from glmv.types import GRID, Box, in_pixels
@@ -186,12 +187,50 @@ def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
     return text, ""
 
 
-_NUMBER = r"\s*(\d{1,4})\s*"
-_BOX = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
+# Full-width punctuation and digits, one character for one.
+_NARROW = str.maketrans("，、［］（）【】〈〉《》．－　０１２３４５６７８９", ",,[]()[]<><>.- 0123456789")
+_NUMBER = r"\s{0,9}(-?\d{1,4}(?:\.\d{1,9})?)\s{0,9}"
+_FOUR = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
+_PAIR = rf"[\[(<]{_NUMBER},{_NUMBER}[\])>]"
+_BETWEEN = r"\s{0,9},?\s{0,9}"
+_TWO = re.compile(rf"{_PAIR}{_BETWEEN}{_PAIR}")
+_ANOTHER_PAIR = re.compile(_BETWEEN + _PAIR)
+_PAIR_BEFORE = re.compile(_PAIR + _BETWEEN + r"\Z")
+_LONGEST_PAIR = 80
+# Behind these words a list of four is a place, whatever its numbers are.
+_PLACE = re.compile(
+    r"(?:\b(?:at|box|boxes|bbox(?:_2d)?|bounding box|coordinates?|position|location|region|area|located)\b"
+    r"|坐标|位置|位于|区域|方框|边界框|框|在)[\s\"'“”是为:：=*`\[({<【（]{0,12}\Z",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(r"[\s\[({<>\])}`'\"“”*#,;.。；，-]*\Z")
+_LIST = re.compile(r"[\[(<][-\d.,\s]{3,80}[\])>]")
+# A label, as it stands in front of each list where several objects are answered in one line.
+_LABEL = re.compile(r"[,;.]?\s{0,3}(?!(?:and|or)\b)[^\W\d]{1,20}\s{0,3}[:：]?\s{0,3}")
+_LONGEST_LINE = 2000
+# Of so many characters are lists that follow each other apart at most.
+_NEXT_TO = 40
+# How far beyond the grid a model may point, and still mean the edge.
+_BEYOND = 100
+# Numbers in an unusual spelling, or behind a word that names no place, are a box from this size of its sides on.
+_SMALLEST = 10
 
 
 def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None) -> tuple[Box, ...]:
-    """Boxes that an answer names, in the order of the text.
+    """Boxes that an answer names, in the order of the text; see `read_boxes`."""
+    return read_boxes(text, sizes, image)[0]
+
+
+def read_boxes(
+    text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None
+) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """Boxes that an answer names, in the order of the text, and notes on those that were changed.
+
+    A box is four numbers in one pair of brackets, or two corners in a pair each, up to the lower right. Decimals are
+    rounded, and what lies a little outside of the grid is clipped, with a note. Four numbers are a box where they stand
+    alone in their line, with a label for each of several, or behind a word for a place ("at", "bbox_2d"). Behind
+    other words and keys they may count things, and are a box only where they look like one: at least 1 % of the picture
+    wide and high, and not in equal steps as "1, 2, 3, 4".
 
     Args:
         text: the answer, in whatever bracket style the model chose.
@@ -201,13 +240,68 @@ def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int
     if image is None and len(sizes) == 1:
         image = 0
     size = sizes[image] if image is not None and image < len(sizes) else None
-    found = []
-    for match in _BOX.finditer(text):
-        x1, y1, x2, y2 = (int(number) for number in match.groups())
-        grid = x1, y1, x2, y2
-        if max(x2, y2) <= GRID and x1 <= x2 and y1 <= y2:
-            found.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
-    return tuple(found)
+    text = text.translate(_NARROW)
+    boxes: list[Box] = []
+    notes: list[str] = []
+    lines: dict[int, bool] = {}  # where a line begins, and whether it holds places alone
+    named, end = False, 0  # whether the list before is a place, and where it ends
+    for match in sorted([*_FOUR.finditer(text), *_corners_in(text)], key=lambda match: match.start()):
+        follows = named and match.start() - end < _NEXT_TO and not text[end : match.start()].strip(" ,;\n\t")
+        named, end = follows or _is_place(match, text, lines), match.end()
+        numbers = [float(number) for number in match.groups()]
+        grid = _grid_of(numbers, named=named)
+        if grid is None:
+            continue
+        boxes.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
+        if any(not 0 <= number <= GRID for number in numbers):
+            notes.append(f"A box reached beyond the grid of 0 to {GRID} and was clipped to it: {match[0]}.")
+    return tuple(boxes), tuple(notes)
+
+
+def _corners_in(text: str) -> Iterator[re.Match[str]]:
+    """Pairs of numbers that come in twos; more of them are the points of another shape."""
+    for match in _TWO.finditer(text):
+        before = text[max(0, match.start() - _LONGEST_PAIR) : match.start()]
+        if not (_ANOTHER_PAIR.match(text, match.end()) or _PAIR_BEFORE.search(before)):
+            yield match
+
+
+def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
+    """Four numbers as a box of the grid, None where they are none; `named` says that the text calls them a place."""
+    if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
+        return None
+    x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)
+    if x1 > x2 or y1 > y2:
+        return None
+    usual = all(0 <= number <= GRID and number.is_integer() for number in numbers)
+    large = min(x2 - x1, y2 - y1) >= _SMALLEST
+    if (usual or large) and named:
+        return x1, y1, x2, y2
+    steps = {round(after - before, 6) for before, after in pairwise(numbers)}
+    return (x1, y1, x2, y2) if large and len(steps) > 1 else None
+
+
+def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
+    """Whether what stands around says that the numbers are a place."""
+    before = text[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
+    if _PLACE.search(before):
+        return True
+    start = text.rfind("\n", max(0, match.start() - _LONGEST_LINE), match.start()) + 1
+    if start == 0 and match.start() > _LONGEST_LINE:
+        return False
+    if start not in lines:
+        end = text.find("\n", match.end(), match.end() + _LONGEST_LINE)
+        line = text[start : len(text) if end < 0 else end]
+        lines[start] = len(line) <= _LONGEST_LINE and _holds_places(line)
+    return lines[start]
+
+
+def _holds_places(line: str) -> bool:
+    """Whether a line is nothing but lists, or a label and a list for each of several objects."""
+    *labels, rest = _LIST.split(line)
+    if not _ALONE.match(rest):
+        return False
+    return all(map(_ALONE.match, labels)) or (len(labels) > 1 and all(map(_LABEL.fullmatch, labels)))
 
 
 class StopCutter:

@@ -366,3 +366,120 @@ def test_the_image_helper_reads_what_the_schema_asks(model: ChatGLMV, tmp_path: 
     )
     assert isinstance(found, Picture)
     assert found.width == 80
+
+
+MET = {
+    "a draft": 'First {"colour": "blue", "width": 1}. No, {}',
+    "a fence behind an example": '```json\n{"colour": "?", "width": 1}\n```\nso\n```json\n{}\n```',
+    "the schema": json.dumps(Picture.model_json_schema()) + "\n{}",
+    "a reference and a box": "Picture [2] at [10, 20, 30, 50]: {}",
+    "a thought": 'It may be {"colour": "blue", "width": 1}.</think>{}',
+    "a list of one": "[{}]",
+    "the name of the class": '{"Picture": {}}',
+    "a trailing comma": None,
+    "full-width punctuation": None,
+    "a string": None,
+}
+SPELLED = {
+    "a trailing comma": '{"colour": "red", "width": 64,}',
+    "full-width punctuation": '｛"colour"：“red”，"width"：64｝',
+    "a string": json.dumps(json.dumps(GOOD)),
+}
+
+
+def met(kind: str) -> str:
+    head, _, tail = (MET[kind] or "").rpartition("{}")
+    return SPELLED.get(kind) or head + json.dumps(GOOD) + tail
+
+
+@pytest.mark.parametrize("kind", MET)
+@pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
+async def test_the_right_object_is_found_with_one_request(saying: Models, schema: Any, kind: str) -> None:
+    name = "PictureDict" if schema is PictureDict else "Picture"
+    model, asked = saying(met(kind).replace('{"Picture"', f'{{"{name}"'))
+    structured = model.with_structured_output(schema)
+    found = [
+        structured.invoke("What?"),
+        await structured.ainvoke("What?"),
+        list(structured.stream("What?"))[-1],
+        [part async for part in structured.astream("What?")][-1],
+    ]
+    assert [as_dict(one) for one in found] == [GOOD] * 4
+    raw: Any = model.with_structured_output(schema, include_raw=True).invoke("What?")
+    assert (as_dict(raw["parsed"]), raw["parsing_error"]) == (GOOD, None)
+    assert len(asked) == 5
+
+
+class Pages(BaseModel):
+    """What a book has; every field may be missing."""
+
+    count: int | None = None
+    titles: list[str] = []
+    note: str | None = None
+
+
+def grows(objects: list[Any]) -> bool:
+    def more(before: Any, after: Any) -> bool:
+        match before, after:
+            case dict(), dict():
+                return all(key in after and more(value, after[key]) for key, value in before.items())
+            case list(), list():
+                return len(before) <= len(after) and all(map(more, before, after))
+            case str(), str():
+                return after.startswith(before)
+            case None, _:
+                return True
+            case _:
+                return bool(before == after)
+
+    plain = list(map(as_dict, objects))
+    return all(map(more, plain, plain[1:]))
+
+
+@pytest.mark.parametrize(
+    ("schema", "number"), [(Pages, "1250"), (Pages, '"1250"'), (Pages.model_json_schema(), "1250")], ids=str
+)
+def test_a_streamed_object_only_grows(saying: Models, schema: Any, number: str) -> None:
+    said = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
+    model, _ = saying(Reply(chunking=list(said)))
+    objects = list(model.with_structured_output(schema).stream("What?"))
+    assert len(objects) > 5
+    assert grows(objects)
+    assert as_dict(objects[-1]) == {"titles": ["On [1]", "{}"], "count": 1250, "note": 'so "far"'}
+
+
+def test_of_a_later_answer_only_the_final_object_is_shown(saying: Models) -> None:
+    said = 'Maybe {"count": 1, "note": "draft"}, no: {"count": 2, "titles": ["A", "B"]}'
+    model, asked = saying(Reply(chunking=list(said)))
+    *before, last = list(model.with_structured_output(Pages).stream("What?"))
+    assert last == Pages(count=2, titles=["A", "B"])
+    assert grows(before)
+    assert before[-1] == Pages(count=1, note="draft")
+    assert len(asked) == 1
+
+
+async def test_a_validator_of_the_class_is_repaired_in_function_calling_too(saying: Models) -> None:
+    model, asked = saying(call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3))
+    structured = model.with_structured_output(Odd, method="function_calling")
+    assert structured.invoke("What?") == Odd(number=3)
+    assert "the number must be odd" in str(asked[1])
+    assert [part async for part in structured.astream("What?")][-1] == Odd(number=3)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_a_strict_class_is_read_by_its_rules_for_json(saying: Models, method: Any) -> None:
+    from datetime import date
+
+    class Day(BaseModel, strict=True):
+        """A day."""
+
+        when: date
+        number: int
+
+    def said(number: Any) -> Any:
+        values = {"when": "2026-01-31", "number": number}
+        return call("Day", **values) if method == "function_calling" else json.dumps(values)
+
+    model, asked = saying(said("3"), said(3))
+    assert model.with_structured_output(Day, method=method).invoke("What?") == Day(when=date(2026, 1, 31), number=3)
+    assert len(asked) == 2

@@ -264,3 +264,68 @@ def test_a_stream_of_messages_says_where_it_begins_anew_and_counts_both_turns(
     assert responses[-1].message.content == GOOD
     assert responses[-1].additional_kwargs["attempts"] == 2
     assert responses[-1].raw["usage"]["prompt_tokens"] == 200
+
+
+MET = {
+    "a draft": 'First {"shop": "Bank", "total": 1}. No, ' + GOOD,
+    "a fence": '```json\n{"shop": "?", "total": 0}\n```\nso\n```json\n' + GOOD + "\n```",
+    "the schema": json.dumps(Receipt.model_json_schema()) + "\n" + GOOD,
+    "a reference": f"Picture [2] shows {{}}: {GOOD}",
+    "a thought": 'It may be {"shop": "Bank", "total": 1}.</think>' + GOOD,
+    "a list of one": f"[{GOOD}]",
+    "the name of the class": f'{{"receipt": {GOOD}}}',
+    "a number in quotes": GOOD.replace("3.5", '"3.5"'),
+    "a trailing comma": GOOD.replace("]}", ",],}"),
+    "full-width punctuation": GOOD.replace(":", "：").replace(", ", "，"),
+    "a string": json.dumps(GOOD),
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("said", MET.values(), ids=MET)
+def test_the_right_object_is_found_with_one_request(
+    ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(said)
+    assert ask(connect()) == RECEIPT
+    assert len(emu.requests) == 1
+
+
+def grows(before: Any, after: Any) -> bool:
+    match before, after:
+        case dict(), dict():
+            return all(key in after and grows(value, after[key]) for key, value in before.items())
+        case list(), list():
+            return len(before) <= len(after) and all(map(grows, before, after))
+        case str(), str():
+            return after.startswith(before)
+        case None, _:
+            return True
+        case _:
+            return bool(before == after)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("said", [GOOD, '{"items": ["a {b", "[c]", "d"], "total": 12.25, "shop": "The \\"Bakery\\""}'])
+def test_a_streamed_object_only_grows(
+    said: str, asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(Reply(chunking=list(said)))
+    llm = connect()
+    objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    plain = [found.model_dump(exclude_unset=True) for found in objects]
+    assert all(map(grows, plain, plain[1:]))
+    assert len({json.dumps(found) for found in plain}) > 10
+    assert objects[-1] == Receipt.model_validate_json(said)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_of_a_later_answer_only_the_final_object_is_shown(
+    asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say(Reply(chunking=list('Maybe {"shop": "Bank", "total": 1}, no: ' + GOOD)))
+    llm = connect()
+    objects = astreamed(llm) if asynchronous else list(llm.stream_structured_predict(Receipt, PROMPT, thing="receipt"))
+    assert objects[-1] == RECEIPT
+    assert all(found == RECEIPT or "Bank".startswith(found.shop or "") for found in objects)
+    assert len(emu.requests) == 1

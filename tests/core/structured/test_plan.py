@@ -352,6 +352,60 @@ def test_a_pydantic_class_judges_in_place_of_the_schema(
     assert "not an adult" in emu.requests[1].body["messages"][-1]["content"]
 
 
+DRAFT = '{"name": "Eve", "age": 1}'
+
+
+@both
+def test_the_last_json_that_fits_is_the_answer_and_the_stream_says_so(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
+    emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
+    answer = ask(glm, stream, response_format=PERSON, may_replace=True)
+    assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)
+    assert any("was a draft" in note for note in answer.notes) == stream
+
+
+def test_of_a_later_answer_a_stream_shows_the_final_object_alone(emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(f"{DRAFT} or {RIGHT}"))
+    deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
+    [at] = [at for at, delta in enumerate(deltas) if delta.replaces]
+    assert "".join(delta.text for delta in deltas[:at]) == DRAFT
+    assert [delta.text for delta in deltas[at:]] == [RIGHT, ""]
+
+
+def test_a_stream_that_may_not_be_replaced_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(f"{DRAFT} or {RIGHT}"))
+    with pytest.raises(glmv.MalformedResponse, match="a draft was shown") as failed:
+        ask(glm, True, response_format=PERSON)
+    assert failed.value.partial is not None
+    assert RIGHT in failed.value.partial.text
+    assert len(emu.requests) == 1
+
+
+@both
+@pytest.mark.parametrize("said", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)])
+def test_what_wraps_the_answer_is_taken_off(stream: bool, said: str, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(said))
+    assert ask(glm, stream, response_format=PERSON).text == RIGHT
+
+
+def test_a_pydantic_class_judges_the_arguments_of_a_named_tool(emu: Emulator, glm: glmv.Client) -> None:
+    class Weather(BaseModel):
+        town: str
+
+        @field_validator("town")
+        @classmethod
+        def known(cls, town: str) -> str:
+            if town == "Atlantis":
+                raise ValueError("it sank")
+            return town
+
+    emu.say(call("weather", '{"town": "Atlantis"}'), call("weather", '{"town": "Jinan"}'))
+    answer = glm.chat("Where?", tools=[WEATHER], tool_choice="weather", validate=Weather)
+    assert json.loads(answer.tool_calls[0].arguments) == {"town": "Jinan"}
+    assert "it sank" in emu.requests[1].body["messages"][-1]["content"]
+
+
 def test_a_second_turn_quotes_the_answer_and_says_what_is_wrong() -> None:
     error = glmv.MalformedResponse(
         "It is not JSON.", attempts=1, partial=glmv.Completion(text="red", finish_reason="stop")

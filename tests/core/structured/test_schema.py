@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.structured.schema import JSONStream, json_in, misfit
+from glmv.structured.reading import json_in
+from glmv.structured.scanner import JSONStream
+from glmv.structured.schema import misfit
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 import glmv
 from glmv import Box, Image
-from glmv.wire.marks import TagFilter, Thought, boxes_in
+from glmv.wire.marks import TagFilter, Thought, boxes_in, read_boxes
 
 THOUGHTS: tuple[Thought, ...] = ("marked", "possible", "due")
 
@@ -153,6 +153,47 @@ def test_several_boxes_come_in_the_order_of_the_text() -> None:
 )
 def test_numbers_that_are_no_box_of_the_grid_are_none(text: str) -> None:
     assert boxes_in(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "grids"),
+    [
+        ("[[12.4, 20.6, 300.0, 400.5]]", [(12, 21, 300, 400)]),
+        ("[-3, 40, 996, 1012]", [(0, 40, 996, 1000)]),
+        ("小狗在［１２，２０，３００，４００］。", [(12, 20, 300, 400)]),
+        ("坐标：【12，20，300，400】", [(12, 20, 300, 400)]),
+        ("(12, 20), (300, 400)", [(12, 20, 300, 400)]),
+        ("[[12, 20], [300, 400]]", [(12, 20, 300, 400)]),
+        ('{"bbox_2d": [[1, 2, 3, 4], [500, 500, 504, 503]]}', [(1, 2, 3, 4), (500, 500, 504, 503)]),
+        ("dog: [12, 20, 300, 400]", [(12, 20, 300, 400)]),
+        ("The bounding box (5, 6, 7, 8) holds a fly.", [(5, 6, 7, 8)]),
+    ],
+)
+def test_a_box_is_read_in_spellings_that_models_use(text: str, grids: list[tuple[int, ...]]) -> None:
+    assert [box.grid for box in boxes_in(text)] == grids
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Add the spices [2, 3, 4, 5] last.",
+        "Step sizes were [10, 20, 30, 40].",
+        '{"ids": [5, 6, 7, 8]}',
+        "The outline is [[100, 200], [300, 400], [500, 650]].",
+        "[0.1, 0.2, 0.6, 0.7]",
+        "a screen of [1920, 1080, 2500, 1440]",
+        "Version (1.0, 2, 3, 4)",
+    ],
+)
+def test_four_numbers_that_are_no_place_are_no_box(text: str) -> None:
+    assert boxes_in(text) == ()
+
+
+def test_a_box_that_is_clipped_is_noted() -> None:
+    boxes, notes = read_boxes("[19, 300, 1004, 476] and [1, 2, 300, 400]", [(2000, 1000)])
+    assert [box.pixels for box in boxes] == [(38, 300, 2000, 476), (2, 2, 600, 400)]
+    assert len(notes) == 1
+    assert "[19, 300, 1004, 476]" in notes[0]
 
 
 CLOSED = {

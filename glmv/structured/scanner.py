@@ -1,0 +1,337 @@
+"""JSON values in a text that comes in pieces, and what of them a stream may show. Pure, and linear in the text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MOST_CANDIDATES = 200
+"""Of so many values, the last ones of a text, each is judged."""
+
+# Deeper values cannot be read by pydantic either.
+_DEEPEST = 200
+# The longest number or word that a value may be.
+_LONGEST_WORD = 400
+# A bracket, and behind it what JSON may have there or the end of what has come.
+_START = re.compile(r'[{｛](?=\s*(?:["“}｝]|\Z))|[\[［](?=\s*(?:[\[{"“\-0-9tfnNI\]］｛［]|\Z))')
+_NARROW = str.maketrans("｛｝［］，：", "{}[],:")
+_TOKEN = re.compile(r"[\s\ufeff\u200b]+|[{}\[\],:｛｝［］，：]|[\"“]|[-+.\w]+|.", re.DOTALL)
+_SPACE = re.compile(r"[\s\ufeff\u200b]")
+_JSON_SPACE = re.compile(r"[ \t\r\n]+")
+_WORD = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity")
+# What stands in a string up to what ends it or has to be looked at.
+_PLAIN = {'"': re.compile(r'[^"\\\x00-\x1f]+'), "“": re.compile(r'[^“”"\\\x00-\x1f]+')}
+_ESCAPE = re.compile(
+    r'\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|["\\/bfnrt])', re.DOTALL
+)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]..")
+# The end of a text that may be the beginning of an escape, or of a pair of them.
+_UNSURE = re.compile(r"\\(?:u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?))?\Z")
+_KEY, _COLON, _VALUE, _MORE, _NEXT = "key", "colon", "value", "more", "next"
+
+
+@dataclass(slots=True)
+class _Open:
+    """An object or list that has not ended: what may come next, and where it begins in the text and in the output."""
+
+    is_object: bool
+    due: str
+    start: int
+    piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A value of a text: from where to where it stands there, and the same as JSON."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Scanner:
+    """Reads the JSON values out of a text that comes in pieces. How the text is cut makes no difference.
+
+    What is JSON is kept as it stands. Trailing commas are left out, full-width punctuation becomes JSON's, line breaks
+    in strings and backslashes that escape nothing are escaped. A number or a word is read when it has ended.
+
+    Attributes:
+        found: the newest `MOST_CANDIDATES` values that have ended.
+        count: values that began, up to now.
+        pieces: JSON of the newest value, as far as it has come.
+        key: the first key of that value, once its colon was read; None before.
+        items: whether that value is a list with more in it than one number or word.
+
+    Args:
+        left: is called when the newest value has ended (with True) or turned out to be none (with False).
+    """
+
+    __slots__ = (
+        "_base",
+        "_children",
+        "_comma",
+        "_held",
+        "_kept",
+        "_left",
+        "_objects",
+        "_quote",
+        "_stack",
+        "_string",
+        "_string_piece",
+        "count",
+        "found",
+        "items",
+        "key",
+        "pieces",
+    )
+
+    def __init__(self, left: Callable[[bool], None] = lambda _: None) -> None:
+        self._left = left
+        self.found: deque[Candidate] = deque(maxlen=MOST_CANDIDATES)
+        self.count = 0
+        self.pieces: list[str] = []
+        self.key: str | None = None
+        self.items = False
+        self._stack: list[_Open] = []
+        self._objects = 0  # of them
+        self._children: list[tuple[int, int, int, int, int]] = []  # depth, and places of values that ended in lists
+        self._base = 0  # where what is read now begins in the text
+        self._held = ""  # the end of what came, when it may be half of a word or an escape
+        self._comma: list[str] | None = None  # a comma that may be trailing, with the space behind it
+        self._quote = ""  # what opened the string
+        self._string = -1  # where the newest token begins in the text, if it is a string
+        self._string_piece = 0
+        self._kept: list[str] = []  # the text from there to `_base`
+
+    def feed(self, text: str) -> None:
+        """More of the text."""
+        self._read(self._held + text, end=False)
+
+    def finish(self) -> bool:
+        """No more comes. Returns whether the text ended inside a value."""
+        unfinished = bool(self._stack)
+        self._read(self._held, end=True)
+        while self._stack:
+            self._read(*self._broken("", 0), end=True)
+        return unfinished
+
+    def _read(self, text: str, at: int = 0, *, end: bool) -> None:
+        self._held = ""
+        while at < len(text):
+            if not self._stack:
+                start = _START.search(text, at)
+                if start is None:
+                    at = len(text)
+                    break
+                at = start.start()
+                self._begin(text[at], at)
+                at += 1
+            elif self._quote:
+                after = self._in_string(text, at, end=end)
+                if after is None:
+                    break
+                at = after
+            else:
+                token = _TOKEN.match(text, at)
+                assert token is not None, "the last alternative matches every character"
+                word = token[0]
+                if token.end() == len(text) and not end and (word[0].isalnum() or word[0] in "+-._"):
+                    if len(word) <= _LONGEST_WORD:
+                        break
+                    word = ""
+                if self._takes(word, at):
+                    at = token.end()
+                else:
+                    text, at = self._broken(text, at)
+        self._held = text[at:]
+        if self._string >= 0:
+            self._kept.append(text[max(0, self._string - self._base) : at])
+        self._base += at
+
+    def _takes(self, word: str, at: int) -> bool:
+        """Whether the value may go on with this; it is read then."""
+        if word and _SPACE.match(word):
+            space = word if _JSON_SPACE.fullmatch(word) else " "
+            (self.pieces if self._comma is None else self._comma).append(space)
+            return True
+        top = self._stack[-1]
+        mark = word.translate(_NARROW)
+        match mark:
+            case "}" | "]":
+                if top.is_object != (mark == "}") or top.due in (_COLON, _VALUE):
+                    return False
+                self._close(mark, at)
+            case ",":
+                if top.due != _MORE:
+                    return False
+                top.due = _NEXT
+                self._comma = [","]
+            case ":":
+                if top.due != _COLON:
+                    return False
+                if len(self._stack) == 1 and self.key is None:
+                    self.key = json.loads("".join(self.pieces[self._string_piece :]))
+                top.due = _VALUE
+                self.pieces.append(":")
+            case '"' | "“":
+                if top.due in (_COLON, _MORE):
+                    return False
+                top.due = _COLON if top.is_object and top.due in (_KEY, _NEXT) else _MORE
+                self._put('"')
+                self._quote = mark
+                self._string, self._kept = self._base + at + 1, []
+                self._string_piece = len(self.pieces) - 1
+                self.items = self.items or not self._stack[0].is_object
+                return True
+            case _:
+                if not self._takes_value(top):
+                    return False
+                if mark in ("{", "["):
+                    if len(self._stack) >= _DEEPEST:
+                        return False
+                    top.due = _MORE
+                    self._open(mark, at)
+                elif _WORD.fullmatch(mark):
+                    top.due = _MORE
+                    self._put(mark)
+                else:
+                    return False
+        self._string, self._kept = -1, []
+        self.items = self.items or (len(self._stack) > 0 and not self._stack[0].is_object and mark in (",", "{", "["))
+        return True
+
+    @staticmethod
+    def _takes_value(top: _Open) -> bool:
+        return top.due in ((_VALUE,) if top.is_object else (_VALUE, _KEY, _NEXT))
+
+    def _put(self, piece: str) -> None:
+        if self._comma is not None:
+            self.pieces += self._comma
+            self._comma = None
+        self.pieces.append(piece)
+
+    def _begin(self, mark: str, at: int) -> None:
+        self.count += 1
+        self.pieces = []
+        self.key, self.items = None, False
+        self._children = []
+        self._comma = None
+        self._string, self._kept = -1, []
+        self._open(mark.translate(_NARROW), at)
+
+    def _open(self, mark: str, at: int) -> None:
+        self._put(mark)
+        self._stack.append(_Open(mark == "{", _KEY, self._base + at, len(self.pieces) - 1))
+        self._objects += mark == "{"
+
+    def _close(self, mark: str, at: int) -> None:
+        if self._comma is not None:  # a trailing one
+            self.pieces += self._comma[1:]
+            self._comma = None
+        self.pieces.append(mark)
+        ended = self._stack.pop()
+        self._objects -= ended.is_object
+        end = self._base + at + 1
+        if not self._stack:
+            self.found.append(Candidate(ended.start, end, "".join(self.pieces)))
+            self._left(True)
+        elif not self._objects:
+            depth = len(self._stack)
+            while self._children and self._children[-1][0] > depth:
+                self._children.pop()
+            self._children.append((depth, ended.start, end, ended.piece, len(self.pieces)))
+
+    def _in_string(self, text: str, at: int, *, end: bool) -> int | None:
+        """Reads on in a string; returns where it stopped, or None where more has to come."""
+        plain = _PLAIN[self._quote].match(text, at)
+        if plain is not None:
+            self.pieces.append(plain[0])
+            return plain.end()
+        char = text[at]
+        if char == '"' or (self._quote == "“" and char == "”"):
+            self.pieces.append('"')
+            self._quote = ""
+            return at + 1
+        if char == "\\":
+            if not end and _UNSURE.match(text, at):
+                return None
+            found = _ESCAPE.match(text, at)
+            if found is None:  # a backslash that escapes nothing
+                self.pieces.append("\\\\")
+                return at + 1
+            self.pieces.append("\\ufffd" if _HALF.fullmatch(found[0]) else found[0])
+            return found.end()
+        if self._quote == "“" and char == "“":  # a quotation inside: what this was is no string of JSON
+            self._quote = ""
+            self.pieces.append('"')
+            return at
+        self.pieces.append(json.dumps(char)[1:-1])
+        return at + 1
+
+    def _broken(self, text: str, at: int) -> tuple[str, int]:
+        """What began is no JSON. Returns where to read on: in the string before, which may have been prose."""
+        self._left(False)
+        for _, start, end, first, after in self._children:
+            self.found.append(Candidate(start, end, "".join(self.pieces[first:after])))
+        self._children = []
+        self._stack = []
+        self._objects = 0
+        self._quote = ""
+        self._comma = None
+        string, self._string = self._string, -1
+        kept, self._kept = self._kept, []
+        if string < 0:
+            return text, at
+        if string >= self._base:
+            return text, string - self._base
+        self._base = string
+        return "".join(kept) + text, 0
+
+
+class JSONStream:
+    """Lets the first value of a streamed answer that may be what was asked for through as it comes, and nothing else.
+
+    Args:
+        array: whether a list was asked for, in place of an object.
+        names: properties that the object may have; an object whose first key is none of them is not shown. None takes
+            every key.
+    """
+
+    __slots__ = ("_array", "_names", "_new", "_scanner", "_shown", "_shows", "ended")
+
+    def __init__(self, *, array: bool = False, names: frozenset[str] | None = None) -> None:
+        self._scanner = Scanner(self._left)
+        self._array = array
+        self._names = names
+        self._shows = False
+        self._shown = 0  # pieces of the value
+        self._new: list[str] = []
+        self.ended = False
+
+    def feed(self, text: str) -> str:
+        """More of the answer -> more of its JSON."""
+        if self.ended:
+            return ""
+        self._scanner.feed(text)
+        if not self.ended:
+            self._look()
+        new, self._new = "".join(self._new), []
+        return new
+
+    def _left(self, _: bool) -> None:
+        if not self.ended:
+            self._look()
+            self.ended = self._shows
+
+    def _look(self) -> None:
+        scanner = self._scanner
+        self._shows = self._shows or (scanner.items if self._array else self._is_asked_for(scanner.key))
+        if self._shows:
+            self._new += scanner.pieces[self._shown :]
+            self._shown = len(scanner.pieces)
+
+    def _is_asked_for(self, key: str | None) -> bool:
+        return key is not None and (self._names is None or key in self._names)

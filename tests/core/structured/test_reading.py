@@ -1,0 +1,277 @@
+"""Of all that looks like JSON in an answer the last that fits is taken, whatever stands around it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+import glmv
+from glmv import Completion
+from glmv.structured.expected import JSONExpected
+from glmv.structured.reading import candidates_in, json_in
+from glmv.structured.scanner import JSONStream
+
+
+class Parcel(BaseModel):
+    """What was weighed."""
+
+    grams: int
+    label: str | None = None
+
+
+class Notes(BaseModel):
+    """Every field may be missing."""
+
+    author: str | None = None
+    pages: int | None = None
+
+
+SCHEMA = Parcel.model_json_schema()
+NEED = JSONExpected(SCHEMA, Parcel)
+BY_SCHEMA = JSONExpected(SCHEMA)
+LOOSE = JSONExpected(Notes.model_json_schema(), Notes)
+LISTS = JSONExpected({"type": "array", "items": {"type": "integer"}})
+ANSWER = {"grams": 250, "label": "Tea"}
+SAID = json.dumps(ANSWER)
+QUOTED = json.dumps(SAID)
+
+AROUND = {
+    "a draft before": 'First I thought {"grams": 1, "label": "?"}. No: {}',
+    "a format line": 'The form is {"grams": 0}.\n{}',
+    "an empty object behind": "{} Nothing else to add, so {}.".replace("{}.", "{ }."),
+    "a reference before": "On picture [2] stands {}",
+    "a box of the picture before": "At [10, 20, 300, 400] I read {}",
+    "an open bracket before": "Weights [see the scale: {}",
+    "an open brace before": "{weight} is {{}",
+    "a quotation mark before": 'The 5" parcel ["it is {}',
+    "the schema before": "```json\n" + json.dumps(SCHEMA) + "\n```\n```json\n{}\n```",
+    "the schema behind": "{}\nas asked for by " + json.dumps(SCHEMA),
+    "two fences": '```json\n{"grams": "how many"}\n```\nthen\n```\n{}\n```',
+    "a thought": '<think>maybe {"grams": 9}?</think>{}',
+    "a thought without its opening mark": 'Maybe {"grams": 9}? </think> {}',
+    "a list of one": "[{}]",
+    "a list of a list of one": "[[{}]]",
+    "the name of the class": '{"Parcel": {}}',
+    "the name in other letters": '{"parcel": {}}',
+    "a result": '{"result": {}}',
+    "parameters of a call": '{"name": "Parcel", "parameters": {}}',
+    "a schema with values": '{"type": "object", "properties": {}}',
+    "one in the other": '{"answer": [{"data": {}}]}',
+    "a misfit behind": '{}\nand not {"grams": "a quarter"}',
+    "Chinese prose": "包裹【一】的重量：{}。完毕。",
+}
+
+
+def in_place(around: str, said: str = SAID) -> str:
+    head, _, tail = around.rpartition("{}") if "{}" in around else (around, "", "")
+    return head + said + tail
+
+
+@pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_the_answer_is_found_in(around: str, need: JSONExpected) -> None:
+    found, problem = need.check_text(in_place(around))
+    assert problem is None
+    assert json.loads(found) == ANSWER
+
+
+SPELLED = {
+    "a trailing comma": '{"grams": 250, "label": "Tea",}',
+    "a trailing comma and space": '{"grams": 250, "label": "Tea" ,\n }',
+    "full-width punctuation": '｛"grams"：250，"label"："Tea"｝',
+    "full-width quotation marks": "{“grams”：250，“label”：“Tea”}",
+    "a string": QUOTED,
+    "a string behind prose": f"The answer is {QUOTED}.",
+    "a string in a wrapper": json.dumps({"result": SAID}),
+}
+
+
+@pytest.mark.parametrize("text", SPELLED.values(), ids=SPELLED)
+def test_the_answer_is_read_where_it_is_spelled_with(text: str) -> None:
+    found, problem = NEED.check_text(text)
+    assert problem is None
+    assert json.loads(found) == ANSWER
+
+
+def test_what_strings_hold_is_kept() -> None:
+    told = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
+    assert NEED.check_text(f"So: {told}!") == (told, None)
+    assert NEED.check_text('{"grams": 1, "label": "a\nb \\( c"}')[0] == '{"grams": 1, "label": "a\\nb \\\\( c"}'
+
+
+REFUSED = {
+    "nothing but the schema": json.dumps(SCHEMA),
+    "a draft in a thought": '<think>{"grams": 1}</think>I cannot read it.',
+    "a draft in a thought that nothing opened": '{"grams": 1}</think>I cannot read it.',
+    "two in a list": '[{"grams": 1}, {"grams": 2}]',
+    "a wrapper of another name": '{"example": {"grams": 1}}',
+    "nothing but an empty object": "{}",
+    "a word for the number": '{"grams": "much"}',
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
+def test_what_does_not_fit_is_not_taken(text: str, need: JSONExpected) -> None:
+    assert need.check_text(text)[1]
+
+
+def test_an_empty_object_is_taken_only_where_nothing_else_was_meant() -> None:
+    assert LOOSE.check_text('From {} I read {"pages": 3}.') == ('{"pages": 3}', None)
+    assert LOOSE.check_text('I read {"pages": 3}, and from {} nothing.') == ('{"pages": 3}', None)
+    assert LOOSE.check_text("There is nothing: {}") == ("{}", None)
+    assert LOOSE.check_text('From {} I read {"pages": "many"}.')[1]
+    assert LOOSE.check_text(json.dumps(Notes.model_json_schema()))[1] == "it holds no JSON"
+    assert LOOSE.check_text('{"Notes": {"author": "Ada"}}') == ('{"author": "Ada"}', None)
+
+
+def test_a_reference_in_the_prose_is_no_list() -> None:
+    assert LISTS.check_text("[7, 9] as picture [1] shows") == ("[7, 9]", None)
+    assert LISTS.check_text("[1]") == ("[1]", None)
+
+
+def test_pydantics_own_strictness_decides() -> None:
+    class Strict(BaseModel, strict=True):
+        grams: int
+
+    text = '{"grams": "250"}'
+    assert NEED.check_text(text) == (text, None)
+    assert JSONExpected(Strict.model_json_schema(), Strict).check_text(text)[1]
+    assert BY_SCHEMA.check_text(text)[1]
+
+
+def test_an_answer_that_was_cut_off_in_its_json_is_not_replaced_by_a_draft() -> None:
+    text = 'A draft: {"grams": 1}. Now: {"grams": 250, "lab'
+    assert NEED.check(Completion(text, finish_reason="length"))[1] == "it ends in the middle of its JSON"
+    assert NEED.check(Completion('{"grams": 250} And so', finish_reason="length")) == ('{"grams": 250}', None)
+
+
+prose = st.text(alphabet=st.sampled_from("ab 3,.:;'\"`“”：，{}[]()\\\n南-"), max_size=12)
+drafts = st.sampled_from(
+    [
+        '{"grams": "?"}',
+        '{"grams": 1}',
+        "{}",
+        "[1]",
+        "[1, 2, 3, 4]",
+        json.dumps(SCHEMA),
+        '{"grams": 1, ',
+        '[{"grams": 2}',
+        "{a}",
+    ]
+)
+marks = st.sampled_from([("", ""), ("```json\n", "\n```"), ("**", "**"), ("\n", "\n"), ("（", "）"), ("[", "]")])
+values = st.fixed_dictionaries({"grams": st.integers(-5, 10**6), "label": st.none() | st.text(max_size=8)})
+
+
+def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
+    """What a stream shows of a text that is cut at these places."""
+    stream = need.stream()
+    places = [0, *sorted({min(cut, len(text)) for cut in cuts}), len(text)]
+    return "".join(stream.feed(text[a:b]) for a, b in pairwise(places))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(prose, drafts), max_size=4), values, marks, st.text(alphabet="ab 南.,!\n", max_size=9))
+@example(['{"', "a"], ANSWER, ("", ""), "")
+@example(['["'], ANSWER, ("[", "]"), "")
+def test_a_fitting_object_comes_back_from_behind_anything(
+    before: list[str], value: dict[str, object], mark: tuple[str, str], after: str
+) -> None:
+    said = json.dumps(value, ensure_ascii=False)
+    # A backslash or a quotation that is open to its last quote would make the object a part of a string.
+    lead = "\n".join(before).replace("\\", "") + "\n"
+    found, problem = NEED.check_text(f"{lead}{mark[0]}{said}{mark[1]}{after}")
+    assert problem is None, lead
+    assert json.loads(found) == value
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.one_of(prose, drafts, values.map(json.dumps)), max_size=5), st.lists(st.integers(0, 200), max_size=8)
+)
+def test_how_a_stream_is_cut_makes_no_difference(parts: list[str], cuts: list[int]) -> None:
+    text = "".join(parts)
+    whole = streamed(NEED, text, [])
+    assert streamed(NEED, text, cuts) == whole
+    assert streamed(NEED, text, [*range(200)]) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda inner: (
+    st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)), max_leaves=12))  # fmt: skip
+def test_every_json_is_read_as_it_stands(value: object) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        if isinstance(value, dict | list):
+            assert json_in(text) == text
+            [only] = candidates_in(text)[0]
+            assert (only.start, only.end) == (0, len(text))
+
+
+def test_a_stream_shows_only_what_may_be_the_answer() -> None:
+    text = f'[1] {{}} {json.dumps(SCHEMA)} ｛"grams"：250，｝ {{"grams": 7}}'
+    assert streamed(NEED, text, []) == '{"grams":250}'
+    stream = NEED.stream()
+    assert [stream.feed(piece) for piece in ('{"gra', 'ms": 2', "5", '0, "label": "Te', "a\\", 'n"', "}")] == [
+        "",
+        '{"grams": ',
+        "",
+        '250, "label": "Te',
+        "a",
+        '\\n"',
+        "}",
+    ]
+
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "braces": lambda n: "{" * n,
+    "brackets": lambda n: "[" * n,
+    "keys": lambda n: '{"' * (n // 2),
+    "nested keys": lambda n: '{"a":' * (n // 5),
+    "empty objects": lambda n: "{}" * (n // 2),
+    "quotations": lambda n: "[“" * (n // 2),
+    "strings": lambda n: '["a" x ' * (n // 7),
+    "escaped quotes": lambda n: '"{\\"' * (n // 4),
+    "an open string": lambda n: '{"a": "' + "x" * n,
+    "an open string of brackets": lambda n: '{"a": "' + "[" * n,
+    "space": lambda n: "{" + " " * n,
+    "thoughts": lambda n: "</think>{}" * (n // 10),
+    "a number": lambda n: "[" + "1" * n,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_reading_takes_linear_time(kind: str) -> None:
+    def seconds(size: int) -> float:
+        text = HOSTILE[kind](size)
+        start = time.process_time()
+        NEED.check_text(text)
+        stream = JSONStream()
+        for at in range(0, len(text), 100):
+            stream.feed(text[at : at + 100])
+        return time.process_time() - start
+
+    small = min(seconds(10_000) for _ in range(3))
+    assert seconds(80_000) < 0.2 + 24 * small  # 8 times the text; in quadratic time it takes 64 times as long
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        ({"a": None}, {"a": [1], "b": 2}, True),
+        ({"a": ["x", "y"]}, {"a": ["x", "yes", "z"]}, True),
+        ({"a": 1}, {}, False),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({"a": "Bank"}, {"a": "B"}, False),
+        ({"a": 3}, {"a": 36}, False),
+    ],
+)
+def test_data_grows_where_nothing_of_it_is_lost(before: object, after: object, grown: bool) -> None:
+    assert glmv.grows(before, after) is grown
