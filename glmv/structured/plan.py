@@ -19,8 +19,8 @@ from glmv.options import ChatRequest
 from glmv.structured.expected import AnyAnswer, Expected, JSONExpected, ToolCallExpected, correction, name_of
 from glmv.structured.schema import JSONStream, need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
-from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
+from glmv.wire.finish_reasons import is_withdrawn
 
 _NOTHING = "(nothing)"
 # After these a second turn brings nothing better than the first.
