@@ -62,7 +62,7 @@ if _typing.TYPE_CHECKING:
         ToolCallDelta,
         Usage,
     )
-    from glmv.wire.codes import is_withdrawn
+    from glmv.wire.finish_reasons import is_withdrawn
 
 # The same names by the module that defines them: each is loaded when one of its names is first asked for, because
 # pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.

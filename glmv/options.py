@@ -8,6 +8,7 @@ checked in `request/check_options.py`.
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,13 +34,22 @@ from glmv.catalog.lookup import find_model, models
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
+from glmv.hosts import is_platform
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
 
 DialectName = Literal["platform", "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"]
-# Engines that serve open weights: what they take depends on how they were started, not on the platform's documents.
-WITHOUT_LIMITS = frozenset({"vllm", "llama.cpp", "transformers"})
+# The variables that may name another server, see `glmv/transport/address.py`.
+_BASE_URLS = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
+
+
+def _asks_platform(settings: Mapping[str, Any]) -> bool:
+    """Whether calls with these settings go to the platform, as far as they and the environment say."""
+    if (dialect := settings.get("dialect")) is not None:
+        return bool(dialect == "platform")
+    named = settings.get("base_url")
+    return all(map(is_platform, filter(None, [named] if named else map(os.environ.get, _BASE_URLS))))
 
 
 def _words(value: object) -> object:
@@ -84,9 +94,9 @@ def _timeout(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Platform:
-    """A limit that the platform documents. It holds unless the dialect is named and has no limits of the platform.
+    """A limit that the platform documents. It holds where the platform is asked.
 
-    The dialect is a field before this one (`Connection`), or stands in the context of the validation.
+    The server is named by fields before this one (`Connection`), or in the context of the validation.
     """
 
     le: float | None = None
@@ -97,8 +107,7 @@ class _Platform:
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
-        known = info.context if isinstance(info.context, Mapping) and "dialect" in info.context else info.data
-        if known.get("dialect") in WITHOUT_LIMITS:
+        if not _asks_platform(info.context if isinstance(info.context, Mapping) else info.data):
             return value
         if self.le is not None and value > self.le:
             raise PydanticKnownError("less_than_equal", {"le": self.le})
@@ -130,11 +139,10 @@ Seconds = Annotated[float, Field(gt=0)]
 class Options(BaseModel):
     """Options of one call. None means: not sent, the server's default holds.
 
-    Ranges are the platform's. At other servers what is set is sent in their terms, and with a `dialect` of an engine
-    ("vllm", "llama.cpp", "transformers") only the server's own ranges hold.
+    Ranges are the platform's, and hold where it is asked. At other servers what is set is sent, in their terms.
 
     Attributes:
-        temperature: 0.0 to 1.0, sent as given; 0 and 1 are not rewritten.
+        temperature: 0.0 to 1.0, elsewhere as high as the server takes it; sent as given; 0 and 1 are not rewritten.
         top_p: 0.0 to 1.0.
         max_tokens: tokens of the answer at most, thinking included; 1 or more.
         stop: words at which the answer ends; more than the model takes are cut on our side.
@@ -208,8 +216,9 @@ class Connection(BaseModel):
         default_headers: headers for every request.
         allow_http: allow `http://` to other hosts than this machine.
         dialect: how the server speaks: "platform"; "openai", a proxy in front of the platform, "litellm" and
-            "openrouter"; "vllm" (also SGLang), "llama.cpp" and "transformers", for which the platform's limits do not
-            hold. None is told by the URL: "platform", "openrouter" or "openai".
+            "openrouter", where a note tells of what the platform would refuse; "vllm" (also SGLang), "llama.cpp" and
+            "transformers", for which the platform's limits say nothing. None is told by the URL: "platform",
+            "openrouter" or "openai".
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
     """
 
@@ -334,20 +343,34 @@ class ChatRequest:
         return find_model(self.call.get("base_model") or self.model)
 
 
-def validated(given: Mapping[str, Any], dialect: str | None = None) -> dict[str, Any]:
+def validated(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of one call -> those that were given by the names of `Options`, validated; None takes a default away.
 
     Args:
-        dialect: the one that the settings name; engines have no ranges of the platform.
+        settings: `dialect` and `base_url` of them say whether the ranges of the platform hold.
 
     Raises:
         InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
     """
     try:
-        options = Options.model_validate(given, context={"dialect": dialect})
+        options = Options.model_validate(given, context=settings)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, Options)) from None
     return {name: getattr(options, name) for name in options.model_fields_set}
+
+
+# Options with a range that only the platform has.
+_RANGES = ("temperature", "request_id", "user_id")
+
+
+def hold_ranges(options: Mapping[str, Any]) -> None:
+    """Hold options against the ranges of the platform, where it turns out that the platform is asked.
+
+    Raises:
+        InvalidRequestError: as `validated`.
+    """
+    if given := {name: options[name] for name in _RANGES if name in options}:
+        validated(given, {"dialect": "platform"})
 
 
 class CallOptions(BaseModel):

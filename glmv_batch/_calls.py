@@ -114,7 +114,7 @@ class Calls:
         self._model = question.model or client.settings.model
         self._keys = Keys(question, self._model, client.settings, memory)
         self._gate = client.slots(self._model)
-        self._limits = client.settings.catalog_row(self._model) if client.address.dialect.limits else None
+        self._limits = None if client.address.dialect.limits == "none" else client.settings.catalog_row(self._model)
         self._width = self._gate.width + AHEAD
         self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
         self._reading = asyncio.Lock()

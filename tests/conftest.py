@@ -5,10 +5,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import signal
+import ssl
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support.encrypted import Encrypted
+from tests.support.fake_server import WHOLE
 
 # Where CI runs, a test may be skipped for these reasons only: the beginning of the reason, and why it is right there.
 SKIPS = {
@@ -100,3 +105,30 @@ def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     if not _open_to_the_world:
         for name in SETTINGS:
             monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come without a pause between them, except one that the server asks for."""
+    from glmv.exchange import retry
+
+    monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a certificate for `localhost` that no authority has signed, and of its key."""
+    from glmv_emulator.faults.traps import self_signed
+
+    return self_signed(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
+    """A server by HTTPS that answers "hello"."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    running = Encrypted(context)
+    running.plays(lambda peer: peer.say(WHOLE))
+    yield running
+    running.stop()

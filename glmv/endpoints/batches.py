@@ -28,8 +28,8 @@ from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
 from glmv.structured.plan import reduced
 from glmv.types import Completion, Text
-from glmv.wire.codes import Envelope, envelope, error_from
 from glmv.wire.decode import parse
+from glmv.wire.envelopes import Envelope, envelope, error_from
 
 MAX_REQUESTS = 50_000
 MIN_CUSTOM_ID = 6

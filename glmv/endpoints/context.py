@@ -63,8 +63,8 @@ class Context:
         return request_of(messages, self.settings, model, options)
 
     def row(self, asked: ChatRequest | str) -> Model | None:
-        """The catalogue row of a request's model, or of a model by name, where its limits hold at this server."""
-        if not self.address.dialect.limits:
+        """The catalogue row of a request's model, or of a model by name, unless it says nothing of this server."""
+        if self.address.dialect.limits == "none":
             return None
         return asked.row if isinstance(asked, ChatRequest) else self.settings.catalog_row(asked)
 

@@ -19,9 +19,9 @@ from glmv.errors import MalformedResponse
 from glmv.exchange.steps import Step
 from glmv.media.blob import Blob
 from glmv.media.file import mime_of
-from glmv.wire.codes import envelope, error_from
 from glmv.wire.decode import parse
 from glmv.wire.encode import Body
+from glmv.wire.envelopes import envelope, error_from
 
 MAX_FILE_BYTES = 100 * MIB
 # An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.

@@ -12,8 +12,9 @@ from glmv.credentials import Secrets
 from glmv.errors import AuthenticationError, GLMVError, MalformedResponse
 from glmv.exchange.retry import Tries, retry_after
 from glmv.exchange.steps import Failure, Opened
-from glmv.wire.codes import Envelope, Retry, envelope, error_from, meaning
+from glmv.wire.codes import Retry
 from glmv.wire.decode import excerpt, parse
+from glmv.wire.envelopes import Envelope, envelope, error_from, meaning
 from glmv.wire.shapes import unwrapped
 
 # A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.

@@ -44,8 +44,8 @@ from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Paus
 from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
-from glmv.wire.decode import excerpt, parse
-from glmv.wire.sse import SSEDecoder, is_event_stream
+from glmv.wire.decode import excerpt
+from glmv.wire.sse import JSONLinesDecoder, SSEDecoder, is_event_stream, is_json_lines
 
 # After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
 LINGER = 2.0
@@ -188,19 +188,14 @@ def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any,
 
 def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
-    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries))
-    if streams:
+    begun, events = ([], None) if opened.status >= 300 else (yield from _head(opened, tries))
+    if events is not None:
         # Some gateways stream whatever was asked for.
-        yield from _events(opened, shaper, tries, begun, hand=False)
+        yield from _events(opened, shaper, tries, events, begun, hand=False)
         shaper.end()
         answer = tries.accumulator.completion()
     else:
         body = yield from _body(opened, call, tries, begun)
-        if lines := _chunks_of(body):
-            yield from _take_lines(lines, shaper, tries, hand=False)
-            shaper.end()
-            yield Finish()
-            return tries.accumulator.completion()
         answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
     yield Finish()
     return answer
@@ -208,16 +203,18 @@ def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Com
 
 def _head(
     opened: Opened, tries: Tries, patience: float | None = None
-) -> Generator[Step, Any, tuple[list[bytes], bool]]:
+) -> Generator[Step, Any, tuple[list[bytes], SSEDecoder | None]]:
     """Reads until the first bytes tell what the body is.
 
     Args:
-        patience: seconds that may pass until then, or None.
+        patience: seconds that may pass until the first of them, or None.
 
     Returns:
-        What was read, as it came, and whether it is an event stream. b"" at the end of what was read is its end.
+        What was read, as it came, and what decodes the stream, or None when the body is no stream. b"" at the end of
+        what was read is its end.
     """
-    declared = _kind(opened) == "text/event-stream"
+    kind = _kind(opened)
+    declared = kind == "text/event-stream"
     unpack = unpacker(opened.headers, MAX_BODY_BYTES)
     begun: list[bytes] = []
     head = b""
@@ -233,10 +230,14 @@ def _head(
         tries.check()
         for piece in unpack(data) if data else ():
             head = (head + piece).lstrip()[:PIECE]
-            if (streams := is_event_stream(head)) is not None:
-                return begun, streams or (declared and head[:1] not in b"{[<")
-        if not data or len(begun) > PIECE:
-            return begun, declared
+            if (streams := is_event_stream(head)) or (streams is False and declared and head[:1] not in b"{[<"):
+                return begun, SSEDecoder()
+            if streams is False and (lines := is_json_lines(head, kind)) is not None:
+                return begun, JSONLinesDecoder() if lines else None
+        if not data or len(begun) > PIECE or len(head) == PIECE:
+            return begun, SSEDecoder() if declared and head[:1] != b"{" else None
+        if head[:1] == b"{":
+            patience, until = None, tries.until(None)  # a whole answer may take longer than an event
 
 
 def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
@@ -271,14 +272,9 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
 def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
     opened = yield from _open(call, tries)
     idle = tries.policy.idle_timeout
-    begun, streams = ([], False) if opened.status >= 300 else (yield from _head(opened, tries, idle))
-    if not streams:
+    begun, events = ([], None) if opened.status >= 300 else (yield from _head(opened, tries, idle))
+    if events is None:
         body = yield from _body(opened, call, tries, begun)
-        if lines := _chunks_of(body):
-            yield from _take_lines(lines, shaper, tries)
-            yield Hand(shaper.end())
-            yield Finish()
-            return tries.accumulator.completion()
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
         delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
         if not shaper.answers:
@@ -289,35 +285,10 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
             )
         yield Hand([*([delta] if delta else []), *shaper.end()])
     else:
-        yield from _events(opened, shaper, tries, begun)
+        yield from _events(opened, shaper, tries, events, begun)
         yield Hand(shaper.end())
     yield Finish()
     return tries.accumulator.completion()
-
-
-def _chunks_of(body: bytes) -> list[bytes]:
-    """The chunks of a body that holds one in each line, as Ollama's own API streams; none when it is anything else."""
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    if len(lines) < 2 or not all(line.lstrip()[:1] == b"{" for line in lines):
-        return []
-    try:
-        parse(lines[0])
-    except MalformedResponse:
-        return []
-    return lines
-
-
-def _take_lines(
-    lines: Sequence[bytes], shaper: Shaper, tries: Tries, *, hand: bool = True
-) -> Generator[Step, Any, None]:
-    deltas, broken = shaper.events(("message", line) for line in lines)
-    if deltas and hand:
-        tries.handed = True
-        yield deltas
-    if broken is not None:
-        raise broken
-    if not (shaper.decoder.finished or shaper.decoder.ended):
-        raise StreamTruncated("The last chunk has no finish reason: the answer is not whole.")
 
 
 def _kind(opened: Opened) -> str:
@@ -331,12 +302,11 @@ def _names(payload: Mapping[str, Any]) -> str:
 
 
 def _events(
-    opened: Opened, shaper: Shaper, tries: Tries, begun: Sequence[bytes], *, hand: bool = True
+    opened: Opened, shaper: Shaper, tries: Tries, events: SSEDecoder, begun: Sequence[bytes], *, hand: bool = True
 ) -> Generator[Step, Any, None]:
     """Reads a stream, of which `begun` was read already, to its end; hands out what it shows, or only adds it up."""
     packed = opened.headers.get("content-encoding", "identity") != "identity"
     unpack = unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
-    events = SSEDecoder()
     decoder = shaper.decoder
     clock, idle = tries.policy.clock, tries.policy.idle_timeout
     last_event = clock()

@@ -12,8 +12,10 @@ from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta, ToolCallDelta
-from glmv.wire.codes import Ending, Envelope, ending_of, envelope, error_from, lone_message, reason_of
+from glmv.wire.codes import reason_of
 from glmv.wire.decode import DeltaDecoder, excerpt
+from glmv.wire.envelopes import Envelope, envelope, error_from, lone_message
+from glmv.wire.finish_reasons import Ending, ending_of
 from glmv.wire.marks import THOUGHT_END, StopCutter, read_boxes
 from glmv.wire.sse import Event
 

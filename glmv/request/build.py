@@ -58,7 +58,7 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
         dropped = [name for name in _DROPPED if given.pop(name, None) is not None]
         notes = [f"{name} was left out: it is {_DROPPED[name]}, GLM has no such field." for name in dropped]
         call = call_options({name: given.pop(name) for name in CALL_OPTIONS if name in given})
-        asked = validated(given, kept.get("dialect"))
+        asked = validated(given, kept)
         options = {name: value for name, value in (options | asked).items() if value is not None}
     # The settings' own names the row of the settings' own model; another one has a name of its own.
     if (model == own and "base_model" not in call) and (base := kept.get("base_model")) is not None:

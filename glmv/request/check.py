@@ -1,7 +1,8 @@
 """A request and its model's row -> the request as documented, or a refusal before anything is sent.
 
-A call is refused only when every document forbids it. Between two readings it is sent and a note names the
-doubt. Requests are values: the caller's are never changed.
+On the platform a call is refused when every document forbids it. Between two readings it is sent and a note names the
+doubt. Another server may take what the platform does not: there it is sent, and a note names the limit. Requests are
+values: the caller's are never changed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.options import hold_ranges
 from glmv.request.check_doubts import tell_doubts
-from glmv.request.check_media import Tell, checked_media
+from glmv.request.check_media import checked_media
 from glmv.request.check_options import checked_options
+from glmv.request.limits import Limits
 from glmv.types import Message, Text
 from glmv.wire.dialect import DIALECTS, Dialect
 
@@ -38,47 +41,57 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
         UnsupportedContent: a role, part or tool that the model has no place for, or a model that does not chat.
         InvalidRequestError: an option is out of its documented range.
     """
+    if dialect.limits == "refuse":
+        hold_ranges(request.options)
     if model is None:
         return request
+    limits = Limits(request.notes, hold=dialect.limits == "refuse")
     if not model.chats:
-        raise UnsupportedContent(
+        limits.over(
+            UnsupportedContent,
             f"{model.name} takes no chat completions: it reads pages at POST {model.endpoint}, with "
             f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not cover (zai-sdk does: '
-            "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v."
+            "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
-    notes = list(request.notes)
-    _roles(request.messages, model)
-    messages = checked_media(request.messages, model, notes.append)
+        return request.but(notes=tuple(limits.notes))
+    _roles(request.messages, model, limits)
+    messages = checked_media(request.messages, model, limits)
     if "system" not in model.roles:
-        messages = _without_system(messages, model, notes.append)
-    options, cut = checked_options(dialect.translated(request.options), model, notes.append, dialect)
-    tell_doubts(request, model, notes.append)
+        messages = _without_system(messages, model, limits)
+    options, cut = checked_options(dialect.translated(request.options), model, limits, dialect)
+    tell_doubts(request, model, limits.tell)
+    notes = tuple(dict.fromkeys(limits.notes))
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
-    return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))
+    return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=notes)
 
 
-def _roles(messages: tuple[Message, ...], model: Model) -> None:
-    """Refuse turns that the model has no place for, and a conversation in which nobody asks."""
+def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
+    """Turns that the model has no place for, and a conversation in which nobody asks."""
     for index, message in enumerate(messages):
         if (message.role == "tool" or message.tool_calls) and ("tool" not in model.roles or not model.tools):
             what = "the result of a tool" if message.role == "tool" else "calls of tools"
-            raise UnsupportedContent(
+            limits.over(
+                UnsupportedContent,
                 f"messages[{index}] holds {what}, and {model.name} knows no tools. "
-                "Use a model that does, such as glm-4.6v, or put it into words."
+                "Use a model that does, such as glm-4.6v, or put it into words.",
             )
     if not any(message.role in {"user", "tool"} for message in messages):
         # "不能仅包含系统消息或助手消息" (docs.bigmodel.cn, chat completion, messages)
-        raise InvalidRequestError("There is no user message: the platform wants one beside system and assistant.")
+        limits.over(
+            InvalidRequestError, "There is no user message: the platform wants one beside system and assistant."
+        )
 
 
-def _without_system(messages: tuple[Message, ...], model: Model, tell: Tell) -> tuple[Message, ...]:
+def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits) -> tuple[Message, ...]:
     """The system text goes in front of the first user text."""
     said = "\n\n".join(message.text for message in messages if message.role == "system" and message.text)
     rest = [message for message in messages if message.role != "system"]
     if not said:
         return tuple(rest)
-    first = next(index for index, message in enumerate(rest) if message.role == "user")
+    first = next((index for index, message in enumerate(rest) if message.role == "user"), None)
+    if first is None:
+        return messages
     content = list(rest[first].content)
     for at, part in enumerate(content):
         if isinstance(part, Text):
@@ -87,5 +100,5 @@ def _without_system(messages: tuple[Message, ...], model: Model, tell: Tell) -> 
     else:
         content.append(Text(said))
     rest[first] = replace(rest[first], content=tuple(content))
-    tell(f"{model.name} is documented without system messages: that text went in front of the first user's.")
+    limits.tell(f"{model.name} is documented without system messages: that text went in front of the first user's.")
     return tuple(rest)

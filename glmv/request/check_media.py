@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,15 +11,13 @@ from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.media.text import human_size
 from glmv.request.cause import Cause
+from glmv.request.limits import Limits
 from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
 
 log = logging.getLogger("glmv")
-
-Tell = Callable[[str], None]
-"""Takes a line for `answer.notes`."""
 
 
 class Position(NamedTuple):
@@ -33,20 +30,21 @@ class Position(NamedTuple):
         return f"messages[{self.message}], part {self.part}"
 
 
-def checked_media(messages: tuple[Message, ...], model: Model, tell: Tell) -> tuple[Message, ...]:
+def checked_media(messages: tuple[Message, ...], model: Model, limits: Limits) -> tuple[Message, ...]:
     """Hold the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
 
     Raises:
-        LimitExceeded, UnsupportedContent: naming the limit, the model, the position and what would work.
+        LimitExceeded, UnsupportedContent: naming the limit, the model, the position and what would work, where `limits`
+            hold; or a part cannot be sent anywhere.
     """
     parts = [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
     if not parts:
         return messages
-    _counts(parts, model)
-    return tuple(_fitted(message, index, model, tell) for index, message in enumerate(messages))
+    _counts(parts, model, limits)
+    return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
 
 
-def _counts(parts: list[tuple[Position, Media]], model: Model) -> None:
+def _counts(parts: list[tuple[Position, Media]], model: Model, limits: Limits) -> None:
     """How many of what a request holds, and what may not stand together."""
     groups = [
         ("picture", [position for position, part in parts if isinstance(part, Image)], model.images),
@@ -57,21 +55,23 @@ def _counts(parts: list[tuple[Position, Media]], model: Model) -> None:
         if not positions or most is None:
             continue
         if most == 0:
-            raise UnsupportedContent(f"{positions[0]}: {model.name} takes no {what}s. {_INSTEAD[what]}")
-        if len(positions) > most:
+            limits.over(UnsupportedContent, f"{positions[0]}: {model.name} takes no {what}s. {_INSTEAD[what]}")
+        elif len(positions) > most:
             limit = f"{most} {what}" + "s" * (most > 1)
-            raise LimitExceeded(
+            limits.over(
+                LimitExceeded,
                 f"{model.name} takes {limit} in a request, all turns together; here are {len(positions)}, the first "
-                f"too many at {positions[most]}. Leave some out or ask in several requests."
+                f"too many at {positions[most]}. Leave some out or ask in several requests.",
             )
     present = [(what, positions[0]) for what, positions, _ in groups if positions]
     if len(present) > 1 and not model.mixed_media:
         # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024 says so of video and image
         (one, here), (other, there), *_ = present
         frames = _FRAMES if "video" in (one, other) else ""
-        raise UnsupportedContent(
+        limits.over(
+            UnsupportedContent,
             f"{model.name} takes no {one} and {other} in the same request; here are a {one} at {here} and a "
-            f"{other} at {there}. Ask in two requests{frames}."
+            f"{other} at {there}. Ask in two requests{frames}.",
         )
 
 
@@ -83,52 +83,53 @@ _INSTEAD = {
 _FRAMES = ", or turn the video into pictures with video.frames(8)"
 
 
-def _fitted(message: Message, index: int, model: Model, tell: Tell) -> Message:
+def _fitted(message: Message, index: int, model: Model, limits: Limits) -> Message:
     """Every part within the row's limits; videos first where the model wants them there."""
-    content = tuple(_part(part, Position(index, p), model, tell) for p, part in enumerate(message.content))
+    content = tuple(_part(part, Position(index, p), model, limits) for p, part in enumerate(message.content))
     if model.video_first:
         ordered = tuple(sorted(content, key=lambda part: not isinstance(part, Video)))
         if ordered != content:
-            tell(f"The video was moved to the front of messages[{index}], where {model.name} wants it.")
+            limits.tell(f"The video was moved to the front of messages[{index}], where {model.name} wants it.")
             content = ordered
     return message if content == message.content else replace(message, content=content)
 
 
-def _part(part: Part, position: Position, model: Model, tell: Tell) -> Part:
+def _part(part: Part, position: Position, model: Model, limits: Limits) -> Part:
     match part:
         case Text():
             return part
         case Image():
-            return _image(part, position, model, tell)
+            return _image(part, position, model, limits)
         case Video():
-            return _video(part, position, model, tell)
+            return _video(part, position, model, limits)
         case File():
-            return _file(part, position, model)
+            return _file(part, position, model, limits)
         case _:
             raise UnsupportedContent(f"{position}: a part of type {type(part).__name__} cannot be sent.")
 
 
-def _image(image: Image, position: Position, model: Model, tell: Tell) -> Image:
+def _image(image: Image, position: Position, model: Model, limits: Limits) -> Image:
     if image.url is not None:
         return image
     if not model.image_base64:
-        raise UnsupportedContent(
+        limits.over(
+            UnsupportedContent,
             f"{position}: {model.name} takes pictures by URL only, and {image!r} is at hand. "
-            "Give a public URL with Image.from_url, or use a model that takes base64, such as glm-4.6v-flash."
+            "Give a public URL with Image.from_url, or use a model that takes base64, such as glm-4.6v-flash.",
         )
     if not image.fit:
-        _refuse_misfit(image, position, model)
+        _misfit(image, position, model, limits)
         fitted = image
     else:
         fitted, note = image.fitted_for(model)
         if note is not None:
             log.debug("Fitted at %s: %s", position, note)
-            tell(note)
-    _tell_narrow(fitted, model, tell)
+            limits.tell(note)
+    _tell_narrow(fitted, model, limits)
     return fitted
 
 
-def _tell_narrow(image: Image, model: Model, tell: Tell) -> None:
+def _tell_narrow(image: Image, model: Model, limits: Limits) -> None:
     """Tell of a picture that is too narrow: servers of the open weights refuse it, the platform does not say."""
     most = model.processor.most_aspect if model.processor else None
     if most is None or not image.width or not image.height:
@@ -138,50 +139,58 @@ def _tell_narrow(image: Image, model: Model, tell: Tell) -> None:
             f"{image!r} is more than {most:g} times as long as it is wide, and the published processor of {model.name} "
             "refuses that: cut it into pieces if no answer comes."
         )
-        tell(Cause(told))
+        limits.tell(Cause(told))
 
 
-def _refuse_misfit(image: Image, position: Position, model: Model) -> None:
+def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> None:
     hint = "Leave fit=False out to have it fitted, or change it yourself."
     if model.image_formats and image.format not in model.image_formats:
-        raise UnsupportedContent(
-            f"{position}: {model.name} takes {_spoken(model.image_formats)}; {image!r} is {image.format}. {hint}"
+        limits.over(
+            UnsupportedContent,
+            f"{position}: {model.name} takes {_spoken(model.image_formats)}; {image!r} is {image.format}. {hint}",
         )
     if model.image_bytes is not None and (image.size or 0) > model.image_bytes:
-        raise LimitExceeded(
+        limits.over(
+            LimitExceeded,
             f"{position}: {model.name} takes pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
-            f"{human_size(image.size or 0)}. {hint}"
+            f"{human_size(image.size or 0)}. {hint}",
         )
     if model.image_side is not None and max(image.width or 0, image.height or 0) > model.image_side:
-        raise LimitExceeded(
+        limits.over(
+            LimitExceeded,
             f"{position}: {model.name} takes pictures of at most {model.image_side}x{model.image_side} pixels; "
-            f"{image!r} has {image.width}x{image.height}. {hint}"
+            f"{image!r} has {image.width}x{image.height}. {hint}",
         )
 
 
-def _video(video: Video, position: Position, model: Model, tell: Tell) -> Video:
+def _video(video: Video, position: Position, model: Model, limits: Limits) -> Video:
     if video.url is not None:
         return video
     if not model.video_base64:
-        raise UnsupportedContent(f"{position}: {model.name} takes videos by URL only. Give one with Video.from_url.")
+        limits.over(
+            UnsupportedContent, f"{position}: {model.name} takes videos by URL only. Give one with Video.from_url."
+        )
     if model.video_formats and video.container not in model.video_formats:
-        raise UnsupportedContent(
+        limits.over(
+            UnsupportedContent,
             f"{position}: {model.name} takes {_spoken(model.video_formats)} videos; {video!r} is none. "
-            "Convert it, or send pictures of it: *video.frames(8)."
+            "Convert it, or send pictures of it: *video.frames(8).",
         )
     if model.video_bytes is not None and (video.size or 0) > model.video_bytes:
-        raise LimitExceeded(
+        limits.over(
+            LimitExceeded,
             f"{position}: {model.name} takes videos of at most {model.video_bytes // MIB} MB; {video!r} has "
-            f"{human_size(video.size or 0)}. Compress or cut it, or send pictures of it: *video.frames(8)."
+            f"{human_size(video.size or 0)}. Compress or cut it, or send pictures of it: *video.frames(8).",
         )
     if model.video_seconds is not None and (video.duration or 0) > model.video_seconds + ROUNDING_SECONDS:
-        raise LimitExceeded(
+        limits.over(
+            LimitExceeded,
             f"{position}: {model.name} takes videos of at most {model.video_seconds:g} s; {video!r} lasts "
-            f"{video.duration:.1f} s. Cut it, or use a model without this limit, such as glm-4.6v."
+            f"{video.duration:.1f} s. Cut it, or use a model without this limit, such as glm-4.6v.",
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        tell(Cause(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it."))
+        limits.tell(Cause(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it."))
     return video
 
 
@@ -189,15 +198,16 @@ ROUNDING_SECONDS = 0.5
 """A clip cut to "30 seconds" ends at the next whole frame or audio packet; half a second is rounding."""
 
 
-def _file(file: File, position: Position, model: Model) -> File:
+def _file(file: File, position: Position, model: Model, limits: Limits) -> File:
     form = "url" if file.url is not None else "id" if file.file_id is not None else "data"
     if model.file_forms and form not in model.file_forms:
         ways = " or ".join(_FORMS[form] for form in model.file_forms)
-        raise UnsupportedContent(f"{position}: {model.name} takes no file by {form}; use {ways}.")
+        limits.over(UnsupportedContent, f"{position}: {model.name} takes no file by {form}; use {ways}.")
     if model.file_bytes is not None and (file.size or 0) > model.file_bytes:
-        raise LimitExceeded(
+        limits.over(
+            LimitExceeded,
             f"{position}: {model.name} takes files of at most {model.file_bytes // MIB} MB; {file!r} has "
-            f"{human_size(file.size or 0)}. Split it."
+            f"{human_size(file.size or 0)}. Split it.",
         )
     return file
 

@@ -3,81 +3,83 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.request.limits import Limits
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
     from glmv.wire.dialect import Dialect
-
-Tell = Callable[[str], None]
 
 # docs.bigmodel.cn, tools: "函数名称 … 必须是 a-z、A-Z、0-9，或包含下划线和短横线，最大长度为 64".
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def checked_options(
-    options: Mapping[str, Any], model: Model, tell: Tell, dialect: Dialect
+    options: Mapping[str, Any], model: Model, limits: Limits, dialect: Dialect
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Hold options against a row.
 
     Args:
         options: by the names of `glmv.Options`, in the terms of the server; only what was set.
-        tell: takes a line for `answer.notes`.
+        limits: takes notes, and says what becomes of what is over a limit.
         dialect: of the server.
 
     Returns:
         The options to send, and the stop words that are left to us.
 
     Raises:
-        InvalidRequestError, LimitExceeded, UnsupportedContent: naming the option, the range and the model.
+        InvalidRequestError, LimitExceeded, UnsupportedContent: naming the option, the range and the model, where the
+            limits hold.
     """
     if not options:
         return options, ()
     sent = dict(options)
-    _max_tokens(sent, model)
-    _sampling(sent, model, tell, dialect)
-    _thinking(sent, model, tell)
+    _max_tokens(sent, model, limits)
+    _sampling(sent, model, limits, dialect)
+    _thinking(sent, model, limits)
     if "tools" in sent:
-        sent["tools"] = _tools(sent["tools"], model)
-    return sent, _stop(sent, model, tell)
+        sent["tools"] = _tools(sent["tools"], model, limits)
+    return sent, _stop(sent, model, limits)
 
 
-def _max_tokens(options: dict[str, Any], model: Model) -> None:
+def _max_tokens(options: dict[str, Any], model: Model, limits: Limits) -> None:
     wanted = options.get("max_tokens")
     if wanted is not None and model.max_output is not None and wanted > model.max_output:
-        raise LimitExceeded(f"max_tokens: {model.name} answers at most {model.max_output:,} tokens; got {wanted:,}.")
+        limits.over(
+            LimitExceeded, f"max_tokens: {model.name} answers at most {model.max_output:,} tokens; got {wanted:,}."
+        )
 
 
-def _sampling(options: dict[str, Any], model: Model, tell: Tell, dialect: Dialect) -> None:
+def _sampling(options: dict[str, Any], model: Model, limits: Limits, dialect: Dialect) -> None:
     temperature = options.get("temperature")
     if temperature == 0 and model.temperature[0] > 0 and not dialect.own_fields:
         # The lowest one, as the platform's own SDKs send it (zhipuai `completions.py`).
         options["temperature"] = model.temperature[0]
-        tell(
+        limits.tell(
             f"temperature=0 was sent as {model.temperature[0]:g}: {model.name} takes temperatures from there, and "
             f"servers of dialect {dialect.name!r} know no do_sample."
         )
     elif temperature == 0 and model.temperature[0] > 0:
         del options["temperature"]
         options["do_sample"] = False
-        tell(
+        limits.tell(
             f"temperature=0 was sent as do_sample=false: {model.name} takes temperatures from "
             f"{model.temperature[0]:g}, and greedy decoding is what 0 means."
         )
     for name, (low, high) in (("temperature", model.temperature), ("top_p", model.top_p)):
         value = options.get(name)
         if value is not None and not low <= value <= high:
-            raise InvalidRequestError(f"{name}: {model.name} takes {low:g} to {high:g}; got {value:g}.")
+            limits.over(InvalidRequestError, f"{name}: {model.name} takes {low:g} to {high:g}; got {value:g}.")
 
 
-def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
+def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     effort = options.get("reasoning_effort")
     if effort is not None and effort not in model.reasoning_effort:
         takes = f"takes {', '.join(model.reasoning_effort)}" if model.reasoning_effort else "has no such option"
-        raise InvalidRequestError(f"reasoning_effort: {model.name} {takes}; got {effort!r}.")
+        limits.over(InvalidRequestError, f"reasoning_effort: {model.name} {takes}; got {effort!r}.")
     thinking = options.get("thinking")
     if thinking is None or thinking == "auto":
         return
@@ -85,19 +87,23 @@ def _thinking(options: dict[str, Any], model: Model, tell: Tell) -> None:
     if kind in model.thinking_values:
         return
     if model.thinking_values:
-        raise InvalidRequestError(
-            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {kind!r}."
+        limits.over(
+            InvalidRequestError,
+            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {kind!r}.",
         )
+        return
     wants = kind == "enabled"
     does = model.thinking == "always"
     if wants != does:
-        raise InvalidRequestError(
+        limits.over(
+            InvalidRequestError,
             f"thinking: {model.name} always thinks, this cannot be switched off. glm-4.5v and glm-4.6v have a switch."
             if does
-            else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can."
+            else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can.",
         )
+        return
     del options["thinking"]
-    tell(f"thinking was left out: {model.name} has no switch, it {'always' if does else 'never'} thinks.")
+    limits.tell(f"thinking was left out: {model.name} has no switch, it {'always' if does else 'never'} thinks.")
 
 
 def thinking_kind(thinking: Any) -> Any:
@@ -105,29 +111,33 @@ def thinking_kind(thinking: Any) -> Any:
     return thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
 
 
-def _tools(tools: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+def _tools(tools: list[dict[str, Any]], model: Model, limits: Limits) -> list[dict[str, Any]]:
     if tools and not model.tools:
-        raise UnsupportedContent(
-            f"tools: {model.name} knows no tools; glm-4.6v and glm-5.3-flash do, and so do the text models."
+        limits.over(
+            UnsupportedContent,
+            f"tools: {model.name} knows no tools; glm-4.6v and glm-5.3-flash do, and so do the text models.",
         )
+        return tools
     if len(tools) > model.tools:
-        raise LimitExceeded(f"tools: {model.name} takes {model.tools} tools at most; got {len(tools)}.")
-    return [_tool(tool, index, model) for index, tool in enumerate(tools)]
+        limits.over(LimitExceeded, f"tools: {model.name} takes {model.tools} tools at most; got {len(tools)}.")
+    return [_tool(tool, index, model, limits) for index, tool in enumerate(tools)]
 
 
-def _tool(tool: dict[str, Any], index: int, model: Model) -> dict[str, Any]:
+def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dict[str, Any]:
     kind = tool.get("type")
     if kind not in model.tool_types:
-        raise UnsupportedContent(
-            f"tools[{index}] is of type {kind!r}; {model.name} takes {', '.join(model.tool_types)}."
+        limits.over(
+            UnsupportedContent, f"tools[{index}] is of type {kind!r}; {model.name} takes {', '.join(model.tool_types)}."
         )
+        return tool
     function = tool.get("function")
     if kind != "function" or not isinstance(function, Mapping):
         return tool
     name = function.get("name")
     if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
-        raise InvalidRequestError(
-            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {name!r}."
+        limits.over(
+            InvalidRequestError,
+            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {name!r}.",
         )
     # name, description and parameters are all required (docs.z.ai, chat completion, FunctionObject).
     needed = {"description": name, "parameters": {"type": "object", "properties": {}}}
@@ -135,7 +145,7 @@ def _tool(tool: dict[str, Any], index: int, model: Model) -> dict[str, Any]:
     return {**tool, "function": {**function, **missing}} if missing else tool
 
 
-def _stop(options: dict[str, Any], model: Model, tell: Tell) -> tuple[str, ...]:
+def _stop(options: dict[str, Any], model: Model, limits: Limits) -> tuple[str, ...]:
     words = options.get("stop")
     if words is None:
         return ()
@@ -145,5 +155,7 @@ def _stop(options: dict[str, Any], model: Model, tell: Tell) -> tuple[str, ...]:
     rest = tuple(words[model.stop :])
     if rest:
         options["stop"] = list(words[: model.stop])
-        tell(f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; answers are cut here at the others.")
+        limits.tell(
+            f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; answers are cut here at the others."
+        )
     return rest

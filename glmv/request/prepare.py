@@ -88,7 +88,7 @@ def prepare(
 
     Args:
         request: what was asked.
-        row: the catalogue row of the model, where there is one whose limits hold.
+        row: the catalogue row of the model, where there is one that says something of this server.
         dialect: how the server speaks.
         secrets: credentials that are sent to it.
         on_sensitive: of the client; the request's own goes first.

@@ -29,8 +29,8 @@ from glmv.structured.expected import (
 )
 from glmv.structured.schema import need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
-from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
+from glmv.wire.finish_reasons import is_withdrawn
 
 _NOTHING = "(nothing)"
 # What each delta of a stream tells of its answer.

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
-from glmv.wire.codes import is_withdrawn
+from glmv.wire.finish_reasons import is_withdrawn
 from glmv.wire.marks import TagFilter, Thought
 from glmv.wire.markup import MarkupFilter, Tools
 from glmv.wire.shapes import KNOWN, calls_of, counted, piece_of, text_of, unread, unread_in, unwrapped

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from glmv.hosts import is_platform
+
 # `request_id` goes into a header elsewhere, see `request/prepare.py`.
 _OWN_FIELDS = {"do_sample", "user_id", "request_id"}
 
@@ -26,9 +28,13 @@ class Dialect:
         thinking: the body key that switches thinking.
         own_fields: whether `do_sample`, `user_id` and `request_id` are fields of the body. Elsewhere they are written
             as `temperature`, `user` and the header X-Request-Id.
-        limits: whether the platform's limits hold (see `glmv/catalog`); how engines are started decides theirs. The
-            same names stand in `glmv.options.WITHOUT_LIMITS`. How many calls at once the platform documents holds
-            elsewhere only for a model by the platform's own name or by `base_model` (`glmv.find_model`).
+        limits: what becomes of a request that is over a limit or a range of the platform (see `glmv/catalog`).
+            "refuse": on the platform itself, and where a path says that a server stands in for it, since it would
+            refuse the request for certain. "note": the platform, or a host with limits of its own, may be behind a
+            proxy, which does not tell; what the user asks for is sent, and `answer.notes` names the limit. Pictures are
+            fitted there, too. "none": an engine's limits are decided by how it was started, and the platform's say
+            nothing. How many calls at once the platform documents holds outside of it only for a model by the
+            platform's own name or by `base_model` (`glmv.find_model`).
         stream_usage: whether a stream has to be asked for usage (`stream_options`).
         files: whether a message may hold documents.
         functions_only: whether tools other than functions are unknown.
@@ -41,7 +47,7 @@ class Dialect:
     base64: Literal["raw", "data_uri"] = "data_uri"
     thinking: Literal["thinking", "chat_template_kwargs", "reasoning"] = "thinking"
     own_fields: bool = False
-    limits: bool = True
+    limits: Literal["refuse", "note", "none"] = "note"
     stream_usage: bool = True
     files: bool = True
     functions_only: bool = False
@@ -68,7 +74,7 @@ DIALECTS = {
         # "图片url或者base64编码", shown without a data: prefix; a prefix is refused with 1210 on some models
         # (github.com/QuantumNous/new-api/issues/136). `stream_options` was refused (new-api/issues/398), and the usage
         # comes unasked (docs.bigmodel.cn, "对话补全").
-        Dialect("platform", base64="raw", own_fields=True, stream_usage=False),
+        Dialect("platform", base64="raw", own_fields=True, limits="refuse", stream_usage=False),
         # A proxy with the platform behind it: `thinking` is the platform's own field, and the proxy hands it on.
         # Usage: platform.openai.com/docs/api-reference/chat/create, `stream_options`.
         Dialect("openai"),
@@ -86,7 +92,7 @@ DIALECTS = {
         Dialect(
             "vllm",
             thinking="chat_template_kwargs",
-            limits=False,
+            limits="none",
             files=False,
             functions_only=True,
             chooses_tools="name",
@@ -97,7 +103,7 @@ DIALECTS = {
         Dialect(
             "llama.cpp",
             thinking="chat_template_kwargs",
-            limits=False,
+            limits="none",
             files=False,
             functions_only=True,
             chooses_tools="required",
@@ -109,7 +115,7 @@ DIALECTS = {
         Dialect(
             "transformers",
             thinking="chat_template_kwargs",
-            limits=False,
+            limits="none",
             stream_usage=False,
             files=False,
             functions_only=True,
@@ -117,8 +123,6 @@ DIALECTS = {
     )
 }
 
-_PLATFORM_HOSTS = ("bigmodel.cn", "z.ai")
-_PLATFORM_PATHS = ("/api/paas/v4", "/api/coding/paas/v4")
 _HOSTS = {"openrouter.ai": "openrouter"}
 
 
@@ -130,9 +134,6 @@ def dialect_of(base_url: str, name: str | None = None) -> Dialect:
     """
     if name is not None:
         return DIALECTS[name]
-    url = urlsplit(base_url)
-    host = url.hostname or ""
-    known = any(host == own or host.endswith("." + own) for own in _PLATFORM_HOSTS)
-    if known or url.path.rstrip("/").endswith(_PLATFORM_PATHS):
+    if is_platform(base_url):
         return DIALECTS["platform"]
-    return DIALECTS[_HOSTS.get(host, "openai")]
+    return DIALECTS[_HOSTS.get(urlsplit(base_url).hostname or "", "openai")]

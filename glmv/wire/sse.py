@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in, events out. The WHATWG rules over bytes, bounded, in linear time.
+"""Streams: bytes in, events out, bounded, in linear time: server-sent events by the WHATWG rules, and lines of JSON.
 
 Source: HTML Standard, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream". Two things are
 ours: an event may not grow without bound, and the unfinished event at the end of the stream can be asked for,
@@ -6,6 +6,8 @@ because some gateways leave out the last blank line.
 """
 
 from __future__ import annotations
+
+from pydantic_core import from_json
 
 from glmv.errors import MalformedResponse
 
@@ -15,7 +17,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _CR = 13  # a number is looked for ten times as fast as bytes
 
-
+# Content types of JSON in lines; `application/x-ndjson` is Ollama's (github.com/ollama/ollama, docs/api.md).
+_JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
@@ -29,6 +32,24 @@ def is_event_stream(head: bytes) -> bool | None:
     if colon:
         return not name or name in _FIELDS
     return None if _BOM.startswith(head) or any(field.startswith(name) for field in _FIELDS) else False
+
+
+def is_json_lines(head: bytes, kind: str) -> bool | None:
+    """Whether the first bytes of a body begin a stream of JSON objects, one in each line; None when more are needed.
+
+    A whole answer may stand in one line, too: without a content type of such streams it takes a second line to tell.
+    """
+    head = head.removeprefix(_BOM).lstrip()
+    if head[:1] != b"{":
+        return False
+    line, end, rest = head.partition(b"\n")
+    declared, rest = kind in _JSON_LINES, rest.lstrip()
+    if not end or not (declared or rest):
+        return None
+    try:
+        return isinstance(from_json(line), dict) and (declared or rest[:1] == b"{")
+    except ValueError:
+        return False  # a line of one object that is written in several
 
 
 # A dispatched event: its type, "message" unless the stream named another, and its data, UTF-8 as it came. A plain
@@ -166,3 +187,14 @@ class SSEDecoder:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) < 18:
             self.retry = int(value)
+
+
+class JSONLinesDecoder(SSEDecoder):
+    """The same for a stream with a JSON object in each line: every line that is not empty is an event."""
+
+    __slots__ = ()
+
+    def _take(self, line: bytes, events: list[Event]) -> None:
+        self._bound(len(line))
+        if line := line.strip():
+            events.append(("message", line))

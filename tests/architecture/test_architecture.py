@@ -171,7 +171,7 @@ ORDER = [
     {"types"},
     {"media"},
     {"catalog"},
-    {"errors", "credentials", "_version"},
+    {"errors", "credentials", "hosts", "_version"},
     {"_public"},
 ]
 LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names}

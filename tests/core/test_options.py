@@ -185,7 +185,7 @@ def test_the_range_of_a_dialect_holds_whatever_the_order_of_the_arguments() -> N
     assert Settings(temperature=1.5, dialect="vllm").temperature == 1.5
     assert Settings(dialect="vllm", temperature=1.5).temperature == 1.5
     with pytest.raises(glmv.InvalidRequestError, match=r"0\.0 to 1\.0"):
-        Settings(temperature=1.5, dialect="openai")
+        Settings(temperature=1.5, dialect="platform")
 
 
 def test_embeddings_have_no_base_model() -> None:

@@ -10,16 +10,12 @@ from langchain_core import exceptions
 from langchain_core.messages import AIMessage
 
 import glmv
-from glmv.exchange import retry
 from langchain_glmv import ChatGLMV, errors
 from tests.support.ends import ENDS, End, Script, answered, kind_of
 
+pytestmark = pytest.mark.usefixtures("retries_at_once")
+
 WAYS = ["invoke", "ainvoke", "stream", "astream"]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
 
 
 def ask(script: Script, way: str, **options: Any) -> AIMessage:

@@ -8,15 +8,11 @@ import pytest
 from langchain_core.exceptions import ContextOverflowError, LangChainException
 
 import glmv
-from glmv.exchange.retry import PAUSES
 from langchain_glmv import ChatGLMV
 from tests.support.other_errors import REFUSALS, Refusing, check, options
 from tests.support.other_servers import OtherServer
 
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(PAUSES, (0.0, 0.0)))
+pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -9,17 +9,13 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 import glmv
-from glmv.exchange import retry
 from llama_index_glmv import GLMV
 from tests.support.ends import ENDS, End, Script, answered, kind_of
 
+pytestmark = pytest.mark.usefixtures("retries_at_once")
+
 WAYS = ["chat", "achat", "stream_chat", "astream_chat"]
 HI = [ChatMessage(content="hi")]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
 
 
 def ask(script: Script, way: str, **options: Any) -> Any:

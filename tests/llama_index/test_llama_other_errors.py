@@ -7,15 +7,11 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.exchange.retry import PAUSES
 from llama_index_glmv import GLMV
 from tests.support.other_errors import REFUSALS, Refusing, check, options
 from tests.support.other_servers import OtherServer
 
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(PAUSES, (0.0, 0.0)))
+pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -83,8 +83,8 @@ def test_metadata_and_limits_follow_the_row(kind: type[GLMV], options: dict[str,
     assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (131_072, True)
     assert llm.metadata.model_name == options["model"]
     assert llm.to_payload()["context_window"] == 131_072
-    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
-        llm.complete("hi", max_tokens=900_000)
+    (note,) = llm.complete("hi", max_tokens=900_000).additional_kwargs["notes"]
+    assert note.startswith("max_tokens: glm-4.6v answers at most")
     llm.complete("hi")
     assert server.body["model"] == options["model"]
 

@@ -42,20 +42,13 @@ class Results:
         return report
 
     def _add(self, item: Any, report: pytest.TestReport) -> None:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        if item.path.stem == "test_proxies":
-            return  # what goes through is no table: it works or is a bug
-        table = item.path.stem.removeprefix("test_")
-        column = str(params.get("route", ""))
-        column = column if table != "nginx" else column.partition(" ")[0]
-        row = item.originalname.removeprefix("test_").replace("_", " ")
-        if "case" in params:
-            row = f"{row}: {params['case']}"
-        cell = row, column
+        if (found := cell_of(item)) is None:
+            return
+        table, cell, way = found
         outcome = "yes" if report.passed else "failed"
         if hasattr(report, "wasxfail"):
             outcome = f"no: {report.wasxfail}"
-        self._outcomes.setdefault(table, {}).setdefault(cell, []).append((str(params.get("way", "")), outcome))
+        self._outcomes.setdefault(table, {}).setdefault(cell, []).append((way, outcome))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not self._outcomes or session.exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
@@ -68,7 +61,7 @@ class Results:
                 before, _, rest = page.partition(begin)
                 page = f"{before}{begin}\n{rendered(found, self._versions)}\n{end}{rest.partition(end)[2]}"
             else:
-                there = parsed(page.partition(begin)[2].partition(end)[0])
+                there = shown(table, self._target)
                 self._differences += [
                     f"{table}: {row!r}, {column!r} is {verdict!r}, the page has {there.get((row, column))!r}"
                     for (row, column), verdict in found.items()
@@ -88,6 +81,26 @@ class Results:
             terminalreporter.write_line(f"make test-{self._target} WRITE=1 writes the tables")
 
 
+def cell_of(item: Any) -> tuple[str, tuple[str, str], str] | None:
+    """A test -> its table, its row and column, and the client that it is about; None for a test without a table."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    table = item.path.stem.removeprefix("test_")
+    if table == "proxies":
+        return None  # what goes through is no table: it works or is a bug
+    column = str(params.get("route", ""))
+    column = column if table != "nginx" else column.partition(" ")[0]
+    row = item.originalname.removeprefix("test_").replace("_", " ")
+    if "case" in params:
+        row = f"{row}: {params['case']}"
+    return table, (row, column), str(params.get("way", ""))
+
+
+def shown(table: str, target: str) -> Cells:
+    """What the page says in a table."""
+    begin, end = (MARK.format(word, table, target) for word in ("begin", "end"))
+    return parsed(PAGE.read_text("utf-8").partition(begin)[2].partition(end)[0])
+
+
 def _verdict(of_ways: list[tuple[str, str]]) -> str:
     kinds = {outcome for _, outcome in of_ways}
     if len(kinds) == 1:
@@ -101,14 +114,14 @@ def rendered(cells: Cells, versions: dict[str, str]) -> str:
     rows, columns = (list(dict.fromkeys(key[at] for key in cells)) for at in (0, 1))
     notes: dict[str, int] = {}
 
-    def shown(row: str, column: str) -> str:
+    def told(row: str, column: str) -> str:
         verdict = cells.get((row, column), "–")
         kind, _, reason = verdict.partition(": ")
         return f"{kind} ({notes.setdefault(reason, len(notes) + 1)})" if reason else kind
 
     heads = [" ".join((name, versions.get(name, ""), *kind)).strip() for name, *kind in map(str.split, columns)]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(columns)}"]
-    lines += [f"| {row} | {' | '.join(shown(row, column) for column in columns)} |" for row in rows]
+    lines += [f"| {row} | {' | '.join(told(row, column) for column in columns)} |" for row in rows]
     lines += [f"\n({number}) {reason}" for reason, number in notes.items()]
     return "\n".join(lines)
 

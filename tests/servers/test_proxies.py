@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ import httpx
 import pytest
 
 import glmv
-from glmv_emulator.faults.traps import self_signed
-from tests.core.network.test_proxies import Encrypted
 from tests.servers import proxies
 from tests.servers.conftest import HOW
 from tests.servers.proxies import ENCODED, MITMDUMP, ForwardProxy, program
+from tests.support.encrypted import Encrypted
 from tests.support.fake_server import WHOLE, Server
 
 pytestmark = pytest.mark.servers
@@ -38,21 +36,6 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return self_signed(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    running = Encrypted(context)
-    running.plays(lambda peer: peer.say(WHOLE))
-    yield running
-    running.stop()
 
 
 @pytest.fixture

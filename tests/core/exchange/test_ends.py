@@ -10,7 +10,7 @@ import pytest
 
 import glmv
 from glmv.exchange.steps import Failure
-from glmv.wire.codes import ENDINGS, Ending
+from glmv.wire.finish_reasons import ENDINGS, Ending
 
 STREAM = [True, False]
 

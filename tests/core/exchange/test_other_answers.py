@@ -156,7 +156,78 @@ def test_a_choice_of_another_index_is_the_answer_where_it_is_the_only_one(flow: 
     assert (flow.decode(late).text, flow.decode(late).whole.finish_reason) == ("hello", "stop")
 
 
-STREAMS = [name for name, case in CASES.items() if case.body.lstrip(b"\xef\xbb\xbf\n").startswith((b"data:", b":"))]
+def line(payload: object) -> bytes:
+    return json.dumps(payload).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"message": {"content": "hel"}, "done": False}, {"message": {"content": "lo"}, "done": False},
+         {"message": {"content": ""}, "done": True, "done_reason": "stop"}],
+        [{"response": "hel", "done": False}, {"response": "lo", "done": False}, {"response": "", "done": True}],
+    ],
+    ids=["Ollama's chat", "Ollama's generate"],
+)  # fmt: skip
+def test_lines_are_shown_as_they_come(flow: Any, lines: list[Any]) -> None:
+    pieces = [line(each) for each in lines]
+    outcome = flow.run(flow.Answer(pieces, 200, {"content-type": "application/x-ndjson"}))
+    assert [delta.text for delta in outcome.deltas] == ["hel", "lo", ""]
+    assert outcome.steps[:6] == ["Enter", "Send", "Read", "Hand", "Read", "Hand"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_are_told_by_the_second_of_them_whatever_their_type(flow: Any, kind: str) -> None:
+    pieces = [line(each) for each in (flow.piece("he"), flow.piece("l"), flow.piece("lo"), flow.piece("", "stop"))]
+    outcome = flow.run(flow.Answer(pieces, 200, {"content-type": kind}))
+    assert [delta.text for delta in outcome.deltas] == ["he", "l", "lo", ""]
+    # The third is shown before the fourth has come.
+    assert outcome.steps[-6:] == ["Read", "Hand", "Read", "Read", "Hand", "Finish"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n \n"])
+def test_a_whole_answer_in_one_line_is_no_stream(flow: Any, kind: str, stream: bool, end: bytes) -> None:
+    body = json.dumps(flow.whole("hello")).encode() + end
+    outcome = flow.run(flow.Answer([bytes([each]) for each in body], 200, {"content-type": kind}), stream=stream)
+    assert (outcome.whole.text, outcome.whole.usage) == ("hello", glmv.Usage(1037, 37, 1074))
+
+
+def test_a_whole_answer_may_take_longer_than_an_event(flow: Any) -> None:
+    body = json.dumps(flow.whole("hello")).encode()
+    answer = flow.Answer([body[:9], 60.0, body[9:]], 200, {"content-type": "application/json"})
+    assert flow.run(answer, policy=flow.policy(idle_timeout=5.0)).whole.text == "hello"
+
+
+def test_the_idle_timeout_holds_between_lines(flow: Any) -> None:
+    lines = flow.Answer([line(flow.piece("a")), 60.0, line(flow.piece("", "stop"))], 200,
+                        {"content-type": "application/x-ndjson"})  # fmt: skip
+    error = flow.run(lines, policy=flow.policy(idle_timeout=5.0)).failure
+    assert "idle_timeout" in str(error)
+    assert error.partial.text == "a"
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_an_error_among_lines_is_one(flow: Any, stream: bool) -> None:
+    pieces = [line({"message": {"content": "a"}, "done": False}), line({"error": {"code": "1301", "message": "m"}})]
+    error = flow.run(flow.Answer(pieces, 200, {"content-type": "application/x-ndjson"}), stream=stream).failure
+    assert (type(error), error.partial.text) == (glmv.ContentFilterError, "a")
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_a_line_that_is_cut_is_no_end(flow: Any, stream: bool) -> None:
+    pieces = [line({"message": {"content": "a"}, "done": False}), b'{"message": {"cont']
+    kind = {"content-type": "application/x-ndjson"}
+    error = flow.run(flow.Answer(pieces, 200, kind), stream=stream, policy=flow.policy(max_retries=0)).failure
+    assert (type(error), error.partial.text) == (glmv.StreamTruncated, "a")
+
+
+STREAMS = [
+    name
+    for name, case in CASES.items()
+    if case.body.lstrip(b"\xef\xbb\xbf\n").startswith((b"data:", b":")) or case.body.count(b"\n{") > 1
+]
 
 
 def outcome_of(flow: Any, name: str, pieces: list[bytes]) -> tuple[Any, ...]:

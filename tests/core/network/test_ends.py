@@ -11,15 +11,11 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.exchange import retry
 from tests.support.ends import ENDS, End, Script, answered, kind_of
 
+pytestmark = pytest.mark.usefixtures("retries_at_once")
+
 KINDS = ["sync", "async"]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
 
 
 def ask(script: Script, kind: str, *, stream: bool, **options: Any) -> glmv.Completion:

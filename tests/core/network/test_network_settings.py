@@ -18,7 +18,8 @@ import pytest
 
 import glmv
 from glmv_emulator.faults.traps import self_signed
-from tests.core.network.test_proxies import Encrypted, Socks, Tunnel
+from tests.core.network.test_proxies import Socks, Tunnel
+from tests.support.encrypted import Encrypted
 from tests.support.fake_server import WHOLE, Server
 
 ELSEWHERE = "https://glm.example/api/paas/v4"
@@ -32,21 +33,6 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("glmv.transport.failures._answered", set())
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return self_signed(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    running = Encrypted(context)
-    running.plays(lambda peer: peer.say(WHOLE))
-    yield running
-    running.stop()
 
 
 @pytest.fixture

@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 import glmv
-from glmv.exchange.retry import PAUSES
 from tests.support.other_errors import REFUSALS, Refusing, check, options
 
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(PAUSES, (0.0, 0.0)))
+pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv_emulator.faults.traps import self_signed
-from tests.support.fake_server import WHOLE, Gone, Peer, Server
+from tests.support.encrypted import Encrypted
+from tests.support.fake_server import Gone, Peer, Server
 
 KEY = "test-id.test-secret"
 ROUTES = ["direct", "tunnel", "SOCKS", "passed in: httpx", "passed in: httpx2"]
@@ -105,55 +105,11 @@ class SilentSocks(Socks):
         """Nothing is said."""
 
 
-class Encrypted(Server):
-    """The server of bare sockets, by HTTPS."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._serving: list[threading.Thread] = []
-        super().__init__()
-        self.base_url = self.base_url.replace("http://127.0.0.1", "https://localhost")
-
-    def _serve(self, peer: Peer) -> None:
-        self._serving.append(threading.current_thread())
-        try:
-            peer.sock = self._context.wrap_socket(peer.sock, server_side=True)
-        except OSError:
-            peer.sock.close()
-        else:
-            super()._serve(peer)
-
-    def stop(self) -> None:
-        # OpenSSL reads and writes by the number of a descriptor: nobody else may close it, for it is given out again.
-        self.over.set()
-        for peer in self.peers:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)
-        for thread in self._serving:
-            thread.join(5)
-        super().stop()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return self_signed(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
 def trust(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certificate[0])
     monkeypatch.setattr("glmv.transport.http_client.tls_context", lambda: context)
     return context
-
-
-@pytest.fixture
-def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    running = Encrypted(context)
-    running.plays(lambda peer: peer.say(WHOLE))
-    yield running
-    running.stop()
 
 
 @pytest.fixture

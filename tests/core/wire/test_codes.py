@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glmv
-from glmv.wire.codes import CODES, Envelope, Retry, envelope, error_from, row
+from glmv.wire.codes import CODES, Retry, row
+from glmv.wire.envelopes import Envelope, envelope, error_from
 
 # docs.bigmodel.cn and docs.z.ai, error codes: code -> (HTTP status it comes with, what it is, when it helps to retry).
 DOCUMENTED: dict[str, tuple[int, type[glmv.GLMVError], Retry]] = {

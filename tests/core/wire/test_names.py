@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv.wire.codes import NAMES, Retry, envelope, error_from, row
+from glmv.wire.codes import NAMES, Retry, row
+from glmv.wire.envelopes import envelope, error_from
 
 
 def error(payload: object, status: int | None = 400) -> glmv.GLMVError:

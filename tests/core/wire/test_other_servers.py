@@ -9,14 +9,15 @@ import pytest
 from PIL import Image as Pillow
 
 import glmv
-from glmv.options import WITHOUT_LIMITS, DialectName
+from glmv.options import DialectName
 from glmv.telemetry import _provider
 from glmv.wire.dialect import DIALECTS, dialect_of
 from tests.support.other_servers import ENGINE, MESSAGES, OPENAI, OtherServer
 
 OTHERS = [name for name in DIALECTS if name != "platform"]
-ENGINES = sorted(WITHOUT_LIMITS)
+ENGINES = ["vllm", "llama.cpp", "transformers"]
 PROXIES = ["openai", "litellm", "openrouter"]
+PLATFORM = "https://open.bigmodel.cn/api/paas/v4"
 TOOL = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
 CLOCK = {"type": "function", "function": {"name": "clock", "description": "d", "parameters": {"type": "object"}}}
 CALL = {"id": "c", "type": "function", "index": 0, "function": {"name": "look", "arguments": "{}"}}
@@ -26,7 +27,8 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type":
 
 def test_settings_and_rows_name_the_same_dialects() -> None:
     assert set(get_args(DialectName)) == set(DIALECTS)
-    assert {name for name, row in DIALECTS.items() if not row.limits} == WITHOUT_LIMITS
+    limits = {name: row.limits for name, row in DIALECTS.items()}
+    assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
 
 
 def test_a_host_is_told_by_its_name() -> None:
@@ -359,15 +361,118 @@ def test_engines_have_no_limits_of_the_platform(dialect: str, options: dict[str,
     assert server.body.items() >= sent.items()
 
 
+RANGES = [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"user_id": "x" * 129}]
+
+
+@pytest.mark.parametrize("given", RANGES)
 @pytest.mark.parametrize(
-    "given", [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"user_id": "x" * 129}]
+    "where",
+    [
+        {},
+        {"dialect": "platform", "base_url": "https://proxy.example/v1"},
+        {"base_url": PLATFORM},
+        {"base_url": "https://api.z.ai/api/coding/paas/v4/"},
+        {"base_url": "http://127.0.0.1:8080/api/paas/v4"},
+    ],
 )
-@pytest.mark.parametrize("dialect", [None, "platform", *PROXIES])
-def test_the_platforms_ranges_hold_at_proxies(dialect: str | None, given: dict[str, Any]) -> None:
+def test_the_platforms_ranges_hold_on_the_platform(where: dict[str, Any], given: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
-        glmv.Settings(dialect=dialect, **given)
+        glmv.Settings(**where, **given)
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
-        glmv.Client("k", dialect=dialect).request("hi", **given)
+        glmv.Client("k", **where).request("hi", **given)
+
+
+@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("model", ["glm-4.6v", "ours"])
+@pytest.mark.parametrize(
+    "where", [{}, *({"dialect": name} for name in PROXIES), {"base_url": "https://openrouter.ai/api/v1"}]
+)
+def test_elsewhere_they_are_the_servers_own(where: dict[str, Any], model: str, given: dict[str, Any]) -> None:
+    server = OtherServer(OPENAI)
+    options = server.options(model=model, **where)
+    answers = [glmv.Client(**options).chat("hi", **given), glmv.Client(**options, **given).chat("hi")]
+    assert server.bodies[0] == server.bodies[1]
+    sent = server.body | {"request_id": server.headers[-1].get("x-request-id"), "user_id": server.body.get("user")}
+    assert sent.items() >= given.items()
+    told = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
+    assert len(told) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
+
+
+@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
+def test_a_server_that_a_variable_names_counts(
+    variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = OtherServer(OPENAI)
+    options = {name: value for name, value in server.options().items() if name != "base_url"}
+    monkeypatch.setenv(variable, "http://127.0.0.1:4000/v1")
+    assert glmv.Client(**options, **given).chat("hi").text == "Hi"
+    monkeypatch.setenv(variable, PLATFORM)
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
+        glmv.Settings(**given)
+
+
+@pytest.mark.parametrize("given", RANGES)
+def test_ranges_hold_where_the_platform_turns_out_to_be_asked(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAI_BASE_URL", "http://127.0.0.1:4000/v1")
+    monkeypatch.setenv("ZAI_API_KEY", "another-key")
+    server = OtherServer()
+    options = {name: value for name, value in server.options().items() if name != "base_url"}
+    client = glmv.Client(**options, **given)  # whose key is that of another variable
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
+        client.chat("hi")
+    assert server.bodies == []
+
+
+OVER: list[tuple[str, Any, dict[str, Any], str]] = [
+    ("glm-4.5v", [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)], {}, "takes 50 pictures"),
+    ("glm-4v-flash", [glmv.Video.from_url("https://example.com/v.mp4"), "?"], {}, "takes no videos"),
+    ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v answers"),
+    ("glm-4.5v", "hi", {"top_p": 0.0}, "top_p: glm-4.5v takes"),
+    ("glm-4v", "hi", {"thinking": True}, "thinking: glm-4v cannot think"),
+    ("glm-4.6v", "hi", {"reasoning_effort": "minimal"}, "reasoning_effort: glm-4.6v"),
+    ("glm-4v", "hi", {"tools": [TOOL]}, "tools: glm-4v knows no tools"),
+    ("glm-4.6v", "hi", {"tools": [CLOCK] * 129}, "takes 128 tools"),
+    ("glm-ocr", "hi", {}, "glm-ocr takes no chat"),
+    ("glm-4.6v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
+    ("glm-4v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
+]
+
+
+@pytest.mark.parametrize(("model", "messages", "options", "words"), OVER)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", ["itself", "a host's", "an alias"])
+@pytest.mark.parametrize("dialect", [None, *PROXIES])
+def test_what_is_over_the_platforms_limits_is_sent_elsewhere_with_a_note(
+    dialect: str | None, name: str, stream: bool, model: str, messages: Any, options: dict[str, Any], words: str
+) -> None:
+    server = OtherServer(ENGINE | {"thinking", "allowed_openai_params", "reasoning", "reasoning_effort"})
+    named = {"itself": {"model": model}, "a host's": {"model": f"zai-org/{model}"}, "an alias": {"base_model": model}}
+    client = glmv.Client(**server.options(dialect=dialect, **named[name]))
+    answer = list(client.stream(messages, **options))[-1] if stream else client.chat(messages, **options)
+    (note,) = (note for note in answer.notes if words in note)
+    assert "sent all the same" in note
+    for option in options.keys() & {"max_tokens", "top_p", "reasoning_effort"}:
+        assert server.body[option] == options[option]
+    if "tools" in options:
+        assert len(server.body["tools"]) == len(options["tools"])
+
+
+@pytest.mark.parametrize(("model", "messages", "options", "words"), OVER)
+def test_the_platform_is_not_sent_it(model: str, messages: Any, options: dict[str, Any], words: str) -> None:
+    server = OtherServer()
+    with pytest.raises((glmv.InvalidRequestError, glmv.UnsupportedContent, glmv.LimitExceeded), match=words):
+        glmv.Client(**server.options(base_url=PLATFORM, model=model)).chat(messages, **options)
+    assert server.bodies == []
+
+
+def test_a_refusal_names_what_was_sent_over_a_limit() -> None:
+    server = OtherServer(MESSAGES)
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        glmv.Client(**server.options(model="zai-org/GLM-4.5V")).chat("hi", max_tokens=900_000)
+    assert any("max_tokens: glm-4.5v answers at most" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize(
@@ -396,10 +501,8 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]
-    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.5v takes 50 pictures"):
-        client.chat(pictures)
-    with pytest.raises(glmv.LimitExceeded, match="max_tokens"):
-        client.chat("hi", max_tokens=20_000)
+    assert any("glm-4.5v takes 50 pictures" in note for note in client.chat(pictures).notes)
+    assert any("max_tokens" in note for note in client.chat("hi", max_tokens=20_000).notes)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
     # A name with what another host adds is that host's own deployment: how many calls it takes nobody documents.
@@ -441,12 +544,15 @@ def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
 def test_base_model_is_for_the_model_of_the_settings() -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(base_model="glm-4.5v"))
-    client.chat("hi", model="another", max_tokens=900_000)
-    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
-        client.chat("hi", model="another", base_model="glm-4.6v", max_tokens=900_000)
-    with pytest.raises(glmv.LimitExceeded, match=r"glm-4\.6v"):
-        client.chat("hi", base_model="glm-4.6v", max_tokens=900_000)
-    client.chat("hi", base_model=None, max_tokens=900_000)
+
+    def rows(**options: Any) -> list[str]:
+        return [note.split()[1] for note in client.chat("hi", max_tokens=900_000, **options).notes]
+
+    assert rows() == ["glm-4.5v"]
+    assert rows(model="another") == []
+    assert rows(model="another", base_model="glm-4.6v") == ["glm-4.6v"]
+    assert rows(base_model="glm-4.6v") == ["glm-4.6v"]
+    assert rows(base_model=None) == []
 
 
 def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:

@@ -1,0 +1,55 @@
+"""What the finish reasons of the platform and of other servers say about an answer."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """What a finish reason says about an answer."""
+
+    WITHDRAWN = "withdrawn"  # found unsafe
+    BROKEN = "broken"  # the server gave up: another try may succeed
+    LOOPED = "looped"  # the server stopped the answer for what it was: it would be so again
+    FULL = "full"  # the model's window is full: an answer that is cut, or none
+
+
+# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came. Case and
+# hyphens do not matter, see `ending_of`.
+ENDINGS: dict[str, Ending] = {
+    "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
+    "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
+    "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways hand it on in capitals
+    "prohibited_content": Ending.WITHDRAWN,  # as above
+    "refusal": Ending.WITHDRAWN,  # docs.anthropic.com, "Handling stop reasons": a classifier ended the answer
+    "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
+    "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"
+    "abort": Ending.BROKEN,  # vLLM, as above; SGLang
+    "insufficient_system_resource": Ending.BROKEN,  # api-docs.deepseek.com, "Create Chat Completion"
+    # Not from a document:
+    "cancelled": Ending.BROKEN,
+    "timeout": Ending.BROKEN,
+    "repetition": Ending.LOOPED,  # vLLM, as above: it stopped the answer since it went round in circles
+    "model_context_window_exceeded": Ending.FULL,  # docs.z.ai, "Chat Completion", unstreamed answers
+}
+
+
+def ending_of(finish_reason: str | None) -> Ending | None:
+    """What a finish reason says, however it is spelled ("CONTENT_FILTER", "content-filter", "contentFilter").
+
+    Returns:
+        None for a success.
+    """
+    if not finish_reason or len(finish_reason) > _LONGEST_REASON:
+        return None
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
+    return ENDINGS.get(re.sub(r"[\s-]+", "_", words).lower())
+
+
+_LONGEST_REASON = 64
+
+
+def is_withdrawn(finish_reason: str | None) -> bool:
+    """Whether a finish reason says that content was found unsafe and withdrawn, in the words of any server."""
+    return ending_of(finish_reason) is Ending.WITHDRAWN
