@@ -115,7 +115,7 @@ _NAMES = {
         "ToolCallDelta",
         "Usage",
     ),
-    "wire.codes": ("is_withdrawn",),
+    "wire.finish_reasons": ("is_withdrawn",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
