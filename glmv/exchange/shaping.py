@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
-from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta, ToolCallDelta
 from glmv.wire.codes import Ending, Envelope, ending_of, envelope, error_from, lone_message, reason_of
-from glmv.wire.decode import DeltaDecoder, excerpt
+from glmv.wire.decode import DeltaDecoder, excerpt, parse
 from glmv.wire.marks import THOUGHT_END, StopCutter, boxes_in
 from glmv.wire.sse import Event
 
@@ -71,7 +70,7 @@ class Shaper:
         if not data:
             return None
         try:
-            payload = parsed(data, self._call.secrets, "An event of the stream")
+            payload = parse(data, "An event of the stream", self._call.secrets)
         except MalformedResponse as problem:
             if kind == "error":
                 raise _reported(data) from None
