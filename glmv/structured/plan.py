@@ -23,6 +23,8 @@ from glmv.wire.codes import is_withdrawn
 from glmv.wire.dialect import Dialect
 
 _NOTHING = "(nothing)"
+# Options that a server may have no field for.
+_ASKED_IN_WORDS = frozenset({"parallel_tool_calls", "tool_choice", "response_format"})
 # After these a second turn brings nothing better than the first.
 _CUT_OFF = (None, "length", "model_context_window_exceeded")
 
@@ -184,6 +186,8 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
         InvalidRequestError: for a `tool_choice` that names no tool, a `response_format` that is none, or a JSON Schema
             where `jsonschema` is not installed.
     """
+    if _ASKED_IN_WORDS.isdisjoint(request.options):
+        return Plan(request)
     request, expected, one_call = _in_words(request, dialect)
     if expected is None and not one_call:
         return Plan(request)

@@ -99,10 +99,11 @@ class Driver:
         if response.is_stream_consumed:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
-        if (refused := refused_by_proxy(response.status_code, headers, self._way())) is not None:
+        way = self._way()
+        if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
             raise refused
         self._pool.in_doubt = False
-        heard_from(self._way())
+        heard_from(way)
         return Opened(response.status_code, headers)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
