@@ -339,11 +339,11 @@ class DeltaDecoder:
         usage = chunk.get("usage")
         if usage is None:
             groq = chunk.get("x_groq")
-            usage = groq.get("usage") if isinstance(groq, Mapping) else counted(chunk)
+            usage = groq.get("usage") if isinstance(groq, dict) else counted(chunk)
         self._count(usage)
 
     def _count(self, usage: object) -> None:
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
             found = usage_of(usage)
             # The last one counts; one that counts nothing at all says nothing.
             if self.usage is None or found.total_tokens or found.prompt_tokens or found.completion_tokens:
@@ -369,7 +369,7 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
 
 
 def _detail(details: object, name: str) -> int | None:
-    return _integer(details.get(name)) if isinstance(details, Mapping) else None
+    return _integer(details.get(name)) if isinstance(details, dict) else None
 
 
 def _integer(value: object) -> int | None:
