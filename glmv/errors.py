@@ -113,7 +113,9 @@ def label(value: str | None) -> str | None:
     """A code or an id as a server sent it: bounded, with control characters escaped, so that terminals show it."""
     if value is None:
         return None
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value[: _LABEL + 1])
+    text = value[: _LABEL + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= _LABEL else f"{text[:_LABEL]}..."
 
 

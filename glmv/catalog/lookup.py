@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cache, lru_cache
@@ -17,13 +16,14 @@ _FIELDS = frozenset(field.name for field in fields(Model)) - {"name"}
 _UNDOCUMENTED = "undocumented"
 
 
+# The patterns below are compiled when a name needs them: the platform's own names do not.
 # Who publishes the weights, as hosts write it in front of a name.
 _PUBLISHERS = "zai-org|z-ai|zai|zhipuai|zhipu|thudm|bigmodel"
 # A publisher joined to the name by another mark than a slash: "zai-org-glm-4.6v" (Venice), "zai-org_GLM-4.6V"
 # (quantized copies), "us.zai.glm-4.6v" (Bedrock, with a region).
-_PUBLISHED = re.compile(rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})(?:--|[-_.])(?=glm|autoglm)")
+_PUBLISHED = rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})(?:--|[-_.])(?=glm|autoglm)"
 # What is written behind a name: how the weights are stored, the format of a file, how they are hosted, a day.
-_STORED = re.compile(
+_STORED = (
     r"(?:\.gguf"
     r"|[-_.](?:gguf|mlx|awq|gptq|bnb|exl[23]|hf|ud|dynamic|quantized|marlin|maas|tee|cloud|v\d+"
     r"|i1|autoround|compressed-tensors|dwq|gs?\d{2,3}|\d(?:\.\d+)?bpw"
@@ -31,14 +31,14 @@ _STORED = re.compile(
     r"|i?q\d(?:_[a-z0-9]+)*|20\d{6}|2\d{5}))$"
 )
 # Behind a colon or an at sign: a variant, a provider, a version. A number of parameters may be another model's.
-_TAG = re.compile(r"[:@](?!\d+(?:\.\d+)?b\b)[a-z0-9][a-z0-9._:-]*$")
+_TAG = r"[:@](?!\d+(?:\.\d+)?b\b)[a-z0-9][a-z0-9._:-]*$"
 # The numbers of parameters with which the weights of these rows are published (huggingface.co/zai-org), as a part of
 # the name or a tag: "GLM-4.6V-Flash-9B-Q4_K_M", "glm-4.6v:106b", "AutoGLM-Phone-9B-Multilingual".
-_SIZED = re.compile(r"(?<=^glm-4\.6v-flash)[-:@_]9b\b|(?<=^glm-4\.[56]v)[:@]106b\b|(?<=^autoglm-phone)-9b\b")
+_SIZED = r"(?<=^glm-4\.6v-flash)[-:@_]9b\b|(?<=^glm-4\.[56]v)[:@]106b\b|(?<=^autoglm-phone)-9b\b"
 # Names without a dot: "glm-4p5v" (Fireworks), "glm-4-6v", "glm4.6v".
-_DOTLESS = re.compile(r"(?<=^glm-)(\d)[p_-](\d)(?!\d)")
+_DOTLESS = r"(?<=^glm-)(\d)[p_-](\d)(?!\d)"
 # "glm4.6v", "glm4v", and not "glm4": at Ollama that is GLM-4-9B (ollama.com/library/glm4).
-_JOINED = re.compile(r"^glm(?=\d+[.pv_-])")
+_JOINED = r"^glm(?=\d+[.pv_-])"
 # "Free variants provide access to models without cost": openrouter.ai/docs/guides/routing/model-variants/free.
 _FREE = tuple(
     Price(0, 0, currency, "2026-11", "openrouter.ai/docs, model variants: free", any_server=True)
@@ -82,14 +82,14 @@ def _names(written: str) -> Iterator[str]:
     if len(name) > _LONGEST_NAME:
         return
     yield name
-    name = _PUBLISHED.sub("", _TAG.sub("", name), count=1)
+    name = re.sub(_PUBLISHED, "", re.sub(_TAG, "", name), count=1)
     while True:
         yield name
-        name = _DOTLESS.sub(r"\1.\2", _JOINED.sub("glm-", name))
+        name = re.sub(_DOTLESS, r"\1.\2", re.sub(_JOINED, "glm-", name))
         yield name
-        name = _SIZED.sub("", name)
+        name = re.sub(_SIZED, "", name)
         yield name
-        shorter = _STORED.sub("", name)
+        shorter = re.sub(_STORED, "", name)
         if shorter == name:
             return
         name = shorter
@@ -113,6 +113,8 @@ def rows_of(text: str) -> dict[str, Model]:
         KeyError: for an unknown key, source or doubt, or a row that is `like` none above it.
         ValueError: for a name that has a row already.
     """
+    import tomllib  # when a row is first looked up
+
     file = tomllib.loads(text)
     _known(file, {"sources", "doubts", "processors", "model"})
     rows: dict[str, Model] = {}

@@ -27,16 +27,6 @@ MAX_ERROR_BYTES = 1024 * 1024
 ERROR_PATIENCE = 10.0
 
 
-def parsed(body: bytes, secrets: Secrets, what: str = "The answer") -> Any:
-    """JSON whose bytes were masked already -> its value, masked again where escapes could hide a credential.
-
-    Raises:
-        MalformedResponse: it is not JSON.
-    """
-    payload = parse(body, what)
-    return secrets.mask_values(payload) if b"\\u" in body else payload
-
-
 def is_cut(body: bytes) -> bool:
     """Whether this is the beginning of a JSON object or list that ends too early."""
     text = body.decode("utf-8-sig", "replace").lstrip()
@@ -73,7 +63,7 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
             status_code=opened.status,
         )
     try:
-        payload = parsed(body, secrets)
+        payload = parse(body, secrets=secrets)
     except MalformedResponse as problem:
         if not is_cut(body):
             raise
@@ -125,7 +115,7 @@ def _found(body: bytes, secrets: Secrets) -> Envelope | None:
     if not body.strip():
         return None
     try:
-        payload = parsed(body, secrets)
+        payload = parse(body, secrets=secrets)
     except MalformedResponse:
         if not is_cut(body):
             return None
@@ -147,17 +137,17 @@ def unpacker(headers: Mapping[str, str], limit: int) -> Callable[[bytes], Iterab
     """
     size = 0
 
-    def counted(piece: bytes) -> bytes:
+    def counted(piece: bytes) -> tuple[bytes]:
         nonlocal size
         size += len(piece)
         if size > limit:
             raise MalformedResponse(f"The body is larger than {limit} bytes; an answer is far smaller. It was dropped.")
-        return piece
+        return (piece,)
 
     encoding = headers.get("content-encoding", "identity").strip().lower()
     match encoding:
         case "" | "identity":
-            return lambda data: (counted(data),)
+            return counted
         case "gzip" | "x-gzip" | "deflate":
             inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
@@ -169,7 +159,7 @@ def unpacker(headers: Mapping[str, str], limit: int) -> Callable[[bytes], Iterab
                     except zlib.error as error:
                         raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
                     data = inflate.unconsumed_tail
-                    yield counted(piece)
+                    yield from counted(piece)
 
             return inflated
         case _:

@@ -139,16 +139,12 @@ def policy_of(
         call: of a request, see `ChatRequest.call`.
         host, budget, renew, gate: see `Policy`.
     """
-
-    def chosen(name: str) -> Any:
-        return call[name] if name in call else getattr(settings, name)
-
     retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
     limits = timeouts(settings.timeout if call.get("timeout") is None else call["timeout"])
     return Policy(
         retries,
-        chosen("deadline"),
-        chosen("idle_timeout") or limits["read"],
+        call.get("deadline", settings.deadline),
+        call.get("idle_timeout", settings.idle_timeout) or limits["read"],
         budget,
         host=host,
         renew=renew,

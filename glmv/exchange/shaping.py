@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from glmv.errors import ContentFilterError, ContextLengthError, GLMVError, MalformedResponse, ServerError
-from glmv.exchange.bodies import parsed
 from glmv.exchange.retry import Tries
 from glmv.exchange.steps import Failure, Hand
 from glmv.request.prepare import Call
 from glmv.types import Accumulator, Delta, ToolCallDelta
 from glmv.wire.codes import reason_of
-from glmv.wire.decode import DeltaDecoder, excerpt
+from glmv.wire.decode import DeltaDecoder, excerpt, parse
 from glmv.wire.envelopes import Envelope, envelope, error_from, lone_message
 from glmv.wire.finish_reasons import Ending, ending_of
 from glmv.wire.marks import THOUGHT_END, StopCutter, read_boxes
@@ -73,7 +72,7 @@ class Shaper:
         if not data:
             return None
         try:
-            payload = parsed(data, self._call.secrets, "An event of the stream")
+            payload = parse(data, "An event of the stream", self._call.secrets)
         except MalformedResponse as problem:
             if kind == "error":
                 raise _reported(data) from None

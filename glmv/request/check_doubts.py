@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from glmv.media import File, Image, Video
@@ -30,9 +30,10 @@ def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None])
     Raises:
         ValueError: for a doubt about a field of which this module does not know when a request relies on it.
     """
+    media = [part for message in request.messages for _, part in media_in(message.content)]
     for written in model.doubts:
         field, _, doubt = written.partition(": ")
-        for what in _relied_on(field, request, model):
+        for what in _relied_on(field, request, media, model):
             tell(Cause(f"{what}, which is in doubt: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
@@ -40,7 +41,7 @@ def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None])
         tell(Cause(told))
 
 
-def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:
+def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
     """What of a request relies on the value of a field, in words; nothing where it does not."""
     name, options = model.name, request.options
     match field:
@@ -56,16 +57,16 @@ def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:
             given = any(message.role == "system" and message.text for message in request.messages)
             return [f"{name} was given the system message inside the user's"] if given else []
         case "images":
-            pictures = sum(isinstance(part, Image) for part in _media(request))
+            pictures = sum(isinstance(part, Image) for part in media)
             return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []
         case "video_base64":
-            videos = [part for part in _media(request) if isinstance(part, Video) and part.url is None]
+            videos = [part for part in media if isinstance(part, Video) and part.url is None]
             return [f"A video was sent to {name} as base64"] if videos else []
         case "video_formats":
-            videos = [part for part in _media(request) if isinstance(part, Video)]
+            videos = [part for part in media if isinstance(part, Video)]
             return [f"{video!r} was sent to {name}" for video in videos if video.container not in (None, "mp4")]
         case "file_forms":
-            files = [part for part in _media(request) if isinstance(part, File) and part.url is part.file_id is None]
+            files = [part for part in media if isinstance(part, File) and part.url is part.file_id is None]
             return [f"A file was sent to {name} inside the request"] if files else []
         case "temperature":
             return [f"temperature=0 was sent to {name}"] if options.get("temperature") == 0 else []
@@ -82,10 +83,6 @@ def _relied_on(field: str, request: ChatRequest, model: Model) -> list[str]:
             return [f"thinking was switched off for {name}"] if _thinking(request) == "disabled" else []
         case _:
             raise ValueError(f"{name}: there is no rule for when a request relies on {field}")
-
-
-def _media(request: ChatRequest) -> list[Media]:
-    return [part for message in request.messages for _, part in media_in(message.content)]
 
 
 def _thinking(request: ChatRequest) -> object:

@@ -36,6 +36,8 @@ _NOTHING = "(nothing)"
 # What each delta of a stream tells of its answer.
 _OF_EVERY = ("id", "model", "request_id", "created")
 _LATER = "JSON that was shown of this answer was a draft: what came later is the answer, and replaces it."
+# Options that a server may have no field for.
+_ASKED_IN_WORDS = frozenset({"parallel_tool_calls", "tool_choice", "response_format"})
 
 
 class Plan:
@@ -242,6 +244,8 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
         InvalidRequestError: for a `tool_choice` that names no tool, a `response_format` that is none, or a JSON Schema
             where `jsonschema` is not installed.
     """
+    if _ASKED_IN_WORDS.isdisjoint(request.options):
+        return Plan(request)
     request, expected, one_call = _in_words(request, dialect)
     if expected is None and not one_call:
         return Plan(request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import sys
 from collections.abc import Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -136,7 +136,7 @@ def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
         InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
     """
     transport = _made(Transport, settings)
-    return httpx.Client(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
+    return httpx.Client(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
 
 
 def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, AsyncTransport]:
@@ -146,12 +146,14 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
         InvalidRequestError: as there.
     """
     transport = _made(AsyncTransport, settings)
-    return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_no_cookies(), trust_env=False), transport
+    return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
 
 
-def _no_cookies() -> CookieJar:
+class _NoCookies(CookieJar):
     """A jar that takes nothing: a session that a server starts in one call is not for the calls of other threads."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave the cookies of a response where they are."""
 
 
 def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:

@@ -42,21 +42,18 @@ class Pool:
         keeps_deadlines: whether its reads and writes end at the call's deadline by themselves.
         headers: those of every request; none where the client adds them by itself.
         settings: what the environment said when it was made; None for a client that was passed in.
+        proxy: the forward proxy that the environment named; of a client that was passed in none is known.
         in_doubt: its last connection failed. The environment may have been corrected since.
     """
 
     def __init__(self, http: Any, *, settings: NetworkSettings | None = None, keeps_deadlines: bool = False) -> None:
         self.http = http
         self.settings = settings
+        self.proxy: Proxy | None = None if settings is None else settings.proxy
         self.in_doubt = False
         self.library = library_of(http)
         self.keeps_deadlines = keeps_deadlines
         self.headers: Mapping[str, str] = HEADERS if settings is None else {}
-
-    @property
-    def proxy(self) -> Proxy | None:
-        """The forward proxy that the environment names; of a client that was passed in none is known."""
-        return None if self.settings is None else self.settings.proxy
 
     def is_outdated(self, base_url: str) -> bool:
         """Whether its connections fail and the environment names another proxy or other certificates by now.

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from glmv.credentials import Secrets
 from glmv.errors import MalformedResponse, label
 from glmv.types import Delta, ToolCallDelta, Usage
 from glmv.wire.finish_reasons import is_withdrawn
@@ -24,8 +25,13 @@ from glmv.wire.tool_calls import ToolCalls
 MAX_VALUES = 300_000
 
 
-def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
+def parse(data: bytes | bytearray, what: str = "The answer", secrets: Secrets | None = None) -> Any:
     """JSON bytes -> a value; bytes that are not UTF-8, and halves of a surrogate pair, become U+FFFD.
+
+    Args:
+        data: the bytes, in which credentials are masked already.
+        what: the name of the data, for the message.
+        secrets: credentials that are masked once more in the value, where escapes could hide one.
 
     Raises:
         MalformedResponse: when it is not JSON, or holds more values than any answer; the message quotes the beginning.
@@ -33,15 +39,19 @@ def parse(data: bytes | bytearray, what: str = "The answer") -> Any:
     if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise MalformedResponse(f"{what} holds more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
     try:
-        return from_json(data)
+        payload = from_json(data)
     except ValueError:
         try:
-            text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
-            if _CONTROL.search(text):
-                text = _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text)
-            return from_json(text)
+            payload = from_json(_mended(data))
         except ValueError as error:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
+    return secrets.mask_values(payload) if secrets is not None and b"\\u" in data else payload
+
+
+def _mended(data: bytes | bytearray) -> str:
+    """JSON with bytes, halves of a pair or control characters that a parser refuses -> the same without them."""
+    text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
+    return _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text) if _CONTROL.search(text) else text
 
 
 # An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON writes the half.
@@ -329,11 +339,11 @@ class DeltaDecoder:
         usage = chunk.get("usage")
         if usage is None:
             groq = chunk.get("x_groq")
-            usage = groq.get("usage") if isinstance(groq, Mapping) else counted(chunk)
+            usage = groq.get("usage") if isinstance(groq, dict) else counted(chunk)
         self._count(usage)
 
     def _count(self, usage: object) -> None:
-        if isinstance(usage, Mapping):
+        if isinstance(usage, dict):
             found = usage_of(usage)
             # The last one counts; one that counts nothing at all says nothing.
             if self.usage is None or found.total_tokens or found.prompt_tokens or found.completion_tokens:
@@ -359,7 +369,7 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
 
 
 def _detail(details: object, name: str) -> int | None:
-    return _integer(details.get(name)) if isinstance(details, Mapping) else None
+    return _integer(details.get(name)) if isinstance(details, dict) else None
 
 
 def _integer(value: object) -> int | None:

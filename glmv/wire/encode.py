@@ -86,7 +86,9 @@ def encode(
     if stream:
         body["stream"] = True
         body |= _stream_options(request.options.get("stream_options"), dialect)
-    return Body(_dump(_with_extra(body, request.options.get("extra_body") or {}), blobs))
+    if extra := request.options.get("extra_body"):
+        body = _with_extra(body, extra)
+    return Body(_dump(body, blobs))
 
 
 def json_body(payload: Mapping[str, Any]) -> Body:

@@ -43,11 +43,12 @@ def ending_of(finish_reason: str | None) -> Ending | None:
     """
     if not finish_reason or len(finish_reason) > _LONGEST_REASON:
         return None
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip())
-    return ENDINGS.get(re.sub(r"[\s-]+", "_", words).lower())
+    words = _HUMP.sub("_", finish_reason.strip())
+    return ENDINGS.get(_GAP.sub("_", words).lower())
 
 
 _LONGEST_REASON = 64
+_HUMP, _GAP = re.compile("(?<=[a-z])(?=[A-Z])"), re.compile(r"[\s-]+")
 
 
 def is_withdrawn(finish_reason: str | None) -> bool:

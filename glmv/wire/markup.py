@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from glmv.wire.arguments import object_of, value_of
@@ -33,7 +33,7 @@ _BETWEEN = re.compile(r"(?:\s|<\|\w+\|>)*(?:</?\w*)?\Z")
 def tools_of(tools: object) -> Tools:
     """The `tools` of a request -> the functions that may be called."""
     found: dict[str, Mapping[str, Any]] = {}
-    for tool in tools if isinstance(tools, Sequence) else ():
+    for tool in tools if isinstance(tools, list | tuple) else ():
         match tool:
             case {"function": {"name": str(name)} as function}:
                 schema = function.get("parameters")

@@ -1,6 +1,6 @@
 """What the text of an error says where no code does: sentences and codes in it, and what it quotes of the request.
 
-What is quoted is the user's text and says nothing of the error.
+What is quoted is the user's text and says nothing of the error. The patterns are compiled with the first error.
 """
 
 from __future__ import annotations
@@ -9,91 +9,86 @@ import re
 from collections.abc import Iterator
 
 # Sentences by which servers without a code of their own say that a prompt is too long, and where they stand.
-_OVERFLOWS = re.compile(
-    "|".join(
-        (
-            "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
-            "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
-            r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
-            # Newer vLLM: "You passed 44001 input tokens and requested 0 output tokens. However, ..."
-            "the model's context length is only",
-            "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
-            "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
-            r"prompt_tokens \(\d+\) must be less than max_seq_len",  # SiliconFlow, code 20015
-            r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
-            "exceeds? the available context size",  # llama.cpp
-            "context size has been exceeded",  # LM Studio
-            r"requested tokens \(\d+\) exceed context window",  # llama-cpp-python
-            "input length exceeds (?:the |maximum )*context length",  # Ollama
-            "input exceeds context length",  # Ollama, runner.go
-            r"prompt is too long: \d+ tokens",  # Anthropic
-            "exceed context limit",  # Anthropic: "input length and `max_tokens` exceed context limit"
-            "exceeds the context window of this model",  # OpenAI, Responses API
-            r"`inputs` tokens \+ `max_new_tokens` must be",  # Text Generation Inference
-            r"\bContextWindowExceededError\b",  # LiteLLM
-        )
-    ),
-    re.IGNORECASE,
+_OVERFLOWS = "(?i)" + "|".join(
+    (
+        "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
+        "longer than the maximum model length",  # vLLM: "The decoder prompt (length 44) is ..."
+        r"too long to fit into the model \(context length",  # vLLM with pictures: vllm-project/vllm#12165
+        # Newer vLLM: "You passed 44001 input tokens and requested 0 output tokens. However, ..."
+        "the model's context length is only",
+        "longer than the model's context length",  # SGLang: "The input (61709 tokens) is ..."
+        "prompt is too long after expanding multimodal tokens",  # SGLang with pictures, managers/scheduler.py
+        r"prompt_tokens \(\d+\) must be less than max_seq_len",  # SiliconFlow, code 20015
+        r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
+        "exceeds? the available context size",  # llama.cpp
+        "context size has been exceeded",  # LM Studio
+        r"requested tokens \(\d+\) exceed context window",  # llama-cpp-python
+        "input length exceeds (?:the |maximum )*context length",  # Ollama
+        "input exceeds context length",  # Ollama, runner.go
+        r"prompt is too long: \d+ tokens",  # Anthropic
+        "exceed context limit",  # Anthropic: "input length and `max_tokens` exceed context limit"
+        "exceeds the context window of this model",  # OpenAI, Responses API
+        r"`inputs` tokens \+ `max_new_tokens` must be",  # Text Generation Inference
+        r"\bContextWindowExceededError\b",  # LiteLLM
+    )
 )
 # A code or a name that a gateway repeats inside its message, as JSON, escaped JSON, Python's repr or prose: always with
 # the word "code" or "type" and a separator in front, so that no other number is taken for one.
-_QUOTED = re.compile(
-    r"""(?:\b(?:error_?)?(?:code|type)|错误码)\\*["']?\s*[:=：]\s*\\*["']?([0-9]{4}|[A-Za-z_]{8,60})(?![0-9A-Za-z_.-])""",
-    re.IGNORECASE,
+_QUOTED = (
+    r"""(?i)(?:\b(?:error_?)?(?:code|type)|错误码)\\*["']?\s*[:=：]\s*"""
+    r"""\\*["']?([0-9]{4}|[A-Za-z_]{8,60})(?![0-9A-Za-z_.-])"""
 )
 # The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), where a gateway keeps nothing else.
-_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile("余额不足|已欠费|Insufficient balance or no resource package", re.IGNORECASE), "1113"),
-    (re.compile("可能(?:包含)?不安全或敏感|may contain unsafe or sensitive content", re.IGNORECASE), "1301"),
-    (re.compile("Prompt exceeds max(?:imum)? length|Prompt ?超长", re.IGNORECASE), "1261"),
-    (re.compile("已达到 ?5 ?小时的使用上限"), "1308"),
-    (re.compile("账户已达到速率限制|API的并发数过高"), "1302"),
-    (re.compile("该模型当前访问量过大"), "1305"),
+_SENTENCES: tuple[tuple[str, str], ...] = (
+    ("(?i)余额不足|已欠费|Insufficient balance or no resource package", "1113"),
+    ("(?i)可能(?:包含)?不安全或敏感|may contain unsafe or sensitive content", "1301"),
+    ("(?i)Prompt exceeds max(?:imum)? length|Prompt ?超长", "1261"),
+    ("已达到 ?5 ?小时的使用上限", "1308"),
+    ("账户已达到速率限制|API的并发数过高", "1302"),
+    ("该模型当前访问量过大", "1305"),
     # OpenAI's, which LiteLLM repeats with the code "429".
-    (re.compile("You exceeded your current quota, please check your plan", re.IGNORECASE), "insufficient_quota"),
+    ("(?i)You exceeded your current quota, please check your plan", "insufficient_quota"),
     # one-api and new-api, model/token.go: 401 or 403, without a code.
-    (re.compile("该令牌额度已用尽"), "pre_consume_token_quota_failed"),
+    ("该令牌额度已用尽", "pre_consume_token_quota_failed"),
     # SiliconFlow, code 30001, 403. The sentence is not from a document.
-    (re.compile("account balance is insufficient", re.IGNORECASE), "insufficient_quota"),
+    ("(?i)account balance is insufficient", "insufficient_quota"),
     # LiteLLM (litellm/exceptions.py).
-    (re.compile(r"\bContentPolicyViolationError\b"), "content_policy_violation"),
+    (r"\bContentPolicyViolationError\b", "content_policy_violation"),
 )
 # Where a message begins to quote the request: pydantic's errors, as repr, as text, and fields of the body.
-_REQUEST = re.compile(
-    r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
-)
+_REQUEST = r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
 # Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
-_IN_QUOTES = re.compile(r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))""")
+_IN_QUOTES = r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))"""
 # Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
-_NAME = re.compile(r"[\w.:/-]{0,80}", re.ASCII)
-_REASON_FIELD = re.compile(r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$""")
+_NAME = r"(?a)[\w.:/-]{0,80}"
+_REASON_FIELD = r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$"""
 
 
 def says_overflow(message: str) -> bool:
     """Whether a server says that a prompt is too long."""
-    return _OVERFLOWS.search(message) is not None
+    return re.search(_OVERFLOWS, message) is not None
 
 
 def quoted_codes(message: str) -> Iterator[str]:
     """What stands in a message as a code or a type, known or not."""
-    return (quoted[1] for quoted in _QUOTED.finditer(message))
+    return (quoted[1] for quoted in re.finditer(_QUOTED, message))
 
 
 def code_meant(message: str) -> str | None:
     """The code that a server's own sentence stands for."""
-    return next((code for sentence, code in _SENTENCES if sentence.search(message)), None)
+    return next((code for sentence, code in _SENTENCES if re.search(sentence, message)), None)
 
 
 def own_words(message: str) -> str:
     """A message without what it quotes of the request: text of the user is no code and no sentence of the server."""
-    if begins := _REQUEST.search(message):
+    if begins := re.search(_REQUEST, message):
         message = message[: begins.start()]
-    return _IN_QUOTES.sub(_kept, message)
+    return re.sub(_IN_QUOTES, _kept, message)
 
 
 def _kept(quoted: re.Match[str]) -> str:
     text = quoted[0][1:-1]
-    own = _NAME.fullmatch(text) or text.lstrip()[:1] in ("{", "[") or _REASON_FIELD.search(_before(quoted))
+    own = re.fullmatch(_NAME, text) or text.lstrip()[:1] in ("{", "[") or re.search(_REASON_FIELD, _before(quoted))
     return quoted[0] if own else ""
 
 

@@ -99,9 +99,9 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a choice without a `delta` holds of its answer."""
     for name in ("message", "delta"):
         match choice.get(name):
-            case Mapping() as piece if piece:
+            case dict() as piece if piece:
                 return piece
-            case [Mapping() as piece]:
+            case [dict() as piece]:
                 return piece
             case str(text):
                 return {"content": text}
