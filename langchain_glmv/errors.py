@@ -8,6 +8,7 @@ Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.co
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 
 from langchain_core.exceptions import ContextOverflowError, LangChainException, OutputParserException
@@ -138,6 +139,17 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 }
 
 
+# What messages of the core name, and what makes the same in a message of LangChain. `from_bytes` stays readable in the
+# notes that ask for the content.
+_MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
+_GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
+
+
+def in_terms(text: str) -> str:
+    """A message or a note of the core -> the same with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
+    return _MAKERS.sub(lambda found: f"langchain_glmv.{found[1].lower()}({_GIVEN[found[2]]})", text)
+
+
 # The core repeats no stream of which something was shown; a run as a whole may be repeated.
 _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
@@ -147,8 +159,9 @@ def joined(error: glmv.GLMVError) -> glmv.GLMVError:
     kind = next((JOINED[base] for base in type(error).__mro__ if base in JOINED), None)
     if kind is None or isinstance(error, (LangChainException, *JOINED.values())):
         return error
-    twin = kind(error.message)
-    twin.__dict__.update(vars(error))
+    message = in_terms(error.message)
+    twin = kind(message)
+    twin.__dict__.update(vars(error) | {"message": message})
     if not isinstance(error, _BROKEN_OFF):
         twin.__dict__["is_retryable"] = error.retryable  # of this very error, which may differ from its class
     return twin

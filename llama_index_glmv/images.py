@@ -13,7 +13,10 @@ from llama_index.core.schema import ImageDocument, MediaResource
 
 import glmv
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"),
+    *(".jp2", ".ppm", ".tga", ".pcx"),
+)
 """File names that are taken for pictures in a folder: the formats that `glmv.Image` reads."""
 
 PictureSource = str | PathLike[str]

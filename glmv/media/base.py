@@ -7,8 +7,8 @@ import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from glmv.errors import UnsupportedContent
-from glmv.media.blob import Blob, head_of
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.blob import Blob, head_of, is_file
 from glmv.media.text import human_size, is_array, shortened, why_no_array
 from glmv.media.urls import checked_url, looks_like_host, public_url, scheme_of, with_scheme
 
@@ -243,7 +243,7 @@ class VisualMedium(Medium):
         match source:
             case str() if scheme_of(source) is not None:
                 return cls.from_url(source)
-            case str() if cls._recognizes(head_of(source)) and not _is_file(source):
+            case str() if cls._recognizes(head_of(source)) and not (len(source) < 1024 and is_file(source)):
                 return cls.from_base64(source)
             case str() | os.PathLike():
                 return cls.from_path(source)
@@ -259,11 +259,3 @@ class VisualMedium(Medium):
 
 def _named(name: str | None, noun: str) -> str:
     return shortened(name, 120) if name else noun
-
-
-def _is_file(text: str) -> bool:
-    """Whether a text that could be base64 is the path of a file all the same."""
-    try:
-        return len(text) < 1024 and os.path.isfile(text)  # noqa: PTH113 - `Path` does no more
-    except ValueError:
-        return False

@@ -126,7 +126,7 @@ class Image(VisualMedium):
 
     @classmethod
     def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | PILImage | Self) -> Self:
-        """Take whatever the programmer has: a URL, a path, bytes, base64, an open file, a Pillow picture, or an `Image`.
+        """Take whatever the programmer has: a URL, path, bytes, base64, open file, Pillow picture, or an `Image`.
 
         A str that has a scheme is a URL, one that begins as a picture in base64 is that, any other is a path and is
         opened: not for strings out of a message. An open file, or an upload of a web framework, is read from its start
@@ -139,7 +139,10 @@ class Image(VisualMedium):
 
     @property
     def format(self) -> str | None:
-        """ "jpg", "png", "webp", "gif", "bmp", "tiff", "heic", "avif", "jp2", "ppm", "ico", "pcx" or "tga"; None for a URL."""
+        """ "jpg", "png", "webp", "gif", "bmp", "tiff", "heic", "avif", "jp2", "ppm", "ico", "pcx" or "tga".
+
+        None for a URL.
+        """
         return None if self._picture is None else self._picture.format
 
     @property

@@ -258,8 +258,9 @@ def _opened(data: bytes, label: str, facts: Picture) -> PILImage:
     try:
         if facts.format == "jpg":  # `PIL.Image.open` refuses twice MAX_PIXELS, whatever size is decoded
             picture: PILImage = _reader("jpg")(io.BytesIO(data))
-            return picture
-        return module.open(io.BytesIO(data))
+        else:
+            picture = module.open(io.BytesIO(data))
+        return picture
     except (module.DecompressionBombError, module.DecompressionBombWarning) as error:
         raise LimitExceeded(f"{label}: {error}") from None
     except Exception as error:
@@ -402,11 +403,11 @@ def levels(mode: str, low: float, high: float) -> tuple[float, float]:
     that a scan of 12 bits is seen. A picture of one level that is in no range is white.
     """
     fractions, octets, words = KEPT_LEVELS
-    if mode.startswith("F") and 0 <= low and high <= 1:
+    if mode.startswith("F") and low >= 0 and high <= 1:
         return fractions
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         return octets
-    if 0 <= low and high <= 65535 and (low == high or high > 65535 * LEAST_SHARE):
+    if low >= 0 and high <= 65535 and (low == high or high > 65535 * LEAST_SHARE):
         return words
     if not (math.isfinite(low) and math.isfinite(high)) or low == high:
         return low - 1 if math.isfinite(low) else 0, high if math.isfinite(high) else 1

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.request.check_doubts import tell_doubts
-from glmv.request.check_media import Tell, checked_media
+from glmv.request.check_media import Tell, checked_media, served_media
 from glmv.request.check_options import checked_options
+from glmv.request.check_unseen import tell_unseen
 from glmv.types import Message, Text
 from glmv.wire.dialect import DIALECTS, Dialect
 
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from glmv.options import ChatRequest
 
 
-def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"]) -> ChatRequest:
+def check(
+    request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"], base_url: str = ""
+) -> ChatRequest:
     """Hold a request against its model's row.
 
     Args:
         request: what was asked.
         model: the row, or None for a model that is not in the catalogue: the request passes as it is.
         dialect: of the server, whose fields are written.
+        base_url: of the server; one of a private network can fetch from it.
 
     Returns:
         The request with pictures fitted, system text and videos where the model wants them, options in their
@@ -35,9 +39,11 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
 
     Raises:
         LimitExceeded: a count, size, side or duration is over every documented limit.
-        UnsupportedContent: a role, part or tool that the model has no place for, or a model that does not chat.
+        UnsupportedContent: a file that was cut short; a role, part or tool that the model has no place for, or a model
+            that does not chat.
         InvalidRequestError: an option is out of its documented range.
     """
+    request = _served(request, dialect, base_url)
     if model is None:
         return request
     if not model.chats:
@@ -56,6 +62,16 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=tuple(dict.fromkeys(notes)))
+
+
+def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatRequest:
+    """What holds of every server, whether the model is known or not."""
+    notes: list[str] = []
+    messages = served_media(request.messages, dialect, notes.append)
+    tell_unseen(messages, base_url, notes.append)
+    if not notes:
+        return request
+    return request.but(messages=messages, notes=(*request.notes, *notes))
 
 
 def _roles(messages: tuple[Message, ...], model: Model) -> None:

@@ -15,6 +15,7 @@ from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
+    from glmv.wire.dialect import Dialect
 
 log = logging.getLogger("glmv")
 
@@ -43,6 +44,37 @@ def checked_media(messages: tuple[Message, ...], model: Model, tell: Tell) -> tu
         return messages
     _counts(parts, model)
     return tuple(_fitted(message, index, model, tell) for index, message in enumerate(messages))
+
+
+def served_media(messages: tuple[Message, ...], dialect: Dialect, tell: Tell) -> tuple[Message, ...]:
+    """Hold pictures against what holds of every model at a server: they are whole, and of sides that it reads.
+
+    Raises:
+        UnsupportedContent: a picture was cut short, by how many bytes it has.
+    """
+    served = []
+    for m, message in enumerate(messages):
+        content = tuple(
+            _served(part, Position(m, p), dialect, tell) if isinstance(part, Image) and part.fit else part
+            for p, part in enumerate(message.content)
+        )
+        served.append(replace(message, content=content) if content != message.content else message)
+    return tuple(served)
+
+
+def _served(image: Image, position: Position, dialect: Dialect, tell: Tell) -> Image:
+    if image.cut_short is not None:
+        raise UnsupportedContent(
+            f"{position}: {image!r} was cut short: {image.cut_short}. Save or load it again, or pass fit=False to send "
+            "it as it is."
+        )
+    if dialect.most_aspect is not None:
+        _tell_aspect(image, dialect.most_aspect, "the published processor, by which this server reads pictures,", tell)
+    if dialect.least_side:
+        image, note = image.enlarged(dialect.least_side)
+        if note is not None:
+            tell(note)
+    return image
 
 
 def _counts(parts: list[tuple[Position, Media]], model: Model) -> None:
@@ -129,12 +161,16 @@ def _image(image: Image, position: Position, model: Model, tell: Tell) -> Image:
 
 def _tell_narrow(image: Image, model: Model, tell: Tell) -> None:
     """Tell of a picture that is too narrow: servers of the open weights refuse it, the platform does not say."""
-    most = model.processor.most_aspect if model.processor else None
-    if most is None or not image.width or not image.height:
+    if model.processor and model.processor.most_aspect is not None:
+        _tell_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", tell)
+
+
+def _tell_aspect(image: Image, most: float, who: str, tell: Tell) -> None:
+    if not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):
         tell(
-            f"{image!r} is more than {most:g} times as long as it is wide, and the published processor of {model.name} "
+            f"{image!r} is more than {most:g} times as long as it is wide, and {who} "
             "refuses that: cut it into pieces if no answer comes."
         )
 
