@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-class Readable(Protocol):
+class OpenFile(Protocol):
     """An open file, or what behaves like one, such as an upload of a web framework."""
 
     def read(self, size: int = ..., /) -> Any:
         """Up to `size` bytes."""
 
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile
 
 _ROLES: dict[str, type[BaseMessage]] = {
     "user": HumanMessage,

@@ -152,9 +152,9 @@ class Blob:
             if goes_back:
                 file.seek(0)
         except (OSError, ValueError, TypeError) as error:
-            raise InvalidRequestError(f"{what}: the open file cannot be read ({shown(str(error))}).") from None
+            raise InvalidRequestError(f"the open file cannot be read as bytes ({shown(str(error))}).") from None
         if isinstance(data, str):
-            raise InvalidRequestError(f'{what}: the file was opened as text; open it with open(path, "rb").')
+            raise InvalidRequestError('the open file cannot be read as bytes: open it with open(path, "rb").')
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidRequestError(
                 f"{what}: read() of {type(file).__name__} returns {type(data).__name__}, no bytes."

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from glmv.media.cut import boxes, cut_short
 from glmv.media.formats import STILL_BRANDS
+from glmv.media.structure import boxes, cut_short
 
 if TYPE_CHECKING:
     from glmv.media.blob import Read

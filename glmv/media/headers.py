@@ -7,17 +7,12 @@ alike and only the bytes that matter are read. Damaged headers end in `None`, ne
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from glmv.media import pixels
 from glmv.media.blob import BlobFile, Read
 from glmv.media.formats import HEAD, format_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MAX_SEGMENTS = 4096
-"""Header segments that are read at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
 
 class Picture(NamedTuple):
@@ -110,30 +105,7 @@ def describe(head: bytes) -> str:
 _Measured = tuple[int, int, int]
 
 
-def segments(read: Read) -> Iterator[tuple[int, int, int]]:
-    """The segments of a JPEG up to the start of its pixels (ITU-T T.81, B.1.1): marker, offset and length of each."""
-    offset = 2
-    for _ in range(MAX_SEGMENTS):
-        lead, marker = struct.unpack(">BB", read(offset, 2))
-        if lead != 0xFF:
-            return
-        if marker == 0xFF:  # fill byte
-            offset += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers that stand alone
-            offset += 2
-            continue
-        (length,) = struct.unpack(">H", read(offset + 2, 2))
-        if marker == 0xD9 or length < 2:
-            return
-        yield marker, offset, length
-        if marker == START_OF_SCAN:
-            return
-        offset += 2 + length
-
-
-START_OF_SCAN = 0xDA
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame: T.81, table B.1
 
 
 def _jpeg(read: Read) -> _Measured:

@@ -14,9 +14,9 @@ from glmv.catalog.row import MIB
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
 from glmv.media.base import VisualMedium
-from glmv.media.cut import cut_short
 from glmv.media.formats import FORMATS, format_of, listed, spoken
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
+from glmv.media.structure import cut_short
 from glmv.media.text import human_size, shortened
 
 if TYPE_CHECKING:

@@ -1,17 +1,19 @@
-"""Files that were cut short, told by what their own headers announce. Nothing is decoded."""
+"""How files of pictures and videos are built, and whether they were cut short. Nothing is decoded. Pure."""
 
 from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING
 
-from glmv.media.headers import MAX_SEGMENTS, START_OF_SCAN, segments
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from glmv.media.blob import Read
 
+MAX_SEGMENTS = 4096
+"""Header segments that are read at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+
+START_OF_SCAN = 0xDA
 _STEP = 1 << 16  # bytes at a time, from the end
 
 
@@ -98,3 +100,25 @@ def boxes(read: Read, start: int, end: int, *, whole: bool = True) -> Iterator[t
             return
         yield header[4:8], start + skip, min(stop, end) if whole else stop
         start = stop
+
+
+def segments(read: Read) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG up to the start of its pixels (ITU-T T.81, B.1.1): marker, offset and length of each."""
+    offset = 2
+    for _ in range(MAX_SEGMENTS):
+        lead, marker = struct.unpack(">BB", read(offset, 2))
+        if lead != 0xFF:
+            return
+        if marker == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers that stand alone
+            offset += 2
+            continue
+        (length,) = struct.unpack(">H", read(offset + 2, 2))
+        if marker == 0xD9 or length < 2:
+            return
+        yield marker, offset, length
+        if marker == START_OF_SCAN:
+            return
+        offset += 2 + length
