@@ -123,17 +123,37 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
     wanted = [length * (2 * i + 1) / (2 * n) for i in range(n)]
     last = -1.0
     for target in wanted:
-        # Seeking jumps to the key frame before; decoding goes on from there to the frame that is wanted.
-        container.seek(int((first + target) / stream.time_base), stream=stream)
+        at, frame = _frame_at(container, stream, first, target)
+        if frame is not None and at > last:
+            shown = _shown(stream, frame.width, frame.height)
+            yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, shown)
+            last = at
+
+
+_BACK = 3.0
+"""Seconds before the wanted frame at which a second search begins: broadcasts have a key frame each second or two."""
+
+
+def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
+    """The frame that is shown `target` seconds after `first`, and when it is shown; None behind the last.
+
+    Seeking jumps to the key frame before, and decoding goes on from there. A stream without an index, as of MPEG-TS,
+    may jump behind what is wanted, or behind the last key frame: then it begins earlier, at last at the start.
+    """
+    half = 0.5 / float(stream.average_rate or 25)
+    for start in (target, max(0.0, target - _BACK), 0.0):
+        container.seek(int((first + start) / stream.time_base), stream=stream)
+        early = False  # whether a frame before the wanted one was decoded, so that this start was early enough
         for frame in container.decode(stream):
             at = float(frame.pts * stream.time_base) - first if frame.pts is not None else target
-            half = 0.5 / float(stream.average_rate or 25)
-            if at + half >= target:
-                if at > last:
-                    shown = _shown(stream, frame.width, frame.height)
-                    yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, shown)
-                    last = at
+            if not early and at - half > target and start > 0:
                 break
+            if at + half >= target:
+                return at, frame
+            early = True
+        if early:
+            break
+    return target, None
 
 
 def _length(container: Any, stream: Any, first: float) -> float:
