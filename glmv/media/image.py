@@ -214,24 +214,6 @@ class Image(VisualMedium):
             self._fitted[key] = self._refit(fitted.data, self._remarks + fitted.remarks)
         return self._fitted[key]
 
-    def enlarged(self, least_side: int) -> tuple[Self, str | None]:
-        """The same picture with so many pixels in each side at least, and one line about it; itself and None if it has.
-
-        Its shape stays, so that boxes on a grid stay where they are.
-
-        Raises:
-            UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
-        """
-        if self._picture is None or self._blob is None or not self.width or not self.height:
-            return self, None
-        if min(self.width, self.height) >= least_side:
-            return self, None
-        key = (least_side,)
-        if key not in self._fitted:
-            data = pixels.enlarged(self._blob.data(), self._label, self._picture, least_side)
-            self._fitted[key] = self._refit(data, self._remarks)
-        return self._fitted[key]
-
     @property
     def cut_short(self) -> str | None:
         """What is missing of a file that was cut short, such as half a download; None for a whole one and for a URL.

@@ -189,16 +189,6 @@ def decodes(data: bytes) -> bool:
     return True
 
 
-def enlarged(data: bytes, label: str, facts: Picture, least_side: int) -> bytes:
-    """The same picture with `least_side` pixels at least in each side, of the same shape, as PNG or JPEG."""
-    picture, _ = _decode(data, label, facts, None)
-    factor = least_side / min(picture.size)
-    sides = [max(least_side, round(side * factor)) for side in picture.size]
-    if picture.mode not in {"L", "RGB", "RGBA"}:
-        picture = picture.convert("RGBA") if "transparency" in picture.info or "A" in picture.mode else _opaque(picture)
-    return _encoded(picture.resize((sides[0], sides[1])), label, facts, None, ())
-
-
 def encode(picture: PILImage) -> Fitted:
     """A Pillow picture as a file: JPEG when it was read from one, else PNG. EXIF orientation is applied."""
     pillow("a Pillow picture")

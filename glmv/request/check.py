@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.request.check_doubts import tell_doubts
-from glmv.request.check_media import Tell, checked_media, served_media
+from glmv.request.check_media import Tell, check_served, checked_media
 from glmv.request.check_options import checked_options
 from glmv.request.check_unseen import tell_unseen
 from glmv.types import Message, Text
@@ -67,11 +67,9 @@ def check(
 def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatRequest:
     """What holds of every server, whether the model is known or not."""
     notes: list[str] = []
-    messages = served_media(request.messages, dialect, notes.append)
-    tell_unseen(messages, base_url, notes.append)
-    if not notes:
-        return request
-    return request.but(messages=messages, notes=(*request.notes, *notes))
+    check_served(request.messages, dialect, notes.append)
+    tell_unseen(request.messages, base_url, notes.append)
+    return request.but(notes=(*request.notes, *notes)) if notes else request
 
 
 def _roles(messages: tuple[Message, ...], model: Model) -> None:

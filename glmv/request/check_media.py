@@ -46,23 +46,19 @@ def checked_media(messages: tuple[Message, ...], model: Model, tell: Tell) -> tu
     return tuple(_fitted(message, index, model, tell) for index, message in enumerate(messages))
 
 
-def served_media(messages: tuple[Message, ...], dialect: Dialect, tell: Tell) -> tuple[Message, ...]:
+def check_served(messages: tuple[Message, ...], dialect: Dialect, tell: Tell) -> None:
     """Hold pictures against what holds of every model at a server: they are whole, and of sides that it reads.
 
     Raises:
         UnsupportedContent: a picture was cut short, by how many bytes it has.
     """
-    served = []
     for m, message in enumerate(messages):
-        content = tuple(
-            _served(part, Position(m, p), dialect, tell) if isinstance(part, Image) and part.fit else part
-            for p, part in enumerate(message.content)
-        )
-        served.append(replace(message, content=content) if content != message.content else message)
-    return tuple(served)
+        for p, part in enumerate(message.content):
+            if isinstance(part, Image) and part.fit:
+                _served(part, Position(m, p), dialect, tell)
 
 
-def _served(image: Image, position: Position, dialect: Dialect, tell: Tell) -> Image:
+def _served(image: Image, position: Position, dialect: Dialect, tell: Tell) -> None:
     if image.cut_short is not None:
         raise UnsupportedContent(
             f"{position}: {image!r} was cut short: {image.cut_short}. Save or load it again, or pass fit=False to send "
@@ -70,11 +66,11 @@ def _served(image: Image, position: Position, dialect: Dialect, tell: Tell) -> I
         )
     if dialect.most_aspect is not None:
         _tell_aspect(image, dialect.most_aspect, "the published processor, by which this server reads pictures,", tell)
-    if dialect.least_side:
-        image, note = image.enlarged(dialect.least_side)
-        if note is not None:
-            tell(note)
-    return image
+    if image.width and image.height and min(image.width, image.height) < dialect.least_side:
+        tell(
+            f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of the processor that "
+            "this server reads pictures with refuse: make it larger if no answer comes."
+        )
 
 
 def _counts(parts: list[tuple[Position, Media]], model: Model) -> None:

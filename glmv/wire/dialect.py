@@ -34,7 +34,7 @@ class Dialect:
         functions_only: whether tools other than functions are unknown.
         chooses_tools: whether `tool_choice` other than "auto" is obeyed: "no", "required" alone, or that and a "name".
         takes_json: whether `response_format` is obeyed, with a JSON Schema and without.
-        least_side: pixels of a picture's sides at least; a smaller one is made larger. 0 is for any.
+        least_side: pixels of a picture's sides at least; a smaller one is noted. 0 is for any.
         most_aspect: the longer side of a picture by the shorter one, at most; None for any.
         allows: keys that have to be named in `allowed_openai_params` to be handed on.
     """
