@@ -26,7 +26,7 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import ConfigDict
 
 import glmv
-from langchain_glmv.errors import HAS_REFUSALS
+from langchain_glmv.errors import HAS_REFUSALS, in_terms
 
 PROVIDER = "glmv"
 
@@ -231,7 +231,7 @@ def _facts(delta: glmv.Delta) -> dict[str, Any]:
         facts["model_name"] = delta.model
     facts |= {name: value for name in _FACTS if (value := getattr(delta, name)) is not None}
     if delta.notes:
-        facts["notes"] = list(delta.notes)
+        facts["notes"] = [in_terms(note) for note in delta.notes]
     if delta.boxes:
         facts["boxes"] = [
             {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(box).items()}

@@ -147,7 +147,23 @@ def _medium(block: Block, context: MessageContext, make: type[glmv.Image | glmv.
         case "base64", value:
             return [make.from_base64(value)]
         case _:
-            raise context.refusal(block.get("type"), f"Name {what} by url or base64; there are no file ids for it.")
+            raise context.refusal(block.get("type"), _missing(block, what))
+
+
+def _missing(block: Block, what: str) -> str:
+    """What to write in place of a block that names no medium."""
+    kind = what.rpartition(" ")[2]
+    for key in (kind, "data", "base64", "bytes"):
+        match block.get(key):
+            case None:
+                continue
+            case str():
+                return f"Its {key!r} goes into 'base64'; langchain_glmv.{kind}(source) makes the whole block."
+            case value:
+                given = type(value).__name__
+                return f"Its {key!r} is {given}: langchain_glmv.{kind}(source) makes the block of bytes or of a file."
+    ids = " there are no file ids for it." if _named(block)[0] == "id" else f" langchain_glmv.{kind}(source) does."
+    return f"Name {what} by url or base64;{ids}"
 
 
 def _file(block: Block, context: MessageContext) -> list[Part]:

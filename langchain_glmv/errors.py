@@ -8,6 +8,7 @@ Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.co
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,17 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 
 # The finish reason of what was withdrawn by an error, in the platform's words.
 _WITHDRAWN = "sensitive"
+# What messages of the core name, and what makes the same in a message of LangChain. `from_bytes` stays readable in the
+# notes that ask for the content.
+_MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
+_GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
+
+
+def in_terms(text: str) -> str:
+    """A message or a note of the core -> the same with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
+    return _MAKERS.sub(lambda found: f"langchain_glmv.{found[1].lower()}({_GIVEN[found[2]]})", text)
+
+
 # The core repeats no stream of which something was shown; a run as a whole may be repeated.
 _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
@@ -185,8 +197,9 @@ def joined(error: glmv.GLMVError) -> glmv.GLMVError:
         return error
     if isinstance(error, glmv.ContentFilterError) and _is_withdrawn(error):
         kind = ContentWithdrawnError
-    twin = kind(error.message)
-    twin.__dict__.update(vars(error))
+    message = in_terms(error.message)
+    twin = kind(message)
+    twin.__dict__.update(vars(error) | {"message": message})
     if isinstance(twin, ContentWithdrawnError):
         twin.raw_message = _refused(error.partial)
     if not isinstance(error, _BROKEN_OFF):

@@ -52,7 +52,10 @@ def draw_boxes(
         data = glmv.Image.of(source).data()
 
     def draw(message: AIMessage) -> Any:
-        from PIL import Image, ImageDraw, ImageOps
+        try:
+            from PIL import Image, ImageDraw, ImageOps
+        except ImportError:
+            raise glmv.UnsupportedContent('Drawing boxes needs Pillow: pip install "glmv[images]".') from None
 
         picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         pen = ImageDraw.Draw(picture)

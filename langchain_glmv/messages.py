@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPromptValue
@@ -22,7 +22,15 @@ from langchain_glmv.errors import joined_errors
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+class OpenFile(Protocol):
+    """An open file, or what behaves like one, such as an upload of a web framework."""
+
+    def read(self, size: int = ..., /) -> Any:
+        """Up to `size` bytes."""
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile
 
 _ROLES: dict[str, type[BaseMessage]] = {
     "user": HumanMessage,
@@ -45,10 +53,10 @@ _FOREIGN = {
 
 
 def image(source: Source | PILImage | glmv.Image) -> dict[str, Any]:
-    """A path, bytes, a Pillow picture or a URL -> `{"type": "image", ...}` for a message's content.
+    """A path, bytes, base64, open file, Pillow picture or URL -> `{"type": "image", ...}` for a message's content.
 
-    A str with a scheme is a URL, which the platform fetches; any other str is a path, and the file is opened here.
-    So do not call it on a string that came out of a message.
+    A str with a scheme is a URL, which the platform fetches; one that begins as a picture in base64 is that; any other
+    str is a path, and the file is opened here. So do not call it on a string that came out of a message.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a picture.
@@ -58,7 +66,7 @@ def image(source: Source | PILImage | glmv.Image) -> dict[str, Any]:
 
 
 def video(source: Source | glmv.Video) -> dict[str, Any]:
-    """A path, bytes or a URL -> `{"type": "video", ...}` for a message's content.
+    """A path, bytes, base64, an open file or a URL -> `{"type": "video", ...}` for a message's content.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a video.

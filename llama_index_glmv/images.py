@@ -25,7 +25,10 @@ import glmv
 
 log = logging.getLogger("glmv")
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"),
+    *(".jp2", ".ppm", ".tga", ".pcx"),
+)
 """File names that are taken for pictures in a folder: the formats that `glmv.Image` reads."""
 
 PictureSource = str | PathLike[str]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterable
-from io import IOBase
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,19 @@ LocalFiles = bool | list[str]
 OnUnsupported = Literal["raise", "warn"]
 
 M = TypeVar("M", bound=glmv.Image | glmv.Video | glmv.File)
+
+
+# What messages of the core name, and what holds the same in a message of LlamaIndex.
+_MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64)\b(?!\()")
+_FIELDS = {"from_path": "path", "from_url": "url"}
+
+
+def in_terms(text: str) -> str:
+    """A message or a note of the core -> the same with `ImageBlock(path=...)` in place of `glmv.Image.from_path`."""
+    return _MAKERS.sub(
+        lambda found: f"{found[1]}Block({_FIELDS.get(found[2]) or found[1].lower()}=...)",
+        text,
+    )
 
 
 class Intake:
@@ -58,8 +71,10 @@ class Intake:
         Raises:
             InvalidRequestError: of the same class as `error`.
         """
-        if not error.message.startswith(where):
-            error = type(error)(f"{where}: {error.message}")
+        message = in_terms(error.message)
+        if not message.startswith(where):
+            message = f"{where}: {message}"
+        error = type(error)(message)
         if not (self._warns and isinstance(error, glmv.UnsupportedContent)):
             raise error from None
         self.notes.append(f"{error.message} It was left out.")
@@ -88,8 +103,8 @@ class Intake:
             case bytes() | str() if data:
                 # It is kept as it is: `resolve_image` of LlamaIndex would decode and encode it again.
                 made = make.from_base64(data, **named)
-            case IOBase():
-                made = make.from_bytes(_content(data), **named)
+            case _ if data is not None and hasattr(data, "read"):
+                made = make.from_file(data, **named)
             case _ if path:
                 made = make.from_path(self._allowed(path))
             case _ if url:
@@ -104,13 +119,13 @@ class Intake:
         if roots is True:
             return Path(path)
         try:
-            real = Path(os.path.realpath(path))
+            real = Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111 - links are resolved, too
         except (OSError, ValueError) as error:
-            raise glmv.InvalidRequestError(f"{path!r} is no path ({error}).") from None
+            raise glmv.InvalidRequestError(f"{_short(path)} is no path ({error}).") from None
         if roots and any(real.is_relative_to(os.path.realpath(root)) for root in roots):
             return real
         raise glmv.InvalidRequestError(
-            f"the file {os.fspath(path)!r} is not read, because local_files is {roots}. "
+            f"the file {_short(path)} is not read, because local_files is {roots}. "
             "Give the content as bytes, or name its folder in local_files."
         )
 
@@ -129,17 +144,11 @@ def folders(given: object) -> LocalFiles:
         case Iterable():
             roots = list(given)
             if all(isinstance(root, str | os.PathLike) and os.fspath(root) for root in roots):
-                return [os.path.abspath(root) for root in roots]  # noqa: PTH100 - links are resolved at each call
+                # Links are resolved at each call.
+                return [os.path.abspath(os.path.expanduser(root)) for root in roots]  # noqa: PTH100, PTH111
     raise glmv.InvalidRequestError(f"local_files is True, False or a list of folders; got {given!r}")
 
 
-def _content(file: IOBase) -> bytes:
-    try:
-        if file.seekable():
-            file.seek(0)
-        data = file.read()
-        if file.seekable():
-            file.seek(0)  # the block belongs to the caller, who may send it again
-        return bytes(data)
-    except (OSError, TypeError, ValueError) as error:
-        raise glmv.InvalidRequestError(f"the open file cannot be read as bytes ({error}).") from None
+def _short(path: object) -> str:
+    text = repr(os.fspath(path)) if isinstance(path, str | os.PathLike) else repr(path)
+    return text if len(text) <= 240 else f"{text[:80]}…{text[-159:]}"

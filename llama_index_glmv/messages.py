@@ -7,8 +7,10 @@ platform, which fetches it; nothing is fetched here.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import IOBase
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Union
 
@@ -47,10 +49,17 @@ ImageSource = Union[
     bytes,
     "PILImage",
 ]
-"""The types of one picture that `image_documents` takes. A str with a scheme is a URL, any other is a path."""
+"""The types of one picture that `image_documents` takes.
+
+A str with a scheme is a URL, a long one of base64's letters is base64, any other is a path.
+"""
 
 ImageDocuments = Sequence[ImageSource] | ImageSource
 """Several pictures, or one."""
+
+# The smallest picture has some 60 bytes. No path of a picture has only these letters: its name ends in ".jpg".
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_%\s-]{80,}")
+_LONGEST_PATH = 1000
 
 _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
@@ -236,7 +245,7 @@ def _listed(documents: Any) -> Iterable[Any]:
     match documents:
         case None:
             return ()
-        case str() | bytes() | bytearray() | BaseModel():  # pydantic's models iterate over their fields
+        case str() | bytes() | bytearray() | IOBase() | BaseModel():  # pydantic's models iterate over their fields
             return (documents,)
         case Iterable():
             return documents
@@ -256,6 +265,8 @@ def _parts_of_document(document: ImageSource, where: str, intake: Intake) -> Ite
             yield document
         case str() if _SCHEME.match(document):
             yield intake.medium(glmv.Image, url=document)
+        case str() if _BASE64.fullmatch(document) and not os.path.isfile(document[:_LONGEST_PATH]):  # noqa: PTH113
+            yield intake.medium(glmv.Image, data=document)
         case str() | PathLike():
             yield intake.medium(glmv.Image, path=document)
         case _:

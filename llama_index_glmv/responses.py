@@ -20,6 +20,7 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
 import glmv
+from llama_index_glmv.intake import in_terms
 from llama_index_glmv.messages import legacy_calls
 
 # What the last delta knows beside its text, handed on under the same names.
@@ -149,7 +150,7 @@ def _facts(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
     if answer.usage is not None:
         facts |= {name: value for name in _COUNTS if (value := getattr(answer.usage, name)) is not None}
     if answer.notes:
-        facts["notes"] = list(answer.notes)
+        facts["notes"] = [in_terms(note) for note in answer.notes]
     if answer.boxes:
         facts["boxes"] = [asdict(box) for box in answer.boxes]
     return facts

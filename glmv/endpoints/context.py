@@ -76,7 +76,15 @@ class Context:
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
         """A chat request and the row of its model -> the call. Raises as `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
-        return prepare(request, row, address.dialect, address.secrets, on_sensitive=sensitive, stream=stream)
+        return prepare(
+            request,
+            row,
+            address.dialect,
+            address.secrets,
+            on_sensitive=sensitive,
+            stream=stream,
+            base_url=address.base_url,
+        )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
         """A chat request -> what the flow takes. Raises as `prepare`."""

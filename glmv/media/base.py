@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
-from glmv.errors import UnsupportedContent
-from glmv.media.blob import Blob, head_of
-from glmv.media.text import human_size, shortened
+from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.blob import Blob, head_of, is_file
+from glmv.media.text import human_size, is_array, shortened, why_no_array
 from glmv.media.urls import checked_url, looks_like_host, public_url, scheme_of, with_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """An open file, or what behaves like one: `io.BytesIO`, an upload of a web framework, a member of an archive."""
+
+    def read(self, size: int = ..., /) -> Any:
+        """Up to `size` bytes."""
 
 
 class Medium:
@@ -66,9 +75,33 @@ class Medium:
         return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
 
     @classmethod
+    def from_file(cls, file: Readable, *, name: str | None = None) -> Self:
+        """Read an open file from its start, and leave it there, so that it can be read again.
+
+        Args:
+            file: opened for bytes; an upload of Streamlit or FastAPI is one, too.
+            name: for messages only; its own, if it has one.
+
+        Raises:
+            InvalidRequestError: it was opened as text, is closed, or is read by `await` only.
+            UnsupportedContent: its content is of another kind.
+            LimitExceeded: it has more bytes than are read of its kind.
+        """
+        # Starlette's upload reads by `await`, and holds an open file that does not.
+        inner = getattr(file, "file", None) if inspect.iscoroutinefunction(getattr(file, "read", None)) else file
+        if inner is None:
+            raise InvalidRequestError(
+                f"{cls._noun}: the read() of this {type(file).__name__} has to be awaited: give what it returns, "
+                f"glmv.{cls.__name__}.from_bytes(await file.read())."
+            )
+        named = name or getattr(file, "filename", None) or getattr(file, "name", None)
+        name = PurePath(named).name if isinstance(named, str) and named else None
+        return cls.from_bytes(Blob.read_file(inner, cap=cls._max_bytes(), what=cls._noun), name=name)
+
+    @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Self:
         """Take the bytes of a file; `name` is for messages only."""
-        return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=name or cls._noun), name=name)
+        return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Self:
@@ -76,7 +109,7 @@ class Medium:
 
         What a `data:` prefix says about the format is not believed: the first bytes decide.
         """
-        return cls._make(Blob.from_base64(data, cap=cls._max_bytes(), what=name or cls._noun), name=name)
+        return cls._make(Blob.from_base64(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -148,7 +181,7 @@ class Medium:
         return self
 
     def __repr__(self) -> str:
-        facts = [public_url(self._url)] if self._url else [self._name or "", *self._facts()]
+        facts = [public_url(self._url)] if self._url else [shortened(self._name or "", 120), *self._facts()]
         if self._blob is not None:
             facts += [human_size(self._blob.size), f"sha256 {self._blob.digest}"]
         return f"{type(self).__name__}({', '.join(fact for fact in facts if fact)})"
@@ -169,7 +202,7 @@ class VisualMedium(Medium):
 
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
-        """Whether these first 64 bytes are of a format of this class."""
+        """Whether these first bytes (600, where there are as many) are of a format of this class."""
         raise NotImplementedError
 
     @classmethod
@@ -199,19 +232,30 @@ class VisualMedium(Medium):
         )
 
     @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Self) -> Self:
-        """Take whatever the programmer has: a URL, a path, bytes, or what this class makes.
+    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Self) -> Self:
+        """Take whatever the programmer has: a URL, a path, bytes, base64, an open file, or what this class makes.
 
-        A str that has a scheme is a URL, any other is a path and is opened: not for strings out of a message.
+        A str that has a scheme is a URL, one that begins as such a medium in base64 is that, any other is a path and is
+        opened: not for strings out of a message. An open file is read from its start and left there.
         """
         if isinstance(source, cls):
             return source
         match source:
             case str() if scheme_of(source) is not None:
                 return cls.from_url(source)
+            case str() if cls._recognizes(head_of(source)) and not (len(source) < 1024 and is_file(source)):
+                return cls.from_base64(source)
             case str() | os.PathLike():
                 return cls.from_path(source)
             case bytes() | bytearray() | memoryview():
                 return cls.from_bytes(source)
+            case _ if is_array(source):
+                raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {why_no_array(source)}")
+            case Readable():
+                return cls.from_file(source)
             case _:
                 raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {type(source).__name__}.")
+
+
+def _named(name: str | None, noun: str) -> str:
+    return shortened(name, 120) if name else noun

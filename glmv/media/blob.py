@@ -14,9 +14,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
-from glmv.media.text import human_size
+from glmv.media.text import human_size, shown
 from glmv.media.urls import looks_like_host, scheme_of, with_scheme
 
 Read = Callable[[int, int], bytes]
@@ -31,7 +32,8 @@ _STEP = 3 << 18  # raw bytes at a time; a multiple of 3, so that base64 can be c
 _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_DATA_URI = re.compile(rb"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+_DATA_URI = re.compile(rb"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+_ESCAPE = re.compile(rb"%(2[0BFbf]|3[Dd]|0[9AaDd])")  # blanks, +, / and = as forms and query strings carry them
 
 
 class Blob:
@@ -62,8 +64,8 @@ class Blob:
     def from_base64(cls, data: str | bytes, *, cap: int, what: str) -> Blob:
         """Take base64 text as people have it and keep it encoded.
 
-        Whitespace is removed (the platform answers 1210 to it now and then), a `data:` prefix is dropped, the
-        URL-safe alphabet and missing padding are mended.
+        Whitespace is removed (the platform answers 1210 to it now and then), a `data:` prefix is dropped, also a
+        doubled one; the URL-safe alphabet, escapes such as %2B and missing padding are mended.
 
         Raises:
             LimitExceeded: above `cap` decoded bytes.
@@ -77,7 +79,7 @@ class Blob:
         elif not isinstance(data, bytes | bytearray):
             raise InvalidRequestError(f"{what} from base64 needs str or bytes; got {type(data).__name__}.")
         start = 0
-        if prefix := _DATA_URI.match(data):
+        while prefix := _DATA_URI.match(data, start):
             if b"base64" not in prefix[2].lower():
                 raise UnsupportedContent(f"{what}: a data: URI must say ;base64, this one holds plain text.")
             start = prefix.end()
@@ -85,12 +87,17 @@ class Blob:
         if len(data) - start > cap * 5 // 3 + 1024:
             _check_size((len(data) - start) * 3 // 4, cap, what)
         text = bytes(memoryview(data)[start:] if start else data).translate(_URL_SAFE, _WHITESPACE)
+        if b"%" in text:
+            text = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text).translate(None, _WHITESPACE)
         del data  # a video is large: at most two copies live at a time
         end = len(text)
         while end and end > len(text) - 4 and text[end - 1] == ord("="):
             end -= 1
         if text.translate(None, _ALPHABET) != text[end:] or end % 4 == 1:
-            reason = "It is cut short." if end % 4 == 1 else "It holds characters outside its alphabet."
+            strange = text[:end].translate(None, _ALPHABET)[:1]
+            reason = f"It holds {strange.decode('ascii', 'replace')!r}, which is none of its characters."
+            if not strange:
+                reason = "It is cut short." if end % 4 == 1 else "It goes on behind its end (=)."
             raise InvalidRequestError(f"{what}: this is no base64 ({end:,} characters). {reason}")
         size = end * 3 // 4
         _check_size(size, cap, what)
@@ -106,24 +113,54 @@ class Blob:
             LimitExceeded: above `cap` bytes, before reading.
         """
         try:
+            path = home(path)
             if not stat.S_ISREG(Path(path).stat().st_mode):  # asked first: opening a device can have effects
-                raise UnsupportedContent(f"{what} {os.fspath(path)!r} is not a regular file.")
+                raise UnsupportedContent(f"{what} {shown(os.fspath(path))} is not a regular file.")
             # Should it be exchanged for a FIFO meanwhile, O_NONBLOCK lets the open return at once.
             flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - Path.open takes no flags
                 facts = os.fstat(file.fileno())
                 if not stat.S_ISREG(facts.st_mode):
-                    raise UnsupportedContent(f"{what} {os.fspath(path)!r} is not a regular file.")
-                _check_size(facts.st_size, cap, f"{what} {os.fspath(path)!r}")
+                    raise UnsupportedContent(f"{what} {shown(os.fspath(path))} is not a regular file.")
+                _check_size(facts.st_size, cap, f"{what} {shown(os.fspath(path))}")
                 raw = file.read(facts.st_size)
         except FileNotFoundError:
-            raise InvalidRequestError(f"{what}: there is no file {os.fspath(path)!r}.{_url_hint(path)}") from None
+            raise InvalidRequestError(f"{what}: there is no file {shown(os.fspath(path))}.{_url_hint(path)}") from None
         except (OSError, ValueError, TypeError) as error:
             if isinstance(error, InvalidRequestError):
                 raise
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InvalidRequestError(f"{what}: the file {path!r} cannot be read ({reason}).") from None
+            raise InvalidRequestError(f"{what}: the file {shown(path)} cannot be read ({reason}).") from None
         return cls(raw, None, len(raw))
+
+    @staticmethod
+    def read_file(file: Any, *, cap: int, what: str) -> bytes:
+        """All of an open file from its start, where it is left; of one that cannot go back, what is left of it.
+
+        Raises:
+            InvalidRequestError: it is closed, was opened as text, or cannot be read.
+            LimitExceeded: above `cap` bytes, of which no more are read.
+        """
+        try:
+            goes_back = _goes_back(file)
+            if goes_back:
+                file.seek(0)
+            try:
+                data = file.read(cap + 1)
+            except TypeError:  # a response of an HTTP library: its `read` takes no size
+                data = file.read()
+            if goes_back:
+                file.seek(0)
+        except (OSError, ValueError, TypeError) as error:
+            raise InvalidRequestError(f"the open file cannot be read as bytes ({shown(str(error))}).") from None
+        if isinstance(data, str):
+            raise InvalidRequestError('the open file cannot be read as bytes: open it with open(path, "rb").')
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidRequestError(
+                f"{what}: read() of {type(file).__name__} returns {type(data).__name__}, no bytes."
+            )
+        _check_size(len(data), cap, what)
+        return bytes(data)
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` raw bytes from `offset`, decoding no more than these."""
@@ -217,12 +254,36 @@ class BlobFile(io.RawIOBase):
         return self._position
 
 
-def head_of(text: str, size: int = 64) -> bytes:
-    """The first bytes that base64 text decodes to, b"" when it is not base64."""
+def is_file(path: str) -> bool:
+    """Whether there is such a file on this machine. Nothing is opened, and no other machine is asked."""
+    if path.startswith(("//", "\\\\")):  # a share of another machine, to which Windows would log in
+        return False
     try:
-        return Blob.from_base64(text[: size // 3 * 4], cap=size * 2, what="").data()
-    except InvalidRequestError:
-        return b""
+        return Path(home(path)).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def home(path: Any) -> Any:
+    """A path with its `~` replaced by the user's folder, as a shell does."""
+    written = os.fspath(path)
+    return os.path.expanduser(written) if isinstance(written, str) and written.startswith("~") else path  # noqa: PTH111
+
+
+def _goes_back(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
+
+
+def head_of(text: str, size: int = 600) -> bytes:
+    """The first bytes that base64 text decodes to, b"" when it is not base64."""
+    start = "".join(unquote(text[: size * 2]).split())
+    for length in (size // 3 * 4, 60):  # what follows the first line may be anything, when a path is asked about
+        try:
+            return Blob.from_base64(start[:length], cap=size * 2, what="").data()
+        except InvalidRequestError:
+            continue
+    return b""
 
 
 def _check_size(size: int, cap: int, what: str) -> None:
@@ -231,7 +292,7 @@ def _check_size(size: int, cap: int, what: str) -> None:
 
 
 def _url_hint(path: object) -> str:
-    text = str(path)
+    text = str(path)[:2000]
     if scheme_of(text) in {"http", "https", "data"}:
         return " This is a URL: give it to from_url."
     return f" Did you mean {with_scheme(text)}?" if looks_like_host(text) else ""

@@ -6,41 +6,81 @@ The frames (`mdat`) are not read: a reader jumps over them. What else a video sa
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from glmv.media.headers import MAX_SEGMENTS, STILL_BRANDS
+from glmv.media.formats import STILL_BRANDS
+from glmv.media.structure import boxes, cut_short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from glmv.media.blob import Read
+
+HEAD = 600
+"""First bytes of a file that tell its container: a transport stream has no magic number, but repeats a byte."""
 
 
 class Container(NamedTuple):
-    """The format of a container, and seconds if its header is MP4's or QuickTime's and says them."""
+    """The format of a container, and seconds if its header is MP4's or QuickTime's and says them.
+
+    `misfit` says why it cannot be sent or played, if it cannot.
+    """
 
     format: str
     duration: float | None
+    misfit: str = ""
 
 
-MIME = {"mp4": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "webm": "video/webm"}
+class Kind(NamedTuple):
+    """A container of videos.
+
+    Attributes:
+        mime: its media type.
+        begins: whether the first `HEAD` bytes are those of such a file.
+        demuxer: FFmpeg's name of what reads it.
+    """
+
+    mime: str
+    begins: Callable[[bytes], bool]
+    demuxer: str
+
+
+def _boxed(head: bytes) -> bool:
+    """MP4 and its relatives, but for pictures and audio."""
+    return head[4:8] == b"ftyp" and head[8:12] not in STILL_BRANDS and head[8:11] not in {b"M4A", b"M4B"}
+
+
+def _quicktime(head: bytes) -> bool:
+    """By its brand, or from before `ftyp` was invented."""
+    return (_boxed(head) and head[8:12] == b"qt  ") or head[4:8] in {b"moov", b"wide", b"mdat", b"skip"}
+
+
+def _transport(head: bytes) -> bool:
+    """Packets of 188 bytes, each of which begins with 0x47 (ISO/IEC 13818-1, 2.4.3.2)."""
+    return len(head) > 188 and all(byte == 0x47 for byte in head[::188][:3])
+
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
+# In the order in which they are asked. The demuxers are named, because FFmpeg may not guess another one, such as a
+# playlist that names other files.
+KINDS = {
+    "mov": Kind("video/quicktime", _quicktime, "mov"),
+    "mp4": Kind("video/mp4", _boxed, "mp4"),
+    "webm": Kind("video/webm", lambda head: head[:4] == _EBML and b"webm" in head[:64], "matroska"),
+    "mkv": Kind("video/x-matroska", lambda head: head[:4] == _EBML, "matroska"),
+    "avi": Kind(
+        "video/x-msvideo", lambda head: head[:4] == b"RIFF" and head[8:12] + head[20:28] == b"AVI hdrlavih", "avi"
+    ),
+    "flv": Kind("video/x-flv", lambda head: head[:4] == b"FLV\x01", "flv"),
+    "wmv": Kind("video/x-ms-wmv", lambda head: head[:8] == b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    "mpg": Kind("video/mpeg", lambda head: head[:4] == b"\0\0\1\xba", "mpeg"),
+    "ts": Kind("video/mp2t", _transport, "mpegts"),
+}
+
 
 def container_of(head: bytes) -> str | None:
-    """The container that the first 64 bytes announce ("mp4", "mov", "mkv", "webm"), or None."""
-    if head.startswith(_EBML):
-        return "webm" if b"webm" in head else "mkv"
-    match head[4:8]:
-        case b"ftyp" if head[8:12] in STILL_BRANDS or head[8:11] == b"M4A":
-            return None
-        case b"ftyp":
-            return "mov" if head[8:12] == b"qt  " else "mp4"
-        case b"moov" | b"wide" | b"mdat" | b"skip":  # QuickTime before `ftyp` was invented
-            return "mov"
-        case _:
-            return None
+    """The container that the first `HEAD` bytes announce ("mp4", "mov", "mkv", ...), or None."""
+    return next((name for name, row in KINDS.items() if row.begins(head)), None)
 
 
 def measure(read: Read, size: int) -> Container | None:
@@ -51,24 +91,30 @@ def measure(read: Read, size: int) -> Container | None:
         size: bytes of the file.
 
     Returns:
-        Its container, or None when it is not a video of these containers, or an MP4 or QuickTime file without a
-        readable table of contents (`moov`).
+        Its container, with what is wrong with an MP4 or QuickTime file that is cut short, lacks a readable table of
+        contents (`moov`) or has no picture; or None when it is not a video of these containers.
     """
-    kind = container_of(read(0, 64))
+    kind = container_of(read(0, HEAD))
     if kind not in {"mp4", "mov"}:
         return None if kind is None else Container(kind, None)
-    for name, start, end in _boxes(read, 0, size):
+    if missing := cut_short(read, size, kind):
+        return Container(kind, None, f"this video is cut short: {missing}.")
+    for name, start, end in boxes(read, 0, size):
         if name == b"moov":
             try:
-                return Container(kind, _duration(read, start, end))
+                duration = _duration(read, start, end)
             except struct.error:  # it is cut short
-                return None
-    return None
+                break
+            if _silent(read, start, end):
+                return Container(kind, duration, "it has sound but no picture.")
+            return Container(kind, duration)
+    reason = f"this video of {size:,} bytes has no table of contents (moov)"
+    return Container(kind, None, f"{reason}: the recording or the download was cut short.")
 
 
 def _duration(read: Read, start: int, end: int) -> float | None:
     """Seconds by the `mvhd` of a `moov`; None when unknown, as in recordings by fragments (ISO/IEC 14496-12, 8.2.2)."""
-    for name, low, _ in _boxes(read, start, end):
+    for name, low, _ in boxes(read, start, end):
         if name == b"mvhd":
             # Version 1 has a duration of 64 bits. All ones mean unknown, and so does 0.
             if read(low, 1) == b"\x01":
@@ -81,17 +127,15 @@ def _duration(read: Read, start: int, end: int) -> float | None:
     return None
 
 
-def _boxes(read: Read, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2)."""
-    for _ in range(MAX_SEGMENTS):
-        header = read(start, 16) if start < end else b""
-        if len(header) < 8:
-            return
-        size, skip = int.from_bytes(header[:4], "big"), 8
-        if size == 1:
-            size, skip = int.from_bytes(header[8:16], "big"), 16
-        stop = end if size == 0 else start + size
-        if stop < start + skip:
-            return
-        yield header[4:8], start + skip, min(stop, end)
-        start = stop
+def _silent(read: Read, start: int, end: int) -> bool:
+    """Whether a `moov` has sound and nothing to see: tracks tell by the `hdlr` of their `mdia` (14496-12, 8.4.3)."""
+    kinds = {
+        read(low + 8, 4)
+        for name, track, track_end in boxes(read, start, end)
+        if name == b"trak"
+        for inner, media, media_end in boxes(read, track, track_end)
+        if inner == b"mdia"
+        for handler, low, _ in boxes(read, media, media_end)
+        if handler == b"hdlr"
+    }
+    return kinds == {b"soun"}

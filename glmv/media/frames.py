@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media.blob import BlobFile
+from glmv.media.containers import KINDS
 from glmv.media.pixels import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ MAX_FRAMES = 150
 """Frames that are taken at most: the most pictures that any model is documented to take in one request."""
 
 
+_ODDEST = 8
+"""The widest pixels that are believed; broken recordings say anything."""
+
+
 class Measured(NamedTuple):
     """What PyAV reads of a video: seconds, sides in pixels as displayed, frames a second; None is unknown."""
 
@@ -26,10 +31,6 @@ class Measured(NamedTuple):
     width: int | None = None
     height: int | None = None
     frame_rate: float | None = None
-
-
-# The demuxers of FFmpeg, by name: it may not guess another one, such as a playlist that names other files.
-_DEMUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "matroska"}
 
 
 def measure(read: Read, size: int, kind: str) -> Measured:
@@ -48,7 +49,7 @@ def measure(read: Read, size: int, kind: str) -> Measured:
     except ImportError:
         return Measured()
     try:
-        with av.open(BlobFile(read, size), format=_DEMUXERS[kind], **_lenient(av)) as container:
+        with av.open(BlobFile(read, size), format=KINDS[kind].demuxer, **_lenient(av)) as container:
             duration = container.duration / 1e6 if container.duration else None
             if not container.streams.video:
                 return Measured(duration)
@@ -74,16 +75,26 @@ def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None
         frame = next(container.decode(stream), None)
     except av.FFmpegError:  # the table of contents is sound, the frame is not
         frame = None
+    width, height = _shown(stream, width, height)
     return (height, width) if frame is not None and round(frame.rotation or 0) % 180 else (width, height)
 
 
-def frames(data: bytes, n: int, label: str, duration: float | None) -> Iterator[tuple[float, bytes]]:
+def _shown(stream: Any, width: int, height: int) -> tuple[int, int]:
+    """The sides as players show them: pixels of anamorphic video are no squares."""
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not ratio or ratio == 1 or not 1 / _ODDEST <= ratio <= _ODDEST:
+        return width, height
+    return max(1, round(width * ratio)), height
+
+
+def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -> Iterator[tuple[float, bytes]]:
     """The frames nearest to the middles of `n` equal parts of a video.
 
     Args:
         data: the video file; `label` names it in errors.
         n: how many, 1 to `MAX_FRAMES`.
         duration: seconds, or None to have the decoder find out.
+        kind: its container, as `containers` names it.
 
     Yields:
         Seconds from the start, and the frame as a JPEG. Fewer than `n` when the video has fewer frames.
@@ -98,7 +109,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None) -> Iterator[
             f'{label}: frames of a video need PyAV and Pillow: pip install "glmv[video,images]".'
         ) from None
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), format=KINDS[kind].demuxer) as container:
             if not container.streams.video:
                 raise UnsupportedContent(f"{label}: it has sound but no picture.")
             yield from _pick(container, n, duration)
@@ -116,16 +127,37 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
     wanted = [length * (2 * i + 1) / (2 * n) for i in range(n)]
     last = -1.0
     for target in wanted:
-        # Seeking jumps to the key frame before; decoding goes on from there to the frame that is wanted.
-        container.seek(int((first + target) / stream.time_base), stream=stream)
+        at, frame = _frame_at(container, stream, first, target)
+        if frame is not None and at > last:
+            shown = _shown(stream, frame.width, frame.height)
+            yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, shown)
+            last = at
+
+
+_BACK = 3.0
+"""Seconds before the wanted frame at which a second search begins: broadcasts have a key frame each second or two."""
+
+
+def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
+    """The frame that is shown `target` seconds after `first`, and when it is shown; None behind the last.
+
+    Seeking jumps to the key frame before, and decoding goes on from there. A stream without an index, as of MPEG-TS,
+    may jump behind what is wanted, or behind the last key frame: then it begins earlier, at last at the start.
+    """
+    half = 0.5 / float(stream.average_rate or 25)
+    for start in (target, max(0.0, target - _BACK), 0.0):
+        container.seek(int((first + start) / stream.time_base), stream=stream)
+        early = False  # whether a frame before the wanted one was decoded, so that this start was early enough
         for frame in container.decode(stream):
             at = float(frame.pts * stream.time_base) - first if frame.pts is not None else target
-            half = 0.5 / float(stream.average_rate or 25)
-            if at + half >= target:
-                if at > last:
-                    yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0)
-                    last = at
+            if not early and at - half > target and start > 0:
                 break
+            if at + half >= target:
+                return at, frame
+            early = True
+        if early:
+            break
+    return target, None
 
 
 def _length(container: Any, stream: Any, first: float) -> float:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from glmv.media import pixels
 from glmv.media.blob import BlobFile, Read
-
-MAX_SEGMENTS = 4096
-"""Header segments that are read at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+from glmv.media.formats import HEAD, format_of
+from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
 
 class Picture(NamedTuple):
@@ -28,45 +27,6 @@ class Picture(NamedTuple):
     def longer_side(self) -> int | None:
         """Pixels of the longer side; None when unknown."""
         return None if self.width is None or self.height is None else max(self.width, self.height)
-
-
-MIME = {
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "bmp": "image/bmp",
-    "tiff": "image/tiff",
-    "heic": "image/heic",
-    "avif": "image/avif",
-}
-
-# Brands that may stand in the `ftyp` box of a still picture (ISO/IEC 23008-12, AV1 Image File Format).
-STILL_BRANDS = {
-    **dict.fromkeys([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"], "heic"),
-    **dict.fromkeys([b"avif", b"avis"], "avif"),
-}
-
-
-def format_of(head: bytes) -> str | None:
-    """The picture format that the first 16 bytes announce ("jpg", "png", ...), or None."""
-    match head:
-        case _ if head.startswith(b"\xff\xd8\xff"):
-            return "jpg"
-        case _ if head.startswith(b"\x89PNG\r\n\x1a\n"):
-            return "png"
-        case _ if head.startswith((b"GIF87a", b"GIF89a")):
-            return "gif"
-        case _ if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-            return "webp"
-        case _ if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
-            return "bmp"
-        case _ if head.startswith((b"II*\0", b"MM\0*")):
-            return "tiff"
-        case _ if head[4:8] == b"ftyp":
-            return STILL_BRANDS.get(head[8:12])
-        case _:
-            return None
 
 
 def picture(read: Read, size: int | None = None) -> Picture | None:
@@ -84,7 +44,7 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
     Raises:
         LimitExceeded: Pillow refuses to measure a picture of so many pixels.
     """
-    kind = format_of(read(0, 16))
+    kind = format_of(read(0, HEAD))
     if kind is None:
         return None
     if kind not in _MEASURE:
@@ -122,6 +82,8 @@ def describe(head: bytes) -> str:
     for magic, name in _OTHERS:
         if head.startswith(magic):
             return name
+    if head[4:8] == b"ftyp" and head[8:11] in {b"M4A", b"M4B"}:
+        return "an audio file (M4A)"
     if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide"}:
         return "an MP4 or QuickTime video; use glmv.Video"
     if head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"WAVE"}:
@@ -143,29 +105,36 @@ def describe(head: bytes) -> str:
 _Measured = tuple[int, int, int]
 
 
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame: T.81, table B.1
+
+
 def _jpeg(read: Read) -> _Measured:
-    """Width, height and EXIF orientation: the marker segments up to the frame header (ITU-T T.81, B.1.1 and B.2.2)."""
-    offset, orientation = 2, 1
-    for _ in range(MAX_SEGMENTS):
-        lead, marker = struct.unpack(">BB", read(offset, 2))
-        if lead != 0xFF:
-            break
-        if marker == 0xFF:  # fill byte
-            offset += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers that stand alone
-            offset += 2
-            continue
-        (length,) = struct.unpack(">H", read(offset + 2, 2))
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+    """Width, height and EXIF orientation: the marker segments up to the frame header (ITU-T T.81, B.2.2)."""
+    orientation = 1
+    for marker, offset, length in segments(read):
+        if marker in _FRAMES:
             height, width = struct.unpack(">HH", read(offset + 5, 4))
             return width, height, orientation
-        if marker in {0xD9, 0xDA} or length < 2:
-            break
         if marker == 0xE1 and read(offset + 4, 6) == b"Exif\0\0":
             orientation = _orientation(read, offset + 10, offset + 2 + length)
-        offset += 2 + length
     raise ValueError("There is no frame header.")
+
+
+def decodes_in_strips(read: Read) -> bool:
+    """Whether a decoder of this JPEG needs memory for a strip only: one sequential scan has all its colours.
+
+    Of a progressive one, and of one with a scan for each colour, a decoder keeps all coefficients until the end.
+    """
+    colours = 0
+    try:
+        for marker, offset, _ in segments(read):
+            if marker in _FRAMES:
+                colours = read(offset + 9, 1)[0] if marker in {0xC0, 0xC1} else 0
+            if marker == START_OF_SCAN:
+                return colours > 0 and read(offset + 4, 1)[0] == colours
+    except (struct.error, IndexError):
+        pass
+    return False
 
 
 def _png(read: Read) -> _Measured:
@@ -183,6 +152,19 @@ def _png(read: Read) -> _Measured:
             return width, height, _orientation(read, offset + 8, offset + 8 + length)
         offset += 12 + length
     return width, height, 1
+
+
+def frames_of_png(read: Read) -> int:
+    """Frames of an animated PNG, by its `acTL`, which stands before the pixels (PNG, third edition, 11.3.6); else 1."""
+    offset = 8
+    for _ in range(MAX_SEGMENTS):
+        header = read(offset, 8)
+        if len(header) < 8 or header[4:] == b"IDAT":
+            break
+        if header[4:] == b"acTL":
+            return max(1, int.from_bytes(read(offset + 8, 4), "big"))
+        offset += 12 + int.from_bytes(header[:4], "big")
+    return 1
 
 
 _MEASURE = {"jpg": _jpeg, "png": _png}

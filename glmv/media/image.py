@@ -11,22 +11,23 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from glmv.catalog.row import MIB
-from glmv.errors import LimitExceeded, UnsupportedContent
+from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
 from glmv.media.base import VisualMedium
-from glmv.media.pixels import MAX_PIXELS
-from glmv.media.text import human_size
+from glmv.media.formats import FORMATS, format_of, listed, spoken
+from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
+from glmv.media.structure import cut_short
+from glmv.media.text import human_size, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from glmv.catalog.row import Model
+    from glmv.media.base import Readable
     from glmv.media.pixels import PILImage
 
 MAX_PICTURE_BYTES = 100 * 10**6
 """Bytes of a picture that are read at most. The platform takes 5 MB; fitting makes that of larger ones."""
-
-PICTURES = "JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIC and AVIF"
 
 
 class Image(VisualMedium):
@@ -36,18 +37,21 @@ class Image(VisualMedium):
         fit: whether it may be re-encoded when the model would refuse it (too large, other format, turned by
             EXIF); what was done is told in `answer.notes`. With False it is refused instead.
 
-    Equal when the content is. No pixels are decoded here; a header that announces more than `MAX_PIXELS` is refused.
+    Equal when the content is. No pixels are decoded here; a header that announces more than `MAX_PIXELS` is refused,
+    but a JPEG has up to `MAX_JPEG_PIXELS`, because it can be decoded smaller than it is.
     """
 
-    __slots__ = ("_fits", "_fitted", "_picture")
+    __slots__ = ("_cut", "_fits", "_fitted", "_picture", "_remarks")
 
     _picture: headers.Picture | None
     _fits: bool
+    _cut: tuple[str | None] | None
+    _remarks: tuple[str, ...]
     _fitted: dict[tuple[Any, ...], tuple[Self, str | None]]
 
     _noun = "picture"
     _constructors = "from_path, from_bytes, from_base64, from_url, from_pil or of"
-    _sources = "a URL, a path, bytes, a Pillow picture or a glmv.Image"
+    _sources = "a URL, a path, bytes, base64, an open file, a Pillow picture or a glmv.Image"
 
     @classmethod
     def _max_bytes(cls) -> int:
@@ -55,24 +59,28 @@ class Image(VisualMedium):
 
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
-        return headers.format_of(head) is not None
+        return format_of(head) is not None
 
     def _read(self) -> None:
-        self._picture, self._fits, self._fitted = None, True, {}
+        self._picture, self._fits, self._fitted, self._cut, self._remarks = None, True, {}, None, ()
         if self._blob is None:
             return
         picture = headers.picture(self._blob.read, self._blob.size)
-        label = self._name or "the picture"
+        label = shortened(self._name, 120) if self._name else "the picture"
         if picture is None:
             raise UnsupportedContent(
                 f"{label}: this is no picture, it is {headers.describe(self._blob.read(0, 512))}. "
-                f"Pictures are {PICTURES}, told by their first bytes and not by their name."
+                f"Pictures are {listed()}, told by their first bytes and not by their name."
             )
         if picture.width is not None and picture.height is not None and picture.width * picture.height > MAX_PIXELS:
-            raise LimitExceeded(
-                f"{label} announces {picture.width}x{picture.height} pixels; more than {MAX_PIXELS:,} are not "
-                "taken, because decoding them could use up the memory. Scale it down first."
-            )
+            small = picture.format == "jpg" and headers.decodes_in_strips(self._blob.read)
+            most = MAX_JPEG_PIXELS if small else MAX_PIXELS
+            if picture.width * picture.height > most:
+                hint = "" if small or picture.format != "jpg" else ", or save it as a JPEG that is not progressive"
+                raise LimitExceeded(
+                    f"{label} announces {picture.width}x{picture.height} pixels; more than {most:,} are not "
+                    f"taken, because decoding them could use up the memory. Scale it down first{hint}."
+                )
         self._picture = picture
 
     @classmethod
@@ -111,13 +119,18 @@ class Image(VisualMedium):
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
             raise LimitExceeded(f"The picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken.")
-        return cls.from_bytes(pixels.encode(picture), name=name, fit=fit)
+        encoded = pixels.encode(picture)
+        self = cls.from_bytes(encoded.data, name=name, fit=fit)
+        self._remarks = encoded.remarks
+        return self
 
     @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | PILImage | Self) -> Self:
-        """Take whatever the programmer has: a URL, a path, bytes, a Pillow picture, or an `Image`.
+    def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | PILImage | Self) -> Self:
+        """Take whatever the programmer has: a URL, path, bytes, base64, open file, Pillow picture, or an `Image`.
 
-        A str that has a scheme is a URL, any other is a path and is opened: not for strings out of a message.
+        A str that has a scheme is a URL, one that begins as a picture in base64 is that, any other is a path and is
+        opened: not for strings out of a message. An open file, or an upload of a web framework, is read from its start
+        and left there.
         """
         pil = sys.modules.get("PIL.Image")
         if pil is not None and isinstance(source, pil.Image):
@@ -126,13 +139,16 @@ class Image(VisualMedium):
 
     @property
     def format(self) -> str | None:
-        """ "jpg", "png", "webp", "gif", "bmp", "tiff", "heic" or "avif"; None for a URL."""
+        """ "jpg", "png", "webp", "gif", "bmp", "tiff", "heic", "avif", "jp2", "ppm", "ico", "pcx" or "tga".
+
+        None for a URL.
+        """
         return None if self._picture is None else self._picture.format
 
     @property
     def mime(self) -> str | None:
         """The media type, such as "image/jpeg"; None for a URL."""
-        return None if self._picture is None else headers.MIME[self._picture.format]
+        return None if self._picture is None else FORMATS[self._picture.format].mime
 
     @property
     def width(self) -> int | None:
@@ -177,6 +193,11 @@ class Image(VisualMedium):
         """
         if self._picture is None or self._blob is None:
             return self, None
+        if self.cut_short is not None:
+            raise UnsupportedContent(
+                f"{self._label}: this {spoken(self._picture.format)} cannot be decoded, because it was cut short: "
+                f"{self.cut_short}. Save or load it again, or pass fit=False to send it as it is."
+            )
         picture = self._picture
         small = max_bytes is None or self._blob.size <= max_bytes
         if max_side is not None:
@@ -184,14 +205,50 @@ class Image(VisualMedium):
             small = small and picture.longer_side is not None and picture.longer_side <= max_side
         if small and (not formats or picture.format in formats):
             if picture.orientation == 1:
-                return self, None
+                return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():
                 return self, f"{self._label}: {_SIDEWAYS}"
         key = (max_bytes, max_side, tuple(formats))
         if key not in self._fitted:
-            data = pixels.fit(self._blob.data(), self._label, picture, max_bytes, max_side, tuple(formats))
-            self._fitted[key] = self._refit(data)
+            fitted = pixels.fit(self._blob.data(), self._label, picture, max_bytes, max_side, tuple(formats))
+            self._fitted[key] = self._refit(fitted.data, self._remarks + fitted.remarks)
         return self._fitted[key]
+
+    @property
+    def cut_short(self) -> str | None:
+        """What is missing of a file that was cut short, such as half a download; None for a whole one and for a URL.
+
+        Nothing is decoded but a JPEG without its end marker, which some cameras leave out.
+        """
+        if self._picture is None or self._blob is None:
+            return None
+        if self._cut is None:
+            missing = cut_short(self._blob.read, self._blob.size, self._picture.format)
+            if missing and self._picture.format == "jpg" and pixels.decodes(self._blob.data()):
+                missing = None
+            self._cut = (missing,)
+        return self._cut[0]
+
+    def pages(self, n: int | None = None) -> list[Self]:
+        """The pages of a TIFF or the frames of an animation as pictures, for a model sees only the first of a file.
+
+        Args:
+            n: the first so many; None for all, of which there may be 150.
+
+        Raises:
+            LimitExceeded: it has more pages than that.
+            InvalidRequestError: `n` is no number of pages.
+            UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
+        """
+        if n is not None and n < 1:
+            raise InvalidRequestError(f"pages takes 1 or more; got {n}.")
+        data = self.data()
+        assert self._picture is not None
+        label, many = self._label, FORMATS[self._picture.format].many or "page"
+        return [
+            self.from_bytes(page, name=f"{label}, {many} {number}")
+            for number, page in enumerate(pixels.pages(data, label, self._picture, n), 1)
+        ]
 
     def fitted_for(self, model: Model) -> tuple[Self, str | None]:
         """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.
@@ -205,29 +262,35 @@ class Image(VisualMedium):
             formats=model.image_formats,
         )
 
-    def _refit(self, data: bytes) -> tuple[Self, str]:
+    def _first_of(self, kind: str) -> str | None:
+        """What is told of an animation that is sent as it is."""
+        frames = headers.frames_of_png(self._at_hand.read) if kind == "png" else 1
+        if frames < 2:
+            return None
+        return self._told([f"frame 1 of {frames}: whether the others are seen, no document says"])
+
+    def _told(self, facts: Iterable[str]) -> str:
+        return f"{self._label}: {'; '.join(facts)}"
+
+    def _refit(self, data: bytes, remarks: tuple[str, ...]) -> tuple[Self, str]:
         image = self.from_bytes(data, name=self._name)
-        changes = [f"re-encoded as {_format_name(image.format)}"]
+        changes = [f"re-encoded as {spoken(image.format)}"]
         if self.orientation != 1:
             changes.append("turned upright as its EXIF says")
         if self.width is not None and (self.width, self.height) != (image.width, image.height):
             changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
         changes.append(f"{human_size(self.size or 0)} to {human_size(len(data))}")
-        return image, f"{self._label}: {', '.join(changes)}"
+        return image, self._told([", ".join(changes), *remarks])
 
     @property
     def _label(self) -> str:
-        return self._name or f"picture {self.digest}"
+        return shortened(self._name, 120) if self._name else f"picture {self.digest}"
 
     def _facts(self) -> Sequence[str]:
         if self._picture is None:
             return ()
         sides = "" if self.width is None else f" {self.width}x{self.height}"
-        return (f"{_format_name(self._picture.format)}{sides}",)
-
-
-def _format_name(name: str | None) -> str:
-    return "JPEG" if name == "jpg" else str(name).upper()
+        return (f"{spoken(self._picture.format)}{sides}",)
 
 
 _SIDEWAYS = (

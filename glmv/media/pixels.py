@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from glmv.errors import LimitExceeded, UnsupportedContent
+from glmv.media.formats import FORMATS, spoken
+from glmv.media.text import shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from PIL.Image import Image
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 89_478_485
 """Pixels of a picture at most, announced by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
+
+MAX_JPEG_PIXELS = 300_000_000
+"""The same of a JPEG that can be decoded at a half, a quarter or an eighth of its size: cameras have 200 million."""
+
+MAX_PAGES = 150
+"""Pages of a file that are made pictures at most: the most that any model is documented to take in one request."""
 
 ORIENTATION = 0x0112
 """The EXIF tag that says how a picture is turned (EXIF 2.32): 1 is upright, 5 to 8 are turned by a quarter."""
@@ -33,19 +43,9 @@ SHRINK = 0.75
 SMALLEST_SIDE = 64
 """Below this a picture shows a model nothing: give up rather than send it."""
 
-# Formats whose pixels are usually drawn (screens, charts, text): JPEG would blur their edges.
-_DRAWN = {"png", "gif", "bmp", "tiff"}
+LEAST_SHARE = 1 / 4
+"""Of 16 bits: where the lightest level is below, the levels are those of a sensor or a scan of fewer bits."""
 
-# The readers of Pillow and pillow_heif for the formats that are not measured by hand. `PIL.Image.open` would load all
-# readers, and print a warning about a large picture that is refused here anyway.
-_READERS = {
-    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
-    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "heic": ("pillow_heif", "HeifImageFile"),
-}
 # Their readers turn the picture themselves: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
 _UPRIGHT = {"avif", "heic"}
 _TURNED_BY_READER = {"heic", "tiff"}
@@ -69,9 +69,8 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
         from PIL import Image
     except ImportError:
         return None
-    module, name = _READERS[kind]
     try:
-        picture = getattr(import_module(module), name)(file)
+        picture = _reader(kind)(file)
         width, height = picture.size
     except Image.DecompressionBombError as error:
         raise LimitExceeded(f"The picture announces too many pixels: {error}") from None
@@ -86,6 +85,12 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
     return width, height, 1 if kind in _UPRIGHT else orientation
 
 
+def _reader(kind: str) -> Any:
+    """The class that reads a format. `PIL.Image.open` would load all, and warn of a picture that is refused anyway."""
+    module, name = FORMATS[kind].reader
+    return getattr(import_module(module), name)
+
+
 def checked_orientation(orientation: object) -> int:
     """An EXIF orientation, 1 to 8; 1 for any other value."""
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
@@ -96,6 +101,13 @@ def displayed(width: int, height: int, orientation: int) -> tuple[int, int]:
     return (height, width) if orientation >= 5 else (width, height)
 
 
+class Fitted(NamedTuple):
+    """A picture file within limits, and what else is to be told of it: pages left out, levels stretched."""
+
+    data: bytes
+    remarks: tuple[str, ...] = ()
+
+
 def fit(
     data: bytes,
     label: str,
@@ -103,7 +115,7 @@ def fit(
     max_bytes: int | None = None,
     max_side: int | None = None,
     formats: tuple[str, ...] = (),
-) -> bytes:
+) -> Fitted:
     """Decode a picture (of an animation the first frame), turn it upright, and encode it within limits.
 
     Drawn pictures and those with transparency stay lossless as PNG while they fit; else JPEG on white.
@@ -114,12 +126,14 @@ def fit(
         max_side: pixels of its longer side at most, or None.
         formats: formats that are taken; () for any.
     """
-    picture = _decode(data, label, facts, max_side)
-    if max_side is not None:
-        picture.thumbnail((max_side, max_side))
+    picture, remarks = _decode(data, label, facts, max_side)
+    return Fitted(_encoded(picture, label, facts, max_bytes, formats), remarks)
+
+
+def _encoded(picture: PILImage, label: str, facts: Picture, max_bytes: int | None, formats: tuple[str, ...]) -> bytes:
     clear = picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info
     encodings = _allowed(formats, label)
-    if "png" in encodings and (clear or facts.format in _DRAWN or "jpg" not in encodings):
+    if "png" in encodings and (clear or FORMATS[facts.format].drawn or "jpg" not in encodings):
         encoded = _png(picture)
         if max_bytes is None or len(encoded) <= max_bytes:
             return encoded
@@ -129,7 +143,53 @@ def fit(
     return _shrunk(picture, label, max_bytes, lambda p: (_jpeg(p, quality) for quality in QUALITIES))
 
 
-def encode(picture: PILImage) -> bytes:
+def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[bytes]:
+    """The pages or frames of a file, each upright as a JPEG or PNG.
+
+    Args:
+        data: the picture file. `facts` is what its header says, `label` names it in errors.
+        n: the first so many; None for all.
+
+    Raises:
+        LimitExceeded: there are more than `MAX_PAGES`, or one has too many pixels.
+        UnsupportedContent: Pillow is missing, or a page cannot be decoded.
+    """
+    source = _opened(data, label, facts)
+    count = _count(source, facts)
+    wanted = count if n is None else min(n, count)
+    if wanted > MAX_PAGES:
+        row = FORMATS[facts.format]
+        raise LimitExceeded(f"{label} has {count} {row.many}s; take at most {MAX_PAGES} of them: pages({MAX_PAGES}).")
+    for index in range(wanted):
+        try:
+            if count > 1:
+                source.seek(index)
+            _check_pixels(source, label)
+            picture, _ = _upright(source, None)
+            yield _encoded(picture, label, facts, None, ())
+        except LimitExceeded:
+            raise
+        except Exception as error:
+            raise UnsupportedContent(
+                f"{label}: its {FORMATS[facts.format].many} {index + 1} of {count} cannot be decoded "
+                f"({type(error).__name__}: {shortened(str(error), 200)})."
+            ) from error
+
+
+def decodes(data: bytes) -> bool:
+    """Whether all of a JPEG can be decoded, tried at an eighth of its size; False where Pillow is missing."""
+    if not available():
+        return False
+    try:
+        picture = _reader("jpg")(io.BytesIO(data))
+        picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))
+        picture.load()
+    except Exception:  # noqa: BLE001 - decoders raise anything at damaged files
+        return False
+    return True
+
+
+def encode(picture: PILImage) -> Fitted:
     """A Pillow picture as a file: JPEG when it was read from one, else PNG. EXIF orientation is applied."""
     pillow("a Pillow picture")
     from PIL import ImageOps
@@ -137,7 +197,8 @@ def encode(picture: PILImage) -> bytes:
     was = getattr(picture, "format", None)
     try:
         upright = ImageOps.exif_transpose(picture)
-        return _jpeg(_opaque(upright), 95) if was in {"JPEG", "MPO"} else _png(upright)
+        upright, remarks = _eight_bit(upright)
+        return Fitted(_jpeg(_opaque(upright), 95) if was in {"JPEG", "MPO"} else _png(upright), remarks)
     except (OSError, ValueError, SyntaxError, AttributeError) as error:
         raise UnsupportedContent(f"The Pillow picture cannot be encoded: {error}.") from error
 
@@ -159,34 +220,102 @@ def pillow(label: str) -> ModuleType:
     return Image
 
 
-def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> PILImage:
-    module = pillow(label)
-    if facts.format == "heic":
-        _register_heif(label)
-    from PIL import ImageOps
-
+def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> tuple[PILImage, tuple[str, ...]]:
+    """The first picture of a file, upright and in 8 bits, no side longer than `max_side`; and what to tell of it."""
+    picture = _opened(data, label, facts)
     try:
-        picture: PILImage = module.open(io.BytesIO(data))
-        if picture.width * picture.height > MAX_PIXELS:
-            raise LimitExceeded(
-                f"{label} has {picture.width}x{picture.height} pixels; more than {MAX_PIXELS:,} are not taken."
-            )
+        _check_pixels(picture, label)
         if facts.width and facts.height and picture.width * picture.height > facts.width * facts.height * 2:
             # A file can announce less to one reader than to another: what was measured is what may be decoded.
             raise LimitExceeded(f"{label}: the picture inside is larger than its header says.")
-        if max_side is not None and picture.format == "JPEG":
-            picture.draft(None, (max_side, max_side))  # lets the decoder skip what would be scaled away
-        picture.load()
-        return ImageOps.exif_transpose(picture)
+        remarks = _remarks(picture, facts)
+        if picture.format == "JPEG":
+            # Lets the decoder skip what would be scaled away, and keeps the memory within that of MAX_PIXELS.
+            scale = draft_scale(picture.width, picture.height, max_side)
+            picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
+        upright, levels = _upright(picture, max_side)
+        return upright, remarks + levels
     except LimitExceeded:
         raise
+    except Exception as error:
+        raise _damaged(data, label, facts, error) from error
+
+
+def _opened(data: bytes, label: str, facts: Picture) -> PILImage:
+    module = pillow(label)
+    if facts.format == "heic":
+        _register_heif(label)
+    try:
+        if facts.format == "jpg":  # `PIL.Image.open` refuses twice MAX_PIXELS, whatever size is decoded
+            picture: PILImage = _reader("jpg")(io.BytesIO(data))
+        else:
+            picture = module.open(io.BytesIO(data))
+        return picture
     except (module.DecompressionBombError, module.DecompressionBombWarning) as error:
         raise LimitExceeded(f"{label}: {error}") from None
     except Exception as error:
-        raise UnsupportedContent(
-            f"{label}: this {facts.format.upper()} cannot be decoded ({type(error).__name__}: {error}). "
-            "It is damaged or cut short; save it again, or pass fit=False to send it as it is."
-        ) from error
+        raise _damaged(data, label, facts, error) from error
+
+
+def _damaged(data: bytes, label: str, facts: Picture, error: Exception) -> UnsupportedContent:
+    return UnsupportedContent(
+        f"{label}: this {spoken(facts.format)} of {len(data):,} bytes cannot be decoded "
+        f"({type(error).__name__}: {shortened(str(error), 200)}). "
+        "It is damaged or cut short; save it again, or pass fit=False to send it as it is."
+    )
+
+
+def _check_pixels(picture: PILImage, label: str) -> None:
+    most = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS
+    if picture.width * picture.height > most:
+        raise LimitExceeded(f"{label} has {picture.width}x{picture.height} pixels; more than {most:,} are not taken.")
+
+
+def draft_scale(width: int, height: int, max_side: int | None) -> int:
+    """By how much a JPEG's sides are divided while it is decoded: 1, 2, 4 or 8.
+
+    As much as leaves `max_side`, and at least so much that no more than `MAX_PIXELS` are decoded.
+    """
+    longer = max(width, height)
+    for scale in (1, 2, 4, 8):
+        fits = width * height <= MAX_PIXELS * scale**2
+        if fits and (max_side is None or longer // (scale * 2) < max_side):
+            return scale
+    return 8
+
+
+def _upright(picture: PILImage, max_side: int | None) -> tuple[PILImage, tuple[str, ...]]:
+    from PIL import ImageOps
+
+    picture.load()
+    upright, remarks = _eight_bit(picture)
+    if max_side is not None:
+        upright.thumbnail((max_side, max_side))  # before it is turned, which needs the memory twice
+    return ImageOps.exif_transpose(upright), remarks
+
+
+DNG_VERSION, SUBFILE_TYPE = 50706, 254  # tags of TIFF: Adobe's DNG 1.4, and TIFF 6.0, section 8
+
+
+def _remarks(picture: PILImage, facts: Picture) -> tuple[str, ...]:
+    """What of a file is not sent: its other pages, or the photograph that a camera's raw file holds."""
+    tags = getattr(picture, "tag_v2", {})
+    if DNG_VERSION in tags or tags.get(SUBFILE_TYPE) == 1:
+        what = "DNG" if DNG_VERSION in tags else "camera's raw file"
+        return (f"this is the thumbnail of a {what}: export the photograph as JPEG to have it sent",)
+    count = _count(picture, facts)
+    if count < 2:
+        return ()
+    many = FORMATS[facts.format].many
+    return (f"{many} 1 of {count}: the others are left out, glmv.Image.pages() gives them",)
+
+
+def _count(picture: PILImage, facts: Picture) -> int:
+    """Pages or frames; 1 of formats whose further pictures are copies of the first, such as previews."""
+    try:
+        return int(getattr(picture, "n_frames", 1)) if FORMATS[facts.format].many else 1
+    except Exception:  # noqa: BLE001 - readers raise anything at damaged files; decoding names the reason
+        return 1
 
 
 def _register_heif(label: str) -> None:
@@ -231,17 +360,48 @@ def _opaque(picture: PILImage) -> PILImage:
         page.paste(layer, mask=layer.getchannel("A"))
         return page
     if picture.mode.startswith(("I", "F")):
-        return _eight_bit(picture)
+        return _eight_bit(picture)[0]
     return picture.convert("RGB")
 
 
-def _eight_bit(picture: PILImage) -> PILImage:
-    """Grey of 16 or 32 bits as 8 bits, darkest to lightest: Pillow's own conversion would clip to white."""
-    low, high = picture.convert("F").getextrema()
+def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
+    """Grey of 16 or 32 bits as 8 bits, and a remark where levels change: Pillow's conversion would clip to white."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture, ()
+    real = picture.convert("F")
+    low, high = real.getextrema()
     assert isinstance(low, float | int)
     assert isinstance(high, float | int)
-    scale = 255.0 / ((high - low) or 1.0)
-    return picture.convert("F").point(lambda value: value * scale - low * scale).convert("L")
+    black, white = levels(picture.mode, low, high)
+    scale = 255.0 / (white - black)
+    grey = real.point(lambda value: value * scale - black * scale).convert("L")
+    if orientation := picture.getexif().get(ORIENTATION):
+        grey.getexif()[ORIENTATION] = orientation
+    if (black, white) in KEPT_LEVELS:
+        return grey, ()
+    return grey, (f"its levels {low:g} to {high:g} were stretched to black and white",)
+
+
+KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
+"""What black and white are in pictures of more than 8 bits: of fractions, of bytes, of 16 bits."""
+
+
+def levels(mode: str, low: float, high: float) -> tuple[float, float]:
+    """The levels that become black and white, by the darkest and the lightest of a picture. Pure.
+
+    The first range of `KEPT_LEVELS` that holds them, as far as they use it; else from the darkest to the lightest, so
+    that a scan of 12 bits is seen. A picture of one level that is in no range is white.
+    """
+    fractions, octets, words = KEPT_LEVELS
+    if mode.startswith("F") and low >= 0 and high <= 1:
+        return fractions
+    if low >= 0 and high <= 255:
+        return octets
+    if low >= 0 and high <= 65535 and (low == high or high > 65535 * LEAST_SHARE):
+        return words
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        return low - 1 if math.isfinite(low) else 0, high if math.isfinite(high) else 1
+    return low, high
 
 
 def _jpeg(picture: PILImage, quality: int) -> bytes:
@@ -257,6 +417,8 @@ def _png(picture: PILImage) -> bytes:
     return out.getvalue()
 
 
-def encode_frame(picture: PILImage, rotation: float) -> bytes:
-    """A frame of a video as JPEG, turned counterclockwise by as many degrees as its container asks."""
+def encode_frame(picture: PILImage, rotation: float, shown: tuple[int, int]) -> bytes:
+    """A frame of a video as JPEG of the sides that are shown, then turned counterclockwise by `rotation` degrees."""
+    if picture.size != shown:
+        picture = picture.resize(shown)
     return _jpeg(picture.rotate(rotation, expand=True) if rotation else picture, QUALITIES[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -61,4 +62,25 @@ def checked_url(url: str, what: str) -> str:
 def public_url(url: str) -> str:
     """A URL for a repr or a log: without user, password, query and fragment, which may hold secrets."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{shortened(parts.path)}"
+    return f"{parts.scheme}://{shortened(parts.netloc.rpartition('@')[2], 120)}{shortened(parts.path)}"
+
+
+# Names that no resolver of the internet answers (RFC 6761, 6762, 8375; ICANN's .internal), and those of home routers.
+_OWN_NAMES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".home", ".corp", ".test")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is this machine, or can be reached from its own network alone. No resolver is asked."""
+    host = host.lower().rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_OWN_NAMES)
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in small letters, without its port; "" when there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -8,12 +8,16 @@ from glmv.catalog.row import MIB
 from glmv.errors import UnsupportedContent
 from glmv.media import containers, frames, headers
 from glmv.media.base import VisualMedium
+from glmv.media.formats import format_of
 from glmv.media.frames import Measured
+from glmv.media.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from glmv.media.image import Image
+
+_KINDS = "MP4, MOV, MKV and WEBM, and for their frames AVI, FLV, WMV, MPG and TS"
 
 MAX_VIDEO_BYTES = 200 * MIB
 """Bytes of a video that are read at most: the most any model takes (bigmodel.cn docs, video_url: 200M)."""
@@ -22,7 +26,8 @@ MAX_VIDEO_BYTES = 200 * MIB
 class Video(VisualMedium):
     """A video: bytes at hand, measured from their container, or a URL that the platform fetches.
 
-    Equal when the content is. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first bytes.
+    Equal when the content is. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first
+    bytes, and of AVI, FLV, WMV, MPEG and MPEG-TS, which no model takes, the `frames`.
     `from_path` and its like read at most `MAX_VIDEO_BYTES`.
     """
 
@@ -33,7 +38,7 @@ class Video(VisualMedium):
 
     _noun = "video"
     _constructors = "from_path, from_bytes, from_base64, from_url or of"
-    _sources = "a URL, a path, bytes or a glmv.Video"
+    _sources = "a URL, a path, bytes, base64, an open file or a glmv.Video"
 
     @classmethod
     def _max_bytes(cls) -> int:
@@ -47,18 +52,19 @@ class Video(VisualMedium):
         self._container = self._measured = None
         if self._blob is not None:
             self._container = containers.measure(self._blob.read, self._blob.size)
-            if self._container is None:
-                raise UnsupportedContent(f"{self._name or 'the video'}: {_misfit(self._blob.read(0, 512))}")
+            misfit = self._container.misfit if self._container else _misfit(self._blob.read(0, 512))
+            if misfit:
+                raise UnsupportedContent(f"{shortened(self._name or 'the video', 120)}: {misfit}")
 
     @property
     def container(self) -> str | None:
-        """ "mp4", "mov", "mkv" or "webm"; None for a URL."""
+        """ "mp4", "mov", "mkv", "webm", "avi", "flv", "wmv", "mpg" or "ts"; None for a URL."""
         return None if self._container is None else self._container.format
 
     @property
     def mime(self) -> str | None:
         """The media type, such as "video/mp4"; None for a URL."""
-        return None if self._container is None else containers.MIME[self._container.format]
+        return None if self._container is None else containers.KINDS[self._container.format].mime
 
     @property
     def duration(self) -> float | None:
@@ -103,10 +109,10 @@ class Video(VisualMedium):
         """
         from glmv.media.image import Image
 
-        label = self._name or "video"
+        label = shortened(self._name or "video", 120)
         return [
             Image.from_bytes(data, name=f"{label} at {seconds:.1f} s")
-            for seconds, data in frames.frames(self.data(), n, label, self.duration)
+            for seconds, data in frames.frames(self.data(), n, label, self.duration, str(self.container))
         ]
 
     def _facts(self) -> Sequence[str]:
@@ -118,8 +124,6 @@ class Video(VisualMedium):
 
 def _misfit(head: bytes) -> str:
     """What content that is not a readable video is, for an error message."""
-    if containers.container_of(head) is not None:
-        return "this video has no table of contents (moov): the recording or the download was cut short."
-    kind = headers.format_of(head)
+    kind = format_of(head)
     content = f"a picture ({kind}); use glmv.Image" if kind else headers.describe(head)
-    return f"this is no video, it is {content}. Videos are MP4, MOV, MKV and WEBM, told by their first bytes."
+    return f"this is no video, it is {content}. Videos are {_KINDS}, told by their first bytes."

@@ -11,10 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.urls import host_of, is_private
 from glmv.options import hold_ranges
 from glmv.request.check_doubts import tell_doubts
-from glmv.request.check_media import checked_media
+from glmv.request.check_media import check_served, checked_media
 from glmv.request.check_options import checked_options
+from glmv.request.check_unseen import tell_unseen
 from glmv.request.limits import Limits
 from glmv.types import Message, Text
 from glmv.wire.dialect import DIALECTS, Dialect
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
     from glmv.options import ChatRequest
 
 
-def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"]) -> ChatRequest:
+def check(
+    request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"], base_url: str = ""
+) -> ChatRequest:
     """Hold a request against its model's row.
 
     Args:
         request: what was asked.
         model: the row, or None for a model that is not in the catalogue: the request passes as it is.
         dialect: of the server, whose fields are written.
+        base_url: of the server; one of a private network can fetch from it.
 
     Returns:
         The request with pictures fitted, system text and videos where the model wants them, options in their
@@ -38,11 +43,13 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
 
     Raises:
         LimitExceeded: a count, size, side or duration is over every documented limit.
-        UnsupportedContent: a role, part or tool that the model has no place for, or a model that does not chat.
+        UnsupportedContent: a file that was cut short; a role, part or tool that the model has no place for, or a model
+            that does not chat.
         InvalidRequestError: an option is out of its documented range.
     """
     if dialect.limits == "refuse":
         hold_ranges(request.options)
+    request = _served(request, dialect, base_url)
     if model is None:
         return request
     limits = Limits(request.notes, hold=dialect.limits == "refuse")
@@ -64,6 +71,16 @@ def check(request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=notes)
+
+
+def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatRequest:
+    """What holds of every server, whether the model is known or not."""
+    notes: list[str] = []
+    check_served(request.messages, dialect, notes.append)
+    # The platform, and what stands in for it on this machine, are in another network than the user's.
+    is_far = dialect.limits == "refuse" or not is_private(host_of(base_url))
+    tell_unseen(request.messages, notes.append, is_far=is_far)
+    return request.but(notes=(*request.notes, *notes)) if notes else request
 
 
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:

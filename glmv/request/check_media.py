@@ -15,7 +15,10 @@ from glmv.request.limits import Limits
 from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from glmv.catalog.row import Model
+    from glmv.wire.dialect import Dialect
 
 log = logging.getLogger("glmv")
 
@@ -42,6 +45,34 @@ def checked_media(messages: tuple[Message, ...], model: Model, limits: Limits) -
         return messages
     _counts(parts, model, limits)
     return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
+
+
+def check_served(messages: tuple[Message, ...], dialect: Dialect, tell: Callable[[str], None]) -> None:
+    """Hold pictures against what holds of every model at a server: they are whole, and of sides that it reads.
+
+    Raises:
+        UnsupportedContent: a picture was cut short, by how many bytes it has.
+    """
+    for m, message in enumerate(messages):
+        for p, part in enumerate(message.content):
+            if isinstance(part, Image) and part.fit:
+                _served(part, Position(m, p), dialect, tell)
+
+
+def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[str], None]) -> None:
+    if image.cut_short is not None:
+        raise UnsupportedContent(
+            f"{position}: {image!r} was cut short: {image.cut_short}. Save or load it again, or pass fit=False to send "
+            "it as it is."
+        )
+    if dialect.most_aspect is not None:
+        _tell_aspect(image, dialect.most_aspect, "the published processor, by which this server reads pictures,", tell)
+    if image.width and image.height and min(image.width, image.height) < dialect.least_side:
+        told = (
+            f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of the processor that "
+            "this server reads pictures with refuse: make it larger if no answer comes."
+        )
+        tell(Cause(told))
 
 
 def _counts(parts: list[tuple[Position, Media]], model: Model, limits: Limits) -> None:
@@ -131,15 +162,19 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
 
 def _tell_narrow(image: Image, model: Model, limits: Limits) -> None:
     """Tell of a picture that is too narrow: servers of the open weights refuse it, the platform does not say."""
-    most = model.processor.most_aspect if model.processor else None
-    if most is None or not image.width or not image.height:
+    if model.processor and model.processor.most_aspect is not None:
+        _tell_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.tell)
+
+
+def _tell_aspect(image: Image, most: float, who: str, tell: Callable[[str], None]) -> None:
+    if not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):
         told = (
-            f"{image!r} is more than {most:g} times as long as it is wide, and the published processor of {model.name} "
+            f"{image!r} is more than {most:g} times as long as it is wide, and {who} "
             "refuses that: cut it into pieces if no answer comes."
         )
-        limits.tell(Cause(told))
+        tell(Cause(told))
 
 
 def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> None:

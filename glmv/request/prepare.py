@@ -83,6 +83,7 @@ def prepare(
     *,
     on_sensitive: str = "raise",
     stream: bool = False,
+    base_url: str = "",
 ) -> Call:
     """A request -> the call, with everything that can be refused before sending refused.
 
@@ -93,13 +94,14 @@ def prepare(
         secrets: credentials that are sent to it.
         on_sensitive: of the client; the request's own goes first.
         stream: whether the answer is streamed.
+        base_url: of the server, for the notes on what it cannot fetch.
 
     Raises:
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
     """
     asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
     own_id = request.options.get("request_id")  # elsewhere than on the platform `check` leaves it out of the options
-    request = check(request, row, dialect)
+    request = check(request, row, dialect, base_url)
     lists = row is not None and not row.string_content
 
     def body(request_id: str) -> Body:

@@ -40,6 +40,8 @@ class Dialect:
         functions_only: whether tools other than functions are unknown.
         chooses_tools: whether `tool_choice` other than "auto" is obeyed: "no", "required" alone, or that and a "name".
         takes_json: whether `response_format` is obeyed, with a JSON Schema and without.
+        least_side: pixels of a picture's sides at least; a smaller one is noted. 0 is for any.
+        most_aspect: the longer side of a picture by the shorter one, at most; None for any.
         allows: keys that have to be named in `allowed_openai_params` to be handed on.
     """
 
@@ -54,6 +56,8 @@ class Dialect:
     chooses_tools: Literal["no", "required", "name"] = "no"
     takes_json: bool = False
     allows: tuple[str, ...] = ()
+    least_side: int = 0
+    most_aspect: float | None = None
 
     def translated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the platform alone -> the same in the terms of this server; the same again changes nothing."""
@@ -89,8 +93,13 @@ DIALECTS = {
         # vLLM and SGLang: data URIs and `chat_template_kwargs` (github.com/zai-org/GLM-V README); `tool_choice`,
         # `response_format`, `user`, `stream_options`: vllm/entrypoints/openai/chat_completion/protocol.py,
         # sglang/srt/entrypoints/openai/protocol.py.
+        # Both prepare pictures by the published processor, which refuses more than 200 to 1 (huggingface/transformers,
+        # models/glm4v/image_processing_glm4v.py). Processors of its kind refuse sides of less than a cell of 28, or
+        # take a side of 1 or 3 pixels for the colours (image_utils.py, infer_channel_dimension_format).
         Dialect(
             "vllm",
+            least_side=28,
+            most_aspect=200,
             thinking="chat_template_kwargs",
             limits="none",
             files=False,
@@ -114,6 +123,8 @@ DIALECTS = {
         # unasked (github.com/huggingface/transformers, cli/serving/chat_completion.py).
         Dialect(
             "transformers",
+            least_side=28,
+            most_aspect=200,
             thinking="chat_template_kwargs",
             limits="none",
             stream_usage=False,

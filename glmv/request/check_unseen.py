@@ -1,0 +1,59 @@
+"""Notes on what the model will not see: URLs that the server cannot fetch, and names of files that are text."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from glmv.media import File, Image, Video
+from glmv.media.blob import is_file
+from glmv.media.containers import KINDS
+from glmv.media.formats import FORMATS
+from glmv.media.text import shown
+from glmv.media.urls import host_of, is_private
+from glmv.types import Message, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST_PATH = 300  # characters of a text that may be the name of a file
+_KINDS = {
+    **dict.fromkeys([*FORMATS, "jpeg", "tif", "heif"], "Image"),
+    **dict.fromkeys(KINDS, "Video"),
+}
+
+
+def tell_unseen(
+    messages: tuple[Message, ...], tell: Callable[[str], None], *, is_far: bool, exists: Callable[[str], bool] = is_file
+) -> None:
+    """Note what of a request does not reach the model as its writer may believe.
+
+    Args:
+        messages: of the request.
+        tell: takes a line for each.
+        is_far: whether the server is in another network than the user's; otherwise it fetches from there, too.
+        exists: whether a path is a file on this machine; nothing is opened.
+    """
+    for index, message in enumerate(messages):
+        for part in message.content:
+            match part:
+                case Text(text=text) if message.role == "user" and (kind := _kind_of(text)) and exists(text.strip()):
+                    tell(
+                        f"messages[{index}]: the text {shown(text.strip())} is the name of a file and was sent as text."
+                        f" To send the file make it with glmv.{kind}.from_path."
+                    )
+                case Image() | Video() | File() if is_far and part.url is not None and is_private(host_of(part.url)):
+                    tell(
+                        f"messages[{index}]: {part!r} is in a private network, where the server can fetch nothing: "
+                        f"read it yourself and send the content with glmv.{type(part).__name__}.from_bytes."
+                    )
+                case _:
+                    pass
+
+
+def _kind_of(text: str) -> str | None:
+    """The class of media whose file this text may name, by its ending."""
+    name = text.strip()
+    if not name or len(name) > _LONGEST_PATH or not name.isprintable():
+        return None
+    return _KINDS.get(PurePath(name).suffix[1:].lower())

@@ -1,0 +1,286 @@
+"""Formats by their first bytes, pages, levels of 16 bits, large photographs, and files that were cut short."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from PIL import TiffImagePlugin
+
+from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media import Image, Video, formats, pixels
+
+LIMITS: dict[str, Any] = {"max_bytes": 5_000_000, "max_side": 6000, "formats": ("jpg", "png")}
+
+
+def encoded(picture: Pillow.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def first_pixel(image: Image) -> Any:
+    return Pillow.open(io.BytesIO(image.data())).getpixel((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        ("JPEG2000", "jp2", {}),
+        ("JPEG2000", "jp2", {"no_jp2": True}),
+        ("PPM", "ppm", {}),
+        ("TGA", "tga", {}),
+        ("TGA", "tga", {"compression": "tga_rle"}),
+        ("ICO", "ico", {"sizes": [(48, 48)]}),
+        ("PCX", "pcx", {}),
+        ("TIFF", "tiff", {"big_tiff": True}),
+        ("BMP", "bmp", {}),
+    ],
+)
+def test_what_pillow_reads_is_taken_and_re_encoded(kind: str, name: str, options: dict[str, Any]) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (48, 48), (0, 128, 0)), kind, **options))
+    assert (image.format, image.width, image.height) == (name, 48, 48)
+    assert image.mime is not None
+    fitted, note = image.fitted(**LIMITS)
+    assert fitted.format in {"jpg", "png"}
+    assert first_pixel(fitted)[:3] == pytest.approx((0, 128, 0), abs=3)
+    assert "re-encoded" in str(note)
+
+
+def test_a_bmp_with_anything_in_its_reserved_bytes_is_one() -> None:
+    data = bytearray(encoded(Pillow.new("RGB", (30, 20), "navy"), "BMP"))
+    data[6:10] = b"GIMP"
+    assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_break_the_table(head: bytes) -> None:
+    assert formats.format_of(head) in {None, *formats.FORMATS}
+
+
+@pytest.mark.parametrize("text", [b"P5", b"P6 is a word", b"\n\5\1", b"BM is short for", b"\0\0\1\0", b"\0\0\2\0"])
+def test_a_few_letters_are_no_picture(text: bytes) -> None:
+    assert formats.format_of(text) is None
+
+
+COLOURS = ("red", "lime", "blue", "white")
+
+
+@pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
+def test_pages_that_are_left_out_are_noted_and_can_be_had(kind: str, word: str) -> None:
+    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(drawn[0], kind, save_all=True, append_images=drawn[1:]), name="fax.x")
+    note = str(image.fitted(**LIMITS)[1])
+    assert f"{word} 1 of 4" in note
+    assert "pages()" in note
+    pages = image.pages()
+    assert [page.name for page in pages] == [f"fax.x, {word} {number}" for number in (1, 2, 3, 4)]
+    got = [Pillow.open(io.BytesIO(page.data())).convert("RGB").getpixel((9, 9)) for page in pages]
+    for pixel, wanted in zip(got, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
+        assert pixel == pytest.approx(wanted, abs=12)
+    assert len(image.pages(2)) == 2
+    with pytest.raises(InvalidRequestError, match="pages takes 1"):
+        image.pages(0)
+
+
+def test_a_picture_of_one_page_has_one_and_no_note_of_pages() -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (40, 30), "red"), "TIFF"))
+    assert "1 of" not in str(image.fitted(**LIMITS)[1])
+    assert len(image.pages()) == 1
+
+
+def test_an_animated_png_is_sent_as_it_is_with_a_note() -> None:
+    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(drawn[0], "PNG", save_all=True, append_images=drawn[1:]), name="a.png")
+    same, note = image.fitted(**LIMITS)
+    assert same is image
+    assert "frame 1 of 4" in str(note)
+
+
+def test_too_many_pages_are_refused_with_a_way_out() -> None:
+    drawn = [Pillow.new("L", (4, 4), number) for number in range(160)]
+    image = Image.from_bytes(encoded(drawn[0], "TIFF", save_all=True, append_images=drawn[1:]))
+    with pytest.raises(LimitExceeded, match=r"160 pages.*pages\(150\)"):
+        image.pages()
+    assert len(image.pages(3)) == 3
+
+
+def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[pixels.DNG_VERSION] = b"\x01\x04\x00\x00"
+    tags.tagtype[pixels.DNG_VERSION] = 1
+    tags[pixels.SUBFILE_TYPE] = 1
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (120, 80), "red"), "TIFF", tiffinfo=tags), name="IMG_1.dng")
+    note = str(image.fitted(**LIMITS)[1])
+    assert "thumbnail of a" in note
+    assert "export the photograph" in note
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "wanted"),
+    [
+        ("I;16", 20000, 78),
+        ("I;16", 65535, 255),
+        ("I;16", 100, 100),
+        ("F", 90.0, 90),
+        ("F", 0.25, 64),
+        ("I", 30000, 117),
+    ],
+)
+def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, wanted: int) -> None:
+    fitted, note = Image.from_bytes(encoded(Pillow.new(mode, (30, 20), value), "TIFF")).fitted(**LIMITS)
+    assert first_pixel(fitted) == pytest.approx(wanted, abs=1)
+    assert "levels" not in str(note)
+
+
+def test_levels_that_are_stretched_are_noted() -> None:
+    array = np.full((20, 30), 4000, "uint16")
+    array[:, :10] = 200
+    picture = Pillow.fromarray(array)
+    fitted, note = Image.from_bytes(encoded(picture, "TIFF")).fitted(**LIMITS)
+    assert first_pixel(fitted) == 0
+    assert "levels 200 to 4000 were stretched" in str(note)
+    assert "were stretched" in str(Image.from_pil(picture).fitted(**LIMITS)[1])
+
+
+@given(
+    st.sampled_from(["I", "I;16", "F"]),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(allow_nan=True, allow_infinity=True),
+)
+def test_black_is_never_white(mode: str, low: float, high: float) -> None:
+    black, white = pixels.levels(mode, *sorted((low, high)))
+    assert black != white or not (abs(low) < 2**53)
+
+
+FIT = """
+import resource, sys
+from pathlib import Path
+from glmv.media import Image
+image = Image.from_path(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fitted, note = image.fitted(max_bytes=5_000_000, max_side=6000, formats=("jpg", "png"))
+print(fitted.width, fitted.height, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(("size", "sides"), [((12032, 9024), (6000, 4500)), ((16384, 12288), (6000, 4500))])
+def test_a_photograph_of_200_megapixels_is_made_small_in_little_memory(
+    size: tuple[int, int], sides: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.jpg"
+    Pillow.new("RGB", size, (200, 30, 30)).save(path, quality=70)
+    done = subprocess.run([sys.executable, "-c", FIT, str(path)], capture_output=True, text=True, check=True)
+    width, height, megabytes = map(int, done.stdout.split())
+    assert (width, height) == sides
+    assert megabytes < 420  # all pixels would be 326 and 604 MB, and twice that where a copy is made
+
+
+def test_a_large_jpeg_that_cannot_be_decoded_in_strips_is_refused() -> None:
+    data = bytearray(encoded(Pillow.new("L", (64, 64)), "JPEG", progressive=True))
+    at = data.index(b"\xff\xc2")
+    data[at + 5 : at + 9] = struct.pack(">HH", 12000, 12000)
+    with pytest.raises(LimitExceeded, match="not progressive"):
+        Image.from_bytes(bytes(data))
+
+
+@cache
+def noise(kind: str) -> bytes:
+    return encoded(Pillow.effect_noise((300, 200), 100).convert("RGB"), kind)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("share", [0.4, 0.9])
+def test_a_file_that_was_cut_short_says_how_many_bytes_it_has(kind: str, share: float) -> None:
+    data = noise(kind)
+    assert Image.from_bytes(data).cut_short is None
+    half = data[: int(len(data) * share)]
+    image = Image.from_bytes(half, name="half.x")
+    assert f"{len(half):,}" in str(image.cut_short)
+    with pytest.raises(UnsupportedContent, match=f"half.x.*{len(half):,}"):
+        image.fitted(**LIMITS)
+
+
+@pytest.mark.parametrize("tail", [b"", b"MotionPhoto_Data" * 9000])
+def test_a_jpeg_with_something_behind_its_end_is_whole(tail: bytes) -> None:
+    assert Image.from_bytes(noise("JPEG") + tail).cut_short is None
+
+
+@cache
+def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64)) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if ratio:
+            stream.codec_context.sample_aspect_ratio = Fraction(ratio)
+        for number in range(50):
+            picture = Pillow.new("RGB", size, (5 * number, 0, 0))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "name"),
+    [
+        ("avi", "mpeg4", "avi"),
+        ("mpegts", "mpeg2video", "ts"),
+        ("flv", "flv", "flv"),
+        ("asf", "wmv2", "wmv"),
+        ("mpeg", "mpeg2video", "mpg"),
+    ],
+)
+def test_frames_of_a_container_that_no_model_takes_can_be_had(form: str, codec: str, name: str) -> None:
+    video = Video.from_bytes(clip(form, codec), name="clip")
+    assert video.container == name
+    assert str(video.mime).startswith("video/")
+    frames = video.frames(3)
+    assert [(frame.width, frame.height) for frame in frames] == [(96, 64)] * 3
+    reds = [first_pixel(frame)[0] for frame in frames]
+    assert reds == sorted(reds)
+
+
+@pytest.mark.parametrize(("ratio", "width"), [("4/3", 128), ("2/1", 192), ("8/9", 85)])
+def test_frames_of_anamorphic_video_have_the_shape_that_is_shown(ratio: str, width: int) -> None:
+    video = Video.from_bytes(clip("mp4", "mpeg4", ratio))
+    (frame,) = video.frames(1)
+    assert (video.width, video.height) == (frame.width, frame.height) == (width, 64)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_half_a_video_is_refused_with_its_bytes(share: float) -> None:
+    data = clip("mp4", "mpeg4")
+    half = data[: int(len(data) * share)]
+    with pytest.raises(UnsupportedContent, match=f"cut short.*{len(half):,}|{len(half):,}.*cut short"):
+        Video.from_bytes(half, name="half.mp4")
+
+
+def test_sound_without_a_picture_is_no_video() -> None:
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), "float32"), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        for _ in range(20):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(UnsupportedContent, match="sound but no picture"):
+        Video.from_bytes(out.getvalue(), name="song.mp4")
+
+
+def test_an_audio_book_is_called_audio() -> None:
+    with pytest.raises(UnsupportedContent, match="an audio file"):
+        Video.from_bytes(b"\0\0\0\x20ftypM4B \0\0\2\0" + bytes(80))

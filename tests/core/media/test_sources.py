@@ -1,0 +1,180 @@
+"""What people hand over as a picture: base64 of any spelling, open files, uploads, arrays, paths with ~."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from starlette.datastructures import UploadFile
+
+import glmv
+from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media import File, Image, Video, image
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (70, 50)) -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise(size, 80).save(out, kind)
+    return out.getvalue()
+
+
+SPELLINGS: dict[str, Callable[[bytes], str]] = {
+    "plain": lambda data: base64.b64encode(data).decode(),
+    "lines": lambda data: base64.encodebytes(data).decode(),
+    "URL-safe": lambda data: base64.urlsafe_b64encode(data).decode(),
+    "escaped": lambda data: base64.b64encode(data).decode().replace("+", "%2B").replace("/", "%2f").replace("=", "%3D"),
+    "data URI": lambda data: "data:image/x;base64," + base64.b64encode(data).decode(),
+    "doubled prefix": lambda data: "data:image/png;base64,data:image/jpeg;base64," + base64.b64encode(data).decode(),
+    "blanks in front": lambda data: "\n  " + base64.b64encode(data).decode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_base64_text_is_told_by_its_first_bytes(spelling: str, kind: str) -> None:
+    data = picture(kind)
+    text = SPELLINGS[spelling](data)
+    assert Image.of(text) == Image.from_bytes(data) == Image.from_message(text)
+    assert Image.of(text).base64() == base64.b64encode(data)
+
+
+def test_a_file_whose_name_could_be_base64_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(20)).decode().replace("/", "_")
+    assert Image._recognizes(base64.b64decode(name.replace("_", "/")))
+    Path(name).write_bytes(picture("WEBP"))
+    assert Image.of(name).format == "webp"
+
+
+def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a b.jpg").write_bytes(picture("JPEG"))
+    assert Image.of("~/a b.jpg") == Image.from_path(Path("~/a b.jpg"))
+    with pytest.raises(InvalidRequestError, match="there is no file"):
+        Image.of("~/c.jpg")
+
+
+def member(data: bytes) -> Any:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("scan.png", data)
+    return zipfile.ZipFile(archive).open("scan.png")
+
+
+def spooled(data: bytes) -> Any:
+    file = tempfile.SpooledTemporaryFile(max_size=10)  # noqa: SIM115 - it is handed over open
+    file.write(data)
+    return file
+
+
+class Streamed:
+    """What cannot go back: a socket, or the response of an HTTP library whose `read` takes no size."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def read(self) -> bytes:
+        return self.data
+
+
+FILES: dict[str, Callable[[bytes], Any]] = {
+    "BytesIO": io.BytesIO,
+    "member of an archive": member,
+    "spooled, written a moment ago": spooled,
+    "FastAPI's upload": lambda data: UploadFile(spooled(data), filename="up/load.png"),
+    "no way back": Streamed,
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_open_file_is_read_from_its_start(kind: str) -> None:
+    data = picture()
+    file = FILES[kind](data)
+    if kind == "BytesIO":
+        file.seek(17)
+    made = Image.of(file)
+    assert made == Image.from_bytes(data)
+    assert Image.of(file) == made, "it is left where it can be read again"
+    if isinstance(file, UploadFile):
+        assert made.name == "load.png"
+        file = file.file
+    if hasattr(file, "close"):
+        file.close()
+
+
+def test_a_video_is_read_from_an_open_file(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedContent, match="no video"):
+        Video.of(io.BytesIO(picture()))
+
+
+def test_an_open_file_that_gives_no_bytes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Awaited:
+        async def read(self) -> bytes:
+            return b""
+
+    with pytest.raises(InvalidRequestError, match=r"from_bytes\(await file\.read\(\)\)"):
+        Image.of(Awaited())  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(InvalidRequestError, match=r'open\(path, "rb"\)'):
+        Image.of(io.StringIO("words"))
+    closed = io.BytesIO(picture())
+    closed.close()
+    with pytest.raises(InvalidRequestError, match="closed file"):
+        Image.of(closed)
+    monkeypatch.setattr(image, "MAX_PICTURE_BYTES", 1000)
+    with pytest.raises(LimitExceeded, match="is not read"):
+        Image.of(io.BytesIO(picture()))
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 5, 3), "uint8"), np.ones((9, 9))])
+def test_an_array_is_told_how_to_become_a_picture(array: Any) -> None:
+    with pytest.raises(UnsupportedContent, match=r"PIL\.Image\.fromarray"):
+        Image.of(array)
+    with pytest.raises(UnsupportedContent, match=r"PIL\.Image\.fromarray"):
+        glmv.Message("user", [array, "What is it?"])
+
+
+MARK = "§"
+LONG = MARK * 3000
+ASCII = "Qz" * 2000
+
+WAYS: dict[str, Callable[[str], Any]] = {
+    "Image.of": Image.of,
+    "Image.from_path": Image.from_path,
+    "Image.from_message": Image.from_message,
+    "Image.from_url": Image.from_url,
+    "Image.from_base64": Image.from_base64,
+    "a name": lambda text: Image.from_bytes(b"junk", name=text),
+    "a name of half a picture": lambda text: Image.from_bytes(picture("WEBP")[:900], name=text).fitted(
+        formats=("png",)
+    ),
+    "a note": lambda text: str(Image.from_bytes(picture("WEBP"), name=text).fitted(formats=("png",))[1]),
+    "a repr": lambda text: repr(Image.from_bytes(picture("WEBP"), name=text)),
+    "a repr of a URL": lambda text: repr(Image.from_url(f"https://{text}/{text}?{text}")),
+    "Video.of": Video.of,
+    "Video.from_message": Video.from_message,
+    "a video's name": lambda text: Video.from_bytes(b"junk", name=text),
+    "File.from_path": File.from_path,
+    "File.from_url": File.from_url,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(st.sampled_from(["", "/", "./", "file:///", "data:image/png;base64,", "http://[", "~/", "ftp:", "C:\\"]))
+@settings(max_examples=20)
+def test_no_message_holds_more_than_500_characters_of_what_was_given(way: str, start: str) -> None:
+    for text in (start + LONG, start + ASCII, start + "iVBORw0KGgo" + ASCII):
+        try:
+            told = str(WAYS[way](text)) if way.startswith("a ") else ""
+        except GLMVError as error:
+            told = str(error)
+        assert told.count(MARK) + told.count("Qz") * 2 <= 500

@@ -1,0 +1,128 @@
+"""What LangChain's users hand over as a picture, and messages that name the functions that they have."""
+
+from __future__ import annotations
+
+import io
+import sys
+from base64 import b64encode, urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from PIL import Image as Pillow
+
+import glmv
+from langchain_glmv import ChatGLMV, draw_boxes, image, video
+
+
+def encoded(kind: str, size: tuple[int, int] = (48, 32), **options: Any) -> bytes:
+    out = io.BytesIO()
+    Pillow.new("RGB", size, "blue").save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "spelled", [b64encode, urlsafe_b64encode, lambda data: b"data:image/png;base64," + b64encode(data)]
+)
+def test_base64_becomes_a_block(spelled: Any) -> None:
+    data = encoded("PNG")
+    assert image(spelled(data).decode()) == image(data)
+
+
+def test_an_open_file_becomes_a_block_and_its_picture_is_seen(model: ChatGLMV, tmp_path: Path) -> None:
+    path = tmp_path / "a.tga"
+    path.write_bytes(encoded("TGA"))
+    with path.open("rb") as file:
+        block = image(file)
+        assert image(file) == block
+    assert "blue" in model.invoke([HumanMessage([block, "What colour is it?"])]).text
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
+def test_more_formats_are_seen(model: ChatGLMV, kind: str) -> None:
+    assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
+
+
+def test_an_array_is_told_how_to_become_a_picture() -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
+        image(np.zeros((5, 4, 3), "uint8"))  # type: ignore[arg-type]  # the point of the test
+
+
+def test_pages_that_are_left_out_are_noted(model: ChatGLMV) -> None:
+    data = encoded("TIFF", save_all=True, append_images=[Pillow.new("RGB", (48, 32), "red")])
+    answer = model.invoke([HumanMessage([image(data), "What colour is it?"])])
+    assert "page 1 of 2" in " ".join(answer.response_metadata["notes"])
+    blocks = [image(page) for page in glmv.Image.from_bytes(data).pages()]
+    assert "red" in model.invoke([HumanMessage([*blocks, "What colours?"])]).text
+
+
+@pytest.mark.parametrize("given", ["photos/red.png", "C:\\pictures\\red.png", "~/red.png"])
+def test_a_path_in_a_block_is_answered_with_the_function_of_this_package(model: ChatGLMV, given: str) -> None:
+    block = {"type": "image_url", "image_url": {"url": given}}
+    with pytest.raises(glmv.UnsupportedContent) as caught:
+        model.invoke([HumanMessage([block, "What?"])])
+    assert "langchain_glmv.image(path)" in str(caught.value)
+    assert "glmv.Image" not in str(caught.value)
+    with pytest.raises(glmv.UnsupportedContent, match=r"langchain_glmv\.video\(path\)"):
+        model.invoke([HumanMessage([{"type": "video", "url": given}, "What?"])])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "data": b"\x89PNG"},
+        {"type": "image", "image": "iVBORw0KGgo"},
+        {"type": "image"},
+        {"type": "video", "bytes": b"1"},
+    ],
+)
+def test_a_block_without_a_medium_is_answered_with_what_makes_one(model: ChatGLMV, block: dict[str, Any]) -> None:
+    with pytest.raises(glmv.UnsupportedContent) as caught:
+        model.invoke([HumanMessage([block, "What?"])])
+    assert f"langchain_glmv.{block['type']}(source)" in str(caught.value)
+    assert "file ids" not in str(caught.value)
+
+
+def test_a_text_that_names_a_picture_and_a_private_url_are_noted(tmp_path: Path) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
+
+    path = tmp_path / "cat.webp"
+    path.write_bytes(encoded("WEBP"))
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        model = ChatGLMV(api_key="test-id.test-secret", http_client=http)
+        named = model.invoke(str(path))
+        assert "langchain_glmv.image(path)" in " ".join(named.response_metadata["notes"])
+        private = model.invoke([HumanMessage([image("http://nas.local/a.png"), "What?"])])
+        assert "langchain_glmv.image(data)" in " ".join(private.response_metadata["notes"])
+
+
+def test_half_a_picture_is_refused_before_it_is_sent(model: ChatGLMV) -> None:
+    out = io.BytesIO()
+    Pillow.effect_noise((90, 90), 80).save(out, "PNG")
+    half = out.getvalue()[:3000]
+    with pytest.raises(glmv.UnsupportedContent, match="3,000 bytes"):
+        model.invoke([HumanMessage([image(half), "What?"])])
+
+
+def test_no_message_holds_a_whole_picture(model: ChatGLMV) -> None:
+    text = "Qz" * 500_000
+    for attempt in (
+        lambda: image(text),
+        lambda: video(text),
+        lambda: model.invoke([HumanMessage([{"type": "image_url", "image_url": {"url": text}}, "?"])]),
+        lambda: model.invoke([HumanMessage([{"type": "image", "base64": text, "mime_type": "image/png"}, "?"])]),
+    ):
+        with pytest.raises(glmv.InvalidRequestError) as caught:
+            attempt()
+        assert str(caught.value).count("Qz") <= 250
+
+
+def test_boxes_without_pillow_are_answered_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    runnable = draw_boxes(encoded("PNG"))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(glmv.UnsupportedContent, match=r'needs Pillow: pip install "glmv\[images\]"'):
+        runnable.invoke(AIMessage("There.", response_metadata={"boxes": []}))

@@ -1,0 +1,85 @@
+"""What LlamaIndex's users hand over as a picture, and messages that name the blocks that they have."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.schema import ImageNode
+from PIL import Image as Pillow
+
+import glmv
+from llama_index_glmv import GLMV
+
+
+def encoded(kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise((48, 32), 1).convert("RGB").save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("given", [lambda data: b64encode(data).decode(), io.BytesIO, lambda data: [io.BytesIO(data)]])
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "JPEG2000"])
+def test_base64_and_open_files_are_pictures(given: Any, kind: str, connect: Callable[..., GLMV]) -> None:
+    answer = connect().complete("How large is it?", image_documents=given(encoded(kind)))
+    assert "48 x 32" in answer.text
+
+
+def test_an_open_file_in_a_block_is_read_from_its_start(connect: Callable[..., GLMV]) -> None:
+    file = io.BytesIO(encoded("TGA"))
+    file.seek(9)
+    block = ImageBlock.model_construct(image=file, path=None, url=None, detail=None)
+    message = ChatMessage.model_construct(role="user", additional_kwargs={}, blocks=[block, TextBlock(text="Size?")])
+    message.role = ChatMessage(role="user").role
+    assert "48 x 32" in str(connect().chat([message]).message.content)
+
+
+def test_a_home_folder_is_expanded_and_held_against_the_folders(
+    connect: Callable[..., GLMV], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.png").write_bytes(encoded("PNG"))
+    (tmp_path / "ours").mkdir()
+    assert "48 x 32" in connect().complete("Size?", image_documents=["~/a.png"]).text
+    assert "48 x 32" in connect(local_files=["~"]).complete("Size?", image_documents=["~/a.png"]).text
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        connect(local_files=["~/ours"]).complete("Size?", image_documents=["~/a.png"])
+
+
+def test_an_array_is_told_how_to_become_a_picture(connect: Callable[..., GLMV]) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
+        connect().complete("What?", image_documents=[np.zeros((4, 5, 3), "uint8")])  # type: ignore[list-item]  # the point
+
+
+def test_frames_that_are_left_out_are_noted(connect: Callable[..., GLMV]) -> None:
+    data = encoded("GIF", save_all=True, append_images=[Pillow.new("RGB", (48, 32), "red")])
+    answer = connect().complete("What?", image_documents=[data])
+    assert "frame 1 of 2" in " ".join(answer.additional_kwargs["notes"])
+
+
+def test_half_a_picture_is_refused_in_short_words(connect: Callable[..., GLMV]) -> None:
+    out = io.BytesIO()
+    Pillow.effect_noise((200, 200), 80).save(out, "JPEG")
+    half = out.getvalue()[:5000]
+    with pytest.raises(glmv.UnsupportedContent, match="5,000 bytes"):
+        connect().complete("What?", image_documents=[half])
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        connect().complete("What?", image_documents=[ImageNode(image="Qz" * 100_000)])
+    assert str(caught.value).count("Qz") <= 250
+
+
+def test_a_path_in_a_url_is_answered_with_the_field_of_the_block(connect: Callable[..., GLMV]) -> None:
+    llm = connect(local_files=False)
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        llm.complete("What?", image_documents=["file:///pictures/red.png"])
+    assert "glmv.Image" not in str(caught.value)
+    named = "x" * 3000 + ".png"
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        llm.complete("What?", image_documents=[named])
+    assert str(caught.value).count("x") <= 500
