@@ -105,7 +105,7 @@ def test_a_proxy_gets_its_own_path_and_its_own_spelling() -> None:
 def test_names_of_models_match_without_regard_to_case() -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     with pytest.raises(glmv.LimitExceeded, match="5"):
-        sent(pictures, base_url="https://proxy.example/v1", model="GLM-4V-Plus")
+        sent(pictures, base_url="https://proxy.example/api/paas/v4", model="GLM-4V-Plus")
 
 
 def test_the_coding_base_is_the_platform() -> None:
