@@ -46,6 +46,7 @@ if _typing.TYPE_CHECKING:
         UnsupportedContent,
     )
     from glmv.media import File, Image, Video
+    from glmv.media.store import PictureStore
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
@@ -97,6 +98,7 @@ _NAMES = {
         "UnsupportedContent",
     ),
     "media": ("File", "Image", "Video"),
+    "media.store": ("PictureStore",),
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
@@ -147,6 +149,7 @@ __all__ = [
     "Options",
     "Part",
     "PermissionDeniedError",
+    "PictureStore",
     "Price",
     "Processor",
     "QuotaError",

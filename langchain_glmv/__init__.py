@@ -8,6 +8,7 @@ from langchain_glmv.chunks import register_content_blocks as _register_content_b
 from langchain_glmv.embeddings import GLMVEmbeddings
 from langchain_glmv.extras import draw_boxes, dumps, load, redact, register
 from langchain_glmv.messages import image, video
+from langchain_glmv.references import resolve
 
 _register_content_blocks()
 
@@ -27,5 +28,6 @@ __all__ = [
     "load",
     "redact",
     "register",
+    "resolve",
     "video",
 ]
