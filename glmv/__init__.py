@@ -48,6 +48,7 @@ if _typing.TYPE_CHECKING:
     from glmv.media import File, Image, Video
     from glmv.media.store import PictureStore
     from glmv.options import ChatRequest, Connection, Options, Settings
+    from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
     from glmv.types import (
@@ -100,6 +101,7 @@ _NAMES = {
     "media": ("File", "Image", "Video"),
     "media.store": ("PictureStore",),
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
+    "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
     "types": (
@@ -173,6 +175,8 @@ __all__ = [
     "chat_request",
     "find_model",
     "models",
+    "redact",
+    "redact_spans",
     "second_turn",
     "without_values",
 ]
