@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
-from llama_index.core.memory import Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import ImageNode
 from PIL import Image as Pillow
 
@@ -63,9 +63,9 @@ def test_a_node_names_a_file_of_the_store(store: PictureStore) -> None:
 async def test_messages_in_a_memory_and_their_json_are_small_and_their_pictures_are_sent(store: PictureStore) -> None:
     data = png("red", (2000, 1500))
     path = store.path(store.add(data))
-    memory = Memory.from_defaults(session_id="s")
-    await memory.aput(ChatMessage(blocks=[ImageBlock(path=path), TextBlock(text="What is the main colour?")]))
-    (message,) = await memory.aget()
+    memory = ChatMemoryBuffer.from_defaults(token_limit=100_000)
+    memory.put(ChatMessage(blocks=[ImageBlock(path=path), TextBlock(text="What is the main colour?")]))
+    (message,) = memory.get_all()
     kept = message.model_dump_json()
     assert len(kept) < 1_000
     assert b64encode(data).decode()[:60] not in kept
