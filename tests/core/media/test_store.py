@@ -23,10 +23,7 @@ from glmv import Image, InvalidRequestError, PictureStore, UnsupportedContent, V
 PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 MP4 = (
     b"\0\0\0\x18ftypisom\0\0\0\0isommp42"
-     b"\0\0\0\x74moov\0\0\0\x6cmvhd"
-    + bytes(12)
-    + b"\0\0\x03\xe8\0\0\x0f\xa0"
-    + bytes(80)
+    b"\0\0\0\x74moov\0\0\0\x6cmvhd" + bytes(12) + b"\0\0\x03\xe8\0\0\x0f\xa0" + bytes(80)
 )
 
 
