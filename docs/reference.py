@@ -16,6 +16,8 @@ def page(package: str) -> str:
     lines = [f"# {package}", "", inspect.getdoc(module) or "", ""]
     for name in module.__all__:
         value = getattr(module, name)
+        if getattr(value, "__module__", package).partition(".")[0] != package:
+            continue  # it is on the page of its own package
         if inspect.isclass(value) or inspect.isfunction(value):
             lines += [f"::: {value.__module__}.{value.__qualname__}", *inherited(value, package, module.__all__), ""]
     return "\n".join(lines)

@@ -46,7 +46,9 @@ if _typing.TYPE_CHECKING:
         UnsupportedContent,
     )
     from glmv.media import File, Image, Video
+    from glmv.media.store import PictureStore
     from glmv.options import ChatRequest, Connection, Options, Settings
+    from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
     from glmv.structured.reading import grows
@@ -99,7 +101,9 @@ _NAMES = {
         "UnsupportedContent",
     ),
     "media": ("File", "Image", "Video"),
+    "media.store": ("PictureStore",),
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
+    "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
     "structured.reading": ("grows",),
@@ -151,6 +155,7 @@ __all__ = [
     "Options",
     "Part",
     "PermissionDeniedError",
+    "PictureStore",
     "Price",
     "Processor",
     "QuotaError",
@@ -176,6 +181,8 @@ __all__ = [
     "grows",
     "is_withdrawn",
     "models",
+    "redact",
+    "redact_spans",
     "second_turn",
     "without_values",
 ]

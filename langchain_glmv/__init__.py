@@ -2,12 +2,14 @@
 
 from inspect import get_annotations as _get_annotations
 
+from glmv import redact, redact_spans
 from langchain_glmv import errors
 from langchain_glmv.chat_models import ChatGLMV
 from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
 from langchain_glmv.embeddings import GLMVEmbeddings
-from langchain_glmv.extras import draw_boxes, dumps, load, redact, register
+from langchain_glmv.extras import draw_boxes, dumps, load, register
 from langchain_glmv.messages import image, video
+from langchain_glmv.references import resolve
 
 _register_content_blocks()
 
@@ -26,6 +28,8 @@ __all__ = [
     "image",
     "load",
     "redact",
+    "redact_spans",
     "register",
+    "resolve",
     "video",
 ]

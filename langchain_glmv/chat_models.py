@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -16,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 import glmv
 from langchain_glmv.chunks import PROVIDER, ChunkMapper
@@ -29,6 +30,11 @@ from langchain_glmv.tokens import tokens_of_messages, tokens_of_text
 _OPTIONS = tuple(glmv.Options.model_fields)
 
 
+def _store(given: Any) -> Any:
+    """A folder is what JSON and configurations name a store by."""
+    return glmv.PictureStore(given) if isinstance(given, str | os.PathLike) else given
+
+
 class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     """GLM-4V, the vision model of Zhipu, as a LangChain chat model.
 
@@ -38,6 +44,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     Attributes:
         streaming: True makes `invoke` stream inside; False, when given, makes `stream` yield one whole message.
         stream_usage: whether streams end with `usage_metadata`, for which some servers have to be asked.
+        picture_store: a `glmv.PictureStore`, or its folder. Blocks that name a picture or a video by reference (made by
+            `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
+            and `dumps` hold its folder.
 
     Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
     from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
@@ -53,6 +62,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     streaming: bool = False
     stream_usage: bool = True
+    picture_store: Annotated[glmv.PictureStore | None, BeforeValidator(_store)] = None
 
     def __init__(self, **given: Any) -> None:
         has_profile = given.get("profile")
@@ -91,7 +101,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             overrides.setdefault("stream_options", self.stream_options or False)  # what is not shown is not asked for
         if stop is not None:
             overrides["stop"] = stop
-        mapped, notes = to_glmv(messages, overrides.get("model") or self.model)
+        mapped, notes = to_glmv(messages, overrides.get("model") or self.model, self.picture_store)
         request = glmv.chat_request(mapped, self, overrides)
         mapper = ChunkMapper(usage=usage, may_replace=bool(request.call.get("may_replace")))
         return request.but(notes=request.notes + notes) if notes else request, mapper
@@ -284,6 +294,11 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Fields that `dumps` replaces by the name of a variable."""
         return {"api_key": "ZHIPUAI_API_KEY"}
 
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What `dumps` writes in another form than the field has: the store as its folder."""
+        return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
+
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of(self.model, self.base_model)
 
@@ -304,7 +319,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     ) -> int:
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
-            mapped, _ = to_glmv(messages, self.model)
+            mapped, _ = to_glmv(messages, self.model, self.picture_store)
             shown = wire_tools(tools) if tools else []
         return tokens_of_messages(mapped, shown, self.get_num_tokens, self.catalog_row())
 

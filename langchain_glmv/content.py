@@ -22,12 +22,16 @@ _NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on th
 
 @dataclass(slots=True)
 class MessageContext:
-    """The message that a block is in, for error texts; `notes` collects what was left out of all messages."""
+    """The message that a block is in, for error texts; `notes` collects what was left out of all messages.
+
+    References are resolved from `store`, if there is one.
+    """
 
     index: int
     role: str
     model: str
     notes: list[str] = field(default_factory=list)
+    store: glmv.PictureStore | None = None
 
     def refusal(self, kind: object, works: str = WORKS) -> glmv.UnsupportedContent:
         """The error for a block that cannot be sent."""
@@ -38,6 +42,37 @@ class MessageContext:
     def leave_out(self, what: str) -> None:
         """Note that something the wire has no field for was left out."""
         self.notes.append(f"{what} was left out: GLM has no field for it.")
+
+    def stored(self, reference: str, kind: type[glmv.Image | glmv.Video] | None = None) -> glmv.Image | glmv.Video:
+        """The content of a reference.
+
+        Raises:
+            UnsupportedContent: there is no store.
+            InvalidRequestError: the store does not have it, or it is of another kind.
+        """
+        if self.store is None:
+            raise glmv.UnsupportedContent(
+                f"the reference {reference!r} is resolved from a store: ChatGLMV(picture_store=...)."
+            )
+        medium = self.store.get(reference)
+        if kind is not None and not isinstance(medium, kind):
+            raise glmv.InvalidRequestError(
+                f"{reference} is of a {type(medium).__name__.lower()}, which goes into a block of that type."
+            )
+        return medium
+
+
+def is_reference(value: str) -> bool:
+    """Whether a file id means a store of pictures. One that is not written as it should be is refused there."""
+    return value[: len(glmv.PictureStore.prefix)].lower() == glmv.PictureStore.prefix
+
+
+def reference_in(block: object) -> str | None:
+    """The reference that a block names its picture or video by; None for any other block."""
+    if not isinstance(block, Mapping):
+        return None
+    way, value = _named(block.get("file") if isinstance(block.get("file"), Mapping) else block)  # type: ignore[arg-type]
+    return value if way == "id" and is_reference(value) else None
 
 
 def parts_of(block: object, context: MessageContext) -> list[Part]:
@@ -146,6 +181,8 @@ def _medium(block: Block, context: MessageContext, make: type[glmv.Image | glmv.
             return [make.from_message(value)]
         case "base64", value:
             return [make.from_base64(value)]
+        case "id", value if context.store is not None or is_reference(value):
+            return [context.stored(value, make)]
         case _:
             raise context.refusal(block.get("type"), _missing(block, what))
 
@@ -183,6 +220,8 @@ def _file(block: Block, context: MessageContext) -> list[Part]:
     match way:
         case "url" if not value.startswith("data:"):
             return [glmv.File.from_url(value, name=name)]
+        case "id" if is_reference(value):
+            return [context.stored(value)]
         case "id":
             return [glmv.File.from_id(value)]
         case "url" | "base64" if mime.startswith("text/"):

@@ -1,19 +1,16 @@
-"""What goes with the models: drawn boxes, JSON and back, traces without pictures, and `init_chat_model`."""
+"""What goes with the models: drawn boxes, JSON and back, and `init_chat_model`."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.load import dumps as core_dumps
 from langchain_core.load import load as core_load
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda
-from pydantic import BaseModel
 
 import glmv
 from langchain_glmv.chat_models import ChatGLMV
@@ -26,12 +23,6 @@ if TYPE_CHECKING:
 
 # "coordinates are normalized to 0-1000": github.com/zai-org/GLM-V, README, Grounding.
 _GRID = 1000
-
-# The base64 of a data URI, or a run of its characters that is longer than any word.
-_BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
-# The keys of all kinds of blocks that hold base64, of any length.
-_KEYS = ("base64", "data", "file_data")
-_NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
 
 
 def draw_boxes(
@@ -111,35 +102,6 @@ def _without_secrets(data: Any) -> Any:
 
 def _is_secret(value: Any) -> bool:
     return isinstance(value, dict) and value.get("lc") == 1 and value.get("type") == "secret"
-
-
-def redact(value: Any) -> Any:
-    """Any trace, message, prompt, result or text -> the same with base64 shortened to its length and digest.
-
-    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own. What comes in
-    is not changed: dicts, lists, tuples and pydantic objects, as messages and results are, are copied.
-    """
-    match value:
-        case str():
-            return _BLOB.sub(_shortened, value)
-        case dict():
-            return {
-                key: _NAMED.sub(_shortened, inner) if key in _KEYS and isinstance(inner, str) else redact(inner)
-                for key, inner in value.items()
-            }
-        case list():
-            return [redact(inner) for inner in value]
-        case tuple():
-            return tuple(redact(inner) for inner in value)
-        case BaseModel():
-            return value.model_copy(update={name: redact(inner) for name, inner in vars(value).items()})
-        case _:
-            return value
-
-
-def _shortened(found: re.Match[str]) -> str:
-    blob = found.group()
-    return f"<{len(blob)} characters of base64, sha256 {hashlib.sha256(blob.encode()).hexdigest()[:12]}>"
 
 
 def register(name: str = PROVIDER) -> None:

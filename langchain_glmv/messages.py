@@ -52,32 +52,47 @@ _FOREIGN = {
 }
 
 
-def image(source: Source | PILImage | glmv.Image) -> dict[str, Any]:
+def image(source: Source | PILImage | glmv.Image, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
     """A path, bytes, base64, open file, Pillow picture or URL -> `{"type": "image", ...}` for a message's content.
 
     A str with a scheme is a URL, which the platform fetches; one that begins as a picture in base64 is that; any other
     str is a path, and the file is opened here. So do not call it on a string that came out of a message.
 
+    Args:
+        source: the picture.
+        store: writes the picture into this store, and the block names it by reference, `"file_id": "glmv-sha256-..."`.
+            `ChatGLMV(picture_store=store)` sends the picture. Without a store the block holds it as base64.
+
     Raises:
         InvalidRequestError: the file does not exist, or is not a picture.
+        OSError: the store cannot be written.
     """
     with joined_errors():
-        return _block("image", glmv.Image.of(source))
+        return block_of(glmv.Image.of(source), store)
 
 
-def video(source: Source | glmv.Video) -> dict[str, Any]:
+def video(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
     """A path, bytes, base64, an open file or a URL -> `{"type": "video", ...}` for a message's content.
+
+    Args:
+        source: the video.
+        store: as that of `image`.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a video.
+        OSError: the store cannot be written.
     """
     with joined_errors():
-        return _block("video", glmv.Video.of(source))
+        return block_of(glmv.Video.of(source), store)
 
 
-def _block(kind: str, media: glmv.Image | glmv.Video) -> dict[str, Any]:
+def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:
+    """A picture or a video -> its content block: by URL where it has one, by reference with a store, else by base64."""
+    kind = "image" if isinstance(media, glmv.Image) else "video"
     if media.url is not None:
         return {"type": kind, "url": media.url}
+    if store is not None:
+        return {"type": kind, "file_id": store.add(media), "mime_type": media.mime}
     return {"type": kind, "base64": media.base64().decode("ascii"), "mime_type": media.mime}
 
 
@@ -102,12 +117,15 @@ def typed(prompt: PromptValue) -> PromptValue:
     )
 
 
-def to_glmv(messages: Sequence[BaseMessage], model: str) -> tuple[list[glmv.Message], tuple[str, ...]]:
+def to_glmv(
+    messages: Sequence[BaseMessage], model: str, store: glmv.PictureStore | None = None
+) -> tuple[list[glmv.Message], tuple[str, ...]]:
     """LangChain messages -> glmv messages, and notes about what was left out.
 
     Args:
         messages: as LangChain hands them over.
         model: the model's name, for error messages.
+        store: resolves references; without one they are refused.
 
     Raises:
         UnsupportedContent: a block or message that cannot be sent; names its type, its position and what would work.
@@ -117,7 +135,7 @@ def to_glmv(messages: Sequence[BaseMessage], model: str) -> tuple[list[glmv.Mess
     notes: list[str] = []
     sent: list[glmv.Message] = []
     for index, message in enumerate(messages):
-        sent += _sent(message, MessageContext(index, message.type, model, notes), answered)
+        sent += _sent(message, MessageContext(index, message.type, model, notes, store), answered)
     return sent, tuple(dict.fromkeys(notes))
 
 

@@ -142,6 +142,11 @@ class Medium:
         """The first 12 hex digits of the content's SHA-256, or None for a URL."""
         return None if self._blob is None else self._blob.digest
 
+    @property
+    def sha256(self) -> str | None:
+        """The content's SHA-256 as 64 hex digits, or None for a URL."""
+        return None if self._blob is None else self._blob.sha256
+
     def base64(self) -> bytes:
         """The content as base64: ASCII, no line breaks, no `data:` prefix. Encoded once and kept.
 

@@ -200,11 +200,16 @@ class Blob:
     @property
     def digest(self) -> str:
         """The first hex digits of the SHA-256 of the raw bytes."""
+        return self.sha256[:DIGEST_LENGTH]
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the raw bytes, in hex."""
         if self._digest is None:
             sha = hashlib.sha256()
             for offset in range(0, self.size, _STEP):
                 sha.update(self.read(offset, _STEP))
-            self._digest = sha.hexdigest()[:DIGEST_LENGTH]
+            self._digest = sha.hexdigest()
         return self._digest
 
 

@@ -52,6 +52,14 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
 
 
 @pytest.mark.filterwarnings("default")
+def test_the_blocks_about_pictures_by_reference_run_one_after_the_other(run_code: RunCode) -> None:
+    printed = run_code("\n".join(blocks("pictures.md")))
+    assert printed.count("600") >= 4
+    assert "'file_id': 'glmv-sha256-" in printed
+    assert "True" in printed
+
+
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("servers.md"))
 def test_a_block_about_another_server_asks_it_and_prints_its_answer(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)

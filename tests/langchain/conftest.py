@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -72,3 +73,18 @@ def emulator() -> Iterator[Emulator]:
 def model(emulator: Emulator) -> ChatGLMV:
     """A model that talks to it."""
     return ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Two seconds of blue, as an mp4 file."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(10):
+            frame = av.VideoFrame.from_image(Pillow.new("RGB", (64, 48), "blue"))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

@@ -19,21 +19,6 @@ from langchain_glmv import ChatGLMV, draw_boxes, image, video
 PDF = b64encode(b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n").decode()
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """Two seconds of blue, as an mp4 file."""
-    av = pytest.importorskip("av")
-    path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(10):
-            frame = av.VideoFrame.from_image(Pillow.new("RGB", (64, 48), "blue"))
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
 def test_a_video_is_asked_about_by_path_bytes_and_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
     for source in (clip, clip.read_bytes(), emulator.host(clip)):
         answer = model.invoke([HumanMessage([video(source), "What colour does the video show, and how long is it?"])])

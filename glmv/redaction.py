@@ -1,0 +1,127 @@
+"""Base64 shortened to its length and digest, in what others write down: traces, logs, spans of OpenTelemetry."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+# The base64 of a data URI, or a run of its characters that is longer than any word.
+_BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
+# The keys of all kinds of blocks that hold base64, of any length.
+_KEYS = ("base64", "data", "file_data")
+_NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
+# The same keys, and LlamaIndex' for a picture, in JSON or a repr; JSON inside JSON has backslashes before its quotes.
+_WRITTEN = re.compile(
+    r"""\b(base64|data|file_data|image)(\\*["']?(?:: ?|=)b?\\*["'])([A-Za-z0-9+/_-]{64,}={0,2})(?=\\*["'])"""
+)
+
+
+def redact(value: Any) -> Any:
+    """Any trace, message, prompt, result or text -> the same with base64 shortened to its length and digest.
+
+    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own; for spans there
+    is `redact_spans`. What comes in is not changed: dicts, lists, tuples and pydantic objects, as messages and results
+    are, are copied.
+    """
+    match value:
+        case str():
+            return _BLOB.sub(_shortened, value)
+        case dict():
+            return {
+                key: _NAMED.sub(_shortened, inner) if key in _KEYS and isinstance(inner, str) else redact(inner)
+                for key, inner in value.items()
+            }
+        case list():
+            return [redact(inner) for inner in value]
+        case tuple():
+            return tuple(redact(inner) for inner in value)
+        case BaseModel():
+            return value.model_copy(update={name: redact(inner) for name, inner in vars(value).items()})
+        case _:
+            return value
+
+
+def redact_spans(exporter: SpanExporter) -> SpanExporter:
+    """An exporter of OpenTelemetry's spans -> one that exports them with base64 shortened to its length and digest.
+
+    For OpenInference, whose spans hold a call's whole input as JSON, and any other tracer that writes what was said
+    into attributes of spans or of their events:
+    `provider.add_span_processor(BatchSpanProcessor(redact_spans(OTLPSpanExporter(...))))`.
+
+    Spans are copied where there is something to shorten; other exporters of the same provider see them whole.
+
+    Args:
+        exporter: an `opentelemetry.sdk.trace.export.SpanExporter`.
+    """
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    class RedactedSpans(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            return exporter.export([_redacted_span(span) for span in spans])
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            return exporter.force_flush(timeout_millis)
+
+    return RedactedSpans()
+
+
+def _redacted_span(span: ReadableSpan) -> ReadableSpan:
+    from opentelemetry.sdk.trace import Event, ReadableSpan
+
+    attributes = _redacted_attributes(span.attributes)
+    events = [_redacted_attributes(event.attributes) for event in span.events]
+    if attributes is None and all(each is None for each in events):
+        return span
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=span.attributes if attributes is None else attributes,
+        events=[
+            event if new is None else Event(event.name, new, event.timestamp)
+            for event, new in zip(span.events, events, strict=True)
+        ],
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _redacted_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The attributes with base64 shortened; None when there is none in them."""
+    old = dict(attributes or {})
+    new = {key: _redacted_attribute(value) for key, value in old.items()}
+    return None if new == old else new
+
+
+def _redacted_attribute(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(_WRITTEN.sub(lambda found: found[1] + found[2] + _short(found[3]), value))
+        case tuple() | list():
+            return tuple(_redacted_attribute(inner) for inner in value)
+        case _:
+            return value
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return _short(found.group())
+
+
+def _short(blob: str) -> str:
+    return f"<{len(blob)} characters of base64, sha256 {hashlib.sha256(blob.encode()).hexdigest()[:12]}>"

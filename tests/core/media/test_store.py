@@ -1,0 +1,269 @@
+"""Pictures and videos in a folder by reference: written once, checked when read, and named by nothing else."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import pickle
+import stat
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from copy import copy, deepcopy
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+
+from glmv import Image, InvalidRequestError, PictureStore, UnsupportedContent, Video
+
+PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
+MP4 = (
+    b"\0\0\0\x18ftypisom\0\0\0\0isommp42"
+    b"\0\0\0\x74moov\0\0\0\x6cmvhd" + bytes(12) + b"\0\0\x03\xe8\0\0\x0f\xa0" + bytes(80)
+)
+
+
+def encoded(kind: str = "PNG", size: tuple[int, int] = (40, 30), color: str = "teal") -> bytes:
+    out = io.BytesIO()
+    Pillow.new("RGB", size, color).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PictureStore:
+    return PictureStore(tmp_path / "store")
+
+
+def files(store: PictureStore) -> list[Path]:
+    return [path for path in store.folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_reference_is_the_digest_of_the_content_and_gives_it_back(store: PictureStore, kind: str) -> None:
+    data = encoded(kind)
+    reference = store.add(data)
+    assert reference == f"glmv-sha256-{sha256(data).hexdigest()}"
+    found = store.get(reference)
+    assert isinstance(found, Image)
+    assert found.data() == data
+    assert (found.format, found.width, found.height) == (Image.from_bytes(data).format, 40, 30)
+
+
+def test_a_video_is_stored_as_a_picture_is(store: PictureStore, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(MP4)
+    references = {store.add(source) for source in (tmp_path / "clip.mp4", MP4, Video.from_bytes(MP4))}
+    (reference,) = references
+    found = store.get(reference)
+    assert isinstance(found, Video)
+    assert (found.data(), found.duration) == (MP4, 4.0)
+    assert store.path(reference).suffix == ".mp4"
+
+
+def test_every_source_of_the_same_content_is_one_file(store: PictureStore, tmp_path: Path) -> None:
+    data = encoded()
+    (tmp_path / "a.png").write_bytes(data)
+    picture = Image.from_bytes(data)
+    sources: list[Any] = [
+        tmp_path / "a.png", str(tmp_path / "a.png"), data, bytearray(data), memoryview(data), picture,
+        Image.from_base64(picture.base64()), "data:image/png;base64," + picture.base64().decode(),
+        Image.from_path(tmp_path / "a.png", fit=False),
+    ]  # fmt: skip
+    assert len({store.add(source) for source in sources}) == 1
+    assert [path.name for path in files(store)] == [f"{sha256(data).hexdigest()}.png"]
+
+
+def test_a_pillow_picture_is_stored_encoded(store: PictureStore) -> None:
+    found = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
+    assert isinstance(found, Image)
+    assert (found.width, found.height, found.format) == (9, 7, "png")
+
+
+def test_the_file_is_written_once(store: PictureStore) -> None:
+    path = store.path(store.add(encoded()))
+    before = path.stat()
+    store.add(encoded())
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.mark.parametrize(
+    "source", [b"no picture at all", b"", PICTURES / "nothing.png", PICTURES, 7, None, "https://example.com/a.png"]
+)
+def test_what_holds_no_picture_is_refused_and_nothing_is_written(store: PictureStore, source: Any) -> None:
+    with pytest.raises(InvalidRequestError):
+        store.add(source)
+    assert not store.folder.exists()
+
+
+def test_a_url_is_refused_with_what_to_do(store: PictureStore) -> None:
+    with pytest.raises(UnsupportedContent, match=r"put the URL itself into the message\.$"):
+        store.add("https://example.com/a.png")
+
+
+DIGEST = sha256(encoded()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "", DIGEST, f"glmv-sha256-{DIGEST.upper()}", f"GLMV-SHA256-{DIGEST}", f"glmv-sha512-{DIGEST}",
+        f"glmv-sha256-{DIGEST[:-1]}", f"glmv-sha256-{DIGEST}0", f"glmv-sha256-{DIGEST}\n", f" glmv-sha256-{DIGEST}",
+        f"glmv-sha256-{DIGEST}.png", f"glmv-sha256-../{DIGEST[3:]}", "glmv-sha256-../../../../etc/passwd",
+        "/etc/passwd", f"file-{DIGEST}", f"glmv-sha256-{'*' * 64}", f"glmv-sha256-{DIGEST[:-1]}\u0663",
+        f"glmv-sha256-{DIGEST[:-1]}\0", None, 7, b"glmv-sha256-" + DIGEST.encode(),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_reference_is_refused_in_one_sentence(store: PictureStore, reference: Any) -> None:
+    store.add(encoded())
+    for use in (store.get, store.path, store.remove):
+        with pytest.raises(
+            InvalidRequestError, match=r"^[^.]*(\.\.[^.]*)*is not a reference of a PictureStore"
+        ) as info:
+            use(reference)
+        assert len(info.value.message) < 250
+    assert len(files(store)) == 1
+
+
+def test_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Path) -> None:
+    other = PictureStore(tmp_path / "other")
+    reference = other.add(encoded())
+    with pytest.raises(InvalidRequestError) as info:
+        store.get(reference)
+    assert reference in info.value.message
+    assert str(store.folder) in info.value.message
+    assert not store.folder.exists()
+
+
+def test_what_is_removed_is_gone_and_can_be_added_again(store: PictureStore) -> None:
+    reference, other = store.add(encoded()), store.add(encoded("JPEG"))
+    assert store.remove(reference)
+    assert not store.remove(reference)
+    with pytest.raises(InvalidRequestError, match="it was removed"):
+        store.get(reference)
+    assert list(store.references()) == [other]
+    assert store.add(encoded()) == reference
+    assert sorted(store.references()) == sorted([reference, other])
+
+
+@pytest.mark.parametrize("damage", [b"", encoded()[:50], encoded(color="red"), b"secret", encoded() + b"\0"])
+def test_a_file_that_was_changed_is_not_handed_out_and_is_healed_by_adding(store: PictureStore, damage: bytes) -> None:
+    reference = store.add(encoded())
+    store.path(reference).write_bytes(damage)
+    with pytest.raises(InvalidRequestError, match=r"was changed or damaged: add the original again\.$"):
+        store.get(reference)
+    assert store.add(encoded()) == reference
+    assert store.get(reference).data() == encoded()
+
+
+def test_a_link_to_another_file_is_not_followed_to_its_content(store: PictureStore, tmp_path: Path) -> None:
+    reference = store.add(encoded())
+    (tmp_path / "private.png").write_bytes(encoded(color="red"))
+    store.path(reference).unlink()
+    (store.folder / "pictures" / DIGEST[:2] / f"{DIGEST}.png").symlink_to(tmp_path / "private.png")
+    with pytest.raises(InvalidRequestError, match="changed"):
+        store.get(reference)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+@pytest.mark.parametrize(("mode", "files_mode"), [(None, 0o600), (0o750, 0o640), (0o777, 0o666), (0o700, 0o600)])
+def test_whoever_may_read_the_folder_may_read_its_files(tmp_path: Path, mode: int | None, files_mode: int) -> None:
+    store = PictureStore(tmp_path / "shared")
+    if mode is not None:
+        store.folder.mkdir()
+        store.folder.chmod(mode)
+    path = store.path(store.add(encoded()))
+    assert stat.S_IMODE(path.stat().st_mode) == files_mode
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (store.folder, path.parent, path.parent.parent)} == {
+        mode or 0o700
+    }
+
+
+def test_a_write_that_fails_leaves_nothing_and_says_why(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.add(encoded())
+    assert files(store) == []
+    assert list(store.references()) == []
+
+
+def test_the_content_is_on_the_disk_before_its_name(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda handle: (steps.append("sync"), sync(handle))[1])
+    monkeypatch.setattr("os.replace", lambda *names: (steps.append("name"), replace(*names))[1])
+    store.add(encoded())
+    after = steps[steps.index("name") - 1 :]
+    assert after[:2] == ["sync", "name"]
+    assert "sync" in after[2:]  # the folder
+
+
+def add_all(folder: str) -> list[str]:
+    store = PictureStore(folder)
+    return [store.add(encoded(size=(64 + number, 64))) for number in range(12)]
+
+
+def test_processes_and_threads_that_add_the_same_get_the_same_whole_files(store: PictureStore) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(3, mp_context=context) as processes, ThreadPoolExecutor(4) as threads:
+        runs = [pool.submit(add_all, str(store.folder)) for pool in (processes, threads) for _ in range(4)]
+        results = [run.result() for run in runs]
+    assert all(result == results[0] for result in results)
+    assert len(files(store)) == 12
+    assert [store.get(reference).data() for reference in results[0]] == [
+        encoded(size=(64 + number, 64)) for number in range(12)
+    ]
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_no_reference(store: PictureStore) -> None:
+    code = (
+        "import os, sys, glmv; os.replace = lambda *_: os._exit(9);"
+        "glmv.PictureStore(sys.argv[1]).add(sys.stdin.buffer.read())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, store.folder], input=encoded(), check=False)
+    assert done.returncode == 9
+    assert list(store.references()) == []
+    reference = store.add(encoded())
+    assert list(store.references()) == [reference]
+
+
+def test_a_pickle_holds_the_folder_and_no_content(store: PictureStore) -> None:
+    reference = store.add(encoded(size=(400, 300)))
+    data = pickle.dumps(store)
+    assert len(data) < 300
+    copies = [pickle.loads(data), copy(store), deepcopy(store), PictureStore(store)]
+    assert copies == [store] * 4
+    assert len({store, *copies}) == 1
+    assert all(each.get(reference) == store.get(reference) for each in copies)
+    assert repr(store) == f"PictureStore({str(store.folder)!r})"
+    assert store != PictureStore(store.folder / "other")
+
+
+def test_a_relative_folder_counts_from_where_the_store_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = PictureStore("pictures")
+    monkeypatch.chdir("/")
+    reference = store.add(encoded())
+    assert store.path(reference).is_relative_to(tmp_path / "pictures")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert PictureStore("~/pictures") == store
+
+
+@pytest.mark.parametrize("folder", ["", None, 7, b"bytes", ["a"], "a\0b"])
+def test_what_is_not_a_folder_is_refused(folder: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="A PictureStore is made of the path of a folder"):
+        PictureStore(folder)
+
+
+def test_other_files_in_the_folder_are_not_references(store: PictureStore) -> None:
+    reference = store.add(encoded())
+    (store.folder / "pictures" / "README.txt").write_text("hello")
+    (store.folder / "pictures" / DIGEST[:2] / "notes.png").write_text("hello")
+    assert list(store.references()) == [reference]

@@ -1,0 +1,162 @@
+"""Spans of OpenTelemetry are exported with base64 shortened, whatever tracer wrote it and in whatever form."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    ConsoleSpanExporter,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+import glmv
+from glmv import redact, redact_spans
+
+DATA = Random(3).randbytes(3000)
+LONG = b64encode(DATA).decode()
+SHORT = b64encode(DATA[:99]).decode()
+
+
+def exported(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
+    """A span as it was written, and as it was exported."""
+    whole, shortened = InMemorySpanExporter(), InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(redact_spans(shortened)))
+    provider.add_span_processor(SimpleSpanProcessor(whole))
+    with provider.get_tracer("tests", "1.0").start_as_current_span("chat", kind=SpanKind.CLIENT) as span:
+        write(span)
+    return whole.get_finished_spans()[0], shortened.get_finished_spans()[0]
+
+
+@pytest.mark.parametrize("blob", [LONG, SHORT, urlsafe_b64encode(DATA).decode()])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda blob: f"data:image/png;base64,{blob}",
+        lambda blob: json.dumps({"messages": [[{"type": "image", "base64": blob, "mime_type": "image/png"}]]}),
+        lambda blob: json.dumps({"type": "image", "source": {"type": "base64", "data": blob}}, indent=2),
+        lambda blob: json.dumps({"input": json.dumps({"file_data": blob})}),
+        lambda blob: json.dumps([json.dumps(json.dumps({"image": blob}))], separators=(",", ":")),
+        lambda blob: repr([{"type": "image", "base64": blob}]),
+        lambda blob: f"ImageBlock(block_type='image', image={blob.encode()!r}, path=None)",
+        lambda blob: json.dumps({"image_url": {"url": f"data:image/jpeg;base64,{blob}"}}),
+        lambda blob: ("What?", f"data:image/png;base64,{blob}"),
+    ],
+)
+def test_base64_in_an_attribute_is_exported_as_its_length_and_digest(form: Any, blob: str) -> None:
+    whole, shortened = exported(lambda span: span.set_attribute("input.value", form(blob)))
+    assert blob.rstrip("=") in repr(whole.attributes)
+    shown = repr(shortened.attributes)
+    assert blob[8:40] not in shown
+    assert f"<{len(blob)} characters of base64, sha256 " in shown
+    assert len(shown) < 400
+
+
+def test_json_stays_json() -> None:
+    text = json.dumps({"messages": [{"base64": LONG}, json.dumps({"data": SHORT}), "What is this?"]})
+    _, shortened = exported(lambda span: span.set_attribute("input.value", text))
+    found = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
+    assert found["messages"][2] == "What is this?"
+    assert list(json.loads(found["messages"][1])) == ["data"]
+
+
+def test_base64_in_an_event_is_shortened_too() -> None:
+    _, shortened = exported(lambda span: span.add_event("message", {"content": json.dumps({"base64": LONG}), "n": 3}))
+    (event,) = shortened.events
+    assert event.name == "message"
+    assert event.attributes is not None
+    assert event.attributes["n"] == 3
+    assert LONG[:40] not in repr(event.attributes)
+
+
+def test_all_else_of_a_span_is_as_it_was() -> None:
+    def write(span: Any) -> None:
+        span.set_attributes({"input.value": LONG, "n": 7, "rate": 0.5, "ok": True, "words": ("a", "b"), "ids": (1, 2)})
+        span.add_event("first", {"a": 1})
+        span.add_link(span.get_span_context(), {"why": "itself"})
+        span.set_status(Status(StatusCode.ERROR, "broken"))
+
+    whole, shortened = exported(write)
+    same = ("name", "context", "parent", "resource", "kind", "status", "start_time", "end_time", "links")
+    for name in (*same, "instrumentation_scope"):
+        assert getattr(shortened, name) == getattr(whole, name), name
+    assert isinstance(shortened.links[0], Link)
+    before, after = json.loads(whole.to_json()), json.loads(shortened.to_json())
+    assert before["attributes"].pop("input.value") != after["attributes"].pop("input.value")
+    assert before == after
+
+
+def test_a_span_without_base64_is_the_same_object() -> None:
+    whole, shortened = exported(
+        lambda span: span.set_attributes(
+            {"input.value": "What is this? " * 200, "url": "https://example.com/" + "a" * 300, "image": "cat.png",
+             "reference": "glmv-sha256-" + "0f" * 32}
+        )
+    )  # fmt: skip
+    assert shortened is whole
+
+
+def test_results_flushes_and_shutdowns_reach_the_exporter() -> None:
+    calls: list[Any] = []
+
+    class Exporter(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            calls.append(len(spans))
+            return SpanExportResult.FAILURE
+
+        def shutdown(self) -> None:
+            calls.append("shutdown")
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            calls.append(timeout_millis)
+            return False
+
+    wrapped = redact_spans(Exporter())
+    assert isinstance(wrapped, SpanExporter)
+    assert wrapped.export([]) is SpanExportResult.FAILURE
+    assert wrapped.force_flush(5) is False
+    wrapped.shutdown()
+    assert calls == [0, 5, "shutdown"]
+
+
+def test_it_works_in_a_batch_and_with_an_exporter_that_writes_json() -> None:
+    out = io.StringIO()
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(redact_spans(ConsoleSpanExporter(out=out))))
+    with provider.get_tracer("tests").start_as_current_span("chat") as span:
+        span.set_attribute("input.value", json.dumps({"base64": LONG}))
+    provider.shutdown()
+    shown = out.getvalue()
+    assert LONG[:40] not in shown
+    assert "characters of base64" in shown
+
+
+def test_the_time_for_a_large_picture_grows_with_its_length_only() -> None:
+    def seconds(size: int) -> float:
+        text = json.dumps({"messages": [{"base64": b64encode(Random(5).randbytes(size)).decode()}, "words, " * size]})
+        start = time.process_time()
+        exported(lambda span: span.set_attribute("input.value", text))
+        return time.process_time() - start
+
+    seconds(1_000)
+    assert seconds(800_000) < 40 * max(seconds(80_000), 0.002)
+
+
+def test_the_same_functions_are_found_in_the_langchain_package() -> None:
+    import langchain_glmv
+
+    assert (langchain_glmv.redact, langchain_glmv.redact_spans) == (redact, redact_spans)
+    assert glmv.redact({"base64": SHORT}) == {"base64": redact({"data": SHORT})["data"]}

@@ -1,0 +1,410 @@
+"""Pictures and videos by reference: what is sent, what state, caches and traces hold, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from langgraph.checkpoint.memory import InMemorySaver
+
+import langchain_glmv
+from glmv import Image, InvalidRequestError, PictureStore, UnsupportedContent
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV, image, resolve, video
+from tests.langchain.conftest import png
+
+UNKNOWN = "glmv-sha256-" + "0" * 64
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PictureStore:
+    return PictureStore(tmp_path / "store")
+
+
+@pytest.fixture
+def seeing(model: ChatGLMV, store: PictureStore) -> ChatGLMV:
+    """The model with the store."""
+    return model.model_copy(update={"picture_store": store})
+
+
+def mp4() -> bytes:
+    return (
+        b"\0\0\0\x18ftypisom\0\0\0\0isommp42\0\0\0\x74moov\0\0\0\x6cmvhd"
+        + bytes(12) + b"\0\0\x03\xe8\0\0\x0f\xa0" + bytes(80)
+    )  # fmt: skip
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:12]
+
+
+def sent(emulator: Emulator, number: int = -1) -> list[str]:
+    """The digests of all pictures and videos of a request, as the emulator writes them down."""
+    return [
+        part[part["type"]]["url"].rpartition("sha256 ")[2].removesuffix(">")
+        for message in emulator.requests[number].body["messages"]
+        if isinstance(message["content"], list)
+        for part in message["content"]
+        if part["type"] in ("image_url", "video_url")
+    ]
+
+
+def test_a_block_names_its_picture_by_reference(store: PictureStore, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    block = image(tmp_path / "a.png", store=store)
+    assert block == {"type": "image", "file_id": store.add(png()), "mime_type": "image/png"}
+    assert store.get(block["file_id"]).data() == png()
+    assert image(Image.from_bytes(png()), store=store) == image(png(), store=store) == block
+    clip = video(mp4(), store=store)
+    assert clip == {"type": "video", "file_id": store.add(mp4()), "mime_type": "video/mp4"}
+
+
+def test_a_url_stays_a_url(store: PictureStore) -> None:
+    assert image("https://example.com/a.png", store=store) == {"type": "image", "url": "https://example.com/a.png"}
+    assert not store.folder.exists()
+
+
+def test_what_is_no_picture_is_refused_before_it_is_stored(store: PictureStore) -> None:
+    with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use glmv\.Video"):
+        image(mp4(), store=store)
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda ref: {"type": "image", "file_id": ref, "mime_type": "image/png"},
+        lambda ref: {"type": "image", "file_id": ref},
+        lambda ref: {"type": "image", "source_type": "id", "id": ref},
+        lambda ref: {"type": "image", "source": {"type": "file", "file_id": ref}},
+        lambda ref: {"type": "file", "file_id": ref, "mime_type": "image/png"},
+        lambda ref: {"type": "file", "file_id": ref},
+        lambda ref: {"type": "file", "file": {"file_id": ref}},
+        lambda ref: {"type": "input_image", "file_id": ref},
+        lambda ref: {"type": "non_standard", "value": {"type": "image", "file_id": ref}},
+    ],
+)
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
+async def test_the_picture_of_a_reference_is_sent(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, shape: Any, way: str
+) -> None:
+    question = [HumanMessage(["What is the main colour?", shape(store.add(png("blue")))])]
+    match way:
+        case "invoke":
+            text = seeing.invoke(question).text
+        case "stream":
+            text = "".join(chunk.text for chunk in seeing.stream(question))
+        case "ainvoke":
+            text = (await seeing.ainvoke(question)).text
+        case _:
+            text = "".join([chunk.text async for chunk in seeing.astream(question)])
+    assert "blue" in text
+    assert sent(emulator) == [digest(png("blue"))]
+
+
+def test_references_are_resolved_in_the_messages_of_tools_and_systems(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
+    seeing.invoke(
+        [
+            SystemMessage([{"type": "text", "text": "Like this:"}, image(png("red"), store=store)]),
+            HumanMessage("Look."),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage([image(png("blue"), store=store)], tool_call_id="c1"),
+        ]
+    )
+    assert set(sent(emulator)) == {digest(png(color)) for color in ("red", "blue")}
+
+
+def test_a_video_by_reference_is_sent(seeing: ChatGLMV, emulator: Emulator, store: PictureStore, clip: Path) -> None:
+    answer = seeing.invoke([HumanMessage([video(clip, store=store), "What colour does the video show?"])])
+    assert "blue" in answer.text
+    assert sent(emulator) == [digest(clip.read_bytes())]
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (UNKNOWN, "is not in the store"),
+        (UNKNOWN.upper(), "is not a reference of a PictureStore"),
+        ("glmv-sha256-../../../../etc/passwd", "is not a reference of a PictureStore"),
+        (UNKNOWN + ".png", "is not a reference of a PictureStore"),
+        ("file-123", "is not a reference of a PictureStore"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_a_reference_that_cannot_be_resolved_is_refused_with_its_place(
+    seeing: ChatGLMV, emulator: Emulator, reference: str, message: str, kind: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=message) as info:
+        seeing.invoke([SystemMessage("Be short."), HumanMessage(["What?", {"type": kind, "file_id": reference}])])
+    assert info.value.message.startswith(f"messages[1] (human), block '{kind}': ")
+    assert emulator.requests == []
+
+
+def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
+    model: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
+        with pytest.raises(UnsupportedContent, match=r"ChatGLMV\(picture_store=\.\.\.\)"):
+            model.invoke([HumanMessage(["What?", block])])
+    with pytest.raises(UnsupportedContent, match="there are no file ids for it"):
+        model.invoke([HumanMessage(["What?", {"type": "image", "file_id": "file-123"}])])
+    assert emulator.requests == []
+
+
+def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="another store"):
+        seeing.invoke([HumanMessage([image(png(), store=PictureStore(tmp_path / "other"))])])
+    assert emulator.requests == []
+
+
+def test_a_video_in_an_image_block_is_refused(seeing: ChatGLMV, store: PictureStore) -> None:
+    with pytest.raises(InvalidRequestError, match="is of a video, which goes into a block of that type"):
+        seeing.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
+
+
+def test_other_file_ids_of_documents_are_none_of_the_store(seeing: ChatGLMV) -> None:
+    with pytest.raises(UnsupportedContent, match=r"glm-4\.6v takes no file by id"):  # as without a store
+        seeing.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
+
+
+def test_what_was_removed_cannot_be_sent_any_more(seeing: ChatGLMV, store: PictureStore) -> None:
+    question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
+    assert "red" in seeing.invoke(question).text
+    store.remove(store.add(png()))
+    with pytest.raises(InvalidRequestError, match="it was removed"):
+        seeing.invoke(question)
+
+
+# ---- models: what holds the store ----------------------------------------------------------------------------------
+
+
+def test_a_store_is_given_as_itself_or_as_its_folder(store: PictureStore) -> None:
+    for given in (store, store.folder, str(store.folder)):
+        assert ChatGLMV(picture_store=given).picture_store == store
+    assert ChatGLMV().picture_store is None
+    for wrong in (7, "", ["a"]):
+        with pytest.raises(ValueError, match=r"picture_store|PictureStore"):
+            ChatGLMV(picture_store=wrong)
+
+
+def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
+    seeing: ChatGLMV, store: PictureStore
+) -> None:
+    big = png(size=(900, 900))
+    question = [HumanMessage(["What is the main colour?", image(big, store=store)])]
+    assert "red" in seeing.invoke(question).text
+    data = pickle.dumps(seeing)
+    text = langchain_glmv.dumps(seeing)
+    assert len(data) < 5_000
+    assert json.loads(text)["kwargs"]["picture_store"] == str(store.folder)
+    assert dumpd(seeing)["kwargs"]["picture_store"] == str(store.folder)
+    assert "not_implemented" not in text
+    for copy in (pickle.loads(data), langchain_glmv.load(text), seeing.model_copy(), seeing.model_copy(deep=True)):
+        assert copy.picture_store == store
+    assert "picture_store" not in json.loads(langchain_glmv.dumps(ChatGLMV()))["kwargs"]
+
+
+def test_a_bound_tool_and_an_object_see_the_picture_of_a_reference(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
+    schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
+    assert seeing.with_structured_output(schema).invoke(question)
+    assert len(sent(emulator)) == 1
+
+
+# ---- state, histories, caches, traces ------------------------------------------------------------------------------
+
+
+def photograph() -> bytes:
+    """A PNG of about 3 MB, which no compression makes smaller."""
+    import random
+
+    from PIL import Image as Pillow
+
+    noise = random.Random(7).randbytes(1000 * 1000 * 3)
+    import io
+
+    out = io.BytesIO()
+    Pillow.frombytes("RGB", (1000, 1000), noise).save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
+def ten_turns(agent: Any, first: list[Any]) -> None:
+    thread = {"configurable": {"thread_id": "t"}}
+    for turn in range(10):
+        question: Any = [*first, "What do you see?"] if turn == 0 else f"And {turn}?"
+        agent.invoke({"messages": [HumanMessage(question)]}, thread)
+
+
+@pytest.mark.parametrize("saver", ["memory", "sqlite"])
+def test_ten_turns_of_an_agent_with_a_picture_of_3_mb_keep_the_checkpoints_below_1_mb(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
+) -> None:
+    from langchain.agents import create_agent
+
+    data = photograph()
+    assert len(data) >= 3_000_000
+    emulator.answer(lambda ask: "A picture of noise.")
+    block = image(data, store=store)
+    match saver:
+        case "memory":
+            memory = InMemorySaver()
+            ten_turns(create_agent(seeing, [], checkpointer=memory), [block])
+            size = len(pickle.dumps([dict(memory.blobs), [*map(str, memory.storage.values())], dict(memory.writes)]))
+        case _:
+            sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
+            with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "state.db")) as kept:
+                ten_turns(create_agent(seeing, [], checkpointer=kept), [block])
+            size = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
+    assert size < 1_000_000
+    assert len(emulator.requests) == 10
+    assert all(len(sent(emulator, number)) == 1 for number in range(10))
+
+
+def test_a_thread_goes_on_in_another_process_with_the_folder(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    from langchain.agents import create_agent
+
+    memory, thread = InMemorySaver(), {"configurable": {"thread_id": "t"}}
+    question = HumanMessage(["What is the main colour?", image(png("blue"), store=store)])
+    create_agent(seeing, [], checkpointer=memory).invoke({"messages": [question]}, thread)
+    other = pickle.loads(pickle.dumps(seeing)).model_copy(update={"api_key": emulator.api_key})
+    answer = create_agent(other, [], checkpointer=memory).invoke({"messages": [HumanMessage("Once more?")]}, thread)
+    assert answer["messages"][-1].text
+    assert sent(emulator) == [digest(png("blue"))]
+
+
+def test_a_tool_of_an_agent_returns_a_reference(seeing: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
+    from langchain.agents import create_agent
+
+    @tool
+    def screenshot() -> list[dict[str, Any]]:
+        """Take a screenshot."""
+        return [image(png("blue"), store=store)]
+
+    emulator.call("screenshot")
+    agent = create_agent(seeing, [screenshot])
+    result = agent.invoke({"messages": [HumanMessage("Take a screenshot. What is its main colour?")]})
+    assert "blue" in result["messages"][-1].text
+    assert b64encode(png("blue")).decode() not in repr(result)
+
+
+def test_a_cache_key_is_the_reference(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path
+) -> None:
+    cache = InMemoryCache()
+    cached = seeing.model_copy(update={"cache": cache})
+    question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
+    other = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
+    first = cached.invoke(question)
+    assert cached.invoke(question).text == first.text
+    assert "blue" in cached.invoke(other).text
+    assert len(emulator.requests) == 2
+    moved = PictureStore(tmp_path / "moved")  # the same pictures elsewhere: answers are found again
+    moved.add(png())
+    assert cached.model_copy(update={"picture_store": moved}).invoke(question).text == first.text
+    assert len(emulator.requests) == 2
+    keys = repr(list(cache._cache))
+    assert store.add(png()) in keys
+    assert b64encode(png()).decode() not in keys
+
+
+def test_a_trace_holds_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
+    runs = RunCollectorCallbackHandler()
+    chain = ChatPromptTemplate.from_messages([("human", [{"type": "text", "text": "{q}"}]), ("placeholder", "{shown}")])
+    shown = [HumanMessage([image(png(size=(300, 300)), store=store)])]
+    (chain | seeing).invoke({"q": "What is it?", "shown": shown}, {"callbacks": [runs]})
+    traced = repr([(run.inputs, run.outputs, run.serialized, run.child_runs) for run in runs.traced_runs])
+    assert store.add(png(size=(300, 300))) in traced
+    assert b64encode(png(size=(300, 300))).decode()[:100] not in traced
+
+
+async def test_events_of_a_stream_hold_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
+    data = png(size=(300, 300))
+    events = [event async for event in seeing.astream_events([HumanMessage([image(data, store=store)])])]
+    assert store.add(data) in repr(events)
+    assert b64encode(data).decode()[:100] not in repr(events)
+
+
+# ---- tokens --------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_reference_are_those_of_its_picture(seeing: ChatGLMV, model: ChatGLMV, store: PictureStore) -> None:
+    data = png(size=(1400, 900))
+    by_reference = seeing.get_num_tokens_from_messages([HumanMessage(["What?", image(data, store=store)])])
+    assert by_reference == model.get_num_tokens_from_messages([HumanMessage(["What?", image(data)])])
+    assert by_reference > 1_000
+
+
+def test_messages_with_references_are_trimmed_by_their_pictures(seeing: ChatGLMV, store: PictureStore) -> None:
+    history = [
+        HumanMessage([image(png(size=(1400, 900)), store=store)]), AIMessage("A red one."), HumanMessage("And now?")
+    ]  # fmt: skip
+    assert trim_messages(history, max_tokens=500, token_counter=seeing, strategy="last") == history[1:]
+    assert trim_messages(history, max_tokens=50_000, token_counter=seeing, strategy="last") == history
+
+
+# ---- resolve -------------------------------------------------------------------------------------------------------
+
+
+def test_resolve_puts_the_bytes_that_were_stored_in_place_of_references(store: PictureStore) -> None:
+    given = [
+        SystemMessage("Be short."),
+        HumanMessage(["What?", image(png(), store=store), video(mp4(), store=store)], id="m1"),
+        ToolMessage([{"type": "file", "file_id": store.add(png("blue")), "mime_type": "image/png"}], tool_call_id="c"),
+        HumanMessage([{"type": "tool_result", "tool_use_id": "c", "content": [image(png(), store=store)]}]),
+        HumanMessage([{"type": "file", "file_id": "file-1"}, {"type": "image", "url": "https://example.com/a.png"}]),
+    ]
+    before = repr(given)
+    found = resolve(given, store)
+    assert repr(given) == before
+    assert found[0] is given[0]
+    assert found[4] is given[4]
+    assert found[1].content == ["What?", image(png()), video(mp4())]
+    assert found[1].id == "m1"
+    assert found[2].content == [image(png("blue"))]
+    assert found[3].content[0]["content"] == [image(png())]  # type: ignore[index]
+    assert b64decode(found[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
+
+
+def test_resolve_takes_what_a_model_takes(store: PictureStore) -> None:
+    block = image(png(), store=store)
+    prompt = ChatPromptTemplate.from_messages([("human", "{q}"), ("placeholder", "{shown}")])
+    value = prompt.invoke({"q": "What?", "shown": [HumanMessage([block])]})
+    assert resolve(value, store)[1].content == [image(png())]
+    assert resolve([("human", [block])], store)[0].content == [image(png())]
+    assert resolve("Hi", store) == [HumanMessage("Hi")]
+
+
+@pytest.mark.parametrize("reference", [UNKNOWN, UNKNOWN.upper(), "glmv-sha256-../../etc/passwd"])
+def test_resolve_refuses_what_the_store_has_not(store: PictureStore, reference: str) -> None:
+    with pytest.raises(langchain_glmv.errors.InvalidRequestError, match=r"is not (in|a)"):
+        resolve([HumanMessage([{"type": "image", "file_id": reference}])], store)
+
+
+def test_another_model_takes_over_with_the_pictures_resolved(
+    seeing: ChatGLMV, model: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    """The other model knows no store, as those of other providers."""
+    broken = seeing.model_copy(update={"api_key": "no.key", "max_retries": 0})
+    chain = broken.with_fallbacks([RunnableLambda(lambda messages: resolve(messages, store)) | model])
+    question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
+    assert "blue" in chain.invoke(question).text
+    assert sent(emulator) == [digest(png("blue"))]
