@@ -45,8 +45,9 @@ if _typing.TYPE_CHECKING:
         StreamTruncated,
         UnsupportedContent,
     )
+    from glmv.keywords import CallKeywords, ClientKeywords, call_keywords, client_keywords
     from glmv.media import File, Image, Video
-    from glmv.options import ChatRequest, Connection, Options, Settings
+    from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
     from glmv.types import (
@@ -96,8 +97,9 @@ _NAMES = {
         "StreamTruncated",
         "UnsupportedContent",
     ),
+    "keywords": ("CallKeywords", "ClientKeywords", "call_keywords", "client_keywords"),
     "media": ("File", "Image", "Video"),
-    "options": ("ChatRequest", "Connection", "Options", "Settings"),
+    "options": ("ApiKey", "AsyncApiKey", "ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
     "types": (
@@ -117,13 +119,17 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 
 __all__ = [
     "Accumulator",
+    "ApiKey",
+    "AsyncApiKey",
     "AsyncClient",
     "AuthenticationError",
     "Batch",
     "BatchResult",
     "Box",
+    "CallKeywords",
     "ChatRequest",
     "Client",
+    "ClientKeywords",
     "Clients",
     "Completion",
     "Component",
@@ -167,7 +173,9 @@ __all__ = [
     "Usage",
     "Video",
     "__version__",
+    "call_keywords",
     "chat_request",
+    "client_keywords",
     "find_model",
     "models",
     "second_turn",

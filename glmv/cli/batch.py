@@ -28,6 +28,7 @@ from glmv.cli.emulate import emulator_class
 from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
 
 if TYPE_CHECKING:
+    from glmv import ClientKeywords
     from glmv_batch import Job, Row
 
 # Seconds between two lines of JSON about the progress.
@@ -105,11 +106,11 @@ def batch(
 
     with failures_told(), _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
+        named: ClientKeywords = {"model": model} if model else {}
         job = Job(
             source,
             prompt,
             schema=wanted,
-            model=model,
             base_model=base_model,
             column=column,
             via=via.value,
@@ -117,6 +118,7 @@ def batch(
             base_url=base,
             max_concurrency=concurrency,
             budget=budget,
+            **named,
         )
         try:
             with _shown(job, progress) as on_row:

@@ -167,6 +167,7 @@ ORDER = [
     {"exchange"},
     {"request"},
     {"wire"},
+    {"keywords"},
     {"options"},
     {"types"},
     {"media"},

@@ -1,0 +1,118 @@
+"""Keywords by name and type, so that editors complete them and type checkers see a misspelt one.
+
+`glmv.options` has the same names as fields of pydantic models, which judge values. A test compares both.
+"""
+
+# No `from __future__ import annotations`: a TypedDict keeps its annotations as they are written here.
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict, TypeVar
+
+from pydantic import BaseModel
+
+from glmv._public import public_class
+from glmv.credentials import SecretHeaders
+from glmv.options import DialectName, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class OptionKeywords(TypedDict, total=False):
+    """The fields of `glmv.Options`."""
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | list[str] | None
+    do_sample: bool | None
+    thinking: bool | Literal["auto"] | dict[str, Any] | None
+    reasoning_effort: str | None
+    tools: list[dict[str, Any]] | None
+    tool_choice: str | dict[str, Any] | bool | None
+    parallel_tool_calls: bool | None
+    response_format: dict[str, Any] | None
+    tool_stream: bool | None
+    stream_options: dict[str, Any] | Literal[False] | None
+    sensitive_word_check: dict[str, Any] | None
+    seed: int | None
+    request_id: str | None
+    user_id: str | None
+    extra_body: dict[str, Any] | None
+
+
+@public_class
+class CallKeywords(OptionKeywords, total=False):
+    """Keywords of one call, as of `Client.chat`; `glmv.Options` and `glmv.ChatRequest` say what each means.
+
+    For functions that hand keywords on: `def ask(text: str, **options: Unpack[glmv.CallKeywords])`.
+    """
+
+    base_model: str | None
+    timeout: Any
+    deadline: float | None
+    idle_timeout: float | None
+    max_retries: int | None
+    extra_headers: SecretHeaders | dict[str, str] | None
+    on_sensitive: Literal["raise", "return"] | None
+    boxes_of: int | None
+    may_replace: bool | None
+    validate: Callable[[str], object] | type[BaseModel] | None
+
+
+@public_class
+class ClientKeywords(OptionKeywords, total=False):
+    """Keywords of `glmv.Client` beside the key; `glmv.Settings` says what each means."""
+
+    base_url: str | None
+    auth: Literal["key", "token"]
+    token_ttl: float
+    timeout: Any
+    deadline: float | None
+    idle_timeout: float | None
+    max_retries: int
+    max_concurrency: int | None
+    http_client: Any
+    http_async_client: Any
+    default_headers: dict[str, str] | None
+    allow_http: bool
+    dialect: DialectName | None
+    base64_as: Literal["raw", "data_uri"] | None
+    model: str
+    base_model: str | None
+    on_sensitive: Literal["raise", "return"]
+
+
+class _Unset:
+    """Stands as the default of a keyword that is not passed on when it is not given."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_UNSET = _Unset()
+
+
+def _shown(function: F, keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> F:
+    """Replaces `**options` in the signature that help and notebooks show by the single keywords."""
+    signature = inspect.signature(function)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    *named, _ = signature.parameters.values()
+    own = {parameter.name for parameter in named}
+    single = [
+        inspect.Parameter(name, kind, default=defaults.get(name, _UNSET), annotation=annotation)
+        for name, annotation in keywords.items()
+        if name not in own
+    ]
+    function.__signature__ = signature.replace(parameters=[*named, *single])  # type: ignore[attr-defined]  # a function may have one
+    return function
+
+
+def call_keywords(function: F) -> F:
+    """Makes a function whose `**options` are `CallKeywords` show each of them at run time."""
+    return _shown(function, CallKeywords.__annotations__, {})
+
+
+def client_keywords(function: F) -> F:
+    """Makes a function whose `**options` are `ClientKeywords` show each of them, with its default, at run time."""
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    return _shown(function, ClientKeywords.__annotations__, defaults)
