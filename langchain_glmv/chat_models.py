@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -54,12 +54,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     streaming: bool = False
     stream_usage: bool = True
 
-    def __init__(self, **given: Any) -> None:
-        has_profile = given.get("profile")
-        with joined_errors():
-            glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
-        if has_profile:  # `configurable_fields` hands over that of the model before
-            self.profile = profile_for(self.model, self.base_model, self.profile)
+    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+
+        def __init__(self, **given: Any) -> None:
+            has_profile = given.get("profile")
+            with joined_errors():
+                glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
+            if has_profile:  # `configurable_fields` hands over that of the model before
+                self.profile = profile_for(self.model, self.base_model, self.profile)
 
     @model_validator(mode="after")
     def _set_glmv_version(self) -> Self:

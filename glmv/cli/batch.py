@@ -106,19 +106,18 @@ def batch(
 
     with failures_told(), _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
-        named: ClientKeywords = {"model": model} if model else {}
+        asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
+        if model is not None:
+            asked["model"] = model
         job = Job(
             source,
             prompt,
             schema=wanted,
-            base_model=base_model,
             column=column,
             via=via.value,
             api_key=key,
-            base_url=base,
-            max_concurrency=concurrency,
             budget=budget,
-            **named,
+            **asked,
         )
         try:
             with _shown(job, progress) as on_row:
