@@ -45,7 +45,7 @@ if _typing.TYPE_CHECKING:
         StreamTruncated,
         UnsupportedContent,
     )
-    from glmv.keywords import CallKeywords, ClientKeywords, call_keywords, client_keywords
+    from glmv.keywords import CallKeywords, ClientKeywords, shows
     from glmv.media import File, Image, Video
     from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
@@ -97,7 +97,7 @@ _NAMES = {
         "StreamTruncated",
         "UnsupportedContent",
     ),
-    "keywords": ("CallKeywords", "ClientKeywords", "call_keywords", "client_keywords"),
+    "keywords": ("CallKeywords", "ClientKeywords", "shows"),
     "media": ("File", "Image", "Video"),
     "options": ("ApiKey", "AsyncApiKey", "ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
@@ -173,12 +173,11 @@ __all__ = [
     "Usage",
     "Video",
     "__version__",
-    "call_keywords",
     "chat_request",
-    "client_keywords",
     "find_model",
     "models",
     "second_turn",
+    "shows",
     "without_values",
 ]
 

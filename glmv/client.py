@@ -18,7 +18,7 @@ from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
-from glmv.keywords import CallKeywords, ClientKeywords, call_keywords, client_keywords
+from glmv.keywords import CallKeywords, ClientKeywords, shows
 from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
@@ -60,7 +60,7 @@ class Base:
             self._address = address_of(self.settings, os.environ)
         return self._address
 
-    @call_keywords
+    @shows(CallKeywords)
     def request(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> ChatRequest:
         """Messages and options -> the request that `run` and `run_stream` take."""
         return request_of(messages, self.settings, model, cast("dict[str, Any]", options))
@@ -116,7 +116,7 @@ class Client(Endpoints, Base):
     from ZAI_API_KEY goes to api.z.ai and any other to open.bigmodel.cn.
     """
 
-    @client_keywords
+    @shows(ClientKeywords)
     def __init__(self, api_key: ApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
         given = cast("dict[str, Any]", options)
         given["api_key"] = api_key
@@ -127,7 +127,7 @@ class Client(Endpoints, Base):
         super()._begin(settings)
         self._pools = Pools()
 
-    @call_keywords
+    @shows(CallKeywords)
     def chat(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Completion:
         """Ask, and get the whole answer.
 
@@ -143,7 +143,7 @@ class Client(Endpoints, Base):
         """
         return self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
-    @call_keywords
+    @shows(CallKeywords)
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Generator[Delta]:
@@ -267,7 +267,7 @@ class AsyncClient(AsyncEndpoints, Base):
     It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
     """
 
-    @client_keywords
+    @shows(ClientKeywords)
     def __init__(self, api_key: AsyncApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
         given = cast("dict[str, Any]", options)
         given["api_key"] = api_key
@@ -278,14 +278,14 @@ class AsyncClient(AsyncEndpoints, Base):
         super()._begin(settings)
         self._pools = AsyncPools()
 
-    @call_keywords
+    @shows(CallKeywords)
     async def chat(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Completion:
         """As `Client.chat`."""
         return await self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
-    @call_keywords
+    @shows(CallKeywords)
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> AsyncGenerator[Delta]:

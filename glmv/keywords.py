@@ -5,7 +5,7 @@
 
 # No `from __future__ import annotations`: a TypedDict keeps its annotations as they are written here.
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel
@@ -92,27 +92,29 @@ class _Unset:
 _UNSET = _Unset()
 
 
-def _shown(function: F, keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> F:
-    """Replaces `**options` in the signature that help and notebooks show by the single keywords."""
-    signature = inspect.signature(function)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    *named, _ = signature.parameters.values()
-    own = {parameter.name for parameter in named}
-    single = [
-        inspect.Parameter(name, kind, default=defaults.get(name, _UNSET), annotation=annotation)
-        for name, annotation in keywords.items()
-        if name not in own
-    ]
-    function.__signature__ = signature.replace(parameters=[*named, *single])  # type: ignore[attr-defined]  # a function may have one
-    return function
+def shows(kind: Any) -> Callable[[F], F]:
+    """Makes `inspect.signature` and help show the keywords of a function in place of its `**options`.
 
+    Args:
+        kind: the TypedDict that the function unpacks: `CallKeywords`, `ClientKeywords`, or one that extends them.
 
-def call_keywords(function: F) -> F:
-    """Makes a function whose `**options` are `CallKeywords` show each of them at run time."""
-    return _shown(function, CallKeywords.__annotations__, {})
+    Returns:
+        A decorator; what it decorates stays the same function.
+    """
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    of_client = kind is ClientKeywords
+    defaults = {name: field.default for name, field in Settings.model_fields.items()} if of_client else {}
 
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        *named, _ = signature.parameters.values()
+        own = {parameter.name for parameter in named}
+        single = [
+            inspect.Parameter(name, keyword_only, default=defaults.get(name, _UNSET), annotation=annotation)
+            for name, annotation in kind.__annotations__.items()
+            if name not in own
+        ]
+        function.__signature__ = signature.replace(parameters=[*named, *single])  # type: ignore[attr-defined]  # a function may have one
+        return function
 
-def client_keywords(function: F) -> F:
-    """Makes a function whose `**options` are `ClientKeywords` show each of them, with its default, at run time."""
-    defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    return _shown(function, ClientKeywords.__annotations__, defaults)
+    return decorate

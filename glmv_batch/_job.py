@@ -66,7 +66,7 @@ class Job:
         InvalidRequestError: for what cannot be asked so; nothing was sent.
     """
 
-    @glmv.client_keywords
+    @glmv.shows(glmv.ClientKeywords)
     def __init__(
         self,
         source: Any,

@@ -22,7 +22,7 @@ from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
 from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
 from glmv.exchange.steps import Step
-from glmv.keywords import CallKeywords, call_keywords
+from glmv.keywords import CallKeywords, shows
 from glmv.media import Image
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
@@ -94,7 +94,7 @@ class BatchResult:
     error: GLMVError | None = None
 
 
-@call_keywords
+@shows(CallKeywords)
 def create(
     context: Context,
     /,

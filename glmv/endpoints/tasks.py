@@ -14,7 +14,7 @@ from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, T, awaiting
 from glmv.errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
 from glmv.exchange.flow import fetch
 from glmv.exchange.steps import Pause, Step
-from glmv.keywords import CallKeywords, call_keywords
+from glmv.keywords import CallKeywords, shows
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
@@ -196,7 +196,7 @@ def withdrawn(error: GLMVError, context: Context) -> Completion | None:
 class Tasks(Endpoint):
     """Asynchronous calls of one client: `glm.tasks`."""
 
-    @call_keywords
+    @shows(CallKeywords)
     def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """Hand a request in and do not wait for its answer; arguments and errors as `Client.chat`."""
         context = self._context()
@@ -209,7 +209,7 @@ class Tasks(Endpoint):
 class AsyncTasks(AsyncEndpoint):
     """Asynchronous calls of one client: `glm.tasks`, with `await`."""
 
-    @call_keywords
+    @shows(CallKeywords)
     async def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """As `Tasks.submit`."""
         context = self._context()

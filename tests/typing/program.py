@@ -147,12 +147,12 @@ def ask(text: str, **options: Unpack[glmv.CallKeywords]) -> str:
     return glmv.Client().chat(text, **options).text
 
 
-@glmv.call_keywords
+@glmv.shows(glmv.CallKeywords)
 def shown(text: str, **options: Unpack[glmv.CallKeywords]) -> str:
     return ask(text, **options)
 
 
-@glmv.client_keywords
+@glmv.shows(glmv.ClientKeywords)
 def made(**options: Unpack[glmv.ClientKeywords]) -> glmv.Client:
     return glmv.Client(**options)
 
