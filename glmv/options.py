@@ -304,9 +304,14 @@ class Connection(_Shown):
 
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
+        fields = dict(self.__dict__)
         state = super().__getstate__()
+        kept = dict(state["__dict__"])
+        for name in fields.keys() - self.__dict__.keys():
+            # LlamaIndex takes what cannot be pickled, as the method of an object with a lock, out of the model itself.
+            self.__dict__[name] = fields[name]
         headers = {name: value for name, value in (self.default_headers or {}).items() if not is_secret(name)}
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
+        return {**state, "__dict__": {**kept, "api_key": None, "default_headers": headers or None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # What a function's owner holds (locks, connections) cannot be copied, and copies share a gate.

@@ -47,6 +47,7 @@ def test_pickles_and_dictionaries_leave_the_function_out_and_copies_share_it(kin
     model = kind(api_key=vault.key)
     assert b"Vault" not in pickle.dumps(model)
     assert "Vault" not in str(model.to_dict()) + str(model.to_json())
+    assert model.api_key == vault.key
     assert copy.deepcopy(model).api_key == copy.copy(model).api_key == vault.key
 
 
