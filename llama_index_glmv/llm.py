@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Unpack
@@ -55,21 +54,15 @@ class AskKeywords(glmv.CallKeywords, total=False):
     video_url: Any
 
 
-# LlamaIndex's decorators keep neither the types nor the signature of what they decorate.
-
-
+# LlamaIndex's decorators do not keep the types of what they decorate. The signature stays theirs: its instrumentation
+# binds arguments by it, and events hold what it binds.
 def _chat_events(method: F) -> F:
-    return _decorated(method, llm_chat_callback())
+    decorated: F = llm_chat_callback()(method)
+    return decorated
 
 
 def _completion_events(method: F) -> F:
-    return _decorated(method, llm_completion_callback())
-
-
-def _decorated(method: F, events: Callable[[F], Any]) -> F:
-    signature = inspect.signature(glmv.shows(AskKeywords)(method))
-    decorated: F = events(method)
-    decorated.__signature__ = signature  # type: ignore[attr-defined]  # a function may have one
+    decorated: F = llm_completion_callback()(method)
     return decorated
 
 

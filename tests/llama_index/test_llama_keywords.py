@@ -25,9 +25,3 @@ def test_the_signature_shows_all_fields_before_the_first_model_is_made() -> None
         "assert {'model', 'api_key', 'temperature', 'timeout', 'thinking', 'callback_manager'} <= names.keys(), names"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-@pytest.mark.parametrize("method", ["chat", "stream_chat", "achat", "astream_chat", "complete", "acomplete"])
-def test_the_signature_of_a_call_shows_each_option(method: str) -> None:
-    parameters = inspect.signature(getattr(GLMV(), method)).parameters
-    assert {"model", "temperature", "timeout", "extra_headers"} <= parameters.keys()
