@@ -94,8 +94,11 @@ format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(READY) ## mypy --strict on the four packages
+types: $(READY) ## mypy --strict on the packages; mypy and pyright on a user's program with all public names
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/typing/mypy.ini tests/typing/program.py
+	$(BIN)/mypy --config-file tests/typing/mypy-plugin.ini tests/typing/program.py
+	$(BIN)/pyright --project tests/typing --pythonpath $(BIN)/python
 
 dist: $(READY) ## build the wheel and the source archive into dist/
 	rm -rf dist

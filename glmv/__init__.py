@@ -45,9 +45,10 @@ if _typing.TYPE_CHECKING:
         StreamTruncated,
         UnsupportedContent,
     )
+    from glmv.keywords import CallKeywords, ClientKeywords, shows
     from glmv.media import File, Image, Video
     from glmv.media.store import PictureStore
-    from glmv.options import ChatRequest, Connection, Options, Settings
+    from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Connection, Options, Settings
     from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
@@ -100,9 +101,10 @@ _NAMES = {
         "StreamTruncated",
         "UnsupportedContent",
     ),
+    "keywords": ("CallKeywords", "ClientKeywords", "shows"),
     "media": ("File", "Image", "Video"),
     "media.store": ("PictureStore",),
-    "options": ("ChatRequest", "Connection", "Options", "Settings"),
+    "options": ("ApiKey", "AsyncApiKey", "ChatRequest", "Connection", "Options", "Settings"),
     "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),
@@ -125,13 +127,17 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 
 __all__ = [
     "Accumulator",
+    "ApiKey",
+    "AsyncApiKey",
     "AsyncClient",
     "AuthenticationError",
     "Batch",
     "BatchResult",
     "Box",
+    "CallKeywords",
     "ChatRequest",
     "Client",
+    "ClientKeywords",
     "Clients",
     "Completion",
     "Component",
@@ -184,6 +190,7 @@ __all__ = [
     "redact",
     "redact_spans",
     "second_turn",
+    "shows",
     "without_values",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from glmv._public import public_class
 from glmv.credentials import without_values
@@ -18,7 +18,8 @@ from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
-from glmv.options import ChatRequest, Settings
+from glmv.keywords import CallKeywords, ClientKeywords, shows
+from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
 from glmv.structured.plan import plan_for
@@ -37,10 +38,8 @@ _T = TypeVar("_T")
 class Base:
     """What both clients are: settings, a server, a retry budget; and how messages become a call."""
 
-    def __init__(self, api_key: str | None = None, **options: Any) -> None:
-        given = {"api_key": api_key, **options}
-        del api_key
-        options.clear()
+    def __init__(self, given: dict[str, Any]) -> None:
+        """Takes the fields of `glmv.Settings`, and empties `given`."""
         self._begin(without_values(lambda: Settings(**given), given))
 
     @classmethod
@@ -62,9 +61,10 @@ class Base:
             self._address = address_of(self.settings, os.environ)
         return self._address
 
-    def request(self, messages: Messages, *, model: str | None = None, **options: Any) -> ChatRequest:
+    @shows(CallKeywords)
+    def request(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> ChatRequest:
         """Messages and options -> the request that `run` and `run_stream` take."""
-        return request_of(messages, self.settings, model, options)
+        return request_of(messages, self.settings, model, cast("dict[str, Any]", options))
 
     def _context(self) -> Context:
         return Context(self.settings, self.address, self._budget)
@@ -110,7 +110,8 @@ class Client(Endpoints, Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
 
     Args:
-        api_key: the platform's key; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, at the first call.
+        api_key: the platform's key; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, at the first call. A function that
+            returns the key is called before each attempt.
         options: fields of `glmv.Settings` (model, base_url, timeout, deadline, max_retries, temperature, ...).
 
     Raises:
@@ -120,11 +121,19 @@ class Client(Endpoints, Base):
     from ZAI_API_KEY goes to api.z.ai and any other to open.bigmodel.cn.
     """
 
+    @shows(ClientKeywords)
+    def __init__(self, api_key: ApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
+        given = cast("dict[str, Any]", options)
+        given["api_key"] = api_key
+        del api_key
+        super().__init__(given)
+
     def _begin(self, settings: Settings) -> None:
         super()._begin(settings)
         self._pools = Pools()
 
-    def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> Completion:
+    @shows(CallKeywords)
+    def chat(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Completion:
         """Ask, and get the whole answer.
 
         Args:
@@ -137,9 +146,12 @@ class Client(Endpoints, Base):
         Raises:
             GLMVError: one of its classes; see `glmv.errors`.
         """
-        return self.run(request_of(messages, self.settings, model, options))
+        return self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
-    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> Generator[Delta]:
+    @shows(CallKeywords)
+    def stream(
+        self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
+    ) -> Generator[Delta]:
         """Ask, and get the answer piece by piece as it comes; arguments and errors as `chat`.
 
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
@@ -154,7 +166,7 @@ class Client(Endpoints, Base):
         then, `may_replace=True` yields one delta with `replaces=True` that has the thought as reasoning; without it,
         the text keeps the mark, and a note says what to do.
         """
-        return self.run_stream(request_of(messages, self.settings, model, options))
+        return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
     def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""
@@ -255,20 +267,35 @@ class Client(Endpoints, Base):
 class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 
+    A function given as `api_key` may be asynchronous; one that is not runs in a worker thread.
+
     It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
     """
+
+    @shows(ClientKeywords)
+    def __init__(self, api_key: AsyncApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
+        given = cast("dict[str, Any]", options)
+        given["api_key"] = api_key
+        del api_key
+        super().__init__(given)
 
     def _begin(self, settings: Settings) -> None:
         super()._begin(settings)
         self._pools = AsyncPools()
 
-    async def chat(self, messages: Messages, *, model: str | None = None, **options: Any) -> Completion:
+    @shows(CallKeywords)
+    async def chat(
+        self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
+    ) -> Completion:
         """As `Client.chat`."""
-        return await self.run(request_of(messages, self.settings, model, options))
+        return await self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
-    def stream(self, messages: Messages, *, model: str | None = None, **options: Any) -> AsyncGenerator[Delta]:
+    @shows(CallKeywords)
+    def stream(
+        self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
+    ) -> AsyncGenerator[Delta]:
         """As `Client.stream`."""
-        return self.run_stream(request_of(messages, self.settings, model, options))
+        return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
     async def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""

@@ -28,6 +28,8 @@ _PARTS = re.compile(r"[\s;,=]+")
 # masking it would damage answers that contain the word. The platform's keys have 49 characters.
 _SHORTEST = 8
 _SHORTEST_WITHOUT_DIGITS = 16
+# Keys of a function that are masked: calls that are under way may have one of the last few.
+_NEWEST = 32
 # The first segment of every token that `transport.auth.sign` makes: {"alg":"HS256","sign_type":"SIGN","typ":"JWT"}.
 _TOKEN_HEAD = b"eyJhbGciOiJIUzI1NiIsInNpZ25fdHlwZSI6IlNJR04iLCJ0eXAiOiJKV1QifQ"
 _TOKEN = re.compile(_TOKEN_HEAD + rb"[A-Za-z0-9_.-]*")
@@ -81,6 +83,30 @@ class SecretHeaders:
         return f"SecretHeaders({', '.join(self._values)})"
 
 
+class NewKeys:
+    """Keys that a function returned, to be masked from then on. The newest are kept.
+
+    Attributes:
+        masks: forms of the keys, each with as many asterisks.
+    """
+
+    __slots__ = ("_values", "masks")
+
+    def __init__(self) -> None:
+        self._values: tuple[SecretBytes, ...] = ()
+        self.masks: tuple[tuple[bytes, bytes], ...] = ()
+
+    def add(self, key: str) -> None:
+        """Mask a key from now on."""
+        value = SecretBytes(key, "ascii")
+        if value not in self._values:
+            self._values = (*self._values, value)[-_NEWEST:]
+            self.masks = _masks({found for each in self._values for found in _credentials(bytes(each).decode())})
+
+    def __repr__(self) -> str:
+        return "NewKeys(...)"
+
+
 class Secrets:
     """The credentials of one client or call, to be masked wherever a server repeats them.
 
@@ -88,23 +114,23 @@ class Secrets:
         key: an API key, or "". Of the platform's form "id.secret" the secret half is masked by itself, too.
         headers: headers that are sent; the values of those with a telling name are masked, whole and in parts, and
             the user and password of Basic authentication (RFC 7617), too.
+        keys: where keys are added that become known later; sums of secrets share it.
     """
 
-    __slots__ = ("_masks",)
+    __slots__ = ("_keys", "_masks")
 
-    def __init__(self, key: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
-        values = {key} if _is_credential(key) else set()
-        if values and key.count(".") == 1 and len(half := key.partition(".")[2]) >= _SHORTEST:
-            values.add(half)
+    def __init__(self, key: str = "", headers: Iterable[tuple[str, str]] = (), *, keys: NewKeys | None = None) -> None:
+        self._keys = keys
+        values = _credentials(key)
         for name, value in headers:
             if _SECRET_HEADER.search(name.lower()):
                 values |= {part for part in _parts(value) if _is_credential(part)}
-        forms = {form.encode() for value in values for form in _forms(value)}
-        self._masks = tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
+        self._masks = _masks(values)
 
     def mask(self, data: bytes) -> bytes:
         """Bytes with every credential replaced by as many asterisks."""
-        for secret, stars in self._masks:
+        masks = self._masks if self._keys is None else (*self._keys.masks, *self._masks)
+        for secret, stars in masks:
             if secret in data:
                 data = data.replace(secret, stars)
         if _TOKEN_HEAD in data:
@@ -131,12 +157,26 @@ class Secrets:
                 return payload
 
     def __add__(self, other: Secrets) -> Secrets:
-        both = Secrets()
+        both = Secrets(keys=self._keys or other._keys)
         both._masks = tuple(sorted({*self._masks, *other._masks}, key=lambda mask: -len(mask[0])))
         return both
 
     def __repr__(self) -> str:
         return "Secrets(...)"
+
+
+def _credentials(key: str) -> set[str]:
+    """A key and, of the form "id.secret", its secret half; none where it is a placeholder."""
+    values = {key} if _is_credential(key) else set()
+    if values and key.count(".") == 1 and len(half := key.partition(".")[2]) >= _SHORTEST:
+        values.add(half)
+    return values
+
+
+def _masks(values: Iterable[str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Every form of the values with as many asterisks, the longest first."""
+    forms = {form.encode() for value in values for form in _forms(value)}
+    return tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
 
 
 def _is_credential(value: str) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Self, get_args
+from inspect import Signature
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -134,9 +135,52 @@ Temperature = Annotated[float, BeforeValidator(_finite), Field(ge=0.0), _Platfor
 BaseModelName = Annotated[str | None, AfterValidator(_row_name)]
 Seconds = Annotated[float, Field(gt=0)]
 
+ApiKey = str | SecretStr | Callable[[], str | SecretStr]
+"""A key, or a function that returns it, which is called before each attempt."""
+AsyncApiKey = ApiKey | Callable[[], Awaitable[str | SecretStr]]
+"""`ApiKey`, or an asynchronous function, which only the asynchronous client can call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyOrFunction:
+    """Keeps a function as it is, and makes a secret of a key."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._check, handler.generate_schema(SecretStr))
+
+    @staticmethod
+    def _check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        return value if callable(value) else handler(value)
+
+
+class _Signature:
+    """The signature of a model's class, with all fields.
+
+    pydantic makes it with the validators, and these are made when first needed (`defer_build`). Until then a class
+    would show the signature of one of its bases.
+    """
+
+    def __get__(self, instance: object, owner: type[BaseModel]) -> Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")  # instances are not called
+        owner.model_rebuild()
+        made: Any = vars(owner)["__signature__"]
+        shown: Signature = made if isinstance(made, Signature) else made.__get__(None, owner)
+        return shown
+
+
+class _Shown(BaseModel):
+    """Its classes show their fields in `inspect.signature` and help, before and after they are first used."""
+
+    __signature__: ClassVar[Any] = _Signature()
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        type.__setattr__(cls, "__signature__", _Signature())
+
 
 @public_class
-class Options(BaseModel):
+class Options(_Shown):
     """Options of one call. None means: not sent, the server's default holds.
 
     Ranges are the platform's, and hold where it is asked. At other servers what is set is sent, in their terms.
@@ -168,7 +212,8 @@ class Options(BaseModel):
             `stream_options` are merged, key by key.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+    # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True, populate_by_name=True)
 
     temperature: Temperature | None = None
     top_p: Share | None = None
@@ -193,14 +238,18 @@ class Options(BaseModel):
 
 
 @public_class
-class Connection(BaseModel):
+class Connection(_Shown):
     """Where a client connects, as whom, and how long it waits and retries.
 
     Attributes:
-        api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed.
+        api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed. A
+            function that returns the key is called before each attempt; in asynchronous calls it may be asynchronous,
+            and a blocking one runs in a worker thread. What it raises, and what is no key, is an `AuthenticationError`.
+            Copies share it, and pickles leave it out.
         base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`). A key that is
             given and stands in ZAI_API_KEY counts as from there; one that stands nowhere goes to ZHIPUAI_BASE_URL or
-            ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn.
+            ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn. The key of a function
+            is not known before: it goes where such a base URL says, else where a key that is set there belongs.
         auth: "key" sends the key as it is; "token" signs a short-lived token with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
@@ -222,9 +271,10 @@ class Connection(BaseModel):
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+    # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True, populate_by_name=True)
 
-    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    api_key: Annotated[AsyncApiKey, _KeyOrFunction()] | None = Field(default=None, exclude=True, repr=False)
     base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "api_base"))
     auth: Literal["key", "token"] = "key"
     token_ttl: float = 210.0
@@ -246,14 +296,16 @@ class Connection(BaseModel):
     dialect: DialectName | None = None
     base64_as: Literal["raw", "data_uri"] | None = None
 
-    def __init__(self, **given: Any) -> None:
-        def validate() -> None:
-            try:
-                super(Connection, self).__init__(**given)
-            except ValidationError as error:  # its text and its data would show a key under a misspelt name
-                raise InvalidRequestError(explained(error, type(self))) from None
+    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
 
-        without_values(validate, given)
+        def __init__(self, **given: Any) -> None:
+            def validate() -> None:
+                try:
+                    super(Connection, self).__init__(**given)
+                except ValidationError as error:  # its text and its data would show a key under a misspelt name
+                    raise InvalidRequestError(explained(error, type(self))) from None
+
+            without_values(validate, given)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # pydantic does not validate what is set later; a bare key would show up where only SecretStr is expected.
@@ -261,9 +313,19 @@ class Connection(BaseModel):
 
     def __getstate__(self) -> dict[str, Any]:
         # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
+        fields = dict(self.__dict__)
         state = super().__getstate__()
+        kept = dict(state["__dict__"])
+        for name in fields.keys() - self.__dict__.keys():
+            # LlamaIndex takes what cannot be pickled, as the method of an object with a lock, out of the model itself.
+            self.__dict__[name] = fields[name]
         headers = {name: value for name, value in (self.default_headers or {}).items() if not is_secret(name)}
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "default_headers": headers or None}}
+        return {**state, "__dict__": {**kept, "api_key": None, "default_headers": headers or None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # What a function's owner holds (locks, connections) cannot be copied, and copies share a gate.
+        key = self.__dict__.get("api_key")
+        return super().__deepcopy__({**(memo or {}), id(key): key})
 
 
 @public_class

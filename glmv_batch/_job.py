@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -47,24 +47,26 @@ class Job:
         prompt: what is asked about each.
         messages: instead of the prompt: messages, to which the picture is added, or a function from `Item` to them.
         schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
-        model: its name.
-        base_model: the model of the catalogue that it is, where a server's name for it does not tell: limits, prices
-            and the number of calls at once are that model's.
         column: of a table, the one that holds the picture.
         via: "calls", or "platform": its own batches, half the price, within a day or so; for pictures they take
             glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
-        api_key: the platform's key, or a function that returns it; None reads the environment.
-        base_url: as `glmv.Client` takes it.
-        max_concurrency: calls at once; None is the documented number.
+        api_key: the platform's key, or a function that returns it, called before each attempt; None reads the
+            environment. With via="calls" the function may be asynchronous.
         budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it. Money is counted by the
             price that the catalogue has in that currency.
-        client: a `glmv.AsyncClient` of your own instead of the three before; you close it.
-        options: further options of `glmv.Client`, and of its calls.
+        client: a `glmv.AsyncClient` of your own instead of a key and a server; you close it.
+        options: fields of `glmv.Settings`, as of `glmv.Client`. Of these:
+            model: its name.
+            base_model: the model of the catalogue that it is, where a server's name for it does not tell: limits,
+                prices and the number of calls at once are that model's.
+            base_url: as `glmv.Client` takes it.
+            max_concurrency: calls at once; None is the documented number.
 
     Raises:
         InvalidRequestError: for what cannot be asked so; nothing was sent.
     """
 
+    @glmv.shows(glmv.ClientKeywords)
     def __init__(
         self,
         source: Any,
@@ -72,42 +74,32 @@ class Job:
         *,
         messages: Any = None,
         schema: Any = None,
-        model: str | None = None,
-        base_model: str | None = None,
         column: str | None = None,
         via: Literal["calls", "platform"] = "calls",
-        api_key: str | SecretStr | Callable[[], str] | None = None,
-        base_url: str | None = None,
-        max_concurrency: int | None = None,
+        api_key: glmv.AsyncApiKey | None = None,
         budget: str | None = None,
         client: glmv.AsyncClient | None = None,
-        **options: Any,
+        **options: Unpack[glmv.ClientKeywords],
     ) -> None:
-        self._ask_key: Callable[[], str] | None = None
         # From here on no variable holds the key in the clear: an error below may be reported with its variables.
         match api_key:
-            case None | SecretStr():
-                key = api_key
             case str():
-                key = SecretStr(api_key)
-            case _ if callable(api_key):
-                key, self._ask_key = None, api_key
+                key: glmv.AsyncApiKey | None = SecretStr(api_key)
+            case _ if api_key is None or isinstance(api_key, SecretStr) or callable(api_key):
+                key = api_key
             case _:
                 kind = type(api_key).__name__  # type: ignore[unreachable]  # callers may not check types
                 del api_key
-                options.clear()
+                cast("dict[str, Any]", options).clear()
                 raise glmv.InvalidRequestError(f"api_key is a string, a SecretStr or a function; got {kind}.")
         del api_key
         self._source = source
         self._column = column
         self._own = client
-        asked = {name: value for name, value in options.items() if name in glmv.Options.model_fields}
+        given = cast("dict[str, Any]", options)  # it may hold headers with credentials, and is emptied below
+        asked = {name: given.pop(name) for name in glmv.Options.model_fields if name in given}
+        model = given.get("model")
         self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
-        given = {name: value for name, value in options.items() if name not in asked}
-        options.clear()  # `given` may hold headers with credentials, and is emptied below
-        given |= {
-            "base_url": base_url, "max_concurrency": max_concurrency, "model": model, "base_model": base_model
-        }  # fmt: skip
         self._settings = glmv.without_values(lambda: self._connected(given, key), given)
         self._model = model or self._settings.model
         self._base_model = self._settings.base_model if self._model == self._settings.model else None
@@ -127,7 +119,7 @@ class Job:
         self.progress = Progress(share=self._share)
         self._stop: Callable[[str], None] = lambda why: None
 
-    def _connected(self, given: dict[str, Any], key: SecretStr | None) -> glmv.Settings:
+    def _connected(self, given: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
         """The settings of the client: its own, or those that were given.
 
         Raises:
@@ -136,7 +128,7 @@ class Job:
         connection = {name: value for name, value in given.items() if value is not None}
         if self._own is None:
             return glmv.Settings(**connection, api_key=key)
-        clash = {*connection, *(["api_key"] if key or self._ask_key else [])} - {"model"}
+        clash = {*connection, *(["api_key"] if key else [])} - {"model"}
         if clash:
             names = ", ".join(sorted(clash))
             raise glmv.InvalidRequestError(f"A client of your own has its own {names}: give one or the other.")
@@ -300,17 +292,10 @@ class Job:
             pass
 
     def _client(self) -> glmv.AsyncClient:
-        return self._own or glmv.AsyncClient.of(self._now())
+        return self._own or glmv.AsyncClient.of(self._settings)
 
     def _sync_client(self) -> glmv.Client:
-        return glmv.Client.of(self._now())
-
-    def _now(self) -> glmv.Settings:
-        if self._ask_key is None:
-            return self._settings
-        asked = self._settings.model_copy()
-        asked.api_key = self._ask_key()  # type: ignore[assignment]  # settings make a secret of it
-        return asked
+        return glmv.Client.of(self._settings)
 
     def _base_url(self) -> str:
         return self._client().address.base_url

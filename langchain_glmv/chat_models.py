@@ -6,7 +6,7 @@ import builtins
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -64,12 +64,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     stream_usage: bool = True
     picture_store: Annotated[glmv.PictureStore | None, BeforeValidator(_store)] = None
 
-    def __init__(self, **given: Any) -> None:
-        has_profile = given.get("profile")
-        with joined_errors():
-            glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
-        if has_profile:  # `configurable_fields` hands over that of the model before
-            self.profile = profile_for(self.model, self.base_model, self.profile)
+    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+
+        def __init__(self, **given: Any) -> None:
+            has_profile = given.get("profile")
+            with joined_errors():
+                glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
+            if has_profile:  # `configurable_fields` hands over that of the model before
+                self.profile = profile_for(self.model, self.base_model, self.profile)
 
     @model_validator(mode="after")
     def _set_glmv_version(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 from pydantic import AliasChoices, Field
@@ -27,9 +27,11 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
     model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
     dimensions: int | None = None
 
-    def __init__(self, **given: Any) -> None:
-        with joined_errors():
-            glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor_options(given)), given)
+    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+
+        def __init__(self, **given: Any) -> None:
+            with joined_errors():
+                glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor_options(given)), given)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in the order of the texts; [] for none.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from llama_index.core.base.llms.types import (
@@ -40,6 +40,31 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AskKeywords(glmv.CallKeywords, total=False):
+    """Options of one call: those of `glmv.Client.chat`, the model, and the media of LlamaIndex's older class.
+
+    The base classes take any keyword. These are what a call takes, so that a misspelt one is a type error.
+    """
+
+    model: str | None
+    image_url: Any
+    video_url: Any
+
+
+# LlamaIndex's decorators do not keep the types of what they decorate. The signature stays theirs: its instrumentation
+# binds arguments by it, and events hold what it binds.
+def _chat_events(method: F) -> F:
+    decorated: F = llm_chat_callback()(method)
+    return decorated
+
+
+def _completion_events(method: F) -> F:
+    decorated: F = llm_completion_callback()(method)
+    return decorated
+
 
 Formatted = bool | ImageDocuments | None
 """`formatted` of `complete`: a bool, or pictures, whose position this is in LlamaIndex's `MultiModalLLM`."""
@@ -104,8 +129,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     # ---- chat
 
-    @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    @_chat_events
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponse:
         """Answer a conversation.
 
         Args:
@@ -114,26 +139,32 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         """
         return whole(self._sync.run(self._request(messages, kwargs)))
 
-    @llm_chat_callback()
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+    @_chat_events
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last response has the usage. Closing ends the request."""
         return self._stream(self._request(messages, kwargs), as_chat)
 
-    @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    @_chat_events
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponse:
         """`chat`, asynchronously."""
         return whole(await self._asynchronous.run(await self._arequest(messages, kwargs)))
 
-    @llm_chat_callback()
-    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+    @_chat_events
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]
+    ) -> ChatResponseAsyncGen:
         """`stream_chat`, asynchronously."""
         return self._astream(await self._arequest(messages, kwargs), as_chat)
 
     # ---- completion
 
-    @llm_completion_callback()
+    @_completion_events
     def complete(
-        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        formatted: Formatted = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponse:
         """Answer a prompt about pictures.
 
@@ -146,24 +177,36 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         """
         return as_completion(whole(self._sync.run(self._prompt(prompt, formatted, image_documents, kwargs))))
 
-    @llm_completion_callback()
+    @_completion_events
     def stream_complete(
-        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        formatted: Formatted = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponseGen:
         """`complete`, piece by piece."""
         return self._stream(self._prompt(prompt, formatted, image_documents, kwargs), as_completion)
 
-    @llm_completion_callback()
+    @_completion_events
     async def acomplete(
-        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        formatted: Formatted = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponse:
         """`complete`, asynchronously."""
         request = await self._aprompt(prompt, formatted, image_documents, kwargs)
         return as_completion(whole(await self._asynchronous.run(request)))
 
-    @llm_completion_callback()
+    @_completion_events
     async def astream_complete(
-        self, prompt: str, formatted: Formatted = False, image_documents: ImageDocuments | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        formatted: Formatted = False,
+        image_documents: ImageDocuments | None = None,
+        **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponseAsyncGen:
         """`stream_complete`, asynchronously."""
         return self._astream(await self._aprompt(prompt, formatted, image_documents, kwargs), as_completion)
@@ -210,22 +253,22 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     # ---- requests: no events here, or each would come twice
 
-    def _intake(self, kwargs: dict[str, Any]) -> Intake:
+    def _intake(self, kwargs: Any) -> Intake:
         model = kwargs.get("model") or self.model
         row = glmv.find_model(kwargs["base_model"]) if kwargs.get("base_model") else self.catalog_row(model)
         return Intake(model, row=row, local_files=self.local_files, on_unsupported=self.on_unsupported)
 
-    def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+    def _request(self, messages: Sequence[ChatMessage], kwargs: Any) -> glmv.ChatRequest:
         intake = self._intake(kwargs)
         return self._chat_request(to_glmv(messages, intake), intake, kwargs)
 
-    async def _arequest(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+    async def _arequest(self, messages: Sequence[ChatMessage], kwargs: Any) -> glmv.ChatRequest:
         if reads_files(messages):
             return await asyncio.to_thread(self._request, messages, kwargs)
         return self._request(messages, kwargs)
 
     def _prompt(
-        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: dict[str, Any]
+        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: Any
     ) -> glmv.ChatRequest:
         intake = self._intake(kwargs)
         if not isinstance(formatted, bool):
@@ -237,7 +280,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         return self._chat_request([glmv.Message("user", [*parts, glmv.Text(prompt)])], intake, kwargs)
 
     async def _aprompt(
-        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: dict[str, Any]
+        self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: Any
     ) -> glmv.ChatRequest:
         if isinstance(formatted, bool) and image_documents is None:
             return self._prompt(prompt, formatted, None, kwargs)

@@ -8,7 +8,7 @@ from llama_index_glmv.llm import GLMV
 from llama_index_glmv.metadata import LLMS, register_name
 
 
-class GLMVMultiModal(GLMV, MultiModalLLM):
+class GLMVMultiModal(GLMV, MultiModalLLM):  # type: ignore[misc]  # as in pyproject.toml for `llm`: keywords have names
     """GLM-4V as LLM and as MultiModalLLM: `complete(prompt, image_documents)` and all that `GLMV` does.
 
     LlamaIndex 0.14.16 to 0.14.25 cannot call a class that is a `MultiModalLLM` only (its callbacks ask for

@@ -113,7 +113,7 @@ def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
     """The client that the options ask for: the platform's, or one at an emulator made for this command."""
-    named = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
+    named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
         with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:
             yield glm

@@ -28,6 +28,7 @@ from glmv.cli.emulate import emulator_class
 from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
 
 if TYPE_CHECKING:
+    from glmv import ClientKeywords
     from glmv_batch import Job, Row
 
 # Seconds between two lines of JSON about the progress.
@@ -105,18 +106,18 @@ def batch(
 
     with failures_told(), _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
+        asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
+        if model is not None:
+            asked["model"] = model
         job = Job(
             source,
             prompt,
             schema=wanted,
-            model=model,
-            base_model=base_model,
             column=column,
             via=via.value,
             api_key=key,
-            base_url=base,
-            max_concurrency=concurrency,
             budget=budget,
+            **asked,
         )
         try:
             with _shown(job, progress) as on_row:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack, cast
 
 from glmv._public import public_class
 from glmv.catalog.lookup import models
@@ -22,6 +22,7 @@ from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
 from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
 from glmv.exchange.steps import Step
+from glmv.keywords import CallKeywords, shows
 from glmv.media import Image
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
@@ -93,6 +94,7 @@ class BatchResult:
     error: GLMVError | None = None
 
 
+@shows(CallKeywords)
 def create(
     context: Context,
     /,
@@ -101,7 +103,7 @@ def create(
     model: str | None = None,
     metadata: Mapping[str, str] | None = None,
     auto_delete_input_file: bool | None = None,
-    **options: Any,
+    **options: Unpack[CallKeywords],
 ) -> Generator[Step, Any, Batch]:
     """Hand in many requests at once.
 
@@ -122,7 +124,8 @@ def create(
             raise InvalidRequestError("The file holds the requests already: model and options cannot be changed.")
         file_id = requests
     else:
-        data, lines, notes = without_values(lambda: written(context, requests, model, options), options)
+        given = cast("dict[str, Any]", options)
+        data, lines, notes = without_values(lambda: written(context, requests, model, given), given)
         file_id = (yield from upload(context, data, purpose="batch", name="batch.jsonl")).id
     wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
     payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack, cast
 
 from glmv._public import public_class
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, T, awaiting, blocking, quoted
 from glmv.errors import ContentFilterError, DeadlineExceeded, GLMVError, MalformedResponse, ServerError
 from glmv.exchange.flow import fetch
 from glmv.exchange.steps import Pause, Step
+from glmv.keywords import CallKeywords, shows
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
@@ -195,10 +196,11 @@ def withdrawn(error: GLMVError, context: Context) -> Completion | None:
 class Tasks(Endpoint):
     """Asynchronous calls of one client: `glm.tasks`."""
 
-    def submit(self, messages: Messages, *, model: str | None = None, **options: Any) -> Task:
+    @shows(CallKeywords)
+    def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """Hand a request in and do not wait for its answer; arguments and errors as `Client.chat`."""
         context = self._context()
-        return self._run(submit(context, context.request(messages, model, options)))
+        return self._run(submit(context, context.request(messages, model, cast("dict[str, Any]", options))))
 
     result = blocking(result)
     wait = blocking(wait)
@@ -207,10 +209,11 @@ class Tasks(Endpoint):
 class AsyncTasks(AsyncEndpoint):
     """Asynchronous calls of one client: `glm.tasks`, with `await`."""
 
-    async def submit(self, messages: Messages, *, model: str | None = None, **options: Any) -> Task:
+    @shows(CallKeywords)
+    async def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """As `Tasks.submit`."""
         context = self._context()
-        return await self._run(submit(context, context.request(messages, model, options)))
+        return await self._run(submit(context, context.request(messages, model, cast("dict[str, Any]", options))))
 
     result = awaiting(result)
     wait = awaiting(wait)

@@ -16,7 +16,7 @@ from glmv.media import File, Image, Video
 from glmv.options import nearest
 from glmv.types import Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
-Messages = str | Part | Message | Sequence[str | Part | Message | Mapping[str, Any]]
+Messages = str | Part | Message | Mapping[str, Any] | Sequence[str | Part | Message | Mapping[str, Any]]
 Tell = Callable[[str], None]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from glmv.credentials import Secrets
+from glmv.credentials import NewKeys, Secrets
 from glmv.errors import AuthenticationError, InvalidRequestError
 from glmv.options import Connection
 from glmv.transport.auth import Signer
+from glmv.transport.keys import KeyFunction
 from glmv.transport.proxies import is_loopback
 from glmv.wire.dialect import Dialect, dialect_of
 
@@ -33,7 +34,7 @@ class Address:
 
     base_url: str
     host: str
-    signer: Signer | None
+    signer: Signer | KeyFunction | None
     dialect: Dialect
     secrets: Secrets
     named_by: str = ""
@@ -66,9 +67,17 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     """
     variables = _known(environ)
     del environ  # a traceback with variables would print all of it
-    # `model_copy(update=...)` of pydantic validates nothing, so a key may be a plain string there.
-    own = SecretStr(settings.api_key) if isinstance(settings.api_key, str) else settings.api_key
-    variable, base_variable, home = _belonging(own, variables)
+    function: Callable[[], object] | None = None
+    own: SecretStr | None = None
+    match settings.api_key:
+        case None | SecretStr() as key:
+            own = key
+        case str() as plain:  # `model_copy(update=...)` of pydantic validates nothing
+            own = SecretStr(plain)
+            del plain
+        case asked:
+            function = asked
+    variable, base_variable, home = _belonging(own, variables) if function is None else _likely(variables)
     key = variables.get(variable, SecretStr("")) if own is None else own
     named_by, base_url = "base_url", settings.base_url or ""
     if not base_url:
@@ -79,6 +88,10 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     dialect = dialect_of(base_url, settings.dialect)
     if settings.base64_as is not None:
         dialect = replace(dialect, base64=settings.base64_as)
+    if function is not None:
+        keys = NewKeys()
+        asking = KeyFunction(function, signed=settings.auth == "token", ttl=settings.token_ttl, keys=keys)
+        return Address(base_url, host, asking, dialect, Secrets(headers=_headers(settings), keys=keys), named_by)
     if not key.get_secret_value().strip() and dialect.name == "platform":
         raise AuthenticationError(
             "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
@@ -107,6 +120,12 @@ def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple
     # A base URL that stands beside another key is that key's: this one is not sent there.
     free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(same, None) or next(free, None) or _KEYS[0]
+
+
+def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
+    """The row of `_KEYS` for a key that is not known yet: whose base URL alone is set; else whose key is set."""
+    alone = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
+    return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
 
 
 def _checked(base_url: str, allow_http: bool) -> str:

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from glmv.errors import GLMVError
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, async_content_of, here
+from glmv.transport.keys import KeyFunction
 from glmv.transport.network import CALL
 from glmv.types import Delta
 
@@ -79,11 +81,25 @@ class AsyncDriver(Driver):
             except TimeoutError:
                 continue
 
-    async def _send(self, step: Send) -> Opened:
-        return await self._work(self._sent(step), step.until)
+    async def _signer(self, until: float | None) -> Signer | None:
+        asked = self._where.signer
+        if not isinstance(asked, KeyFunction):
+            return asked
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout_at(None if until is None else _loop_time(until)):
+                # A function that blocks does so in a thread, and the loop goes on.
+                found = asked.call() if asked.is_asynchronous else await asyncio.to_thread(asked.call)
+                return found if isinstance(found, Signer) else await asked.awaited(found)
+        except TimeoutError:
+            raise self._late(started) from None
 
-    async def _sent(self, step: Send) -> Opened:
-        request = self._request(step, async_content_of(step.body))
+    async def _send(self, step: Send) -> Opened:
+        signer = await self._signer(step.until)
+        return await self._work(self._sent(step, signer), step.until)
+
+    async def _sent(self, step: Send, signer: Signer | None) -> Opened:
+        request = self._request(step, async_content_of(step.body), signer)
         return self._opened(await self._pool.http.send(request, stream=True, follow_redirects=False))
 
     async def _read(self, step: Read) -> bytes:

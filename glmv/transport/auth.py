@@ -15,6 +15,7 @@ from base64 import urlsafe_b64encode
 
 from pydantic import SecretStr
 
+from glmv.credentials import NewKeys
 from glmv.errors import AuthenticationError
 
 # Signed anew this share of its lifetime before it ends, so that no request leaves with a token about to expire.
@@ -87,6 +88,14 @@ class Signer:
     def forget(self) -> None:
         """Sign anew at the next request."""
         self._token = ""
+
+    def is_of(self, key: SecretStr) -> bool:
+        """Whether it was made for this key."""
+        return self._key.get_secret_value() == key.get_secret_value().strip()
+
+    def register(self, keys: NewKeys) -> None:
+        """Have the key masked from now on."""
+        keys.add(self._key.get_secret_value())
 
     def __repr__(self) -> str:
         return f"Signer({'token' if self._ttl else 'key'})"

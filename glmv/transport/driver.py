@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from glmv.credentials import SecretBytes
-from glmv.errors import GateTimeout, GLMVError
+from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError
 from glmv.exchange.gate import Gate, Ticket
 from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
 from glmv.options import TIMEOUTS
@@ -65,12 +65,11 @@ class Driver:
         self._cancelled = False
         self._sent_at = 0.0
 
-    def _request(self, step: Send, body: Any) -> Any:
+    def _request(self, step: Send, body: Any, signer: Signer | None) -> Any:
         """The step as a request of the HTTP library."""
         headers: dict[str, str | bytes] = dict(self._pool.headers)
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
-        signer: Signer | None = self._where.signer
         if signer is not None:
             headers["authorization"] = SecretBytes(signer.header(time.time()), "ascii")
         for name, value in (*self._headers.items(), *step.headers.items()):
@@ -89,6 +88,11 @@ class Driver:
             step.method, _url(self._pool.library, self._where.base_url + step.path), content=body, headers=headers,
             extensions={"timeout": limits},
         )  # fmt: skip
+
+    def _late(self, started: float) -> GLMVError:
+        """The error when the function that returns the key has used up the time of the call."""
+        seconds = time.monotonic() - started
+        return DeadlineExceeded(f"The function given as api_key took {seconds:.1f} s, longer than the deadline leaves.")
 
     def _opened(self, response: Any) -> Opened:
         self._response = response

@@ -8,7 +8,9 @@ from typing import Any
 
 from glmv.errors import GLMVError
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, content_of, here
+from glmv.transport.keys import KeyFunction
 from glmv.transport.network import CALL
 from glmv.types import Delta
 
@@ -70,11 +72,22 @@ class SyncDriver(Driver):
             left = self._remaining_wait(gate, self._ticket, step, started)
             woken.acquire(timeout=left)
 
+    def _signer(self, until: float | None) -> Signer | None:
+        asked = self._where.signer
+        if not isinstance(asked, KeyFunction):
+            return asked
+        started = time.monotonic()
+        signer = asked.ask()
+        if until is not None and time.monotonic() >= until:
+            raise self._late(started)
+        return signer
+
     def _send(self, step: Send) -> Opened:
+        signer = self._signer(step.until)
         self._network.until = step.until
         CALL.set(self._network)
         try:
-            request = self._request(step, content_of(step.body))
+            request = self._request(step, content_of(step.body), signer)
             return self._opened(self._pool.http.send(request, stream=True, follow_redirects=False))
         except Exception as error:  # noqa: BLE001 - translated
             problem = self._failure(error)

@@ -168,6 +168,7 @@ ORDER = [
     {"exchange"},
     {"request"},
     {"wire"},
+    {"keywords"},
     {"options"},
     {"types"},
     {"media"},

@@ -18,6 +18,7 @@ from glmv.transport.sync import SyncDriver
 NAMES = {
     "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
+    "AsyncApiKey": "ApiKey",
     "AsyncBatches": "Batches",
     "AsyncFiles": "Files",
     "AsyncRun": "Run",
@@ -41,6 +42,7 @@ APART = {
         "_enter": "a thread waits for a lock, a task for an event",
         "_send": "a task may be cancelled between two steps of a pool, a thread may not",
         "_read": "as _send",
+        "_signer": "a function that returns the key blocks a thread, and is awaited in a task or called in a thread",
         "drop": "as _send",
         "end": "as _send",
     },

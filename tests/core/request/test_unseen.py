@@ -22,7 +22,7 @@ PLATFORM = "https://open.bigmodel.cn/api/paas/v4"
 
 
 def notes(messages: Any, base_url: str = PLATFORM, dialect: str = "platform") -> str:
-    row = find_model("glm-4.6v") if DIALECTS[dialect].limits else None
+    row = find_model("glm-4.6v") if DIALECTS[dialect].limits != "none" else None
     return " ".join(check(chat_request(messages, Options(), {}), row, DIALECTS[dialect], base_url).notes)
 
 
@@ -51,8 +51,22 @@ def test_a_url_of_a_private_network_is_noted(host: str, kind: Any) -> None:
     told = notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")])
     assert f"glmv.{kind.__name__}.from_bytes" in told
     assert "private network" in told
-    assert notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")], "http://10.0.0.7:8000/v1") == ""
-    assert notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")], "http://localhost:8000/api/paas/v4") == ""
+
+
+@pytest.mark.parametrize(
+    ("base_url", "dialect", "noted"),
+    [
+        ("http://10.0.0.7:8000/v1", "openai", False),
+        ("http://localhost:8000/v1", "vllm", False),
+        ("https://llm.example.com/v1", "vllm", True),
+        ("http://localhost:8000/api/paas/v4", "platform", True),
+    ],
+)
+def test_a_server_in_a_private_network_fetches_from_there_unless_it_stands_in_for_the_platform(
+    base_url: str, dialect: str, noted: bool
+) -> None:
+    told = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)
+    assert ("private network" in told) == noted
 
 
 @pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "cdn.example.co.uk", "例子.测试", "[2606:4700::1111]"])

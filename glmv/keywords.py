@@ -1,0 +1,121 @@
+"""Keywords by name and type, so that editors complete them and type checkers see a misspelt one.
+
+`glmv.options` has the same names as fields of pydantic models, which judge values. A test compares both.
+"""
+
+# No `from __future__ import annotations`: a TypedDict keeps its annotations as they are written here.
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, TypedDict, TypeVar
+
+from pydantic import BaseModel
+
+from glmv._public import public_class
+from glmv.credentials import SecretHeaders
+from glmv.options import DialectName, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class OptionKeywords(TypedDict, total=False):
+    """The fields of `glmv.Options`."""
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | list[str] | None
+    do_sample: bool | None
+    thinking: bool | Literal["auto"] | dict[str, Any] | None
+    reasoning_effort: str | None
+    tools: list[dict[str, Any]] | None
+    tool_choice: str | dict[str, Any] | bool | None
+    parallel_tool_calls: bool | None
+    response_format: dict[str, Any] | None
+    tool_stream: bool | None
+    stream_options: dict[str, Any] | Literal[False] | None
+    sensitive_word_check: dict[str, Any] | None
+    seed: int | None
+    request_id: str | None
+    user_id: str | None
+    extra_body: dict[str, Any] | None
+
+
+@public_class
+class CallKeywords(OptionKeywords, total=False):
+    """Keywords of one call, as of `Client.chat`; `glmv.Options` and `glmv.ChatRequest` say what each means.
+
+    For functions that hand keywords on: `def ask(text: str, **options: Unpack[glmv.CallKeywords])`.
+    """
+
+    base_model: str | None
+    timeout: Any
+    deadline: float | None
+    idle_timeout: float | None
+    max_retries: int | None
+    extra_headers: SecretHeaders | dict[str, str] | None
+    on_sensitive: Literal["raise", "return"] | None
+    boxes_of: int | None
+    may_replace: bool | None
+    on_misfit: Literal["raise", "return", "return_value"] | None
+    validate: Callable[[str], object] | type[BaseModel] | None
+
+
+@public_class
+class ClientKeywords(OptionKeywords, total=False):
+    """Keywords of `glmv.Client` beside the key; `glmv.Settings` says what each means."""
+
+    base_url: str | None
+    auth: Literal["key", "token"]
+    token_ttl: float
+    timeout: Any
+    deadline: float | None
+    idle_timeout: float | None
+    max_retries: int
+    max_concurrency: int | None
+    http_client: Any
+    http_async_client: Any
+    default_headers: dict[str, str] | None
+    allow_http: bool
+    dialect: DialectName | None
+    base64_as: Literal["raw", "data_uri"] | None
+    model: str
+    base_model: str | None
+    on_sensitive: Literal["raise", "return"]
+
+
+class _Unset:
+    """Stands as the default of a keyword that is not passed on when it is not given."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_UNSET = _Unset()
+
+
+def shows(kind: Any) -> Callable[[F], F]:
+    """Makes `inspect.signature` and help show the keywords of a function in place of its `**options`.
+
+    Args:
+        kind: the TypedDict that the function unpacks: `CallKeywords`, `ClientKeywords`, or one that extends them.
+
+    Returns:
+        A decorator; what it decorates stays the same function.
+    """
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    of_client = kind is ClientKeywords
+    defaults = {name: field.default for name, field in Settings.model_fields.items()} if of_client else {}
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        *named, _ = signature.parameters.values()
+        own = {parameter.name for parameter in named}
+        single = [
+            inspect.Parameter(name, keyword_only, default=defaults.get(name, _UNSET), annotation=annotation)
+            for name, annotation in kind.__annotations__.items()
+            if name not in own
+        ]
+        function.__signature__ = signature.replace(parameters=[*named, *single])  # type: ignore[attr-defined]  # a function may have one
+        return function
+
+    return decorate

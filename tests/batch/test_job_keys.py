@@ -1,0 +1,64 @@
+"""A function as `api_key` of a job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_batch import Job
+from tests.support.fake_server import WHOLE, Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server().plays(lambda peer: peer.say(WHOLE))
+    yield running
+    running.stop()
+
+
+def keys_at(server: Server) -> set[str]:
+    return set(re.findall(r"(?i)authorization: Bearer (\S+)", "\n".join(head for head, _ in server.requests)))
+
+
+class Vault:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def key(self) -> str:
+        self.asked += 1
+        return f"id-{self.asked}.secret-number-{self.asked}"
+
+    async def akey(self) -> str:
+        return self.key()
+
+
+URLS = [f"https://example.com/{number}.png" for number in range(3)]
+
+
+@pytest.mark.parametrize("name", ["key", "akey"])
+def test_each_call_asks_for_the_key(server: Server, name: str) -> None:
+    vault = Vault()
+    job = Job(URLS, "What is it?", model="glm-4.6v", api_key=getattr(vault, name), base_url=server.base_url)
+    assert vault.asked == 0
+    assert [row.text for row in job.rows()] == ["hello"] * 3
+    assert keys_at(server) == {f"id-{number}.secret-number-{number}" for number in (1, 2, 3)}
+
+
+def test_a_function_that_fails_ends_the_job(server: Server) -> None:
+    def sealed() -> str:
+        raise OSError("the vault is sealed")
+
+    job = Job(URLS, "What is it?", model="glm-4.6v", api_key=sealed, base_url=server.base_url)
+    with pytest.raises(glmv.AuthenticationError, match="the vault is sealed"):
+        list(job.rows())
+    assert server.requests == []
+
+
+def test_what_is_no_key_is_refused(server: Server) -> None:
+    wrong: Any = 5
+    with pytest.raises(glmv.InvalidRequestError, match="a string, a SecretStr or a function; got int"):
+        Job(URLS, "What is it?", api_key=wrong)

@@ -1,0 +1,353 @@
+"""A function as `api_key`: asked before each attempt, on the loop or in a thread, and never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import re
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import glmv
+from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
+
+BUSY = {"error": {"code": "1302", "message": "busy"}}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(glmv_retries(), (0.0, 0.0)))
+
+
+def glmv_retries() -> list[Any]:
+    from glmv.wire.codes import Retry
+
+    return list(Retry)
+
+
+def says(payload: object, status: int = 200) -> Callable[[Peer], None]:
+    return lambda peer: peer.say(payload, status)
+
+
+def echoes_key(status: int) -> Callable[[Peer], None]:
+    """Repeats the header with the key, as gateways do."""
+
+    def script(peer: Peer) -> None:
+        peer.say({"error": {"code": "1000", "message": f"no such key: {sent(peer.request[0])}"}}, status)
+
+    return script
+
+
+def sent(head: str) -> str:
+    found = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
+    return found[1] if found else ""
+
+
+def keys_at(server: Server) -> list[str]:
+    return [sent(head) for head, _ in server.requests]
+
+
+class Rotating:
+    """Hands out another key each time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.threads: list[threading.Thread] = []
+
+    def key(self) -> str:
+        self.asked += 1
+        self.threads.append(threading.current_thread())
+        return f"id-{self.asked}.secret-number-{self.asked}"
+
+    async def akey(self) -> SecretStr:
+        await asyncio.sleep(0)
+        return SecretStr(self.key())
+
+
+KEYS = [f"id-{number}.secret-number-{number}" for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("refusal", [(BUSY, 429), ({"error": "down"}, 500), ({"error": "down"}, 503)], ids=str)
+def test_each_attempt_asks_for_the_key(server: Server, refusal: tuple[Any, int]) -> None:
+    server.plays(says(*refusal), says(*refusal), says(WHOLE))
+    with glmv.Client(Rotating().key, base_url=server.base_url, max_retries=3) as glm:
+        assert glm.chat("hello").text == "hello"
+    assert keys_at(server) == KEYS[:3]
+
+
+def test_a_refused_key_is_not_tried_again(server: Server) -> None:
+    server.plays(echoes_key(401))
+    vault = Rotating()
+    with glmv.Client(vault.key, base_url=server.base_url) as glm, pytest.raises(glmv.AuthenticationError) as caught:
+        glm.chat("hello")
+    assert vault.asked == 1
+    assert "secret-number-1" not in str(caught.value)  # the server repeated it
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_asynchronous_function_is_awaited_at_each_attempt(server: Server, streamed: bool) -> None:
+    answer = (lambda peer: peer.stream(chunk("hello", "stop"), DONE)) if streamed else says(WHOLE)
+    server.plays(says(BUSY, 429), answer)
+    vault = Rotating()
+    async with glmv.AsyncClient(vault.akey, base_url=server.base_url) as glm:
+        if streamed:
+            text = "".join([delta.text or "" async for delta in glm.stream("hello")])
+        else:
+            text = (await glm.chat("hello")).text
+    assert text == "hello"
+    assert keys_at(server) == KEYS[:2]
+    assert set(vault.threads) == {threading.current_thread()}
+
+
+async def test_a_blocking_function_does_not_block_the_loop(server: Server) -> None:
+    server.plays(says(WHOLE))
+    asked, go_on = threading.Event(), threading.Event()
+
+    def key() -> str:
+        asked.set()
+        assert go_on.wait(20)
+        return KEYS[0]
+
+    async with glmv.AsyncClient(key, base_url=server.base_url) as glm:
+        call = asyncio.create_task(glm.chat("hello"))
+        assert await asyncio.to_thread(asked.wait, 20)
+        go_on.set()  # the loop runs while the function waits for this
+        assert (await call).text == "hello"
+    assert keys_at(server) == KEYS[:1]
+
+
+@pytest.mark.parametrize("wrap", [lambda vault: lambda: vault.akey(), lambda vault: partial(type(vault).akey, vault)])
+async def test_functions_that_return_an_awaitable_are_awaited(server: Server, wrap: Any) -> None:
+    server.plays(says(WHOLE))
+    async with glmv.AsyncClient(wrap(Rotating()), base_url=server.base_url) as glm:
+        await glm.chat("hello")
+    assert keys_at(server) == KEYS[:1]
+
+
+@pytest.mark.parametrize("wrap", [lambda vault: vault.akey, lambda vault: lambda: vault.akey()])
+def test_a_blocking_client_refuses_an_asynchronous_function(server: Server, wrap: Any) -> None:
+    server.plays(says(WHOLE))
+    with (
+        glmv.Client(wrap(Rotating()), base_url=server.base_url) as glm,
+        pytest.raises(glmv.AuthenticationError, match="asynchronous"),
+    ):
+        glm.chat("hello")
+    assert server.requests == []
+
+
+def fails(error: Exception) -> Callable[[], str]:
+    def key() -> str:
+        raise error
+
+    return key
+
+
+WRONG: list[tuple[Any, str]] = [
+    (fails(OSError("the vault is sealed")), r"raised OSError: the vault is sealed"),
+    (fails(KeyError()), r"raised KeyError \("),
+    (fails(TimeoutError("too slow")), r"raised TimeoutError: too slow"),
+    (lambda: None, "returned NoneType; it has to return a string"),
+    (lambda: b"id.secret", "returned bytes"),
+    (lambda: "", "returned an empty string"),
+    (lambda: " \n", "returned an empty string"),
+    (lambda: SecretStr(""), "returned an empty string"),
+    (lambda: "ключ", "beyond ASCII"),
+    (lambda one: one, "raised TypeError"),
+]
+
+
+@pytest.mark.parametrize(("function", "told"), WRONG, ids=[told for _, told in WRONG])
+async def test_what_a_function_does_wrong_is_one_clear_error(server: Server, function: Any, told: str) -> None:
+    server.plays(says(WHOLE))
+    with (
+        glmv.Client(function, base_url=server.base_url) as glm,
+        pytest.raises(glmv.AuthenticationError, match=told) as caught,
+    ):
+        glm.chat("hello")
+    assert not caught.value.retryable
+    async with glmv.AsyncClient(function, base_url=server.base_url) as aglm:
+        with pytest.raises(glmv.AuthenticationError, match=told):
+            await aglm.chat("hello")
+
+        async def awaited() -> Any:
+            return function()
+
+    async with glmv.AsyncClient(awaited, base_url=server.base_url) as aglm:
+        with pytest.raises(glmv.AuthenticationError, match=told):
+            async for _ in aglm.stream("hello"):
+                pass
+    assert server.requests == []
+
+
+def test_an_error_of_this_library_passes_as_it_is(server: Server) -> None:
+    problem = glmv.PermissionDeniedError("Ask an administrator.")
+    with glmv.Client(fails(problem), base_url=server.base_url) as glm, pytest.raises(glmv.PermissionDeniedError) as got:
+        glm.chat("hello")
+    assert got.value is problem
+
+
+async def test_a_deadline_covers_the_function(server: Server) -> None:
+    server.plays(says(WHOLE))
+    over = asyncio.Event()
+
+    async def key() -> str:
+        await over.wait()
+        return KEYS[0]
+
+    async with glmv.AsyncClient(key, base_url=server.base_url, deadline=0.05) as glm:
+        with pytest.raises(glmv.DeadlineExceeded, match="api_key"):
+            await glm.chat("hello")
+    assert server.requests == []
+
+
+async def test_a_cancelled_call_cancels_the_function_and_leaves_its_slot(server: Server) -> None:
+    server.plays(says(WHOLE))
+    asked = asyncio.Event()
+
+    async def key() -> str:
+        if not asked.is_set():
+            asked.set()
+            await asyncio.Event().wait()
+        return KEYS[0]
+
+    async with glmv.AsyncClient(key, base_url=server.base_url, max_concurrency=1) as glm:
+        call = asyncio.create_task(glm.chat("hello"))
+        await asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await glm.chat("hello")).text == "hello"
+
+
+def test_signed_tokens_are_made_anew_for_a_new_key_alone(server: Server) -> None:
+    server.plays(says(WHOLE))
+    current = [KEYS[0]]
+    with glmv.Client(lambda: current[0], auth="token", base_url=server.base_url) as glm:
+        glm.chat("one")
+        glm.chat("two")
+        current[0] = KEYS[1]
+        glm.chat("three")
+    one, two, three = keys_at(server)
+    assert one == two != three
+    assert one.count(".") == three.count(".") == 2
+
+
+def test_clients_with_the_same_function_share_a_gate() -> None:
+    vault, other = Rotating(), Rotating()
+    base = "https://example.com/v1"
+
+    def slots(function: Any, kind: Any = glmv.Client) -> object:
+        return kind(function, base_url=base).slots("glm-4.6v")
+
+    assert slots(vault.key) is slots(vault.key) is slots(vault.key, glmv.AsyncClient)
+    assert slots(vault.key) is not slots(other.key)
+    function = lambda: "id.secret"  # noqa: E731
+    assert slots(function) is slots(function)
+    assert slots(function) is not slots(lambda: "id.secret")
+    client = glmv.Client(vault.key, base_url=base)
+    for copied in (copy.copy(client), copy.deepcopy(client), glmv.Client.of(client.settings.model_copy(deep=True))):
+        assert copied.slots("glm-4.6v") is slots(vault.key)
+
+
+class Locked:
+    """Holds a key, and what cannot be copied or pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value = "id.a-secret-in-a-vault-1"
+
+    def __call__(self) -> str:
+        return self.value
+
+
+def test_pickles_hold_neither_the_function_nor_a_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.plays(says(WHOLE))
+    monkeypatch.setenv("ZHIPUAI_API_KEY", "id.of-the-environment")
+    glm = glmv.Client(Locked(), base_url=server.base_url)
+    glm.chat("hello")
+    for thing in (glm, glm.settings):
+        data = pickle.dumps(thing)
+        assert b"a-secret-in-a-vault" not in data
+        assert b"Locked" not in data
+    with pickle.loads(pickle.dumps(glm)) as other:
+        other.chat("hello")
+    glm.close()
+    assert keys_at(server) == ["id.a-secret-in-a-vault-1", "id.of-the-environment"]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_keys_of_a_function_are_masked_where_the_server_repeats_them(server: Server, status: int) -> None:
+    vault = Rotating()
+    text = f"you sent {KEYS[0]}, before {KEYS[1]}"
+    answer = {**WHOLE, "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": text}}]}
+    server.plays(
+        says(BUSY, 429), says(answer if status == 200 else {"error": {"code": "1210", "message": text}}, status)
+    )
+    with glmv.Client(vault.key, base_url=server.base_url, default_headers={"x-team": "one"}) as glm:
+        try:
+            told = glm.chat("hello", extra_headers={"x-secret": "a-further-secret-1"}).text
+        except glmv.InvalidRequestError as error:
+            told = str(error)
+    assert "you sent ***" in told
+    assert "secret-number" not in told
+
+
+def test_no_traceback_shows_a_key_of_a_function(server: Server) -> None:
+    server.plays(says({"error": {"code": "1210", "message": "no"}}, 400))
+    with glmv.Client(Locked(), base_url=server.base_url) as glm, pytest.raises(glmv.GLMVError) as caught:
+        glm.chat("hello")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    texts = [str(frame.locals) for frame in shown.stack if "/glmv/" in frame.filename]
+    assert not [text for text in [*texts, repr(glm), repr(glm.address), repr(glm.settings)] if "in-a-vault" in text]
+
+
+BIGMODEL, ZAI = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/paas/v4"
+
+
+@pytest.mark.parametrize(
+    ("environment", "given", "expected"),
+    [
+        ({}, None, BIGMODEL),
+        ({}, "https://example.com/v1", "https://example.com/v1"),
+        ({"GLMV_BASE_URL": "https://example.com/v2"}, None, "https://example.com/v2"),
+        ({"GLMV_BASE_URL": "https://example.com/v2"}, "https://example.com/v1", "https://example.com/v1"),
+        ({"ZAI_BASE_URL": "https://example.com/v3"}, None, "https://example.com/v3"),
+        ({"ZAI_API_KEY": "k.k"}, None, ZAI),
+        ({"ZHIPUAI_API_KEY": "k.k"}, None, BIGMODEL),
+        ({"ZAI_API_KEY": "k.k", "ZHIPUAI_BASE_URL": "https://example.com/v4"}, None, "https://example.com/v4"),
+    ],
+)
+def test_the_address_comes_from_settings_and_environment_and_the_key_is_not_asked_for(
+    environment: dict[str, str], given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GLMV_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY", "ZHIPUAI_BASE_URL", "ZHIPUAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    vault = Rotating()
+    assert glmv.Client(vault.key, base_url=given).address.base_url == expected
+    assert vault.asked == 0
+
+
+def test_what_is_no_key_is_refused_at_once() -> None:
+    for wrong in (5, ["id.secret"], {"key": "id.secret"}):
+        with pytest.raises(glmv.InvalidRequestError, match="api_key"):
+            glmv.Client(wrong)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_json_schema_of_the_settings_can_be_made() -> None:
+    assert "api_key" in glmv.Settings.model_json_schema()["properties"]

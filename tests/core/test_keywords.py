@@ -1,0 +1,99 @@
+"""What editors, notebooks and type checkers are told of options is what pydantic takes."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+import glmv
+from glmv.options import CALL_OPTIONS, CallOptions
+
+PROGRAM = Path(__file__).parents[1] / "typing" / "program.py"
+PACKAGES = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator")
+# Keywords that take more than the field keeps.
+WIDER = {"stop": str | list[str] | None}
+
+
+def types(kind: type) -> dict[str, Any]:
+    """Fields or keywords -> their types, without what judges a value."""
+    return {name: hint for name, hint in get_type_hints(kind).items() if not name.startswith("_")}
+
+
+def fields(kind: Any) -> dict[str, Any]:
+    hints = types(kind)
+    return {name: WIDER.get(name, hints[name]) for name in kind.model_fields}
+
+
+def test_the_keywords_of_a_client_are_the_fields_of_the_settings() -> None:
+    expected = fields(glmv.Settings)
+    del expected["api_key"]
+    assert types(glmv.ClientKeywords) == expected
+
+
+def test_the_keywords_of_a_call_are_the_options_and_what_concerns_the_call() -> None:
+    judged = fields(CallOptions)
+    assert types(glmv.CallKeywords).keys() == glmv.Options.model_fields.keys() | set(CALL_OPTIONS)
+    told = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
+    assert told == fields(glmv.Options) | judged
+
+
+def shown(thing: Any) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(thing).parameters)
+
+
+@pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
+def test_the_signature_of_a_client_shows_each_setting_with_its_default(kind: Any) -> None:
+    parameters = shown(kind)
+    assert parameters.keys() == glmv.Settings.model_fields.keys()
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        name: field.default for name, field in glmv.Settings.model_fields.items()
+    }
+
+
+@pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
+@pytest.mark.parametrize("method", ["chat", "stream", "request", "tasks.submit", "batches.create"])
+def test_the_signature_of_a_call_shows_each_option(kind: Any, method: str) -> None:
+    thing: Any = kind("id.secret")
+    for name in method.split("."):
+        thing = getattr(thing, name)
+    parameters = shown(thing)
+    assert {"model", *glmv.CallKeywords.__annotations__} < parameters.keys()
+    assert "temperature: float | None = ..." in str(inspect.signature(thing))
+    assert "options" not in parameters
+    assert all(
+        parameter.kind is parameter.KEYWORD_ONLY for name, parameter in parameters.items() if name in CALL_OPTIONS
+    )
+
+
+@pytest.mark.parametrize("name", ["Options", "Connection", "Settings"])
+def test_the_signature_of_settings_shows_their_fields_before_they_are_used(name: str) -> None:
+    kind = getattr(glmv, name)
+
+    class Own(kind):  # type: ignore[misc]  # a class that was never used
+        further: int = 3
+
+    assert shown(Own).keys() == {*kind.model_fields, "further"}
+    Own()
+    assert shown(Own).keys() == {*kind.model_fields, "further"}
+    assert shown(kind).keys() == kind.model_fields.keys()
+
+
+def test_the_program_that_type_checkers_read_uses_every_public_name() -> None:
+    names = {
+        found
+        for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8")))
+        for found in (
+            [node.attr]
+            if isinstance(node, ast.Attribute)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    public = {name for package in PACKAGES for name in importlib.import_module(package).__all__}
+    assert public - names == set()
