@@ -19,7 +19,7 @@ if _typing.TYPE_CHECKING:
     from glmv.catalog.row import Model, Price, Rates
     from glmv.client import AsyncClient, Client
     from glmv.component import Clients, Component
-    from glmv.credentials import SecretHeaders, without_values
+    from glmv.credentials import ApiKey, AsyncApiKey, SecretHeaders, without_values
     from glmv.endpoints.batches import Batch, BatchResult
     from glmv.endpoints.embeddings import Embeddings
     from glmv.endpoints.files import StoredFile
@@ -48,7 +48,7 @@ if _typing.TYPE_CHECKING:
     from glmv.keywords import CallKeywords, ClientKeywords, shows
     from glmv.media import File, Image, Video
     from glmv.media.store import PictureStore
-    from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Connection, Options, Settings
+    from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
     from glmv.structured.plan import second_turn
@@ -75,7 +75,7 @@ _NAMES = {
     "catalog.row": ("Model", "Price", "Rates"),
     "client": ("AsyncClient", "Client"),
     "component": ("Clients", "Component"),
-    "credentials": ("SecretHeaders", "without_values"),
+    "credentials": ("ApiKey", "AsyncApiKey", "SecretHeaders", "without_values"),
     "endpoints.batches": ("Batch", "BatchResult"),
     "endpoints.embeddings": ("Embeddings",),
     "endpoints.files": ("StoredFile",),
@@ -104,7 +104,7 @@ _NAMES = {
     "keywords": ("CallKeywords", "ClientKeywords", "shows"),
     "media": ("File", "Image", "Video"),
     "media.store": ("PictureStore",),
-    "options": ("ApiKey", "AsyncApiKey", "ChatRequest", "Connection", "Options", "Settings"),
+    "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
     "structured.plan": ("second_turn",),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from glmv._public import public_class
-from glmv.credentials import without_values
+from glmv.credentials import ApiKey, AsyncApiKey, without_values
 from glmv.endpoints.context import Context
 from glmv.endpoints.embeddings import Embeddings, embed
 from glmv.endpoints.facade import AsyncEndpoints, Endpoints
@@ -19,7 +19,7 @@ from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
 from glmv.exchange.steps import Step
 from glmv.keywords import CallKeywords, ClientKeywords, shows
-from glmv.options import ApiKey, AsyncApiKey, ChatRequest, Settings
+from glmv.options import ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
 from glmv.structured.plan import plan_for

@@ -10,9 +10,13 @@ import binascii
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
+
+from pydantic import GetCoreSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, core_schema
 
 from glmv._public import public_class
 
@@ -233,3 +237,21 @@ def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
             values.clear()
     problem.__context__ = None
     raise problem.with_traceback(None)
+
+
+ApiKey = str | SecretStr | Callable[[], str | SecretStr]
+"""A key, or a function that returns it, which is called before each attempt."""
+AsyncApiKey = ApiKey | Callable[[], Awaitable[str | SecretStr]]
+"""`ApiKey`, or an asynchronous function, which only the asynchronous client can call."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOrFunction:
+    """Keeps a function as it is, and makes a secret of a key."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._check, handler.generate_schema(SecretStr))
+
+    @staticmethod
+    def _check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        return value if callable(value) else handler(value)

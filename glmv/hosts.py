@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 # Hosts of the platform, and the paths by which servers stand in for it.
@@ -18,3 +21,15 @@ def is_platform(base_url: str) -> bool:
         return False  # not a URL: refused as such where the address is needed
     known = any(host == own or host.endswith(f".{own}") for own in _PLATFORM_HOSTS)
     return known or url.path.rstrip("/").endswith(_PLATFORM_PATHS)
+
+
+# The variables that may name another server, see `glmv/transport/address.py`.
+_BASE_URLS = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
+
+
+def asks_platform(settings: Mapping[str, Any]) -> bool:
+    """Whether calls with these settings go to the platform, as far as they and the environment say."""
+    if (dialect := settings.get("dialect")) is not None:
+        return bool(dialect == "platform")
+    named = settings.get("base_url")
+    return all(map(is_platform, filter(None, [named] if named else map(os.environ.get, _BASE_URLS))))

@@ -8,9 +8,8 @@ checked in `request/check_options.py`.
 from __future__ import annotations
 
 import math
-import os
 import reprlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
@@ -33,24 +32,14 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from glmv._public import public_class
 from glmv.catalog.lookup import find_model, models
 from glmv.catalog.row import Model
-from glmv.credentials import SecretHeaders, is_secret, without_values
+from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
-from glmv.hosts import is_platform
+from glmv.hosts import asks_platform
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
 
 DialectName = Literal["platform", "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"]
-# The variables that may name another server, see `glmv/transport/address.py`.
-_BASE_URLS = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
-
-
-def _asks_platform(settings: Mapping[str, Any]) -> bool:
-    """Whether calls with these settings go to the platform, as far as they and the environment say."""
-    if (dialect := settings.get("dialect")) is not None:
-        return bool(dialect == "platform")
-    named = settings.get("base_url")
-    return all(map(is_platform, filter(None, [named] if named else map(os.environ.get, _BASE_URLS))))
 
 
 def _words(value: object) -> object:
@@ -108,7 +97,7 @@ class _Platform:
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
-        if not _asks_platform(info.context if isinstance(info.context, Mapping) else info.data):
+        if not asks_platform(info.context if isinstance(info.context, Mapping) else info.data):
             return value
         if self.le is not None and value > self.le:
             raise PydanticKnownError("less_than_equal", {"le": self.le})
@@ -134,23 +123,6 @@ Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
 Temperature = Annotated[float, BeforeValidator(_finite), Field(ge=0.0), _Platform(le=1.0)]
 BaseModelName = Annotated[str | None, AfterValidator(_row_name)]
 Seconds = Annotated[float, Field(gt=0)]
-
-ApiKey = str | SecretStr | Callable[[], str | SecretStr]
-"""A key, or a function that returns it, which is called before each attempt."""
-AsyncApiKey = ApiKey | Callable[[], Awaitable[str | SecretStr]]
-"""`ApiKey`, or an asynchronous function, which only the asynchronous client can call."""
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyOrFunction:
-    """Keeps a function as it is, and makes a secret of a key."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_wrap_validator_function(self._check, handler.generate_schema(SecretStr))
-
-    @staticmethod
-    def _check(value: Any, handler: Callable[[Any], Any]) -> Any:
-        return value if callable(value) else handler(value)
 
 
 class _Signature:
@@ -274,7 +246,7 @@ class Connection(_Shown):
     # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, defer_build=True, populate_by_name=True)
 
-    api_key: Annotated[AsyncApiKey, _KeyOrFunction()] | None = Field(default=None, exclude=True, repr=False)
+    api_key: Annotated[AsyncApiKey, KeyOrFunction()] | None = Field(default=None, exclude=True, repr=False)
     base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "api_base"))
     auth: Literal["key", "token"] = "key"
     token_ttl: float = 210.0

@@ -15,6 +15,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.tools import tool
 from llama_index.core.llms import LLM, ChatMessage, CompletionResponse, ImageBlock, TextBlock
 from llama_index.core.schema import ImageDocument, TransformComponent
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import BaseModel, SecretStr
 
 import glmv
@@ -57,6 +58,9 @@ def core(photo: glmv.Image, history: list[dict[str, Any]], messages: list[glmv.M
         glm.chat({"role": "user", "content": "one message"})
         glm.chat(history, stop="END", extra_headers={"x-team": "one"}, boxes_of=0, validate=Size, may_replace=True)
         glm.chat(messages, model="glm-4v-flash", tools=[{"type": "function"}], tool_choice="auto")
+        glm.chat("What?", tool_choice="required", on_misfit="return")
+        assert_type(glmv.is_withdrawn(answer.finish_reason), bool)
+        assert_type(glmv.grows({"a": 1}, {"a": 1, "b": 2}), bool)
         glm.chat([glmv.Message("user", [photo, glmv.Text("What?"), glmv.File.from_id("f")]), *messages])
         request = glm.request("What?", max_tokens=20)
         assert_type(request, glmv.ChatRequest)
@@ -217,9 +221,16 @@ def langchain() -> None:
     model.bind_tools([note_size], tool_choice="any").invoke("What?")
     model.with_structured_output(Size, include_raw=True).invoke([langchain_glmv.video("clip.mp4")])
     with ChatGLMV(base_url="https://example.com", callbacks=[], tags=["a"]) as own:
-        print(langchain_glmv.redact(own.invoke("What?")), langchain_glmv.draw_boxes("photo.jpg"))
+        print(glmv.redact(own.invoke("What?")), langchain_glmv.draw_boxes("photo.jpg"))
+    store = glmv.PictureStore("pictures")
+    block = langchain_glmv.image("photo.jpg", store=store)
+    assert_type(store.add("photo.jpg"), str)
+    assert_type(store.get("glmv-sha256-0"), glmv.Image | glmv.Video)
+    assert_type(store.remove("glmv-sha256-0"), bool)
+    ChatGLMV(picture_store=store).invoke(langchain_glmv.resolve([HumanMessage([block, "What?"])], store))
     print(langchain_glmv.load(langchain_glmv.dumps(model), api_key="id.secret"))
     langchain_glmv.register()
+    print(glmv.redact_spans(InMemorySpanExporter()))
     GLMVEmbeddings(model="embedding-3", dimensions=256).embed_query("a")
     print(langchain_glmv.errors)
     ChatGLMV(modle="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
