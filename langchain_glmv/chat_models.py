@@ -304,7 +304,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     ) -> int:
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
-            mapped, _ = to_glmv(messages, self.model)
+            mapped, _ = to_glmv(messages, self.model, may_be_empty=True)
             shown = wire_tools(tools) if tools else []
         return tokens_of_messages(mapped, shown, self.get_num_tokens, self.catalog_row())
 

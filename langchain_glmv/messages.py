@@ -40,6 +40,7 @@ _ROLES: dict[str, type[BaseMessage]] = {
     "system": SystemMessage,
     "developer": SystemMessage,
 }
+_ASKING = ("human", "chat")  # types of messages that may become a user's
 # Blocks of an assistant's turn that its `tool_calls` repeat, or that only their maker can read.
 _CARRIED = {"tool_call_chunk", "invalid_tool_call", "function_call"}
 _FOREIGN = {
@@ -102,22 +103,31 @@ def typed(prompt: PromptValue) -> PromptValue:
     )
 
 
-def to_glmv(messages: Sequence[BaseMessage], model: str) -> tuple[list[glmv.Message], tuple[str, ...]]:
+def to_glmv(
+    messages: Sequence[BaseMessage], model: str, *, may_be_empty: bool = False
+) -> tuple[list[glmv.Message], tuple[str, ...]]:
     """LangChain messages -> glmv messages, and notes about what was left out.
 
     Args:
         messages: as LangChain hands them over.
         model: the model's name, for error messages.
+        may_be_empty: whether the newest message may be an empty user message, as where messages are counted. One that
+            others follow is handed on: what becomes of it depends on the server.
 
     Raises:
         UnsupportedContent: a block or message that cannot be sent; names its type, its position and what would work.
-        InvalidRequestError: an empty user message.
+        InvalidRequestError: the newest message is an empty user message.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     notes: list[str] = []
     sent: list[glmv.Message] = []
     for index, message in enumerate(messages):
         sent += _sent(message, MessageContext(index, message.type, model, notes), answered)
+    if sent and sent[-1].role == "user" and not sent[-1].content and not may_be_empty:
+        index = max(at for at, message in enumerate(messages) if message.type in _ASKING)
+        raise glmv.InvalidRequestError(
+            f"messages[{index}] ({messages[index].type}) is empty: give it text, a picture, a video or a file."
+        )
     return sent, tuple(dict.fromkeys(notes))
 
 
@@ -164,11 +174,7 @@ def _human(message: HumanMessage, context: MessageContext) -> list[glmv.Message]
                 results.append(_tool(rest.get("content") or "", str(call), bool(rest.get("is_error")), context))
             case _:
                 parts += parts_of(block, context)
-    if not (parts or results):
-        raise glmv.InvalidRequestError(
-            f"messages[{context.index}] (human) is empty: give it text, a picture, a video or a file."
-        )
-    return [*results, glmv.Message("user", parts)] if parts else results
+    return [*results, glmv.Message("user", parts)] if parts or not results else results
 
 
 def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) -> glmv.Message:
