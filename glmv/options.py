@@ -278,11 +278,15 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
             "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
             that finish reason.
+        keep_pictures: pictures that a request holds at most, all turns together: where there are more, as in a long run
+            of an agent that takes screenshots, words stand for the oldest, and a note tells how many. Those of the last
+            message with pictures are always sent. None sends all.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
     base_model: BaseModelName = None
     on_sensitive: Literal["raise", "return"] = "raise"
+    keep_pictures: Annotated[int, Field(ge=1)] | None = None
 
     def catalog_row(self, model: str | None = None) -> Model | None:
         """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.
@@ -306,6 +310,7 @@ CALL_OPTIONS = (
     "boxes_of",
     "may_replace",
     "on_misfit",
+    "keep_pictures",
     "validate",
 )
 
@@ -322,7 +327,8 @@ class ChatRequest:
     in place of the JSON Schema (used for structured output: what is wrong is shown to the model once), and
     `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
     `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
-    "return_value" hands over what is JSON, though not of the schema, with a note.
+    "return_value" hands over what is JSON, though not of the schema, with a note. `keep_pictures` of a call is applied
+    when the request is made and not kept.
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -388,6 +394,7 @@ class CallOptions(BaseModel):
     boxes_of: Annotated[int, Field(ge=0)] | None = None
     may_replace: bool | None = None
     on_misfit: Literal["raise", "return", "return_value"] | None = None
+    keep_pictures: Annotated[int, Field(ge=1)] | None = None
 
 
 def call_options(given: dict[str, Any]) -> dict[str, Any]:
@@ -417,7 +424,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
     for found in error.errors(include_url=False, include_context=False):
         name = ".".join(str(step) for step in found["loc"])
         chats = issubclass(model, Options)
-        if found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
+        if found["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
+            lines.append("extra_headers goes with one call; headers of every call are default_headers={...}")
+        elif found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
             lines.append(f"{name}: embeddings have no such option, chat models have")
         elif found["type"] == "extra_forbidden":
             known = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
@@ -16,7 +16,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 
 import glmv
 from langchain_glmv.chunks import BROKEN
-from langchain_glmv.content import MessageContext, lacks_mime_type, parts_of, with_mime_type
+from langchain_glmv.content import MessageContext, held_by, lacks_mime_type, parts_of, with_mime_type
 from langchain_glmv.errors import joined_errors
 
 if TYPE_CHECKING:
@@ -210,17 +210,36 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
 
 
 def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> glmv.Message:
-    parts = _lines(content, context)
+    parts = _lines(content, context, _parts_of_result)
     if failed and not (parts and isinstance(parts[0], glmv.Text) and parts[0].text.lower().startswith("error")):
         parts.insert(0, glmv.Text("Error: "))
     return glmv.Message("tool", parts, tool_call_id=call_id)
 
 
-def _lines(content: Any, context: MessageContext) -> list[glmv.Part]:
+def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
+    """As `parts_of`; a link or a content that cannot be sent is told to the model, which may go on without it."""
+    try:
+        return parts_of(block, context)
+    except glmv.InvalidRequestError as error:
+        what = held_by(block)
+        if what is None:
+            raise
+        where, reason = f"messages[{context.index}]", error.message.partition(": ")[2] or error.message
+        context.notes.append(
+            f"{where}: a {what} of a tool's result cannot be sent, and the model was told so: {reason}"
+        )
+        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {reason.split('. ')[0]}]")]
+
+
+def _lines(
+    content: Any,
+    context: MessageContext,
+    convert: Callable[[object, MessageContext], list[glmv.Part]] = parts_of,
+) -> list[glmv.Part]:
     """Parts of a content that becomes one string: each block begins a line."""
     parts: list[glmv.Part] = []
     for block in _blocks(content):
-        for part in parts_of(block, context):
+        for part in convert(block, context):
             parts += [glmv.Text("\n"), part] if parts else [part]
     return parts
 
