@@ -2,12 +2,17 @@
 
 from inspect import get_annotations as _get_annotations
 
-from langchain_glmv import errors
-from langchain_glmv.chat_models import ChatGLMV
-from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
-from langchain_glmv.embeddings import GLMVEmbeddings
-from langchain_glmv.extras import draw_boxes, dumps, load, redact, register
-from langchain_glmv.messages import image, video
+from glmv._version import why_not_imported as _why_not_imported
+
+try:
+    from langchain_glmv import errors
+    from langchain_glmv.chat_models import ChatGLMV
+    from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
+    from langchain_glmv.embeddings import GLMVEmbeddings
+    from langchain_glmv.extras import draw_boxes, dumps, load, redact, register
+    from langchain_glmv.messages import image, video
+except ImportError as _error:
+    raise _why_not_imported(_error, "langchain_glmv", "langchain-core", "1.4", "langchain") from None
 
 _register_content_blocks()
 

@@ -1,10 +1,10 @@
 """A history as people keep it -> one that the platform takes: a table of rules.
 
-The platform wants a user message, the first one after system messages: "不能仅包含系统消息或助手消息" (docs.bigmodel.cn,
-chat completion, messages), else it answers 1214. It refuses an empty one, and a tool's result wants the call that it
-answers. A history that breaks this and has one possible meaning is changed, with a note; another one is refused before
-it is sent. What has another order and is taken stays as it is: system messages between turns, several user messages in
-a row. Other servers get every history as it is.
+The platform wants a user message, and the first one after system messages (docs.bigmodel.cn, chat completion, messages:
+"不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty one, and a tool's result wants the call that
+it answers. A history that breaks this and has one possible meaning is changed, with a note; another one is refused
+before it is sent. What has another order and is taken stays as it is: system messages between turns, several user
+messages in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
