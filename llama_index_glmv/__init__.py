@@ -2,7 +2,7 @@
 
 from inspect import get_annotations as _get_annotations
 
-from glmv._version import why_not_imported as _why_not_imported
+from glmv import why_not_imported as _why_not_imported
 
 try:
     from llama_index_glmv.captioner import GLMVImageCaptioner

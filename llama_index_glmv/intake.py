@@ -33,6 +33,18 @@ def in_terms(text: str) -> str:
     )
 
 
+class in_our_terms:  # noqa: N801  # a context manager, read like a function
+    """`with in_our_terms():` lets errors of the core out with blocks of LlamaIndex in their messages."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, glmv.InvalidRequestError) and (told := in_terms(error.message)) != error.message:
+            error.message = told
+            error.args = (told,)
+
+
 class Intake:
     """The rules of one request, and the notes that come of it.
 

@@ -54,7 +54,7 @@ REFUSED: list[list[AnyMessage]] = [
 def test_a_history_with_one_meaning_is_answered(history: list[AnyMessage], emulator: Emulator) -> None:
     answer = model(emulator).invoke(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
-    assert [role for role in roles if role != "system"][0] == "user"
+    assert next(role for role in roles if role != "system") == "user"
     noted = answer.response_metadata.get("notes")
     assert bool(noted) == (len(roles) != len(history) or history[0] is GREETING)
 

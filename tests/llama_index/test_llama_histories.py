@@ -17,6 +17,8 @@ import glmv
 from glmv_emulator import Emulator
 from llama_index_glmv import GLMV
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # agents use deprecated parts of pydantic
+
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
@@ -48,7 +50,7 @@ RESULT = said("tool", "2 m", tool_call_id="m1")
 def test_a_history_with_one_meaning_is_answered_with_a_note(history: list[ChatMessage], emulator: Emulator) -> None:
     answer = llm(emulator).chat(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
-    assert [role for role in roles if role != "system"][0] == "user"
+    assert next(role for role in roles if role != "system") == "user"
     assert any("left out" in note or "system text" in note for note in answer.additional_kwargs["notes"])
 
 
@@ -109,6 +111,14 @@ def test_a_bad_link_of_a_tool_does_not_end_the_run(emulator: Emulator) -> None:
     assert any("the model was told so" in note for note in answer.additional_kwargs["notes"])
     with pytest.raises(glmv.UnsupportedContent):
         llm(emulator).chat([ChatMessage(role="user", blocks=[block])])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_refusals_of_pictures_name_blocks(streamed: bool, emulator: Emulator) -> None:
+    model = llm(emulator, model="glm-4v-flash")
+    history = [ChatMessage(role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="?")])]
+    with pytest.raises(glmv.InvalidRequestError, match=r"ImageBlock\(url=\.\.\.\)"):
+        list(model.stream_chat(history)) if streamed else model.chat(history)
 
 
 def test_old_pictures_are_left_out_where_it_is_asked_for(emulator: Emulator) -> None:

@@ -105,7 +105,7 @@ def test_links_to_pictures_are_shown(text: str) -> None:
         json.dumps({"type": "image", "url": "https://example.com/a.png", "score": 0.4}),
         json.dumps([{"type": "file", "path": "a.png", "sha": "ab" * 20}]),
         json.dumps({"result": [{"type": "image", "url": "https://example.com/a.png"}]}),
-        b64encode("Words that a tool has encoded. ".encode() * 50).decode(),
+        b64encode(b"Words that a tool has encoded. " * 50).decode(),
         '{"broken": ' + '"x' * 40,
         "[" * 3000,
         "Error: cannot identify <PIL.Image.Image image mode=RGB>",
