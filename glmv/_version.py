@@ -23,7 +23,8 @@ def why_not_imported(error: ImportError, name: str, framework: str, needs: str, 
     try:
         found = version(framework)
     except PackageNotFoundError:
-        return ModuleNotFoundError(f"{name} needs {framework} {needs} or newer, which is not installed: {cure}", name=name)
+        told = f"{name} needs {framework} {needs} or newer, which is not installed: {cure}"
+        return ModuleNotFoundError(told, name=name)
     if _numbers(found) >= _numbers(needs):
         return error
     return ImportError(f"{name} needs {framework} {needs} or newer, and {found} is installed: {cure}", name=name)
