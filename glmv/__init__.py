@@ -14,6 +14,7 @@ from glmv._version import __version__
 
 # Public names stand here for type checkers, below for the program, and in `__all__`; a test compares the three.
 if _typing.TYPE_CHECKING:
+    from glmv._version import why_not_imported
     from glmv.catalog.lookup import find_model, models
     from glmv.catalog.processor import Processor
     from glmv.catalog.row import Model, Price, Rates
@@ -70,6 +71,7 @@ if _typing.TYPE_CHECKING:
 # The same names by the module that defines them: each is loaded when one of its names is first asked for, because
 # pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.
 _NAMES = {
+    "_version": ("why_not_imported",),
     "catalog.lookup": ("find_model", "models"),
     "catalog.processor": ("Processor",),
     "catalog.row": ("Model", "Price", "Rates"),
@@ -191,6 +193,7 @@ __all__ = [
     "redact_spans",
     "second_turn",
     "shows",
+    "why_not_imported",
     "without_values",
 ]
 

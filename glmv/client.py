@@ -141,7 +141,8 @@ class Client(Endpoints, Base):
                 OpenAI-shaped dicts.
             model: another model than the client's, for this call.
             options: fields of `glmv.Options` for this call, and timeout, deadline, idle_timeout, max_retries,
-                extra_headers, on_sensitive, boxes_of, validate, may_replace, on_misfit (see `glmv.ChatRequest`).
+                extra_headers, on_sensitive, boxes_of, validate, may_replace, on_misfit, keep_pictures (see
+                `glmv.ChatRequest`).
 
         Raises:
             GLMVError: one of its classes; see `glmv.errors`.

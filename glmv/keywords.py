@@ -55,6 +55,7 @@ class CallKeywords(OptionKeywords, total=False):
     extra_headers: SecretHeaders | dict[str, str] | None
     on_sensitive: Literal["raise", "return"] | None
     boxes_of: int | None
+    keep_pictures: int | None
     may_replace: bool | None
     on_misfit: Literal["raise", "return", "return_value"] | None
     validate: Callable[[str], object] | type[BaseModel] | None
@@ -81,6 +82,7 @@ class ClientKeywords(OptionKeywords, total=False):
     model: str
     base_model: str | None
     on_sensitive: Literal["raise", "return"]
+    keep_pictures: int | None
 
 
 class _Unset:

@@ -11,8 +11,7 @@ import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from inspect import Signature
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,7 +28,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-from glmv._public import public_class
+from glmv._public import ShowsFields, public_class
 from glmv.catalog.lookup import find_model, models
 from glmv.catalog.row import Model
 from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secret, without_values
@@ -125,34 +124,8 @@ BaseModelName = Annotated[str | None, AfterValidator(_row_name)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class _Signature:
-    """The signature of a model's class, with all fields.
-
-    pydantic makes it with the validators, and these are made when first needed (`defer_build`). Until then a class
-    would show the signature of one of its bases.
-    """
-
-    def __get__(self, instance: object, owner: type[BaseModel]) -> Signature:
-        if instance is not None:
-            raise AttributeError("__signature__")  # instances are not called
-        owner.model_rebuild()
-        made: Any = vars(owner)["__signature__"]
-        shown: Signature = made if isinstance(made, Signature) else made.__get__(None, owner)
-        return shown
-
-
-class _Shown(BaseModel):
-    """Its classes show their fields in `inspect.signature` and help, before and after they are first used."""
-
-    __signature__: ClassVar[Any] = _Signature()
-
-    def __init_subclass__(cls, **given: Any) -> None:
-        super().__init_subclass__(**given)
-        type.__setattr__(cls, "__signature__", _Signature())
-
-
 @public_class
-class Options(_Shown):
+class Options(ShowsFields):
     """Options of one call. None means: not sent, the server's default holds.
 
     Ranges are the platform's, and hold where it is asked. At other servers what is set is sent, in their terms.
@@ -210,7 +183,7 @@ class Options(_Shown):
 
 
 @public_class
-class Connection(_Shown):
+class Connection(ShowsFields):
     """Where a client connects, as whom, and how long it waits and retries.
 
     Attributes:
@@ -312,11 +285,15 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
             "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
             that finish reason.
+        keep_pictures: pictures that a request holds at most, all turns together: where there are more, as in a long run
+            of an agent that takes screenshots, words stand for the oldest, and a note tells how many. Those of the last
+            message with pictures are always sent. None sends all.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
     base_model: BaseModelName = None
     on_sensitive: Literal["raise", "return"] = "raise"
+    keep_pictures: Annotated[int, Field(ge=1)] | None = None
 
     def catalog_row(self, model: str | None = None) -> Model | None:
         """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.
@@ -340,6 +317,7 @@ CALL_OPTIONS = (
     "boxes_of",
     "may_replace",
     "on_misfit",
+    "keep_pictures",
     "validate",
 )
 
@@ -356,7 +334,8 @@ class ChatRequest:
     in place of the JSON Schema (used for structured output: what is wrong is shown to the model once), and
     `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
     `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
-    "return_value" hands over what is JSON, though not of the schema, with a note.
+    "return_value" hands over what is JSON, though not of the schema, with a note. `keep_pictures` of a call is applied
+    when the request is made and not kept.
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -422,6 +401,7 @@ class CallOptions(BaseModel):
     boxes_of: Annotated[int, Field(ge=0)] | None = None
     may_replace: bool | None = None
     on_misfit: Literal["raise", "return", "return_value"] | None = None
+    keep_pictures: Annotated[int, Field(ge=1)] | None = None
 
 
 def call_options(given: dict[str, Any]) -> dict[str, Any]:
@@ -451,7 +431,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
     for found in error.errors(include_url=False, include_context=False):
         name = ".".join(str(step) for step in found["loc"])
         chats = issubclass(model, Options)
-        if found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
+        if found["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
+            lines.append("extra_headers goes with one call; headers of every call are default_headers={...}")
+        elif found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
             lines.append(f"{name}: embeddings have no such option, chat models have")
         elif found["type"] == "extra_forbidden":
             known = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]

@@ -3,13 +3,18 @@
 from inspect import get_annotations as _get_annotations
 
 from glmv import redact, redact_spans
-from langchain_glmv import errors
-from langchain_glmv.chat_models import ChatGLMV
-from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
-from langchain_glmv.embeddings import GLMVEmbeddings
-from langchain_glmv.extras import draw_boxes, dumps, load, register
-from langchain_glmv.messages import image, video
-from langchain_glmv.references import resolve
+from glmv import why_not_imported as _why_not_imported
+
+try:
+    from langchain_glmv import errors
+    from langchain_glmv.chat_models import ChatGLMV
+    from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
+    from langchain_glmv.embeddings import GLMVEmbeddings
+    from langchain_glmv.extras import draw_boxes, dumps, load, register
+    from langchain_glmv.messages import image, video
+    from langchain_glmv.references import resolve
+except ImportError as _error:
+    raise _why_not_imported(_error, "langchain_glmv", "langchain-core", "1.4", "langchain") from None
 
 _register_content_blocks()
 

@@ -261,6 +261,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             "base_url": self.base_url,
             "dialect": self.dialect,
             "on_sensitive": self.on_sensitive,
+            "keep_pictures": self.keep_pictures,
             **{name: value for name in _OPTIONS if (value := self.__dict__[name]) is not None},
         }
 
@@ -321,9 +322,10 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     ) -> int:
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
-            mapped, _ = to_glmv(messages, self.model, self.picture_store)
+            mapped, _ = to_glmv(messages, self.model, self.picture_store, may_be_empty=True)
+            counted = glmv.chat_request(mapped, self, {}).messages if mapped else ()
             shown = wire_tools(tools) if tools else []
-        return tokens_of_messages(mapped, shown, self.get_num_tokens, self.catalog_row())
+        return tokens_of_messages(counted, shown, self.get_num_tokens, self.catalog_row())
 
     def __repr_args__(self) -> Any:
         shown = [

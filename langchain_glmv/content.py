@@ -142,6 +142,17 @@ def _named(block: Block) -> tuple[str, str]:
     return "", ""
 
 
+def held_by(block: object) -> str | None:
+    """What a block holds by url or base64, in a word: "picture", "video" or "file"; None for any other block."""
+    if not isinstance(block, Mapping) or _named(block)[0] not in ("url", "base64"):
+        return None
+    convert = _CONVERTERS.get(str(block.get("type")))
+    if convert not in (_image, _video, _file):
+        return None
+    kind = "video" if convert is _video else "picture" if convert is _image else _mime(block, "").partition("/")[0]
+    return {"image": "picture"}.get(kind, kind) if kind in ("picture", "video", "image") else "file"
+
+
 def lacks_mime_type(block: object) -> bool:
     """Whether a block is a standard base64 picture without `mime_type`."""
     return (

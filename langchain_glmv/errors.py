@@ -180,9 +180,13 @@ _WITHDRAWN = "sensitive"
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
 _GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
 
+_SHORTENED = "Where a history is shortened, let it begin with a user message."
+_TRIMMED = 'Where a history is shortened, let it begin with a human message: trim_messages(..., start_on="human").'
+
 
 def in_terms(text: str) -> str:
     """A message or a note of the core -> the same with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
+    text = text.replace(_SHORTENED, _TRIMMED)
     return _MAKERS.sub(lambda found: f"langchain_glmv.{found[1].lower()}({_GIVEN[found[2]]})", text)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
@@ -16,7 +16,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 
 import glmv
 from langchain_glmv.chunks import BROKEN
-from langchain_glmv.content import MessageContext, lacks_mime_type, parts_of, with_mime_type
+from langchain_glmv.content import MessageContext, held_by, lacks_mime_type, parts_of, with_mime_type
 from langchain_glmv.errors import joined_errors
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _ROLES: dict[str, type[BaseMessage]] = {
     "system": SystemMessage,
     "developer": SystemMessage,
 }
+_ASKING = ("human", "chat")  # types of messages that may become a user's
 # Blocks of an assistant's turn that its `tool_calls` repeat, or that only their maker can read.
 _CARRIED = {"tool_call_chunk", "invalid_tool_call", "function_call"}
 _FOREIGN = {
@@ -118,7 +119,11 @@ def typed(prompt: PromptValue) -> PromptValue:
 
 
 def to_glmv(
-    messages: Sequence[BaseMessage], model: str, store: glmv.PictureStore | None = None
+    messages: Sequence[BaseMessage],
+    model: str,
+    store: glmv.PictureStore | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[list[glmv.Message], tuple[str, ...]]:
     """LangChain messages -> glmv messages, and notes about what was left out.
 
@@ -126,16 +131,23 @@ def to_glmv(
         messages: as LangChain hands them over.
         model: the model's name, for error messages.
         store: resolves references; without one they are refused.
+        may_be_empty: whether the newest message may be an empty user message, as where messages are counted. One that
+            others follow is handed on: what becomes of it depends on the server.
 
     Raises:
         UnsupportedContent: a block or message that cannot be sent; names its type, its position and what would work.
-        InvalidRequestError: an empty user message.
+        InvalidRequestError: the newest message is an empty user message.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     notes: list[str] = []
     sent: list[glmv.Message] = []
     for index, message in enumerate(messages):
         sent += _sent(message, MessageContext(index, message.type, model, notes, store), answered)
+    if sent and sent[-1].role == "user" and not sent[-1].content and not may_be_empty:
+        index = max(at for at, message in enumerate(messages) if message.type in _ASKING)
+        raise glmv.InvalidRequestError(
+            f"messages[{index}] ({messages[index].type}) is empty: give it text, a picture, a video or a file."
+        )
     return sent, tuple(dict.fromkeys(notes))
 
 
@@ -182,11 +194,7 @@ def _human(message: HumanMessage, context: MessageContext) -> list[glmv.Message]
                 results.append(_tool(rest.get("content") or "", str(call), bool(rest.get("is_error")), context))
             case _:
                 parts += parts_of(block, context)
-    if not (parts or results):
-        raise glmv.InvalidRequestError(
-            f"messages[{context.index}] (human) is empty: give it text, a picture, a video or a file."
-        )
-    return [*results, glmv.Message("user", parts)] if parts else results
+    return [*results, glmv.Message("user", parts)] if parts or not results else results
 
 
 def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) -> glmv.Message:
@@ -222,17 +230,36 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
 
 
 def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> glmv.Message:
-    parts = _lines(content, context)
+    parts = _lines(content, context, _parts_of_result)
     if failed and not (parts and isinstance(parts[0], glmv.Text) and parts[0].text.lower().startswith("error")):
         parts.insert(0, glmv.Text("Error: "))
     return glmv.Message("tool", parts, tool_call_id=call_id)
 
 
-def _lines(content: Any, context: MessageContext) -> list[glmv.Part]:
+def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
+    """As `parts_of`; a link or a content that cannot be sent is told to the model, which may go on without it."""
+    try:
+        return parts_of(block, context)
+    except glmv.InvalidRequestError as error:
+        what = held_by(block)
+        if what is None:
+            raise
+        where, reason = f"messages[{context.index}]", error.message.partition(": ")[2] or error.message
+        context.notes.append(
+            f"{where}: a {what} of a tool's result cannot be sent, and the model was told so: {reason}"
+        )
+        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {reason.split('. ')[0]}]")]
+
+
+def _lines(
+    content: Any,
+    context: MessageContext,
+    convert: Callable[[object, MessageContext], list[glmv.Part]] = parts_of,
+) -> list[glmv.Part]:
     """Parts of a content that becomes one string: each block begins a line."""
     parts: list[glmv.Part] = []
     for block in _blocks(content):
-        for part in parts_of(block, context):
+        for part in convert(block, context):
             parts += [glmv.Text("\n"), part] if parts else [part]
     return parts
 

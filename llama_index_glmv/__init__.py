@@ -2,11 +2,16 @@
 
 from inspect import get_annotations as _get_annotations
 
-from llama_index_glmv.captioner import GLMVImageCaptioner
-from llama_index_glmv.embedding import GLMVEmbedding
-from llama_index_glmv.images import image_file_extractor, load_images
-from llama_index_glmv.llm import GLMV
-from llama_index_glmv.multi_modal import GLMVMultiModal
+from glmv import why_not_imported as _why_not_imported
+
+try:
+    from llama_index_glmv.captioner import GLMVImageCaptioner
+    from llama_index_glmv.embedding import GLMVEmbedding
+    from llama_index_glmv.images import image_file_extractor, load_images
+    from llama_index_glmv.llm import GLMV
+    from llama_index_glmv.multi_modal import GLMVMultiModal
+except ImportError as _error:
+    raise _why_not_imported(_error, "llama_index_glmv", "llama-index-core", "0.14.5", "llama-index") from None
 
 # Pickles and reprs name the package, so that a class may move between its modules. That is set after the classes are
 # made, because pydantic evaluates annotations in the module of that name; evaluated ones are kept here.

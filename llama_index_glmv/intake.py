@@ -19,15 +19,30 @@ M = TypeVar("M", bound=glmv.Image | glmv.Video | glmv.File)
 
 # What messages of the core name, and what holds the same in a message of LlamaIndex.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64)\b(?!\()")
+_SHORTENED = "Where a history is shortened, let it begin with a user message."
+_BUFFERED = "Where a history is shortened, let it begin with a user message, as LlamaIndex's Memory does."
 _FIELDS = {"from_path": "path", "from_url": "url"}
 
 
 def in_terms(text: str) -> str:
     """A message or a note of the core -> the same with `ImageBlock(path=...)` in place of `glmv.Image.from_path`."""
+    text = text.replace(_SHORTENED, _BUFFERED)
     return _MAKERS.sub(
         lambda found: f"{found[1]}Block({_FIELDS.get(found[2]) or found[1].lower()}=...)",
         text,
     )
+
+
+class in_our_terms:  # noqa: N801  # a context manager, read like a function
+    """`with in_our_terms():` lets errors of the core out with blocks of LlamaIndex in their messages."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, glmv.InvalidRequestError) and (told := in_terms(error.message)) != error.message:
+            error.message = told
+            error.args = (told,)
 
 
 class Intake:

@@ -23,7 +23,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 import glmv
 from llama_index_glmv.clients import SharesClient
-from llama_index_glmv.intake import Intake, LocalFiles, OnUnsupported, folders
+from llama_index_glmv.intake import Intake, LocalFiles, OnUnsupported, folders, in_our_terms
 from llama_index_glmv.messages import (
     ImageDocuments,
     chat_arguments,
@@ -137,7 +137,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
             messages: roles and blocks of any kind; see `messages.py` for what becomes of each.
             kwargs: options of this call, by the names of `glmv.Options`; they override the fields.
         """
-        return whole(self._sync.run(self._request(messages, kwargs)))
+        with in_our_terms():
+            return whole(self._sync.run(self._request(messages, kwargs)))
 
     @_chat_events
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponseGen:
@@ -147,7 +148,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     @_chat_events
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponse:
         """`chat`, asynchronously."""
-        return whole(await self._asynchronous.run(await self._arequest(messages, kwargs)))
+        with in_our_terms():
+            return whole(await self._asynchronous.run(await self._arequest(messages, kwargs)))
 
     @_chat_events
     async def astream_chat(
@@ -175,7 +177,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
             image_documents: pictures of any kind; see `messages.ImageSource`.
             kwargs: options of this call.
         """
-        return as_completion(whole(self._sync.run(self._prompt(prompt, formatted, image_documents, kwargs))))
+        with in_our_terms():
+            return as_completion(whole(self._sync.run(self._prompt(prompt, formatted, image_documents, kwargs))))
 
     @_completion_events
     def stream_complete(
@@ -197,8 +200,9 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponse:
         """`complete`, asynchronously."""
-        request = await self._aprompt(prompt, formatted, image_documents, kwargs)
-        return as_completion(whole(await self._asynchronous.run(request)))
+        with in_our_terms():
+            request = await self._aprompt(prompt, formatted, image_documents, kwargs)
+            return as_completion(whole(await self._asynchronous.run(request)))
 
     @_completion_events
     async def astream_complete(
@@ -302,7 +306,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     def _stream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> Generator[R, None, None]:
         answer = Answer()
-        with closing(self._sync.run_stream(request)) as deltas:
+        with in_our_terms(), closing(self._sync.run_stream(request)) as deltas:
             for delta in deltas:
                 yield made(answer.add(delta))
 
@@ -310,8 +314,9 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         answer = Answer()
         # Not by `aclosing`: a loop that ends right after a stream was left closes all generators at once, and would log
         # that the inner one is being closed already. Dropped, it is closed by the loop a tick later.
-        async for delta in self._asynchronous.run_stream(request):
-            yield made(answer.add(delta))
+        with in_our_terms():
+            async for delta in self._asynchronous.run_stream(request):
+                yield made(answer.add(delta))
 
 
 register_name(GLMV, LLMS)

@@ -97,9 +97,21 @@ def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Messag
 
     Raises:
         UnsupportedContent: a block that the wire has no place for, by message, role and name.
+        InvalidRequestError: the newest message is an empty user message.
     """
-    mapped = (_message(message, index, intake) for index, message in enumerate(messages))
-    return [message for message in mapped if message is not None]
+    sent: list[glmv.Message] = []
+    empty: str | None = None  # the newest message, if it is the user's and empty
+    for index, message in enumerate(messages):
+        mapped = _message(message, index, intake)
+        empty = None
+        if mapped is not None:
+            sent.append(mapped)
+        elif ROLES[message.role] == "user":
+            empty = f"messages[{index}] ({message.role.value})"
+            intake.note(f"messages[{index}]", "an empty user message was left out.")
+    if empty is not None:
+        raise glmv.InvalidRequestError(f"{empty} is empty: give it text, or a block with a picture, a video or a file.")
+    return sent
 
 
 def reads_files(messages: Iterable[ChatMessage]) -> bool:
@@ -185,8 +197,17 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
     try:
         return list(_parts_of_block(block, where, intake))
     except glmv.InvalidRequestError as error:
+        if (what := _LINKED.get(type(block))) is not None and where.endswith("(tool)") and getattr(block, "url", None):
+            # A tool's output is no mistake of the programmer: the model may go on without it.
+            intake.note(
+                where, f"a {what} of a tool's result cannot be sent, and the model was told so: {error.message}"
+            )
+            return [glmv.Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")]
         intake.refuse(error, f"{where}, {type(block).__name__}")
         return []
+
+
+_LINKED: dict[type, str] = {ImageBlock: "picture", VideoBlock: "video", DocumentBlock: "file"}
 
 
 def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from glmv.credentials import without_values
 from glmv.options import CALL_OPTIONS, DEFAULT_MODEL, ChatRequest, Options, call_options, validated
-from glmv.request.messages import Messages, media_moved, messages_of
+from glmv.request.messages import Messages, media_moved, messages_of, pictures_kept
+from glmv.request.tool_results import media_in_results
 
 # What frameworks pass by themselves and the platform has no place for.
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
@@ -63,5 +64,9 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
     # The settings' own names the row of the settings' own model; another one has a name of its own.
     if (model == own and "base_model" not in call) and (base := kept.get("base_model")) is not None:
         call["base_model"] = base
-    conversation = media_moved(messages_of(messages, notes.append), notes.append)
+    conversation = media_in_results(messages_of(messages, notes.append), notes.append)
+    conversation = media_moved(conversation, notes.append)
+    most = call.pop("keep_pictures", kept.get("keep_pictures"))
+    if most is not None:
+        conversation = pictures_kept(conversation, most, notes.append)
     return ChatRequest(model, conversation, options, call, (), tuple(notes))

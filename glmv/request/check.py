@@ -17,6 +17,7 @@ from glmv.request.check_doubts import tell_doubts
 from glmv.request.check_media import check_served, checked_media
 from glmv.request.check_options import checked_options
 from glmv.request.check_unseen import tell_unseen
+from glmv.request.histories import as_taken
 from glmv.request.limits import Limits
 from glmv.types import Message, Text
 from glmv.wire.dialect import DIALECTS, Dialect
@@ -45,13 +46,13 @@ def check(
         LimitExceeded: a count, size, side or duration is over every documented limit.
         UnsupportedContent: a file that was cut short; a role, part or tool that the model has no place for, or a model
             that does not chat.
-        InvalidRequestError: an option is out of its documented range.
+        InvalidRequestError: an option is out of its documented range, or a history is not what the platform takes.
     """
     if dialect.limits == "refuse":
         hold_ranges(request.options)
     request = _served(request, dialect, base_url)
     if model is None:
-        return request
+        return _with_history(request) if dialect.limits == "refuse" else request
     limits = Limits(request.notes, hold=dialect.limits == "refuse")
     if not model.chats:
         limits.over(
@@ -63,6 +64,8 @@ def check(
         return request.but(notes=tuple(limits.notes))
     _roles(request.messages, model, limits)
     messages = checked_media(request.messages, model, limits)
+    if dialect.limits == "refuse":  # after the media, whose errors name messages by the caller's indexes
+        messages = as_taken(messages, limits.tell)
     if "system" not in model.roles:
         messages = _without_system(messages, model, limits)
     options, cut = checked_options(dialect.translated(request.options), model, limits, dialect)
@@ -83,6 +86,12 @@ def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatReques
     return request.but(notes=(*request.notes, *notes)) if notes else request
 
 
+def _with_history(request: ChatRequest) -> ChatRequest:
+    notes: list[str] = []
+    messages = as_taken(request.messages, notes.append)
+    return request.but(messages=messages, notes=(*request.notes, *notes)) if notes else request
+
+
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     """Turns that the model has no place for, and a conversation in which nobody asks."""
     for index, message in enumerate(messages):
@@ -93,8 +102,8 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
                 f"messages[{index}] holds {what}, and {model.name} knows no tools. "
                 "Use a model that does, such as glm-4.6v, or put it into words.",
             )
-    if not any(message.role in {"user", "tool"} for message in messages):
-        # "不能仅包含系统消息或助手消息" (docs.bigmodel.cn, chat completion, messages)
+    if not limits.hold and not any(message.role in {"user", "tool"} for message in messages):
+        # Where the limits hold `as_taken` looks at the whole history.
         limits.over(
             InvalidRequestError, "There is no user message: the platform wants one beside system and assistant."
         )

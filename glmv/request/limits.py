@@ -15,7 +15,7 @@ class Limits:
 
     def __init__(self, notes: tuple[str, ...] = (), *, hold: bool = True) -> None:
         self.notes = list(notes)
-        self._hold = hold
+        self.hold = hold
 
     def tell(self, note: str) -> None:
         """Take a line for `answer.notes`."""
@@ -27,6 +27,6 @@ class Limits:
         Raises:
             GLMVError: of this kind, where the limits hold.
         """
-        if self._hold:
+        if self.hold:
             raise kind(message)
         self.tell(f"{message} It was sent all the same: this server may have other limits than the platform.")

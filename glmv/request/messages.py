@@ -14,7 +14,8 @@ from typing import Any
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.options import nearest
-from glmv.types import Message, Part, Role, Text, ToolCall, media_in, modality, part_of
+from glmv.request.tool_results import in_words
+from glmv.types import Media, Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
 Messages = str | Part | Message | Mapping[str, Any] | Sequence[str | Part | Message | Mapping[str, Any]]
 Tell = Callable[[str], None]
@@ -106,11 +107,11 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         case None | "":
             pass
         case Mapping():
-            parts = [dict_part(content, index, role, tell)]
+            parts = [_part_of(content, index, role, tell)]
         case _ if (part := part_of(content)) is not None:
             parts = [part]
         case Iterable():
-            parts = [dict_part(item, index, role, tell) for item in content]
+            parts = [_part_of(item, index, role, tell) for item in content]
         case _:
             raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
     calls = item.get("tool_calls") or ()
@@ -123,6 +124,17 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         tool_call_id=item.get("tool_call_id"),
         reasoning=item.get("reasoning_content"),
     )
+
+
+def _part_of(part: object, index: int, role: Role, tell: Tell) -> Part:
+    """As `dict_part`; a medium of a tool that cannot be sent becomes words."""
+    try:
+        return dict_part(part, index, role, tell)
+    except InvalidRequestError as error:
+        kind = _MEDIA.get(str(part.get("type"))) if role == "tool" and isinstance(part, Mapping) else None
+        if kind is None:
+            raise
+        return in_words(kind, error, f"messages[{index}]", tell)
 
 
 def _empty(value: object) -> bool:
@@ -160,6 +172,9 @@ _PART_KEYS = {
     "file_url": {"url"},
     "file": {"file_id", "file_url", "file_data", "filename"},
 }
+
+
+_MEDIA: dict[str, type[Media]] = {"image_url": Image, "video_url": Video, "file_url": File, "file": File}
 
 
 def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
@@ -260,3 +275,35 @@ def _whose(message: Message, names: dict[str, str]) -> str:
         return f"the {message.role} message"
     name = names.get(message.tool_call_id or "")
     return f"the tool {name} (call {message.tool_call_id})" if name else f"the tool call {message.tool_call_id}"
+
+
+def pictures_kept(messages: tuple[Message, ...], most: int, tell: Tell) -> tuple[Message, ...]:
+    """The same conversation with the newest pictures; words stand where older ones were.
+
+    Args:
+        messages: a conversation, with media in user messages only.
+        most: pictures that are kept. Those of the last message that has some are kept in any case.
+        tell: called with one line if pictures were left out.
+    """
+    places = [
+        (m, p)
+        for m, message in enumerate(messages)
+        for p, part in enumerate(message.content)
+        if isinstance(part, Image)
+    ]
+    old = {(m, p) for m, p in places[:-most] if m != places[-1][0]}
+    if not old:
+        return messages
+    tell(f"{len(old)} of {len(places)} pictures, the oldest, were left out: keep_pictures={most}.")
+    return tuple(
+        replace(
+            message,
+            content=tuple(Text(_OLDER) if (m, p) in old else part for p, part in enumerate(message.content)),
+        )
+        if any(m == at for at, _ in old)
+        else message
+        for m, message in enumerate(messages)
+    )
+
+
+_OLDER = "[an older picture, no longer shown]"

@@ -189,7 +189,7 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
     wire: dict[str, Any] = {"role": message.role}
     match message.role:
         case "user":
-            only_text = len(message.content) == 1 and isinstance(message.content[0], Text)
+            only_text = not message.content or (len(message.content) == 1 and isinstance(message.content[0], Text))
             wire["content"] = (
                 message.text if only_text and not lists else [_part(part, dialect, blobs) for part in message.content]
             )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from glmv import why_not_imported
+
+ROOT = Path(__file__).parents[2]
 
 # Not rich: httpx loads it for a command of its own where it is installed.
 FRAMEWORKS = {"langchain_core", "langchain", "llama_index", "starlette", "uvicorn", "typer"}
@@ -48,3 +54,58 @@ def test_the_command_line_names_its_extra_when_it_is_missing() -> None:
     assert done.returncode == 1
     assert 'pip install "glmv[cli]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ADAPTERS = [
+    ("langchain_glmv", "langchain_core", "langchain-core", "langchain"),
+    ("llama_index_glmv", "llama_index", "llama-index-core", "llama-index"),
+]
+
+
+def import_beside(folder: Path, package: str, installed: str | None) -> str:
+    """The last line of importing a package where the framework's folder is this one, in this version."""
+    code = (
+        "import importlib.metadata as metadata, sys\n"
+        "def version(name, real=metadata.version):\n"
+        f"    if name not in ('langchain-core', 'llama-index-core'): return real(name)\n"
+        f"    if {installed!r} is None: raise metadata.PackageNotFoundError(name)\n"
+        f"    return {installed!r}\n"
+        "metadata.version = version\n"
+        f"sys.path.insert(0, {str(folder)!r})\n"
+        f"import {package}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "During handling" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
+def test_a_missing_or_old_framework_is_told_in_a_sentence(
+    package: str, module: str, framework: str, extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text("")  # of a version that lacks what is imported
+    told = import_beside(tmp_path, package, "0.2.1")
+    assert told.startswith(f"ImportError: {package} needs {framework} ")
+    assert told.endswith(f'and 0.2.1 is installed: pip install -U "glmv[{extra}]"')
+    told = import_beside(tmp_path, package, None)
+    assert told.endswith(f'which is not installed: pip install -U "glmv[{extra}]"')
+
+
+@pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
+def test_the_version_that_is_told_is_the_one_that_is_required(
+    package: str, module: str, framework: str, extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text("")
+    needed = re.search(rf"needs {framework} ([\d.]+) or newer", import_beside(tmp_path, package, None))
+    assert needed is not None
+    assert f'"{framework}>={needed[1]},' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+def test_an_error_of_something_else_stays_as_it_is() -> None:
+    error = ImportError("cannot import name 'x'", name="langchain_core.messages")
+    assert why_not_imported(error, "langchain_glmv", "langchain-core", "0.1", "langchain") is error
+    other = ImportError("no", name="numpy")
+    assert why_not_imported(other, "langchain_glmv", "langchain-core", "99", "langchain") is other

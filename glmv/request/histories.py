@@ -1,0 +1,187 @@
+"""A history as people keep it -> one that the platform takes: a table of rules.
+
+The platform wants a user message, and the first one after system messages (docs.bigmodel.cn, chat completion, messages:
+"不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty one, and a tool's result wants the call that
+it answers. A history that breaks this and has one possible meaning is changed, with a note; another one is refused
+before it is sent. What has another order and is taken stays as it is: system messages between turns, several user
+messages in a row. Other servers get every history as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from glmv.errors import InvalidRequestError
+from glmv.request.cause import Cause
+from glmv.types import Message, Text, media_in
+
+Outcome = Literal["left out", "system", "sent", "refused"]
+
+CURE = "Where a history is shortened, let it begin with a user message."
+"""What to do about a history that begins in its middle; adapters name what does so in their framework."""
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What rules ask: messages, the index of the first user message that is not empty, and of the last message."""
+
+    messages: tuple[Message, ...]
+    first_user: int
+    last: int
+    made: tuple[frozenset[str], ...]
+
+    def asked_before(self, index: int) -> bool:
+        return self.first_user < index
+
+    def is_orphan(self, index: int) -> bool:
+        """A tool's result without a call before it. One that names no call answers the newest, if there is one."""
+        message, made = self.messages[index], self.made[index]
+        if message.role != "tool":
+            return False
+        return message.tool_call_id not in made if message.tool_call_id is not None else not made
+
+    def was_read(self, index: int) -> bool:
+        """Whether the assistant went on after a message."""
+        return any(later.role == "assistant" for later in self.messages[index + 1 :])
+
+
+class Rule(NamedTuple):
+    """One row of the table; the first that applies decides.
+
+    Attributes:
+        applies: whether it is for the message at an index.
+        outcome: what becomes of the message.
+        words: of the note or the error, after `messages[i]`.
+    """
+
+    applies: Callable[[_History, int], bool]
+    outcome: Outcome
+    words: str
+
+
+RULES = (
+    Rule(
+        lambda history, at: _is_empty(history.messages[at], "user") and at < history.last,
+        "left out",
+        ", an empty user message, was left out: the platform refuses one.",
+    ),
+    Rule(
+        lambda history, at: _is_empty(history.messages[at], "user"),
+        "refused",
+        " (user) is empty: give it text, a picture, a video or a file.",
+    ),
+    Rule(
+        lambda history, at: _is_empty(history.messages[at], "system", "assistant"),
+        "left out",
+        ", an empty message, was left out.",
+    ),
+    Rule(
+        lambda history, at: history.is_orphan(at) and (not history.asked_before(at) or history.was_read(at)),
+        "left out",
+        ", a tool's result, was left out: the call that it answers is not in the history.",
+    ),
+    Rule(
+        lambda history, at: history.is_orphan(at),
+        "sent",
+        " is a tool's result, and the call that it answers is not in the history: put the assistant message with that "
+        "call before it.",
+    ),
+    Rule(
+        lambda history, at: (
+            history.messages[at].role == "assistant"
+            and not history.asked_before(at)
+            and bool(history.messages[at].tool_calls)
+        ),
+        "refused",
+        f" holds tool calls of the assistant, and no user message is before it: the platform wants one there. {CURE}",
+    ),
+    Rule(
+        lambda history, at: history.messages[at].role == "assistant" and not history.asked_before(at),
+        "system",
+        ", words of the assistant before the first user message, was sent as system text: the platform wants a user "
+        "message first.",
+    ),
+)
+
+_BEGAN = "You began this conversation with these words:\n"
+
+
+def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
+    """A history -> the one that the platform takes; the same object if it is that already.
+
+    Args:
+        messages: with media in user messages only.
+        tell: takes a note for each message that was changed or left out.
+
+    Raises:
+        InvalidRequestError: it has no user message, or what it means cannot be told; names the message and the cure.
+    """
+    history = _history(messages)
+    if history.first_user == 0 and history.last == len(messages) - 1 and not any(map(_is_odd, messages)):
+        return messages
+    taken: list[Message] = []
+    changed = False
+    for index, message in enumerate(messages):
+        rule = next((rule for rule in RULES if rule.applies(history, index)), None)
+        if rule is None:
+            taken.append(message)
+            continue
+        words = f"messages[{index}]{rule.words}"
+        match rule.outcome:
+            case "refused":
+                raise InvalidRequestError(words)
+            case "sent":
+                tell(Cause(words))
+                taken.append(message)
+            case "left out":
+                tell(words)
+                changed = True
+            case "system":
+                tell(words)
+                _add_system(taken, message.text)
+                changed = True
+    if history.first_user == len(messages):
+        held = " and ".join(dict.fromkeys(message.role for message in messages))
+        raise InvalidRequestError(
+            "There is no user message: the platform wants one beside system and assistant; "
+            f"messages[0] to messages[{len(messages) - 1}] are of {held}. {CURE}"
+        )
+    return tuple(taken) if changed else messages
+
+
+def _history(messages: tuple[Message, ...]) -> _History:
+    full = [index for index, message in enumerate(messages) if not _is_empty(message, "user", "system", "assistant")]
+    made: list[frozenset[str]] = []
+    known: frozenset[str] = frozenset()
+    for message in messages:
+        made.append(known)
+        if message.tool_calls:
+            known |= {call.id for call in message.tool_calls}
+    first = next((index for index in full if messages[index].role == "user"), len(messages))
+    return _History(messages, first, full[-1] if full else len(messages) - 1, tuple(made))
+
+
+def _is_odd(message: Message) -> bool:
+    """Whether a rule may apply to a message of a history that begins with the user."""
+    return message.role == "tool" or _is_empty(message, "user", "system", "assistant")
+
+
+def _is_empty(message: Message, *roles: str) -> bool:
+    return (
+        message.role in roles
+        and not (message.tool_calls or message.reasoning or media_in(message.content))
+        and not any(isinstance(part, Text) and part.text and not part.text.isspace() for part in message.content)
+    )
+
+
+def _add_system(taken: list[Message], text: str) -> None:
+    """Put what the assistant said first at the end of the system text."""
+    words = f"{_BEGAN}{text}"
+    if not (taken and taken[-1].role == "system"):
+        taken.append(Message("system", words))
+        return
+    before = taken[-1]
+    added = text if _BEGAN in before.text else words
+    taken[-1] = replace(before, content=(*before.content, Text(f"\n\n{added}")))

@@ -1,0 +1,176 @@
+"""Histories that the platform does not take are brought into its form, or refused with the cure; others take all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from glmv.catalog.lookup import find_model
+from glmv.client import Client
+from glmv.errors import InvalidRequestError
+from glmv.media import Image
+from glmv.options import ChatRequest, Options
+from glmv.request.build import chat_request
+from glmv.request.check import check
+from glmv.types import Message, Role, ToolCall
+from glmv.wire.dialect import DIALECTS
+from glmv_emulator import Emulator
+
+CALL = ToolCall("c7", "measure", "{}")
+URL = Image.from_url("https://example.com/a.jpg")
+
+
+def turn(role: Role, text: str = "", **more: Any) -> Message:
+    return Message(role, text, **more)
+
+
+U, A, S = turn("user", "How wide is it?"), turn("assistant", "Two metres."), turn("system", "Be exact.")
+ASKED = turn("assistant", tool_calls=[CALL])
+RESULT = turn("tool", "2 m", tool_call_id="c7")
+EMPTY = turn("user", " \n")
+
+
+def checked(messages: list[Message], model: str = "glm-4.6v", dialect: str = "platform") -> ChatRequest:
+    row = find_model(model) if DIALECTS[dialect].limits != "none" else None
+    return check(chat_request(messages, Options(), {"model": model}), row, DIALECTS[dialect])
+
+
+def roles(request: ChatRequest) -> list[str]:
+    return [message.role for message in request.messages]
+
+
+CHANGED: list[tuple[list[Message], list[str], str]] = [
+    ([A, U], ["system", "user"], "messages[0], words of the assistant"),
+    ([S, A, U], ["system", "user"], "messages[1], words of the assistant"),
+    ([A, A, U, A, U], ["system", "user", "assistant", "user"], "messages[1], words of the assistant"),
+    ([RESULT, U], ["user"], "messages[0], a tool's result, was left out"),
+    ([S, RESULT, A, U], ["system", "user"], "messages[1], a tool's result, was left out"),
+    ([U, RESULT, A, U], ["user", "assistant", "user"], "messages[1], a tool's result, was left out"),
+    ([turn("tool", "2 m"), U], ["user"], "messages[0], a tool's result, was left out"),
+    ([U, A, EMPTY, A, U], ["user", "assistant", "assistant", "user"], "messages[2], an empty user message"),
+    ([EMPTY, U], ["user"], "messages[0], an empty user message"),
+    ([U, turn("assistant"), U], ["user", "user"], "messages[1], an empty message"),
+    ([turn("system"), U], ["user"], "messages[0], an empty message"),
+]
+
+
+@pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
+@pytest.mark.parametrize("model", ["glm-4.6v", "a-model-of-tomorrow"])
+def test_a_history_with_one_meaning_is_brought_into_the_platforms_form(
+    model: str, messages: list[Message], sent: list[str], note: str
+) -> None:
+    request = checked(messages, model)
+    assert roles(request) == sent
+    assert any(one.startswith(note) for one in request.notes)
+
+
+@pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
+def test_the_emulator_answers_such_a_history(messages: list[Message], sent: list[str], note: str) -> None:
+    with Emulator() as emulator, Client(base_url=emulator.base_url, api_key=emulator.api_key) as client:
+        answer = client.chat(messages)
+        assert [message["role"] for message in emulator.requests[-1].body["messages"]] == sent
+    assert any(one.startswith(note) for one in answer.notes)
+
+
+def test_a_greeting_joins_the_system_text() -> None:
+    (system, _) = checked([S, turn("assistant", "Welcome!"), turn("assistant", "What is it?"), U]).messages
+    assert system.text.startswith("Be exact.\n\n")
+    assert system.text.endswith("Welcome!\n\nWhat is it?")
+
+
+def test_a_greeting_reaches_models_without_system_messages() -> None:
+    (message,) = checked([turn("assistant", "Welcome!"), U], "glm-4v").messages
+    assert "Welcome!" in message.text
+    assert message.text.endswith(U.text)
+
+
+@pytest.mark.parametrize(
+    ("messages", "place"),
+    [
+        ([ASKED, RESULT, U], "messages[0] holds tool calls"),
+        ([S, ASKED, RESULT], "messages[1] holds tool calls"),
+        ([A], "no user message"),
+        ([S], "no user message"),
+        ([S, RESULT], "no user message"),
+    ],
+)
+def test_a_history_without_a_beginning_is_refused_with_the_cure(messages: list[Message], place: str) -> None:
+    with pytest.raises(InvalidRequestError, match="begin with a user message") as caught:
+        checked(messages)
+    assert place in str(caught.value)
+
+
+@pytest.mark.parametrize("messages", [[EMPTY], [U, A, EMPTY], [EMPTY, A]])
+def test_who_asks_nothing_is_told_so(messages: list[Message]) -> None:
+    with pytest.raises(InvalidRequestError, match=r"is empty: give it text|no user message"):
+        checked(messages)
+
+
+def test_a_newest_result_without_a_call_is_sent_and_explained_where_it_is_refused() -> None:
+    with (
+        Emulator() as emulator,
+        Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
+        pytest.raises(InvalidRequestError, match=r"messages\[1\] is a tool's result, and the call"),
+    ):
+        client.chat([U, RESULT])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [U],
+        [S, U],
+        [U, A, U],
+        [U, U],
+        [U, A, S, U],
+        [U, ASKED, RESULT],
+        [U, ASKED, RESULT, A, U],
+        [U, ASKED, turn("tool", "", tool_call_id="c7")],
+        [Message("user", URL)],
+    ],
+)
+def test_what_the_platform_takes_stays_as_it_is(messages: list[Message]) -> None:
+    request = checked(messages)
+    assert request.messages == tuple(messages)
+    assert not any("left out" in note or "system text" in note for note in request.notes)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
+@pytest.mark.parametrize("messages", [[A, U], [RESULT, U], [U, A, EMPTY, A, U], [ASKED, RESULT, U], [S, A]])
+def test_other_servers_get_a_history_as_it_is(messages: list[Message], dialect: str) -> None:
+    assert checked(messages, dialect=dialect).messages == tuple(messages)
+
+
+def png_at(number: int) -> Image:
+    return Image.from_url(f"https://example.com/{number}.png")
+
+
+class TestKeepPictures:
+    @staticmethod
+    def run(**options: Any) -> ChatRequest:
+        turns = [U, *(Message("user", ["Look:", png_at(number)]) for number in range(5))]
+        return chat_request(turns, Options(), options)
+
+    @staticmethod
+    def urls(request: ChatRequest) -> list[str | None]:
+        return [part.url for message in request.messages for part in message.content if isinstance(part, Image)]
+
+    def test_all_are_sent_unless_it_is_asked_for(self) -> None:
+        assert len(self.urls(self.run())) == 5
+
+    def test_the_newest_are_kept_with_words_in_the_place_of_others(self) -> None:
+        request = self.run(keep_pictures=2)
+        assert self.urls(request) == [png_at(3).url, png_at(4).url]
+        assert sum("older picture" in message.text for message in request.messages) == 3
+        assert request.notes == ("3 of 5 pictures, the oldest, were left out: keep_pictures=2.",)
+
+    def test_those_of_the_last_message_are_always_sent(self) -> None:
+        request = chat_request([png_at(1), png_at(2), png_at(3)], Options(), {"keep_pictures": 1})
+        assert len(self.urls(request)) == 3
+        assert request.notes == ()
+
+    @pytest.mark.parametrize("wrong", [0, -1, "many"])
+    def test_it_is_a_number_of_pictures(self, wrong: Any) -> None:
+        with pytest.raises(InvalidRequestError, match="keep_pictures"):
+            self.run(keep_pictures=wrong)

@@ -1,0 +1,171 @@
+"""Media in the text of a tool's result reach the model as media, or as words; base64 never does."""
+
+from __future__ import annotations
+
+import io
+import json
+from base64 import b64encode, encodebytes
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+
+import glmv
+from glmv.options import ChatRequest, Options
+from glmv.request.build import chat_request
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (70, 50)) -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise(size, 80).convert("RGB").save(out, kind)
+    return out.getvalue()
+
+
+PNG, JPEG = picture(), picture("JPEG")
+TEXT = b64encode(PNG).decode()
+BLOCK = {"type": "image", "base64": TEXT, "mime_type": "image/png"}
+BINARY = b64encode(bytes(range(255, -1, -1)) * 8).decode()
+
+
+def request(text: Any) -> ChatRequest:
+    call = glmv.ToolCall("c1", "look", "{}")
+    turns = [
+        glmv.Message("user", "Look."),
+        glmv.Message("assistant", tool_calls=[call]),
+        glmv.Message("tool", text, tool_call_id="c1"),
+    ]
+    return chat_request(turns, Options(), {})
+
+
+def shown(text: Any) -> tuple[str, list[str]]:
+    """The text of the tool's message, and the formats of pictures behind it."""
+    made = request(text)
+    media = [part for message in made.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
+    return made.messages[2].text, [part.format or "url" for part in media]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (json.dumps(BLOCK), "[image 1"),
+        (json.dumps([BLOCK]), "[image 1"),
+        (json.dumps(["Front:", BLOCK]), "Front:\n[image 1"),
+        (json.dumps([{"type": "text", "text": "Front:"}, BLOCK]), "Front:\n[image 1"),
+        (json.dumps({"type": "image", "data": TEXT, "mimeType": "image/png"}), "[image 1"),
+        (str({"type": "image", "data": TEXT, "mimeType": "image/png"}), "[image 1"),
+        (json.dumps({"type": "image", "source": {"type": "base64", "data": TEXT}}), "[image 1"),
+        (json.dumps({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{TEXT}"}}), "[image 1"),
+        (json.dumps({"shot": BLOCK, "title": "é"}), '{"shot": [image 1'),
+        (json.dumps({"pages": [{"png": TEXT}]}), '{"pages": [{"png": [image 1'),
+        (json.dumps({"html": f"<img src='data:image/png;base64,{TEXT}'>"}), '{"html": "<img src=\'[image 1'),
+        (TEXT, "[image 1"),
+        (encodebytes(PNG).decode(), "[image 1"),
+        (f"data:image/png;base64,{TEXT}", "[image 1"),
+        (f"Here: ![shot](data:image/png;base64,{TEXT}) Done.", "Here: ![shot]([image 1"),
+        (str(PNG), "[image 1"),
+        (str([PNG, 3]), "[[image 1"),
+        (f"[ImageContent(type='image', data='{TEXT}')]", "[ImageContent(type='image', data='[image 1"),
+    ],
+)
+def test_a_picture_in_a_text_is_shown_as_a_picture(text: str, left: str) -> None:
+    words, formats = shown(text)
+    assert words.startswith(left)
+    assert formats == ["png"]
+    assert TEXT[:60] not in str([message.text for message in request(text).messages])
+    assert any("sent as media" in note for note in request(text).notes)
+
+
+def test_several_pictures_keep_their_order_and_their_places() -> None:
+    words, formats = shown(json.dumps({"a": b64encode(JPEG).decode(), "n": [1.5, None, True], "b": BLOCK}))
+    assert len(formats) == 2
+    assert formats[1] == "png"
+    assert words.index("[image 1") < words.index("1.5, null, true") < words.index("[image 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"type": "image", "url": "https://example.com/a.png"}),
+        json.dumps(["One:", {"type": "image", "url": "https://example.com/a.png"}]),
+        "[ResourceLink(name='a', uri=AnyUrl('https://example.com/a.png'), mimeType='image/png', size=None)]",
+        json.dumps({"type": "resource_link", "uri": "https://example.com/a.png", "mimeType": "image/png", "name": "a"}),
+    ],
+)
+def test_links_to_pictures_are_shown(text: str) -> None:
+    assert shown(text)[1] == ["url"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Two metres.",
+        "",
+        "ACGT" * 600,
+        "0123456789abcdef" * 100,
+        json.dumps({"type": "image", "url": "https://example.com/a.png", "score": 0.4}),
+        json.dumps([{"type": "file", "path": "a.png", "sha": "ab" * 20}]),
+        json.dumps({"result": [{"type": "image", "url": "https://example.com/a.png"}]}),
+        b64encode(b"Words that a tool has encoded. " * 50).decode(),
+        '{"broken": ' + '"x' * 40,
+        "[" * 3000,
+        "Error: cannot identify <PIL.Image.Image image mode=RGB>",
+        "The digest is b'abc'",
+    ],
+)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    made = request(text)
+    assert made.messages[2].text == text
+    assert len(made.messages) == 3
+    assert made.notes == ()
+
+
+@pytest.mark.parametrize("text", [BINARY, json.dumps({"zip": BINARY, "n": 1}), f"zip: {BINARY}."])
+def test_other_base64_is_told_in_words(text: str) -> None:
+    made = request(text)
+    assert "characters of base64 were left out]" in made.messages[2].text
+    assert BINARY[:40] not in made.messages[2].text
+    assert any("base64" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "url": "file:///tmp/a.png"},
+        {"type": "image", "url": "s3://bucket/a.png"},
+        {"type": "video", "url": "rtsp://camera/1"},
+        {"type": "image", "base64": b64encode(b"no picture at all").decode()},
+    ],
+)
+def test_what_cannot_be_sent_is_told_to_the_model(block: dict[str, str]) -> None:
+    made = request(json.dumps(["See:", block]))
+    assert "of this result cannot be shown to you" in made.messages[2].text
+    assert any("the model was told so" in note for note in made.notes)
+
+
+def test_a_bad_link_in_a_part_of_a_dict_is_told_to_the_model_too() -> None:
+    part = {"type": "image_url", "image_url": {"url": "file:///tmp/a.png"}}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": [part]},
+    ]
+    made = chat_request(turns, Options(), {})
+    assert "cannot be shown to you" in made.messages[2].text
+    assert any(note.startswith("messages[2]: a picture") for note in made.notes)
+    with pytest.raises(glmv.UnsupportedContent):
+        chat_request([{"role": "user", "content": [part]}], Options(), {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Pillow.new("L", (3, 4)), glmv.Image.from_bytes(PNG), ["Front:", Pillow.new("RGB", (3, 4))], io.BytesIO(PNG)],
+)
+def test_a_lost_picture_is_refused_naming_what_to_return(value: Any) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of") as caught:
+        request(str(value))
+    assert len(str(caught.value)) < 500
+
+
+def test_words_of_users_and_assistants_are_not_looked_at() -> None:
+    turns = [glmv.Message("user", TEXT), glmv.Message("assistant", TEXT), glmv.Message("user", "?")]
+    assert chat_request(turns, Options(), {}).messages == tuple(turns)

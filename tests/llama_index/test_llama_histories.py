@@ -1,0 +1,128 @@
+"""Histories and tools' results as LlamaIndex's engines and agents hand them on."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from PIL import Image as Pillow
+
+import glmv
+from glmv_emulator import Emulator
+from llama_index_glmv import GLMV
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # agents use deprecated parts of pydantic
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+def llm(emulator: Emulator, **options: Any) -> GLMV:
+    return GLMV(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0, **options)
+
+
+def said(role: str, text: str, **more: Any) -> ChatMessage:
+    return ChatMessage(role=role, content=text, additional_kwargs=more)
+
+
+USER, GREETING = said("user", "How wide is it?"), said("assistant", "Welcome!")
+RESULT = said("tool", "2 m", tool_call_id="m1")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [GREETING, USER],
+        [said("system", "Be exact."), GREETING, USER],
+        [RESULT, USER],
+        [USER, GREETING, said("user", ""), USER],
+    ],
+)
+def test_a_history_with_one_meaning_is_answered_with_a_note(history: list[ChatMessage], emulator: Emulator) -> None:
+    answer = llm(emulator).chat(history)
+    roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
+    assert next(role for role in roles if role != "system") == "user"
+    assert any("left out" in note or "system text" in note for note in answer.additional_kwargs["notes"])
+
+
+@pytest.mark.parametrize("history", [[GREETING], [said("system", "s"), RESULT]])
+def test_a_history_in_which_nobody_asks_is_refused_naming_the_cure(
+    history: list[ChatMessage], emulator: Emulator
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="begin with a user message, as LlamaIndex's Memory does"):
+        llm(emulator).chat(history)
+    assert len(emulator.requests) == 0
+
+
+def test_a_user_who_asks_nothing_is_told_so(emulator: Emulator) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=r"messages\[2\] \(user\) is empty"):
+        llm(emulator).chat([USER, GREETING, said("user", "")])
+
+
+def picture(size: tuple[int, int] = (72, 40)) -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise(size, 60).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+PNG = picture()
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        ImageBlock(image=PNG),
+        [TextBlock(text="Front:"), ImageBlock(image=PNG)],
+        {"type": "image", "data": b64encode(PNG).decode(), "mimeType": "image/png"},
+        {"page": 1, "shot": b64encode(PNG).decode()},
+        b64encode(PNG).decode(),
+    ],
+)
+def test_a_picture_that_a_tool_returns_is_seen(returned: Any, emulator: Emulator) -> None:
+    def look() -> Any:
+        """Look."""
+        return returned
+
+    async def run() -> None:
+        await FunctionAgent(tools=[look], llm=llm(emulator)).run("Look and tell.")
+
+    emulator.call("look")
+    asyncio.run(run())
+    messages = emulator.requests[-1].body["messages"]
+    assert [part["type"] for part in messages[-1]["content"]] == ["text", "image_url"]
+    assert b64encode(PNG).decode()[:80] not in str(messages[:-1])
+
+
+def test_a_bad_link_of_a_tool_does_not_end_the_run(emulator: Emulator) -> None:
+    block = ImageBlock(url="ftp://camera/a.png")
+    call = {"id": "m1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
+    answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])
+    assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
+    assert any("the model was told so" in note for note in answer.additional_kwargs["notes"])
+    with pytest.raises(glmv.UnsupportedContent):
+        llm(emulator).chat([ChatMessage(role="user", blocks=[block])])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_refusals_of_pictures_name_blocks(streamed: bool, emulator: Emulator) -> None:
+    model = llm(emulator, model="glm-4v-flash")
+    history = [ChatMessage(role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="?")])]
+    with pytest.raises(glmv.InvalidRequestError, match=r"ImageBlock\(url=\.\.\.\)"):
+        list(model.stream_chat(history)) if streamed else model.chat(history)
+
+
+def test_old_pictures_are_left_out_where_it_is_asked_for(emulator: Emulator) -> None:
+    history = [ChatMessage(role="user", blocks=[ImageBlock(image=picture((60 + n, 60)))]) for n in range(3)]
+    answer = llm(emulator, keep_pictures=1).chat(history)
+    assert str(emulator.requests[-1].body).count("'type': 'image_url'") == 1
+    assert "2 of 3 pictures, the oldest, were left out: keep_pictures=1." in answer.additional_kwargs["notes"]
