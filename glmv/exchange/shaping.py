@@ -35,7 +35,7 @@ class Shaper:
 
     Args:
         call: its `reading` says how, its `secrets` are masked.
-        tries: gets the accumulator and the decoder of this attempt.
+        tries: gets the accumulator and the shaper of this attempt.
     """
 
     __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")
@@ -48,7 +48,7 @@ class Shaper:
         self._notes: tuple[str, ...] = ()  # of what the server left undone
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         tries.accumulator = Accumulator()
-        tries.decoder = self.decoder
+        tries.shaper = self
 
     def events(self, found: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
         """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
