@@ -174,7 +174,8 @@ def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
 def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     """One attempt of a chat call whose app judges content itself: what the platform withdraws is an answer."""
     try:
-        return (yield from once(call, tries))
+        answer: Completion = yield from once(call, tries)
+        return answer
     except ContentFilterError as error:
         if error.code not in WITHDRAWN or tries.shaper is None:
             raise
@@ -416,7 +417,7 @@ def _told(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
                 error.add_cure(note)
             else:
                 error.add_note(f"note: {note}")
-    decoder = tries.shaper and tries.shaper.decoder
+    decoder = None if tries.shaper is None else tries.shaper.decoder
     answered = decoder is not None and decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):

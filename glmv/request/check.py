@@ -89,7 +89,9 @@ def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatReques
 
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     """Turns that the model has no place for, and a conversation in which nobody asks."""
+    asks = False
     for index, message in enumerate(messages):
+        asks = asks or message.role in {"user", "tool"}
         if (message.role == "tool" or message.tool_calls) and ("tool" not in model.roles or not model.tools):
             what = "the result of a tool" if message.role == "tool" else "calls of tools"
             limits.over(
@@ -97,7 +99,7 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
                 f"messages[{index}] holds {what}, and {model.name} knows no tools. "
                 "Use a model that does, such as glm-4.6v, or put it into words.",
             )
-    if not any(message.role in {"user", "tool"} for message in messages):
+    if not asks:
         # "不能仅包含系统消息或助手消息" (docs.bigmodel.cn, chat completion, messages)
         limits.over(
             InvalidRequestError, "There is no user message: the platform wants one beside system and assistant."
