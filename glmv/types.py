@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 from glmv._public import public_class
@@ -84,7 +85,7 @@ class Message:
     @property
     def text(self) -> str:
         """All text of the message, joined."""
-        return "".join(part.text for part in self.content if isinstance(part, Text))
+        return "".join([part.text for part in self.content if isinstance(part, Text)])
 
 
 def part_of(item: object) -> Part | None:
@@ -278,7 +279,7 @@ class Completion:
             reasoning=self.reasoning,
             tool_calls=[ToolCallDelta(i, c.id, c.name, c.arguments) for i, c in enumerate(self.tool_calls)],
             last=True,
-            **{name: getattr(self, name) for name in _SHARED},
+            **dict(zip(_SHARED, _shared_of(self), strict=True)),
         )
 
 
@@ -286,6 +287,7 @@ _SHARED = (
     "finish_reason", "usage", "id", "model", "request_id", "created",
     "content_filter", "web_search", "boxes", "notes", "attempts", "raw",
 )  # fmt: skip
+_shared_of = attrgetter(*_SHARED)
 
 
 @public_class
@@ -323,7 +325,8 @@ class Accumulator:
             if piece.arguments:
                 arguments.append(piece.arguments)
         if delta.last or not self._facts:
-            self._facts |= {name: value for name in _SHARED if (value := getattr(delta, name)) is not None}
+            told = zip(_SHARED, _shared_of(delta), strict=True)
+            self._facts |= {name: value for name, value in told if value is not None}
 
     @property
     def text(self) -> str:

@@ -6,8 +6,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from glmv.catalog.row import Model
@@ -42,8 +41,7 @@ class AsyncRun(Protocol):
     async def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What every request to an endpoint is made from.
 
     Attributes:

@@ -62,7 +62,7 @@ class Task:
 def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]:
     """Hand a request in; returns the task."""
     call, policy = context.chat(once(request, context))
-    payload = yield from fetch(replace(call, path="/async/chat/completions"), policy)
+    payload = yield from fetch(call._replace(path="/async/chat/completions"), policy)
     return _task(payload, Task("", "", notes=call.reading.notes, _asked=request.model, _reading=call.reading))
 
 
@@ -177,7 +177,7 @@ def _answered(task: Task, context: Context) -> Task:
     notes, answered = task.notes, task.model or ""
     if task._asked and answered.lower() != task._asked.lower():  # noqa: SLF001 - a field of this module's class
         notes += (f"model: {task._asked} was asked for and {answered} answered.",)  # noqa: SLF001 - see above
-    reading = replace(task._reading, notes=notes)  # noqa: SLF001 - see above
+    reading = task._reading._replace(notes=notes)  # noqa: SLF001 - see above
     return replace(task, completion=context.answer(dict(task.raw), reading))
 
 

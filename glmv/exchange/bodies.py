@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -130,37 +130,67 @@ def _skew(headers: Mapping[str, str], tries: Tries) -> str:
     return f" This machine's clock is off by {off:+.0f} s against the server's: set it right." if off else ""
 
 
-def unpacker(headers: Mapping[str, str], limit: int) -> Callable[[bytes], Iterable[bytes]]:
-    """Bytes as they come -> pieces of the body, small ones, so that a bomb is stopped before it goes off.
+class Unpacker:
+    """Bytes of one response as they come -> pieces of its body, none of them empty, within a bound.
+
+    Args:
+        limit: bytes that the body may have.
+
+    Attributes:
+        limit: the same; it may be raised while the body is read.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """The pieces of the body in these bytes, of which there is at least one.
+
+        Raises:
+            MalformedResponse: the body is larger than the limit, or what was compressed is damaged.
+        """
+        self._size += len(data)
+        if self._size > self.limit:
+            raise MalformedResponse(
+                f"The body is larger than {self.limit} bytes; an answer is far smaller. It was dropped."
+            )
+        return (data,)
+
+
+class Inflater(Unpacker):
+    """The same for a compressed body: in small pieces, so that a bomb is stopped before it goes off."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """See `Unpacker.feed`."""
+        piece = b""
+        while data or len(piece) == PIECE:
+            try:
+                piece = self._inflate.decompress(data, PIECE)
+            except zlib.error as error:
+                raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
+            data = self._inflate.unconsumed_tail
+            if piece:
+                yield from super().feed(piece)
+
+
+def unpacker(headers: Mapping[str, str], limit: int) -> Unpacker:
+    """What reads the body of a response with these headers.
 
     We ask for `identity`; a server that compresses all the same is read with a bound on what comes out.
+
+    Raises:
+        MalformedResponse: the body is compressed in a way that is not read here.
     """
-    size = 0
-
-    def counted(piece: bytes) -> tuple[bytes]:
-        nonlocal size
-        size += len(piece)
-        if size > limit:
-            raise MalformedResponse(f"The body is larger than {limit} bytes; an answer is far smaller. It was dropped.")
-        return (piece,)
-
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    encoding = headers.get("content-encoding", "").strip().lower()
     match encoding:
         case "" | "identity":
-            return counted
+            return Unpacker(limit)
         case "gzip" | "x-gzip" | "deflate":
-            inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
-
-            def inflated(data: bytes) -> Iterator[bytes]:
-                piece = b""
-                while data or len(piece) == PIECE:
-                    try:
-                        piece = inflate.decompress(data, PIECE)
-                    except zlib.error as error:
-                        raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
-                    data = inflate.unconsumed_tail
-                    yield from counted(piece)
-
-            return inflated
+            return Inflater(limit)
         case _:
             raise MalformedResponse(f"The body is compressed by {encoding!r}, which was not asked for.")

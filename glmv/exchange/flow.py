@@ -33,6 +33,8 @@ from glmv.exchange.bodies import (
     MAX_ERROR_BYTES,
     MAX_STREAM_BYTES,
     PIECE,
+    Inflater,
+    Unpacker,
     is_json,
     payload_of,
     refused,
@@ -41,7 +43,7 @@ from glmv.exchange.bodies import (
 from glmv.exchange.retry import Policy, Tries
 from glmv.exchange.shaping import Shaper
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
-from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading
+from glmv.request.prepare import Call, Reading
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
 from glmv.wire.decode import excerpt
@@ -60,7 +62,8 @@ def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any
     Raises:
         GLMVError: of the class that the platform's code, or what broke, stands for.
     """
-    return _tried(call, policy, partial(_chat, _streamed if stream else _whole))
+    once = _streamed if stream else _whole
+    return _tried(call, policy, partial(_with_withdrawn, once) if call.sensitive == "return" else once)
 
 
 def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, Any, Any]:
@@ -69,7 +72,6 @@ def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, A
 
 
 Attempt = Callable[[Call, Tries], Generator[Step, Any, Any]]
-AttemptOfChat = Callable[[Call, Tries, Shaper], Generator[Step, Any, Completion]]
 
 
 def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, Any]:
@@ -105,6 +107,8 @@ def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     except Failure as failure:
         raise _with_hint_on_size(failure, body) from failure.__cause__
     tries.opened = True
+    if opened.status >= 300:
+        raise (yield from _refusal(opened, call, tries))
     return opened
 
 
@@ -119,38 +123,34 @@ def _with_hint_on_size(failure: Failure, body: Any) -> Failure:
     )
 
 
-def _body(opened: Opened, call: Call, tries: Tries, begun: Sequence[bytes] = ()) -> Generator[Step, Any, bytes]:
-    """Reads a body to its end. `begun` is what was read of it already; b"" in it is the end."""
+def _refusal(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, Failure | GLMVError]:
+    """Reads what comes with an error status, and returns the error."""
     body = bytearray()
-    if opened.status < 300:
-        yield from _collect(body, opened, call.limit, tries, tries.deadline, begun)
-        return call.secrets.mask(bytes(body))
     problem: Exception | None = None
     try:
         until = tries.until(tries.policy.clock() + ERROR_PATIENCE)
-        yield from _collect(body, opened, min(call.limit, MAX_ERROR_BYTES), tries, until)
+        yield from _collect(body, unpacker(opened.headers, min(call.limit, MAX_ERROR_BYTES)), tries, until)
     except (Failure, GLMVError) as unread:
         problem = unread
     told = call.secrets.mask(bytes(body))
     if opened.intermediate is not None and problem is None and not is_json(told):
-        raise opened.intermediate
-    raise refused(opened, told, call.secrets, tries, problem) from None
+        return opened.intermediate
+    return refused(opened, told, call.secrets, tries, problem)
 
 
-def _collect(
-    body: bytearray,
-    opened: Opened,
-    limit: int,
-    tries: Tries,
-    until: float | None,
-    begun: Sequence[bytes] = (),
-) -> Generator[Step, Any, None]:
+def _body(call: Call, tries: Tries, unpack: Unpacker, begun: Sequence[bytes] = ()) -> Generator[Step, Any, bytes]:
+    """Reads a body to its end. `begun` are pieces that were read already; b"" behind them is the end."""
+    body = bytearray(b"".join(begun))
+    if not begun or begun[-1]:
+        yield from _collect(body, unpack, tries, tries.deadline)
+    return call.secrets.mask(bytes(body))
+
+
+def _collect(body: bytearray, unpack: Unpacker, tries: Tries, until: float | None) -> Generator[Step, Any, None]:
     """Adds the decompressed body to `body`, so that what came before a failure is there."""
-    unpack = unpacker(opened.headers, limit)
-    left = list(reversed(begun))
-    while data := (left.pop() if left else (yield Read(until))):
+    while data := (yield Read(until)):
         tries.check()
-        for piece in unpack(data):
+        for piece in unpack.feed(data):
             body += piece
         if until is not None and tries.policy.clock() >= until:
             raise Failure("read_timeout", "It did not end in time.")
@@ -158,86 +158,92 @@ def _collect(
 
 def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
     opened = yield from _open(call, tries)
-    body = yield from _body(opened, call, tries)
+    body = yield from _body(call, tries, unpacker(opened.headers, call.limit))
     yield Finish()
     return body
 
 
 def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
     opened = yield from _open(call, tries)
-    body = yield from _body(opened, call, tries)
+    body = yield from _body(call, tries, unpacker(opened.headers, call.limit))
     payload = payload_of(opened, body, call.secrets, tries)
     yield Finish()
     return payload
 
 
-def _chat(once: AttemptOfChat, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    """One attempt of a chat call. Where the app judges content itself, what the platform withdraws is an answer."""
-    shaper = Shaper(call, tries)
+def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
+    """One attempt of a chat call whose app judges content itself: what the platform withdraws is an answer."""
     try:
-        return (yield from once(call, tries, shaper))
+        answer: Completion = yield from once(call, tries)
+        return answer
     except ContentFilterError as error:
-        if call.sensitive != "return" or error.code not in WITHDRAWN:
+        if error.code not in WITHDRAWN or tries.shaper is None:
             raise
-        deltas = shaper.withdraw(error)
+        deltas = tries.shaper.withdraw(error)
     yield Drop()
     if once is _streamed:
         yield Hand(deltas)
     return tries.accumulator.completion()
 
 
-def _whole(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
+def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
+    shaper = Shaper(call, tries)
     opened = yield from _open(call, tries)
-    begun, events = ([], None) if opened.status >= 300 else (yield from _head(opened, tries))
+    unpack = unpacker(opened.headers, call.limit)
+    begun, events = yield from _head(opened, tries, unpack)
     if events is not None:
         # Some gateways stream whatever was asked for.
-        yield from _events(opened, shaper, tries, events, begun, hand=False)
+        yield from _events(shaper, tries, events, unpack, begun, hand=False)
         shaper.end()
         answer = tries.accumulator.completion()
     else:
-        body = yield from _body(opened, call, tries, begun)
+        body = yield from _body(call, tries, unpack, begun)
         answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
     yield Finish()
     return answer
 
 
 def _head(
-    opened: Opened, tries: Tries, patience: float | None = None
+    opened: Opened, tries: Tries, unpack: Unpacker, patience: float | None = None
 ) -> Generator[Step, Any, tuple[list[bytes], SSEDecoder | None]]:
     """Reads until the first bytes tell what the body is.
 
     Args:
+        unpack: reads the body.
         patience: seconds that may pass until the first of them, or None.
 
     Returns:
-        What was read, as it came, and what decodes the stream, or None when the body is no stream. b"" at the end of
-        what was read is its end.
+        The pieces that were read, and what decodes the stream, or None when the body is no stream. b"" behind the
+        pieces is the end of the body.
     """
     kind = _kind(opened)
     declared = kind == "text/event-stream"
-    unpack = unpacker(opened.headers, MAX_BODY_BYTES)
     begun: list[bytes] = []
     head = b""
     until = tries.until(tries.policy.clock() + patience if patience else None)
-    while True:
+    for _ in range(PIECE):
         try:
             data = yield Read(until)
         except Failure as failure:
             if patience and tries.policy.clock() >= (until or 0) and not tries.past_deadline():
                 raise _idle(patience) from failure.__cause__
             raise
-        begun.append(data)
         tries.check()
-        for piece in unpack(data) if data else ():
+        if not data:
+            begun.append(b"")
+            break
+        for piece in unpack.feed(data):
+            begun.append(piece)
             head = (head + piece).lstrip()[:PIECE]
-            if (streams := is_event_stream(head)) or (streams is False and declared and head[:1] not in b"{[<"):
-                return begun, SSEDecoder()
-            if streams is False and (lines := is_json_lines(head, kind)) is not None:
-                return begun, JSONLinesDecoder() if lines else None
-        if not data or len(begun) > PIECE or len(head) == PIECE:
-            return begun, SSEDecoder() if declared and head[:1] != b"{" else None
+        if (streams := is_event_stream(head)) or (streams is False and declared and head[:1] not in b"{[<"):
+            return begun, SSEDecoder()
+        if streams is False and (lines := is_json_lines(head, kind)) is not None:
+            return begun, JSONLinesDecoder() if lines else None
+        if len(head) == PIECE:
+            break
         if head[:1] == b"{":
-            patience, until = None, tries.until(None)  # a whole answer may take longer than an event
+            patience, until = None, tries.deadline  # a whole answer may take longer than an event
+    return begun, SSEDecoder() if declared and head[:1] != b"{" else None
 
 
 def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
@@ -269,12 +275,13 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
     return answer
 
 
-def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, Completion]:
+def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
+    shaper = Shaper(call, tries)
     opened = yield from _open(call, tries)
-    idle = tries.policy.idle_timeout
-    begun, events = ([], None) if opened.status >= 300 else (yield from _head(opened, tries, idle))
+    unpack = unpacker(opened.headers, call.limit)
+    begun, events = yield from _head(opened, tries, unpack, tries.policy.idle_timeout)
     if events is None:
-        body = yield from _body(opened, call, tries, begun)
+        body = yield from _body(call, tries, unpack, begun)
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
         delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
         if not shaper.answers:
@@ -285,7 +292,7 @@ def _streamed(call: Call, tries: Tries, shaper: Shaper) -> Generator[Step, Any, 
             )
         yield Hand([*([delta] if delta else []), *shaper.end()])
     else:
-        yield from _events(opened, shaper, tries, events, begun)
+        yield from _events(shaper, tries, events, unpack, begun)
         yield Hand(shaper.end())
     yield Finish()
     return tries.accumulator.completion()
@@ -302,17 +309,18 @@ def _names(payload: Mapping[str, Any]) -> str:
 
 
 def _events(
-    opened: Opened, shaper: Shaper, tries: Tries, events: SSEDecoder, begun: Sequence[bytes], *, hand: bool = True
+    shaper: Shaper, tries: Tries, events: SSEDecoder, unpack: Unpacker, begun: Sequence[bytes], *, hand: bool = True
 ) -> Generator[Step, Any, None]:
     """Reads a stream, of which `begun` was read already, to its end; hands out what it shows, or only adds it up."""
-    packed = opened.headers.get("content-encoding", "identity") != "identity"
-    unpack = unpacker(opened.headers, MAX_BODY_BYTES if packed else MAX_STREAM_BYTES)
+    if not isinstance(unpack, Inflater):
+        unpack.limit = MAX_STREAM_BYTES
     decoder = shaper.decoder
     clock, idle = tries.policy.clock, tries.policy.idle_timeout
     last_event = clock()
     left = list(reversed(begun))
     while True:
         patience = idle if decoder.finish_reason is None else LINGER
+        is_new = not left
         try:
             if left:
                 data = left.pop()
@@ -326,7 +334,8 @@ def _events(
             data = b""
         came = False
         try:
-            for found in map(events.feed, unpack(data)) if data else [events.flush()]:
+            pieces = unpack.feed(data) if is_new else (data,)
+            for found in map(events.feed, pieces) if data else [events.flush()]:
                 deltas, broken = shaper.events(found)
                 if deltas and hand:
                     tries.handed = True
@@ -408,14 +417,15 @@ def _told(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
                 error.add_cure(note)
             else:
                 error.add_note(f"note: {note}")
-    answered = tries.decoder is not None and tries.decoder.answered
+    decoder = None if tries.shaper is None else tries.shaper.decoder
+    answered = decoder is not None and decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):
-        if tries.decoder is not None and (rest := tries.decoder.rest()) is not None:
+        if decoder is not None and (rest := decoder.rest()) is not None:
             tries.accumulator.add(rest)
         told = tries.accumulator.completion()
         told.attempts = tries.attempt
-        if tries.decoder is not None:
-            told.usage = tries.decoder.usage
-            error.fill(request_id=tries.decoder.facts.get("request_id"))
+        if decoder is not None:
+            told.usage = decoder.usage
+            error.fill(request_id=decoder.facts.get("request_id"))
     return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=told)

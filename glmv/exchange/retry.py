@@ -23,7 +23,7 @@ from glmv.types import Accumulator
 from glmv.wire.codes import Retry
 
 if TYPE_CHECKING:
-    from glmv.wire.decode import DeltaDecoder
+    from glmv.exchange.shaping import Shaper
 
 # A server that asks for a longer pause is not waited for: the caller decides.
 MAX_RETRY_AFTER = 120.0
@@ -162,12 +162,12 @@ class Tries:
         "accumulator",
         "attempt",
         "deadline",
-        "decoder",
         "handed",
         "opened",
         "policy",
         "renewals",
         "request_id",
+        "shaper",
         "timed_out",
     )
 
@@ -182,7 +182,7 @@ class Tries:
         self.renewals = 0
         self.request_id: str | None = None
         self.accumulator = Accumulator()  # what this attempt has received
-        self.decoder: DeltaDecoder | None = None  # of this attempt's answer, once it has begun
+        self.shaper: Shaper | None = None  # of a chat call's attempt
         self._reset = False
 
     def begin(self) -> None:

@@ -35,7 +35,7 @@ class Shaper:
 
     Args:
         call: its `reading` says how, its `secrets` are masked.
-        tries: gets the accumulator and the decoder of this attempt.
+        tries: gets the accumulator and the shaper of this attempt.
     """
 
     __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")
@@ -48,7 +48,7 @@ class Shaper:
         self._notes: tuple[str, ...] = ()  # of what the server left undone
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         tries.accumulator = Accumulator()
-        tries.decoder = self.decoder
+        tries.shaper = self
 
     def events(self, found: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
         """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
@@ -91,7 +91,7 @@ class Shaper:
             if kind == "error":
                 raise ServerError(f"The stream reports an error: {excerpt(data)}")
             self._said = lone_message(payload) or self._said
-        return self.take(payload)
+        return self._kept(self.decoder.feed(payload))
 
     @property
     def answers(self) -> bool:
@@ -99,10 +99,11 @@ class Shaper:
         return self.decoder.answered or self.decoder.has_others
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
-        delta = self.decoder.feed(payload)
-        return self._kept(delta) if delta is not None else None
+        return self._kept(self.decoder.feed(payload))
 
-    def _kept(self, delta: Delta) -> Delta | None:
+    def _kept(self, delta: Delta | None) -> Delta | None:
+        if delta is None:
+            return None
         if delta.replaces:
             return self._thought_ended(delta)
         if self._cutter is not None:
@@ -155,8 +156,7 @@ class Shaper:
             if self._said is not None:
                 raise error_from(None, self._said)
             raise MalformedResponse("The stream ended without an answer in it.")
-        rest = decoder.rest()
-        if rest is not None and (rest := self._kept(rest)) is not None:
+        if (rest := self._kept(decoder.rest())) is not None:
             deltas.append(rest)
         total = self._tries.accumulator
         nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))

@@ -14,7 +14,7 @@ from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media.urls import host_of, is_private
 from glmv.options import hold_ranges
 from glmv.request.check_doubts import tell_doubts
-from glmv.request.check_media import check_served, checked_media
+from glmv.request.check_media import check_served, checked_media, placed_media
 from glmv.request.check_options import checked_options
 from glmv.request.check_unseen import tell_unseen
 from glmv.request.histories import as_taken
@@ -63,13 +63,14 @@ def check(
         )
         return request.but(notes=tuple(limits.notes))
     _roles(request.messages, model, limits)
-    messages = checked_media(request.messages, model, limits)
+    media = placed_media(request.messages)
+    messages = checked_media(request.messages, media, model, limits)
     if dialect.limits == "refuse":  # after the media, whose errors name messages by the caller's indexes
         messages = as_taken(messages, limits.tell)
     if "system" not in model.roles:
         messages = _without_system(messages, model, limits)
     options, cut = checked_options(dialect.translated(request.options), model, limits, dialect)
-    tell_doubts(request, model, limits.tell)
+    tell_doubts(request, [part for _, part in media], model, limits.tell)
     notes = tuple(dict.fromkeys(limits.notes))
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
@@ -80,9 +81,12 @@ def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatReques
     """What holds of every server, whether the model is known or not."""
     notes: list[str] = []
     check_served(request.messages, dialect, notes.append)
-    # The platform, and what stands in for it on this machine, are in another network than the user's.
-    is_far = dialect.limits == "refuse" or not is_private(host_of(base_url))
-    tell_unseen(request.messages, notes.append, is_far=is_far)
+
+    def is_far() -> bool:
+        # The platform, and what stands in for it on this machine, are in another network than the user's.
+        return dialect.limits == "refuse" or not is_private(host_of(base_url))
+
+    tell_unseen(request.messages, notes.append, is_far)
     return request.but(notes=(*request.notes, *notes)) if notes else request
 
 
@@ -94,7 +98,9 @@ def _with_history(request: ChatRequest) -> ChatRequest:
 
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     """Turns that the model has no place for, and a conversation in which nobody asks."""
+    asks = False
     for index, message in enumerate(messages):
+        asks = asks or message.role in {"user", "tool"}
         if (message.role == "tool" or message.tool_calls) and ("tool" not in model.roles or not model.tools):
             what = "the result of a tool" if message.role == "tool" else "calls of tools"
             limits.over(
@@ -102,7 +108,7 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
                 f"messages[{index}] holds {what}, and {model.name} knows no tools. "
                 "Use a model that does, such as glm-4.6v, or put it into words.",
             )
-    if not limits.hold and not any(message.role in {"user", "tool"} for message in messages):
+    if not (asks or limits.hold):
         # Where the limits hold `as_taken` looks at the whole history.
         limits.over(
             InvalidRequestError, "There is no user message: the platform wants one beside system and assistant."

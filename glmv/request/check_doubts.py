@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from glmv.media import File, Image, Video
 from glmv.request.cause import Cause
 from glmv.request.check_options import thinking_kind
-from glmv.types import Media, media_in
+from glmv.types import Media
 
 if TYPE_CHECKING:
     from glmv.catalog.row import Model
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 _LEAST_REQUEST_ID = 6
 
 
-def tell_doubts(request: ChatRequest, model: Model, tell: Callable[[str], None]) -> None:
+def tell_doubts(request: ChatRequest, media: Sequence[Media], model: Model, tell: Callable[[str], None]) -> None:
     """Tell of each doubt of a row that a request relies on.
 
     Args:
         request: as it was asked, before anything in it was fitted.
+        media: the pictures, videos and files in it.
         model: the row of its model.
         tell: takes a line for `answer.notes`.
 
     Raises:
         ValueError: for a doubt about a field of which this module does not know when a request relies on it.
     """
-    media = [part for message in request.messages for _, part in media_in(message.content)]
     for written in model.doubts:
         field, _, doubt = written.partition(": ")
         for what in _relied_on(field, request, media, model):
@@ -56,6 +56,8 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
         case "roles":
             given = any(message.role == "system" and message.text for message in request.messages)
             return [f"{name} was given the system message inside the user's"] if given else []
+        case "images" | "video_base64" | "video_formats" | "file_forms" if not media:
+            return []
         case "images":
             pictures = sum(isinstance(part, Image) for part in media)
             return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []

@@ -15,7 +15,7 @@ from glmv.request.limits import Limits
 from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from glmv.catalog.row import Model
     from glmv.wire.dialect import Dialect
@@ -33,17 +33,29 @@ class Position(NamedTuple):
         return f"messages[{self.message}], part {self.part}"
 
 
-def checked_media(messages: tuple[Message, ...], model: Model, limits: Limits) -> tuple[Message, ...]:
+def placed_media(messages: tuple[Message, ...]) -> list[tuple[Position, Media]]:
+    """All pictures, videos and files of a request, with where they are."""
+    return [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
+
+
+def checked_media(
+    messages: tuple[Message, ...], media: Sequence[tuple[Position, Media]], model: Model, limits: Limits
+) -> tuple[Message, ...]:
     """Hold the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
+
+    Args:
+        messages: of the request.
+        media: those in them, see `placed_media`.
+        model: the row.
+        limits: takes notes, and says what becomes of what is over a limit.
 
     Raises:
         LimitExceeded, UnsupportedContent: naming the limit, the model, the position and what would work, where `limits`
             hold; or a part cannot be sent anywhere.
     """
-    parts = [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
-    if not parts:
+    if not media:
         return messages
-    _counts(parts, model, limits)
+    _counts(media, model, limits)
     return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
 
 
@@ -75,7 +87,7 @@ def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[
         tell(Cause(told))
 
 
-def _counts(parts: list[tuple[Position, Media]], model: Model, limits: Limits) -> None:
+def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limits) -> None:
     """How many of what a request holds, and what may not stand together."""
     groups = [
         ("picture", [position for position, part in parts if isinstance(part, Image)], model.images),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from glmv.media import File, Image, Video
@@ -24,14 +23,17 @@ _KINDS = {
 
 
 def tell_unseen(
-    messages: tuple[Message, ...], tell: Callable[[str], None], *, is_far: bool, exists: Callable[[str], bool] = is_file
+    messages: tuple[Message, ...],
+    tell: Callable[[str], None],
+    is_far: Callable[[], bool],
+    exists: Callable[[str], bool] = is_file,
 ) -> None:
     """Note what of a request does not reach the model as its writer may believe.
 
     Args:
         messages: of the request.
         tell: takes a line for each.
-        is_far: whether the server is in another network than the user's; otherwise it fetches from there, too.
+        is_far: tells whether the server is in another network than the user's; else it fetches from there, too.
         exists: whether a path is a file on this machine; nothing is opened.
     """
     for index, message in enumerate(messages):
@@ -42,7 +44,7 @@ def tell_unseen(
                         f"messages[{index}]: the text {shown(text.strip())} is the name of a file and was sent as text."
                         f" To send the file make it with glmv.{kind}.from_path."
                     )
-                case Image() | Video() | File() if is_far and part.url is not None and is_private(host_of(part.url)):
+                case Image() | Video() | File() if part.url is not None and is_private(host_of(part.url)) and is_far():
                     tell(
                         f"messages[{index}]: {part!r} is in a private network, where the server can fetch nothing: "
                         f"read it yourself and send the content with glmv.{type(part).__name__}.from_bytes."
@@ -53,7 +55,8 @@ def tell_unseen(
 
 def _kind_of(text: str) -> str | None:
     """The class of media whose file this text may name, by its ending."""
-    name = text.strip()
-    if not name or len(name) > _LONGEST_PATH or not name.isprintable():
+    text = text.strip()
+    if len(text) > _LONGEST_PATH:
         return None
-    return _KINDS.get(PurePath(name).suffix[1:].lower())
+    name, _, ending = text.rpartition(".")
+    return _KINDS.get(ending.lower()) if name and name.isprintable() else None

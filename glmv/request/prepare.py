@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, Secrets
@@ -20,10 +19,12 @@ from glmv.wire.markup import Tools, tools_of
 
 # A whole answer is far below; a body beyond this is dropped unread (also after decompression).
 MAX_BODY_BYTES = 32 * 1024 * 1024
+NO_HEADERS = SecretHeaders()
+NO_SECRETS = Secrets()
+NO_TOOLS: Tools = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What has to be known of a request to read its answer.
 
     Attributes:
@@ -44,13 +45,12 @@ class Reading:
     sizes: tuple[tuple[int, int] | None, ...] = ()
     boxes_of: int | None = None
     thought: Thought = "marked"
-    tools: Tools = field(default_factory=dict)
+    tools: Tools = NO_TOOLS
     may_replace: bool = False
     markup: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call, whatever its endpoint, as the flow takes it.
 
     Attributes:
@@ -67,10 +67,10 @@ class Call:
     method: str
     path: str
     body: Callable[[str], Any]
-    headers: SecretHeaders = field(default_factory=SecretHeaders)
-    secrets: Secrets = field(default_factory=Secrets)
+    headers: SecretHeaders = NO_HEADERS
+    secrets: Secrets = NO_SECRETS
     request_id: str | None = None
-    reading: Reading = field(default_factory=Reading)
+    reading: Reading = Reading()
     sensitive: str = "raise"
     limit: int = MAX_BODY_BYTES
 
@@ -116,7 +116,7 @@ def prepare(
     boxes_of = request.call.get("boxes_of")
     if boxes_of is not None and boxes_of >= len(sizes):
         raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
-    headers = request.call.get("extra_headers") or SecretHeaders()
+    headers = request.call.get("extra_headers") or NO_HEADERS
     if own_id and not dialect.own_fields:
         headers = _identified(headers, own_id)
     return Call(

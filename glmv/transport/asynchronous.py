@@ -8,11 +8,11 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
 from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, async_content_of, here
 from glmv.transport.keys import KeyFunction
-from glmv.transport.network import CALL
+from glmv.transport.network import CALL, NO_CALL
 from glmv.types import Delta
 
 T = TypeVar("T")
@@ -32,10 +32,25 @@ class AsyncDriver(Driver):
                 self.result = end.value
                 return None
             answer = failed = None
-            if isinstance(step, Hand):
-                return step
             try:
-                answer = await self.take(step)
+                match step:
+                    case Hand():
+                        return step
+                    case Read():
+                        answer = await self._read(step)
+                    case Enter():
+                        await self._enter(step)
+                    case Send():
+                        answer = await self._send(step)
+                    case Pause():
+                        self._log_pause(step)
+                        await asyncio.sleep(step.seconds)
+                    case Drop():
+                        await self.drop(busy=step.busy)
+                    case Finish():
+                        await self._finish()
+                    case _:
+                        raise TypeError(f"not a step: {step!r}")
             except (Failure, GLMVError) as error:
                 failed = error
 
@@ -46,25 +61,6 @@ class AsyncDriver(Driver):
             await self.drop()
         finally:
             await self._pool.leave(self._network, cancelled=self._cancelled)
-
-    async def take(self, step: Step) -> Any:
-        """Take one step and return what came of it; raise `Failure` when it broke."""
-        match step:
-            case Read():
-                return await self._read(step)
-            case Enter():
-                return await self._enter(step)
-            case Send():
-                return await self._send(step)
-            case Pause():
-                self._log_pause(step)
-                return await asyncio.sleep(step.seconds)
-            case Drop():
-                return await self.drop(busy=step.busy)
-            case Finish():
-                return await self._finish()
-            case _:
-                raise TypeError(f"not a step: {step!r}")
 
     async def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate
@@ -131,7 +127,7 @@ class AsyncDriver(Driver):
             self._cancelled = True
             raise
         finally:
-            CALL.set(None)
+            CALL.set(NO_CALL)
         raise problem
 
     async def _finish(self) -> None:

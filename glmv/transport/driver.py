@@ -105,9 +105,11 @@ class Driver:
             # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
         way = self._way()
-        if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
-            raise refused
-        intermediate = perhaps_refused_by_proxy(response.status_code, headers, way)
+        intermediate = None
+        if response.status_code >= 400 and way.proxy is not None:
+            if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
+                raise refused
+            intermediate = perhaps_refused_by_proxy(response.status_code, headers, way)
         # Where a proxy may have refused, the next call looks whether the environment says otherwise by then.
         self._pool.in_doubt = intermediate is not None
         if intermediate is None:

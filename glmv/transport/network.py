@@ -73,9 +73,9 @@ class NetworkCall:
         left = max(min(ends) - time.monotonic(), _SHORTEST_WAIT)
         return left if timeout is None else min(left, timeout)
 
-    def writes(self, first: bytes, *, after_socks: bool) -> None:
-        """A request begins: behind words to a SOCKS proxy, its tunnel stands."""
-        if after_socks and self.stage == "connected" and _is_http(first):
+    def writes_to_socks(self, first: bytes) -> None:
+        """Bytes go to a SOCKS proxy. Where they begin a request, the tunnel stands."""
+        if self.stage == "connected" and _is_http(first):
             self.stage = "tunnelled"
 
     async def abort(self) -> None:
@@ -91,12 +91,10 @@ class NetworkCall:
             stream.close()
 
 
-# The call of this thread or task; None outside of a call, for instance while a pool closes connections.
-CALL: ContextVar[NetworkCall | None] = ContextVar("call", default=None)
-
-
-def _current() -> NetworkCall:
-    return CALL.get() or NetworkCall(Secrets(), None)
+# What stands for the call outside of one, for instance while a pool closes connections. It ends no wait.
+NO_CALL = NetworkCall(Secrets(), None)
+# The call of this thread or task.
+CALL: ContextVar[NetworkCall] = ContextVar("call", default=NO_CALL)
 
 
 # Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
@@ -135,7 +133,7 @@ class Stream(httpcore.NetworkStream):
         self._socks = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        call = _current()
+        call = CALL.get()
         try:
             data = self._stream.read(max_bytes, call.seconds(timeout))
             while self._before_head and not _is_whole_head(data):
@@ -149,9 +147,10 @@ class Stream(httpcore.NetworkStream):
         return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        call = _current()
+        call = CALL.get()
         self._before_head = True
-        call.writes(buffer, after_socks=self._socks)
+        if self._socks:
+            call.writes_to_socks(buffer)
         self._http = self._http or _is_http(buffer)
         self._socks = self._socks or buffer[:1] == b"\x05"
         try:
@@ -170,7 +169,7 @@ class Stream(httpcore.NetworkStream):
             raise
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        call = _current()
+        call = CALL.get()
         call.stage, call.encrypts_with = "encrypting", server_hostname or ""
         encrypted = Stream(self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout)))
         call.stage = "encrypted"
@@ -197,7 +196,7 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
-        call = _current()
+        call = CALL.get()
         call.stage = "connecting"
         stream = Stream(self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options))
         call.connected()
@@ -224,12 +223,12 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._before_head = True
         self._early = b""
         self._socks = False
-        self.user = _current()
+        self.user = CALL.get()
         self.user.stream = self
         opened.add(self)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self.user = call = _current()
+        self.user = call = CALL.get()
         call.stream = self
         try:
             data = await self._receive(max_bytes, call.seconds(timeout))
@@ -244,10 +243,11 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         return call.secrets.mask(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.user = call = _current()
+        self.user = call = CALL.get()
         call.stream = self
         self._before_head = True
-        call.writes(buffer, after_socks=self._socks)
+        if self._socks:
+            call.writes_to_socks(buffer)
         self._socks = self._socks or buffer[:1] == b"\x05"
         try:
             if len(buffer) < _LISTEN_FROM:
@@ -282,7 +282,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> AsyncStream:
-        call = _current()
+        call = CALL.get()
         call.stage, call.encrypts_with = "encrypting", server_hostname or ""
         encrypted = await self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout))
         call.stage = "encrypted"
@@ -312,7 +312,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncStream:
-        call = _current()
+        call = CALL.get()
         call.stage = "connecting"
         stream = await self._backend.connect_tcp(host, port, call.seconds(timeout), local_address, socket_options)
         call.connected()

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
 from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, content_of, here
 from glmv.transport.keys import KeyFunction
-from glmv.transport.network import CALL
+from glmv.transport.network import CALL, NO_CALL
 from glmv.types import Delta
 
 
@@ -29,10 +29,25 @@ class SyncDriver(Driver):
                 self.result = end.value
                 return None
             answer = failed = None
-            if isinstance(step, Hand):
-                return step
             try:
-                answer = self.take(step)
+                match step:
+                    case Hand():
+                        return step
+                    case Read():
+                        answer = self._read(step)
+                    case Enter():
+                        self._enter(step)
+                    case Send():
+                        answer = self._send(step)
+                    case Pause():
+                        self._log_pause(step)
+                        time.sleep(step.seconds)
+                    case Drop():
+                        self.drop(busy=step.busy)
+                    case Finish():
+                        self._finish()
+                    case _:
+                        raise TypeError(f"not a step: {step!r}")
             except (Failure, GLMVError) as error:
                 failed = error
 
@@ -40,25 +55,6 @@ class SyncDriver(Driver):
         """Release everything, wherever the flow was left."""
         self._flow.close()
         self.drop()
-
-    def take(self, step: Step) -> Any:
-        """Take one step and return what came of it; raise `Failure` when it broke."""
-        match step:
-            case Read():
-                return self._read(step)
-            case Enter():
-                return self._enter(step)
-            case Send():
-                return self._send(step)
-            case Pause():
-                self._log_pause(step)
-                return time.sleep(step.seconds)
-            case Drop():
-                return self.drop(busy=step.busy)
-            case Finish():
-                return self._finish()
-            case _:
-                raise TypeError(f"not a step: {step!r}")
 
     def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate
@@ -94,7 +90,7 @@ class SyncDriver(Driver):
             if self._is_half_open:
                 self._network.close()
         finally:
-            CALL.set(None)
+            CALL.set(NO_CALL)
         raise problem
 
     def _read(self, step: Read) -> bytes:
@@ -110,7 +106,7 @@ class SyncDriver(Driver):
         except Exception as error:  # noqa: BLE001 - translated
             problem = self._failure(error)
         finally:
-            CALL.set(None)
+            CALL.set(NO_CALL)
         raise problem
 
     def _finish(self) -> None:

@@ -287,6 +287,8 @@ class DeltaDecoder:
         They are those of the lowest index; or of all, where each chunk has the next index and only the last one ends.
         """
         others, rising = self._others, self._rising or []
+        if not (others or rising):
+            return []
         self._others, self._rising = {}, None
         ends = [bool(chunk["choices"][0].get("finish_reason")) for chunk in rising]
         if self.finish_reason is None and len(rising) > 1 and not any(ends[:-1]):

@@ -79,7 +79,9 @@ def encode(
     """
     blobs: list[bytes] = []
     body: dict[str, Any] = {"model": request.model}
-    options = request.options if request_id is None else {**request.options, "request_id": request_id}
+    options = request.options
+    if request_id is not None and dialect.own_fields:
+        options = {**options, "request_id": request_id}
     for name, value in dialect.translated(options).items():
         body |= _option(name, value, dialect)
     body["messages"] = [_message(message, dialect, blobs, lists=lists) for message in request.messages]

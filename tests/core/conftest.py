@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
@@ -26,7 +26,7 @@ Piece = bytes | Failure | float  # bytes that come, what breaks, or seconds that
 EVENT_STREAM = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json; charset=UTF-8"}
 
-READING = [each.name for each in fields(Reading)]
+READING = Reading._fields
 
 
 @dataclass
