@@ -35,6 +35,16 @@ texts = st.lists(words, max_size=6)
 
 
 @st.composite
+def arguments(draw: st.DrawFn) -> list[str]:
+    """The arguments of a tool call as pieces: a JSON object, or how one begins."""
+    names = st.text("{}a1:", max_size=3)
+    values = st.recursive(names | st.integers(0, 9), lambda inner: st.dictionaries(names, inner, max_size=2))
+    text = json.dumps(draw(st.dictionaries(names, values, max_size=2)))
+    ends = sorted(draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    return [text[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+@st.composite
 def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
     """The chunks of an answer, in the shapes that were recorded."""
     chunks: list[dict[str, Any]] = []
@@ -49,7 +59,7 @@ def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
         add({"role": "assistant", "reasoning_content": thought})
     for text in draw(texts):
         add({"content": text})
-    for number, pieces in enumerate(draw(st.lists(st.lists(st.text("{}a1:", max_size=3), max_size=3), max_size=2))):
+    for number, pieces in enumerate(draw(st.lists(arguments(), max_size=2))):
         add(
             {
                 "tool_calls": [
