@@ -103,6 +103,20 @@ def test_json_of_another_schema_is_returned_with_a_note(
 
 
 @both
+@pytest.mark.parametrize("second", [json.dumps({"grams": -77}), '{"grams": "seventy-seven"}'])
+def test_the_log_warns_of_what_is_returned_although_it_does_not_fit_and_repeats_nothing_of_it(
+    second: str, stream: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    emu.say("Heavy.", second)
+    answer = ask(glm, stream, response_format=WANTED, on_misfit="return_value")
+    emu.say("Heavy.", json.dumps({"grams": 77}))
+    ask(glm, stream, response_format=WANTED, on_misfit="return_value")  # which fits
+    [warned] = [one.getMessage() for one in caplog.records if (one.name, one.levelname) == ("glmv", "WARNING")]
+    assert "does not fit" in warned and answer.request_id is not None and answer.request_id in warned
+    assert "77" not in warned and "seventy" not in warned
+
+
+@both
 def test_what_a_stream_has_shown_is_returned_without_a_second_turn(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
