@@ -69,7 +69,7 @@ class ToolCallExpected:
     Args:
         tools: the tools that may be called, at least one.
         name: the tool that the instruction names, or None for any: it names them all then.
-        judged: False leaves the arguments to the caller: any call that no limit has cut is one.
+        judged: False leaves the arguments to the caller: any call of one of the tools that no limit has cut is one.
         model: a pydantic class that judges the arguments in place of the schema, or None.
     """
 
@@ -94,6 +94,8 @@ class ToolCallExpected:
         if not answer.tool_calls:
             return answer.text, "it calls no tool"
         if not self._judged:
+            if all(call.name not in self._schemas for call in answer.tool_calls):
+                return answer.text, self._problem(answer.tool_calls[0])
             cut = answer.finish_reason in CUT_OFF and not self.has_value(answer)
             return answer.text, "its tool call is cut off" if cut else None
         return answer.text, next((problem for call in answer.tool_calls if (problem := self._problem(call))), None)
@@ -103,7 +105,7 @@ class ToolCallExpected:
 
     def _problem(self, call: ToolCall) -> str | None:
         if call.name not in self._schemas:
-            return f"it calls {call.name!r}, which is not the tool asked for"
+            return f"it calls {call.name!r}, which is none of {', '.join(self._schemas)}"
         try:
             arguments = json.loads(call.arguments or "{}")
         except ValueError as error:
