@@ -309,11 +309,11 @@ def _is_reference(text: str, candidate: Candidate) -> bool:
 def grows(before: object, after: object) -> bool:
     """Whether plain data is the data before with more in it, or the same.
 
-    A key that was set stays set, lists and strings only get longer, also inside; None may become anything, and other
-    values stay as they are. Objects that a stream shows one after the other are compared by it.
+    A key that was set stays set, lists, sets and strings only get longer, also inside; None may become anything, and
+    other values stay as they are. Objects that a stream shows one after the other are compared by it.
 
     Args:
-        before: data of dicts, lists, strings and values.
+        before: data of dicts, lists, tuples, sets, strings and values.
         after: the same, later.
     """
     match before, after:
@@ -321,8 +321,10 @@ def grows(before: object, after: object) -> bool:
             return True
         case dict(), dict():
             return all(key in after and grows(value, after[key]) for key, value in before.items())
-        case list(), list():
+        case list() | tuple(), list() | tuple():
             return len(before) <= len(after) and all(map(grows, before, after))
+        case set() | frozenset(), set() | frozenset():
+            return before <= after
         case str(), str():
             return after.startswith(before)
         case _:

@@ -271,6 +271,11 @@ def test_reading_takes_linear_time(kind: str) -> None:
         ({"a": [1, 2]}, {"a": [1]}, False),
         ({"a": "Bank"}, {"a": "B"}, False),
         ({"a": 3}, {"a": 36}, False),
+        ({"a": (1, "x")}, {"a": (1, "xy", 2)}, True),
+        ({"a": ["x"]}, {"a": ("x", "y")}, True),
+        ({"a": (1, 2)}, {"a": (2, 1)}, False),
+        ({"a": {"u"}}, {"a": {"t", "u"}}, True),
+        ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
     ],
 )
 def test_data_grows_where_nothing_of_it_is_lost(before: object, after: object, grown: bool) -> None:
