@@ -119,6 +119,30 @@ def test_a_pydantic_v1_class_is_filled_where_core_takes_it(saying: Models) -> No
     assert isinstance(found, Old)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_coercions_of_a_pydantic_v1_class_are_its_own_rule(saying: Models, method: Any) -> None:
+    from pydantic.v1 import BaseModel as BaseModelV1
+    from pydantic.v1 import validator
+
+    class Page(BaseModelV1):
+        """A page."""
+
+        number: int
+
+        @validator("number", allow_reuse=True)
+        def even(cls, number: int) -> int:  # noqa: N805  # as classes of version 1 have it
+            if number % 2:
+                raise ValueError("the number must be even")
+            return number
+
+    said = [call("Page", number=one) if method == "function_calling" else json.dumps({"number": one}) for one in "78"]
+    model, asked = saying(*said)
+    found: Any = model.with_structured_output(Page, method=method).invoke("?")  # type: ignore[arg-type]  # v1, as above
+    assert found.number == 8
+    assert "must be even" in str(asked[1])
+
+
 @pytest.mark.parametrize("said", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"])
 def test_json_is_found_in_fences_prose_and_boxes(saying: Models, said: str) -> None:
     model, _ = saying(said.replace("{}", json.dumps(GOOD)))
