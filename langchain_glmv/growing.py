@@ -50,7 +50,8 @@ class GrowingObject(GrowingJson):
     """JSON as objects of a pydantic class, which alone judges it: by its rules for JSON, strict or not.
 
     An object is yielded while it streams where the class takes what has come. A string that has not ended counts where
-    the class takes it with more behind it, so that half of a number in quotes is no number.
+    the class takes it with more behind it, and makes more of it: half of a number in quotes is no number, and half of
+    a path or a URL is another one.
     """
 
     name: str | None = "PydanticOutputParser"
@@ -98,7 +99,8 @@ class _Growth:
 
 
 def _plain(found: Any) -> Any:
-    return found.model_dump() if isinstance(found, BaseModel) else found
+    """What of an object is set: a default may become anything."""
+    return found.model_dump(exclude_unset=True) if isinstance(found, BaseModel) else found
 
 
 def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:
@@ -109,9 +111,9 @@ def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:
     except ValueError:
         return None
     if with_string != without:
-        longer = from_json(f"{text}x", allow_partial="trailing-strings")
         found = _read(with_string, model)
-        if found is not None and _read(longer, model) is not None:
+        longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), model)
+        if found is not None and longer is not None and glmv.grows(_plain(found), _plain(longer)):
             return found
     return _read(without, model)
 

@@ -7,7 +7,6 @@ kept out of traces.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -145,13 +144,7 @@ def is_model(schema: object) -> bool:
 
 def validation(schema: Any) -> dict[str, Callable[[str], object]]:
     """The option by which the core lets pydantic check an answer, so that the model is shown pydantic's error."""
-    if not is_model(schema):
-        return {}
-    return {"validate": schema if hasattr(schema, "model_validate_json") else partial(_read_v1, schema)}
-
-
-def _read_v1(schema: Any, text: str) -> object:
-    return schema.parse_raw(text)
+    return {"validate": schema} if is_model(schema) else {}
 
 
 def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from llama_index_glmv.responses import Answer, as_chat, as_completion, first_onl
 from llama_index_glmv.structured import Schema, StructuredOutput
 
 if TYPE_CHECKING:
+    from llama_index.core.chat_engine.types import AgentChatResponse
     from llama_index.core.tools.types import BaseTool
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
@@ -244,6 +245,26 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         **kwargs: Any,
     ) -> ChatResponse:
         return response if allow_parallel_tool_calls else first_only(response)
+
+    def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """Let the model call a tool, and run it.
+
+        LlamaIndex tells the model nothing of arguments that the tool refuses here. So where `tool_required` or
+        `tool_choice` forces a call, arguments are checked before: what does not fit is asked for once more.
+
+        Args:
+            args: `tools`, `user_msg` and `chat_history`, as LlamaIndex's method takes them.
+            kwargs: its other arguments, and options of the call.
+
+        Raises:
+            MalformedResponse: there is twice no call, or none whose arguments fit, where one is forced.
+            ValueError: there is none and `error_on_no_tool_call` is set.
+        """
+        return super().predict_and_call(*args, **{"on_misfit": "raise", **kwargs})
+
+    async def apredict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """`predict_and_call`, asynchronously."""
+        return await super().apredict_and_call(*args, **{"on_misfit": "raise", **kwargs})
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any

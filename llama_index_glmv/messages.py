@@ -371,7 +371,8 @@ def chat_arguments(
         user_msg: the new turn, with pictures if it is a `ChatMessage`.
         chat_history: read only; the result has a list of its own.
         parallel: False keeps the first call of an answer.
-        required: whether the model must call a tool. The platform knows "auto" only; the core does the rest.
+        required: whether the model must call a tool. The platform knows "auto" only; the core does the rest: it asks
+            once more where there is no call, and returns what comes then.
         options: further options of the call; its `tool_choice` goes before `required`.
     """
     messages = list(chat_history or ())
@@ -386,6 +387,8 @@ def chat_arguments(
         arguments["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
         if arguments.get("tool_choice") is None and required:
             arguments["tool_choice"] = "required"
+        if arguments.get("tool_choice"):
+            arguments.setdefault("on_misfit", "return")  # the tools judge their arguments, and agents tell the model
         if not parallel:
             arguments["parallel_tool_calls"] = False
     return arguments

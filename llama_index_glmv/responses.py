@@ -187,7 +187,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
     if required and not calls:
         raise ValueError(
             f"A tool call was expected, but the answer is text only: {(message.content or '')[:200]!r}. "
-            "Pass tool_required=True, or error_on_no_tool_call=False."
+            "tool_required=True asks for one; error_on_no_tool_call=False allows an answer without."
         )
     over = "finish_reason" in response.additional_kwargs
     return [

@@ -170,24 +170,38 @@ def _grown(
         current = None
     if "finish_reason" in response.additional_kwargs:
         return _parsed(response, output_cls)
-    found = _so_far(response.message.content or "", output_cls)
+    found, value = _so_far(response.message.content or "", output_cls)
     if current is None:
         return found
-    return found if glmv.grows(_set(current), _set(found)) else current
+    # The class may make something else of what was plain JSON before, as a date of a string: the JSON is compared.
+    after = _set(found) if isinstance(current, output_cls) else value
+    return found if glmv.grows(_set(current), after) else current
 
 
-def _so_far(text: str, output_cls: type[Model]) -> Model | FlexibleModel:
-    """JSON that has not ended -> an object of the class where that takes it, else of a class that takes anything."""
+def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
+    """JSON that has not ended -> an object of the class where that takes it, else of one that takes anything; the JSON.
+
+    A string that has not ended counts for the class where it makes more of it with more behind it.
+    """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
     try:
         value = from_json(text, allow_partial="trailing-strings")
     except ValueError:
-        return flexible()
+        return flexible(), {}
+    found = _read(value, output_cls)
+    if found is not None and value != from_json(text, allow_partial=True):
+        longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), output_cls)
+        found = found if longer is not None and glmv.grows(_set(found), _set(longer)) else None
+    known = value if isinstance(value, dict) else {}
+    return flexible.model_validate(known) if found is None else found, known
+
+
+def _read(value: Any, output_cls: type[Model]) -> Model | None:
     try:
         return output_cls.model_validate_json(json.dumps(value))
     except ValueError:
-        return flexible.model_validate(value) if isinstance(value, dict) else flexible()
+        return None
 
 
-def _set(found: BaseModel) -> dict[str, Any]:
+def _set(found: BaseModel) -> Any:
     return found.model_dump(exclude_unset=True)

@@ -69,7 +69,7 @@ class ToolCallExpected:
     Args:
         tools: the tools that may be called, at least one.
         name: the tool that the instruction names, or None for any: it names them all then.
-        judged: False leaves the arguments to the caller: any call that no limit has cut is one.
+        judged: False leaves the arguments to the caller: any call of one of the tools that no limit has cut is one.
         model: a pydantic class that judges the arguments in place of the schema, or None.
     """
 
@@ -84,16 +84,18 @@ class ToolCallExpected:
         model: type[BaseModel] | None = None,
     ) -> None:
         self._judged = judged
-        self._model = model
+        self._read = _reader(model)
         self._schemas = {name_of(tool): tool["function"].get("parameters") for tool in tools if name_of(tool)}
         names = ", ".join(self._schemas)
         self.instruction = _ANY_TOOL.format(names=names) if name is None else _ONE_TOOL.format(name=name)
-        self.by_schema = judged and model is None and any(self._schemas.values())
+        self.by_schema = judged and self._read is None and any(self._schemas.values())
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
         if not answer.tool_calls:
             return answer.text, "it calls no tool"
         if not self._judged:
+            if all(call.name not in self._schemas for call in answer.tool_calls):
+                return answer.text, self._problem(answer.tool_calls[0])
             cut = answer.finish_reason in CUT_OFF and not self.has_value(answer)
             return answer.text, "its tool call is cut off" if cut else None
         return answer.text, next((problem for call in answer.tool_calls if (problem := self._problem(call))), None)
@@ -103,24 +105,31 @@ class ToolCallExpected:
 
     def _problem(self, call: ToolCall) -> str | None:
         if call.name not in self._schemas:
-            return f"it calls {call.name!r}, which is not the tool asked for"
+            return f"it calls {call.name!r}, which is none of {', '.join(self._schemas)}"
         try:
             arguments = json.loads(call.arguments or "{}")
         except ValueError as error:
             return f"the arguments of {call.name} are not JSON ({error})"
         if not isinstance(arguments, dict):
             return f"the arguments of {call.name} are not a JSON object"
-        if self._model is not None:
-            return _refusal(self._model, call)
+        if self._read is not None:
+            return _refusal(self._read, call)
         schema = self._schemas[call.name]
         wrong = misfit(arguments, schema) if schema else None
         return f"in the arguments of {call.name}, {wrong}" if wrong else None
 
 
-def _refusal(model: type[BaseModel], call: ToolCall) -> str | None:
+def _reader(judge: object) -> Callable[[str], object] | None:
+    """What reads JSON as a pydantic class, of version 1 or 2, does; None for what is no such class."""
+    if not isinstance(judge, type):
+        return None
+    return getattr(judge, "model_validate_json", None) or getattr(judge, "parse_raw", None)
+
+
+def _refusal(read: Callable[[str], object], call: ToolCall) -> str | None:
     """What a pydantic class has against the arguments of a call."""
     try:
-        model.model_validate_json(call.arguments or "{}")
+        read(call.arguments or "{}")
     except ValueError as error:
         return f"in the arguments of {call.name}, {str(error)[:_MOST_OF_PROBLEM]}"
     return None
@@ -149,14 +158,10 @@ class JSONExpected:
     ) -> None:
         self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
-        self._schema = schema
-        self._validate: Callable[[str], object] | None = None
-        names: set[str] = set()
-        if isinstance(validate, type) and issubclass(validate, BaseModel):
-            self._schema, self._validate = None, validate.model_validate_json
-            names = {*validate.model_fields}
-        elif validate is not None:
-            self._validate = validate
+        reader = _reader(validate)
+        self._schema = None if reader else schema
+        self._validate: Callable[[str], object] | None = reader or validate
+        names = {*getattr(validate, "model_fields", ())} if reader else set()
         self.by_schema = bool(self._schema)
         self._shape = shape_of(schema, names, name)
 

@@ -66,7 +66,7 @@ JUDGING: tuple[Judging, ...] = (
         "the caller: ToolStrategy(handle_errors=...), ToolNode, a parser",
         "the message; after twice no call, with its text",
         (),
-        "a note; agents raise LangChain's StructuredOutputError",
+        "a note and a warning in the log; of arguments, agents raise LangChain's StructuredOutputError",
     ),
     Judging(
         "langchain_glmv",
@@ -75,7 +75,7 @@ JUDGING: tuple[Judging, ...] = (
         "the schema, then the caller: ProviderStrategy",
         "the message; of what is twice wrong, with its text",
         (),
-        "a note; agents raise LangChain's StructuredOutputValidationError",
+        "a note and a warning in the log; agents raise LangChain's StructuredOutputValidationError",
     ),
     Judging(
         "langchain_glmv",
@@ -102,7 +102,7 @@ JUDGING: tuple[Judging, ...] = (
         "the schema, then the caller: LLMToolSelectorMiddleware(on_parsing_failure=...)",
         "a dict; of a misfit that comes twice, what its JSON holds",
         ("missing",),
-        _LANGCHAINS + "; of a misfit, a note of the message",
+        _LANGCHAINS + "; of a misfit, a note of the message and a warning in the log",
     ),
     Judging(
         "langchain_glmv",
@@ -143,9 +143,18 @@ JUDGING: tuple[Judging, ...] = (
     Judging(
         "llama_index_glmv",
         "chat_with_tools(tool_required=True or tool_choice=...)",
+        ("missing",),
+        "the caller: the tools, an agent",
+        "a response with tool calls; after twice no call, with its text",
+        (),
+        "a note and a warning in the log; `get_tool_calls_from_response` raises ValueError where there is no call",
+    ),
+    Judging(
+        "llama_index_glmv",
+        "predict_and_call(tool_required=True or tool_choice=...)",
         BOTH,
-        "the tool's schema",
-        "a response with tool calls",
+        "the tool's schema, then the tool",
+        "what the tool returns",
         BOTH,
         _OWN,
     ),

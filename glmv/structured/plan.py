@@ -10,6 +10,7 @@ deltas of a stream go through `show`, and the sum of them, which the flow return
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,8 @@ from glmv.structured.schema import need_validator
 from glmv.types import Completion, Delta, Message, Text, Usage
 from glmv.wire.dialect import Dialect
 from glmv.wire.finish_reasons import is_withdrawn
+
+log = logging.getLogger("glmv")
 
 _NOTHING = "(nothing)"
 # What each delta of a stream tells of its answer.
@@ -90,8 +93,8 @@ class RepairPlan(Plan):
     def judge(self, answer: Completion) -> Completion:
         """The answer, its text reduced to the JSON that was asked for.
 
-        The call's `on_misfit` says what becomes of a second answer that does not fit: it is returned with a note where
-        that is "return", or "return_value" and it is JSON, or a call whose arguments are.
+        The call's `on_misfit` says what becomes of a second answer that does not fit: it is returned with a note and a
+        warning in the log where that is "return", or "return_value" and it is JSON, or a call whose arguments are.
 
         Raises:
             MalformedResponse: when the second answer does not fit either; `partial` is that answer.
@@ -105,6 +108,12 @@ class RepairPlan(Plan):
             if not self._returns(answer):
                 raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
             self._misfit = True
+            # Without the problem, which may repeat what the model said: that is in the note.
+            log.warning(
+                "The model was asked for %s. The answer does not fit and is returned with a note (request_id %s).",
+                self._expected.what,
+                answer.request_id,
+            )
             answer = replace(answer, notes=(*answer.notes, _returned(self._expected.what, problem, answer)))
         self.done = True
         return self._summed(replace(answer, text=text))

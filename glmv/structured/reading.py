@@ -10,6 +10,8 @@ text inside a string. `json_in` finds the values and chooses one:
 - The last one that fits is the answer, in whatever fence or box it stands. The schema itself never is. A value with
   nothing of what was asked for in it (`{}`, or an object without any property of the schema) is the answer only where
   no other value has anything of it; a list where an object was asked for, or a reference as in "picture [1]", likewise.
+- A string, a number or a word is the answer only where the schema is of no object and no list, and nothing else is in
+  the text.
 - Where none fits there is none, and the problem of the last one says why.
 """
 
@@ -31,6 +33,7 @@ _MOST_WRAPPERS = 4
 # A string that may hold JSON. A quotation mark that is escaped opens none, which also keeps the search linear.
 _QUOTED = re.compile(r'(?<!\\)"\s{0,20}[{\[](?:[^"\\]|\\.)*"', re.DOTALL)
 _THOUGHT = re.compile(r"(?<![`\"'“‘(（「『])</?think>")
+_FENCE = re.compile(r"```[a-zA-Z]{0,12}(.*)```", re.DOTALL)
 # A reference in the prose, as in "picture [1] shows".
 _REFERENCE = re.compile(r"\[\s*\d+\s*\]")
 
@@ -163,9 +166,19 @@ def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> Fo
                 problem, misfit, serious = wrong, form, has_some
     if empty is not None and not serious:
         return FoundJSON(empty, unfinished=unfinished)
+    if shape.array is None and not candidates and (word := _word_in(text)) is not None:
+        wrong = judge(word)
+        return FoundJSON(word) if wrong is None else FoundJSON(None, wrong, word)
     if problem is None:
         problem = "it holds no JSON" if text.strip() else "it is empty"
     return FoundJSON(None, problem, misfit, unfinished)
+
+
+def _word_in(text: str) -> str | None:
+    """The string, number or word of JSON that a text, or its only fence, is and nothing else, or None."""
+    found = _FENCE.fullmatch(text.strip())
+    word = (found[1] if found else text).strip()
+    return word if word[:1] not in ("{", "[") and _value_of(word) is not None else None
 
 
 def candidates_in(text: str) -> tuple[list[Candidate], bool]:
@@ -309,11 +322,11 @@ def _is_reference(text: str, candidate: Candidate) -> bool:
 def grows(before: object, after: object) -> bool:
     """Whether plain data is the data before with more in it, or the same.
 
-    A key that was set stays set, lists and strings only get longer, also inside; None may become anything, and other
-    values stay as they are. Objects that a stream shows one after the other are compared by it.
+    A key that was set stays set, lists, sets and strings only get longer, also inside; None may become anything, and
+    other values stay as they are. Objects that a stream shows one after the other are compared by it.
 
     Args:
-        before: data of dicts, lists, strings and values.
+        before: data of dicts, lists, tuples, sets, strings and values.
         after: the same, later.
     """
     match before, after:
@@ -321,8 +334,10 @@ def grows(before: object, after: object) -> bool:
             return True
         case dict(), dict():
             return all(key in after and grows(value, after[key]) for key, value in before.items())
-        case list(), list():
+        case list() | tuple(), list() | tuple():
             return len(before) <= len(after) and all(map(grows, before, after))
+        case set() | frozenset(), set() | frozenset():
+            return before <= after
         case str(), str():
             return after.startswith(before)
         case _:

@@ -203,6 +203,12 @@ _PLACE = re.compile(
     r"|坐标|位置|位于|区域|方框|边界框|框|在)[\s\"'“”是为:：=*`\[({<【（]{0,12}\Z",
     re.IGNORECASE,
 )
+# Behind these it counts or measures something else, whatever its numbers are.
+_COUNT = re.compile(
+    r"(?:\b(?:numbers?|counts?|counted|scores?|years?|dates?|prices?|vector|colou?rs?|rgba?|hsla?)\b"
+    r"|数字|数量|分数|年份|日期|价格|颜色)[\s\"'“”是为:：=*`]{0,12}\Z",
+    re.IGNORECASE,
+)
 _ALONE = re.compile(r"[\s\[({<>\])}`'\"“”*#,;.。；，-]*\Z")
 _LIST = re.compile(r"[\[(<][-\d.,\s]{3,80}[\])>]")
 # A label, as it stands in front of each list where several objects are answered in one line.
@@ -250,7 +256,7 @@ def read_boxes(
         named, end = follows or _is_place(match, text, lines), match.end()
         numbers = [float(number) for number in match.groups()]
         grid = _grid_of(numbers, named=named)
-        if grid is None:
+        if grid is None or (not named and _COUNT.search(text[max(0, match.start() - 60) : match.start()])):
             continue
         boxes.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
         if any(not 0 <= number <= GRID for number in numbers):

@@ -352,6 +352,19 @@ def test_half_an_object_is_an_error_for_dicts_too(emu: Emulator) -> None:
         connect(emu).with_structured_output(TicketDict).invoke("Which seat?")
 
 
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+def test_a_dict_that_does_not_fit_is_returned_with_a_warning(
+    way: str, method: Any, emu: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"seat": None, "coach": "restaurant"}
+    emu.say(*[json.dumps(wrong) if method == "json_schema" else ticket(wrong, name="TicketDict")] * 2)
+    assert last_of(connect(emu).with_structured_output(TicketDict, method=method), way) == wrong
+    [warned] = [one.getMessage() for one in caplog.records if (one.name, one.levelname) == ("glmv", "WARNING")]
+    assert "does not fit" in warned
+    assert "restaurant" not in warned
+
+
 def last_of(structured: Any, way: str) -> Any:
     async def parts() -> list[Any]:
         return [part async for part in structured.astream("Which seat?")]

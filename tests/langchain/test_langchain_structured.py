@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import pickle
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -12,7 +15,7 @@ from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, HttpUrl, field_validator
 
 import glmv
 from glmv_emulator import Ask, Emulator, Reply, ToolCall
@@ -114,6 +117,30 @@ def test_a_pydantic_v1_class_is_filled_where_core_takes_it(saying: Models) -> No
 
     found = saying('{"colour": "red"}')[0].with_structured_output(Old).invoke("What?")  # type: ignore[arg-type]  # v1 is not in the annotation of core either
     assert isinstance(found, Old)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_coercions_of_a_pydantic_v1_class_are_its_own_rule(saying: Models, method: Any) -> None:
+    from pydantic.v1 import BaseModel as BaseModelV1
+    from pydantic.v1 import validator
+
+    class Page(BaseModelV1):
+        """A page."""
+
+        number: int
+
+        @validator("number", allow_reuse=True)
+        def even(cls, number: int) -> int:  # noqa: N805  # as classes of version 1 have it
+            if number % 2:
+                raise ValueError("the number must be even")
+            return number
+
+    said = [call("Page", number=one) if method == "function_calling" else json.dumps({"number": one}) for one in "78"]
+    model, asked = saying(*said)
+    found: Any = model.with_structured_output(Page, method=method).invoke("?")  # type: ignore[arg-type]  # v1, as above
+    assert found.number == 8
+    assert "must be even" in str(asked[1])
 
 
 @pytest.mark.parametrize("said", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"])
@@ -446,6 +473,40 @@ def test_a_streamed_object_only_grows(saying: Models, schema: Any, number: str) 
     assert len(objects) > 5
     assert grows(objects)
     assert as_dict(objects[-1]) == {"titles": ["On [1]", "{}"], "count": 1250, "note": 'so "far"'}
+
+
+class Trip(BaseModel):
+    """A trip, of kinds of values that strings and lists become."""
+
+    day: dt.date
+    seats: tuple[int, ...] = ()
+    stops: set[str] = set()
+    price: float = 0.0
+    ticket: Path = Path()
+    page: HttpUrl | None = None
+    note: str = ""
+
+
+TRIP = {
+    "day": "2026-05-04", "seats": [11, 12], "stops": ["Ulm", "Bonn"], "price": 8.5, "ticket": "/tickets/a.pdf",
+    "page": "https://trains.example/a/b", "note": "by night",
+}  # fmt: skip
+
+
+def test_what_is_set_stays_as_it_is_and_a_default_stops_nothing(saying: Models) -> None:
+    model, _ = saying(Reply(chunking=list(json.dumps(TRIP))))
+    trips: Any = list(model.with_structured_output(Trip).stream("What?"))
+    assert trips[-1] == Trip(**TRIP)
+    for name in Trip.model_fields:
+        values = [getattr(one, name) for one in trips if name in one.model_fields_set]
+        match name:
+            case "seats" | "stops":
+                assert {len(value) for value in values} >= {1, 2}
+                assert all(set(before) <= set(after) for before, after in pairwise(values))
+            case "note":
+                assert [value for value in values if value] == ["by night"[: end + 1] for end in range(8)]
+            case _:
+                assert {*values} == {getattr(trips[-1], name)}
 
 
 def test_of_a_later_answer_only_the_final_object_is_shown(saying: Models) -> None:

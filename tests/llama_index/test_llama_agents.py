@@ -172,10 +172,15 @@ def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
     assert not any(request.body.get("tool_choice") not in (None, "auto") for request in emu.requests)
 
 
-def test_a_required_tool_that_is_not_called_twice_over_is_an_error(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_required_tool_that_is_not_called_twice_over_is_an_error_where_it_is_to_run(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("It is 3.", "Really, 3.")
     with pytest.raises(glmv.MalformedResponse):
-        connect().chat_with_tools([ADD], user_msg="add", tool_required=True)
+        connect().predict_and_call([ADD], user_msg="add", tool_required=True)
+    emu.say("It is 3.", "Really, 3.")
+    with pytest.raises(glmv.MalformedResponse):
+        connect().chat_with_tools([ADD], user_msg="add", tool_required=True, on_misfit="raise")
 
 
 async def test_the_history_of_the_caller_stays_as_it_was(

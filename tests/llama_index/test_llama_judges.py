@@ -12,6 +12,7 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
+from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field
 
 import glmv
@@ -81,6 +82,16 @@ ENTRIES: dict[str, dict[str, Way]] = {
         "whole, awaited": lambda llm: asyncio.run(
             llm.achat_with_tools([BOOK], user_msg="Book it.", tool_choice="book")
         ),
+        "streamed": lambda llm: last(llm.stream_chat_with_tools([BOOK], user_msg="Book it.", tool_required=True)),
+        "streamed, awaited": lambda llm: asyncio.run(
+            each(llm.astream_chat_with_tools([BOOK], user_msg="Book it.", tool_choice="book"))
+        ),
+    },
+    "predict_and_call(tool_required=True or tool_choice=...)": {
+        "whole": lambda llm: llm.predict_and_call([BOOK], user_msg="Book it.", tool_required=True).response,
+        "whole, awaited": lambda llm: (
+            asyncio.run(llm.apredict_and_call([BOOK], user_msg="Book it.", tool_choice="book")).response
+        ),
     },
 }
 CASES = [(row, name) for row in JUDGING for name in ENTRIES.get(row.entry, ()) if row.package == "llama_index_glmv"]
@@ -88,7 +99,7 @@ EACH = pytest.mark.parametrize(("row", "way"), CASES, ids=lambda value: getattr(
 
 
 def said(row: Judging, arguments: dict[str, Any]) -> str | Reply:
-    by_call = row.entry.startswith("chat_with_tools")
+    by_call = row.entry.startswith(("chat_with_tools", "predict_and_call"))
     return Reply(tool_calls=[ToolCall("book", arguments)]) if by_call else json.dumps(arguments)
 
 
@@ -116,19 +127,33 @@ def test_what_is_twice_wrong_ends_as_the_table_says(
     if wrong in row.raises:
         with pytest.raises(glmv.MalformedResponse):
             run(connect())
+    elif row.entry.startswith("chat_with_tools"):
+        found = run(connect())
+        assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(found, False)] == (
+            [] if wrong == "missing" else [wrong_arguments]
+        )
+        if wrong == "missing":
+            assert "calls no tool" in found.additional_kwargs["notes"][-1]
+            assert found.message.content == "Somewhere below."
+            with pytest.raises(ValueError, match="expected, but the answer is text only"):
+                connect().get_tool_calls_from_response(found)
     else:
         with pytest.warns(match="problem with the generation of the structured output"):
             assert run(connect()) is None
     assert len(emu.requests) == first + 1 + (wrong in row.asks_again)
+    emu.reset()
 
 
-@EACH
-@pytest.mark.parametrize("wrong", ["missing", "misfit"])
+@pytest.mark.parametrize(
+    ("row", "way", "wrong"),
+    [(row, way, wrong) for row, way in CASES for wrong in row.asks_again],
+    ids=lambda value: getattr(value, "entry", value),
+)
 def test_what_is_wrong_once_is_asked_for_once_more(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     before(row, emu)
-    wrong_arguments = {**MISFIT, "deck": "low"} if row.entry.startswith("chat_with_tools") else MISFIT
+    wrong_arguments = {**MISFIT, "deck": "low"} if row.entry.startswith(("chat_with", "predict_and")) else MISFIT
     emu.say("Somewhere below." if wrong == "missing" else said(row, wrong_arguments), said(row, GOOD))
     found = ENTRIES[row.entry][way](connect())
     match row.entry.partition("(")[0]:
@@ -136,5 +161,31 @@ def test_what_is_wrong_once_is_asked_for_once_more(
             assert found == GOOD
         case "chat_with_tools":
             assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(found)] == [GOOD]
+        case "predict_and_call":
+            assert found == "C12 on deck 4"
         case _:
             assert found == Berth(**GOOD)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+async def test_an_agent_that_begins_with_a_tool_tells_the_model_what_is_wrong_with_its_arguments(
+    streaming: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.call("book", deck=4)
+    emu.call("book", **GOOD)
+    emu.say("It is booked.")
+    made = FunctionAgent(tools=[BOOK], llm=connect(), initial_tool_choice="book", streaming=streaming)
+    assert str(await made.run("Which berth?")) == "It is booked."
+    told = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
+    assert len(emu.requests) == 3
+    assert "cabin" in told[0]
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["called", "awaited"])
+def test_a_program_of_tools_asks_once_more_since_nobody_else_does(
+    awaited: bool, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    emu.say(*(Reply(tool_calls=[ToolCall("Berth", arguments)]) for arguments in (MISFIT, GOOD)))
+    found = asyncio.run(llm.astructured_predict(Berth, PROMPT)) if awaited else llm.structured_predict(Berth, PROMPT)
+    assert found == Berth(**GOOD)

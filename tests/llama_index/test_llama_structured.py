@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, HttpUrl, field_validator
 
 import glmv
 from glmv_emulator import Emulator, Reply
@@ -329,3 +331,36 @@ def test_of_a_later_answer_only_the_final_object_is_shown(
     assert objects[-1] == RECEIPT
     assert all(found == RECEIPT or "Bank".startswith(found.shop or "") for found in objects)
     assert len(emu.requests) == 1
+
+
+class Trip(BaseModel):
+    """A trip, of kinds of values that strings become."""
+
+    day: dt.date
+    ticket: Path
+    page: HttpUrl
+    note: str
+
+
+TRIP = {
+    "day": "2026-05-04",
+    "ticket": "/tickets/a.pdf",
+    "page": "https://trains.example/a/b",
+    "note": "by night",
+}
+
+
+@pytest.mark.parametrize("last", ["note", "ticket", "page"])
+def test_values_of_strings_are_set_when_the_strings_have_ended(
+    last: str, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    said = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}
+    emu.say(Reply(chunking=list(json.dumps(said))))
+    trips: Any = list(connect().stream_structured_predict(Trip, PROMPT, thing="ticket"))
+    assert trips[-1] == Trip(**TRIP)
+    for one in trips:
+        found = one.model_dump(exclude_unset=True)
+        for name, value in found.items():
+            assert value == getattr(trips[-1], name) or TRIP[name].startswith(value)
+    if last == "note":
+        assert {one.note for one in trips} >= {"by night"[:end] for end in range(9)}

@@ -79,6 +79,17 @@ def test_a_caller_who_judges_calls_gets_the_first_one(stream: bool, emu: Emulato
     assert answer.notes == ()
 
 
+def test_a_call_of_another_tool_is_no_call_of_the_one_that_is_named(emu: Emulator, glm: glmv.Client) -> None:
+    options: dict[str, Any] = {"tools": [TOOL, OTHER], "tool_choice": "weigh", "on_misfit": "return"}
+    emu.say(calls({"grams": 5}), Reply(tool_calls=[ToolCall("weigh", {}), ToolCall("send_parcel", {})]))
+    assert [call.name for call in ask(glm, False, **options).tool_calls] == ["weigh", "send_parcel"]
+    assert "send_parcel" in str(emu.requests[1].body["messages"][-1])
+    emu.say(calls({"grams": 5}), calls({"grams": 6}))
+    answer = ask(glm, False, **options)
+    assert "none of weigh" in answer.notes[-1]
+    assert json.loads(answer.tool_calls[0].arguments) == {"grams": 6}
+
+
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
 def test_a_second_answer_without_what_was_asked_for_is_returned_with_its_text_and_a_note(
@@ -100,6 +111,21 @@ def test_json_of_another_schema_is_returned_with_a_note(
     answer = ask(glm, stream, response_format=WANTED, on_misfit=on_misfit)
     assert json.loads(answer.text) == MISFIT
     assert "at least 1" in answer.notes[-1]
+
+
+@both
+@pytest.mark.parametrize("second", ['{"grams": 0}', '{"grams": "seventy-seven"}'])
+def test_the_log_warns_of_what_is_returned_although_it_does_not_fit_and_repeats_nothing_of_it(
+    second: str, stream: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    emu.say("Heavy.", second)
+    answer = ask(glm, stream, response_format=WANTED, on_misfit="return_value")
+    emu.say("Heavy.", json.dumps({"grams": 77}))
+    ask(glm, stream, response_format=WANTED, on_misfit="return_value")  # which fits
+    [warned] = [one.getMessage() for one in caplog.records if (one.name, one.levelname) == ("glmv", "WARNING")]
+    assert "does not fit" in warned
+    assert str(answer.request_id) in warned
+    assert not any(part in warned for part in ("grams", "seventy"))
 
 
 @both

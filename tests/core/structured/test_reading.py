@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 import glmv
 from glmv import Completion
@@ -271,7 +272,39 @@ def test_reading_takes_linear_time(kind: str) -> None:
         ({"a": [1, 2]}, {"a": [1]}, False),
         ({"a": "Bank"}, {"a": "B"}, False),
         ({"a": 3}, {"a": 36}, False),
+        ({"a": (1, "x")}, {"a": (1, "xy", 2)}, True),
+        ({"a": ["x"]}, {"a": ("x", "y")}, True),
+        ({"a": (1, 2)}, {"a": (2, 1)}, False),
+        ({"a": {"u"}}, {"a": {"t", "u"}}, True),
+        ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
     ],
 )
 def test_data_grows_where_nothing_of_it_is_lost(before: object, after: object, grown: bool) -> None:
     assert glmv.grows(before, after) is grown
+
+
+class Grade(RootModel[Literal["good", "bad"] | int]):
+    """How a part is."""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"good"', "good"),
+        (" 7\n", 7),
+        ('```json\n"bad"\n```', "bad"),
+        ("good", None),
+        ('It is "good".', None),
+        ("7 of 9", None),
+    ],
+)
+@pytest.mark.parametrize("judge", [Grade, None], ids=["pydantic", "schema"])
+def test_a_word_is_the_answer_where_no_object_was_asked_for(text: str, value: object, judge: Any) -> None:
+    found, problem = JSONExpected(Grade.model_json_schema(), judge).check_text(text)
+    assert (problem is None) == (value is not None)
+    assert problem is not None or json.loads(found) == value
+
+
+def test_a_word_of_another_kind_is_a_misfit_and_no_object() -> None:
+    assert "good" in (JSONExpected(Grade.model_json_schema(), Grade).check_text('"rather good"')[1] or "")
+    assert NEED.check_text('"A-7"')[1] == "it holds no JSON"
