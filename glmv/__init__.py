@@ -48,8 +48,10 @@ if _typing.TYPE_CHECKING:
     from glmv.media import File, Image, Video
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.request.build import chat_request
+    from glmv.request.size import is_large
     from glmv.structured.plan import second_turn
     from glmv.structured.reading import grows
+    from glmv.transport.workers import in_worker
     from glmv.types import (
         Accumulator,
         Box,
@@ -101,8 +103,10 @@ _NAMES = {
     "media": ("File", "Image", "Video"),
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "request.build": ("chat_request",),
+    "request.size": ("is_large",),
     "structured.plan": ("second_turn",),
     "structured.reading": ("grows",),
+    "transport.workers": ("in_worker",),
     "types": (
         "Accumulator",
         "Box",
@@ -174,6 +178,8 @@ __all__ = [
     "chat_request",
     "find_model",
     "grows",
+    "in_worker",
+    "is_large",
     "is_withdrawn",
     "models",
     "second_turn",

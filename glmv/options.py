@@ -323,6 +323,7 @@ class ChatRequest:
     `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
     `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
     "return_value" hands over what is JSON, though not of the schema, with a note.
+    `spent` is there when making the request took so many seconds of its deadline.
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -336,6 +337,10 @@ class ChatRequest:
     def but(self, **changes: Any) -> Self:
         """The same request with some fields changed."""
         return replace(self, **changes)
+
+    def after(self, seconds: float) -> Self:
+        """The same request, of whose deadline so many seconds have passed: making it took them."""
+        return replace(self, call={**self.call, "spent": seconds})
 
     @property
     def row(self) -> Model | None:

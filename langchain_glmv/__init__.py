@@ -7,7 +7,7 @@ from langchain_glmv.chat_models import ChatGLMV
 from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
 from langchain_glmv.embeddings import GLMVEmbeddings
 from langchain_glmv.extras import draw_boxes, dumps, load, redact, register
-from langchain_glmv.messages import image, video
+from langchain_glmv.messages import aimage, avideo, image, video
 
 _register_content_blocks()
 
@@ -20,6 +20,8 @@ for _class in (ChatGLMV, GLMVEmbeddings):
 __all__ = [
     "ChatGLMV",
     "GLMVEmbeddings",
+    "aimage",
+    "avideo",
     "draw_boxes",
     "dumps",
     "errors",

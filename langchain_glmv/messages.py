@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
@@ -73,6 +74,26 @@ def video(source: Source | glmv.Video) -> dict[str, Any]:
     """
     with joined_errors():
         return _block("video", glmv.Video.of(source))
+
+
+async def aimage(source: Source | PILImage | glmv.Image) -> dict[str, Any]:
+    """`image`, awaited: the picture is read, checked and encoded in a worker thread, a few at a time.
+
+    For handlers of a server, whose other users would wait otherwise.
+
+    Raises:
+        InvalidRequestError: as `image`.
+    """
+    return await glmv.in_worker(partial(image, source))
+
+
+async def avideo(source: Source | glmv.Video) -> dict[str, Any]:
+    """`video`, awaited: it is read, checked and encoded in a worker thread, a few at a time.
+
+    Raises:
+        InvalidRequestError: as `video`.
+    """
+    return await glmv.in_worker(partial(video, source))
 
 
 def _block(kind: str, media: glmv.Image | glmv.Video) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Call:
         reading: how its answer is read.
         sensitive: "raise" or "return", see `Settings.on_sensitive`.
         limit: bytes that the response may have.
+        large: whether making the body is work for a thread.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Call:
     reading: Reading = field(default_factory=Reading)
     sensitive: str = "raise"
     limit: int = MAX_BODY_BYTES
+    large: bool = False
 
 
 def prepare(

@@ -8,9 +8,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, Work
 from glmv.transport.driver import TAIL, Driver, async_content_of, here
 from glmv.transport.network import CALL
+from glmv.transport.workers import Late, worked
 from glmv.types import Delta
 
 T = TypeVar("T")
@@ -61,8 +62,16 @@ class AsyncDriver(Driver):
                 return await self.drop(busy=step.busy)
             case Finish():
                 return await self._finish()
+            case Work():
+                return await self._apart(step)
             case _:
                 raise TypeError(f"not a step: {step!r}")
+
+    async def _apart(self, step: Work) -> Any:
+        try:
+            return await worked(step.function, step.until)
+        except Late:
+            raise Failure("late", "It was not prepared in time.") from None
 
     async def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, Work
 from glmv.transport.driver import TAIL, Driver, content_of, here
 from glmv.transport.network import CALL
 from glmv.types import Delta
@@ -55,8 +55,13 @@ class SyncDriver(Driver):
                 return self.drop(busy=step.busy)
             case Finish():
                 return self._finish()
+            case Work():
+                return self._apart(step)
             case _:
                 raise TypeError(f"not a step: {step!r}")
+
+    def _apart(self, step: Work) -> Any:
+        return step.function()
 
     def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate
