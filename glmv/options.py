@@ -35,6 +35,7 @@ from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
 from glmv.hosts import is_platform
+from glmv.media.kept import PICTURE_CACHE_BYTES
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -278,11 +279,15 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
             "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
             that finish reason.
+        picture_cache_bytes: bytes of fitted pictures, as base64, that are kept for later calls, so that those of a
+            history are fitted once; 0 keeps none. The cache belongs to the process: clients share it, and each keeps
+            it within its own figure when it adds a picture.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
     base_model: BaseModelName = None
     on_sensitive: Literal["raise", "return"] = "raise"
+    picture_cache_bytes: Annotated[int, Field(ge=0)] = PICTURE_CACHE_BYTES
 
     def catalog_row(self, model: str | None = None) -> Model | None:
         """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.

@@ -85,6 +85,7 @@ class Context:
             on_sensitive=sensitive,
             stream=stream,
             base_url=address.base_url,
+            keep=self.settings.picture_cache_bytes,
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:

@@ -30,7 +30,8 @@ def _body(context: Context, messages: Messages, model: str | None, tools: list[d
     request = context.request(messages, model, {"tools": tools})
     row = context.row(request)
     named = {name: value for name, value in request.options.items() if name == "tools"}
-    asked = check(request.but(options=named), row, context.address.dialect)
+    keep = context.settings.picture_cache_bytes
+    asked = check(request.but(options=named), row, context.address.dialect, keep=keep)
     return encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
 
 
