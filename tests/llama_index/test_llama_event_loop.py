@@ -109,7 +109,7 @@ async def test_a_deadline_counts_the_pictures(llm: GLMV, tmp_path: Path, monkeyp
     may_end = threading.Event()
     monkeypatch.setattr(pixels, "fit", lambda *_: may_end.wait(10))
     try:
-        with pytest.raises(glmv.DeadlineExceeded, match="The pictures took .* of a deadline of 0.2 s to prepare"):
+        with pytest.raises(glmv.DeadlineExceeded, match=r"The pictures took .* of a deadline of 0\.2 s to prepare"):
             await llm.achat(asked(tmp_path / "a.jpg"), deadline=0.2)
     finally:
         may_end.set()
