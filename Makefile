@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench import-time clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -119,6 +119,9 @@ pictures: $(READY) ## take the terminal and the emulator's page of the README af
 bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python docs/figures.py
+
+bench-server: $(READY) ## what pictures cost the other users of a server; writes its part of docs/performance.md
+	$(BIN)/python benchmarks/event_loop.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/run.py --task import

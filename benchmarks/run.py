@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import resource
 import select
 import statistics
@@ -26,6 +27,10 @@ HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parent / ".contract" / "bench"
 PACKAGES = ("httpx", "openai", "zhipuai", "langchain-core", "langchain-openai", "langchain-community",
             "llama-index-core", "llama-index-llms-openai-like", "llama-index-llms-zhipuai", "pydantic")  # fmt: skip
+
+# Between these stands what another program measures.
+BEGIN = "<!-- begin of event loop, written by `make bench-server` -->"
+END = "<!-- end of event loop, written by `make bench-server` -->"
 
 LIMIT = 120.0  # seconds that one measurement may take
 # (subject, beside, at most): the targets, each a ratio of one run.
@@ -265,8 +270,14 @@ def profiles(url: str) -> list[str]:
     return [*lines, ""]
 
 
-def prepared() -> None:
-    """Run again in an environment that has the other clients."""
+def section(text: str) -> str:
+    """What stands between the markers of the page, with them; "" where there are none."""
+    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
+    return found.group() if found else ""
+
+
+def prepared(*more: str) -> None:
+    """Run again in an environment that has the other clients, and packages that not all benchmarks need."""
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return
     python = ENVIRONMENT / "bin" / "python"
@@ -276,6 +287,9 @@ def prepared() -> None:
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, ENVIRONMENT], check=True)
         install = [uv, "pip", "install", "--quiet", "--python", python, "-e", f"{HERE.parent}[langchain,llama-index]"]
         subprocess.run([*install, *others, "sniffio", "pyjwt"], check=True)
+    if more:
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *more], check=True)
     os.execv(python, [str(python), *sys.argv])
 
 
@@ -305,7 +319,8 @@ def main() -> None:
         server.kill()
         server.wait()
     if not options.task:
-        options.out.write_text("\n".join([*_head(missed), *pages]), encoding="utf-8")
+        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # that of `make bench-server`
+        options.out.write_text("\n".join([*_head(missed), *pages, *([kept, ""] if kept else [])]), encoding="utf-8")
     for miss in missed:
         print(f"missed: {miss}", file=sys.stderr)
 

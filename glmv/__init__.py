@@ -52,8 +52,10 @@ if _typing.TYPE_CHECKING:
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
+    from glmv.request.size import is_large
     from glmv.structured.plan import second_turn
     from glmv.structured.reading import grows
+    from glmv.transport.workers import in_worker
     from glmv.types import (
         Accumulator,
         Box,
@@ -109,8 +111,10 @@ _NAMES = {
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
+    "request.size": ("is_large",),
     "structured.plan": ("second_turn",),
     "structured.reading": ("grows",),
+    "transport.workers": ("in_worker",),
     "types": (
         "Accumulator",
         "Box",
@@ -187,6 +191,8 @@ __all__ = [
     "chat_request",
     "find_model",
     "grows",
+    "in_worker",
+    "is_large",
     "is_withdrawn",
     "models",
     "redact",

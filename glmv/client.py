@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self, TypeVar, Unpack, cast
 
 from glmv._public import public_class
@@ -22,6 +23,7 @@ from glmv.keywords import CallKeywords, ClientKeywords, shows
 from glmv.options import ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
+from glmv.request.size import is_large
 from glmv.structured.plan import plan_for
 from glmv.telemetry import Operation, watched
 from glmv.transport.address import Address, address_of
@@ -94,7 +96,17 @@ class Base:
 
 
 def _exchange(context: Context, request: ChatRequest, *, stream: bool) -> Generator[Step, Any, Completion]:
-    flow = exchange(*context.chat(request, stream=stream), stream=stream)
+    if is_large(request.messages):
+        return _after_work(context, request, stream=stream)
+    return _watched(context, request, exchange(*context.chat(request, stream=stream), stream=stream), stream=stream)
+
+
+def _after_work(context: Context, request: ChatRequest, *, stream: bool) -> _Flow:
+    call, policy = yield from context.prepared(request, stream=stream)
+    return (yield from _watched(context, request, exchange(call, policy, stream=stream), stream=stream))
+
+
+def _watched(context: Context, request: ChatRequest, flow: _Flow, *, stream: bool) -> _Flow:
     operation = Operation("chat", request.model, stream, request.options, request.messages)
     return watched(flow, operation, context.address)
 
@@ -213,7 +225,7 @@ class Client(Endpoints, Base):
     ) -> int:
         """How many tokens the platform counts for messages (and tools), pictures and videos included."""
         context = self._context()
-        return self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
+        return self._result(count_tokens(context, messages, model, tools))
 
     def reach(self, timeout: float = 3.0) -> str | None:
         """Connect to the server as a call does, by the same proxy and TLS. No key is sent, and nothing is paid for.
@@ -288,15 +300,24 @@ class AsyncClient(AsyncEndpoints, Base):
     async def chat(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Completion:
-        """As `Client.chat`."""
-        return await self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
+        """As `Client.chat`. Large content is read, checked, fitted and encoded in a worker thread."""
+        given = cast("dict[str, Any]", options)
+        if is_large(messages):
+            return await self.run(await self._converted(messages, model, given))
+        return await self.run(request_of(messages, self.settings, model, given))
 
     @shows(CallKeywords)
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> AsyncGenerator[Delta]:
-        """As `Client.stream`."""
-        return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
+        """As `Client.stream`. Large content is read, checked, fitted and encoded in a worker thread."""
+        given = cast("dict[str, Any]", options)
+        if is_large(messages):
+            return self.run_stream(partial(self._converted, messages, model, given))
+        return self.run_stream(request_of(messages, self.settings, model, given))
+
+    async def _converted(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
+        return await self._result(self._context().converted(messages, model, options))
 
     async def run(self, request: ChatRequest) -> Completion:
         """`chat` for a request that is made already."""
@@ -307,8 +328,12 @@ class AsyncClient(AsyncEndpoints, Base):
             if plan.done:
                 return answer
 
-    async def run_stream(self, request: ChatRequest) -> AsyncGenerator[Delta]:
-        """`stream` for a request that is made already."""
+    async def run_stream(
+        self, request: ChatRequest | Callable[[], Coroutine[Any, Any, ChatRequest]]
+    ) -> AsyncGenerator[Delta]:
+        """`stream` for a request that is made already, or for a function that makes it when awaited."""
+        if not isinstance(request, ChatRequest):
+            request = await request()
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while not plan.done:
@@ -333,7 +358,7 @@ class AsyncClient(AsyncEndpoints, Base):
     ) -> int:
         """As `Client.count_tokens`."""
         context = self._context()
-        return await self._result(count_tokens(context, context.request(messages, model, {"tools": tools})))
+        return await self._result(count_tokens(context, messages, model, tools))
 
     async def reach(self, timeout: float = 3.0) -> str | None:
         """As `Client.reach`."""

@@ -83,6 +83,7 @@ class ClientKeywords(OptionKeywords, total=False):
     base_model: str | None
     on_sensitive: Literal["raise", "return"]
     keep_pictures: int | None
+    picture_cache_bytes: int
 
 
 class _Unset:

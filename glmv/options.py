@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -34,6 +34,8 @@ from glmv.catalog.row import Model
 from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secret, without_values
 from glmv.errors import InvalidRequestError
 from glmv.hosts import asks_platform
+from glmv.media.kept import PICTURE_CACHE_BYTES
+from glmv.media.text import nearest
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -288,12 +290,16 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         keep_pictures: pictures that a request holds at most, all turns together: where there are more, as in a long run
             of an agent that takes screenshots, words stand for the oldest, and a note tells how many. Those of the last
             message with pictures are always sent. None sends all.
+        picture_cache_bytes: bytes of fitted pictures, as base64, that are kept for later calls, so that those of a
+            history are fitted once; 0 keeps none. The cache belongs to the process: clients share it, and each keeps
+            it within its own figure when it adds a picture.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
     base_model: BaseModelName = None
     on_sensitive: Literal["raise", "return"] = "raise"
     keep_pictures: Annotated[int, Field(ge=1)] | None = None
+    picture_cache_bytes: Annotated[int, Field(ge=0)] = PICTURE_CACHE_BYTES
 
     def catalog_row(self, model: str | None = None) -> Model | None:
         """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.
@@ -335,7 +341,8 @@ class ChatRequest:
     `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
     `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
     "return_value" hands over what is JSON, though not of the schema, with a note. `keep_pictures` of a call is applied
-    when the request is made and not kept.
+    when the request is made and not kept. `spent` is there when making the request took so many seconds of its
+    deadline.
     `cut` holds stop words that the model does not take; we cut the answer at them.
     """
 
@@ -349,6 +356,10 @@ class ChatRequest:
     def but(self, **changes: Any) -> Self:
         """The same request with some fields changed."""
         return replace(self, **changes)
+
+    def after(self, seconds: float) -> Self:
+        """The same request, of whose deadline so many seconds have passed: making it took them."""
+        return replace(self, call={**self.call, "spent": seconds})
 
     @property
     def row(self) -> Model | None:
@@ -415,14 +426,6 @@ def call_options(given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(headers := call.get("extra_headers"), dict):
         call["extra_headers"] = SecretHeaders(headers)
     return call if check is None else {**call, "validate": check}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
-    import difflib  # for mistakes alone
-
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:

@@ -11,7 +11,7 @@ try:
     from langchain_glmv.chunks import register_content_blocks as _register_content_blocks
     from langchain_glmv.embeddings import GLMVEmbeddings
     from langchain_glmv.extras import draw_boxes, dumps, load, register
-    from langchain_glmv.messages import image, video
+    from langchain_glmv.messages import aimage, avideo, image, video
     from langchain_glmv.references import resolve
 except ImportError as _error:
     raise _why_not_imported(_error, "langchain_glmv", "langchain-core", "1.4", "langchain") from None
@@ -27,6 +27,8 @@ for _class in (ChatGLMV, GLMVEmbeddings):
 __all__ = [
     "ChatGLMV",
     "GLMVEmbeddings",
+    "aimage",
+    "avideo",
     "draw_boxes",
     "dumps",
     "errors",

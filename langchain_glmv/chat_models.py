@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -108,6 +110,17 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         mapper = ChunkMapper(usage=usage, may_replace=bool(request.call.get("may_replace")))
         return request.but(notes=request.notes + notes) if notes else request, mapper
 
+    async def _arequest(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[glmv.ChatRequest, ChunkMapper]:
+        """`_request`, in a worker thread where messages hold large content."""
+        if not glmv.is_large([message.content for message in messages]):
+            return self._request(messages, stop, kwargs)
+        started = time.monotonic()
+        deadline = kwargs.get("deadline", self.deadline)
+        request, mapper = await glmv.in_worker(partial(self._request, messages, stop, kwargs), deadline=deadline)
+        return request.after(time.monotonic() - started), mapper
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -127,7 +140,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with joined_errors():
-            request, mapper = self._request(messages, stop, kwargs)
+            request, mapper = await self._arequest(messages, stop, kwargs)
             return _result(mapper.whole(await self.clients.asynchronous.run(request)))
 
     def _stream(
@@ -158,7 +171,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with joined_errors():
-            request, mapper = self._request(messages, stop, kwargs)
+            request, mapper = await self._arequest(messages, stop, kwargs)
             # Left early, the generator below is closed by the loop as this one is. Closing it here, too, would meet
             # the loop's own closing of both when it ends (`shutdown_asyncgens`), and that is an error.
             async for delta in self.clients.asynchronous.run_stream(request):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
@@ -85,6 +86,28 @@ def video(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None
     """
     with joined_errors():
         return block_of(glmv.Video.of(source), store)
+
+
+async def aimage(source: Source | PILImage | glmv.Image, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
+    """`image`, awaited: the picture is read, checked and encoded in a worker thread, a few at a time.
+
+    For handlers of a server, whose other users would wait otherwise.
+
+    Raises:
+        InvalidRequestError: as `image`.
+        OSError: as `image`.
+    """
+    return await glmv.in_worker(partial(image, source, store=store))
+
+
+async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
+    """`video`, awaited: it is read, checked and encoded in a worker thread, a few at a time.
+
+    Raises:
+        InvalidRequestError: as `video`.
+        OSError: as `video`.
+    """
+    return await glmv.in_worker(partial(video, source, store=store))
 
 
 def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -288,9 +289,15 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         return self._chat_request(to_glmv(messages, intake), intake, kwargs)
 
     async def _arequest(self, messages: Sequence[ChatMessage], kwargs: Any) -> glmv.ChatRequest:
-        if reads_files(messages):
-            return await asyncio.to_thread(self._request, messages, kwargs)
+        if reads_files(messages) or glmv.is_large([message.blocks for message in messages]):
+            return await self._made(partial(self._request, messages, kwargs), kwargs)
         return self._request(messages, kwargs)
+
+    async def _made(self, make: Callable[[], glmv.ChatRequest], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+        """A request that is made in a worker thread."""
+        started = time.monotonic()
+        request = await glmv.in_worker(make, deadline=kwargs.get("deadline", self.deadline))
+        return request.after(time.monotonic() - started)
 
     def _prompt(
         self, prompt: str, formatted: Formatted, image_documents: ImageDocuments | None, kwargs: Any
@@ -309,7 +316,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     ) -> glmv.ChatRequest:
         if isinstance(formatted, bool) and image_documents is None:
             return self._prompt(prompt, formatted, None, kwargs)
-        return await asyncio.to_thread(self._prompt, prompt, formatted, image_documents, kwargs)
+        return await self._made(partial(self._prompt, prompt, formatted, image_documents, kwargs), kwargs)
 
     def _chat_request(
         self, messages: Sequence[glmv.Message], intake: Intake, kwargs: dict[str, Any]

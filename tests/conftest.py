@@ -107,6 +107,15 @@ def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
             monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept_of_pictures() -> None:
+    """No test finds what another one had fitted."""
+    kept = sys.modules.get("glmv.media.kept")
+    if kept is not None:
+        kept.CHECKED.clear()
+        kept.FITTED.clear()
+
+
 @pytest.fixture
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come without a pause between them, except one that the server asks for."""

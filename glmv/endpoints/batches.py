@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, Unpack, cast
 
 from glmv._public import public_class
@@ -21,6 +22,7 @@ from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, b
 from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
 from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
+from glmv.exchange.flow import worked
 from glmv.exchange.steps import Step
 from glmv.keywords import CallKeywords, shows
 from glmv.media import Image
@@ -125,7 +127,8 @@ def create(
         file_id = requests
     else:
         given = cast("dict[str, Any]", options)
-        data, lines, notes = without_values(lambda: written(context, requests, model, given), given)
+        write = partial(written, context, requests, model, given)
+        data, lines, notes = yield from worked(lambda: without_values(write, given), context.policy())
         file_id = (yield from upload(context, data, purpose="batch", name="batch.jsonl")).id
     wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
     payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}
@@ -258,7 +261,13 @@ def results(
             data += (yield from content(context, file_id)) + b"\n"
     if found.status == "failed" and not data.strip():
         raise InvalidRequestError(f"Batch {found.id} failed: {_reasons(found.raw.get('errors'))}.")
-    answers = gathered(context, found, data)
+    return (yield from worked(partial(_answers, context, found, data, response_format), context.policy()))
+
+
+def _answers(
+    context: Context, batch: Batch, data: bytes, response_format: Mapping[str, Any] | None
+) -> list[BatchResult]:
+    answers = gathered(context, batch, data)
     return answers if response_format is None else [_reduced(answer, response_format) for answer in answers]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders
 from glmv.errors import InvalidRequestError
-from glmv.exchange.flow import answer_of, fetch
+from glmv.exchange.flow import answer_of, fetch, worked
 from glmv.exchange.gate import Gate, gate
 from glmv.exchange.retry import Policy, RetryBudget, policy_of
 from glmv.exchange.steps import Step
@@ -20,6 +20,7 @@ from glmv.options import ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
 from glmv.request.prepare import MAX_BODY_BYTES, Call, Reading, prepare
+from glmv.request.size import is_large
 from glmv.transport.address import Address
 from glmv.types import Completion
 from glmv.wire.encode import Body, json_body
@@ -82,6 +83,7 @@ class Context(NamedTuple):
             on_sensitive=sensitive,
             stream=stream,
             base_url=address.base_url,
+            keep=self.settings.picture_cache_bytes,
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
@@ -89,6 +91,26 @@ class Context(NamedTuple):
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
+
+    def converted(
+        self, messages: Messages, model: str | None, options: dict[str, Any]
+    ) -> Generator[Step, Any, ChatRequest]:
+        """As `request`, for a flow: large messages are work for a thread."""
+        make = functools.partial(self.request, messages, model, options)
+        if not is_large(messages):
+            return make()
+        policy = self.policy({name: options[name] for name in ("deadline",) if is_number(options.get(name))})
+        request = yield from worked(make, policy)
+        return request.after(policy.spent)
+
+    def prepared(self, request: ChatRequest, *, stream: bool = False) -> Generator[Step, Any, tuple[Call, Policy]]:
+        """As `chat`, for a flow: a request that holds much is work for a thread."""
+        if not is_large(request.messages):
+            return self.chat(request, stream=stream)
+        row = self.row(request)
+        policy = self.policy(request.call, self.gate(request.model, row))
+        call = yield from worked(functools.partial(self.prepare, request, row, stream=stream), policy)
+        return call._replace(large=True), policy
 
     def policy(self, call: Mapping[str, Any] = _NOTHING, gate: Gate | None = None) -> Policy:
         """How often and how long to try, with the options of one call."""
@@ -107,6 +129,7 @@ class Context(NamedTuple):
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        spent: float = 0.0,
         repeatable: bool = True,
         raw: bool = False,
         limit: int = MAX_BODY_BYTES,
@@ -119,6 +142,7 @@ class Context(NamedTuple):
             model: whose gate the request passes; None is without one.
             query: what goes behind the "?"; None values are left out.
             deadline: seconds, when shorter than the settings' own.
+            spent: seconds of it that making the payload took.
             repeatable: whether it does no harm when a request that broke on its way is sent once more.
             limit: bytes that the response may have.
 
@@ -128,7 +152,7 @@ class Context(NamedTuple):
         body = payload if payload is None or isinstance(payload, Body) else json_body(payload)
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         policy = self.policy(gate=self.gate(model, self.row(model)) if model else None)
-        policy.repeatable = repeatable
+        policy.repeatable, policy.spent = repeatable, spent
         if deadline is not None:
             policy.deadline = min(deadline, policy.deadline or deadline)
         call = Call(
@@ -150,6 +174,11 @@ class Context(NamedTuple):
         """
         call = Call("GET", "", lambda _: None, reading=reading, sensitive=self.settings.on_sensitive)
         return answer_of(call, self.policy(), payload)
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a number of seconds; what is not is refused where options are validated."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class _Methods:

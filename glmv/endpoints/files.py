@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,7 @@ from glmv._public import public_class
 from glmv.catalog.row import MIB
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.errors import MalformedResponse
+from glmv.exchange.flow import worked
 from glmv.exchange.steps import Step
 from glmv.media.blob import Blob
 from glmv.media.file import mime_of
@@ -71,6 +73,13 @@ def upload(
     Raises:
         LimitExceeded: above 100 MB; nothing was sent.
     """
+    policy = context.policy()
+    content_type, body = yield from worked(partial(_form, file, purpose, name), policy)
+    headers = {"content-type": content_type}
+    return stored((yield from context.fetch("POST", "/files", body, headers=headers, spent=policy.spent)))
+
+
+def _form(file: Upload, purpose: str, name: str | None) -> tuple[str, Body]:
     match file:
         case bytes() | bytearray() | memoryview():
             name = name or "file"
@@ -78,8 +87,7 @@ def upload(
         case _:
             data = Blob.from_path(file, cap=MAX_FILE_BYTES, what="file").data()
             name = name or PurePath(file).name
-    content_type, body = multipart({"purpose": purpose}, name, data, secrets.token_hex(16))
-    return stored((yield from context.fetch("POST", "/files", body, headers={"content-type": content_type})))
+    return multipart({"purpose": purpose}, name, data, secrets.token_hex(16))
 
 
 def multipart(fields: Mapping[str, str], name: str, data: bytes, boundary: str) -> tuple[str, Body]:

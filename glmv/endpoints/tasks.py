@@ -59,9 +59,16 @@ class Task:
         return self.completion is not None
 
 
+def asked(
+    context: Context, messages: Messages, model: str | None, options: dict[str, Any]
+) -> Generator[Step, Any, Task]:
+    """Hand messages in; returns the task."""
+    return (yield from submit(context, (yield from context.converted(messages, model, options))))
+
+
 def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]:
     """Hand a request in; returns the task."""
-    call, policy = context.chat(once(request, context))
+    call, policy = yield from context.prepared(once(request, context))
     payload = yield from fetch(call._replace(path="/async/chat/completions"), policy)
     return _task(payload, Task("", "", notes=call.reading.notes, _asked=request.model, _reading=call.reading))
 
@@ -199,8 +206,7 @@ class Tasks(Endpoint):
     @shows(CallKeywords)
     def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """Hand a request in and do not wait for its answer; arguments and errors as `Client.chat`."""
-        context = self._context()
-        return self._run(submit(context, context.request(messages, model, cast("dict[str, Any]", options))))
+        return self._run(asked(self._context(), messages, model, cast("dict[str, Any]", options)))
 
     result = blocking(result)
     wait = blocking(wait)
@@ -212,8 +218,7 @@ class AsyncTasks(AsyncEndpoint):
     @shows(CallKeywords)
     async def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
         """As `Tasks.submit`."""
-        context = self._context()
-        return await self._run(submit(context, context.request(messages, model, cast("dict[str, Any]", options))))
+        return await self._run(asked(self._context(), messages, model, cast("dict[str, Any]", options)))
 
     result = awaiting(result)
     wait = awaiting(wait)

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import partial
 from typing import Any
 
 from glmv.endpoints.context import Context
 from glmv.errors import MalformedResponse
+from glmv.exchange.flow import worked
 from glmv.exchange.steps import Step
-from glmv.options import ChatRequest
 from glmv.request.check import check
-from glmv.wire.encode import encode
+from glmv.request.messages import Messages
+from glmv.request.size import is_large
+from glmv.wire.encode import Body, encode
 
 
-def count_tokens(context: Context, request: ChatRequest) -> Generator[Step, Any, int]:
-    """Messages and tools of a request -> tokens of the prompt, pictures and videos included."""
+def count_tokens(
+    context: Context, messages: Messages, model: str | None, tools: list[dict[str, Any]] | None
+) -> Generator[Step, Any, int]:
+    """Messages and tools -> tokens of the prompt, pictures and videos included."""
+    policy = context.policy()
+    make = partial(_body, context, messages, model, tools)
+    body = (yield from worked(make, policy)) if is_large(messages) else make()
+    return _count((yield from context.fetch("POST", "/tokenizer", body, spent=policy.spent)))
+
+
+def _body(context: Context, messages: Messages, model: str | None, tools: list[dict[str, Any]] | None) -> Body:
+    request = context.request(messages, model, {"tools": tools})
     row = context.row(request)
-    tools = {name: value for name, value in request.options.items() if name == "tools"}
-    asked = check(request.but(options=tools), row, context.address.dialect)
-    body = encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
-    return _count((yield from context.fetch("POST", "/tokenizer", body)))
+    named = {name: value for name, value in request.options.items() if name == "tools"}
+    keep = context.settings.picture_cache_bytes
+    asked = check(request.but(options=named), row, context.address.dialect, keep=keep)
+    return encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
 
 
 def _count(answer: Mapping[str, Any]) -> int:

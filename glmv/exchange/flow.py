@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from glmv.errors import (
     ConnectionFailed,
@@ -42,7 +42,7 @@ from glmv.exchange.bodies import (
 )
 from glmv.exchange.retry import Policy, Tries
 from glmv.exchange.shaping import Shaper
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Step, Work
 from glmv.request.prepare import Call, Reading
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, Retry, row
@@ -71,6 +71,36 @@ def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, A
     return _tried(call, policy, _bytes if raw else _json)
 
 
+T = TypeVar("T")
+
+
+def worked(function: Callable[[], T], policy: Policy, until: float | None = None) -> Generator[Step, Any, T]:
+    """What a function returns that prepares large content. Its seconds are counted in `policy.spent`.
+
+    Args:
+        function: takes no arguments.
+        policy: of the call.
+        until: the deadline in monotonic seconds; None is what is left of it before the first attempt.
+
+    Raises:
+        DeadlineExceeded: the deadline has come.
+    """
+    started = policy.clock()
+    if until is None and policy.deadline is not None:
+        until = started + policy.deadline - policy.spent
+    late = False
+    made: Any = None
+    try:
+        made = yield Work(function, until)
+    except Failure:
+        late = True
+    ended = policy.clock()
+    policy.spent += ended - started
+    if late or (until is not None and ended >= until):
+        raise policy.too_late()
+    return made  # type: ignore[no-any-return]  # what the function returned
+
+
 Attempt = Callable[[Call, Tries], Generator[Step, Any, Any]]
 
 
@@ -95,11 +125,14 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
 
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     policy = tries.policy
+    request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
+    # Before a slot is taken, which nobody should hold who waits for a thread.
+    body = (yield from worked(partial(call.body, request_id), policy, tries.deadline)) if call.large else None
     yield Enter(tries.deadline, policy.gate, policy.timeouts["read"])
     tries.begin()
-    request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
     tries.request_id = request_id or None
-    body = call.body(request_id)
+    if body is None:
+        body = call.body(request_id)
     try:
         opened: Opened = yield Send(
             call.method, call.path, body, call.headers, tries.deadline, call.secrets, policy.timeouts

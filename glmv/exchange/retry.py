@@ -51,6 +51,8 @@ FAILURES: dict[str, Retry] = {
     "closed": Retry.NEVER,
 }
 _AFTER_BODY = ("read_timeout", "write_timeout")
+# The share of a deadline from which on what preparing the content took of it is told.
+_TOLD_SHARE = 0.1
 # What a call was doing when a wait of this kind ended.
 _WAITS = {
     "connect_timeout": ", while it connected",
@@ -98,6 +100,7 @@ class Policy:
         repeatable: whether a request that may have arrived may be sent once more.
         budget: shared by the calls of a client.
         renew: forgets a signed token, so that the next request carries a new one; False when none is signed.
+        spent: seconds of the deadline that reading, checking and fitting the content took.
         clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
     """
 
@@ -113,6 +116,16 @@ class Policy:
     gate: Gate | None = None
     host: str = "the server"
     renew: Callable[[], bool] = lambda: False
+    spent: float = 0.0
+
+    def too_late(self, doing: str = "", cause: Exception | None = None) -> DeadlineExceeded:
+        """The error for a call that took longer than its deadline; arguments as they are in its message."""
+        assert self.deadline is not None
+        spent = f" {prepared_in(self.spent, self.deadline)}" if self.spent > self.deadline * _TOLD_SHARE else ""
+        last = f" Last: {cause}" if cause else ""
+        return DeadlineExceeded(
+            f"The call to {self.host} took longer than its deadline of {self.deadline:g} s{doing}.{spent}{last}"
+        )
 
     def skew(self, date: str) -> float:
         """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""
@@ -150,7 +163,13 @@ def policy_of(
         renew=renew,
         timeouts=limits,
         gate=gate,
+        spent=call.get("spent", 0.0),
     )
+
+
+def prepared_in(seconds: float, deadline: float) -> str:
+    """The sentence that says what preparing pictures took of a deadline."""
+    return f"The pictures took {seconds:.1f} s of a deadline of {deadline:g} s to prepare."
 
 
 class Tries:
@@ -174,7 +193,7 @@ class Tries:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._started = policy.clock()
-        self.deadline = None if policy.deadline is None else self._started + policy.deadline
+        self.deadline = None if policy.deadline is None else self._started + policy.deadline - policy.spent
         self.attempt = 0
         self.handed = False  # a piece of the answer is with the caller: no retry from here on
         self.opened = False  # this attempt got an answer's headers
@@ -216,11 +235,7 @@ class Tries:
             cause: what failed last, in an earlier attempt.
             during: the kind of failure that the deadline itself caused, a key of `FAILURES`, or "".
         """
-        doing = _WAITS.get(during, "")
-        last = f" Last: {cause}" if cause else ""
-        return DeadlineExceeded(
-            f"The call to {self.policy.host} took longer than its deadline of {self.policy.deadline:g} s{doing}.{last}"
-        )
+        return self.policy.too_late(_WAITS.get(during, ""), cause)
 
     def failed(self, kind: str) -> Retry:
         """A failure on the way -> when to try again. A request that may have arrived is sent once more at most."""

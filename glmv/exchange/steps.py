@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from glmv.credentials import SecretHeaders, Secrets
@@ -83,4 +83,14 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Step = Enter | Send | Read | Hand | Drop | Finish | Pause
+class Work(NamedTuple):
+    """Call a function that reads, checks, fits or encodes large content; answer with what it returns.
+
+    An event loop has it called in a thread, and is waited for up to `until` (monotonic seconds).
+    """
+
+    function: Callable[[], Any]
+    until: float | None = None
+
+
+Step = Enter | Send | Read | Hand | Drop | Finish | Pause | Work

@@ -188,7 +188,7 @@ class Medium:
     def __repr__(self) -> str:
         facts = [public_url(self._url)] if self._url else [shortened(self._name or "", 120), *self._facts()]
         if self._blob is not None:
-            facts += [human_size(self._blob.size), f"sha256 {self._blob.digest}"]
+            facts += [human_size(self._blob.size), f"sha256 {self.digest}"]
         return f"{type(self).__name__}({', '.join(fact for fact in facts if fact)})"
 
     def _facts(self) -> Sequence[str]:

@@ -43,12 +43,12 @@ class Blob:
         size: length of the raw bytes.
     """
 
-    __slots__ = ("_digest", "_encoded", "_raw", "size")
+    __slots__ = ("_encoded", "_raw", "_sha256", "size")
 
     def __init__(self, raw: bytes | None, encoded: bytes | None, size: int) -> None:
         self._raw = raw
         self._encoded = encoded
-        self._digest: str | None = None
+        self._sha256: str | None = None
         self.size = size
 
     @classmethod
@@ -197,6 +197,11 @@ class Blob:
         assert self._encoded is not None
         return self._encoded
 
+    def begins(self, text: bytes) -> int | None:
+        """Where in base64 that this was made of its own begins; None unless it stands there to the end as it is."""
+        start = len(text) - len(self._encoded or b"")
+        return start if self._encoded and start >= 0 and text.endswith(self._encoded) else None
+
     @property
     def digest(self) -> str:
         """The first hex digits of the SHA-256 of the raw bytes."""
@@ -205,12 +210,12 @@ class Blob:
     @property
     def sha256(self) -> str:
         """The SHA-256 of the raw bytes, in hex."""
-        if self._digest is None:
+        if self._sha256 is None:
             sha = hashlib.sha256()
             for offset in range(0, self.size, _STEP):
                 sha.update(self.read(offset, _STEP))
-            self._digest = sha.hexdigest()
-        return self._digest
+            self._sha256 = sha.hexdigest()
+        return self._sha256
 
 
 class BlobFile(io.RawIOBase):

@@ -14,7 +14,9 @@ from glmv.catalog.row import MIB
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
 from glmv.media.base import VisualMedium
+from glmv.media.blob import Blob
 from glmv.media.formats import FORMATS, format_of, listed, spoken
+from glmv.media.kept import CHECKED, FITTED, PICTURE_CACHE_BYTES, Checked, key_of, remember
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
 from glmv.media.structure import cut_short
 from glmv.media.text import human_size, shortened
@@ -41,7 +43,9 @@ class Image(VisualMedium):
     but a JPEG has up to `MAX_JPEG_PIXELS`, because it can be decoded smaller than it is.
     """
 
-    __slots__ = ("_cut", "_fits", "_fitted", "_picture", "_remarks")
+    __slots__ = ("_checked", "_cut", "_fits", "_fitted", "_picture", "_remarks")
+
+    _checked: Checked | None
 
     _picture: headers.Picture | None
     _fits: bool
@@ -63,6 +67,7 @@ class Image(VisualMedium):
 
     def _read(self) -> None:
         self._picture, self._fits, self._fitted, self._cut, self._remarks = None, True, {}, None, ()
+        self._checked = None
         if self._blob is None:
             return
         picture = headers.picture(self._blob.read, self._blob.size)
@@ -109,9 +114,31 @@ class Image(VisualMedium):
 
         What a `data:` prefix says about the format is not believed: the first bytes decide.
         """
-        self = super().from_base64(data, name=name)
+        if (found := key_of(data)) is None:
+            self = super().from_base64(data, name=name)
+        else:
+            data, key = found
+            checked = CHECKED.get(key)
+            self = super().from_base64(data, name=name) if checked is None else cls._again(data, checked, name)
+            if checked is None:
+                self._remember(data, key)
         self._fits = fit
         return self
+
+    @classmethod
+    def _again(cls, data: bytes, checked: Checked, name: str | None) -> Self:
+        """The picture of base64 that was checked before."""
+        self = cls.__new__(cls)
+        self._blob, self._url, self._name = Blob(None, data[checked.start :], checked.size), None, name
+        self._fits, self._fitted, self._cut, self._remarks = True, {}, checked.cut, ()
+        self._picture, self._checked = checked.picture, checked
+        return self
+
+    def _remember(self, data: bytes, key: bytes) -> None:
+        start = self._at_hand.begins(data)
+        if start is not None and self._picture is not None:
+            self._checked = Checked(key, start, self._at_hand.size, self._picture)
+            remember(self._checked)
 
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
@@ -136,6 +163,16 @@ class Image(VisualMedium):
         if pil is not None and isinstance(source, pil.Image):
             return cls.from_pil(source)
         return super().of(source)  # type: ignore[arg-type]  # it is not a Pillow picture
+
+    @property
+    def digest(self) -> str | None:
+        """The first 12 hex digits of the content's SHA-256, or None for a URL."""
+        checked = self._checked
+        if checked is None:
+            return super().digest
+        if checked.digest is None:
+            checked.digest = super().digest
+        return checked.digest
 
     @property
     def format(self) -> str | None:
@@ -174,7 +211,12 @@ class Image(VisualMedium):
         return self._fits
 
     def fitted(
-        self, *, max_bytes: int | None = None, max_side: int | None = None, formats: Sequence[str] = ()
+        self,
+        *,
+        max_bytes: int | None = None,
+        max_side: int | None = None,
+        formats: Sequence[str] = (),
+        keep: int = PICTURE_CACHE_BYTES,
     ) -> tuple[Self, str | None]:
         """The same picture within limits.
 
@@ -182,6 +224,7 @@ class Image(VisualMedium):
             max_bytes: bytes of the file at most; None for no limit.
             max_side: pixels of the longer side at most; None for no limit.
             formats: formats that are taken, by the names of `format`; () for any.
+            keep: bytes of fitted pictures that the process keeps, see `Settings.picture_cache_bytes`.
 
         Returns:
             The picture, and one line about what was done; itself and None when nothing was. Kept, so that the
@@ -208,11 +251,24 @@ class Image(VisualMedium):
                 return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():
                 return self, f"{self._label}: {_SIDEWAYS}"
-        key = (max_bytes, max_side, tuple(formats))
-        if key not in self._fitted:
-            fitted = pixels.fit(self._blob.data(), self._label, picture, max_bytes, max_side, tuple(formats))
-            self._fitted[key] = self._refit(fitted.data, self._remarks + fitted.remarks)
-        return self._fitted[key]
+        limits = (max_bytes, max_side, tuple(formats))
+        if limits not in self._fitted:
+            self._fitted[limits] = self._refit(*self._fit(picture, limits, keep))
+        return self._fitted[limits]
+
+    def _fit(self, picture: headers.Picture, limits: tuple[Any, ...], keep: int) -> tuple[Blob, tuple[str, ...]]:
+        """The picture file within limits and the remarks on it, out of the cache where they are there."""
+        blob = self._at_hand
+        key = None
+        if keep:
+            key = (self._checked.key if self._checked else blob.sha256, limits)
+            if (found := FITTED.get(key)) is not None:
+                return found
+        fitted = pixels.fit(blob.data(), self._label, picture, *limits)
+        made = Blob.from_bytes(fitted.data, cap=len(fitted.data), what=self._label), fitted.remarks
+        if key is not None:
+            FITTED.put(key, made, -(-len(fitted.data) // 3) * 4, keep)
+        return made
 
     @property
     def cut_short(self) -> str | None:
@@ -227,6 +283,8 @@ class Image(VisualMedium):
             if missing and self._picture.format == "jpg" and pixels.decodes(self._blob.data()):
                 missing = None
             self._cut = (missing,)
+            if self._checked is not None:
+                self._checked.cut = self._cut
         return self._cut[0]
 
     def pages(self, n: int | None = None) -> list[Self]:
@@ -250,7 +308,7 @@ class Image(VisualMedium):
             for number, page in enumerate(pixels.pages(data, label, self._picture, n), 1)
         ]
 
-    def fitted_for(self, model: Model) -> tuple[Self, str | None]:
+    def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
         """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.
 
         For many pictures it can be done before the calls, in threads.
@@ -260,6 +318,7 @@ class Image(VisualMedium):
             max_bytes=None if model.image_bytes is None else model.image_bytes * 10**6 // MIB,
             max_side=model.image_side,
             formats=model.image_formats,
+            keep=keep,
         )
 
     def _first_of(self, kind: str) -> str | None:
@@ -272,15 +331,15 @@ class Image(VisualMedium):
     def _told(self, facts: Iterable[str]) -> str:
         return f"{self._label}: {'; '.join(facts)}"
 
-    def _refit(self, data: bytes, remarks: tuple[str, ...]) -> tuple[Self, str]:
-        image = self.from_bytes(data, name=self._name)
+    def _refit(self, blob: Blob, remarks: tuple[str, ...]) -> tuple[Self, str]:
+        image = self._make(blob, name=self._name)
         changes = [f"re-encoded as {spoken(image.format)}"]
         if self.orientation != 1:
             changes.append("turned upright as its EXIF says")
         if self.width is not None and (self.width, self.height) != (image.width, image.height):
             changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
-        changes.append(f"{human_size(self.size or 0)} to {human_size(len(data))}")
-        return image, self._told([", ".join(changes), *remarks])
+        changes.append(f"{human_size(self.size or 0)} to {human_size(blob.size)}")
+        return image, self._told([", ".join(changes), *self._remarks, *remarks])
 
     @property
     def _label(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media.formats import FORMATS, spoken
+from glmv.media.stopping import go_on
 from glmv.media.text import shortened
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def fit(
         max_side: pixels of its longer side at most, or None.
         formats: formats that are taken; () for any.
     """
+    go_on()
     picture, remarks = _decode(data, label, facts, max_side)
+    go_on()
     return Fitted(_encoded(picture, label, facts, max_bytes, formats), remarks)
 
 
@@ -339,6 +342,7 @@ def _allowed(formats: tuple[str, ...], label: str) -> set[str]:
 def _shrunk(picture: PILImage, label: str, max_bytes: int | None, attempts: Any) -> bytes:
     while True:
         for encoded in attempts(picture):
+            go_on()
             if max_bytes is None or len(encoded) <= max_bytes:
                 assert isinstance(encoded, bytes)
                 return encoded
@@ -406,7 +410,8 @@ def levels(mode: str, low: float, high: float) -> tuple[float, float]:
 
 def _jpeg(picture: PILImage, quality: int) -> bytes:
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality, optimize=True, icc_profile=picture.info.get("icc_profile"))
+    # Not `optimize=True`: it holds the interpreter's lock for all of the picture, 0.1 s and more.
+    picture.save(out, "JPEG", quality=quality, icc_profile=picture.info.get("icc_profile"))
     return out.getvalue()
 
 

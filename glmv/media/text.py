@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def shortened(text: str, size: int = 60) -> str:
     """The first `size` characters of a text: an error message never holds a whole file."""
@@ -34,3 +36,11 @@ def why_no_array(array: object) -> str:
         f"{type(array).__name__}. Make a picture of an array with PIL.Image.fromarray(array){tensor} and give that "
         "(OpenCV's are BGR: array[..., ::-1])."
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
+    import difflib  # for mistakes alone
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media.kept import PICTURE_CACHE_BYTES
 from glmv.media.urls import host_of, is_private
 from glmv.options import hold_ranges
 from glmv.request.check_doubts import tell_doubts
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def check(
-    request: ChatRequest, model: Model | None, dialect: Dialect = DIALECTS["platform"], base_url: str = ""
+    request: ChatRequest,
+    model: Model | None,
+    dialect: Dialect = DIALECTS["platform"],
+    base_url: str = "",
+    *,
+    keep: int = PICTURE_CACHE_BYTES,
 ) -> ChatRequest:
     """Hold a request against its model's row.
 
@@ -37,6 +43,7 @@ def check(
         model: the row, or None for a model that is not in the catalogue: the request passes as it is.
         dialect: of the server, whose fields are written.
         base_url: of the server; one of a private network can fetch from it.
+        keep: see `Settings.picture_cache_bytes`.
 
     Returns:
         The request with pictures fitted, system text and videos where the model wants them, options in their
@@ -53,7 +60,7 @@ def check(
     request = _served(request, dialect, base_url)
     if model is None:
         return _with_history(request) if dialect.limits == "refuse" else request
-    limits = Limits(request.notes, hold=dialect.limits == "refuse")
+    limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
     if not model.chats:
         limits.over(
             UnsupportedContent,

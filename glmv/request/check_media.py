@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -131,10 +132,11 @@ def _fitted(message: Message, index: int, model: Model, limits: Limits) -> Messa
     content = tuple(_part(part, Position(index, p), model, limits) for p, part in enumerate(message.content))
     if model.video_first:
         ordered = tuple(sorted(content, key=lambda part: not isinstance(part, Video)))
-        if ordered != content:
+        if not all(map(operator.is_, ordered, content)):
             limits.tell(f"The video was moved to the front of messages[{index}], where {model.name} wants it.")
             content = ordered
-    return message if content == message.content else replace(message, content=content)
+    same = all(map(operator.is_, content, message.content))  # to compare pictures takes their digests
+    return message if same else replace(message, content=content)
 
 
 def _part(part: Part, position: Position, model: Model, limits: Limits) -> Part:
@@ -164,7 +166,7 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
         _misfit(image, position, model, limits)
         fitted = image
     else:
-        fitted, note = image.fitted_for(model)
+        fitted, note = image.fitted_for(model, keep=limits.keep)
         if note is not None:
             log.debug("Fitted at %s: %s", position, note)
             limits.tell(note)

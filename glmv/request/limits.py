@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glmv.errors import GLMVError
+from glmv.media.kept import PICTURE_CACHE_BYTES
 
 
 class Limits:
@@ -11,9 +12,11 @@ class Limits:
     Args:
         notes: those that there are already.
         hold: whether the row's limits are those of the server, see `Dialect.limits`.
+        keep: see `Settings.picture_cache_bytes`.
     """
 
-    def __init__(self, notes: tuple[str, ...] = (), *, hold: bool = True) -> None:
+    def __init__(self, notes: tuple[str, ...] = (), *, hold: bool = True, keep: int = PICTURE_CACHE_BYTES) -> None:
+        self.keep = keep
         self.notes = list(notes)
         self.hold = hold
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
-from glmv.options import nearest
+from glmv.media.text import nearest
 from glmv.request.tool_results import in_words
 from glmv.types import Media, Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 

@@ -9,6 +9,7 @@ from glmv.catalog.row import Model
 from glmv.credentials import SecretHeaders, Secrets
 from glmv.errors import InvalidRequestError
 from glmv.media import Image
+from glmv.media.kept import PICTURE_CACHE_BYTES
 from glmv.options import ChatRequest
 from glmv.request.cause import Cause
 from glmv.request.check import check
@@ -62,6 +63,7 @@ class Call(NamedTuple):
         reading: how its answer is read.
         sensitive: "raise" or "return", see `Settings.on_sensitive`.
         limit: bytes that the response may have.
+        large: whether making the body is work for a thread.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Call(NamedTuple):
     reading: Reading = Reading()
     sensitive: str = "raise"
     limit: int = MAX_BODY_BYTES
+    large: bool = False
 
 
 def prepare(
@@ -84,6 +87,7 @@ def prepare(
     on_sensitive: str = "raise",
     stream: bool = False,
     base_url: str = "",
+    keep: int = PICTURE_CACHE_BYTES,
 ) -> Call:
     """A request -> the call, with everything that can be refused before sending refused.
 
@@ -95,13 +99,14 @@ def prepare(
         on_sensitive: of the client; the request's own goes first.
         stream: whether the answer is streamed.
         base_url: of the server, for the notes on what it cannot fetch.
+        keep: see `Settings.picture_cache_bytes`.
 
     Raises:
         LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
     """
     asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
     own_id = request.options.get("request_id")  # elsewhere than on the platform `check` leaves it out of the options
-    request = check(request, row, dialect, base_url)
+    request = check(request, row, dialect, base_url, keep=keep)
     lists = row is not None and not row.string_content
 
     def body(request_id: str) -> Body:

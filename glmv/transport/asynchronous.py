@@ -8,11 +8,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Work
 from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, async_content_of, here
 from glmv.transport.keys import KeyFunction
 from glmv.transport.network import CALL, NO_CALL
+from glmv.transport.workers import Late, worked
 from glmv.types import Delta
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class AsyncDriver(Driver):
                         await self.drop(busy=step.busy)
                     case Finish():
                         await self._finish()
+                    case Work():
+                        answer = await self._apart(step)
                     case _:
                         raise TypeError(f"not a step: {step!r}")
             except (Failure, GLMVError) as error:
@@ -61,6 +64,12 @@ class AsyncDriver(Driver):
             await self.drop()
         finally:
             await self._pool.leave(self._network, cancelled=self._cancelled)
+
+    async def _apart(self, step: Work) -> Any:
+        try:
+            return await worked(step.function, step.until)
+        except Late:
+            raise Failure("late", "It was not prepared in time.") from None
 
     async def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from glmv.errors import GLMVError
-from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
+from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Work
 from glmv.transport.auth import Signer
 from glmv.transport.driver import TAIL, Driver, content_of, here
 from glmv.transport.keys import KeyFunction
@@ -46,6 +46,8 @@ class SyncDriver(Driver):
                         self.drop(busy=step.busy)
                     case Finish():
                         self._finish()
+                    case Work():
+                        answer = step.function()
                     case _:
                         raise TypeError(f"not a step: {step!r}")
             except (Failure, GLMVError) as error:

@@ -39,6 +39,7 @@ NAMES = {
 # Methods that cannot be twins, and why.
 APART = {
     "SyncDriver": {
+        "_apart": "a blocking call has a thread of its own already",
         "_enter": "a thread waits for a lock, a task for an event",
         "_send": "a task may be cancelled between two steps of a pool, a thread may not",
         "_read": "as _send",
@@ -46,10 +47,15 @@ APART = {
         "drop": "as _send",
         "end": "as _send",
     },
-    "Client": {"_driver": "a pool belongs to a process, or to a running loop"},
+    "Client": {
+        "_driver": "a pool belongs to a process, or to a running loop",
+        "chat": "large messages are converted in a worker thread beside a loop",
+        "run_stream": "as chat",
+        "stream": "as chat",
+    },
 }
 # Methods that only the asynchronous one has.
-ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}}
+ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}, "AsyncClient": {"_converted"}}
 
 MODULES = (client, asynchronous, sync, tasks, files, batches)
 TWINS = [

@@ -107,6 +107,9 @@ def streams(glm: glmv.Client) -> None:
 
 
 async def asynchronous() -> None:
+    assert_type(glmv.is_large(["What?"]), bool)
+    assert_type(await glmv.in_worker(lambda: 3, deadline=2.0), int)
+    print(await langchain_glmv.aimage("photo.jpg"), await langchain_glmv.avideo("clip.mp4"))
     async with glmv.AsyncClient(api_key=Vault().akey, max_concurrency=3) as glm:
         assert_type(await glm.chat("What?", temperature=0.5), glmv.Completion)
         async with aclosing(glm.stream("What?")) as deltas:

@@ -1,0 +1,172 @@
+"""Pictures of a history are checked and fitted once, in whatever objects they come, within a bound of bytes."""
+
+from __future__ import annotations
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv.media import headers, pixels
+from glmv.media.kept import CHECKED, FITTED, Kept
+from tests.support.threads import photo
+
+ROW = glmv.find_model("glm-4.6v")
+assert ROW is not None
+
+
+class Counted:
+    """Counts calls of a function that does the work."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+        self.calls = 0
+        self._real = getattr(owner, name)
+        patch.setattr(owner, name, self)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        self.calls += 1
+        return self._real(*args, **named)
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch, pixels, "fit")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch, headers, "picture")
+
+
+def text(seed: int = 1) -> str:
+    return base64.b64encode(photo(seed)).decode()
+
+
+def ask(content: Any, **options: Any) -> Any:
+    """What a call does with a picture of a message, up to the request."""
+    from glmv.endpoints.context import Context
+    from glmv.exchange.retry import RetryBudget
+    from glmv.transport.address import address_of
+
+    settings = glmv.Settings(api_key="a.b", **options)
+    context = Context(settings, address_of(settings, {}), RetryBudget())
+    call, _ = context.chat(context.request([{"role": "user", "content": content}], None, {}))
+    return bytes(call.body("0" * 32)), call.reading.notes
+
+
+def block(url: str) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": url}}]
+
+
+@pytest.mark.parametrize("form", ["{}", "data:image/jpeg;base64,{}", "data:;base64,{}"])
+def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: Counted, reads: Counted) -> None:
+    url = form.format(text())
+    first = ask(block(url))
+    read = reads.calls
+    again = [ask(block("".join([url[:9], url[9:]]))) for _ in range(5)]  # other objects of the same content
+    assert again == [first] * 5
+    assert fits.calls == 1
+    # Of the original nothing is read again; the fitted one is a new object each time, whose header is read.
+    assert reads.calls - read <= 5
+
+
+def test_bytes_and_files_of_a_history_are_fitted_once(fits: Counted, tmp_path: Any) -> None:
+    (tmp_path / "photo.jpg").write_bytes(photo())
+    made = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
+    for make in made * 3:
+        fitted, note = make().fitted_for(ROW)
+        assert (fitted.width, fitted.height, fitted.orientation) == (400, 500, 1)
+        assert note is not None
+        assert note.startswith("photo.jpg: " if make is made[1] else "picture ")
+    assert fits.calls == 1
+
+
+def test_other_limits_are_another_picture(fits: Counted) -> None:
+    for side in (300, 300, 200):
+        fitted, _ = glmv.Image.from_bytes(photo()).fitted(max_side=side)
+        assert fitted.height == side
+    assert fits.calls == 2
+
+
+@pytest.mark.parametrize("most", [0, 1000])
+def test_a_cache_that_has_no_space_keeps_nothing(most: int, fits: Counted) -> None:
+    for _ in range(2):
+        ask(block(text()), picture_cache_bytes=most)
+    assert fits.calls == 2
+    assert FITTED.size == 0
+
+
+def test_the_cache_stays_within_its_bytes(fits: Counted) -> None:
+    one = len(text()) * 2
+    for seed in range(1, 9):
+        ask(block(text(seed)), picture_cache_bytes=3 * one)
+        assert FITTED.size <= 3 * one
+    done = fits.calls
+    ask(block(text(8)), picture_cache_bytes=3 * one)
+    assert fits.calls == done  # the youngest is there
+    ask(block(text(1)), picture_cache_bytes=3 * one)
+    assert fits.calls == done + 1  # the oldest is not
+
+
+def test_what_is_no_picture_is_refused_each_time() -> None:
+    junk = base64.b64encode(bytes(range(256)) * 400).decode()
+    cut = text()[: len(text()) // 8 * 4]
+    for _ in range(2):
+        with pytest.raises(glmv.UnsupportedContent, match="no picture"):
+            glmv.Image.from_base64(junk)
+        with pytest.raises(glmv.InvalidRequestError, match="no base64"):
+            glmv.Image.from_base64(text() + "*")
+        with pytest.raises(glmv.UnsupportedContent, match="cut short"):
+            ask(block(cut))
+
+
+def test_base64_that_is_mended_is_not_taken_for_what_it_was() -> None:
+    plain = text()
+    wrapped = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
+    for _ in range(2):
+        assert glmv.Image.from_base64(wrapped).base64().decode() == plain
+        assert glmv.Image.from_base64(wrapped.rstrip("=")).data() == photo()
+        assert glmv.Image.from_base64(plain).data() == photo()
+
+
+def test_the_picture_is_equal_and_named_as_before() -> None:
+    images = [glmv.Image.from_base64(text(), name=name) for name in ("a.jpg", "b.jpg", None)]
+    assert images[0] == images[1] == images[2] == glmv.Image.from_bytes(photo())
+    assert [image.name for image in images] == ["a.jpg", "b.jpg", None]
+    assert not glmv.Image.from_base64(text(), fit=False).fit
+    assert images[0].fit
+
+
+def test_threads_share_the_cache() -> None:
+    texts = [text(seed) for seed in range(4)]
+
+    def work(index: int) -> Any:
+        return ask(block(texts[index % 4]), picture_cache_bytes=10**6)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, range(64)))
+    assert all(found[index] == found[index % 4] for index in range(64))
+    assert FITTED.size <= 10**6
+
+
+def test_a_table_counts_what_it_holds() -> None:
+    table: Kept[str] = Kept()
+    table.put("a", "x", 6, 10)
+    table.put("a", "y", 4, 10)
+    table.put("b", "z", 6, 10)
+    assert (table.get("a"), table.get("b"), table.size) == ("y", "z", 10)
+    table.put("c", "w", 1, 10)
+    assert (table.get("a"), table.get("c"), table.size) == (None, "w", 7)
+    table.put("d", "too large", 11, 10)
+    assert table.get("d") is None
+    table.clear()
+    assert (table.get("b"), table.size) == (None, 0)
+
+
+def test_what_is_remembered_of_checked_base64_is_no_content() -> None:
+    glmv.Image.from_base64(text())
+    (checked,) = (entry for entry, _ in CHECKED._entries.values())
+    kept = [getattr(checked, name) for name in checked.__slots__]
+    assert not any(isinstance(value, str | bytes) and len(value) > 100 for value in kept)

@@ -1,0 +1,192 @@
+"""Large content is read, checked, fitted and encoded beside the event loop in all that awaits; deadlines count it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv.media import pixels
+from glmv.transport import workers
+from tests.support.threads import Threads, answers, photo
+
+
+async def drained(deltas: Any) -> None:
+    async for _ in deltas:
+        pass
+
+
+def as_dicts(picture: bytes) -> Any:
+    url = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+    return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+
+
+def as_picture(picture: bytes) -> Any:
+    return ["What?", glmv.Image.from_bytes(picture)]
+
+
+ENTRIES: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
+    "chat": lambda glm, asked: glm.chat(asked),
+    "stream": lambda glm, asked: drained(glm.stream(asked)),
+    "run": lambda glm, asked: glm.run(glm.request(["?", glmv.Image.from_bytes(photo())])),
+    "run_stream": lambda glm, asked: drained(glm.run_stream(glm.request(["?", glmv.Image.from_bytes(photo())]))),
+    "tasks.submit": lambda glm, asked: glm.tasks.submit(asked),
+    "batches.create": lambda glm, asked: glm.batches.create([asked], model="glm-4v-plus-0111"),
+    "count_tokens": lambda glm, asked: glm.count_tokens(asked),
+}
+
+
+@pytest.mark.parametrize("given", [as_dicts, as_picture])
+@pytest.mark.parametrize("entry", ENTRIES)
+async def test_no_picture_is_prepared_on_the_loop(
+    entry: str, given: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plays(answers)
+    asked = given(photo())
+    threads = Threads(monkeypatch)
+    async with client(server) as glm:
+        await ENTRIES[entry](glm, asked)
+    threads.hold_off(threading.get_ident())
+
+
+async def test_no_file_is_read_on_the_loop(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4 " + bytes(300_000))
+    threads = Threads(monkeypatch)
+    async with client(server) as glm:
+        await glm.files.upload(tmp_path / "paper.pdf")
+    assert threading.get_ident() not in threads.of["from_path"]
+
+
+async def test_words_alone_take_no_thread(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))
+    server.plays(answers)
+    async with client(server) as glm:
+        await glm.chat(["hi", glmv.Image.from_url("https://example.com/cat.png")])
+        await drained(glm.stream([{"role": "user", "content": "hi"}] * 20))
+        await glm.count_tokens("hi")
+
+
+async def test_no_more_than_a_few_pictures_are_fitted_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, lock = pixels.fit, threading.Lock()
+    at_once: list[int] = []
+    all_there = threading.Barrier(workers.WORKERS)
+
+    def fit(*args: Any) -> Any:
+        with lock:
+            at_once.append(1 + (at_once[-1] if at_once else 0))
+        all_there.wait(10)  # as many are needed as may be, or nobody goes on
+        try:
+            return real(*args)
+        finally:
+            with lock:
+                at_once.append(at_once[-1] - 1)
+
+    monkeypatch.setattr(pixels, "fit", fit)
+    calls = workers.WORKERS * 3
+    async with client(server, max_concurrency=calls) as glm:
+        await asyncio.gather(*(glm.chat([glmv.Image.from_bytes(photo(seed))]) for seed in range(calls)))
+    assert max(at_once) == workers.WORKERS
+
+
+class Slow:
+    """A fitting function that stays where it is until it may end."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.may_end = threading.Semaphore(0), threading.Event()
+        self.done = 0
+        self._real = pixels.fit
+        monkeypatch.setattr(pixels, "fit", self)
+
+    def __call__(self, *args: Any) -> Any:
+        self.begun.release()
+        assert self.may_end.wait(10)
+        fitted = self._real(*args)
+        self.done += 1
+        return fitted
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = Slow(monkeypatch)
+    yield made
+    made.may_end.set()
+
+
+@pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
+async def test_a_deadline_counts_the_pictures_and_says_so(entry: str, server: Any, slow: Slow) -> None:
+    server.plays(answers)
+    async with client(server, deadline=0.2) as glm:
+        with pytest.raises(
+            glmv.DeadlineExceeded, match=r"The pictures took 0\.[2-9] s of a deadline of 0\.2 s to prepare"
+        ):
+            await ENTRIES[entry](glm, as_picture(photo()))
+    assert server.requests == []
+
+
+def test_a_blocking_call_counts_them_too(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, late = pixels.fit, threading.Event()
+
+    def fit(*args: Any) -> Any:
+        late.wait(0.15)
+        return real(*args)
+
+    monkeypatch.setattr(pixels, "fit", fit)
+    with (
+        glmv.Client(f"{uuid.uuid4().hex}.s", base_url=server.base_url, deadline=0.1) as glm,
+        pytest.raises(glmv.DeadlineExceeded, match=r"The pictures took 0\.\d s of a deadline of 0\.1 s to prepare"),
+    ):
+        glm.chat(as_picture(photo()))
+    assert server.requests == []
+
+
+async def test_a_server_that_is_late_is_told_apart_from_the_pictures(server: Any) -> None:
+    server.plays(lambda peer: peer.stall())
+    async with client(server, deadline=0.2) as glm:
+        with pytest.raises(glmv.DeadlineExceeded, match="while it waited for an answer") as caught:
+            await glm.chat("hi")
+    assert "pictures" not in str(caught.value)
+
+
+async def test_cancelled_calls_leave_the_threads_to_others(server: Any, slow: Slow) -> None:
+    async with client(server, max_concurrency=50) as glm:
+        several = [asyncio.create_task(glm.chat(as_picture(photo(seed)))) for seed in range(workers.WORKERS * 4)]
+        for _ in range(workers.WORKERS):
+            await asyncio.to_thread(slow.begun.acquire)
+        for task in several:
+            task.cancel()
+        await asyncio.gather(*several, return_exceptions=True)
+        assert glm.slots("glm-4.6v").in_use == 0
+        slow.may_end.set()
+        assert (await glm.chat(as_picture(photo(99)))).text == "hello"
+    # Those that were under way, and the last; none of those that waited.
+    assert slow.done <= workers.WORKERS + 1
+
+
+async def test_a_call_waits_for_a_thread_without_a_slot(server: Any, slow: Slow) -> None:
+    async with client(server, max_concurrency=1) as glm:
+        asked = asyncio.create_task(glm.chat(as_picture(photo())))
+        await asyncio.to_thread(slow.begun.acquire)
+        assert (await glm.chat("hi")).text == "hello"  # the one slot is free meanwhile
+        slow.may_end.set()
+        assert (await asked).text == "hello"
+
+
+async def test_in_worker_returns_raises_and_keeps_a_deadline() -> None:
+    stays = threading.Event()
+    assert await glmv.in_worker(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await glmv.in_worker(lambda: 1 // 0)
+    with pytest.raises(glmv.DeadlineExceeded, match=r"of a deadline of 0\.05 s to prepare"):
+        await glmv.in_worker(lambda: stays.wait(10), deadline=0.05)
+    stays.set()
+
+
+def client(server: Any, **options: Any) -> glmv.AsyncClient:
+    return glmv.AsyncClient(f"{uuid.uuid4().hex}.test-secret", base_url=server.base_url, **options)
