@@ -54,7 +54,7 @@ class PictureStore:
         InvalidRequestError: `folder` is not a path.
 
     Example:
-        >>> store = PictureStore("/srv/pictures")
+        >>> store = PictureStore("pictures")
         >>> reference = store.add("photo.jpg")  # doctest: +SKIP
         >>> store.get(reference)  # doctest: +SKIP
         Image(JPEG 640x480, 41 kB, sha256 9f86d081884c)

@@ -47,7 +47,7 @@ class SyncDriver(Driver):
                     case Finish():
                         self._finish()
                     case Work():
-                        answer = step.function()
+                        answer = self._apart(step)
                     case _:
                         raise TypeError(f"not a step: {step!r}")
             except (Failure, GLMVError) as error:
@@ -57,6 +57,9 @@ class SyncDriver(Driver):
         """Release everything, wherever the flow was left."""
         self._flow.close()
         self.drop()
+
+    def _apart(self, step: Work) -> Any:
+        return step.function()
 
     def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate

@@ -287,7 +287,7 @@ def test_an_answer_that_never_fits_is_kept_counted_and_asked_again_when_wanted(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
-    asked = job(emulator, [photos / "00.png"], schema={"type": "integer"}, **via)
+    asked = job(emulator, [photos / "00.png"], schema={"type": "object", "not": {}}, **via)
     [row] = asked.rows(ledger=tmp_path / "l")
     assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
     assert row.text
