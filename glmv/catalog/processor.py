@@ -59,7 +59,8 @@ class Processor:
         """Tokens of a video, marks and times of its frames included.
 
         Args:
-            width, height: pixels.
+            width: pixels.
+            height: pixels.
             seconds: how long it lasts.
             frame_rate: its frames a second. None or 0 is unknown, and counts as enough.
         """
