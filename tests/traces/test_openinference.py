@@ -27,7 +27,7 @@ pytest.importorskip("openinference.instrumentation.langchain")
 pytest.importorskip("openinference.instrumentation.llama_index")
 
 # Its handlers use what pydantic is about to remove; LlamaIndex swallows the errors that warnings would become.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def png(side: int) -> bytes:
