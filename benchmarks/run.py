@@ -104,7 +104,7 @@ SUBJECTS = {
 # seconds.
 ROUNDS = {"whole": 41, "stream": 15, "first": 5, "picture": 11, "video": 9, "talk": 9, "calls": 21, "bytes": 9,
           "many": 3, "import": 25}  # fmt: skip
-CLEAR_CODE = "Where a few percent would cost clear code, the code stays clear: see decisions 0013 and 0014."
+CLEAR_CODE = "Where a faster call would cost clear code, the code stays clear: see decisions 0013 and 0014."
 
 
 class Runner:
