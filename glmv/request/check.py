@@ -8,7 +8,7 @@ values: the caller's are never changed.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media.kept import PICTURE_CACHE_BYTES
@@ -57,10 +57,13 @@ def check(
     """
     if dialect.limits == "refuse":
         hold_ranges(request.options)
-    request = _served(request, dialect, base_url)
-    if model is None:
-        return _with_history(request) if dialect.limits == "refuse" else request
     limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
+    check_served(request.messages, dialect, limits.tell)
+    # The platform, and what stands in for it on this machine, are in another network than the user's.
+    tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
+    if model is None:
+        messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages
+        return _noted(request, limits, messages=messages)
     if not model.chats:
         limits.over(
             UnsupportedContent,
@@ -68,11 +71,11 @@ def check(
             f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not cover (zai-sdk does: '
             "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
-        return request.but(notes=tuple(limits.notes))
+        return _noted(request, limits)
     _roles(request.messages, model, limits)
     media = placed_media(request.messages)
     messages = checked_media(request.messages, media, model, limits)
-    if dialect.limits == "refuse":  # after the media, whose errors name messages by the caller's indexes
+    if limits.hold:  # after the media, whose errors name messages by the caller's indexes
         messages = as_taken(messages, limits.tell)
     if "system" not in model.roles:
         messages = _without_system(messages, model, limits)
@@ -84,23 +87,11 @@ def check(
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=notes)
 
 
-def _served(request: ChatRequest, dialect: Dialect, base_url: str) -> ChatRequest:
-    """What holds of every server, whether the model is known or not."""
-    notes: list[str] = []
-    check_served(request.messages, dialect, notes.append)
-
-    def is_far() -> bool:
-        # The platform, and what stands in for it on this machine, are in another network than the user's.
-        return dialect.limits == "refuse" or not is_private(host_of(base_url))
-
-    tell_unseen(request.messages, notes.append, is_far)
-    return request.but(notes=(*request.notes, *notes)) if notes else request
-
-
-def _with_history(request: ChatRequest) -> ChatRequest:
-    notes: list[str] = []
-    messages = as_taken(request.messages, notes.append)
-    return request.but(messages=messages, notes=(*request.notes, *notes)) if notes else request
+def _noted(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
+    """The request with changes and their notes; itself where there is no note on one."""
+    if len(limits.notes) == len(request.notes):
+        return request
+    return request.but(notes=tuple(limits.notes), **changes)
 
 
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
