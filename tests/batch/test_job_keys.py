@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import glmv
 from glmv_batch import Job
 from tests.support.fake_server import WHOLE, Server
+from tests.support.keys import Vault, keys_at
 
 
 @pytest.fixture
@@ -18,22 +18,6 @@ def server() -> Iterator[Server]:
     running = Server().plays(lambda peer: peer.say(WHOLE))
     yield running
     running.stop()
-
-
-def keys_at(server: Server) -> set[str]:
-    return set(re.findall(r"(?i)authorization: Bearer (\S+)", "\n".join(head for head, _ in server.requests)))
-
-
-class Vault:
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def key(self) -> str:
-        self.asked += 1
-        return f"id-{self.asked}.secret-number-{self.asked}"
-
-    async def akey(self) -> str:
-        return self.key()
 
 
 URLS = [f"https://example.com/{number}.png" for number in range(3)]
@@ -45,7 +29,7 @@ def test_each_call_asks_for_the_key(server: Server, name: str) -> None:
     job = Job(URLS, "What is it?", model="glm-4.6v", api_key=getattr(vault, name), base_url=server.base_url)
     assert vault.asked == 0
     assert [row.text for row in job.rows()] == ["hello"] * 3
-    assert keys_at(server) == {f"id-{number}.secret-number-{number}" for number in (1, 2, 3)}
+    assert set(keys_at(server)) == {f"id-{number}.secret-number-{number}" for number in (1, 2, 3)}
 
 
 def test_a_function_that_fails_ends_the_job(server: Server) -> None:

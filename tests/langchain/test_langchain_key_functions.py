@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,23 +12,9 @@ import pytest
 import glmv
 from langchain_glmv import ChatGLMV, GLMVEmbeddings, dumps
 from tests.support.fake_server import WHOLE, Server
+from tests.support.keys import Vault, keys_at
 
 VECTORS = {"model": "embedding-3", "data": [{"index": 0, "embedding": [0.5, 0.25]}], "usage": {"total_tokens": 1}}
-
-
-class Vault:
-    """Hands out another key each time; it cannot be copied or pickled."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.asked = 0
-
-    def key(self) -> str:
-        self.asked += 1
-        return f"id-{self.asked}.secret-number-{self.asked}"
-
-    async def akey(self) -> str:
-        return self.key()
 
 
 @pytest.fixture
@@ -41,10 +25,6 @@ def server() -> Iterator[Server]:
     )
     yield running
     running.stop()
-
-
-def keys_at(server: Server) -> list[str]:
-    return re.findall(r"(?i)authorization: Bearer (\S+)", "\n".join(head for head, _ in server.requests))
 
 
 TWO = ["id-1.secret-number-1", "id-2.secret-number-2"]

@@ -172,7 +172,7 @@ def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
     assert not any(request.body.get("tool_choice") not in (None, "auto") for request in emu.requests)
 
 
-def test_a_required_tool_that_is_not_called_twice_over_is_an_error_where_it_is_to_run(
+def test_a_tool_that_has_to_run_and_is_twice_not_called_is_an_error(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("It is 3.", "Really, 3.")

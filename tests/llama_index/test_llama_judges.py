@@ -168,7 +168,7 @@ def test_what_is_wrong_once_is_asked_for_once_more(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_an_agent_that_begins_with_a_tool_tells_the_model_what_is_wrong_with_its_arguments(
+async def test_an_agent_that_begins_with_a_tool_tells_the_model_of_wrong_arguments(
     streaming: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("book", deck=4)

@@ -10,8 +10,9 @@ import pytest
 
 import glmv
 from llama_index_glmv import GLMV, GLMVEmbedding, GLMVMultiModal
-from tests.langchain.test_langchain_key_functions import TWO, Vault, keys_at, server
+from tests.langchain.test_langchain_key_functions import TWO, server
 from tests.support.fake_server import Server
+from tests.support.keys import Vault, keys_at
 
 __all__ = ["server"]
 

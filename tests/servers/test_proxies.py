@@ -147,7 +147,7 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_a_plain_request_that_squid_forbids_names_squid_and_a_corrected_no_proxy_works(
+def test_a_refusal_by_squid_names_it_and_a_corrected_no_proxy_holds(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
