@@ -58,7 +58,8 @@ def check(
     if dialect.limits == "refuse":
         hold_ranges(request.options)
     limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
-    check_served(request.messages, dialect, limits.tell)
+    media = placed_media(request.messages)
+    check_served(media, dialect, limits.tell)
     # The platform, and what stands in for it on this machine, are in another network than the user's.
     tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
@@ -73,7 +74,6 @@ def check(
         )
         return _noted(request, limits)
     _roles(request.messages, model, limits)
-    media = placed_media(request.messages)
     messages = checked_media(request.messages, media, model, limits)
     if limits.hold:  # after the media, whose errors name messages by the caller's indexes
         messages = as_taken(messages, limits.tell)

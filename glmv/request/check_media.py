@@ -60,16 +60,20 @@ def checked_media(
     return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
 
 
-def check_served(messages: tuple[Message, ...], dialect: Dialect, tell: Callable[[str], None]) -> None:
+def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, tell: Callable[[str], None]) -> None:
     """Hold pictures against what holds of every model at a server: they are whole, and of sides that it reads.
+
+    Args:
+        media: of the request, see `placed_media`.
+        dialect: of the server.
+        tell: takes a line for each note.
 
     Raises:
         UnsupportedContent: a picture was cut short, by how many bytes it has.
     """
-    for m, message in enumerate(messages):
-        for p, part in enumerate(message.content):
-            if isinstance(part, Image) and part.fit:
-                _served(part, Position(m, p), dialect, tell)
+    for position, part in media:
+        if isinstance(part, Image) and part.fit:
+            _served(part, position, dialect, tell)
 
 
 def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[str], None]) -> None:

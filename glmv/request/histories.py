@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from glmv.errors import InvalidRequestError
 from glmv.request.cause import Cause
-from glmv.types import Message, Text, media_in
+from glmv.types import Message, Part, Text
 
 Outcome = Literal["left out", "system", "sent", "refused"]
 
@@ -118,9 +118,10 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
     Raises:
         InvalidRequestError: it has no user message, or what it means cannot be told; names the message and the cure.
     """
-    history = _history(messages)
-    if history.first_user == 0 and history.last == len(messages) - 1 and not any(map(_is_odd, messages)):
+    first = next((message.role for message in messages if message.role != "system"), None)
+    if first == "user" and not any(map(_is_odd, messages)):
         return messages
+    history = _history(messages)
     taken: list[Message] = []
     changed = False
     for index, message in enumerate(messages):
@@ -169,11 +170,11 @@ def _is_odd(message: Message) -> bool:
 
 
 def _is_empty(message: Message, *roles: str) -> bool:
-    return (
-        message.role in roles
-        and not (message.tool_calls or message.reasoning or media_in(message.content))
-        and not any(isinstance(part, Text) and part.text and not part.text.isspace() for part in message.content)
-    )
+    return message.role in roles and not (message.tool_calls or message.reasoning or any(map(_shows, message.content)))
+
+
+def _shows(part: Part) -> bool:
+    return not isinstance(part, Text) or bool(part.text and not part.text.isspace())
 
 
 def _add_system(taken: list[Message], text: str) -> None:

@@ -23,19 +23,19 @@ def is_large(value: object) -> bool:
     left, todo = LARGE, [value]
     while todo:
         match todo.pop():
-            case str() | bytes() | bytearray() | memoryview() as text:
-                left -= len(text)
-            case Text(text=text):
-                left -= len(text)
             case Message(content=content):
                 todo += content
+            case Text(text=text):
+                left -= len(text)
+            case list() | tuple() as several:
+                todo += several
+            case str() | bytes() | bytearray() | memoryview() as text:
+                left -= len(text)
             case Image() | Video() | File() as medium:
                 if medium.size is not None:
                     return True
             case Mapping() as table:
                 todo += table.values()
-            case list() | tuple() as several:
-                todo += several
             case BaseModel() as model:
                 todo += vars(model).values()
             case other if hasattr(other, "read"):

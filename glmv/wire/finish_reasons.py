@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from enum import StrEnum
 
@@ -35,6 +36,7 @@ ENDINGS: dict[str, Ending] = {
 }
 
 
+@functools.lru_cache(maxsize=64)
 def ending_of(finish_reason: str | None) -> Ending | None:
     """What a finish reason says, however it is spelled ("CONTENT_FILTER", "content-filter", "contentFilter").
 

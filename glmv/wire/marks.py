@@ -189,6 +189,8 @@ def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
 
 # Full-width punctuation and digits, one character for one.
 _NARROW = str.maketrans("，、［］（）【】〈〉《》．－　０１２３４５６７８９", ",,[]()[]<><>.- 0123456789")
+# A bracket in front of a number, in any width; most answers have none.
+_BEGINS = re.compile(r"[\[(<［（【〈《]\s{0,9}[-－]?\d")
 _NUMBER = r"\s{0,9}(-?\d{1,4}(?:\.\d{1,9})?)\s{0,9}"
 _FOUR = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
 _PAIR = rf"[\[(<]{_NUMBER},{_NUMBER}[\])>]"
@@ -246,6 +248,8 @@ def read_boxes(
     if image is None and len(sizes) == 1:
         image = 0
     size = sizes[image] if image is not None and image < len(sizes) else None
+    if not _BEGINS.search(text):
+        return (), ()
     text = text.translate(_NARROW)
     boxes: list[Box] = []
     notes: list[str] = []
