@@ -1,0 +1,1 @@
+"""Mutation testing: small changes to the modules that decide, each of which the tests should notice."""
