@@ -175,6 +175,15 @@ def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emu
 def test_a_video_in_an_image_block_is_refused(seeing: ChatGLMV, store: PictureStore) -> None:
     with pytest.raises(InvalidRequestError, match="is of a video, which goes into a block of that type"):
         seeing.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
+    with pytest.raises(InvalidRequestError, match="is of an image, which goes into a block of that type"):
+        seeing.invoke([HumanMessage([{"type": "video", "file_id": store.add(png())}])])
+
+
+def test_resolve_finds_the_references_in_the_content_of_a_document(store: PictureStore) -> None:
+    inner = image(png(), store=store)
+    block = {"type": "document", "title": "Plan", "source": {"type": "content", "content": [inner]}}
+    (resolved,) = resolve([HumanMessage([block])], store)
+    assert resolved.content == [{**block, "source": {"type": "content", "content": [image(png())]}}]
 
 
 def test_other_file_ids_of_documents_are_none_of_the_store(seeing: ChatGLMV) -> None:
