@@ -96,6 +96,12 @@ async def test_a_deadline_counts_the_pictures(model: ChatGLMV, monkeypatch: pyte
         may_end.set()
 
 
+@pytest.mark.parametrize("deadline", [0, -2.5, float("nan")])
+async def test_what_is_no_deadline_is_refused(deadline: float, model: ChatGLMV) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="deadline"):
+        await model.ainvoke([HumanMessage([image(photo())])], deadline=deadline)
+
+
 def as_path(folder: Path) -> Any:
     (folder / "a.jpg").write_bytes(photo())
     return folder / "a.jpg"
