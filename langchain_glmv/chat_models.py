@@ -352,12 +352,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     # ---- copies ---------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
+        super().__setattr__(name, _store(value) if name == "picture_store" else value)
         if name in ("model", "base_model"):
             self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed; the profile is that of its model."""
+        if update and "picture_store" in update:
+            update = {**update, "picture_store": _store(update["picture_store"])}
         copied = super().model_copy(update=update, deep=deep)
         copied.profile = profile_for(copied.model, copied.base_model, copied.profile)
         return copied

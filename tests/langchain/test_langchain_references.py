@@ -211,6 +211,23 @@ def test_a_store_is_given_as_itself_or_as_its_folder(store: PictureStore) -> Non
             ChatGLMV(picture_store=wrong)
 
 
+def test_a_store_is_given_to_a_model_that_is_made_already(
+    model: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    asked = [HumanMessage([image(png(), store=store), "What?"])]
+    copied = model.model_copy(update={"picture_store": str(store.folder)})
+    assigned = model.model_copy()
+    assigned.picture_store = store.folder  # type: ignore[assignment]  # the field takes a folder, too
+    for seeing in (copied, assigned):
+        assert seeing.picture_store == store
+        seeing.invoke(asked)
+        assert sent(emulator) == [digest(png())]
+    assert model.picture_store is None
+    assigned.picture_store = None
+    with pytest.raises(UnsupportedContent, match="resolved from a store"):
+        assigned.invoke(asked)
+
+
 def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
     seeing: ChatGLMV, store: PictureStore
 ) -> None:
