@@ -13,19 +13,31 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-# The base64 of a data URI, or a run of its characters that is longer than any word.
-_BLOB = re.compile(r"(?<=;base64,)[A-Za-z0-9+/_-]+={0,2}|[A-Za-z0-9+/_-]{512,}={0,2}")
+_CHARS = r"[A-Za-z0-9+/_-]"
+# The end of a line, also as JSON and reprs write it: with a backslash, or several in JSON inside JSON.
+_BREAK = r"(?:\r?\n|(?:\\+r)?\\+n)"
+# Base64 in lines, as MIME and `base64.encodebytes` write it (76 characters) and PEM does (64).
+_LINES = rf"(?:{_CHARS}{{64}}(?:{_CHARS}{{12}})?{_BREAK})"
+# The base64 of a data URI, which may be percent-encoded; or lines of it, or a run of its characters that is longer than
+# any word.
+_BLOB = re.compile(
+    rf"(?<=;base64,){_LINES}*(?:{_CHARS}+|%[0-9A-Fa-f]{{2}})+={{0,2}}"
+    rf"|(?:{_CHARS}{{76}}{_BREAK}){{6,}}{_CHARS}*={{0,2}}"
+    rf"|{_CHARS}{{512,}}={{0,2}}"
+)
+_LONG = 512  # bytes that are longer than what somebody wants to read in a trace
 # The keys of all kinds of blocks that hold base64, of any length.
 _KEYS = ("base64", "data", "file_data")
-_NAMED = re.compile(r"(?:(?<=;base64,)|^)[A-Za-z0-9+/_-]{64,}={0,2}$")
+_VALUE = rf"(?:{_LINES}+{_CHARS}*|{_CHARS}{{64,}})={{0,2}}"
+_NAMED = re.compile(rf"(?:(?<=;base64,)|^){_VALUE}\s*$")
 # The same keys, and LlamaIndex' for a picture, in JSON or a repr; JSON inside JSON has backslashes before its quotes.
 _WRITTEN = re.compile(
-    r"""\b(base64|data|file_data|image)(\\*["']?(?:: ?|=)b?\\*["'])([A-Za-z0-9+/_-]{64,}={0,2})(?=\\*["'])"""
+    rf"""\b(base64|data|file_data|image)(\\*["']?(?:: ?|=)b?\\*["'])({_VALUE})(?:{_BREAK})?(?=\\*["'])"""
 )
 
 
 def redact(value: Any) -> Any:
-    """Any trace, message, prompt, result or text -> the same with base64 shortened to its length and digest.
+    """Any trace, message, prompt, result or text -> the same with base64 and bytes shortened to length and digest.
 
     Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own; for spans there
     is `redact_spans`. What comes in is not changed: dicts, lists, tuples and pydantic objects, as messages and results
@@ -34,6 +46,8 @@ def redact(value: Any) -> Any:
     match value:
         case str():
             return _BLOB.sub(_shortened, value)
+        case bytes() if len(value) >= _LONG:
+            return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:12]}>"
         case dict():
             return {
                 key: _NAMED.sub(_shortened, inner) if key in _KEYS and isinstance(inner, str) else redact(inner)

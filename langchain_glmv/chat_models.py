@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 import glmv
 from langchain_glmv.chunks import PROVIDER, ChunkMapper
+from langchain_glmv.content import holds_reference
 from langchain_glmv.errors import joined_errors
 from langchain_glmv.messages import to_glmv, typed
 from langchain_glmv.options import Tool, call_options, constructor_options, tool_options, traced_options, wire_tools
@@ -113,8 +114,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     async def _arequest(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
-        """`_request`, in a worker thread where messages hold large content."""
-        if not glmv.is_large([message.content for message in messages]):
+        """`_request`, in a worker thread where messages hold large content, or name files of the store."""
+        content = [message.content for message in messages]
+        if not (glmv.is_large(content) or (self.picture_store is not None and holds_reference(content))):
             return self._request(messages, stop, kwargs)
         started = time.monotonic()
         deadline = kwargs.get("deadline", self.deadline)
@@ -350,12 +352,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     # ---- copies ---------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
+        super().__setattr__(name, _store(value) if name == "picture_store" else value)
         if name in ("model", "base_model"):
             self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed; the profile is that of its model."""
+        if update and "picture_store" in update:
+            update = {**update, "picture_store": _store(update["picture_store"])}
         copied = super().model_copy(update=update, deep=deep)
         copied.profile = profile_for(copied.model, copied.base_model, copied.profile)
         return copied

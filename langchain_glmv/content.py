@@ -17,6 +17,7 @@ Part = glmv.Text | glmv.Image | glmv.Video | glmv.File
 Block = Mapping[str, Any]
 
 WORKS = "What works: text, image, video and file (a document) blocks, by url or base64."
+_KINDS = {glmv.Image: "an image", glmv.Video: "a video"}
 _NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on the platform): send a transcript as text."
 
 
@@ -57,7 +58,7 @@ class MessageContext:
         medium = self.store.get(reference)
         if kind is not None and not isinstance(medium, kind):
             raise glmv.InvalidRequestError(
-                f"{reference} is of a {type(medium).__name__.lower()}, which goes into a block of that type."
+                f"{reference} is of {_KINDS[type(medium)]}, which goes into a block of that type."
             )
         return medium
 
@@ -73,6 +74,23 @@ def reference_in(block: object) -> str | None:
         return None
     way, value = _named(block.get("file") if isinstance(block.get("file"), Mapping) else block)  # type: ignore[arg-type]
     return value if way == "id" and is_reference(value) else None
+
+
+# The keys under which documents and blocks of tools' results hold blocks.
+HOLDERS = ("content", "output", "value", "source")
+
+
+def holds_reference(content: object) -> bool:
+    """Whether a message's content names a picture or a video by reference, however deep."""
+    match content:
+        case list():
+            return any(map(holds_reference, content))
+        case Mapping():
+            if reference_in(content) is not None:
+                return True
+            return any(holds_reference(content[key]) for key in HOLDERS if key in content)
+        case _:
+            return False
 
 
 def parts_of(block: object, context: MessageContext) -> list[Part]:

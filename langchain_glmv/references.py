@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 from langchain_core.prompt_values import PromptValue
 
 import glmv
-from langchain_glmv.content import reference_in
+from langchain_glmv.content import HOLDERS, reference_in
 from langchain_glmv.errors import joined_errors
 from langchain_glmv.messages import block_of
 
@@ -54,11 +54,7 @@ def _content(content: Any, store: glmv.PictureStore) -> Any:
         case dict():
             if (reference := reference_in(content)) is not None:
                 return block_of(store.get(reference))
-            inner = {key: _content(content[key], store) for key in _HOLDERS if key in content}
+            inner = {key: _content(content[key], store) for key in HOLDERS if key in content}
             return {**content, **inner} if any(inner[key] is not content[key] for key in inner) else content
         case _:
             return content
-
-
-# The keys under which blocks of tools' results hold blocks.
-_HOLDERS = ("content", "output", "value")

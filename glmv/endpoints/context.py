@@ -99,7 +99,7 @@ class Context(NamedTuple):
         make = functools.partial(self.request, messages, model, options)
         if not is_large(messages):
             return make()
-        policy = self.policy({name: options[name] for name in ("deadline",) if is_number(options.get(name))})
+        policy = self.policy({name: options[name] for name in ("deadline",) if is_limit(options.get(name))})
         request = yield from worked(make, policy)
         return request.after(policy.spent)
 
@@ -176,9 +176,9 @@ class Context(NamedTuple):
         return answer_of(call, self.policy(), payload)
 
 
-def is_number(value: object) -> bool:
-    """Whether this is a number of seconds; what is not is refused where options are validated."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_limit(value: object) -> bool:
+    """Whether this is a number of seconds above 0; what is not is refused where options are validated."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 class _Methods:

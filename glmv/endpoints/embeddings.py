@@ -53,6 +53,8 @@ def embed(
         # embedding-2 has no such field, and one size only.
         if dimensions is not None and len(DIMENSIONS.get(model.lower(), ())) != 1:
             payload["dimensions"] = dimensions
+        # No work for a thread: writing and reading JSON holds the interpreter's lock, here for 4 and 10 ms at most, and
+        # an event loop waits as long for another thread.
         answer = yield from context.fetch("POST", "/embeddings", payload, model=model)
         vectors += _vectors(answer, len(part))
         usage = usage_of(answer.get("usage") or {})
@@ -83,7 +85,7 @@ def _vectors(answer: Mapping[str, Any], count: int) -> list[list[float]]:
     try:
         assert isinstance(rows, list)
         placed = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
-        return [[float(number) for number in placed[position]] for position in range(count)]
+        return [list(map(float, placed[position])) for position in range(count)]
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
         raise MalformedResponse(
             f"{count} texts were sent, and the answer does not hold a vector for each; it has {sorted(answer)}."

@@ -6,7 +6,9 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +28,9 @@ _FOLDERS: dict[str, tuple[type[Image | Video], int]] = {
     "pictures": (Image, MAX_PICTURE_BYTES),
     "videos": (Video, MAX_VIDEO_BYTES),
 }
+_PREFIX, _SUFFIX = ".glmv-", ".part"  # of the names of files that are being written
+_NEW = 60.0  # seconds for which a file counts as new in any case
+_ABANDONED = 3600.0  # seconds from which on the process that wrote such a file is gone: a write takes far less
 
 
 @public_class
@@ -100,7 +105,9 @@ class PictureStore:
         if digest is None:
             raise UnsupportedContent(f"{medium!r} holds no bytes to store: put the URL itself into the message.")
         found = self._find(digest)
-        if found is None or not _holds(found, digest):
+        if found is not None and _holds(found, digest):
+            _renew(found)
+        else:
             self._write(found or self._place(medium, digest), medium.data())
         return self.prefix + digest
 
@@ -194,7 +201,8 @@ class PictureStore:
         mode = stat.S_IMODE(self._folder.stat().st_mode)
         for folder in (path.parent.parent, path.parent):
             _make_folder(folder, mode)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self._folder)
+        self._remove_abandoned()
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self._folder)
         try:
             with open(handle, "wb") as file:  # noqa: PTH123 - it is open
                 file.write(data)
@@ -208,6 +216,13 @@ class PictureStore:
             os.unlink(name)  # noqa: PTH108 - it is a str
             raise
         _sync(path.parent)
+
+    def _remove_abandoned(self) -> None:
+        """Remove the files of processes that were killed while they wrote."""
+        for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            with suppress(OSError):  # another process has removed it
+                if path.stat().st_mtime < time.time() - _ABANDONED:
+                    path.unlink()
 
     def __fspath__(self) -> str:
         return os.fspath(self._folder)
@@ -250,6 +265,13 @@ def _holds(path: Path, digest: str) -> bool:
         return Blob.from_path(path, cap=MAX_VIDEO_BYTES, what="").sha256 == digest
     except InvalidRequestError:
         return False
+
+
+def _renew(path: Path) -> None:
+    """Make an old file new: whoever removes what no message names leaves new ones alone, their messages come later."""
+    with suppress(OSError):  # it can only be read
+        if path.stat().st_mtime < time.time() - _NEW:
+            os.utime(path)
 
 
 def _make_folder(folder: Path, mode: int) -> None:

@@ -76,13 +76,14 @@ async def in_worker(function: Callable[[], T], *, deadline: float | None = None)
 
     Args:
         function: takes no arguments.
-        deadline: seconds that it may take with the wait for a thread, or None.
+        deadline: seconds that it may take with the wait for a thread. None is no limit; so is what is not above 0,
+            which a call refuses with its other options.
 
     Raises:
         DeadlineExceeded: it took longer.
     """
     started = time.monotonic()
-    known = isinstance(deadline, int | float)  # what else a call was given is refused with its other options
+    known = isinstance(deadline, int | float) and deadline > 0
     try:
         return await worked(function, started + deadline if known and deadline is not None else None)
     except Late:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import time
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -63,6 +65,59 @@ def test_base64_in_an_attribute_is_exported_as_its_length_and_digest(form: Any, 
     assert blob[8:40] not in shown
     assert f"<{len(blob)} characters of base64, sha256 " in shown
     assert len(shown) < 400
+
+
+IN_LINES = encodebytes(DATA).decode()
+PEM = "\r\n".join(LONG[start : start + 64] for start in range(0, len(LONG), 64))
+
+
+@pytest.mark.parametrize("lines", [IN_LINES, IN_LINES.replace("\n", "\r\n"), PEM])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda lines: json.dumps({"type": "image", "base64": lines}),
+        lambda lines: json.dumps({"input": json.dumps({"source": {"data": lines}})}),
+        lambda lines: repr({"file_data": lines}),
+        lambda lines: json.dumps({"image_url": {"url": f"data:image/png;base64,{lines}"}}),
+    ],
+)
+def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> None:
+    _, shortened = exported(lambda span: span.set_attribute("input.value", form(lines)))
+    shown = repr(shortened.attributes)
+    assert not any(line in shown for line in lines.split())
+    assert len(shown) < 300
+
+
+@pytest.mark.parametrize("lines", [IN_LINES, PEM])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda lines: {"type": "image", "base64": lines, "mime_type": "image/png"},
+        lambda lines: [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{lines}"}}],
+        lambda lines: {"source": {"data": f"data:image/png;base64,{lines}"}},
+    ],
+)
+def test_redact_shortens_base64_in_lines(form: Any, lines: str) -> None:
+    shown = repr(redact(form(lines)))
+    assert not any(line in shown for line in lines.split())
+
+
+def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
+    escaped = quote(LONG, safe="")
+    assert len(redact(f"data:image/png;base64,{escaped}, and on")) < 100
+    assert redact(f"data:image/png;base64,{escaped}, and on").endswith(", and on")
+    assert redact({"upload": DATA, "token": b"short"}) == {
+        "upload": f"<3000 bytes, sha256 {sha256(DATA).hexdigest()[:12]}>",
+        "token": b"short",
+    }
+
+
+def test_lines_of_words_and_of_digests_stay() -> None:
+    digests = "\n".join(sha256(bytes([number])).hexdigest() for number in range(40))
+    words = "\n".join(["several words that are together just as long as lines of base64 in MIME are."] * 40)
+    for text in (digests, words, f"data:image/png;base64,AAAA\n{words}"):
+        assert redact({"text": text})["text"].endswith(text[-60:])
+    assert redact({"text": digests}) == {"text": digests}
 
 
 def test_json_stays_json() -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 import glmv
 from glmv.media import pixels
+from glmv.transport import workers
 from langchain_glmv import ChatGLMV, aimage, avideo, image, video
 from tests.support.fake_server import Server
 from tests.support.threads import Threads, answers, photo
@@ -95,6 +96,12 @@ async def test_a_deadline_counts_the_pictures(model: ChatGLMV, monkeypatch: pyte
         may_end.set()
 
 
+@pytest.mark.parametrize("deadline", [0, -2.5, float("nan")])
+async def test_what_is_no_deadline_is_refused(deadline: float, model: ChatGLMV) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="deadline"):
+        await model.ainvoke([HumanMessage([image(photo())])], deadline=deadline)
+
+
 def as_path(folder: Path) -> Any:
     (folder / "a.jpg").write_bytes(photo())
     return folder / "a.jpg"
@@ -134,3 +141,39 @@ async def test_what_a_tool_shows_is_prepared_beside_the_loop(model: ChatGLMV, mo
     threads = Threads(monkeypatch)
     await model.ainvoke([asked, AIMessage("", tool_calls=[call]), shown])
     threads.hold_off(threading.get_ident())
+
+
+BY_REFERENCE: dict[str, Callable[[dict[str, Any]], list[Any]]] = {
+    "user": lambda block: [HumanMessage(["What?", block])],
+    "file block": lambda block: [HumanMessage([{"type": "file", "file": {"file_id": block["file_id"]}}])],
+    "tool": lambda block: [
+        HumanMessage("Look."),
+        AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "1", "type": "tool_call"}]),
+        ToolMessage([{"type": "search_result", "title": "Found", "content": [block]}], tool_call_id="1"),
+    ],
+    "document": lambda block: [
+        HumanMessage([{"type": "document", "source": {"type": "content", "content": [block]}}]),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", BY_REFERENCE)
+@pytest.mark.parametrize("entry", ["ainvoke", "astream", "abatch"])
+async def test_no_reference_is_resolved_on_the_loop(
+    kind: str, entry: str, model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = glmv.PictureStore(tmp_path / "store")
+    asked = BY_REFERENCE[kind](image(photo(), store=store))
+    threads = Threads(monkeypatch)
+    await ENTRIES[entry](model.model_copy(update={"picture_store": store}), asked)
+    assert "from_path" in threads.of
+    threads.hold_off(threading.get_ident())
+
+
+async def test_words_of_a_model_with_a_store_take_no_thread(
+    model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))
+    seeing = model.model_copy(update={"picture_store": glmv.PictureStore(tmp_path)})
+    url = {"type": "image", "url": "https://example.com/cat.png"}
+    await seeing.ainvoke([HumanMessage([{"type": "text", "text": "hi"}, url])])

@@ -175,6 +175,15 @@ def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emu
 def test_a_video_in_an_image_block_is_refused(seeing: ChatGLMV, store: PictureStore) -> None:
     with pytest.raises(InvalidRequestError, match="is of a video, which goes into a block of that type"):
         seeing.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
+    with pytest.raises(InvalidRequestError, match="is of an image, which goes into a block of that type"):
+        seeing.invoke([HumanMessage([{"type": "video", "file_id": store.add(png())}])])
+
+
+def test_resolve_finds_the_references_in_the_content_of_a_document(store: PictureStore) -> None:
+    inner = image(png(), store=store)
+    block = {"type": "document", "title": "Plan", "source": {"type": "content", "content": [inner]}}
+    (resolved,) = resolve([HumanMessage([block])], store)
+    assert resolved.content == [{**block, "source": {"type": "content", "content": [image(png())]}}]
 
 
 def test_other_file_ids_of_documents_are_none_of_the_store(seeing: ChatGLMV) -> None:
@@ -200,6 +209,23 @@ def test_a_store_is_given_as_itself_or_as_its_folder(store: PictureStore) -> Non
     for wrong in (7, "", ["a"]):
         with pytest.raises(ValueError, match=r"picture_store|PictureStore"):
             ChatGLMV(picture_store=wrong)
+
+
+def test_a_store_is_given_to_a_model_that_is_made_already(
+    model: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    asked = [HumanMessage([image(png(), store=store), "What?"])]
+    copied = model.model_copy(update={"picture_store": str(store.folder)})
+    assigned = model.model_copy()
+    assigned.picture_store = store.folder  # type: ignore[assignment]  # the field takes a folder, too
+    for seeing in (copied, assigned):
+        assert seeing.picture_store == store
+        seeing.invoke(asked)
+        assert sent(emulator) == [digest(png())]
+    assert model.picture_store is None
+    assigned.picture_store = None
+    with pytest.raises(UnsupportedContent, match="resolved from a store"):
+        assigned.invoke(asked)
 
 
 def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(

@@ -9,6 +9,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from copy import copy, deepcopy
 from hashlib import sha256
@@ -267,3 +268,46 @@ def test_other_files_in_the_folder_are_not_references(store: PictureStore) -> No
     (store.folder / "pictures" / "README.txt").write_text("hello")
     (store.folder / "pictures" / DIGEST[:2] / "notes.png").write_text("hello")
     assert list(store.references()) == [reference]
+
+
+def _aged(path: Path, seconds: float) -> Path:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_killed_processes_left_is_deleted_by_a_later_write(store: PictureStore) -> None:
+    store.add(encoded(color="red"))
+    left = _killed_while_writing(store)
+    younger = _killed_while_writing(store)
+    mine = store.folder / ".notes.part"
+    mine.write_text("of somebody else")
+    _aged(left, 2 * 3600)
+    _aged(mine, 2 * 3600)
+    store.add(encoded(color="red"))  # nothing is written
+    assert left.exists()
+    reference = store.add(encoded(color="blue"))
+    assert (left.exists(), younger.exists(), mine.exists()) == (False, True, True)
+    assert store.get(reference).data() == encoded(color="blue")
+
+
+def _killed_while_writing(store: PictureStore) -> Path:
+    """The file that a process leaves which is killed before it renames it."""
+    before = set(files(store))
+    program = (
+        "import os, signal, sys; from glmv import PictureStore; "
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "PictureStore(sys.argv[1]).add(sys.stdin.buffer.read())"
+    )
+    data = encoded(size=(50, 40), color="green")
+    ended = subprocess.run([sys.executable, "-c", program, store.folder], input=data, check=False, timeout=60)
+    assert ended.returncode < 0
+    (left,) = set(files(store)) - before
+    return left
+
+
+def test_what_is_added_again_is_new_again(store: PictureStore) -> None:
+    reference = store.add(encoded())
+    path = _aged(store.path(reference), 7 * 86400)
+    assert store.add(encoded()) == reference
+    assert time.time() - path.stat().st_mtime < 60

@@ -178,6 +178,20 @@ async def test_a_call_waits_for_a_thread_without_a_slot(server: Any, slow: Slow)
         assert (await asked).text == "hello"
 
 
+@pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
+@pytest.mark.parametrize("deadline", [0, -2.5, float("nan"), "soon"])
+async def test_what_is_no_deadline_is_refused_and_not_waited_for(entry: str, deadline: Any, server: Any) -> None:
+    entries: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
+        "chat": lambda glm, asked: glm.chat(asked, deadline=deadline),
+        "stream": lambda glm, asked: drained(glm.stream(asked, deadline=deadline)),
+        "tasks.submit": lambda glm, asked: glm.tasks.submit(asked, deadline=deadline),
+    }
+    async with client(server) as glm:
+        with pytest.raises(glmv.InvalidRequestError, match="deadline"):
+            await entries[entry](glm, as_dicts(photo()))
+    assert server.requests == []
+
+
 async def test_in_worker_returns_raises_and_keeps_a_deadline() -> None:
     stays = threading.Event()
     assert await glmv.in_worker(threading.get_ident) != threading.get_ident()
