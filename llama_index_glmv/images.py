@@ -25,10 +25,7 @@ import glmv
 
 log = logging.getLogger("glmv")
 
-EXTENSIONS = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"),
-    *(".jp2", ".ppm", ".tga", ".pcx"),
-)
+EXTENSIONS = glmv.Image.suffixes
 """File names that are taken for pictures in a folder: the formats that `glmv.Image` reads."""
 
 PictureSource = str | PathLike[str]

@@ -205,6 +205,9 @@ class VisualMedium(Medium):
 
     _sources: ClassVar[str]
 
+    suffixes: ClassVar[tuple[str, ...]]
+    """How names of files of this kind end, in small letters. The first bytes of a file decide what it is."""
+
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
         """Whether these first bytes (600, where there are as many) are of a format of this class."""

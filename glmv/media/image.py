@@ -15,7 +15,7 @@ from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
 from glmv.media.base import VisualMedium
 from glmv.media.blob import Blob
-from glmv.media.formats import FORMATS, format_of, listed, spoken
+from glmv.media.formats import FORMATS, SUFFIXES, format_of, listed, spoken
 from glmv.media.kept import CHECKED, FITTED, PICTURE_CACHE_BYTES, Checked, key_of, remember
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
 from glmv.media.structure import cut_short
@@ -52,6 +52,8 @@ class Image(VisualMedium):
     _cut: tuple[str | None] | None
     _remarks: tuple[str, ...]
     _fitted: dict[tuple[Any, ...], tuple[Self, str | None]]
+
+    suffixes = SUFFIXES
 
     _noun = "picture"
     _constructors = "from_path, from_bytes, from_base64, from_url, from_pil or of"

@@ -15,6 +15,7 @@ from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, ImageDocument, ImageNode, MediaResource, MetadataMode, TextNode
+from PIL import Image as Pillow
 
 import glmv
 from glmv_emulator import Emulator
@@ -39,6 +40,24 @@ def names(documents: list[ImageDocument]) -> list[str]:
 
 def test_a_folder_gives_its_pictures_by_name(folder: Path) -> None:
     assert names(load_images(folder)) == ["a.PNG", "b.png"]
+
+
+def test_a_folder_gives_every_format_that_is_read(tmp_path: Path) -> None:
+    for name, kind in (
+        ("a.pgm", "PPM"),
+        ("b.j2k", "JPEG2000"),
+        ("c.jfif", "JPEG"),
+        ("d.TIF", "TIFF"),
+        ("e.tga", "TGA"),
+    ):
+        Pillow.new("L", (40, 30)).save(tmp_path / name, kind)
+    assert [document.metadata["file_name"] for document in load_images(tmp_path)] == [
+        "a.pgm",
+        "b.j2k",
+        "c.jfif",
+        "d.TIF",
+        "e.tga",
+    ]
 
 
 def test_folders_inside_are_looked_into_when_asked(folder: Path) -> None:

@@ -65,6 +65,21 @@ def test_a_bmp_with_anything_in_its_reserved_bytes_is_one() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
+def test_names_of_files_end_as_each_format_has_it() -> None:
+    endings = [*Image.suffixes, *Video.suffixes]
+    assert len(set(endings)) == len(endings)
+    assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
+    assert {".jpeg", ".heif", ".pgm", ".j2k", ".tga"} < set(Image.suffixes)
+    assert {".m2ts", ".wmv"} < set(Video.suffixes)
+
+
+@pytest.mark.parametrize("name", ["scan.jp2", "Holiday.FLV", "mask.pgm"])
+def test_the_name_of_a_file_is_not_taken_for_a_host(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Image.of(name)
+    assert "Did you mean" not in str(caught.value)
+
+
 @given(st.binary(max_size=80))
 def test_no_bytes_break_the_table(head: bytes) -> None:
     assert formats.format_of(head) in {None, *formats.FORMATS}
@@ -219,9 +234,9 @@ def test_a_jpeg_with_something_behind_its_end_is_whole(tail: bytes) -> None:
 
 
 @cache
-def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64)) -> bytes:
+def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64), **options: str) -> bytes:
     out = io.BytesIO()
-    with av.open(out, "w", format=form) as container:
+    with av.open(out, "w", format=form, options=options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         if ratio:
@@ -251,6 +266,24 @@ def test_frames_of_a_container_that_no_model_takes_can_be_had(form: str, codec: 
     assert [(frame.width, frame.height) for frame in frames] == [(96, 64)] * 3
     reds = [first_pixel(frame)[0] for frame in frames]
     assert reds == sorted(reds)
+
+
+@pytest.mark.parametrize("packets", ["of 188 bytes", "of 192 bytes"])
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_a_recorded_broadcast_shows_its_beginning(codec: str, packets: str) -> None:
+    options = {"mpegts_m2ts_mode": "1"} if packets == "of 192 bytes" else {}
+    video = Video.from_bytes(clip("mpegts", codec, **options))
+    assert video.container == "ts"
+    # Its 50 frames go from black to red; the middles of 5 parts are the frames 5, 15, 25, 35 and 45.
+    reds = [first_pixel(frame)[0] for frame in video.frames(5)]
+    assert reds == pytest.approx([25, 75, 125, 175, 225], abs=12)
+
+
+def test_a_video_of_which_no_frame_can_be_decoded_is_refused() -> None:
+    data = clip("mpegts", "mpeg2video")
+    junk = b"".join(data[at : at + 4] + bytes(184) for at in range(0, len(data), 188) if data[at + 1] & 0x1F)
+    with pytest.raises(UnsupportedContent, match="decoded"):
+        Video.from_bytes(data[: 188 * 3] + junk).frames(4)
 
 
 @pytest.mark.parametrize(("ratio", "width"), [("4/3", 128), ("2/1", 192), ("8/9", 85)])
