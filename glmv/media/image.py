@@ -19,7 +19,7 @@ from glmv.media.formats import FORMATS, SUFFIXES, format_of, listed, spoken
 from glmv.media.kept import CHECKED, FITTED, PICTURE_CACHE_BYTES, Checked, key_of, remember
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
 from glmv.media.structure import cut_short
-from glmv.media.text import human_size, shortened
+from glmv.media.text import human_size, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,7 +147,10 @@ class Image(VisualMedium):
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
-            raise LimitExceeded(f"The picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken.")
+            raise LimitExceeded(
+                f"The Pillow picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken. Scale it "
+                "down with its thumbnail(), or read a JPEG with from_path, which decodes it smaller than it is."
+            )
         encoded = pixels.encode(picture)
         self = cls.from_bytes(encoded.data, name=name, fit=fit)
         self._remarks = encoded.remarks
@@ -292,6 +295,8 @@ class Image(VisualMedium):
     def pages(self, n: int | None = None) -> list[Self]:
         """The pages of a TIFF or the frames of an animation as pictures, for a model sees only the first of a file.
 
+        Each is upright, and a JPEG of more than 89 megapixels is scaled down.
+
         Args:
             n: the first so many; None for all, of which there may be 150.
 
@@ -300,8 +305,8 @@ class Image(VisualMedium):
             InvalidRequestError: `n` is no number of pages.
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
         """
-        if n is not None and n < 1:
-            raise InvalidRequestError(f"pages takes 1 or more; got {n}.")
+        if n is not None and (type(n) is not int or n < 1):
+            raise InvalidRequestError(f"pages takes 1 or more, as an int; got {shown(n)}.")
         data = self.data()
         assert self._picture is not None
         label, many = self._label, FORMATS[self._picture.format].many or "page"
@@ -309,6 +314,16 @@ class Image(VisualMedium):
             self.from_bytes(page, name=f"{label}, {many} {number}")
             for number, page in enumerate(pixels.pages(data, label, self._picture, n), 1)
         ]
+
+    def to_pil(self) -> PILImage:
+        """The picture in Pillow (of several the first), upright; a JPEG of more than 89 megapixels is scaled down.
+
+        Raises:
+            UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or it cannot be decoded.
+        """
+        data = self.data()
+        assert self._picture is not None
+        return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
         """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.

@@ -168,6 +168,7 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
             if count > 1:
                 source.seek(index)
             _check_pixels(source, label)
+            _draft(source, None)
             picture, _ = _upright(source, None)
             yield _encoded(picture, label, facts, None, ())
         except LimitExceeded:
@@ -177,6 +178,15 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
                 f"{label}: its {FORMATS[facts.format].many} {index + 1} of {count} cannot be decoded "
                 f"({type(error).__name__}: {shortened(str(error), 200)})."
             ) from error
+
+
+def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
+    """The picture of a file (of several the first), upright, with 8 bits; a JPEG of more than `MAX_PIXELS` smaller.
+
+    Raises:
+        LimitExceeded, UnsupportedContent: as `fit`.
+    """
+    return _decode(data, label, facts, None)[0]
 
 
 def decodes(data: bytes) -> bool:
@@ -232,10 +242,7 @@ def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> tu
             # A file can announce less to one reader than to another: what was measured is what may be decoded.
             raise LimitExceeded(f"{label}: the picture inside is larger than its header says.")
         remarks = _remarks(picture, facts)
-        if picture.format == "JPEG":
-            # Lets the decoder skip what would be scaled away, and keeps the memory within that of MAX_PIXELS.
-            scale = draft_scale(picture.width, picture.height, max_side)
-            picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
+        _draft(picture, max_side)
         upright, levels = _upright(picture, max_side)
         return upright, remarks + levels
     except LimitExceeded:
@@ -272,6 +279,13 @@ def _check_pixels(picture: PILImage, label: str) -> None:
     most = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS
     if picture.width * picture.height > most:
         raise LimitExceeded(f"{label} has {picture.width}x{picture.height} pixels; more than {most:,} are not taken.")
+
+
+def _draft(picture: PILImage, max_side: int | None) -> None:
+    """Let the decoder of a JPEG skip what would be scaled away, and keep the memory within that of `MAX_PIXELS`."""
+    if picture.format == "JPEG":
+        scale = draft_scale(picture.width, picture.height, max_side)
+        picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
 
 
 def draft_scale(width: int, height: int, max_side: int | None) -> int:

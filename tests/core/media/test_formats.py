@@ -203,6 +203,47 @@ def test_a_photograph_of_200_megapixels_is_made_small_in_little_memory(
     assert megabytes < 420  # all pixels would be 326 and 604 MB, and twice that where a copy is made
 
 
+@cache
+def panorama(turned: int = 1) -> bytes:
+    """A JPEG of 98 megapixels, red on its left and blue on its right."""
+    picture = Pillow.new("RGB", (14000, 7000), "blue")
+    picture.paste("red", (0, 0, 7000, 7000))
+    exif = Pillow.Exif()
+    exif[pixels.ORIENTATION] = turned
+    return encoded(picture, "JPEG", quality=60, exif=exif)
+
+
+@pytest.mark.parametrize(("turned", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
+def test_a_large_photograph_is_opened_scaled_down(turned: int, sides: tuple[int, int], at: tuple[int, int]) -> None:
+    image = Image.from_bytes(panorama(turned))
+    opened = image.to_pil()
+    assert opened.size == sides
+    assert opened.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
+    (page,) = image.pages()
+    assert (page.width, page.height) == sides
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG2000"])
+def test_a_picture_is_opened_by_pillow(kind: str) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20), "navy"), kind))
+    opened = image.to_pil()
+    assert (opened.size, opened.mode) == ((30, 20), "RGB")
+    assert opened.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
+    with pytest.raises(UnsupportedContent, match="no bytes"):
+        Image.from_url("https://example.com/a.png").to_pil()
+
+
+def test_a_pillow_picture_that_is_too_large_is_told_what_to_do() -> None:
+    with pytest.raises(LimitExceeded, match=r"12000x8000.*thumbnail.*from_path"):
+        Image.of(Pillow.new("1", (12000, 8000)))
+
+
+@pytest.mark.parametrize("n", [0, -1, "2", 1.5, True])
+def test_a_senseless_number_of_pages_is_refused(n: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="1 or more"):
+        Image.from_bytes(noise("PNG")).pages(n)
+
+
 def test_a_large_jpeg_that_cannot_be_decoded_in_strips_is_refused() -> None:
     data = bytearray(encoded(Pillow.new("L", (64, 64)), "JPEG", progressive=True))
     at = data.index(b"\xff\xc2")
