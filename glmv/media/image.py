@@ -19,7 +19,7 @@ from glmv.media.formats import FORMATS, SUFFIXES, format_of, listed, spoken
 from glmv.media.kept import CHECKED, FITTED, PICTURE_CACHE_BYTES, Checked, key_of, remember
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
 from glmv.media.structure import cut_short
-from glmv.media.text import human_size, shortened, shown
+from glmv.media.text import human_size, kind_of, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -145,6 +145,9 @@ class Image(VisualMedium):
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
+        pil = sys.modules.get("PIL.Image")
+        if pil is not None and not isinstance(picture, pil.Image):
+            raise UnsupportedContent(f"from_pil takes a Pillow picture; got {kind_of(picture)}")
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
             raise LimitExceeded(
