@@ -154,6 +154,11 @@ def _png(read: Read) -> _Measured:
     return width, height, 1
 
 
+def is_deep_grey(read: Read) -> bool:
+    """Whether a PNG is grey of 16 bits (PNG, third edition, 11.2.1), which Pillow and its users do not agree about."""
+    return read(24, 2) == b"\x10\0"
+
+
 def frames_of_png(read: Read) -> int:
     """Frames of an animated PNG, by its `acTL`, which stands before the pixels (PNG, third edition, 11.3.6); else 1."""
     offset = 8

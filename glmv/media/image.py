@@ -254,7 +254,9 @@ class Image(VisualMedium):
         if max_side is not None:
             # A picture whose size is unknown may be too large; decoding it decides.
             small = small and picture.longer_side is not None and picture.longer_side <= max_side
-        if small and (not formats or picture.format in formats):
+        # Readers of 16 bits clip or scale: what the levels mean is decided here, as it is for a TIFF.
+        deep = picture.format == "png" and pixels.available() and headers.is_deep_grey(self._blob.read)
+        if small and not deep and (not formats or picture.format in formats):
             if picture.orientation == 1:
                 return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():

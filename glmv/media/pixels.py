@@ -47,6 +47,8 @@ SMALLEST_SIDE = 64
 LEAST_SHARE = 1 / 4
 """Of 16 bits: where the lightest level is below, the levels are those of a sensor or a scan of fewer bits."""
 
+_LOOK_AHEAD = 16  # bytes behind the last pixels of a JPEG that a decoder wants to see
+
 # Their readers turn the picture themselves: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
 _UPRIGHT = {"avif", "heic"}
 _TURNED_BY_READER = {"heic", "tiff"}
@@ -190,11 +192,15 @@ def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
 
 
 def decodes(data: bytes) -> bool:
-    """Whether all of a JPEG can be decoded, tried at an eighth of its size; False where Pillow is missing."""
+    """Whether a JPEG without its end marker has all its pixels; False where Pillow is missing.
+
+    Tried at an eighth of its size. Zeros can be decoded as pixels, and are what a download that broke off leaves where
+    the place for the file was set aside: of those at the end no more are given than a decoder looks ahead.
+    """
     if not available():
         return False
     try:
-        picture = _reader("jpg")(io.BytesIO(data))
+        picture = _reader("jpg")(io.BytesIO(data.rstrip(b"\0") + bytes(_LOOK_AHEAD)))
         picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))
         picture.load()
     except Exception:  # noqa: BLE001 - decoders raise anything at damaged files

@@ -160,6 +160,19 @@ def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, wanted: int
     assert "levels" not in str(note)
 
 
+@pytest.mark.parametrize("most", [65535, 4095])
+def test_grey_of_16_bits_is_shown_alike_as_png_and_tiff(most: int) -> None:
+    grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
+    shown, notes = [], []
+    for kind in ("PNG", "TIFF"):
+        fitted, note = Image.from_bytes(encoded(grey, kind)).fitted(**LIMITS)
+        shown.append(fitted)
+        notes.append("levels 0 to 4095 were stretched" in str(note))
+        assert fitted.to_pil().mode == "L"
+    assert shown[0] == shown[1]
+    assert notes == [most == 4095] * 2
+
+
 def test_levels_that_are_stretched_are_noted() -> None:
     array = np.full((20, 30), 4000, "uint16")
     array[:, :10] = 200
@@ -272,6 +285,17 @@ def test_a_file_that_was_cut_short_says_how_many_bytes_it_has(kind: str, share: 
 @pytest.mark.parametrize("tail", [b"", b"MotionPhoto_Data" * 9000])
 def test_a_jpeg_with_something_behind_its_end_is_whole(tail: bytes) -> None:
     assert Image.from_bytes(noise("JPEG") + tail).cut_short is None
+
+
+@pytest.mark.parametrize("kind", ["noise", "plain"])
+def test_a_jpeg_of_a_camera_that_writes_no_end_is_whole_and_half_a_download_is_not(kind: str) -> None:
+    plain = Pillow.new("RGB", (333, 222), (90, 120, 40))
+    data = noise("JPEG") if kind == "noise" else encoded(plain, "JPEG")
+    assert data.endswith(b"\xff\xd9")
+    for tail in (b"", bytes(5000)):
+        assert Image.from_bytes(data[:-2] + tail).cut_short is None
+    set_aside = data[: len(data) * 2 // 3] + bytes(len(data))
+    assert "in the middle of its pixels" in str(Image.from_bytes(set_aside).cut_short)
 
 
 @cache
