@@ -14,7 +14,7 @@ from typing import Any, Literal
 from glmv._public import public_class
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
-from glmv.media.text import is_array, why_no_array
+from glmv.media.text import kind_of
 
 GRID = 1000
 """The model family's grid over a picture: "coordinates are normalised to 0–1000" (GLM-V README, Grounding)."""
@@ -114,10 +114,8 @@ def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
 def _part(item: object) -> Part:
     part = part_of(item)
     if part is None:
-        if is_array(item):
-            raise UnsupportedContent(f"A content part is a str, Text, Image, Video or File; got {why_no_array(item)}")
         raise UnsupportedContent(
-            f"A content part is a str, Text, Image, Video or File; got {type(item).__name__}. "
+            f"A content part is a str, Text, Image, Video or File; got {kind_of(item)} "
             "Pictures are made with glmv.Image.of, which takes paths, bytes, open files, URLs and Pillow pictures."
         )
     return part

@@ -17,8 +17,8 @@ from typing import Any
 
 import glmv
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"})
-VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm"})
+# What is taken out of a folder: all pictures, and those videos that models take.
+_IN_FOLDERS = (*glmv.Image.suffixes, ".mp4", ".mkv", ".mov", ".webm")
 # Columns that hold the picture, and the key, when nobody says which.
 PICTURE_COLUMNS = ("image", "picture", "photo", "path", "file", "url", "image_url", "video")
 KEY_COLUMNS = ("key", "id")
@@ -85,7 +85,7 @@ Item.__module__ = "glmv_batch"
 
 
 def _kind(name: str | os.PathLike[str]) -> type[glmv.Image | glmv.Video]:
-    return glmv.Video if Path(name).suffix.lower() in VIDEOS else glmv.Image
+    return glmv.Video if Path(name).suffix.lower() in glmv.Video.suffixes else glmv.Image
 
 
 def _measured(data: bytes, name: str) -> glmv.Image | glmv.Video:
@@ -182,7 +182,7 @@ def _files(folder: Path) -> Iterator[Path]:
         for entry in chain(head, entries):
             if entry.is_dir(follow_symlinks=False):
                 yield from _files(Path(entry.path))
-            elif Path(entry.name).suffix.lower() in PICTURES | VIDEOS and entry.is_file():
+            elif Path(entry.name).suffix.lower() in _IN_FOLDERS and entry.is_file():
                 yield Path(entry.path)
 
 

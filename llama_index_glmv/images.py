@@ -22,13 +22,11 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, MediaResource, Node, NodeRelationship
 
 import glmv
+from llama_index_glmv.intake import short
 
 log = logging.getLogger("glmv")
 
-EXTENSIONS = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"),
-    *(".jp2", ".ppm", ".tga", ".pcx"),
-)
+EXTENSIONS = glmv.Image.suffixes
 """File names that are taken for pictures in a folder: the formats that `glmv.Image` reads."""
 
 PictureSource = str | PathLike[str]
@@ -56,9 +54,10 @@ def load_images(
 
     Raises:
         InvalidRequestError: there is no such file, or no picture in the folder.
-        UnsupportedContent: a file is no picture. With "skip" both are raised only when nothing is left.
+        UnsupportedContent: a file is no picture, or was cut short. With "skip" both are raised only when nothing is
+            left.
     """
-    sources = [source] if isinstance(source, str | PathLike) else source
+    sources = source if isinstance(source, Iterable) and not isinstance(source, str | bytes | PathLike) else [source]
     errors: list[glmv.GLMVError] = []
     documents: list[ImageDocument] = []
     for item in sources:
@@ -195,11 +194,16 @@ def _skipping(place: object, on_error: OnError, errors: list[glmv.GLMVError]) ->
         if on_error == "raise":
             raise
         errors.append(error)
-        log.warning("%s was left out. %s", place, error)
+        log.warning("%.240s was left out. %s", place, error)
 
 
 def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, Callable[[], ImageDocument]]]:
     """The place of each picture, and a function that reads it."""
+    if not isinstance(source, str | PathLike):
+        raise glmv.InvalidRequestError(
+            f"load_images takes paths, patterns and URLs; got {type(source).__name__}. "
+            "A picture at hand is made a document with ImageDocument(image=...), which takes bytes and base64."
+        )
     text = os.fspath(source)
     if isinstance(source, str) and urlsplit(text).scheme in {"http", "https"}:
         yield text, partial(_linked, text)
@@ -212,19 +216,23 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
             return
         source, text = Path(root), root
     path = Path(source).expanduser()
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, ValueError):  # it is too long for a path, or has a zero byte
+        is_file = is_folder = False
+    if is_file:
         yield path, partial(_local, path, {})
         return
-    if not path.is_dir() and not any(sign in text for sign in "*?["):
-        raise glmv.InvalidRequestError(f"{text}: there is no such file or folder.")
-    local = _in_folder(path, recursive) if path.is_dir() else _matching(path)
+    if not is_folder and not any(sign in text for sign in "*?["):
+        raise glmv.InvalidRequestError(f"{short(text)}: there is no such file or folder.")
+    local = _in_folder(path, recursive) if is_folder else _matching(path)
     yield from ((file, partial(_local, file, {})) for file in _found(text, local))
 
 
 def _found(text: str, files: Iterable[Any]) -> list[Any]:
     found = sorted(files)
     if not found:
-        raise glmv.InvalidRequestError(f"{text}: there is no picture here ({', '.join(EXTENSIONS)}).")
+        raise glmv.InvalidRequestError(f"{short(text)}: there is no picture here ({', '.join(EXTENSIONS)}).")
     return found
 
 
@@ -232,7 +240,7 @@ def _file_system(text: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(text)
     except ValueError as error:
-        raise glmv.InvalidRequestError(f"{text}: there is no such file system ({error}).") from None
+        raise glmv.InvalidRequestError(f"{short(text)}: there is no such file system ({short(str(error))}).") from None
     return fs, root
 
 
@@ -244,7 +252,7 @@ def _in_remote(fs: Any, root: str, recursive: bool) -> Iterator[str]:
     elif any(sign in root for sign in "*?["):
         found = fs.glob(root)
     else:
-        raise glmv.InvalidRequestError(f"{fs.unstrip_protocol(root)}: there is no such file or folder.")
+        raise glmv.InvalidRequestError(f"{short(fs.unstrip_protocol(root))}: there is no such file or folder.")
     return (file for file in found if PurePath(file).suffix.lower() in EXTENSIONS)
 
 
@@ -271,7 +279,7 @@ def _remote(fs: Any, file: str, metadata: dict[str, Any]) -> ImageDocument:
     try:
         content = fs.cat_file(file)
     except OSError as error:
-        raise glmv.InvalidRequestError(f"{file} cannot be read ({error}).") from error
+        raise glmv.InvalidRequestError(f"{short(file)} cannot be read ({short(str(error))}).") from error
     picture = glmv.Image.from_bytes(content, name=file)
     place = fs.unstrip_protocol(file)
     named = {"file_path": place, "file_name": PurePath(file).name, **metadata}
@@ -291,6 +299,8 @@ def _document(name: str, picture: glmv.Image, content: dict[str, Any], metadata:
         "width": picture.width,
         "height": picture.height,
     }
+    if picture.cut_short is not None:
+        raise glmv.UnsupportedContent(f"{short(name)} was cut short: {picture.cut_short}. Save or load it again.")
     metadata = {**{key: value for key, value in measured.items() if value is not None}, **metadata}
     hidden = _hidden(metadata)
     return ImageDocument(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import glmv
 
-VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".mov", ".webm"})
-
 
 def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
     """Files, URLs, patterns and `-` (a picture on standard input) -> parts, in order.
@@ -36,4 +34,4 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
 
 
 def _kind(name: str) -> type[glmv.Image | glmv.Video]:
-    return glmv.Video if Path(name).suffix.lower() in VIDEO_ENDINGS else glmv.Image
+    return glmv.Video if Path(name).suffix.lower() in glmv.Video.suffixes else glmv.Image

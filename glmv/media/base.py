@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media.blob import Blob, head_of, is_file
-from glmv.media.text import human_size, is_array, shortened, why_no_array
+from glmv.media.text import human_size, kind_of, shortened
 from glmv.media.urls import checked_url, looks_like_host, public_url, scheme_of, with_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_HEAD = 1200  # bytes that tell what something is, also as base64
 
 
 @runtime_checkable
@@ -87,6 +90,8 @@ class Medium:
             UnsupportedContent: its content is of another kind.
             LimitExceeded: it has more bytes than are read of its kind.
         """
+        if not isinstance(file, Readable):
+            raise InvalidRequestError(f"{cls._noun} from a file needs an open file; got {kind_of(file)}")
         # Starlette's upload reads by `await`, and holds an open file that does not.
         inner = getattr(file, "file", None) if inspect.iscoroutinefunction(getattr(file, "read", None)) else file
         if inner is None:
@@ -205,6 +210,9 @@ class VisualMedium(Medium):
 
     _sources: ClassVar[str]
 
+    suffixes: ClassVar[tuple[str, ...]]
+    """How names of files of this kind end, in small letters. The first bytes of a file decide what it is."""
+
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
         """Whether these first bytes (600, where there are as many) are of a format of this class."""
@@ -241,7 +249,8 @@ class VisualMedium(Medium):
         """Take whatever the programmer has: a URL, a path, bytes, base64, an open file, or what this class makes.
 
         A str that has a scheme is a URL, one that begins as such a medium in base64 is that, any other is a path and is
-        opened: not for strings out of a message. An open file is read from its start and left there.
+        opened: not for strings out of a message. Bytes may be base64, too. An open file is read from its start and left
+        there.
         """
         if isinstance(source, cls):
             return source
@@ -253,13 +262,14 @@ class VisualMedium(Medium):
             case str() | os.PathLike():
                 return cls.from_path(source)
             case bytes() | bytearray() | memoryview():
+                head = bytes(source[:_HEAD])
+                if not cls._recognizes(head) and cls._recognizes(head_of(head.decode("latin-1"))):
+                    return cls.from_base64(bytes(source))  # as `base64.b64encode` returns it
                 return cls.from_bytes(source)
-            case _ if is_array(source):
-                raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {why_no_array(source)}")
             case Readable():
                 return cls.from_file(source)
             case _:
-                raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {type(source).__name__}.")
+                raise UnsupportedContent(f"A {cls._noun} is {cls._sources}; got {kind_of(source)}")
 
 
 def _named(name: str | None, noun: str) -> str:

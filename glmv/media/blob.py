@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
-from glmv.media.text import human_size, shown
+from glmv.media.text import human_size, kind_of, shown
 from glmv.media.urls import looks_like_host, scheme_of, with_scheme
 
 Read = Callable[[int, int], bytes]
@@ -55,7 +55,7 @@ class Blob:
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, cap: int, what: str) -> Blob:
         """Take raw bytes. Raises `LimitExceeded` above `cap` bytes."""
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidRequestError(f"{what} from bytes needs bytes; got {type(data).__name__}.")
+            raise InvalidRequestError(f"{what} from bytes needs bytes; got {kind_of(data)}")
         raw = bytes(data)
         _check_size(len(raw), cap, what)
         return cls(raw, None, len(raw))
@@ -145,21 +145,20 @@ class Blob:
             goes_back = _goes_back(file)
             if goes_back:
                 file.seek(0)
-            try:
-                data = file.read(cap + 1)
-            except TypeError:  # a response of an HTTP library: its `read` takes no size
-                data = file.read()
+            data = _content_of(file, cap)
             if goes_back:
                 file.seek(0)
-        except (OSError, ValueError, TypeError) as error:
-            raise InvalidRequestError(f"the open file cannot be read as bytes ({shown(str(error))}).") from None
+        except Exception as error:  # an archive or a download raises anything
+            reason = shown(str(error) or type(error).__name__)
+            raise InvalidRequestError(f"the open file cannot be read as bytes ({reason}).") from error
         if isinstance(data, str):
             raise InvalidRequestError('the open file cannot be read as bytes: open it with open(path, "rb").')
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidRequestError(
                 f"{what}: read() of {type(file).__name__} returns {type(data).__name__}, no bytes."
             )
-        _check_size(len(data), cap, what)
+        if len(data) > cap:
+            raise LimitExceeded(f"{what} has more than {human_size(cap)}, and more is not read. Make it smaller.")
         return bytes(data)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -278,6 +277,20 @@ def home(path: Any) -> Any:
     """A path with its `~` replaced by the user's folder, as a shell does."""
     written = os.fspath(path)
     return os.path.expanduser(written) if isinstance(written, str) and written.startswith("~") else path  # noqa: PTH111
+
+
+def _content_of(file: Any, cap: int) -> Any:
+    """What an open file holds from where it is, and of more than `cap` bytes one more than that."""
+    if isinstance(file, io.RawIOBase):  # it may give less than it is asked for
+        buffered = io.BufferedReader(file)
+        try:
+            return buffered.read(cap + 1)
+        finally:
+            buffered.detach()
+    try:
+        return file.read(cap + 1)
+    except TypeError:  # a response of an HTTP library: its `read` takes no size
+        return file.read()
 
 
 def _goes_back(file: Any) -> bool:

@@ -35,11 +35,13 @@ class Kind(NamedTuple):
 
     Attributes:
         mime: its media type.
+        suffixes: how the names of such files end, in small letters.
         begins: whether the first `HEAD` bytes are those of such a file.
         demuxer: FFmpeg's name of what reads it.
     """
 
     mime: str
+    suffixes: tuple[str, ...]
     begins: Callable[[bytes], bool]
     demuxer: str
 
@@ -55,8 +57,11 @@ def _quicktime(head: bytes) -> bool:
 
 
 def _transport(head: bytes) -> bool:
-    """Packets of 188 bytes, each of which begins with 0x47 (ISO/IEC 13818-1, 2.4.3.2)."""
-    return len(head) > 188 and all(byte == 0x47 for byte in head[::188][:3])
+    """Packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2); on Blu-ray 4 bytes are before each."""
+    return any(
+        len(head) > start + size and all(byte == 0x47 for byte in head[start::size][:3])
+        for start, size in ((0, 188), (4, 192))
+    )
 
 
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -64,18 +69,30 @@ _EBML = b"\x1a\x45\xdf\xa3"
 # In the order in which they are asked. The demuxers are named, because FFmpeg may not guess another one, such as a
 # playlist that names other files.
 KINDS = {
-    "mov": Kind("video/quicktime", _quicktime, "mov"),
-    "mp4": Kind("video/mp4", _boxed, "mp4"),
-    "webm": Kind("video/webm", lambda head: head[:4] == _EBML and b"webm" in head[:64], "matroska"),
-    "mkv": Kind("video/x-matroska", lambda head: head[:4] == _EBML, "matroska"),
+    "mov": Kind("video/quicktime", (".mov", ".qt"), _quicktime, "mov"),
+    "mp4": Kind("video/mp4", (".mp4", ".m4v", ".3gp"), _boxed, "mp4"),
+    "webm": Kind("video/webm", (".webm",), lambda head: head[:4] == _EBML and b"webm" in head[:64], "matroska"),
+    "mkv": Kind("video/x-matroska", (".mkv",), lambda head: head[:4] == _EBML, "matroska"),
     "avi": Kind(
-        "video/x-msvideo", lambda head: head[:4] == b"RIFF" and head[8:12] + head[20:28] == b"AVI hdrlavih", "avi"
+        "video/x-msvideo",
+        (".avi",),
+        lambda head: head[:4] == b"RIFF" and head[8:12] + head[20:28] == b"AVI hdrlavih",
+        "avi",
     ),
-    "flv": Kind("video/x-flv", lambda head: head[:4] == b"FLV\x01", "flv"),
-    "wmv": Kind("video/x-ms-wmv", lambda head: head[:8] == b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
-    "mpg": Kind("video/mpeg", lambda head: head[:4] == b"\0\0\1\xba", "mpeg"),
-    "ts": Kind("video/mp2t", _transport, "mpegts"),
+    "flv": Kind("video/x-flv", (".flv",), lambda head: head[:4] == b"FLV\x01", "flv"),
+    "wmv": Kind(
+        "video/x-ms-wmv",
+        (".wmv", ".asf"),
+        lambda head: head[:8] == b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+        "asf",
+    ),
+    "mpg": Kind("video/mpeg", (".mpg", ".mpeg", ".vob"), lambda head: head[:4] == b"\0\0\1\xba", "mpeg"),
+    "ts": Kind("video/mp2t", (".ts", ".m2ts", ".mts"), _transport, "mpegts"),
 }
+
+
+SUFFIXES = tuple(suffix for row in KINDS.values() for suffix in row.suffixes)
+"""How names of video files end."""
 
 
 def container_of(head: bytes) -> str | None:

@@ -16,6 +16,7 @@ class Format(NamedTuple):
     Attributes:
         name: as `Image.format` has it.
         mime: its media type.
+        suffixes: how the names of such files end, in small letters.
         begins: whether the first `HEAD` bytes are those of such a file.
         reader: module and class that read it, where it is not measured by hand; of Pillow, or pillow_heif.
         drawn: whether its pixels are usually drawn (screens, charts, text): JPEG would blur their edges.
@@ -25,6 +26,7 @@ class Format(NamedTuple):
 
     name: str
     mime: str
+    suffixes: tuple[str, ...]
     begins: Callable[[bytes], bool]
     reader: tuple[str, str]
     drawn: bool = False
@@ -83,12 +85,26 @@ FORMATS = {
     row.name: row
     for row in (
         Format(
-            "jpg", "image/jpeg", _starting(b"\xff\xd8\xff"), ("PIL.JpegImagePlugin", "JpegImageFile"), spoken="JPEG"
+            "jpg",
+            "image/jpeg",
+            (".jpg", ".jpeg", ".jpe", ".jfif"),
+            _starting(b"\xff\xd8\xff"),
+            ("PIL.JpegImagePlugin", "JpegImageFile"),
+            spoken="JPEG",
         ),
-        Format("png", "image/png", _starting(b"\x89PNG\r\n\x1a\n"), ("", ""), drawn=True, many="frame"),
+        Format(
+            "png",
+            "image/png",
+            (".png", ".apng"),
+            _starting(b"\x89PNG\r\n\x1a\n"),
+            ("", ""),
+            drawn=True,
+            many="frame",
+        ),
         Format(
             "webp",
             "image/webp",
+            (".webp",),
             lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
             ("PIL.WebPImagePlugin", "WebPImageFile"),
             many="frame",
@@ -96,25 +112,37 @@ FORMATS = {
         Format(
             "gif",
             "image/gif",
+            (".gif",),
             _starting(b"GIF87a", b"GIF89a"),
             ("PIL.GifImagePlugin", "GifImageFile"),
             drawn=True,
             many="frame",
         ),
-        Format("bmp", "image/bmp", _bmp, ("PIL.BmpImagePlugin", "BmpImageFile"), drawn=True),
+        Format("bmp", "image/bmp", (".bmp", ".dib"), _bmp, ("PIL.BmpImagePlugin", "BmpImageFile"), drawn=True),
         Format(
             "tiff",
             "image/tiff",
+            (".tif", ".tiff"),
             _starting(b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"),  # the last two: BigTIFF
             ("PIL.TiffImagePlugin", "TiffImageFile"),
             drawn=True,
             many="page",
         ),
-        Format("heic", "image/heic", _still("heic"), ("pillow_heif", "HeifImageFile"), many="picture"),
-        Format("avif", "image/avif", _still("avif"), ("PIL.AvifImagePlugin", "AvifImageFile"), many="frame"),
+        Format(
+            "heic",
+            "image/heic",
+            (".heic", ".heif", ".hif"),
+            _still("heic"),
+            ("pillow_heif", "HeifImageFile"),
+            many="picture",
+        ),
+        Format(
+            "avif", "image/avif", (".avif",), _still("avif"), ("PIL.AvifImagePlugin", "AvifImageFile"), many="frame"
+        ),
         Format(
             "jp2",
             "image/jp2",
+            (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
             _starting(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
             ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
             spoken="JPEG 2000",
@@ -122,15 +150,20 @@ FORMATS = {
         Format(
             "ppm",
             "image/x-portable-anymap",
+            (".ppm", ".pgm", ".pbm", ".pnm"),
             lambda head: bool(_PNM.match(head)),
             ("PIL.PpmImagePlugin", "PpmImageFile"),
             drawn=True,
         ),
-        Format("ico", "image/x-icon", _ico, ("PIL.IcoImagePlugin", "IcoImageFile"), drawn=True),
-        Format("pcx", "image/x-pcx", _pcx, ("PIL.PcxImagePlugin", "PcxImageFile"), drawn=True),
-        Format("tga", "image/x-tga", _tga, ("PIL.TgaImagePlugin", "TgaImageFile"), drawn=True),
+        Format("ico", "image/x-icon", (".ico",), _ico, ("PIL.IcoImagePlugin", "IcoImageFile"), drawn=True),
+        Format("pcx", "image/x-pcx", (".pcx",), _pcx, ("PIL.PcxImagePlugin", "PcxImageFile"), drawn=True),
+        Format("tga", "image/x-tga", (".tga",), _tga, ("PIL.TgaImagePlugin", "TgaImageFile"), drawn=True),
     )
 }
+
+
+SUFFIXES = tuple(suffix for row in FORMATS.values() for suffix in row.suffixes)
+"""How names of picture files end."""
 
 
 def format_of(head: bytes) -> str | None:

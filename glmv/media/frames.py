@@ -112,7 +112,12 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
         with av.open(io.BytesIO(data), format=KINDS[kind].demuxer) as container:
             if not container.streams.video:
                 raise UnsupportedContent(f"{label}: it has sound but no picture.")
-            yield from _pick(container, n, duration)
+            count = 0
+            for found in _pick(container, n, duration):
+                count += 1
+                yield found
+            if not count:
+                raise UnsupportedContent(f"{label}: none of its frames can be decoded. It is damaged or cut short.")
     except av.FFmpegError as error:
         raise UnsupportedContent(f"{label}: it cannot be decoded ({error.strerror}). Is it damaged?") from error
 
@@ -142,15 +147,15 @@ def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple
     """The frame that is shown `target` seconds after `first`, and when it is shown; None behind the last.
 
     Seeking jumps to the key frame before, and decoding goes on from there. A stream without an index, as of MPEG-TS,
-    may jump behind what is wanted, or behind the last key frame: then it begins earlier, at last at the start.
+    may jump behind what is wanted, even when that is the start: then it begins earlier, at last before the start.
     """
     half = 0.5 / float(stream.average_rate or 25)
-    for start in (target, max(0.0, target - _BACK), 0.0):
+    for start in (target, target - _BACK, -_BACK):
         container.seek(int((first + start) / stream.time_base), stream=stream)
         early = False  # whether a frame before the wanted one was decoded, so that this start was early enough
         for frame in container.decode(stream):
             at = float(frame.pts * stream.time_base) - first if frame.pts is not None else target
-            if not early and at - half > target and start > 0:
+            if not early and at - half > target and start > -_BACK:
                 break
             if at + half >= target:
                 return at, frame

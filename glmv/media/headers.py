@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from glmv.media import pixels
 from glmv.media.blob import BlobFile, Read
+from glmv.media.containers import container_of
 from glmv.media.formats import HEAD, format_of
 from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
@@ -63,10 +64,16 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF; send it with glmv.File, or render its pages as pictures"),
     (b"PK\x03\x04", "a ZIP archive or an Office document; send it with glmv.File"),
     (b"\xd0\xcf\x11\xe0", "an old Office document; send it with glmv.File"),
-    (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video; use glmv.Video"),
     (b"8BPS", "a Photoshop document; export it as PNG or JPEG"),
     (b"%!PS", "PostScript; export it as PNG or JPEG"),
     (b"\0\0\1\0", "an icon (ICO); convert it to PNG"),
+    (b"\xff\x0a", "JPEG XL; convert it to JPEG or PNG"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL; convert it to JPEG or PNG"),
+    (b"FUJIFILMCCD-RAW", "a camera's raw file; export it as JPEG"),
+    (b"IIU\0", "a camera's raw file; export it as JPEG"),
+    (b"IIRO", "a camera's raw file; export it as JPEG"),
+    (b"IIRS", "a camera's raw file; export it as JPEG"),
+    (b"\0\0\0\x18ftypcrx ", "a camera's raw file; export it as JPEG"),
     (b"\x1f\x8b", "gzip data"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
@@ -84,10 +91,10 @@ def describe(head: bytes) -> str:
             return name
     if head[4:8] == b"ftyp" and head[8:11] in {b"M4A", b"M4B"}:
         return "an audio file (M4A)"
-    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide"}:
-        return "an MP4 or QuickTime video; use glmv.Video"
+    if (video := container_of(head)) is not None:
+        return f"a video ({video.upper()}); use glmv.Video"
     if head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"WAVE"}:
-        return "an AVI video; convert it to MP4" if head[8:12] == b"AVI " else "an audio file"
+        return "an AVI video without its header" if head[8:12] == b"AVI " else "an audio file"
     if (kind := format_of(head)) is not None:
         return f"a damaged picture: it begins as {kind.upper()} but its header is cut or broken"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -152,6 +159,11 @@ def _png(read: Read) -> _Measured:
             return width, height, _orientation(read, offset + 8, offset + 8 + length)
         offset += 12 + length
     return width, height, 1
+
+
+def is_deep_grey(read: Read) -> bool:
+    """Whether a PNG is grey of 16 bits (PNG, third edition, 11.2.1), which Pillow and its users do not agree about."""
+    return read(24, 2) == b"\x10\0"
 
 
 def frames_of_png(read: Read) -> int:

@@ -15,11 +15,11 @@ from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media import headers, pixels
 from glmv.media.base import VisualMedium
 from glmv.media.blob import Blob
-from glmv.media.formats import FORMATS, format_of, listed, spoken
+from glmv.media.formats import FORMATS, SUFFIXES, format_of, listed, spoken
 from glmv.media.kept import CHECKED, FITTED, PICTURE_CACHE_BYTES, Checked, key_of, remember
 from glmv.media.pixels import MAX_JPEG_PIXELS, MAX_PIXELS
 from glmv.media.structure import cut_short
-from glmv.media.text import human_size, shortened
+from glmv.media.text import human_size, kind_of, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +52,8 @@ class Image(VisualMedium):
     _cut: tuple[str | None] | None
     _remarks: tuple[str, ...]
     _fitted: dict[tuple[Any, ...], tuple[Self, str | None]]
+
+    suffixes = SUFFIXES
 
     _noun = "picture"
     _constructors = "from_path, from_bytes, from_base64, from_url, from_pil or of"
@@ -143,9 +145,15 @@ class Image(VisualMedium):
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
         """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
+        pil = sys.modules.get("PIL.Image")
+        if pil is not None and not isinstance(picture, pil.Image):
+            raise UnsupportedContent(f"from_pil takes a Pillow picture; got {kind_of(picture)}")
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
-            raise LimitExceeded(f"The picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken.")
+            raise LimitExceeded(
+                f"The Pillow picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken. Scale it "
+                "down with its thumbnail(), or read a JPEG with from_path, which decodes it smaller than it is."
+            )
         encoded = pixels.encode(picture)
         self = cls.from_bytes(encoded.data, name=name, fit=fit)
         self._remarks = encoded.remarks
@@ -246,7 +254,9 @@ class Image(VisualMedium):
         if max_side is not None:
             # A picture whose size is unknown may be too large; decoding it decides.
             small = small and picture.longer_side is not None and picture.longer_side <= max_side
-        if small and (not formats or picture.format in formats):
+        # Readers of 16 bits clip or scale: what the levels mean is decided here, as it is for a TIFF.
+        deep = picture.format == "png" and pixels.available() and headers.is_deep_grey(self._blob.read)
+        if small and not deep and (not formats or picture.format in formats):
             if picture.orientation == 1:
                 return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():
@@ -290,6 +300,8 @@ class Image(VisualMedium):
     def pages(self, n: int | None = None) -> list[Self]:
         """The pages of a TIFF or the frames of an animation as pictures, for a model sees only the first of a file.
 
+        Each is upright, and a JPEG of more than 89 megapixels is scaled down.
+
         Args:
             n: the first so many; None for all, of which there may be 150.
 
@@ -298,8 +310,8 @@ class Image(VisualMedium):
             InvalidRequestError: `n` is no number of pages.
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
         """
-        if n is not None and n < 1:
-            raise InvalidRequestError(f"pages takes 1 or more; got {n}.")
+        if n is not None and (type(n) is not int or n < 1):
+            raise InvalidRequestError(f"pages takes 1 or more, as an int; got {shown(n)}.")
         data = self.data()
         assert self._picture is not None
         label, many = self._label, FORMATS[self._picture.format].many or "page"
@@ -307,6 +319,16 @@ class Image(VisualMedium):
             self.from_bytes(page, name=f"{label}, {many} {number}")
             for number, page in enumerate(pixels.pages(data, label, self._picture, n), 1)
         ]
+
+    def to_pil(self) -> PILImage:
+        """The picture in Pillow (of several the first), upright; a JPEG of more than 89 megapixels is scaled down.
+
+        Raises:
+            UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or it cannot be decoded.
+        """
+        data = self.data()
+        assert self._picture is not None
+        return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
         """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.

@@ -47,6 +47,8 @@ SMALLEST_SIDE = 64
 LEAST_SHARE = 1 / 4
 """Of 16 bits: where the lightest level is below, the levels are those of a sensor or a scan of fewer bits."""
 
+_LOOK_AHEAD = 16  # bytes behind the last pixels of a JPEG that a decoder wants to see
+
 # Their readers turn the picture themselves: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
 _UPRIGHT = {"avif", "heic"}
 _TURNED_BY_READER = {"heic", "tiff"}
@@ -168,6 +170,7 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
             if count > 1:
                 source.seek(index)
             _check_pixels(source, label)
+            _draft(source, None)
             picture, _ = _upright(source, None)
             yield _encoded(picture, label, facts, None, ())
         except LimitExceeded:
@@ -179,12 +182,25 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
             ) from error
 
 
+def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
+    """The picture of a file (of several the first), upright, with 8 bits; a JPEG of more than `MAX_PIXELS` smaller.
+
+    Raises:
+        LimitExceeded, UnsupportedContent: as `fit`.
+    """
+    return _decode(data, label, facts, None)[0]
+
+
 def decodes(data: bytes) -> bool:
-    """Whether all of a JPEG can be decoded, tried at an eighth of its size; False where Pillow is missing."""
+    """Whether a JPEG without its end marker has all its pixels; False where Pillow is missing.
+
+    Tried at an eighth of its size. Zeros can be decoded as pixels, and are what a download that broke off leaves where
+    the place for the file was set aside: of those at the end no more are given than a decoder looks ahead.
+    """
     if not available():
         return False
     try:
-        picture = _reader("jpg")(io.BytesIO(data))
+        picture = _reader("jpg")(io.BytesIO(data.rstrip(b"\0") + bytes(_LOOK_AHEAD)))
         picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))
         picture.load()
     except Exception:  # noqa: BLE001 - decoders raise anything at damaged files
@@ -232,10 +248,7 @@ def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> tu
             # A file can announce less to one reader than to another: what was measured is what may be decoded.
             raise LimitExceeded(f"{label}: the picture inside is larger than its header says.")
         remarks = _remarks(picture, facts)
-        if picture.format == "JPEG":
-            # Lets the decoder skip what would be scaled away, and keeps the memory within that of MAX_PIXELS.
-            scale = draft_scale(picture.width, picture.height, max_side)
-            picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
+        _draft(picture, max_side)
         upright, levels = _upright(picture, max_side)
         return upright, remarks + levels
     except LimitExceeded:
@@ -272,6 +285,13 @@ def _check_pixels(picture: PILImage, label: str) -> None:
     most = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS
     if picture.width * picture.height > most:
         raise LimitExceeded(f"{label} has {picture.width}x{picture.height} pixels; more than {most:,} are not taken.")
+
+
+def _draft(picture: PILImage, max_side: int | None) -> None:
+    """Let the decoder of a JPEG skip what would be scaled away, and keep the memory within that of `MAX_PIXELS`."""
+    if picture.format == "JPEG":
+        scale = draft_scale(picture.width, picture.height, max_side)
+        picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
 
 
 def draft_scale(width: int, height: int, max_side: int | None) -> int:

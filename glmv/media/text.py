@@ -29,12 +29,19 @@ def is_array(value: object) -> bool:
     return hasattr(value, "__array__") or (hasattr(value, "shape") and hasattr(value, "dtype"))
 
 
-def why_no_array(array: object) -> str:
-    """What to do with an array, for an error message: its bytes do not say what its numbers mean."""
-    tensor = " of tensor.cpu().numpy(), channels last" if hasattr(array, "cpu") else ""
+def kind_of(value: object) -> str:
+    """The class of what was given, for an error message; of an array also what to do, since its numbers may mean much.
+
+    Returns:
+        Words behind "got ", with a full stop.
+    """
+    name = type(value).__name__
+    if not is_array(value):
+        return f"{name}."
+    numbers = "tensor.cpu().numpy()" if hasattr(value, "cpu") else "array"
     return (
-        f"{type(array).__name__}. Make a picture of an array with PIL.Image.fromarray(array){tensor} and give that "
-        "(OpenCV's are BGR: array[..., ::-1])."
+        f"{name}. Make a picture of it with PIL.Image.fromarray({numbers}), channels last, and give that (OpenCV's are "
+        "BGR: array[..., ::-1]; of encoded bytes, as of cv2.imencode, give array.tobytes())."
     )
 
 

@@ -7,11 +7,12 @@ import re
 from urllib.parse import urlsplit
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
+from glmv.media import containers, formats
 from glmv.media.text import shortened
 
 _SCHEME = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]+):")  # two letters at least: C:\ is a Windows drive
 _HOST_LIKE = re.compile(r"(?://)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?(/\S*)?", re.IGNORECASE)
-_FILE_LIKE = re.compile(r"[^/]*\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|mp4|mov|mkv|webm|pdf|txt)", re.IGNORECASE)
+_FILE_ENDINGS = (*formats.SUFFIXES, *containers.SUFFIXES, ".pdf", ".txt")
 
 
 def scheme_of(text: str) -> str | None:
@@ -22,7 +23,7 @@ def scheme_of(text: str) -> str | None:
 
 def looks_like_host(text: str) -> bool:
     """Whether this is a URL whose scheme was forgotten ("example.com/cat.jpg", but not "cat.jpg")."""
-    return bool(_HOST_LIKE.fullmatch(text[:2000])) and not _FILE_LIKE.fullmatch(text)
+    return bool(_HOST_LIKE.fullmatch(text[:2000])) and not ("/" not in text and text.lower().endswith(_FILE_ENDINGS))
 
 
 def with_scheme(text: str) -> str:

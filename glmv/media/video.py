@@ -36,6 +36,8 @@ class Video(VisualMedium):
     _container: containers.Container | None
     _measured: Measured | None
 
+    suffixes = containers.SUFFIXES
+
     _noun = "video"
     _constructors = "from_path, from_bytes, from_base64, from_url or of"
     _sources = "a URL, a path, bytes, base64, an open file or a glmv.Video"

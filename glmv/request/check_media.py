@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glmv.catalog.row import MIB
 from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
+from glmv.media.pixels import MAX_PIXELS
 from glmv.media.text import human_size
 from glmv.request.cause import Cause
 from glmv.request.limits import Limits
@@ -84,6 +85,12 @@ def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[
         )
     if dialect.most_aspect is not None:
         _tell_aspect(image, dialect.most_aspect, "the published processor, by which this server reads pictures,", tell)
+    if dialect.limits == "none" and (count := (image.width or 0) * (image.height or 0)) > MAX_PIXELS:
+        told = (
+            f"{image!r} has {count // 10**6} megapixels, and engines that read pictures with Pillow refuse so many: "
+            "give image.fitted(max_side=6000)[0] if no answer comes."
+        )
+        tell(Cause(told))
     if image.width and image.height and min(image.width, image.height) < dialect.least_side:
         told = (
             f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of the processor that "

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glmv.media import File, Image, Video
+from glmv.media import File, Image, Video, containers, formats
 from glmv.media.blob import is_file
-from glmv.media.containers import KINDS
-from glmv.media.formats import FORMATS
 from glmv.media.text import shown
 from glmv.media.urls import host_of, is_private
 from glmv.types import Message, Text
@@ -17,8 +15,8 @@ if TYPE_CHECKING:
 
 _LONGEST_PATH = 300  # characters of a text that may be the name of a file
 _KINDS = {
-    **dict.fromkeys([*FORMATS, "jpeg", "tif", "heif"], "Image"),
-    **dict.fromkeys(KINDS, "Video"),
+    **dict.fromkeys(formats.SUFFIXES, "Image"),
+    **dict.fromkeys(containers.SUFFIXES, "Video"),
 }
 
 
@@ -59,4 +57,4 @@ def _kind_of(text: str) -> str | None:
     if len(text) > _LONGEST_PATH:
         return None
     name, _, ending = text.rpartition(".")
-    return _KINDS.get(ending.lower()) if name and name.isprintable() else None
+    return _KINDS.get(f".{ending.lower()}") if name and name.isprintable() else None

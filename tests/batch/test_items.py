@@ -44,6 +44,12 @@ def test_a_folder_gives_its_pictures_and_videos_in_order_with_those_of_inner_fol
     assert names(tmp_path) == ["a.jpg", "b.png", "d.mp4", "inner/c.webp"]
 
 
+def test_a_folder_gives_pictures_of_every_format_and_the_videos_that_models_take(tmp_path: Path) -> None:
+    for name in ("a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv", "f.avi", "g.ts", "h.txt"):
+        (tmp_path / name).touch()
+    assert names(tmp_path) == ["a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv"]
+
+
 def test_a_large_folder_is_walked_without_sorting_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,9 +52,12 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_blocks_about_pictures_by_reference_run_one_after_the_other(run_code: RunCode) -> None:
+def test_the_blocks_about_pictures_run_one_after_the_other(run_code: RunCode) -> None:
     printed = run_code("\n".join(blocks("pictures.md")))
-    assert printed.count("600") >= 4
+    assert printed.startswith("{Image(")
+    assert printed.splitlines()[0].count("Image(") == 1
+    assert "page 1 of 2" in printed
+    assert printed.count("600") >= 7
     assert "'file_id': 'glmv-sha256-" in printed
     assert "True" in printed
 

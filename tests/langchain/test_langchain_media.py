@@ -97,6 +97,26 @@ def test_boxes_of_another_picture_are_not_drawn() -> None:
     assert picture.getcolors() == [(800, (255, 255, 255))]
 
 
+@pytest.mark.parametrize(("kind", "mode"), [("HEIF", "RGB"), ("TIFF", "I;16"), ("JPEG2000", "L")])
+def test_boxes_are_drawn_on_every_format_that_is_read(kind: str, mode: str) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    out = io.BytesIO()
+    Pillow.new(mode, (80, 60)).save(out, kind)
+    message = AIMessage("There.", response_metadata={"boxes": [{"grid": [0, 0, 500, 500], "image": 0}]})
+    picture = draw_boxes(out.getvalue(), color="lime", width=1).invoke(message)
+    assert picture.size == (80, 60)
+    assert picture.getpixel((40, 10)) == (0, 255, 0)
+
+
+def test_boxes_are_drawn_on_a_photograph_of_200_megapixels_scaled_down(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    Pillow.new("L", (16400, 12200), 200).save(path)
+    message = AIMessage("There.", response_metadata={"boxes": [{"grid": [500, 500, 900, 900], "image": 0}]})
+    picture = draw_boxes(path).invoke(message)
+    assert picture.size == (8200, 6100)
+    assert picture.getpixel((4100, 4000)) == (255, 0, 0)
+
+
 def test_the_model_points_at_a_button_and_the_box_is_drawn(model: ChatGLMV, emulator: Emulator) -> None:
     emulator.say(*[Reply("The button is at", boxes=[(620, 700, 760, 810)])] * 2)
     page = Pillow.new("RGB", (640, 360), "white")

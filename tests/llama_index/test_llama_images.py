@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, ImageDocument, ImageNode, MediaResource, MetadataMode, TextNode
+from PIL import Image as Pillow
 
 import glmv
 from glmv_emulator import Emulator
@@ -39,6 +41,24 @@ def names(documents: list[ImageDocument]) -> list[str]:
 
 def test_a_folder_gives_its_pictures_by_name(folder: Path) -> None:
     assert names(load_images(folder)) == ["a.PNG", "b.png"]
+
+
+def test_a_folder_gives_every_format_that_is_read(tmp_path: Path) -> None:
+    for name, kind in (
+        ("a.pgm", "PPM"),
+        ("b.j2k", "JPEG2000"),
+        ("c.jfif", "JPEG"),
+        ("d.TIF", "TIFF"),
+        ("e.tga", "TGA"),
+    ):
+        Pillow.new("L", (40, 30)).save(tmp_path / name, kind)
+    assert [document.metadata["file_name"] for document in load_images(tmp_path)] == [
+        "a.pgm",
+        "b.j2k",
+        "c.jfif",
+        "d.TIF",
+        "e.tga",
+    ]
 
 
 def test_folders_inside_are_looked_into_when_asked(folder: Path) -> None:
@@ -179,6 +199,15 @@ def test_a_pipeline_does_not_describe_the_same_picture_twice(
     assert [node.get_content() for node in first] == [node.get_content() for node in second] == ["red"]
 
 
+def _without_its_end() -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise((90, 60), 80).save(out, "JPEG")
+    return out.getvalue()[:-500]
+
+
+JPEG_WITHOUT_ITS_END = _without_its_end()
+
+
 # ---- working directories, broken files, other file systems
 
 
@@ -194,7 +223,7 @@ def test_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert load_images("~/b.png")[0].image_path == str(folder / "b.png")
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7"])
+@pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7", JPEG_WITHOUT_ITS_END])
 def test_a_broken_file_ends_the_loading_or_is_left_out(
     content: bytes, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,6 +233,20 @@ def test_a_broken_file_ends_the_loading_or_is_left_out(
     assert names(load_images([folder, folder / "gone.png"], on_error="skip")) == ["a.PNG", "b.png"]
     assert f"{folder / 'broken.jpg'} was left out" in caplog.text
     assert "gone.png" in caplog.text
+
+
+@pytest.mark.parametrize("source", ["Qz" * 3000, "Qz" * 300 + "\0", "memory://" + "Qz" * 900, "qz" * 400 + "://b"])
+def test_what_is_no_path_is_told_in_short(source: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        load_images([source], on_error="skip")
+    assert len(str(caught.value)) < 700
+    assert len(caplog.text) < 1500
+
+
+@pytest.mark.parametrize("source", [b"GIF89a", [b"GIF89a"], 7, [None]])
+def test_a_picture_at_hand_is_told_how_to_become_a_document(source: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="ImageDocument"):
+        load_images(source)
 
 
 def test_nothing_left_is_told_as_ever(folder: Path) -> None:

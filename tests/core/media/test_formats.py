@@ -65,6 +65,21 @@ def test_a_bmp_with_anything_in_its_reserved_bytes_is_one() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
+def test_names_of_files_end_as_each_format_has_it() -> None:
+    endings = [*Image.suffixes, *Video.suffixes]
+    assert len(set(endings)) == len(endings)
+    assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
+    assert {".jpeg", ".heif", ".pgm", ".j2k", ".tga"} < set(Image.suffixes)
+    assert {".m2ts", ".wmv"} < set(Video.suffixes)
+
+
+@pytest.mark.parametrize("name", ["scan.jp2", "Holiday.FLV", "mask.pgm"])
+def test_the_name_of_a_file_is_not_taken_for_a_host(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Image.of(name)
+    assert "Did you mean" not in str(caught.value)
+
+
 @given(st.binary(max_size=80))
 def test_no_bytes_break_the_table(head: bytes) -> None:
     assert formats.format_of(head) in {None, *formats.FORMATS}
@@ -145,6 +160,19 @@ def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, wanted: int
     assert "levels" not in str(note)
 
 
+@pytest.mark.parametrize("most", [65535, 4095])
+def test_grey_of_16_bits_is_shown_alike_as_png_and_tiff(most: int) -> None:
+    grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
+    shown, notes = [], []
+    for kind in ("PNG", "TIFF"):
+        fitted, note = Image.from_bytes(encoded(grey, kind)).fitted(**LIMITS)
+        shown.append(fitted)
+        notes.append("levels 0 to 4095 were stretched" in str(note))
+        assert fitted.to_pil().mode == "L"
+    assert shown[0] == shown[1]
+    assert notes == [most == 4095] * 2
+
+
 def test_levels_that_are_stretched_are_noted() -> None:
     array = np.full((20, 30), 4000, "uint16")
     array[:, :10] = 200
@@ -188,6 +216,47 @@ def test_a_photograph_of_200_megapixels_is_made_small_in_little_memory(
     assert megabytes < 420  # all pixels would be 326 and 604 MB, and twice that where a copy is made
 
 
+@cache
+def panorama(turned: int = 1) -> bytes:
+    """A JPEG of 98 megapixels, red on its left and blue on its right."""
+    picture = Pillow.new("RGB", (14000, 7000), "blue")
+    picture.paste("red", (0, 0, 7000, 7000))
+    exif = Pillow.Exif()
+    exif[pixels.ORIENTATION] = turned
+    return encoded(picture, "JPEG", quality=60, exif=exif)
+
+
+@pytest.mark.parametrize(("turned", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
+def test_a_large_photograph_is_opened_scaled_down(turned: int, sides: tuple[int, int], at: tuple[int, int]) -> None:
+    image = Image.from_bytes(panorama(turned))
+    opened = image.to_pil()
+    assert opened.size == sides
+    assert opened.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
+    (page,) = image.pages()
+    assert (page.width, page.height) == sides
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG2000"])
+def test_a_picture_is_opened_by_pillow(kind: str) -> None:
+    image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20), "navy"), kind))
+    opened = image.to_pil()
+    assert (opened.size, opened.mode) == ((30, 20), "RGB")
+    assert opened.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
+    with pytest.raises(UnsupportedContent, match="no bytes"):
+        Image.from_url("https://example.com/a.png").to_pil()
+
+
+def test_a_pillow_picture_that_is_too_large_is_told_what_to_do() -> None:
+    with pytest.raises(LimitExceeded, match=r"12000x8000.*thumbnail.*from_path"):
+        Image.of(Pillow.new("1", (12000, 8000)))
+
+
+@pytest.mark.parametrize("n", [0, -1, "2", 1.5, True])
+def test_a_senseless_number_of_pages_is_refused(n: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="1 or more"):
+        Image.from_bytes(noise("PNG")).pages(n)
+
+
 def test_a_large_jpeg_that_cannot_be_decoded_in_strips_is_refused() -> None:
     data = bytearray(encoded(Pillow.new("L", (64, 64)), "JPEG", progressive=True))
     at = data.index(b"\xff\xc2")
@@ -218,10 +287,21 @@ def test_a_jpeg_with_something_behind_its_end_is_whole(tail: bytes) -> None:
     assert Image.from_bytes(noise("JPEG") + tail).cut_short is None
 
 
+@pytest.mark.parametrize("kind", ["noise", "plain"])
+def test_a_jpeg_of_a_camera_that_writes_no_end_is_whole_and_half_a_download_is_not(kind: str) -> None:
+    plain = Pillow.new("RGB", (333, 222), (90, 120, 40))
+    data = noise("JPEG") if kind == "noise" else encoded(plain, "JPEG")
+    assert data.endswith(b"\xff\xd9")
+    for tail in (b"", bytes(5000)):
+        assert Image.from_bytes(data[:-2] + tail).cut_short is None
+    set_aside = data[: len(data) * 2 // 3] + bytes(len(data))
+    assert "in the middle of its pixels" in str(Image.from_bytes(set_aside).cut_short)
+
+
 @cache
-def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64)) -> bytes:
+def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64), **options: str) -> bytes:
     out = io.BytesIO()
-    with av.open(out, "w", format=form) as container:
+    with av.open(out, "w", format=form, options=options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         if ratio:
@@ -251,6 +331,24 @@ def test_frames_of_a_container_that_no_model_takes_can_be_had(form: str, codec: 
     assert [(frame.width, frame.height) for frame in frames] == [(96, 64)] * 3
     reds = [first_pixel(frame)[0] for frame in frames]
     assert reds == sorted(reds)
+
+
+@pytest.mark.parametrize("packets", ["of 188 bytes", "of 192 bytes"])
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_a_recorded_broadcast_shows_its_beginning(codec: str, packets: str) -> None:
+    options = {"mpegts_m2ts_mode": "1"} if packets == "of 192 bytes" else {}
+    video = Video.from_bytes(clip("mpegts", codec, **options))
+    assert video.container == "ts"
+    # Its 50 frames go from black to red; the middles of 5 parts are the frames 5, 15, 25, 35 and 45.
+    reds = [first_pixel(frame)[0] for frame in video.frames(5)]
+    assert reds == pytest.approx([25, 75, 125, 175, 225], abs=12)
+
+
+def test_a_video_of_which_no_frame_can_be_decoded_is_refused() -> None:
+    data = clip("mpegts", "mpeg2video")
+    junk = b"".join(data[at : at + 4] + bytes(184) for at in range(0, len(data), 188) if data[at + 1] & 0x1F)
+    with pytest.raises(UnsupportedContent, match="decoded"):
+        Video.from_bytes(data[: 188 * 3] + junk).frames(4)
 
 
 @pytest.mark.parametrize(("ratio", "width"), [("4/3", 128), ("2/1", 192), ("8/9", 85)])

@@ -112,6 +112,56 @@ def test_an_open_file_is_read_from_its_start(kind: str) -> None:
         file.close()
 
 
+class Dripping(io.RawIOBase):
+    """A raw stream that gives at most 100 bytes at a time, such as a pipe."""
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.rest[: min(100, len(buffer))]
+        self.rest = self.rest[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_a_stream_that_gives_its_bytes_little_by_little_is_read_to_its_end() -> None:
+    stream = Dripping(picture("JPEG"))
+    image = Image.of(stream)
+    assert image.size == len(image.data()) > 1000
+    assert image.cut_short is None
+    assert not stream.closed
+
+
+def test_a_file_that_breaks_off_is_told() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("scan.png", picture())
+    damaged = archive.getvalue().replace(b"IDAT", b"IDOT")  # its checksum is wrong now
+    with (
+        zipfile.ZipFile(io.BytesIO(damaged)).open("scan.png") as broken,
+        pytest.raises(InvalidRequestError, match="cannot be read as bytes"),
+    ):
+        Image.of(broken)
+
+
+@pytest.mark.parametrize("spelling", ["plain", "lines", "data URI"])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_base64_may_be_bytes(kind: Any, spelling: str) -> None:
+    data = picture("GIF")
+    assert Image.of(kind(SPELLINGS[spelling](data).encode())) == Image.from_bytes(data)
+
+
+@pytest.mark.parametrize("wrong", [b"bytes", "a/path.png", None, 7])
+def test_what_is_no_open_file_and_no_pillow_picture_is_told(wrong: Any) -> None:
+    for way in (Image.from_file, Video.from_file, Image.from_pil):
+        with pytest.raises(InvalidRequestError, match=type(wrong).__name__):
+            way(wrong)
+
+
 def test_a_video_is_read_from_an_open_file(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match="no video"):
         Video.of(io.BytesIO(picture()))
@@ -139,6 +189,9 @@ def test_an_open_file_that_gives_no_bytes_is_told(tmp_path: Path, monkeypatch: p
 def test_an_array_is_told_how_to_become_a_picture(array: Any) -> None:
     with pytest.raises(UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         Image.of(array)
+    for way in (Image.from_bytes, Image.from_file, Image.from_pil):
+        with pytest.raises(InvalidRequestError, match=r"PIL\.Image\.fromarray"):
+            way(array)
     with pytest.raises(UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         glmv.Message("user", [array, "What is it?"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def test_a_tiny_picture_is_noted_for_engines(dialect: str, size: tuple[int, int]
     assert "less than 28 pixels" in notes(["?", picture(size)], "http://localhost:8000/v1", dialect)
     assert notes(["?", picture((28, 40))], "http://localhost:8000/v1", dialect) == ""
     assert notes(["?", picture(size)]) == "", "the platform takes it"
+
+
+def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
+    data = bytearray(picture((64, 64), "JPEG").data())
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 9000, 11000)  # what its header says; its pixels are not read
+    told = notes(["?", glmv.Image.from_bytes(data)], "http://localhost:8000/v1", "vllm")
+    assert "99 megapixels" in told
+    assert "fitted(max_side=6000)" in told
 
 
 def test_an_extreme_shape_is_noted_for_engines() -> None:
