@@ -65,8 +65,9 @@ _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:
 
 # What LlamaIndex makes of a tool's result that it has no block for: its `str()`.
 _REPRESENTED = re.compile(
-    r"""\s*(?:[\[({].*?)?(?:(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=
-    |((?:Image|Video|File)\([^()\n]*,\ sha256\ [0-9a-f]{12}\))|b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
+    r"""\s*(?:[\[({].*?)?(?:\b(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=|<(_io\.BytesIO)\ object
+    |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
+    |b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
     re.DOTALL | re.VERBOSE,
 )
 
@@ -197,7 +198,7 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
     try:
         return list(_parts_of_block(block, where, intake))
     except glmv.InvalidRequestError as error:
-        if (what := _LINKED.get(type(block))) is not None and where.endswith("(tool)") and getattr(block, "url", None):
+        if (what := _MEDIA.get(type(block))) is not None and where.endswith("(tool)") and not _path_of(block):
             # A tool's output is no mistake of the programmer: the model may go on without it.
             intake.note(
                 where, f"a {what} of a tool's result cannot be sent, and the model was told so: {error.message}"
@@ -207,7 +208,7 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         return []
 
 
-_LINKED: dict[type, str] = {ImageBlock: "picture", VideoBlock: "video", DocumentBlock: "file"}
+_MEDIA: dict[type, str] = {ImageBlock: "picture", VideoBlock: "video", DocumentBlock: "file"}
 
 
 def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:

@@ -163,6 +163,8 @@ KINDS: dict[str, Callable[[bytes], Any]] = {
     "a Pillow picture": lambda red: Pillow.open(io.BytesIO(red)),
     "a list of Pillow pictures": lambda red: [Pillow.new("L", (3, 3))],
     "bytes": lambda red: red,
+    "an open file": io.BytesIO,
+    "a link of ours": lambda red: glmv.Image.from_url("https://example.com/a.png?at=1"),
 }
 
 
@@ -186,7 +188,17 @@ def test_a_picture_that_became_words_is_left_out_when_asked(
 
 
 @pytest.mark.parametrize(
-    "result", ["An ImageBlock(path) is made so.", ["one", 2], {"a": b"bytes"}, "<PIL>", "Image(1) of 3", [1, "b'GIF"]]
+    "result",
+    [
+        "An ImageBlock(path) is made so.",
+        "{" + "é" * 100_000,
+        "Image(https://example.com/a) is one",
+        ["one", 2],
+        {"a": b"bytes"},
+        "<PIL>",
+        "Image(1) of 3",
+        [1, "b'GIF"],
+    ],
 )
 def test_other_words_of_a_tool_are_sent_as_they_are(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Fine.")
