@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -213,3 +214,10 @@ def test_blocks_of_a_tool_reach_the_model(kind: str, red: bytes, emu: Emulator, 
     connect().chat(conversation(block if kind == "block" else [TextBlock(text="Here:"), block]))
     parts = emu.requests[0].body["messages"][-1]["content"]
     assert [part["type"] for part in parts].count("image_url") == 1
+
+
+def test_a_long_text_is_read_in_linear_time(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("Fine.")
+    before = time.process_time()
+    connect().chat(conversation("{" + "a" * 200_000))
+    assert time.process_time() - before < 20
