@@ -36,7 +36,8 @@ class MessageContext:
     def refusal(self, kind: object, works: str = WORKS) -> glmv.UnsupportedContent:
         """The error for a block that cannot be sent."""
         return glmv.UnsupportedContent(
-            f"messages[{self.index}] ({self.role}): a block of type {kind!r} cannot be sent to {self.model}. {works}"
+            f"messages[{self.index}] ({self.role}): a block of type {glmv.shown(kind)} cannot be sent to "
+            f"{self.model if len(self.model) <= 100 else glmv.shown(self.model, 100)}. {works}"
         )
 
     def leave_out(self, what: str) -> None:
@@ -52,7 +53,7 @@ class MessageContext:
         """
         if self.store is None:
             raise glmv.UnsupportedContent(
-                f"the reference {reference!r} is resolved from a store: ChatGLMV(picture_store=...)."
+                f"the reference {glmv.shown(reference)} is resolved from a store: ChatGLMV(picture_store=...)."
             )
         medium = self.store.get(reference)
         if kind is not None and not isinstance(medium, kind):
@@ -87,7 +88,7 @@ def parts_of(block: object, context: MessageContext) -> list[Part]:
     except glmv.InvalidRequestError as error:
         if not error.message.startswith("messages["):
             kind = block.get("type") if isinstance(block, Mapping) else "text"
-            error.message = f"messages[{context.index}] ({context.role}), block {kind!r}: {error.message}"
+            error.message = f"messages[{context.index}] ({context.role}), block {glmv.shown(kind, 60)}: {error.message}"
         raise
 
 

@@ -189,8 +189,8 @@ def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> 
             return _sent(same, context, answered)
         case ChatMessage():
             raise glmv.UnsupportedContent(
-                f"messages[{context.index}] has role {message.role!r}; a ChatMessage is user, assistant or system, and "
-                "a tool's result is a ToolMessage."
+                f"messages[{context.index}] has role {glmv.shown(message.role)}; a ChatMessage is user, assistant "
+                "or system, and a tool's result is a ToolMessage."
             )
         case _:
             raise glmv.UnsupportedContent(

@@ -181,7 +181,7 @@ def _is_uuid(text: str) -> bool:
 
 def _checked(on_error: OnError) -> OnError:
     if on_error not in ("raise", "skip"):
-        raise glmv.InvalidRequestError(f'on_error is "raise" or "skip"; got {on_error!r}')
+        raise glmv.InvalidRequestError(f'on_error is "raise" or "skip"; got {glmv.shown(on_error)}')
     return on_error
 
 
@@ -216,7 +216,7 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
         yield path, partial(_local, path, {})
         return
     if not path.is_dir() and not any(sign in text for sign in "*?["):
-        raise glmv.InvalidRequestError(f"{text}: there is no such file or folder.")
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no such file or folder.")
     local = _in_folder(path, recursive) if path.is_dir() else _matching(path)
     yield from ((file, partial(_local, file, {})) for file in _found(text, local))
 
@@ -224,7 +224,7 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
 def _found(text: str, files: Iterable[Any]) -> list[Any]:
     found = sorted(files)
     if not found:
-        raise glmv.InvalidRequestError(f"{text}: there is no picture here ({', '.join(EXTENSIONS)}).")
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no picture here ({', '.join(EXTENSIONS)}).")
     return found
 
 
@@ -232,7 +232,9 @@ def _file_system(text: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(text)
     except ValueError as error:
-        raise glmv.InvalidRequestError(f"{text}: there is no such file system ({error}).") from None
+        raise glmv.InvalidRequestError(
+            f"{glmv.shown(text)}: there is no such file system ({glmv.shown(str(error))})."
+        ) from None
     return fs, root
 
 

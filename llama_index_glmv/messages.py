@@ -218,12 +218,12 @@ def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.
         case ImageBlock():
             yield intake.medium(glmv.Image, data=block.image, path=block.path, url=block.url)
             if block.detail is not None:
-                intake.note(where, f"detail={block.detail!r} was left out, GLM-4V has no such field.")
+                intake.note(where, f"detail={glmv.shown(block.detail)} was left out, GLM-4V has no such field.")
         case VideoBlock():
             yield intake.medium(glmv.Video, data=block.video, path=block.path, url=block.url)
             for name, value in (("detail", block.detail), ("fps", block.fps)):
                 if value is not None:
-                    intake.note(where, f"{name}={value!r} was left out, GLM-4V samples videos by itself.")
+                    intake.note(where, f"{name}={glmv.shown(value)} was left out, GLM-4V samples videos by itself.")
         case DocumentBlock():
             yield intake.medium(glmv.File, data=block.data, path=block.path, url=block.url, name=block.title)
         case CitableBlock():
