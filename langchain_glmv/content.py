@@ -143,9 +143,9 @@ def _named(block: Block) -> tuple[str, str]:
     return "", ""
 
 
-def held_by(block: object) -> str | None:
-    """What a block holds by url or base64, in a word: "picture", "video" or "file"; None for any other block."""
-    if not isinstance(block, Mapping) or _named(block)[0] not in ("url", "base64"):
+def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
+    """What a block holds by a way of `by`, in a word: "picture", "video" or "file"; None for any other block."""
+    if not isinstance(block, Mapping) or _named(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))
     if convert not in (_image, _video, _file):

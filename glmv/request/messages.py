@@ -44,7 +44,7 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
         case Mapping():
             return (_from_dict(messages, 0, tell),)
         case bytes() | bytearray() | memoryview():
-            raise UnsupportedContent("messages is bytes: make a picture of them with glmv.Image.from_bytes.")
+            raise UnsupportedContent(f"messages is bytes: {_OF_BYTES}")
         case Iterable():
             items = list(messages)
         case _:
@@ -75,6 +75,7 @@ def _message(item: object, index: int, tell: Tell) -> Message:
             )
 
 
+_OF_BYTES = "make a picture of them with glmv.Image.from_bytes."
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -110,6 +111,8 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
             parts = [_part_of(content, index, role, tell)]
         case _ if (part := part_of(content)) is not None:
             parts = [part]
+        case bytes() | bytearray() | memoryview():
+            raise UnsupportedContent(f"messages[{index}].content is bytes: {_OF_BYTES}")
         case Iterable():
             parts = [_part_of(item, index, role, tell) for item in content]
         case _:
