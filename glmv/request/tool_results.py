@@ -37,8 +37,12 @@ _LOST = re.compile(
 )
 # Base64 of both alphabets: in one piece, or in lines, as MIME and `base64.encodebytes` write it.
 _LETTER = "[A-Za-z0-9+/_-]"
-_PIECE = rf"(?:(?:{_LETTER}{{60,76}}(?:\r?\n|(?:\\r)?\\n)){{2,}}{_LETTER}{{0,76}}|{_LETTER}{{%d,}})={{0,2}}"
-_RUN = re.compile(rf"data:[\w.+-]+/[\w.+-]+;base64,{_PIECE % 16}|(?<!{_LETTER}){_PIECE % 200}")
+_BREAK = r"(?:\r?\n|(?:\\r)?\\n)"  # also as Python and JSON write it
+_LINES = "|".join(rf"(?:{_LETTER}{{{width}}}{_BREAK}){{2,}}{_LETTER}{{0,{width}}}" for width in (76, 64))
+_RUN = re.compile(
+    rf"data:[\w.+-]+/[\w.+-]+;base64,(?:{_LINES}|{_LETTER}{{16,}})={{0,2}}"
+    rf"|(?:(?<![A-Za-z0-9+/_\\-])|(?<=\\[nrt])|(?<=\\)(?![nrt]))(?:{_LINES}|{_LETTER}{{200,}})={{0,2}}"
+)
 _WHOLE = re.compile(r"(?:data:[\w.+-]+/[\w.+-]+;base64,)?[A-Za-z0-9+/_\s-]{60,}={0,2}")  # of a stripped text
 _BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
 _LINK = re.compile(r"ResourceLink\((?:[^()]|\([^()]*\))*\)|\A\w+=.*\btype='resource_link'.*\Z", re.DOTALL)
@@ -232,7 +236,7 @@ class _ResultText:
             if uri is None or mime is None or mime[1] not in _KINDS:
                 return None
             return self._block({"type": mime[1], "url": uri[1]}, links=True)
-        if (medium := _medium_of(run)) is not None:
+        if (medium := _medium_of(run) or _medium_of(run.lstrip("-_"))) is not None:  # a rule may stand before it
             return medium
         if len(run) < _LONG or not _is_binary(run):
             return None
