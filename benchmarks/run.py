@@ -170,8 +170,8 @@ class Imports(Runner):
         """Nothing is left running."""
 
 
-# CPython keeps frames in chunks of 16 KiB (`_PyThreadState_BumpFramePointer`). Calls that cross the end of a chunk get one
-# and free it each time, which adds up to 100 ms to an import, by chance. So each round begins at another depth.
+# CPython keeps frames in chunks of 16 KiB (`_PyThreadState_BumpFramePointer`). Calls that cross the end of a chunk get
+# one and free it each time, which adds up to 100 ms to an import, by chance. So each round begins at another depth.
 DEEPER, DEEPEST = 16, 200
 AT_DEPTH = """
 def at(depth):

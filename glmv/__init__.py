@@ -49,6 +49,7 @@ if _typing.TYPE_CHECKING:
     from glmv.keywords import CallKeywords, ClientKeywords, shows
     from glmv.media import File, Image, Video
     from glmv.media.store import PictureStore
+    from glmv.media.text import shown
     from glmv.options import ChatRequest, Connection, Options, Settings
     from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
@@ -108,6 +109,7 @@ _NAMES = {
     "keywords": ("CallKeywords", "ClientKeywords", "shows"),
     "media": ("File", "Image", "Video"),
     "media.store": ("PictureStore",),
+    "media.text": ("shown",),
     "options": ("ChatRequest", "Connection", "Options", "Settings"),
     "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
@@ -198,6 +200,7 @@ __all__ = [
     "redact",
     "redact_spans",
     "second_turn",
+    "shown",
     "shows",
     "why_not_imported",
     "without_values",

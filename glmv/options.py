@@ -35,7 +35,7 @@ from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secre
 from glmv.errors import InvalidRequestError
 from glmv.hosts import asks_platform
 from glmv.media.kept import PICTURE_CACHE_BYTES
-from glmv.media.text import nearest
+from glmv.media.text import nearest, shortened, shown
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -441,14 +441,14 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
         elif found["type"] == "extra_forbidden":
             known = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
             further = " Further keys of the body go into extra_body={...}." if "extra_body" in known else ""
-            lines.append(f"unknown option {name!r}.{nearest(name, known)}{further}")
+            lines.append(f"unknown option {shown(name, 120)}.{nearest(name, known)}{further}")
         else:
             # Without a name it concerns all that was given, and the key is among that.
             value = "" if not name or is_secret(name) else f"; got {reprlib.repr(found['input'])}"
             takes = _range(model.model_fields.get(name))
             told = found["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
-    return "; ".join(lines)
+            lines.append(f"{shortened(name)}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
+    return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
 _CHAT_ONLY = {*Options.model_fields, *CALL_OPTIONS, "model_name", "on_sensitive", "stop_sequences"} - {

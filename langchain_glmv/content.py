@@ -37,7 +37,8 @@ class MessageContext:
     def refusal(self, kind: object, works: str = WORKS) -> glmv.UnsupportedContent:
         """The error for a block that cannot be sent."""
         return glmv.UnsupportedContent(
-            f"messages[{self.index}] ({self.role}): a block of type {kind!r} cannot be sent to {self.model}. {works}"
+            f"messages[{self.index}] ({self.role}): a block of type {glmv.shown(kind)} cannot be sent to "
+            f"{self.model if len(self.model) <= 100 else glmv.shown(self.model, 100)}. {works}"
         )
 
     def leave_out(self, what: str) -> None:
@@ -53,7 +54,7 @@ class MessageContext:
         """
         if self.store is None:
             raise glmv.UnsupportedContent(
-                f"the reference {reference!r} is resolved from a store: ChatGLMV(picture_store=...)."
+                f"the reference {glmv.shown(reference)} is resolved from a store: ChatGLMV(picture_store=...)."
             )
         medium = self.store.get(reference)
         if kind is not None and not isinstance(medium, kind):
@@ -105,7 +106,7 @@ def parts_of(block: object, context: MessageContext) -> list[Part]:
     except glmv.InvalidRequestError as error:
         if not error.message.startswith("messages["):
             kind = block.get("type") if isinstance(block, Mapping) else "text"
-            error.message = f"messages[{context.index}] ({context.role}), block {kind!r}: {error.message}"
+            error.message = f"messages[{context.index}] ({context.role}), block {glmv.shown(kind, 60)}: {error.message}"
         raise
 
 
@@ -160,9 +161,9 @@ def _named(block: Block) -> tuple[str, str]:
     return "", ""
 
 
-def held_by(block: object) -> str | None:
-    """What a block holds by url or base64, in a word: "picture", "video" or "file"; None for any other block."""
-    if not isinstance(block, Mapping) or _named(block)[0] not in ("url", "base64"):
+def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
+    """What a block holds by a way of `by`, in a word: "picture", "video" or "file"; None for any other block."""
+    if not isinstance(block, Mapping) or _named(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))
     if convert not in (_image, _video, _file):

@@ -189,8 +189,8 @@ def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> 
             return _sent(same, context, answered)
         case ChatMessage():
             raise glmv.UnsupportedContent(
-                f"messages[{context.index}] has role {message.role!r}; a ChatMessage is user, assistant or system, and "
-                "a tool's result is a ToolMessage."
+                f"messages[{context.index}] has role {glmv.shown(message.role)}; a ChatMessage is user, assistant "
+                "or system, and a tool's result is a ToolMessage."
             )
         case _:
             raise glmv.UnsupportedContent(
@@ -260,18 +260,20 @@ def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> 
 
 
 def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
-    """As `parts_of`; a link or a content that cannot be sent is told to the model, which may go on without it."""
+    """As `parts_of`; what cannot be sent or is not in the store is told to the model, which may go on without it."""
     try:
         return parts_of(block, context)
     except glmv.InvalidRequestError as error:
-        what = held_by(block)
+        what = held_by(block, by=("url", "base64") if context.store is None else ("url", "base64", "id"))
         if what is None:
             raise
         where, reason = f"messages[{context.index}]", error.message.partition(": ")[2] or error.message
         context.notes.append(
             f"{where}: a {what} of a tool's result cannot be sent, and the model was told so: {reason}"
         )
-        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {reason.split('. ')[0]}]")]
+        # The error of a store names its folder, which is none of the model's business.
+        told = reason.split(". ")[0] if held_by(block, by=("url", "base64")) else "its reference is not in the store"
+        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {told}]")]
 
 
 def _lines(

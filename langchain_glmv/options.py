@@ -187,7 +187,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
     made = convert_to_openai_tool(tool) if kind in _FUNCTION_TYPES else {"type": kind}
     if made.get("type") != "function":
         raise glmv.InvalidRequestError(
-            f"A tool of type {made.get('type')!r} is run by another provider. What works: functions, and "
+            f"A tool of type {glmv.shown(made.get('type'))} is run by another provider. What works: functions, and "
             f"{', '.join(PLATFORM_TOOLS)} of the platform."
         )
     function = dict(made["function"])

@@ -22,7 +22,6 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, MediaResource, Node, NodeRelationship
 
 import glmv
-from llama_index_glmv.intake import short
 
 log = logging.getLogger("glmv")
 
@@ -180,7 +179,7 @@ def _is_uuid(text: str) -> bool:
 
 def _checked(on_error: OnError) -> OnError:
     if on_error not in ("raise", "skip"):
-        raise glmv.InvalidRequestError(f'on_error is "raise" or "skip"; got {on_error!r}')
+        raise glmv.InvalidRequestError(f'on_error is "raise" or "skip"; got {glmv.shown(on_error)}')
     return on_error
 
 
@@ -224,7 +223,7 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
         yield path, partial(_local, path, {})
         return
     if not is_folder and not any(sign in text for sign in "*?["):
-        raise glmv.InvalidRequestError(f"{short(text)}: there is no such file or folder.")
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no such file or folder.")
     local = _in_folder(path, recursive) if is_folder else _matching(path)
     yield from ((file, partial(_local, file, {})) for file in _found(text, local))
 
@@ -232,7 +231,7 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
 def _found(text: str, files: Iterable[Any]) -> list[Any]:
     found = sorted(files)
     if not found:
-        raise glmv.InvalidRequestError(f"{short(text)}: there is no picture here ({', '.join(EXTENSIONS)}).")
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no picture here ({', '.join(EXTENSIONS)}).")
     return found
 
 
@@ -240,7 +239,9 @@ def _file_system(text: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(text)
     except ValueError as error:
-        raise glmv.InvalidRequestError(f"{short(text)}: there is no such file system ({short(str(error))}).") from None
+        raise glmv.InvalidRequestError(
+            f"{glmv.shown(text)}: there is no such file system ({glmv.shown(str(error))})."
+        ) from None
     return fs, root
 
 
@@ -252,7 +253,7 @@ def _in_remote(fs: Any, root: str, recursive: bool) -> Iterator[str]:
     elif any(sign in root for sign in "*?["):
         found = fs.glob(root)
     else:
-        raise glmv.InvalidRequestError(f"{short(fs.unstrip_protocol(root))}: there is no such file or folder.")
+        raise glmv.InvalidRequestError(f"{glmv.shown(fs.unstrip_protocol(root))}: there is no such file or folder.")
     return (file for file in found if PurePath(file).suffix.lower() in EXTENSIONS)
 
 
@@ -279,7 +280,7 @@ def _remote(fs: Any, file: str, metadata: dict[str, Any]) -> ImageDocument:
     try:
         content = fs.cat_file(file)
     except OSError as error:
-        raise glmv.InvalidRequestError(f"{short(file)} cannot be read ({short(str(error))}).") from error
+        raise glmv.InvalidRequestError(f"{glmv.shown(file)} cannot be read ({glmv.shown(str(error))}).") from error
     picture = glmv.Image.from_bytes(content, name=file)
     place = fs.unstrip_protocol(file)
     named = {"file_path": place, "file_name": PurePath(file).name, **metadata}
@@ -300,7 +301,7 @@ def _document(name: str, picture: glmv.Image, content: dict[str, Any], metadata:
         "height": picture.height,
     }
     if picture.cut_short is not None:
-        raise glmv.UnsupportedContent(f"{short(name)} was cut short: {picture.cut_short}. Save or load it again.")
+        raise glmv.UnsupportedContent(f"{glmv.shown(name)} was cut short: {picture.cut_short}. Save or load it again.")
     metadata = {**{key: value for key, value in measured.items() if value is not None}, **metadata}
     hidden = _hidden(metadata)
     return ImageDocument(

@@ -136,11 +136,11 @@ class Intake:
         try:
             real = Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111 - links are resolved, too
         except (OSError, ValueError) as error:
-            raise glmv.InvalidRequestError(f"{short(path)} is no path ({error}).") from None
+            raise glmv.InvalidRequestError(f"{glmv.shown(os.fspath(path))} is no path ({error}).") from None
         if roots and any(real.is_relative_to(os.path.realpath(root)) for root in roots):
             return real
         raise glmv.InvalidRequestError(
-            f"the file {short(path)} is not read, because local_files is {roots}. "
+            f"the file {glmv.shown(os.fspath(path))} is not read, because local_files is {glmv.shown(roots)}. "
             "Give the content as bytes, or name its folder in local_files."
         )
 
@@ -161,10 +161,4 @@ def folders(given: object) -> LocalFiles:
             if all(isinstance(root, str | os.PathLike) and os.fspath(root) for root in roots):
                 # Links are resolved at each call.
                 return [os.path.abspath(os.path.expanduser(root)) for root in roots]  # noqa: PTH100, PTH111
-    raise glmv.InvalidRequestError(f"local_files is True, False or a list of folders; got {given!r}")
-
-
-def short(path: object) -> str:
-    """A path or another value in an error message: quoted, and of a long one its beginning and its end."""
-    text = repr(os.fspath(path)) if isinstance(path, str | os.PathLike) else repr(path)
-    return text if len(text) <= 240 else f"{text[:80]}…{text[-159:]}"
+    raise glmv.InvalidRequestError(f"local_files is True, False or a list of folders; got {glmv.shown(given)}")

@@ -65,8 +65,9 @@ _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:
 
 # What LlamaIndex makes of a tool's result that it has no block for: its `str()`.
 _REPRESENTED = re.compile(
-    r"""\s*(?:[\[({].*?)?(?:(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=
-    |((?:Image|Video|File)\([^()\n]*,\ sha256\ [0-9a-f]{12}\))|b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
+    r"""\s*(?:[\[({].*?)?(?:\b(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=|<(_io\.BytesIO)\ object
+    |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
+    |b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
     re.DOTALL | re.VERBOSE,
 )
 
@@ -197,7 +198,7 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
     try:
         return list(_parts_of_block(block, where, intake))
     except glmv.InvalidRequestError as error:
-        if (what := _LINKED.get(type(block))) is not None and where.endswith("(tool)") and getattr(block, "url", None):
+        if (what := _MEDIA.get(type(block))) is not None and where.endswith("(tool)") and not _path_of(block):
             # A tool's output is no mistake of the programmer: the model may go on without it.
             intake.note(
                 where, f"a {what} of a tool's result cannot be sent, and the model was told so: {error.message}"
@@ -207,7 +208,7 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         return []
 
 
-_LINKED: dict[type, str] = {ImageBlock: "picture", VideoBlock: "video", DocumentBlock: "file"}
+_MEDIA: dict[type, str] = {ImageBlock: "picture", VideoBlock: "video", DocumentBlock: "file"}
 
 
 def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.Part]:
@@ -217,12 +218,12 @@ def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.
         case ImageBlock():
             yield intake.medium(glmv.Image, data=block.image, path=block.path, url=block.url)
             if block.detail is not None:
-                intake.note(where, f"detail={block.detail!r} was left out, GLM-4V has no such field.")
+                intake.note(where, f"detail={glmv.shown(block.detail)} was left out, GLM-4V has no such field.")
         case VideoBlock():
             yield intake.medium(glmv.Video, data=block.video, path=block.path, url=block.url)
             for name, value in (("detail", block.detail), ("fps", block.fps)):
                 if value is not None:
-                    intake.note(where, f"{name}={value!r} was left out, GLM-4V samples videos by itself.")
+                    intake.note(where, f"{name}={glmv.shown(value)} was left out, GLM-4V samples videos by itself.")
         case DocumentBlock():
             yield intake.medium(glmv.File, data=block.data, path=block.path, url=block.url, name=block.title)
         case CitableBlock():

@@ -26,6 +26,7 @@ from glmv.exchange.flow import worked
 from glmv.exchange.steps import Step
 from glmv.keywords import CallKeywords, shows
 from glmv.media import Image
+from glmv.media.text import shortened, shown
 from glmv.options import ChatRequest
 from glmv.request.messages import Messages
 from glmv.request.prepare import Reading
@@ -136,7 +137,8 @@ def create(
         answer = yield from context.fetch("POST", "/batches", payload, repeatable=False)
     except GLMVError as error:
         error.add_cure(
-            f"The requests lie on the platform as file {file_id}; create({file_id!r}) takes them from there."
+            f"The requests lie on the platform as file {shortened(file_id)}; create({shown(file_id)}) takes them "
+            "from there."
         )
         raise
     return _batch(answer, Batch("", "", notes=notes, _lines=lines))
@@ -163,7 +165,7 @@ def written(
             row = context.row(request)
             call = context.prepare(once(request, context), row)
         except GLMVError as error:
-            error.message = f"{custom_id}: {error.message}"
+            error.message = f"{shortened(custom_id)}: {error.message}"
             raise
         if row is not None and row.sees and not row.batch:
             known = ", ".join(known.name for known in models() if known.batch)
@@ -172,7 +174,7 @@ def written(
         pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")
         size += len(pieces[-1])
         if size > MAX_FILE_BYTES:
-            raise LimitExceeded(f"A batch takes 100 MB; it is full at {custom_id}. Make several batches.")
+            raise LimitExceeded(f"A batch takes 100 MB; it is full at {shortened(custom_id)}. Make several batches.")
         lines.append(Line(custom_id, call.reading))
     if not lines:
         raise InvalidRequestError("There is no request for the batch.")
@@ -185,7 +187,7 @@ def _named(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
         return
     for custom_id, item in requests.items():
         if not isinstance(custom_id, str) or len(custom_id) < MIN_CUSTOM_ID:
-            raise LimitExceeded(f"A custom_id has {MIN_CUSTOM_ID} characters or more; got {custom_id!r}.")
+            raise LimitExceeded(f"A custom_id has {MIN_CUSTOM_ID} characters or more; got {shown(custom_id)}.")
         yield custom_id, item
 
 

@@ -16,6 +16,7 @@ from glmv.exchange.flow import answer_of, fetch, worked
 from glmv.exchange.gate import Gate, gate
 from glmv.exchange.retry import Policy, RetryBudget, policy_of
 from glmv.exchange.steps import Step
+from glmv.media.text import shown
 from glmv.options import ChatRequest, Settings
 from glmv.request.build import request_of
 from glmv.request.messages import Messages
@@ -258,7 +259,7 @@ def quoted(what: str, name: object) -> str:
         InvalidRequestError: for anything but a string with something in it: "" would ask for all of them.
     """
     if not isinstance(name, str) or not name.strip():
-        raise InvalidRequestError(f"The id of a {what} is the string that the platform gave it; got {name!r}.")
+        raise InvalidRequestError(f"The id of a {what} is the string that the platform gave it; got {shown(name)}.")
     return quote(name.strip(), safe="")
 
 

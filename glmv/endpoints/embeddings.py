@@ -14,6 +14,7 @@ from glmv._public import public_class
 from glmv.endpoints.context import Context
 from glmv.errors import InvalidRequestError, LimitExceeded, MalformedResponse
 from glmv.exchange.steps import Step
+from glmv.media.text import shown
 from glmv.types import Usage
 from glmv.wire.decode import usage_of
 
@@ -76,7 +77,9 @@ def _checked(texts: str | Sequence[str], model: str, dimensions: int | None) -> 
     known = DIMENSIONS.get(model.lower())
     if dimensions is not None and known and dimensions not in known:
         allowed = ", ".join(map(str, known))
-        raise LimitExceeded(f"{model} has vectors of {allowed} dimensions; dimensions={dimensions} was asked for.")
+        raise LimitExceeded(
+            f"{model} has vectors of {allowed} dimensions; dimensions={shown(dimensions)} was asked for."
+        )
     return texts
 
 

@@ -16,7 +16,7 @@ from glmv._public import public_class
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
 from glmv.media.blob import Blob
 from glmv.media.image import MAX_PICTURE_BYTES, Image
-from glmv.media.text import shortened
+from glmv.media.text import shortened, shown
 from glmv.media.video import MAX_VIDEO_BYTES, Video
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PictureStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         path = os.fspath(folder) if isinstance(folder, str | os.PathLike) else None
         if not isinstance(path, str) or not path or "\0" in path:  # an empty path would be the working directory
-            raise InvalidRequestError(f"A PictureStore is made of the path of a folder; got {folder!r}.")
+            raise InvalidRequestError(f"A PictureStore is made of the path of a folder; got {shown(folder)}.")
         self._folder = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - links stay links
 
     @property

@@ -11,7 +11,12 @@ def shortened(text: str, size: int = 60) -> str:
 
 
 def shown(source: object, size: int = 240) -> str:
-    """A path or another value of the user in an error message: quoted, with its end, which is the file's name."""
+    """A value of the user in an error message: quoted, and with its end where it is long: a path ends in a name.
+
+    Args:
+        source: any value.
+        size: characters of its `repr` that are shown.
+    """
     text = repr(source)
     return text if len(text) <= size else f"{text[: size // 3]}…{text[-(size - size // 3 - 1) :]}"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
+from glmv.media.text import shown
 from glmv.request.limits import Limits
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     effort = options.get("reasoning_effort")
     if effort is not None and effort not in model.reasoning_effort:
         takes = f"takes {', '.join(model.reasoning_effort)}" if model.reasoning_effort else "has no such option"
-        limits.over(InvalidRequestError, f"reasoning_effort: {model.name} {takes}; got {effort!r}.")
+        limits.over(InvalidRequestError, f"reasoning_effort: {model.name} {takes}; got {shown(effort)}.")
     thinking = options.get("thinking")
     if thinking is None or thinking == "auto":
         return
@@ -89,7 +90,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     if model.thinking_values:
         limits.over(
             InvalidRequestError,
-            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {kind!r}.",
+            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {shown(kind)}.",
         )
         return
     wants = kind == "enabled"
@@ -127,7 +128,8 @@ def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dic
     kind = tool.get("type")
     if kind not in model.tool_types:
         limits.over(
-            UnsupportedContent, f"tools[{index}] is of type {kind!r}; {model.name} takes {', '.join(model.tool_types)}."
+            UnsupportedContent,
+            f"tools[{index}] is of type {shown(kind)}; {model.name} takes {', '.join(model.tool_types)}.",
         )
         return tool
     function = tool.get("function")
@@ -137,7 +139,7 @@ def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dic
     if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
         limits.over(
             InvalidRequestError,
-            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {name!r}.",
+            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {shown(name)}.",
         )
     # name, description and parameters are all required (docs.z.ai, chat completion, FunctionObject).
     needed = {"description": name, "parameters": {"type": "object", "properties": {}}}

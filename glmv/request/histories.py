@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from glmv.errors import InvalidRequestError
+from glmv.media.text import shortened
 from glmv.request.cause import Cause
 from glmv.types import Message, Part, Text
 
@@ -144,7 +145,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
                 _add_system(taken, message.text)
                 changed = True
     if history.first_user == len(messages):
-        held = " and ".join(dict.fromkeys(message.role for message in messages))
+        held = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
             "There is no user message: the platform wants one beside system and assistant; "
             f"messages[0] to messages[{len(messages) - 1}] are of {held}. {CURE}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
-from glmv.media.text import nearest
+from glmv.media.text import nearest, shortened, shown
 from glmv.request.tool_results import in_words
 from glmv.types import Media, Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
@@ -44,7 +44,7 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
         case Mapping():
             return (_from_dict(messages, 0, tell),)
         case bytes() | bytearray() | memoryview():
-            raise UnsupportedContent("messages is bytes: make a picture of them with glmv.Image.from_bytes.")
+            raise UnsupportedContent(f"messages is bytes: {_OF_BYTES}")
         case Iterable():
             items = list(messages)
         case _:
@@ -75,6 +75,7 @@ def _message(item: object, index: int, tell: Tell) -> Message:
             )
 
 
+_OF_BYTES = "make a picture of them with glmv.Image.from_bytes."
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -91,13 +92,13 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     role = _ROLES.get(str(item.get("role")))
     if role is None:
         raise UnsupportedContent(
-            f"messages[{index}] has role {item.get('role')!r}; roles are system, user, assistant and tool."
+            f"messages[{index}] has role {shown(item.get('role'))}; roles are system, user, assistant and tool."
         )
     extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
     if unknown := extra - _FOREIGN_KEYS:
         key = min(unknown)
         raise UnsupportedContent(
-            f"messages[{index}] has a key {key!r} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
+            f"messages[{index}] has a key {shown(key)} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
         )
     for key in sorted(extra):
         tell(f"messages[{index}]: {key} was left out, GLM has no such field.")
@@ -110,6 +111,8 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
             parts = [_part_of(content, index, role, tell)]
         case _ if (part := part_of(content)) is not None:
             parts = [part]
+        case bytes() | bytearray() | memoryview():
+            raise UnsupportedContent(f"messages[{index}].content is bytes: {_OF_BYTES}")
         case Iterable():
             parts = [_part_of(item, index, role, tell) for item in content]
         case _:
@@ -152,7 +155,8 @@ def _tool_call(call: object, index: int) -> ToolCall:
                     arguments = json.dumps(arguments, ensure_ascii=False)
                 except (TypeError, ValueError, RecursionError) as error:
                     raise UnsupportedContent(
-                        f"messages[{index}].tool_calls: the arguments of {name!r} cannot be written as JSON: {error}"
+                        f"messages[{index}].tool_calls: the arguments of {shown(name)} cannot be written as JSON: "
+                        f"{shortened(str(error), 200)}"
                     ) from None
             return ToolCall(str(rest.get("id") or ""), name, arguments)
         case _:
@@ -184,7 +188,7 @@ def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
     if isinstance(inner, Mapping):
         extra |= inner.keys() - _PART_KEYS.get(kind, set())
     for name in sorted(map(str, extra)):
-        tell(f"messages[{index}]: {name} of a part {kind} was left out, GLM has no such field.")
+        tell(f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out, GLM has no such field.")
 
 
 def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part:
@@ -214,7 +218,7 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
         case _:
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
             raise UnsupportedContent(
-                f"messages[{index}] ({role}): a part of type {kind!r} cannot be sent. "
+                f"messages[{index}] ({role}): a part of type {shown(kind)} cannot be sent. "
                 "Parts are text, image_url, video_url, file_url and file."
             )
 
@@ -274,7 +278,8 @@ def _whose(message: Message, names: dict[str, str]) -> str:
     if message.role != "tool":
         return f"the {message.role} message"
     name = names.get(message.tool_call_id or "")
-    return f"the tool {name} (call {message.tool_call_id})" if name else f"the tool call {message.tool_call_id}"
+    call = shortened(str(message.tool_call_id), 120)
+    return f"the tool {shortened(name, 120)} (call {call})" if name else f"the tool call {call}"
 
 
 def pictures_kept(messages: tuple[Message, ...], most: int, tell: Tell) -> tuple[Message, ...]:

@@ -23,19 +23,29 @@ from glmv.types import Media, Message, Part, Text
 
 # Most texts hold nothing of these and are not looked at further.
 _SUSPECT = re.compile(
-    r"""[A-Za-z0-9+/]{64}|["']type["']\s*:\s*["'](?:image|video|input_image|resource_link)
-    |<PIL\.|,\ sha256\ [0-9a-f]{12}\)|<_io\.BytesIO\ |\bResourceLink\(|\A\s*[\[({]*\s*b["']""",
+    r"""[A-Za-z0-9+/_-]{60}|["']type["']\s*:\s*["'](?:image|video|input_image|resource_link)
+    |<PIL\.|,\ sha256\ [0-9a-f]{12}\)|\b(?:Image|Video|File)\(https?:|<_io\.BytesIO\ |\bResourceLink\(
+    |\btype='resource_link'|\bb["'][^"']""",
     re.VERBOSE,
 )
 # How Python writes what holds a picture and is lost: alone, or in a list, a tuple or a dict.
 _LOST = re.compile(
     r"""\s*(?:[\[({].{0,2000}?)?(?:<(PIL\.[\w.]+)\ image\ mode=
-    |((?:Image|Video|File)\([^()\n]*,\ sha256\ [0-9a-f]{12}\))|<(_io\.BytesIO)\ object)""",
+    |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
+    |<(_io\.BytesIO)\ object)""",
     re.DOTALL | re.VERBOSE,
 )
-_RUN = re.compile(r"(?:data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/]{16,}|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{200,})={0,2}")
-_WHOLE = re.compile(r"\s*(?:data:[\w.+-]+/[\w.+-]+;base64,)?[A-Za-z0-9+/\s]{60,}={0,2}\s*")
-_LINK = re.compile(r"ResourceLink\((?:[^()]|\([^()]*\))*\)")
+# Base64 of both alphabets: in one piece, or in lines, as MIME and `base64.encodebytes` write it.
+_LETTER = "[A-Za-z0-9+/_-]"
+_BREAK = r"(?:\r?\n|(?:\\r)?\\n)"  # also as Python and JSON write it
+_LINES = "|".join(rf"(?:{_LETTER}{{{width}}}{_BREAK}){{2,}}{_LETTER}{{0,{width}}}" for width in (76, 64))
+_RUN = re.compile(
+    rf"data:[\w.+-]+/[\w.+-]+;base64,(?:{_LINES}|{_LETTER}{{16,}})={{0,2}}"
+    rf"|(?:(?<![A-Za-z0-9+/_\\-])|(?<=\\[nrt])|(?<=\\)(?![nrt]))(?:{_LINES}|{_LETTER}{{200,}})={{0,2}}"
+)
+_WHOLE = re.compile(r"(?:data:[\w.+-]+/[\w.+-]+;base64,)?[A-Za-z0-9+/_\s-]{60,}={0,2}")  # of a stripped text
+_BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+_LINK = re.compile(r"ResourceLink\((?:[^()]|\([^()]*\))*\)|\A\w+=.*\btype='resource_link'.*\Z", re.DOTALL)
 _LONG = 1000  # characters of base64 that are neither a picture nor words
 _DEEPEST = 20
 # Stands for a medium while other data is written; random, so that no tool can write it.
@@ -109,7 +119,7 @@ class _ResultText:
                 parts: list[Part] = [part]
             case list() | tuple() if (found := self._blocks(value)) is not None:
                 parts = found
-            case dict() | list() | tuple() | bytes():
+            case dict() | list() | tuple():
                 parts = self._in_value(value, text)
             case _:
                 parts = list(self._in_text(text))
@@ -181,7 +191,9 @@ class _ResultText:
             case list() | tuple() | set():
                 return [self._walked(item, found, depth + 1) for item in value]
             case bytes():
-                part = _medium_of(value) or Text(f"[{len(value):,} bytes were left out]")
+                part = self._bytes(value)
+                if part is None:
+                    return value
             case str():
                 parts = list(self._in_text(value))
                 if all(isinstance(one, Text) for one in parts):
@@ -201,11 +213,12 @@ class _ResultText:
 
     def _in_text(self, text: str) -> Iterator[Part]:
         """Words, with pictures where base64 of them or a written link stood."""
-        if len(text) >= 64 and _WHOLE.fullmatch(text) and (medium := _medium_of(text)) is not None:
+        if len(text) >= 64 and _WHOLE.fullmatch(text.strip()) and (medium := _medium_of(text)) is not None:
             yield medium
             return
         at = 0
-        for found in sorted([*_RUN.finditer(text), *_LINK.finditer(text)], key=re.Match.start):
+        written = (*_RUN.finditer(text), *_LINK.finditer(text), *_BYTES.finditer(text))
+        for found in sorted(written, key=re.Match.start):
             if found.start() < at or (part := self._run(found.group())) is None:
                 continue
             if found.start() > at:
@@ -216,17 +229,31 @@ class _ResultText:
             yield Text(text[at:] if at else text)
 
     def _run(self, run: str) -> Part | None:
-        if run.startswith("ResourceLink("):
+        if _BYTES.fullmatch(run):
+            return self._bytes(_value(run))
+        if _LINK.fullmatch(run):
             uri, mime = re.search(r"""uri=(?:AnyUrl\()?['"]([^'"]+)""", run), re.search(r"mimeType='(\w+)/", run)
             if uri is None or mime is None or mime[1] not in _KINDS:
                 return None
             return self._block({"type": mime[1], "url": uri[1]}, links=True)
-        if (medium := _medium_of(run)) is not None:
+        if (medium := _medium_of(run) or _medium_of(run.lstrip("-_"))) is not None:  # a rule may stand before it
             return medium
         if len(run) < _LONG or not _is_binary(run):
             return None
         self._tell(f"{self._where}: {len(run):,} characters of base64 in a tool's result were left out.")
         return Text(f"[{len(run):,} characters of base64 were left out]")
+
+    def _bytes(self, found: Any) -> Part | None:
+        """Bytes that Python wrote -> what they hold, or words in place of binary ones; None for bytes of a text."""
+        if not isinstance(found, bytes):
+            return None
+        if (medium := _medium_of(found)) is not None:
+            return medium
+        with suppress(UnicodeDecodeError):
+            found.decode()
+            return None
+        self._tell(f"{self._where}: {len(found):,} bytes in a tool's result were left out.")
+        return Text(f"[{len(found):,} bytes were left out]")
 
 
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, tell: Callable[[str], None]) -> Text:
@@ -280,7 +307,7 @@ def _held(block: Mapping[str, Any]) -> str | None:
 def _medium_of(data: str | bytes) -> Image | Video | None:
     """Bytes or base64 of a picture or a video, told by its first bytes; None for anything else."""
     if isinstance(data, str):
-        data = "".join(data.split())
+        data = "".join(data.replace("\\r", "").replace("\\n", "").split())
     for kind in (Image, Video):
         with suppress(InvalidRequestError):
             return kind.from_bytes(data) if isinstance(data, bytes) else kind.from_base64(data)

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from glmv.errors import InvalidRequestError, MalformedResponse
+from glmv.media.text import shown
 from glmv.options import ChatRequest
 from glmv.structured.expected import (
     CUT_OFF,
@@ -121,8 +122,8 @@ class RepairPlan(Plan):
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
         """What may be shown: text is held back while a tool call is due, and prose around JSON is left out."""
         for delta in deltas:
-            for shown in self._shown_of(delta):
-                yield self._marked(shown)
+            for visible in self._shown_of(delta):
+                yield self._marked(visible)
 
     def end(self, answer: Completion) -> Iterable[Delta]:
         """The last delta of an answer that fits; nothing when there is a second turn. Raises as `judge`."""
@@ -137,10 +138,10 @@ class RepairPlan(Plan):
             return ()
         assert last is not None, "a flow that returns has handed out its last delta"
         last = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
-        shown = "".join(self._told)
-        if not self._shown or (self._reduces(answer) and answer.text.startswith(shown)):
+        seen = "".join(self._told)
+        if not self._shown or (self._reduces(answer) and answer.text.startswith(seen)):
             # Also text that was held back, since it is not what was asked for, and is the answer after all.
-            rest = answer.text[len(shown) :]
+            rest = answer.text[len(seen) :]
             return [self._marked(delta) for delta in (*((self._like(last, rest),) if rest else ()), last)]
         if not self._reduces(answer):
             return (self._marked(last),)
@@ -416,13 +417,13 @@ def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:
         case _:
             raise InvalidRequestError(
                 "tool_choice is 'auto', 'none', 'required', the name of a tool, or "
-                f"{{'type': 'function', 'function': {{'name': ...}}}}; got {choice!r}."
+                f"{{'type': 'function', 'function': {{'name': ...}}}}; got {shown(choice)}."
             )
     names = [name for tool in tools if (name := name_of(tool))]
     if not names:
-        raise InvalidRequestError(f"tool_choice={choice!r} needs tools to choose from; there are none.")
+        raise InvalidRequestError(f"tool_choice={shown(choice)} needs tools to choose from; there are none.")
     if found != "required" and found not in names:
-        raise InvalidRequestError(f"tool_choice names {found!r}, which is not among the tools {names}.")
+        raise InvalidRequestError(f"tool_choice names {shown(found)}, which is not among the tools {shown(names)}.")
     return found
 
 
@@ -435,7 +436,7 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
         case _:
             raise InvalidRequestError(
                 "response_format is {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': "
-                f"{{'name': ..., 'schema': {{...}}}}}}; got type {wanted.get('type')!r}."
+                f"{{'name': ..., 'schema': {{...}}}}}}; got type {shown(wanted.get('type'))}."
             )
 
 

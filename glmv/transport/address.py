@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from glmv.credentials import NewKeys, Secrets
 from glmv.errors import AuthenticationError, InvalidRequestError
+from glmv.media.text import shortened
 from glmv.options import Connection
 from glmv.transport.auth import Signer
 from glmv.transport.keys import KeyFunction
@@ -148,7 +149,7 @@ def _checked(base_url: str, allow_http: bool) -> str:
             raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
     if url.scheme == "http" and not allow_http and not is_loopback(host):
         raise InvalidRequestError(
-            f"base_url sends the key and the pictures unencrypted to {host}: use https://, or say allow_http=True "
-            "if that network is yours (a container, for instance)."
+            f"base_url sends the key and the pictures unencrypted to {shortened(host)}: use https://, or say "
+            "allow_http=True if that network is yours (a container, for instance)."
         )
     return f"{host}:{port}" if port else host

@@ -12,6 +12,7 @@ from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
+from glmv.media.text import shown
 from glmv.options import ChatRequest
 from glmv.types import Media, Message, Part, Text, media_in, modality
 from glmv.wire.dialect import Dialect
@@ -129,8 +130,8 @@ def _option(name: str, value: Any, dialect: Dialect) -> dict[str, Any]:
             for index, tool in enumerate(value):
                 if tool.get("type") != "function":
                     raise UnsupportedContent(
-                        f"tools[{index}] is of type {tool.get('type')!r}: servers of dialect {dialect.name!r} take "
-                        "functions only."
+                        f"tools[{index}] is of type {shown(tool.get('type'))}: servers of dialect "
+                        f"{dialect.name!r} take functions only."
                     )
             return {name: value}
         case _:
@@ -215,7 +216,9 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
             if message.tool_call_id is not None:
                 wire["tool_call_id"] = message.tool_call_id
         case _:
-            raise UnsupportedContent(f"There is no role {message.role!r}; roles are system, user, assistant and tool.")
+            raise UnsupportedContent(
+                f"There is no role {shown(message.role)}; roles are system, user, assistant and tool."
+            )
     return wire
 
 

@@ -166,6 +166,18 @@ def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
     assert emulator.requests == []
 
 
+def test_a_reference_of_a_tool_that_is_gone_is_told_to_the_model(
+    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    block = image(png("red"), store=store)
+    store.remove(block["file_id"])
+    call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}])
+    answer = seeing.invoke([HumanMessage("Look."), call, ToolMessage([block], tool_call_id="c1")])
+    told = emulator.requests[-1].body["messages"][-1]["content"]
+    assert told == "[A picture of this result cannot be shown to you: its reference is not in the store]"
+    assert any("not in the store" in note for note in answer.response_metadata["notes"])
+
+
 def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="another store"):
         seeing.invoke([HumanMessage([image(png(), store=PictureStore(tmp_path / "other"))])])

@@ -102,8 +102,10 @@ def test_a_picture_that_a_tool_returns_is_seen(returned: Any, emulator: Emulator
     assert b64encode(PNG).decode()[:80] not in str(messages[:-1])
 
 
-def test_a_bad_link_of_a_tool_does_not_end_the_run(emulator: Emulator) -> None:
-    block = ImageBlock(url="ftp://camera/a.png")
+@pytest.mark.parametrize(
+    "block", [ImageBlock(url="ftp://camera/a.png"), ImageBlock(image=b64encode(b"no picture " * 9))]
+)
+def test_a_bad_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulator: Emulator) -> None:
     call = {"id": "m1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
     answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -163,6 +164,8 @@ KINDS: dict[str, Callable[[bytes], Any]] = {
     "a Pillow picture": lambda red: Pillow.open(io.BytesIO(red)),
     "a list of Pillow pictures": lambda red: [Pillow.new("L", (3, 3))],
     "bytes": lambda red: red,
+    "an open file": io.BytesIO,
+    "a link of ours": lambda red: glmv.Image.from_url("https://example.com/a.png?at=1"),
 }
 
 
@@ -186,7 +189,16 @@ def test_a_picture_that_became_words_is_left_out_when_asked(
 
 
 @pytest.mark.parametrize(
-    "result", ["An ImageBlock(path) is made so.", ["one", 2], {"a": b"bytes"}, "<PIL>", "Image(1) of 3", [1, "b'GIF"]]
+    "result",
+    [
+        "An ImageBlock(path) is made so.",
+        "Image(https://example.com/a) is one",
+        ["one", 2],
+        {"a": b"bytes"},
+        "<PIL>",
+        "Image(1) of 3",
+        [1, "b'GIF"],
+    ],
 )
 def test_other_words_of_a_tool_are_sent_as_they_are(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Fine.")
@@ -201,3 +213,10 @@ def test_blocks_of_a_tool_reach_the_model(kind: str, red: bytes, emu: Emulator, 
     connect().chat(conversation(block if kind == "block" else [TextBlock(text="Here:"), block]))
     parts = emu.requests[0].body["messages"][-1]["content"]
     assert [part["type"] for part in parts].count("image_url") == 1
+
+
+def test_a_long_text_is_read_in_linear_time(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+    emu.say("Fine.")
+    before = time.process_time()
+    connect().chat(conversation("{" + "a" * 200_000))
+    assert time.process_time() - before < 20

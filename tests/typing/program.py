@@ -61,6 +61,7 @@ def core(photo: glmv.Image, history: list[dict[str, Any]], messages: list[glmv.M
         glm.chat("What?", tool_choice="required", on_misfit="return", keep_pictures=5)
         assert_type(glmv.why_not_imported(ImportError(), "mine", "langchain-core", "1.4", "langchain"), ImportError)
         assert_type(glmv.is_withdrawn(answer.finish_reason), bool)
+        assert_type(glmv.shown("photo.jpg"), str)
         assert_type(glmv.grows({"a": 1}, {"a": 1, "b": 2}), bool)
         glm.chat([glmv.Message("user", [photo, glmv.Text("What?"), glmv.File.from_id("f")]), *messages])
         request = glm.request("What?", max_tokens=20)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from base64 import b64encode, encodebytes
+import time
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -62,7 +63,17 @@ def shown(text: Any) -> tuple[str, list[str]]:
         (encodebytes(PNG).decode(), "[image 1"),
         (f"data:image/png;base64,{TEXT}", "[image 1"),
         (f"Here: ![shot](data:image/png;base64,{TEXT}) Done.", "Here: ![shot]([image 1"),
+        ("Shot:\n" + encodebytes(PNG).decode() + "\nDone.", "Shot:\n[image 1"),
+        ("data:image/png;base64," + encodebytes(PNG).decode(), "[image 1"),
+        (urlsafe_b64encode(PNG).decode(), "[image 1"),
+        (f"shot={urlsafe_b64encode(PNG).decode()};", "shot=[image 1"),
+        (str({"shot": encodebytes(PNG).decode()}).replace("{", "Shot("), "Shot('shot': '[image 1"),
+        ("A" * 70 + "\n" + encodebytes(PNG).decode(), "A" * 70 + "\n[image 1"),
+        (f"Shot(text='See:\\n{TEXT}')", "Shot(text='See:\\n[image 1"),
+        ("-" * 80 + TEXT, "[image 1"),
         (str(PNG), "[image 1"),
+        (str(bytearray(PNG)), "bytearray([image 1"),
+        (f"Shot(title='a', png={PNG!r})", "Shot(title='a', png=[image 1"),
         (str([PNG, 3]), "[[image 1"),
         (f"[ImageContent(type='image', data='{TEXT}')]", "[ImageContent(type='image', data='[image 1"),
     ],
@@ -88,6 +99,7 @@ def test_several_pictures_keep_their_order_and_their_places() -> None:
         json.dumps({"type": "image", "url": "https://example.com/a.png"}),
         json.dumps(["One:", {"type": "image", "url": "https://example.com/a.png"}]),
         "[ResourceLink(name='a', uri=AnyUrl('https://example.com/a.png'), mimeType='image/png', size=None)]",
+        "name='a' title=None uri=AnyUrl('https://example.com/a.png') mimeType='image/png' type='resource_link'",
         json.dumps({"type": "resource_link", "uri": "https://example.com/a.png", "mimeType": "image/png", "name": "a"}),
     ],
 )
@@ -110,6 +122,11 @@ def test_links_to_pictures_are_shown(text: str) -> None:
         "[" * 3000,
         "Error: cannot identify <PIL.Image.Image image mode=RGB>",
         "The digest is b'abc'",
+        str(b"README.md\nsetup.py\n"),
+        str([b"README.md", 3]),
+        str({"out": "größe".encode()}),
+        "-" * 300,
+        "see Image(https://example.com/a.png) there",
     ],
 )
 def test_other_texts_stay_as_they_are(text: str) -> None:
@@ -125,6 +142,21 @@ def test_other_base64_is_told_in_words(text: str) -> None:
     assert "characters of base64 were left out]" in made.messages[2].text
     assert BINARY[:40] not in made.messages[2].text
     assert any("base64" in note for note in made.notes)
+
+
+def test_binary_bytes_are_told_in_words() -> None:
+    made = request(f"Archive(name='a', data={bytes(range(256))!r})")
+    assert made.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
+    assert any("256 bytes" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 20_000 + "A" * 64 + "!", "ab " * 20_000 + "!" + "A" * 64, "b'" * 20_000 + "A" * 64]
+)
+def test_long_texts_are_read_in_linear_time(text: str) -> None:
+    before = time.process_time()
+    request(text)
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize(
@@ -158,7 +190,14 @@ def test_a_bad_link_in_a_part_of_a_dict_is_told_to_the_model_too() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Pillow.new("L", (3, 4)), glmv.Image.from_bytes(PNG), ["Front:", Pillow.new("RGB", (3, 4))], io.BytesIO(PNG)],
+    [
+        Pillow.new("L", (3, 4)),
+        glmv.Image.from_bytes(PNG),
+        glmv.Image.from_url("https://example.com/a.png?at=1"),
+        ["Front:", glmv.Image.from_url("https://example.com/a.png")],
+        ["Front:", Pillow.new("RGB", (3, 4))],
+        io.BytesIO(PNG),
+    ],
 )
 def test_a_lost_picture_is_refused_naming_what_to_return(value: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of") as caught:
