@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -252,7 +254,9 @@ class Thread:
         self._put = put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="glmv job", daemon=True)
+        # In the caller's context: its span is the parent of ours, and what it suppresses is obeyed.
+        main = partial(contextvars.copy_context().run, self._main)
+        self._thread = threading.Thread(target=main, name="glmv job", daemon=True)
 
     def start(self) -> None:
         """Begin."""
