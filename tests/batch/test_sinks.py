@@ -12,7 +12,7 @@ import pytest
 
 import glmv
 from glmv_batch import Row
-from glmv_batch import _sinks as room
+from glmv_batch import _parquet as room
 from glmv_batch._sinks import sink
 
 
