@@ -50,10 +50,13 @@ create index temp.waiting_by_key on waiting (key);
 _Write = tuple[str, Sequence[Any], "Future[None]"]
 
 
-class LedgerDamaged(glmv.InvalidRequestError):
+class LedgerUnreadable(glmv.InvalidRequestError):
     """What a ledger holds cannot be read: the job ends, for no item is at fault."""
 
-    def __init__(self, path: Path, error: object) -> None:
+    def __init__(self, path: Path, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and not _is_damage(error):
+            super().__init__(f"The ledger {path} cannot be read: {error}. When it can be, run again.")
+            return
         super().__init__(
             f"The ledger {path} is damaged: {error}. Everything written to the output before is whole. Restore the "
             f"ledger from a copy, or save what it still holds (`sqlite3 {path.name} .recover | sqlite3 saved.ledger`) "
@@ -183,7 +186,7 @@ class Ledger:
             if not isinstance(facts, dict) or facts.keys() - _FACTS:
                 raise ValueError("an answer is not what was written")
         except (TypeError, ValueError) as error:
-            raise LedgerDamaged(self.path, error) from error
+            raise LedgerUnreadable(self.path, error) from error
         return None if retry_failed and not ok and retryable else facts
 
     def keep(self, key: str, facts: Mapping[str, Any]) -> Future[None]:
@@ -253,10 +256,8 @@ class Ledger:
         with self._lock:
             try:
                 return self._db.execute(sql, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                raise LedgerDamaged(self.path, error) from error
+            except sqlite3.Error as error:
+                raise LedgerUnreadable(self.path, error) from error
 
     def _put(self, sql: str, values: Sequence[Any]) -> Future[None]:
         done: Future[None] = Future()
@@ -293,8 +294,8 @@ class Ledger:
 
     def _refusal(self) -> glmv.GLMVError:
         """Why nothing more is written."""
-        if isinstance(self._broken, sqlite3.DatabaseError) and _is_damage(self._broken):
-            return LedgerDamaged(self.path, self._broken)
+        if isinstance(self._broken, sqlite3.Error) and _is_damage(self._broken):
+            return LedgerUnreadable(self.path, self._broken)
         return glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.")
 
     def _undo(self) -> None:
@@ -306,7 +307,7 @@ class Ledger:
                     pass
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: sqlite3.Error) -> bool:
     """Whether it is the file's content. A full disk and a lock are errors of SQLite's operation."""
     return type(error) is sqlite3.DatabaseError or isinstance(error, sqlite3.DataError)
 

@@ -21,7 +21,7 @@ from glmv_batch._batches import PlatformBatches, Request
 from glmv_batch._calls import Calls, Forgetful
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
-from glmv_batch._ledger import Ledger, LedgerDamaged, Waiting
+from glmv_batch._ledger import Ledger, LedgerUnreadable, Waiting
 from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
@@ -178,7 +178,7 @@ class ByBatches:
                 return
             try:
                 key, holding, _ = keys.of(item)
-            except LedgerDamaged:
+            except LedgerUnreadable:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
                 give(failed(item, error, 0.0), False)

@@ -152,8 +152,9 @@ def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos
 
 
 def test_failures_are_kept_and_asked_again_when_that_is_wanted(
-    emulator: Emulator, photos: Path, tmp_path: Path
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
     emulator.fail(times=1, code=1305)
     options = {"max_retries": 0, "max_concurrency": 1}
     told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
