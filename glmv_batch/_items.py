@@ -78,9 +78,9 @@ class Item:
             case str() | os.PathLike():
                 return _kind(self.source).from_path(self.source)
             case bytes() | bytearray() | memoryview():
-                return _measured(bytes(self.source), self.name)
+                return _measured(bytes(self.source), str(self.name))
             case _:
-                return glmv.Image.from_pil(self.source, name=self.name)
+                return glmv.Image.from_pil(self.source, name=str(self.name))
 
 
 # The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
