@@ -58,9 +58,8 @@ class LedgerUnreadable(glmv.InvalidRequestError):
             super().__init__(f"The ledger {path} cannot be read: {error}. When it can be, run again.")
             return
         super().__init__(
-            f"The ledger {path} is damaged: {error}. Everything written to the output before is whole. Restore the "
-            f"ledger from a copy, or save what it still holds (`sqlite3 {path.name} .recover | sqlite3 saved.ledger`) "
-            "and name that one, or move it away: without it everything is asked again."
+            f"The ledger {path} is damaged: {error}. Nothing more was asked. Put a whole copy in its place, or move it "
+            "away and run again: without it everything is asked anew."
         )
 
 
