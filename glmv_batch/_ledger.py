@@ -58,7 +58,7 @@ class LedgerUnreadable(glmv.InvalidRequestError):
             super().__init__(f"The ledger {path} cannot be read: {error}. When it can be, run again.")
             return
         super().__init__(
-            f"The ledger {path} is damaged: {error}. Nothing more was asked. Put a whole copy in its place, or move it "
+            f"The ledger {path} is damaged: {error}. Nothing more is asked. Put a whole copy in its place, or move it "
             "away and run again: without it everything is asked anew."
         )
 
@@ -122,6 +122,8 @@ class Ledger:
                 f"Another run holds the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
             ) from None
         except sqlite3.DatabaseError as error:
+            if "malformed" in str(error):
+                raise LedgerUnreadable(self.path, error) from error
             raise glmv.InvalidRequestError(f"{self.path} is no ledger of glmv_batch: {error}.") from error
         if meta.get("version", str(VERSION)) != str(VERSION):
             raise glmv.InvalidRequestError(f"{self.path} was written by another version ({meta['version']}).")
