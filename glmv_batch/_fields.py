@@ -30,7 +30,7 @@ FACTS = {
 PARSED, SOURCE = "parsed_", "source_"
 
 
-class Kept:
+class KeptColumns:
     """The columns of the source that an output keeps.
 
     Args:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import glmv
 from glmv_batch._columns import Column, columns_of, fitted, text
-from glmv_batch._fields import FACTS, PARSED, Kept, free
+from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
@@ -29,7 +29,7 @@ class Parquet(Part):
     def __init__(self, path: Any, schema: Mapping[str, Any] | None, keep: Any = False) -> None:
         super().__init__(path)
         self._types, self._parsed = table_columns(schema)
-        self.kept = Kept(keep, self._types.names)
+        self.kept = KeptColumns(keep, self._types.names)
         self._rows: list[Row] = []
         self._file: IO[bytes]
         self._writer: Any = None

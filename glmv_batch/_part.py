@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Self
 
 import glmv
-from glmv_batch._fields import Kept
+from glmv_batch._fields import KeptColumns
 from glmv_batch._row import Row
 
 
@@ -25,7 +25,7 @@ class Part(ABC):
         kept: the columns of the source that are written.
     """
 
-    kept: Kept
+    kept: KeptColumns
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol, Self
 
 import glmv
 from glmv_batch._columns import properties_of
-from glmv_batch._fields import FACTS, PARSED, Kept, free
+from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
@@ -25,7 +25,7 @@ from glmv_batch._row import Row, jsonable, plain
 class Sink(Protocol):
     """Something that takes rows until it is closed."""
 
-    kept: Kept
+    kept: KeptColumns
 
     def claim(self) -> None:
         """Keep other jobs away."""
@@ -67,7 +67,7 @@ class JSONLines(Part):
 
     def __init__(self, path: Path, keep: bool | Sequence[str] = False) -> None:
         super().__init__(path)
-        self.kept = Kept(keep, [*FACTS, "parsed"])
+        self.kept = KeptColumns(keep, [*FACTS, "parsed"])
 
     def _open(self, file: IO[bytes]) -> None:
         self._file = _text(file)
@@ -91,7 +91,7 @@ class CSV(Part):
         super().__init__(path)
         found = [] if schema is None else properties_of(schema)
         self._parsed = {name: free(name, PARSED, [*FACTS, *(set(found) - {name})]) for name in found}
-        self.kept = Kept(keep, [*FACTS, *self._parsed.values()])
+        self.kept = KeptColumns(keep, [*FACTS, *self._parsed.values()])
         self._separator = "\t" if path.suffix.lower() == ".tsv" else ","
         self._columns: list[str] = []
 
