@@ -37,8 +37,8 @@ SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
 # Switches our spans off where the setting `tracing` says nothing: somebody else's tracer counts the same call.
 TRACING = "GLMV_TRACING"
 _OFF = ("off", "false", "no", "0")
-# OpenTelemetry's own switch, in the context of a call: the API package's key, and the plain one of older programs
-# (opentelemetry.instrumentation.utils asks for both).
+# OpenTelemetry's own switch, in the context of a call: a key of this name, or one that `create_key` made of it, which
+# has "-" and a random id behind it (opentelemetry.instrumentation.utils asks for both).
 _SUPPRESSED = "suppress_instrumentation"
 
 # "This metric SHOULD be specified with ExplicitBucketBoundaries of" (gen-ai-metrics.md).
@@ -90,10 +90,9 @@ def watched(
 
 def _is_suppressed() -> bool:
     """Whether the program asked, with `suppress_instrumentation()`, that nothing be told of what it does now."""
-    from opentelemetry import context
+    from opentelemetry.context import get_current
 
-    key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _SUPPRESSED)
-    return bool(context.get_value(key) or context.get_value(_SUPPRESSED))
+    return any(value for key, value in get_current().items() if key.partition("-")[0] == _SUPPRESSED)
 
 
 # The API package's own providers do nothing; one that does is of an SDK.

@@ -383,6 +383,8 @@ def both(emulator: Emulator, **options: Any) -> None:
 SUPPRESSED = {
     "by opentelemetry-instrumentation": suppress_instrumentation,
     "by its plain name": lambda: in_context("suppress_instrumentation"),
+    "by a key that was made of it": lambda: in_context(context.create_key("suppress_instrumentation")),
+    "by OpenInference": lambda: pytest.importorskip("openinference.instrumentation").suppress_tracing(),
 }
 
 
