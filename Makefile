@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -129,6 +129,9 @@ mutate: $(READY) ## change the modules that decide in small ways, and see whethe
 
 bench-leaks: $(READY) ## memory and open files of a server over 10,000 pictures; hours (ARGS="--megapixels 0.15": minutes)
 	@$(BIN)/python benchmarks/event_loop.py --leaks $(ARGS)
+
+bench-batches: $(READY) ## a batch under kills, on a full disk, through an outage and a busy evening (ten minutes)
+	$(BIN)/python benchmarks/batches.py $(ARGS)
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/run.py --task import

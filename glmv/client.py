@@ -108,13 +108,15 @@ def _after_work(context: Context, request: ChatRequest, *, stream: bool) -> _Flo
 
 def _watched(context: Context, request: ChatRequest, flow: _Flow, *, stream: bool) -> _Flow:
     operation = Operation("chat", request.model, stream, request.options, request.messages)
-    return watched(flow, operation, context.address)
+    return watched(flow, operation, context.address, tracing=context.settings.tracing)
 
 
 def _embedding(
     context: Context, texts: str | Sequence[str], model: str, dimensions: int | None
 ) -> Generator[Step, Any, Embeddings]:
-    return watched(embed(context, texts, model, dimensions), Operation("embeddings", model), context.address)
+    operation = Operation("embeddings", model)
+    flow = embed(context, texts, model, dimensions)
+    return watched(flow, operation, context.address, tracing=context.settings.tracing)
 
 
 @public_class

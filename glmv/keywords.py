@@ -79,6 +79,7 @@ class ClientKeywords(OptionKeywords, total=False):
     allow_http: bool
     dialect: DialectName | None
     base64_as: Literal["raw", "data_uri"] | None
+    tracing: bool | None
     model: str
     base_model: str | None
     on_sensitive: Literal["raise", "return"]

@@ -216,6 +216,7 @@ class Connection(ShowsFields):
             "transformers", for which the platform's limits say nothing. None is told by the URL: "platform",
             "openrouter" or "openai".
         base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
+        tracing: False makes no spans (docs/telemetry.md); None: unless GLMV_TRACING is "off".
     """
 
     # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
@@ -242,6 +243,7 @@ class Connection(ShowsFields):
     allow_http: bool = False
     dialect: DialectName | None = None
     base64_as: Literal["raw", "data_uri"] | None = None
+    tracing: bool | None = None
 
     if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
 

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURES = ("true", "span_only", "span_and_event")
 SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
+# Switches our spans off where the setting `tracing` says nothing: somebody else's tracer counts the same call.
+TRACING = "GLMV_TRACING"
+_OFF = ("off", "false", "no", "0")
+# OpenTelemetry's own switch, in the context of a call: a key of this name, or one that `create_key` made of it, which
+# has "-" and a random id behind it (opentelemetry.instrumentation.utils asks for both).
+_SUPPRESSED = "suppress_instrumentation"
 
 # "This metric SHOULD be specified with ExplicitBucketBoundaries of" (gen-ai-metrics.md).
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -61,16 +67,32 @@ class Operation(NamedTuple):
     messages: Sequence[Message] = ()
 
 
-def watched(flow: Generator[Step, Any, _T], operation: Operation, where: Address) -> Generator[Step, Any, _T]:
-    """The very same flow where nobody watches; else one that tells OpenTelemetry what becomes of it."""
+def watched(
+    flow: Generator[Step, Any, _T], operation: Operation, where: Address, *, tracing: bool | None = None
+) -> Generator[Step, Any, _T]:
+    """The very same flow where nobody watches; else one that tells OpenTelemetry what becomes of it.
+
+    Args:
+        tracing: whether there is a span; None asks the variable `TRACING`. Metrics are told in any case.
+    """
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
         return flow  # whoever sets a provider up has imported one of the two: nothing is imported for its own sake
     from opentelemetry import metrics, trace
 
     providers = trace.get_tracer_provider(), metrics.get_meter_provider()
-    if all(type(provider).__module__.startswith(_IDLE) for provider in providers):
+    if tracing is None:
+        tracing = os.environ.get(TRACING, "").strip().lower() not in _OFF
+    idle = [type(provider).__module__.startswith(_IDLE) for provider in providers]
+    if all(idle) or (idle[1] and not tracing) or _is_suppressed():
         return flow
-    return _told(flow, _Watch(_tools(*providers), operation, where))
+    return _told(flow, _Watch(_tools(*providers), operation, where, tracing=tracing))
+
+
+def _is_suppressed() -> bool:
+    """Whether the program asked, with `suppress_instrumentation()`, that nothing be told of what it does now."""
+    from opentelemetry.context import get_current
+
+    return any(value for key, value in get_current().items() if key.partition("-")[0] == _SUPPRESSED)
 
 
 # The API package's own providers do nothing; one that does is of an SDK.
@@ -150,7 +172,7 @@ def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any
 class _Watch:
     """One exchange as OpenTelemetry sees it."""
 
-    def __init__(self, tools: _Tools, operation: Operation, where: Address) -> None:
+    def __init__(self, tools: _Tools, operation: Operation, where: Address, *, tracing: bool) -> None:
         self._tools = tools
         self._operation = operation
         address = urlsplit(where.base_url)
@@ -170,7 +192,7 @@ class _Watch:
         self._handed = False
         self._context: Any = None
         self._token: Any = None
-        self._span = self._begun()
+        self._span = self._begun() if tracing else _no_span()
         self._captures = self._span.is_recording() and os.environ.get(CAPTURE, "").lower() in _CAPTURES
         if self._captures and operation.messages:
             self._span.set_attribute("gen_ai.input.messages", _json(map(_message, operation.messages)))
@@ -199,6 +221,8 @@ class _Watch:
                 self._retries += 1
                 self._span.add_event("glmv.retry", {"error.type": self._trouble})
             self._sent, self._dropped, self._trouble = self._since, False, "_OTHER"
+            if self._context is None:
+                return  # without a span of ours the caller's own stays the current one
             # Whoever traces the HTTP library finds our span as the parent of theirs.
             from opentelemetry.context import attach
 
@@ -225,7 +249,7 @@ class _Watch:
         from opentelemetry.context import detach, get_current
 
         # A call that garbage collection closes ends in somebody else's context.
-        if get_current() is self._context:
+        if self._context is not None and get_current() is self._context:
             detach(self._token)
 
     def first(self) -> None:
@@ -302,6 +326,13 @@ class _Watch:
             tools.retries.add(self._retries, self._common)
         tools.duration.record(time.monotonic() - self._started, self._common)
         self._span.end()
+
+
+def _no_span() -> Span:
+    """A span that keeps nothing and that nobody sees."""
+    from opentelemetry.trace import INVALID_SPAN
+
+    return INVALID_SPAN
 
 
 def _provider(where: Address) -> str:

@@ -7,16 +7,20 @@ whoever wants the rows: memory does not grow with the number of items, however s
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import glmv
+from glmv_batch import _outage
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
-from glmv_batch._outage import Outage, is_platform
+from glmv_batch._ledger import LedgerUnreadable
+from glmv_batch._outage import Outage, is_busy, is_platform
 from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
@@ -28,6 +32,11 @@ AHEAD = 4
 READERS = 4
 # In the order of the input, rows wait for those before them: this many times the calls under way may.
 PATIENCE = 8
+# Rows that fail because the platform is busy are asked again when all others are done, after so many seconds each time
+# ("busy evening": an hour has quiet moments). Rows in the order of the input are asked again in their place.
+BUSY_PAUSES = (2.0, 15.0, 60.0)
+# Bytes of the items that wait for that: what is beyond fails at once, so that memory stays as small as it is.
+ASIDE = 64 * 1024 * 1024
 # What will be the same for every further item: nobody is asked any more.
 FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
 
@@ -79,7 +88,21 @@ class Found:
     messages: Any = None
     row: Row | None = None
     known: bool = False
-    same: asyncio.Future[Row | None] | None = None
+    same: asyncio.Future[Row | Later | None] | None = None
+
+
+class Later(NamedTuple):
+    """A row that failed because the platform is busy, and is asked again later."""
+
+    row: Row
+
+
+class _Told(NamedTuple):
+    """What came of a call: its row, whether the emulator answered, and whether it failed because all are busy."""
+
+    row: Row
+    emulated: bool
+    busy: bool = False
 
 
 class Calls:
@@ -122,7 +145,10 @@ class Calls:
         self._unkept = 0
         self._moved = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        self._asked: dict[str, asyncio.Future[Row | Later | None]] = {}
+        self._aside: deque[Item] = deque()
+        self._aside_bytes = 0
+        self._pass = 0
         self._waiting: dict[int, Row | None] = {}
         self._read = self._next = 0
         self._ended = False
@@ -138,18 +164,41 @@ class Calls:
         """
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "glmv source") as source, ThreadPoolExecutor(READERS, "glmv pictures") as readers:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._width):
-                    group.create_task(self._work(source, readers))
+            await self._whole(source, readers)
+            while self._aside and not self._ended_early:
+                await self._quiet(BUSY_PAUSES[self._pass])
+                self._pass += 1
+                # Each is let go when it is taken; those that fail again are a new queue.
+                self._source, self._aside, self._aside_bytes = _taken(self._aside), deque(), 0
+                self._ended = self._ended_early
+                await self._whole(source, readers)
         self._loop = None
         self._progress.waiting = None
         if self._fatal is not None:
             raise self._fatal
 
+    async def _whole(self, source: Executor, readers: Executor) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._width):
+                group.create_task(self._work(source, readers))
+
+    async def _quiet(self, seconds: float) -> None:
+        """Wait until the platform may be less busy, and say so."""
+        some = "1 row" if len(self._aside) == 1 else f"{len(self._aside):,} rows"
+        times = f"time {self._pass + 1} of {len(BUSY_PAUSES)}"
+        self._progress.waiting = f"The platform was too busy for {some}, asked again in {seconds:.0f} s ({times})."
+        await self._rest(seconds)
+        self._progress.waiting = None
+
+    async def _rest(self, seconds: float) -> None:
+        until = _outage.clock() + seconds
+        while not self._ended_early and (left := until - _outage.clock()) > 0:
+            await _outage.pause(self._moved, left)
+
     def stop(self, why: str) -> None:
         """Begin nothing more; what is under way ends, and its rows come. From any thread."""
-        self._ended = True
         self._progress.stopped = self._progress.stopped or why
+        self._ended = True
         if (loop := self._loop) is not None:
             try:
                 loop.call_soon_threadsafe(self._wake)
@@ -177,7 +226,12 @@ class Calls:
                 self._ended = True
                 self._window.release()
                 return
-            self._hand_on(number, await self._row(item, readers))
+            match await self._row(item, readers):
+                case Later():
+                    self._aside.append(item)
+                    self._hand_on(number, None)
+                case row:
+                    self._hand_on(number, row)
 
     def _take(self) -> Item | None:
         try:
@@ -197,31 +251,46 @@ class Calls:
             else:
                 self._hand(ready)
 
-    async def _row(self, item: Item, readers: Executor) -> Row | None:
+    async def _row(self, item: Item, readers: Executor) -> Row | Later | None:
+        """What becomes of an item. In the order of the input others wait for it, so it is asked again in its place."""
+        if not self._ordered:
+            return await self._row_now(item, readers, self._pass)
+        for time_of, seconds in enumerate(BUSY_PAUSES):
+            row = await self._row_now(item, readers, time_of)
+            if not isinstance(row, Later):
+                return row
+            await self._rest(seconds)
+        return await self._row_now(item, readers, len(BUSY_PAUSES))
+
+    async def _row_now(self, item: Item, readers: Executor, time_of: int) -> Row | Later | None:
         begun = time.monotonic()
         # A gate that has narrowed takes fewer pictures: those beyond are not read before there is a use for them.
         await self._until(lambda: self._held < self._gate.width + AHEAD or self._ended_early)
         self._held += 1
         try:
-            return await self._answered(item, readers, begun)
+            return await self._answered(item, readers, begun, time_of)
         finally:
             self._held -= 1
             self._move()
 
-    async def _answered(self, item: Item, readers: Executor, begun: float) -> Row | None:
+    async def _answered(self, item: Item, readers: Executor, begun: float, time_of: int) -> Row | Later | None:
         loop = asyncio.get_running_loop()
-        mine: asyncio.Future[Row | None] = loop.create_future()
+        mine: asyncio.Future[Row | Later | None] = loop.create_future()
         found = await loop.run_in_executor(readers, self._find, item, mine, begun)
         if found.same is not None:
             answered = await found.same
+            if isinstance(answered, Later):
+                if self._may_wait(item, time_of):
+                    return answered
+                answered = answered.row
             if answered is not None:
                 self._progress.count(answered, known=True)
             return None if answered is None else replace(answered, key=item.name, columns=item.columns)
-        row = found.row
+        row: Row | Later | None = found.row
         try:
             if row is None:
-                row = await self._ask(item, found, begun)
-            else:
+                row = await self._ask(item, found, begun, time_of)
+            elif isinstance(row, Row):
                 self._progress.count(row, known=found.known)
         finally:
             if found.key is not None:
@@ -229,7 +298,7 @@ class Calls:
             mine.set_result(row)
         return row
 
-    def _find(self, item: Item, mine: asyncio.Future[Row | None], begun: float) -> Found:
+    def _find(self, item: Item, mine: asyncio.Future[Row | Later | None], begun: float) -> Found:
         """What is known of an item, or what is to be sent. In a worker thread: it reads and encodes pictures.
 
         `mine` is left for others with the same key before the ledger is asked: who comes later finds one or the other.
@@ -248,6 +317,8 @@ class Calls:
                 found.messages = keyed.messages()
                 for part in _parts(found.messages):
                     self._encode(part)
+        except LedgerUnreadable as error:
+            self._give_up(error)
         except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
             found.row = failed(item, error, time.monotonic() - begun)
         return found
@@ -260,10 +331,10 @@ class Calls:
             case glmv.Image() | glmv.Video() if part.url is None:
                 part.base64()
 
-    async def _ask(self, item: Item, found: Found, begun: float) -> Row | None:
-        assert found.key is not None
-        row = None
+    async def _ask(self, item: Item, found: Found, begun: float, time_of: int) -> Row | Later | None:
+        row: Row | Later | None = None
         while row is None and not self._ended_early:
+            assert found.key is not None
             trying = await self._outage.turn(found.key, lambda: self._ended_early)
             # What is asked and not kept yet is lost when the process is killed: never more than the slots.
             await self._until(lambda: self._ended_early or self._unkept < self._gate.width)
@@ -271,29 +342,42 @@ class Calls:
                 continue  # the network went away meanwhile
             self._unkept += 1
             try:
-                row = await self._asked_and_kept(item, found, begun, trying=trying)
+                row = await self._asked_and_kept(item, found, begun, time_of, trying=trying)
             finally:
                 self._unkept -= 1
                 self._move()
         found.messages = None
         return row
 
-    async def _asked_and_kept(self, item: Item, found: Found, begun: float, *, trying: bool) -> Row | None:
+    async def _asked_and_kept(
+        self, item: Item, found: Found, begun: float, time_of: int, *, trying: bool
+    ) -> Row | Later | None:
         told = await self._tried(item, found, begun, trying=trying)
         if told is None:
             return None
         found.messages = None  # a picture is let go as soon as it was sent
-        row, emulated = told
+        if told.busy and self._may_wait(item, time_of):
+            return Later(told.row)  # the ledger does not hear of it: a run that is killed now asks again
         assert found.key is not None
         try:
-            await asyncio.wrap_future(self._memory.keep(found.key, row.as_dict()))
-        except glmv.LimitExceeded as full:
+            await asyncio.wrap_future(self._memory.keep(found.key, told.row.as_dict()))
+        except (glmv.LimitExceeded, LedgerUnreadable) as full:
             self._give_up(full)  # the row itself is handed on: it is paid for
-        self._progress.count(row, emulated=emulated)
-        return row
+        self._progress.count(told.row, emulated=told.emulated)
+        return told.row
 
-    async def _tried(self, item: Item, found: Found, begun: float, *, trying: bool) -> tuple[Row, bool] | None:
-        """Ask once: the row, and whether the emulator answered. None where it is asked again, or nobody is any more."""
+    def _may_wait(self, item: Item, time_of: int) -> bool:
+        """Whether an item that found everybody busy is asked again later."""
+        if time_of >= len(BUSY_PAUSES) or self._ended_early:
+            return False
+        size = 0 if self._ordered else _size(item)
+        if self._aside_bytes + size > ASIDE:
+            return False
+        self._aside_bytes += size
+        return True
+
+    async def _tried(self, item: Item, found: Found, begun: float, *, trying: bool) -> _Told | None:
+        """Ask once. None where it is asked again, or nobody is any more."""
         await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
         if not self._ended_early:
             self._look()
@@ -308,7 +392,7 @@ class Calls:
             answer = await self._client.chat(found.messages, model=self._question.model, **options)
             self._outage.heard(found.key)
             usage = answer.usage
-            return self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer)
+            return _Told(self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer))
         except FATAL as error:
             self._give_up(error)
             return None
@@ -322,7 +406,7 @@ class Calls:
                 return None
             row = failed(item, error, time.monotonic() - begun)
             usage = row.usage
-            return row, is_emulated(error)
+            return _Told(row, is_emulated(error), is_busy(error))
         finally:
             self._outage.let_go(trying=trying)
             self._budget.end(self._model, usage)
@@ -354,6 +438,26 @@ class Calls:
     def _give_up(self, error: Exception) -> None:
         self._fatal = self._fatal or error
         self.stop(str(error))
+
+
+def _taken(items: deque[Item]) -> Iterator[Item]:
+    while items:
+        yield items.popleft()
+
+
+def _size(item: Item) -> int:
+    """Bytes of memory that an item takes, about."""
+    match item.source:
+        case bytes() | bytearray() | memoryview():
+            held = len(item.source)
+        case glmv.Image() | glmv.Video() | glmv.File():
+            held = item.source.size or 0
+        case str() | os.PathLike() | None:
+            held = 0
+        case _:  # a picture of Pillow
+            width, height = getattr(item.source, "size", (0, 0))
+            held = width * height * 4
+    return 1024 + held + sum(len(value) for value in item.columns.values() if isinstance(value, str | bytes))
 
 
 def _parts(messages: Any) -> Iterator[Any]:

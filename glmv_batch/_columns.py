@@ -32,11 +32,16 @@ def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
     import pyarrow as pa
 
     reader = _Reader(pa, schema)
-    whole, _ = reader.resolved(schema)
-    properties = whole.get("properties")
-    if whole.get("type", "object") != "object" or not isinstance(properties, Mapping) or not properties:
+    properties = reader.properties()
+    if properties is None:
         return {"value": reader.column(schema)}
     return {name: reader.column(wanted) for name, wanted in properties.items()}
+
+
+def properties_of(schema: Mapping[str, Any]) -> list[str]:
+    """The names of the columns that `columns_of` gives, without Arrow."""
+    properties = _Reader(None, schema).properties()
+    return ["value"] if properties is None else list(properties)
 
 
 class _Reader:
@@ -44,6 +49,13 @@ class _Reader:
         self._pa = pa
         self._root = schema
         self._within: frozenset[str] = frozenset()
+
+    def properties(self) -> Mapping[str, Any] | None:
+        """The properties of an object's schema; None for a schema of anything else."""
+        whole, _ = self.resolved(self._root)
+        properties = whole.get("properties")
+        is_object = whole.get("type", "object") == "object" and isinstance(properties, Mapping)
+        return properties or None if is_object else None
 
     def column(self, schema: Any) -> Column:
         """The column for one value; JSON text where the schema refers to itself."""

@@ -7,30 +7,33 @@ first bytes.
 
 import csv
 import glob
-import json
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import glmv
+from glmv_batch._tables import TABLES, length_of, rows_in, rows_of
 
 # What is taken out of a folder: all pictures, and those videos that models take.
-_IN_FOLDERS = (*glmv.Image.suffixes, ".mp4", ".mkv", ".mov", ".webm")
+_IN_FOLDERS = frozenset({*glmv.Image.suffixes, ".mp4", ".mkv", ".mov", ".webm"})
 # Columns that hold the picture, and the key, when nobody says which.
 PICTURE_COLUMNS = ("image", "picture", "photo", "path", "file", "url", "image_url", "video")
 KEY_COLUMNS = ("key", "id")
 
+_NOTHING = frozenset({"NAType", "NaTType"})  # what pandas has where nothing is
+_SHARDS = frozenset({".parquet"})
 _DATA = "data:"
 
 # Names of a folder up to here are put in order; of a larger one they come as the file system has them, because
 # sorting needs all of them in memory.
 _SORTED = 20_000
-_ROWS = 64  # rows of a table at a time: they may hold pictures
-_BUFFER = 1024 * 1024  # bytes of each column that are read ahead
-_FIELD = 32 * 1024 * 1024  # characters of a field of a CSV file, which may be a picture as a data URI
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class Item:
     """One thing to ask about.
 
     Attributes:
-        name: what its row is called in the output.
+        name: what its row is called in the output, of the type that the table has it in.
         source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`; None when there is no picture:
             a function as `messages` may make all of the request out of the columns, anything else fails.
         columns: the row of the table that it came from.
     """
 
-    name: str
+    name: Any
     source: Any = field(default=None, repr=False)
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -75,9 +78,9 @@ class Item:
             case str() | os.PathLike():
                 return _kind(self.source).from_path(self.source)
             case bytes() | bytearray() | memoryview():
-                return _measured(bytes(self.source), self.name)
+                return _measured(bytes(self.source), str(self.name))
             case _:
-                return glmv.Image.from_pil(self.source, name=self.name)
+                return glmv.Image.from_pil(self.source, name=str(self.name))
 
 
 # The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
@@ -95,22 +98,29 @@ def _measured(data: bytes, name: str) -> glmv.Image | glmv.Video:
         return glmv.Video.from_bytes(data, name=name)
 
 
-def items(source: Any, column: str | None = None) -> Iterator[Item]:
+def items(
+    source: Any, column: str | None = None, *, keep: Iterable[str] = (), but: str | os.PathLike[str] | None = None
+) -> Iterator[Item]:
     """A folder, a pattern, a table, a file, a data set or an iterable -> items.
 
     Args:
-        source: a path (folder, picture, video, CSV, TSV, JSON lines, Parquet), a pattern such as `photos/*.jpg`, a
-            table of pyarrow or pandas, a data set of Hugging Face or Ray, or an iterable of `Item`, paths, URLs,
-            bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that file.
+        source: a path (folder, picture, video, CSV, TSV, JSON lines, Parquet), a pattern such as `photos/*.jpg` or
+            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or what else has `__arrow_c_stream__`, a
+            data set of Hugging Face, Ray or PyTorch (with a length and indices), or an iterable of `Item`, paths,
+            URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that
+            file. Of a folder without pictures and videos the Parquet files are read.
         column: the table's column that holds the picture; None takes the first that is filled of those which
             are named in `PICTURE_COLUMNS`.
+        keep: columns that the first item has to have.
+        but: a file that is not read, though it stands in the folder: the output.
 
     Raises:
-        InvalidRequestError: at once when there is nothing of that name, and at the first row without such a column.
+        InvalidRequestError: at once when there is nothing of that name, or nothing to read in it; at the first row
+            without such a column.
     """
     match source:
         case str() | os.PathLike():
-            found = _place(os.fspath(source), column)
+            found = _place(os.fspath(source), column, but)
         case bytes() | bytearray() | glmv.Image() | glmv.Video() | glmv.File():
             found = _each([source], column)
         case Mapping():
@@ -118,59 +128,102 @@ def items(source: Any, column: str | None = None) -> Iterator[Item]:
                 f"A mapping is one row or one split: give a list of rows, or one of its values ({', '.join(source)})."
             )
         case _:
-            found = _each(_rows_of(source), column)
-    return (item if item.name else replace(item, name=str(number)) for number, item in enumerate(found, 1))
+            found = _each(rows_of(source), column)
+    return _named_and_whole(found, list(keep))
 
 
-def count_of(source: Any) -> int | None:
+def _named_and_whole(found: Iterator[Item], keep: list[str]) -> Iterator[Item]:
+    for number, item in enumerate(found, 1):
+        if number == 1 and (missing := [name for name in keep if name not in item.columns]):
+            raise glmv.InvalidRequestError(
+                f"keep_columns: item 1 has no column {', '.join(missing)}; it has "
+                f"{', '.join(map(str, item.columns)) or 'no columns'}. The picture itself is not kept."
+            )
+        yield item if item.name != "" else replace(item, name=str(number))
+
+
+def count_of(source: Any, *, but: str | os.PathLike[str] | None = None) -> int | None:
     """How many items there are, where that can be known without using them up: the rows of a file are counted."""
     match source:
-        case str() | os.PathLike() if Path(source).suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            return int(parquet.read_metadata(source).num_rows)
-        case str() | os.PathLike() if Path(source).suffix.lower() in {".jsonl", ".ndjson"}:
-            with Path(source).open("rb") as file:
-                return sum(1 for line in file if line.strip())
-        case str() | os.PathLike():
-            return sum(1 for _ in items(source))
-        case bytes() | bytearray():
+        case str() | os.PathLike() if Path(source).is_file():
+            return _count_in(source)
+        case str() | os.PathLike() if (listed := _listed(os.fspath(source), but)) is not None:
+            return sum(_count_in(file) for _, file in listed)
+        case str() | bytes() | bytearray():
             return 1
-        case Sized():
-            return len(source)
         case _:
-            return None
+            return length_of(source)
 
 
-def _place(source: str, column: str | None) -> Iterator[Item]:
+def _count_in(file: str | os.PathLike[str]) -> int:
+    return rows_in(Path(file)) if Path(file).suffix.lower() in TABLES else 1
+
+
+def _place(source: str, column: str | None, but: str | os.PathLike[str] | None) -> Iterator[Item]:
     path = Path(source)
-    if path.is_dir():
-        return (Item(os.path.relpath(file, path), file) for file in _files(path))
     if source.startswith(("http://", "https://")):
         return iter([Item(source, source)])
-    if path.exists():
-        table = _TABLES.get(path.suffix.lower())
-        return iter([Item(path.name, path)]) if table is None else _table(table(path), path, column)
-    if glob.has_magic(source):
-        found = glob.iglob(source, recursive=True)  # noqa: PTH207 - patterns may begin at the root
-        return _some((Item(name, name) for name in found if Path(name).is_file()), f"No file matches {source!r}.")
-    raise glmv.InvalidRequestError(f"There is no file or folder {source!r}.")
-
-
-def _some(found: Iterator[Item], otherwise: str) -> Iterator[Item]:
-    first = next(found, None)
+    if path.exists() and not path.is_dir():
+        return _of_files([(path.name, path)], column, f"{path.name} has no rows.")
+    files = _listed(source, but)
+    if files is None:
+        raise glmv.InvalidRequestError(f"There is no file or folder {source!r}.")
+    first = next(files, None)
     if first is None:
+        raise glmv.InvalidRequestError(
+            f"There is no picture, video or Parquet file in the folder {source!r}."
+            if path.is_dir()
+            else f"No file matches {source!r}."
+        )
+    return _of_files(chain([first], files), column, f"The files of {source!r} have no rows.")
+
+
+def _listed(source: str, but: str | os.PathLike[str] | None) -> Iterator[tuple[str, str | os.PathLike[str]]] | None:
+    """The files that a folder or a pattern means, with the names of their items; None where it is neither."""
+    path = Path(source)
+    if path.is_dir():
+        inside: Iterator[Path] = _files(path, _IN_FOLDERS)
+        first = next(inside, None)
+        # Else it is read for its tables. Hidden files, and those that Spark and others begin with "_", are no data.
+        inside = _files(path, _SHARDS, hidden="._") if first is None else chain([first], inside)
+        return ((os.path.relpath(file, path), file) for file in inside if not _is_same(file, but))
+    if path.exists() or not glob.has_magic(source):
+        return None
+    found = glob.iglob(source, recursive=True)  # noqa: PTH207 - patterns may begin at the root
+    files = (name for name in found if Path(name).is_file() and not _is_same(Path(name), but))
+    head = sorted(islice(files, _SORTED))
+    return ((name, name) for name in chain(head, files))
+
+
+def _is_same(file: Path, other: str | os.PathLike[str] | None) -> bool:
+    return other is not None and file.name == Path(other).name and file.resolve() == Path(other).resolve()
+
+
+def _of_files(
+    files: Iterable[tuple[str, str | os.PathLike[str]]], column: str | None, otherwise: str
+) -> Iterator[Item]:
+    """Pictures and videos, each an item, and the rows of tables.
+
+    Raises:
+        InvalidRequestError: with `otherwise`, when there are no items.
+    """
+    empty = True
+    for name, file in files:
+        path = Path(file)
+        read = TABLES.get(path.suffix.lower())
+        for item in [Item(name, file)] if read is None else _table(read(path), path, name, column):
+            empty = False
+            yield item
+    if empty:
         raise glmv.InvalidRequestError(otherwise)
 
-    def whole() -> Iterator[Item]:
-        yield first
-        yield from found
 
-    return whole()
+def _files(folder: Path, endings: frozenset[str], *, hidden: str = "") -> Iterator[Path]:
+    """The files with these endings in a folder and in those within it; links to folders are not followed.
 
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The pictures and videos in a folder and in those within it; links to folders are not followed."""
+    Args:
+        hidden: names that begin with one of these characters are left out.
+    """
     try:
         found = os.scandir(folder)
     except OSError as error:
@@ -180,87 +233,26 @@ def _files(folder: Path) -> Iterator[Path]:
         if len(head) < _SORTED:
             head.sort(key=lambda entry: entry.name)
         for entry in chain(head, entries):
+            if entry.name[0] in hidden:
+                continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            elif Path(entry.name).suffix.lower() in _IN_FOLDERS and entry.is_file():
+                yield from _files(Path(entry.path), endings, hidden=hidden)
+            elif Path(entry.name).suffix.lower() in endings and entry.is_file():
                 yield Path(entry.path)
 
 
-def _table(rows: Iterator[tuple[str, dict[str, Any]]], path: Path, column: str | None) -> Iterator[Item]:
+def _table(rows: Iterator[tuple[str, dict[str, Any]]], path: Path, name: str, column: str | None) -> Iterator[Item]:
     first = True
     try:
         for where, row in rows:
-            yield _item(row, column, f"{path.name}, {where}" if first else None, path.parent)
+            yield _item(row, column, f"{name}, {where}" if first else None, path.parent)
             first = False
     except glmv.GLMVError:
         raise
     except UnicodeDecodeError as error:
-        raise glmv.InvalidRequestError(f"{path.name} is not UTF-8: {error}. Save it as UTF-8.") from error
+        raise glmv.InvalidRequestError(f"{name} is not UTF-8: {error}. Save it as UTF-8.") from error
     except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are of the first two
-        raise glmv.InvalidRequestError(f"{path.name} cannot be read: {error}") from error
-
-
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    # The limit is one for the whole process: it is raised and never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), _FIELD))
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        for number, row in enumerate(rows, 1):
-            yield f"row {number}", {name: value for name, value in row.items() if name is not None}
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise glmv.InvalidRequestError(f"{path.name}, line {number} is not JSON: {error}") from None
-                if not isinstance(row, dict):
-                    raise glmv.InvalidRequestError(f"{path.name}, line {number} is not a JSON object.")
-                yield f"line {number}", row
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise glmv.InvalidRequestError('Parquet needs pyarrow: pip install "glmv[batch]".') from error
-    # Else pyarrow reads row groups whole, and a file of pictures may be one row group.
-    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-        number = 0
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"row {number}", row
-
-
-_TABLES: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".parquet": _parquet,
-}
-
-
-def _rows_of(source: Any) -> Iterable[Any]:
-    """A data set of somebody else's -> its rows; an iterable as it is."""
-    if hasattr(source, "iter_rows") and hasattr(source, "map_batches"):  # ray.data.Dataset
-        return source.iter_rows()  # type: ignore[no-any-return]  # Ray's own types are not asked for here
-    if hasattr(source, "to_batches"):  # pyarrow.Table and its data sets
-        # A data set reads ahead, sixteen batches of 131,072 rows where nobody says otherwise.
-        few = {"batch_size": _ROWS, "batch_readahead": 1} if hasattr(source, "scanner") else {"max_chunksize": _ROWS}
-        return (row for batch in source.to_batches(**few) for row in batch.to_pylist())
-    if hasattr(source, "itertuples"):  # pandas.DataFrame; its named tuples would rename columns such as "my photo"
-        names = [str(name) for name in source.columns]
-        return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
-    if isinstance(source, Iterable):
-        return source
-    raise glmv.InvalidRequestError(
-        f"Items are a folder, a pattern, a table or an iterable; got {type(source).__name__}."
-    )
+        raise glmv.InvalidRequestError(f"{name} cannot be read: {error}") from error
 
 
 def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
@@ -297,21 +289,33 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
             f"it has {', '.join(map(str, row)) or 'nothing'}. Name the column (`column=`, `--column`)."
         )
     columns = dict(row)
-    key = next((str(row[known]) for known in KEY_COLUMNS if row.get(known) not in (None, "")), "")
+    key = next((_key(row[known]) for known in KEY_COLUMNS if not _is_missing(row.get(known))), "")
     name = next((name for name in names if _filled(row[name])), None)
     if name is None:
         return Item(key, None, columns)
     source = row[name]
     if isinstance(source, Mapping):  # how Hugging Face stores a picture
-        key = key or str(source.get("path") or "")
+        key = str(source.get("path") or "") if key == "" else key
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str):
-        key = key or _named(source)
+        key = _named(source) if key == "" else key
         if folder is not None and "://" not in source and not source.startswith(_DATA):
             source = str(folder / source)
     else:
         del columns[name]  # a picture itself is no value for a row
     return Item(key, source, columns)
+
+
+def _key(value: Any) -> Any:
+    """A key as the table has it: numbers, texts, dates and ids keep their type, so that outputs can be joined."""
+    if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
+        value = value.item()
+    return value if isinstance(value, str | int | float | Decimal | date | UUID) else str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str) and not value)
 
 
 def _named(source: str) -> str:
@@ -323,4 +327,4 @@ def _filled(value: Any) -> bool:
     """Whether there is a picture in a field; numbers are none, among them what pandas has where nothing is."""
     if isinstance(value, Mapping):
         return bool(value.get("bytes") or value.get("path"))
-    return not isinstance(value, int | float) and type(value).__name__ not in {"NAType", "NaTType"} and bool(value)
+    return not isinstance(value, int | float) and type(value).__name__ not in _NOTHING and bool(value)

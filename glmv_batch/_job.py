@@ -6,7 +6,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
@@ -23,7 +23,7 @@ from glmv_batch._progress import Progress
 from glmv_batch._question import Question, json_schema_of
 from glmv_batch._row import Row
 from glmv_batch._run import ByBatches, ByCalls, JobRun, RunSettings, Thread
-from glmv_batch._sinks import sink
+from glmv_batch._sinks import Sink, sink
 
 Order = Literal["arrival", "input"]
 PathLike = str | os.PathLike[str]
@@ -36,14 +36,15 @@ class Job:
     """Ask the same about many items.
 
         job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
-        job.write("answers.jsonl")                       # or .parquet; the ledger stands beside it
+        job.write("answers.jsonl")                       # or .csv, .parquet; the ledger stands beside it
         for row in job.rows(ledger="answers.ledger"):    # or one by one
             print(row.key, row.text)
 
     Args:
-        source: a folder, a pattern, a CSV, TSV, JSONL or Parquet file, or an iterable of paths, URLs, bytes, Pillow
-            pictures, rows (mappings), parts of `glmv` or `Item`; also tables of pyarrow and pandas and data sets of
-            Hugging Face and Ray. It is read one by one.
+        source: a folder of pictures or of Parquet files, a pattern, a CSV, TSV, JSONL or Parquet file, or an iterable
+            of paths, URLs, bytes, Pillow pictures, rows (mappings), parts of `glmv` or `Item`; also tables of pyarrow,
+            pandas, polars and DuckDB (whatever has `__arrow_c_stream__`), and data sets of Hugging Face, Ray and
+            PyTorch. It is read one by one.
         prompt: what is asked about each.
         messages: instead of the prompt: messages, to which the picture is added, or a function from `Item` to them.
         schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
@@ -142,30 +143,35 @@ class Job:
         order: Order = "arrival",
         retry_failed: bool = False,
         on_row: Callable[[Row], None] | None = None,
+        keep_columns: Sequence[str] | bool = False,
     ) -> Progress:
-        """Run, and write a file: `.jsonl` or `.parquet`. The same again goes on where it stopped.
+        """Run, and write a file: `.jsonl`, `.csv`, `.tsv` or `.parquet`. The same again goes on where it stopped.
 
         Args:
-            path: the output; it is there when the run has ended, and `<path>.part` while it goes on.
+            path: the output; it is there when the run has ended, and `<path>.part` while it goes on, locked so that no
+                other job writes it. As a file in the source's folder it is not read.
             ledger: None is `<path>.ledger`.
             order: of the rows: as they come, or as the items stand in the source.
             retry_failed: ask again where a failure stands that may go well now.
             on_row: called with each row, to show how far it is (see `progress`).
+            keep_columns: names of the table's columns that the output has too, or True for all. One with the name of a
+                fact (`text`, `model`, ...) becomes `source_<name>`; a picture itself is not kept.
 
         Returns:
             `progress`, whose `str` is a summary.
 
         Raises:
             GLMVError: what would be the same for every item (a wrong key, an empty account, a full disk, a table
-                that cannot be read). Everything answered is in the ledger.
+                that cannot be read, nothing to read, a damaged ledger, an output that another job writes).
+                Everything answered is in the ledger.
             KeyboardInterrupt: after what was under way has ended and is kept.
         """
         out = Path(path)
         beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
         # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
         with (
-            sink(out, json_schema_of(self._question.schema, "serialization")) as file,
-            closing(self.rows(ledger=beside, order=order, retry_failed=retry_failed)) as rows,
+            sink(out, json_schema_of(self._question.schema, "serialization"), keep_columns) as file,
+            closing(self._rows(self._run(beside, order, retry_failed, file, out))) as rows,
         ):
             try:
                 for row in rows:
@@ -189,8 +195,11 @@ class Job:
         Raises:
             GLMVError: as `write`.
         """
+        yield from self._rows(self._run(ledger, order, retry_failed))
+
+    def _rows(self, job_run: JobRun) -> Generator[Row, None, None]:
         ready: queue.SimpleQueue[Row | BaseException | None] = queue.SimpleQueue()
-        run = Thread(self._run(ledger, order, retry_failed), ready.put)
+        run = Thread(job_run, ready.put)
         self._stop = run.stop
         run.start()
         interrupted: BaseException | None = None
@@ -255,7 +264,14 @@ class Job:
         with self._sync_client() as client, Ledger(ledger, place=self._place()) as kept:
             return PlatformBatches(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
 
-    def _run(self, ledger: PathLike | None, order: Order, retry_failed: bool) -> JobRun:
+    def _run(
+        self,
+        ledger: PathLike | None,
+        order: Order,
+        retry_failed: bool,
+        file: Sink | None = None,
+        out: Path | None = None,
+    ) -> JobRun:
         if order not in ("arrival", "input"):
             raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
@@ -264,10 +280,12 @@ class Job:
         self.progress = Progress(
             share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
         )
-        threading.Thread(target=self._count, args=(self.progress,), name="glmv count", daemon=True).start()
+        source = items(self._source, self._column, keep=() if file is None else file.kept.names, but=out)
+        threading.Thread(target=self._count, args=(self.progress, out), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
-                source=items(self._source, self._column),
+                source=source,
+                claim=(lambda: None) if file is None else file.claim,
                 question=self._question,
                 model=self._model,
                 client=self._client,
@@ -285,9 +303,9 @@ class Job:
     def _new_budget(self) -> Budget:
         return Budget.of(self._budget, self._model, base_model=self._base_model)
 
-    def _count(self, progress: Progress) -> None:
+    def _count(self, progress: Progress, out: Path | None) -> None:
         try:
-            progress.total = count_of(self._source)
+            progress.total = count_of(self._source, but=out)
         except Exception:  # noqa: BLE001, S110 - the run itself tells what is wrong with the source
             pass
 

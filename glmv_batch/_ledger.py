@@ -23,12 +23,15 @@ from typing import Any, NamedTuple, Self
 
 import glmv
 from glmv_batch._batches import Chunk
+from glmv_batch._fields import FACTS
 
 VERSION = 1
 # Bytes that must be free before anything is paid for: room for the answers under way, and for the log of SQLite.
 MARGIN = 64 * 1024 * 1024
 # Writes of one transaction at most; each waits for the disk once.
 _GROUP = 1_000
+# What a kept answer may say.
+_FACTS = FACTS.keys() | {"parsed"}
 # Seconds that a look at the disk's free space holds.
 _LOOK = 0.5
 
@@ -47,11 +50,24 @@ create index temp.waiting_by_key on waiting (key);
 _Write = tuple[str, Sequence[Any], "Future[None]"]
 
 
+class LedgerUnreadable(glmv.InvalidRequestError):
+    """What a ledger holds cannot be read: the job ends, for no item is at fault."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and not _is_damage(error):
+            super().__init__(f"The ledger {path} cannot be read: {error}. When it can be, run again.")
+            return
+        super().__init__(
+            f"The ledger {path} is damaged: {error}. Nothing more is asked. Put a whole copy in its place, or move it "
+            "away and run again: without it everything is asked anew."
+        )
+
+
 class Waiting(NamedTuple):
     """An item that waits for the answer of a batch."""
 
     key: str
-    name: str
+    name: Any
     columns: Mapping[str, Any]
 
 
@@ -106,6 +122,8 @@ class Ledger:
                 f"Another run holds the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
             ) from None
         except sqlite3.DatabaseError as error:
+            if "malformed" in str(error):
+                raise LedgerUnreadable(self.path, error) from error
             raise glmv.InvalidRequestError(f"{self.path} is no ledger of glmv_batch: {error}.") from error
         if meta.get("version", str(VERSION)) != str(VERSION):
             raise glmv.InvalidRequestError(f"{self.path} was written by another version ({meta['version']}).")
@@ -143,7 +161,7 @@ class Ledger:
             LimitExceeded: when the disk is all but full. Nothing was sent, nothing is lost.
         """
         if self._broken is not None:
-            raise glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.") from self._broken
+            raise self._refusal() from self._broken
         if time.monotonic() - self._looked < _LOOK:
             return
         free = shutil.disk_usage(self.path.parent).free
@@ -164,7 +182,13 @@ class Ledger:
         if not found:
             return None
         ok, retryable, row = found[0]
-        return None if retry_failed and not ok and retryable else json.loads(row)
+        try:
+            facts = json.loads(row)
+            if not isinstance(facts, dict) or facts.keys() - _FACTS:
+                raise ValueError("an answer is not what was written")
+        except (TypeError, ValueError) as error:
+            raise LedgerUnreadable(self.path, error) from error
+        return None if retry_failed and not ok and retryable else facts
 
     def keep(self, key: str, facts: Mapping[str, Any]) -> Future[None]:
         """Put an answer, or the failure that stands for it, on disk; done when the future is."""
@@ -219,7 +243,7 @@ class Ledger:
         tables = "chunk_items", "waiting"
         before = [self._rows(f"select 1 from {table} where key = ? limit 1", key) for table in tables]  # noqa: S608
         # Names of files need not be UTF-8, and JSON escapes what is not.
-        values = key, json.dumps(name), json.dumps(columns, default=str)
+        values = key, json.dumps(name, default=str), json.dumps(columns, default=str)
         self._rows("insert into waiting values (?, ?, ?)", *values)
         return any(before)
 
@@ -231,7 +255,10 @@ class Ledger:
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise LedgerUnreadable(self.path, error) from error
 
     def _put(self, sql: str, values: Sequence[Any]) -> Future[None]:
         done: Future[None] = Future()
@@ -261,15 +288,29 @@ class Ledger:
                 self._broken = error
                 self._undo()
                 for *_, done in group:
-                    done.set_exception(glmv.LimitExceeded(f"The ledger {self.path} takes no more: {error}."))
+                    done.set_exception(self._refusal())
             else:
                 for *_, done in group:
                     done.set_result(None)
 
+    def _refusal(self) -> glmv.GLMVError:
+        """Why nothing more is written."""
+        if isinstance(self._broken, sqlite3.Error) and _is_damage(self._broken):
+            return LedgerUnreadable(self.path, self._broken)
+        return glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.")
+
     def _undo(self) -> None:
         with self._lock:
             if self._db.in_transaction:
-                self._db.execute("rollback")
+                try:
+                    self._db.execute("rollback")
+                except sqlite3.DatabaseError:  # the ledger takes no more, whatever it is
+                    pass
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is the file's content. A full disk and a lock are errors of SQLite's operation."""
+    return type(error) is sqlite3.DatabaseError or isinstance(error, sqlite3.DataError)
 
 
 def _me() -> dict[str, Any]:

@@ -71,6 +71,17 @@ def may_be_away(error: Exception) -> bool:
             return kind_of(error) in _BROKEN
 
 
+def is_busy(error: Exception) -> bool:
+    """Whether a call failed because the platform or all slots had too much to do: it may go well in a quiet moment."""
+    match error:
+        case glmv.RateLimitError() | glmv.ServerError() | glmv.GateTimeout():
+            return True
+        case glmv.DeadlineExceeded() if isinstance(error.__cause__, Exception):
+            return is_busy(error.__cause__)
+        case _:
+            return False
+
+
 def is_platform(base_url: str) -> bool:
     """Whether a server is the platform's own."""
     host = (urlsplit(base_url).hostname or "").rstrip(".")

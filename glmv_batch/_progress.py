@@ -23,6 +23,7 @@ class Progress:
         answered, failed: in this run; `known`: whose row stood in the ledger already, `known_failed` of them an error.
         input_tokens, output_tokens: of this run, as far as the platform counted.
         errors: how many failed, by the name of the error's class.
+        retryable: how many of `failed` and `known_failed` may go well when they are asked again (`retry_failed=True`).
         spent: money of this run, in what its server is paid in; None where no price is known, and 0 without a currency
             at the emulator. `unpriced` counts answers without a price.
         width: calls that may be under way now: it narrows when the platform says that it is busy.
@@ -38,6 +39,7 @@ class Progress:
     input_tokens: int = 0
     output_tokens: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    retryable: int = 0
     spent: Money | None = None
     unpriced: int = 0
     width: int | None = None
@@ -62,6 +64,7 @@ class Progress:
 
     def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
         """One more row; `emulated` when the emulator answered, for which nobody pays."""
+        self.retryable += bool(row.retryable) and not row.ok
         if known:
             self.known += 1
             self.known_failed += not row.ok
@@ -139,6 +142,7 @@ class Progress:
             "unpriced": self.unpriced,
             "width": self.width,
             "errors": dict(self.errors),
+            "retryable": self.retryable,
             "waiting": self.waiting,
             "stopped": self.stopped,
         }
@@ -153,6 +157,7 @@ class Progress:
         told += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
             told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
+        told += f"; retry_failed asks {self.retryable:,} of the failed again" if self.retryable else ""
         told += f"; waiting: {self.waiting}" if self.waiting else ""
         return f"{told}; stopped: {self.stopped}" if self.stopped else told
 

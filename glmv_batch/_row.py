@@ -1,7 +1,9 @@
 """What became of one item: an answer, or the error that stands for it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from typing import Any
 
 import glmv
@@ -12,7 +14,8 @@ class Row:
     """One item's answer.
 
     Attributes:
-        key: the item's name: its path in the folder, its `key` or `id` column, or its number.
+        key: the item's name: its path in the folder, its `key` or `id` column as the table has it (a number stays a
+            number), or its number as text.
         text: the answer; after an error None, unless it was the answer that did not fit the schema.
         parsed: with a schema, what the answer says: an object of the pydantic class, or what JSON holds.
         usage: tokens, where the platform counted them.
@@ -25,7 +28,7 @@ class Row:
         columns: the row of the table that the item came from.
     """
 
-    key: str
+    key: Any
     text: str | None = None
     parsed: Any = None
     usage: glmv.Usage | None = None
@@ -46,7 +49,12 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """What a line of JSON holds of it: the fields that are set, tokens beside them."""
-        found: dict[str, Any] = {"key": self.key, "text": self.text, "parsed": plain(self.parsed), "model": self.model}
+        found: dict[str, Any] = {
+            "key": jsonable(self.key),
+            "text": self.text,
+            "parsed": plain(self.parsed),
+            "model": self.model,
+        }
         if self.usage is not None:
             found |= {
                 "prompt_tokens": self.usage.prompt_tokens,
@@ -77,7 +85,28 @@ def plain(parsed: Any) -> Any:
     return parsed if dump is None else dump(mode="json", by_alias=True)
 
 
-def restored(facts: Mapping[str, Any], key: str, columns: Mapping[str, Any]) -> Row:
+def jsonable(value: Any) -> Any:
+    """A value of a table -> what JSON holds of it: dates, decimals and ids as text, bytes in hexadecimal digits."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case bytes() | bytearray() | memoryview():
+            return value.hex()
+        case date() | time():
+            return value.isoformat()
+        case Mapping():
+            return {str(name): jsonable(one) for name, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [jsonable(one) for one in value]
+        case _ if hasattr(value, "tolist"):  # a number or an array of NumPy
+            return jsonable(value.tolist())
+        case _:
+            return None if type(value).__name__ == "NAType" else str(value)
+
+
+def restored(facts: Mapping[str, Any], key: Any, columns: Mapping[str, Any]) -> Row:
     """What `Row.as_dict` gave, kept for a while -> the row, for an item of this name; `parsed` as JSON holds it."""
     kept = dict(facts)
     tokens = {name: kept.pop(name, None) for name in _TOKENS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,7 @@ from glmv_batch._batches import PlatformBatches, Request
 from glmv_batch._calls import Calls, Forgetful
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
-from glmv_batch._ledger import Ledger, Waiting
+from glmv_batch._ledger import Ledger, LedgerUnreadable, Waiting
 from glmv_batch._prices import Budget, is_emulated
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
@@ -46,6 +48,7 @@ class RunSettings:
     sync_client: Callable[[], glmv.Client]
     ledger: str | os.PathLike[str] | None
     place: str
+    claim: Callable[[], None]  # the output, before anything is asked
     progress: Progress
     budget: Budget
     retry_failed: bool
@@ -81,6 +84,7 @@ class ByCalls:
             if settings.ledger is not None:
                 ledger = await asyncio.to_thread(Ledger, settings.ledger, place=settings.place)
                 stack.push_async_callback(asyncio.to_thread, ledger.close)
+            await asyncio.to_thread(settings.claim)
             client = settings.client()
             if not settings.own:
                 await stack.enter_async_context(client)
@@ -141,6 +145,7 @@ class ByBatches:
         with ExitStack() as stack:
             path = settings.ledger or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "job.ledger"
             ledger = stack.enter_context(Ledger(path, place=settings.place))
+            settings.claim()
             client = stack.enter_context(settings.sync_client())
             keys = Keys(settings.question, settings.model, client.settings, ledger)
             batches = PlatformBatches(
@@ -173,6 +178,8 @@ class ByBatches:
                 return
             try:
                 key, holding, _ = keys.of(item)
+            except LedgerUnreadable:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
                 give(failed(item, error, 0.0), False)
                 continue
@@ -252,7 +259,9 @@ class Thread:
         self._put = put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="glmv job", daemon=True)
+        # In the caller's context: its span is the parent of ours, and what it suppresses is obeyed.
+        main = partial(contextvars.copy_context().run, self._main)
+        self._thread = threading.Thread(target=main, name="glmv job", daemon=True)
 
     def start(self) -> None:
         """Begin."""

@@ -1,4 +1,4 @@
-"""Rows into a file: JSON lines or Parquet, whole or not at all.
+"""Rows into a file: JSON lines, CSV or Parquet, whole or not at all.
 
 The rows go into `<file>.part`, which takes the file's name when the run ends: who reads the file never sees half a
 line. A run that was interrupted or killed leaves an older whole file where it was; the ledger has every row.
@@ -6,43 +6,29 @@ line. A run that was interrupted or killed leaves an older whole file where it w
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 import glmv
-from glmv_batch._columns import Column, columns_of, fitted, text
-from glmv_batch._row import Row, plain
-
-# Rows that are held until they are written as one group of a Parquet file: large enough to compress, small enough
-# to forget in memory (some 10 MB of long answers).
-ROW_GROUP = 5_000
-
-# Columns of every Parquet file, with their types in Arrow.
-FACTS = {
-    "key": "string",
-    "text": "string",
-    "model": "string",
-    "prompt_tokens": "int64",
-    "completion_tokens": "int64",
-    "total_tokens": "int64",
-    "cached_tokens": "int64",
-    "reasoning_tokens": "int64",
-    "attempts": "int64",
-    "seconds": "float64",
-    "error": "string",
-    "error_class": "string",
-    "code": "string",
-    "retryable": "bool",
-    "notes": "list",
-}
+from glmv_batch._columns import properties_of
+from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
+from glmv_batch._part import Part
+from glmv_batch._row import Row, jsonable, plain
 
 
 class Sink(Protocol):
     """Something that takes rows until it is closed."""
+
+    kept: KeptColumns
+
+    def claim(self) -> None:
+        """Keep other jobs away."""
 
     def write(self, row: Row) -> None:
         """Take one row."""
@@ -51,175 +37,115 @@ class Sink(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-def sink(path: Path, schema: Mapping[str, Any] | None) -> Sink:
-    """The writer for a file, by its ending: `.jsonl` or `.ndjson`, or `.parquet`.
+def sink(path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str] = False) -> Sink:
+    """The writer for a file, by its ending: `.jsonl` or `.ndjson`, `.csv` or `.tsv`, or `.parquet`.
 
     Args:
-        schema: JSON Schema of the answers; its properties become typed columns of a Parquet file.
+        schema: JSON Schema of the answers; its properties become columns of a table.
+        keep: columns of the source that are written, too; True is all.
 
     Raises:
         InvalidRequestError: for any other ending, or Parquet without pyarrow.
     """
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
-            return JSONLines(path)
+            return JSONLines(path, keep)
+        case ".csv" | ".tsv":
+            return CSV(path, schema, keep)
         case ".parquet":
-            return Parquet(path, schema)
+            from glmv_batch._parquet import Parquet
+
+            return Parquet(path, schema, keep)
         case ending:
-            raise glmv.InvalidRequestError(f"The output is .jsonl or .parquet; got {ending or path.name!r}.")
+            raise glmv.InvalidRequestError(
+                f"The output is .csv, .tsv, .jsonl or .parquet; got {ending or path.name!r}."
+            )
 
 
-class _Part(ABC):
-    """A file under another name until it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-        self._begun = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        with self._disk():
-            if exc[0] is None:
-                self._begin()
-            if not self._begun:
-                return
-            self._close()
-            if exc[0] is None or not self._path.exists():
-                self._part.replace(self._path)
-
-    def write(self, row: Row) -> None:
-        """Take one row.
-
-        Raises:
-            LimitExceeded: the file takes no more: the disk is full, or may not be written to.
-        """
-        with self._disk():
-            self._begin()
-            self._put(row)
-
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise glmv.LimitExceeded(
-                f"{self._path} cannot be written: {error}. Make room and run again: the ledger has every answer."
-            ) from error
-
-    def _begin(self) -> None:
-        """Open the file with its first row: a run that comes to none, because another one has the ledger, has no
-        business with that one's file.
-        """
-        if not self._begun:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._open(self._part)
-            self._begun = True
-
-    @abstractmethod
-    def _open(self, path: Path) -> None: ...
-
-    @abstractmethod
-    def _put(self, row: Row) -> None: ...
-
-    @abstractmethod
-    def _close(self) -> None: ...
-
-
-class JSONLines(_Part):
+class JSONLines(Part):
     """One JSON object a line."""
 
-    _file: IO[str]
-
-    def _put(self, row: Row) -> None:
-        self._file.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
-
-    def _open(self, path: Path) -> None:
-        # Half of a surrogate pair, the one thing that UTF-8 cannot hold, is written as JSON itself would escape it.
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
-
-    def _close(self) -> None:
-        self._file.close()
-
-
-class Parquet(_Part):
-    """A table: the facts of each row, and a typed column for each property of the schema.
-
-    A property that bears the name of a fact (`text`, `model`, ...) becomes `parsed_<name>`.
-    """
-
-    def __init__(self, path: Path, schema: Mapping[str, Any] | None) -> None:
+    def __init__(self, path: Path, keep: bool | Sequence[str] = False) -> None:
         super().__init__(path)
-        self._types, self._parsed = table_columns(schema)
-        self._rows: list[dict[str, Any]] = []
-        self._writer: Any = None
+        self.kept = KeptColumns(keep, [*FACTS, "parsed"])
+
+    def _open(self, file: IO[bytes]) -> None:
+        self._file = _text(file)
 
     def _put(self, row: Row) -> None:
-        self._rows.append(flat(row, self._parsed))
-        if len(self._rows) >= ROW_GROUP:
-            self._flush()
-
-    def _open(self, path: Path) -> None:
-        from pyarrow import parquet
-
-        self._writer = parquet.ParquetWriter(path, self._types, compression="zstd")
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._types))
-        self._rows.clear()
+        facts = row.as_dict()
+        line = {"key": facts.pop("key"), **jsonable(self.kept.of(row)), **facts}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _close(self) -> None:
-        try:
-            if self._rows:
-                self._flush()
-        finally:
-            self._writer.close()
+        self._file.flush()
 
 
-def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tuple[str, Column]]]:
-    """JSON Schema of the answers -> (the table's schema in Arrow, property -> its column's name and type).
+class CSV(Part):
+    """A table as text: what Parquet has, lists and objects as JSON, nothing where there is no value.
 
-    Raises:
-        InvalidRequestError: without pyarrow.
+    Columns of the source that come with a later row are added, and what is written is written again.
     """
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise glmv.InvalidRequestError('Typed columns need pyarrow: pip install "glmv[batch]".') from error
-    kinds = {
-        "string": pa.string(),
-        "int64": pa.int64(),
-        "float64": pa.float64(),
-        "bool": pa.bool_(),
-        "list": pa.list_(pa.string()),
-    }
-    found = {} if schema is None else columns_of(schema)
-    parsed: dict[str, tuple[str, Column]] = {}
-    for name, column in found.items():
-        parsed[name] = free(name, "parsed_", FACTS.keys() | found.keys() - {name}), column
-    fields = [("key", pa.string()), *((name, column.type) for name, column in parsed.values())]
-    fields += [(name, kinds[kind]) for name, kind in FACTS.items() if name != "key"]
-    return pa.schema(fields), parsed
+
+    def __init__(self, path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str] = False) -> None:
+        super().__init__(path)
+        found = [] if schema is None else properties_of(schema)
+        self._parsed = {name: free(name, PARSED, [*FACTS, *(set(found) - {name})]) for name in found}
+        self.kept = KeptColumns(keep, [*FACTS, *self._parsed.values()])
+        self._separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        self._columns: list[str] = []
+
+    def _open(self, file: IO[bytes]) -> None:
+        self._binary = file
+        self._file = _text(file)
+        self._columns = self._header()
+        self._line(self._columns)
+
+    def _put(self, row: Row) -> None:
+        facts = row.as_dict()
+        said = facts.pop("parsed", None)
+        values = said if isinstance(said, Mapping) else {"value": plain(said)}
+        facts |= {column: values.get(name) for name, column in self._parsed.items()}
+        facts |= self.kept.of(row)
+        if len(header := self._header()) > len(self._columns):
+            self._widen(header)
+        self._line([_cell(facts.get(name)) for name in self._columns])
+
+    def _close(self) -> None:
+        self._file.flush()
+
+    def _header(self) -> list[str]:
+        return ["key", *self.kept.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
+
+    def _line(self, cells: Sequence[str]) -> None:
+        csv.writer(self._file, delimiter=self._separator, lineterminator="\n").writerow(cells)
+
+    def _widen(self, header: list[str]) -> None:
+        """Write what is written with further columns. The same file, for its lock keeps other jobs away."""
+        self._file.flush()
+        with tempfile.TemporaryFile(dir=self._part.parent) as copy:
+            self._binary.seek(0)
+            shutil.copyfileobj(self._binary, copy)
+            copy.seek(0)
+            self._binary.seek(0)
+            self._binary.truncate()
+            rows = csv.DictReader(io.TextIOWrapper(copy, encoding="utf-8", newline=""), delimiter=self._separator)
+            self._columns = header
+            self._line(header)
+            for row in rows:
+                self._line([row.get(name, "") for name in header])
 
 
-def free(name: str, mark: str, taken: Iterable[str]) -> str:
-    """The name, or, where it is taken, the name with as many marks as it takes. Case tells no two apart: it does not
-    in SQL.
-    """
-    others = {other.casefold() for other in taken}
-    while name.casefold() in others:
-        name = mark + name
-    return name
+def _text(file: IO[bytes]) -> IO[str]:
+    # Half of a surrogate pair, the one thing that UTF-8 cannot hold, is written as JSON itself would escape it.
+    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="\n", write_through=False)
 
 
-def flat(row: Row, parsed: Mapping[str, tuple[str, Column]]) -> dict[str, Any]:
-    """A row as the table holds it."""
-    facts = row.as_dict()
-    said = facts.pop("parsed", None)
-    values = said if isinstance(said, Mapping) else {"value": plain(said)}
-    facts = {name: text(value) if isinstance(value, str) else value for name, value in facts.items()}
-    return facts | {name: fitted(column, values.get(prop)) for prop, (name, column) in parsed.items()}
+def _cell(value: Any) -> str:
+    match jsonable(value):
+        case None:
+            return ""
+        case str() as told:
+            return told
+        case other:
+            return json.dumps(other, ensure_ascii=False)

@@ -28,12 +28,13 @@ from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayEr
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import glmv
+from glmv_batch._fields import free
 from glmv_batch._items import Item, items
 from glmv_batch._outage import Outage, is_platform
+from glmv_batch._parquet import flat, table_columns
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed, json_schema_of
 from glmv_batch._row import Row, plain
-from glmv_batch._sinks import flat, free, table_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -58,13 +58,21 @@ class Shown(str, Enum):  # noqa: UP042 - as above
 
 Source = Annotated[
     str,
-    typer.Argument(help="A folder of pictures, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture a row."),
+    typer.Argument(
+        help="A folder of pictures or of Parquet files, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture "
+        "a row."
+    ),
 ]
 Prompt = Annotated[str, typer.Argument(help="What to ask about each picture.")]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="The .jsonl or .parquet file; its ledger stands beside it.", dir_okay=False)
+    Path,
+    typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger stands beside it.", dir_okay=False),
 ]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
+Kept = Annotated[
+    str | None,
+    typer.Option("--keep-columns", help="Columns of the table that the output has too, as 'id,title'; '*' is all."),
+]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer has to fit.")]
 Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
 Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
@@ -93,6 +101,7 @@ def batch(
     base_url: Base = None,
     emulator: Emulated = False,
     column: Column = None,
+    keep_columns: Kept = None,
     schema: Schema = None,
     retry_failed: Failed = False,
     concurrency: Width = None,
@@ -121,13 +130,22 @@ def batch(
         )
         try:
             with _shown(job, progress) as on_row:
-                job.write(out, order=order.value, retry_failed=retry_failed, on_row=on_row)
+                job.write(
+                    out, order=order.value, retry_failed=retry_failed, on_row=on_row, keep_columns=_names(keep_columns)
+                )
         finally:
             if progress is Shown.bar and job.progress.done:
                 told = harmless(f"{job.progress}; {out}")
                 err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
+
+
+def _names(told: str | None) -> list[str] | bool:
+    """What `--keep-columns` says."""
+    if told is None or told == "*":
+        return told == "*"
+    return [name.strip() for name in told.split(",") if name.strip()]
 
 
 @contextmanager

@@ -152,8 +152,9 @@ def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos
 
 
 def test_failures_are_kept_and_asked_again_when_that_is_wanted(
-    emulator: Emulator, photos: Path, tmp_path: Path
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
     emulator.fail(times=1, code=1305)
     options = {"max_retries": 0, "max_concurrency": 1}
     told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
@@ -275,6 +276,50 @@ def test_a_second_run_on_a_ledger_is_told_who_holds_it(emulator: Emulator, photo
         list(job(emulator, photos, "The second run's question?").rows(ledger=tmp_path / "l"))
     assert not any("second run" in str(request.body) for request in emulator.requests)
     rows.close()
+
+
+def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "o.jsonl", []
+
+    def second(row: Row) -> None:
+        if not told:
+            asked = len(emulator.requests)
+            with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl") as refused:
+                job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
+            told.append(str(refused.value))
+            assert len(emulator.requests) - asked <= len(COLORS)
+
+    job(emulator, photos).write(out, on_row=second)
+    assert told
+    assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
+    assert not any("second question" in str(request.body) for request in emulator.requests)
+    job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
+    assert len(lines(out)) == len(COLORS)
+
+
+def test_columns_that_the_source_lacks_are_named_before_anything_is_asked(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    table = [{"id": 5, "photo": str(photos / "0.png"), "title": "Red"}]
+    with pytest.raises(glmv.InvalidRequestError, match=r"keep_columns: item 1 has no column price; it has id, photo"):
+        job(emulator, table).write(tmp_path / "o.jsonl", keep_columns=["title", "price"])
+    with pytest.raises(glmv.InvalidRequestError, match="it has no columns"):
+        job(emulator, photos).write(tmp_path / "o.jsonl", keep_columns=["title"])
+    assert len(emulator.requests) == 0
+    job(emulator, table).write(tmp_path / "o.jsonl", keep_columns=["title"])
+    job(emulator, photos).write(tmp_path / "all.jsonl", keep_columns=True)
+    assert [(row["key"], row["title"]) for row in lines(tmp_path / "o.jsonl")] == [(5, "Red")]
+    assert len(lines(tmp_path / "all.jsonl")) == len(COLORS)
+
+
+def test_the_platforms_batches_keep_columns_and_keys(
+    emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
+    table = [{"id": 5, "photo": str(photos / "0.png"), "n": 1.5}, {"id": "six", "photo": str(photos / "1.png"), "n": 2}]
+    told = job(emulator, table, model="glm-4v-plus", via="platform", max_concurrency=None, thinking=None)
+    told.write(tmp_path / "o.jsonl", keep_columns=["n"])
+    assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
 def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:

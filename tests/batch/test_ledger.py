@@ -7,13 +7,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import PIL.Image
 import pytest
 
 import glmv
+from glmv_batch import Job
 from glmv_batch._ledger import Ledger, Waiting
+from glmv_emulator import Emulator
 
 HOLD = """
 import sys, time
@@ -138,3 +144,79 @@ def test_its_bytes_hold_no_picture_and_no_key(path: Path) -> None:
     with Ledger(path, place="https://open.bigmodel.cn") as ledger:
         ledger.keep("k", {"text": "a cat"}).result()
     assert b"base64" not in path.read_bytes()
+
+
+PHOTOS = 60
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(PHOTOS):
+        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
+    return folder
+
+
+def job(emulator: Emulator, photos: Path) -> Job:
+    return Job(photos, "Which?", model="glm-4.6v-flash", api_key=emulator.api_key, base_url=emulator.base_url)
+
+
+def in_the_middle(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for place in range(4096 * 3, len(data)):
+        data[place] = 0x5A if place % 3 else data[place]
+    path.write_bytes(data)
+
+
+def in_the_rows(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"text"', b'"te"xt'))
+
+
+def other_names(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"text"', b'"tent"'))
+
+
+def no_objects(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("update answers set row = '[1]'")
+        db.commit()
+
+
+@pytest.mark.parametrize("damage", [in_the_middle, in_the_rows, other_names, no_objects])
+@pytest.mark.parametrize("via", ["write", "rows"])
+def test_a_damaged_ledger_ends_the_job_and_is_named_with_what_to_do(
+    emulator: Emulator, photos: Path, tmp_path: Path, damage: Callable[[Path], None], via: str
+) -> None:
+    out, ledger = tmp_path / "o.jsonl", tmp_path / "o.jsonl.ledger"
+    job(emulator, photos).write(out)
+    whole, asked = out.read_bytes(), len(emulator.requests)
+    damage(ledger)
+    with pytest.raises(
+        glmv.InvalidRequestError,
+        match=r"The ledger .*o\.jsonl\.ledger is damaged: .*copy in its place, or move it away and run again",
+    ):
+        job(emulator, photos).write(out) if via == "write" else list(job(emulator, photos).rows(ledger=ledger))
+    assert out.read_bytes() == whole
+    assert len(emulator.requests) == asked
+    ledger.rename(tmp_path / "away")
+    assert job(emulator, photos).write(out).answered == PHOTOS
+
+
+def test_a_ledger_that_cannot_be_read_for_now_ends_the_job(
+    emulator: Emulator, photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    list(job(emulator, photos).rows(ledger=path))
+    with Ledger(path, place="loopback") as ledger:
+        db = ledger._db
+        monkeypatch.setattr(ledger, "_db", SimpleNamespace(execute=broken))
+        with pytest.raises(
+            glmv.InvalidRequestError, match=r"cannot be read: disk I/O error\. When it can be, run again"
+        ):
+            ledger.answer("a")
+        monkeypatch.setattr(ledger, "_db", db)

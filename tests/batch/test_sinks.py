@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
+import decimal
 import json
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,7 @@ import pytest
 
 import glmv
 from glmv_batch import Row
-from glmv_batch import _sinks as room
+from glmv_batch import _parquet as room
 from glmv_batch._sinks import sink
 
 
@@ -148,3 +154,195 @@ def test_a_disk_without_room_for_the_rows_is_told(tmp_path: Path, ending: str) -
     with pytest.raises(glmv.LimitExceeded, match=r"No space left on device.*the ledger has every answer"):
         written(tmp_path / f"o{ending}", [ANSWERED] * 3)
     assert not (tmp_path / f"o{ending}").exists()
+
+
+def kept(path: Path, rows: Iterable[Row], keep: Any, schema: Any = None) -> None:
+    with sink(path, schema, keep) as file:
+        for row in rows:
+            file.write(row)
+
+
+def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter=separator))
+
+
+@pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_a_csv_file_holds_what_a_table_holds(tmp_path: Path, ending: str, separator: str) -> None:
+    out = tmp_path / f"o.{ending}"
+    odd = Row(3, 'a "quoted" line,\nand\tanother; 中文', notes=("fitted", "cut"), columns={})
+    written(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
+    good, bad, third = cells(out, separator)
+    assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", "4.5", "true", "2")
+    assert json.loads(good["lines"]) == [{"name": "Brot", "price": 3.0}]
+    assert (good["text"], good["parsed_text"], good["prompt_tokens"]) == ("{...}", "inner", "100")
+    assert (bad["key"], bad["text"], bad["shop"], bad["retryable"]) == ("b.png", "", "", "true")
+    assert (third["key"], third["text"]) == ("3", odd.text)
+    assert json.loads(third["notes"]) == ["fitted", "cut"]
+
+
+def test_a_csv_file_is_what_polars_and_duckdb_read(tmp_path: Path) -> None:
+    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
+    kept(tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"])
+    for frame in (polars.read_csv(tmp_path / "o.csv"), duckdb.read_csv(str(tmp_path / "o.csv")).pl()):
+        assert frame["key"].to_list() == [0, 1, 2]
+        assert frame["text"].to_list() == ["t0, =1", "t1, =1", "t2, =1"]
+        assert frame["n"].to_list() == [0.0, 0.5, 1.0]
+
+
+def test_a_csv_file_without_rows_has_its_header(tmp_path: Path) -> None:
+    kept(tmp_path / "o.csv", [], ["price"], schema=Receipt.model_json_schema())
+    header = (tmp_path / "o.csv").read_text("utf-8").splitlines()[0].split(",")
+    assert header[:3] == ["key", "price", "shop"]
+    assert {"text", "error"} <= set(header)
+
+
+COLUMNS = {"id": 7, "text": "of the source", "day": dt.date(2026, 1, 2), "key": 7, "raw": b"\x01\xff", "gone": None}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_columns_of_the_source_are_kept(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"o.{ending}"
+    kept(out, [Row(7, "answer", columns=COLUMNS)], ["id", "text", "day"])
+    [row] = read(out)
+    assert (row["id"], row["text"], row["source_text"]) == (row["key"], "answer", "of the source")
+    assert row["day"] == (COLUMNS["day"] if ending == "parquet" else "2026-01-02")
+    assert list(row)[:4] == ["key", "id", "source_text", "day"]
+    assert "raw" not in row
+
+
+def read(out: Path) -> list[dict[str, Any]]:
+    match out.suffix:
+        case ".jsonl":
+            return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+        case ".csv":
+            return list(cells(out))
+        case _:
+            return table(out)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_all_columns_of_the_source_can_be_kept(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"o.{ending}"
+    picture = {"image": "data:image/png;base64,AAAA"}
+    kept(out, [Row(7, "answer", columns={**COLUMNS, **picture}), FAILED], True)
+    first, second = read(out)
+    nothing = "" if ending == "csv" else None
+    assert first["raw"] == (b"\x01\xff" if ending == "parquet" else "01ff")
+    assert first["gone"] == nothing
+    assert second.get("id", nothing) == nothing
+    assert "image" not in first
+    assert "source_key" not in first
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_later_rows_may_have_other_columns_and_types(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ROW_GROUP", 2)
+    out = tmp_path / f"o.{ending}"
+    rows = [
+        Row(1, "a", columns={"n": None, "o": {"x": 1}}),
+        Row(2, "b", columns={"n": None, "o": {"x": 2}}),
+        Row(3, "c", columns={"n": 5, "o": {"x": "three"}, "late": "new"}),
+        Row(4, "d", columns={"n": 6, "o": None, "late": 'with "quotes",\nlines'}),
+        Row("five", "e", columns={"n": 6.5, "o": [1], "late": 2**70}),
+    ]
+    kept(out, rows, True)
+    found = read(out)
+    assert [row["text"] for row in found] == ["a", "b", "c", "d", "e"]
+    assert [str(row["key"]) for row in found] == ["1", "2", "3", "4", "five"]
+    numbers = [float(row["n"]) if row["n"] not in (None, "") else None for row in found]
+    assert numbers == [None, None, 5.0, 6.0, 6.5]
+    assert [str(row.get("late") or "") for row in found] == ["", "", "new", 'with "quotes",\nlines', str(2**70)]
+    assert [json.loads(o) if isinstance(o, str) and o else o or None for o in (row["o"] for row in found)] == [
+        {"x": 1}, {"x": 2}, {"x": "three"}, None, [1],
+    ]  # fmt: skip
+
+
+KEY_TYPES = {
+    "int": ([3, 1, 2**40], "int64"),
+    "text": (["3", "a"], "string"),
+    "mixed": ([3, "a"], "string"),
+    "float": ([1.5, 2.0], "double"),
+    "date": ([dt.date(2026, 1, 2)], "date32[day]"),
+    "decimal": ([decimal.Decimal("1.50")], "decimal128(3, 2)"),
+    "huge": ([2**80], "string"),
+    "uuid": ([uuid.UUID(int=7)], "string"),
+}
+
+
+@pytest.mark.parametrize(("keys", "kind"), KEY_TYPES.values(), ids=KEY_TYPES)
+def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
+    found = parquet.read_table(tmp_path / "o.parquet")["key"]
+    told = str(found.type)
+    assert told == kind or (kind == "string" and "uuid" in told)
+    if kind != "string":
+        assert found.to_pylist() == keys
+
+
+@pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
+def test_columns_to_keep_are_names_or_all(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="keep_columns is a list of names, or True for all; got"):
+        sink(tmp_path / "o.jsonl", None, wrong)
+
+
+def claimed(out: Path, error: BaseException | None = None) -> None:
+    with sink(out, None) as file:
+        file.claim()
+        if error is not None:
+            raise error
+        file.write(FAILED)
+
+
+def test_two_jobs_cannot_share_one_output(tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with sink(out, None) as first:
+        first.claim()
+        for _ in range(2):
+            with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl: .* o\.jsonl\.part"):
+                claimed(out)
+            first.write(ANSWERED)
+    assert [row["key"] for row in read(out)] == ["a.png", "a.png"]
+    claimed(out)
+    assert [row["key"] for row in read(out)] == ["b.png"]
+
+
+def test_a_claim_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
+    out, part = tmp_path / "o.jsonl", tmp_path / "o.jsonl.part"
+    part.write_text("rows of a run that was killed\n")
+    with pytest.raises(KeyboardInterrupt):
+        claimed(out, KeyboardInterrupt())
+    assert part.read_text() == "rows of a run that was killed\n"
+    part.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        claimed(out, KeyboardInterrupt())
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLD = """
+import sys, pathlib
+from glmv_batch import Row
+from glmv_batch._sinks import sink
+with sink(pathlib.Path(sys.argv[1]), None) as file:
+    file.claim()
+    file.write(Row("theirs", "x"))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(glmv.InvalidRequestError, match="Another job writes"):
+            claimed(out)
+        other.kill()
+    written(out, [ANSWERED])
+    assert [row["key"] for row in read(out)] == ["a.png"]

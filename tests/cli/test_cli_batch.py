@@ -163,3 +163,42 @@ def test_the_platforms_batches_refuse_other_models_by_name(photos: Path, tmp_pat
         code, said = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--via", "platform")
     assert code == 1
     assert "glm-4v-plus-0111" in said
+
+
+@pytest.mark.parametrize("source", ["folder", "folder of texts", "pattern", "table without rows"])
+def test_no_input_is_told_with_exit_code_1(tmp_path: Path, source: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("no picture")
+    (tmp_path / "t.csv").write_text("id,photo\n")
+    words, told = {
+        "folder": (tmp_path / "in", "There is no picture, video or Parquet file in the folder"),
+        "folder of texts": (tmp_path / "notes", "There is no picture, video or Parquet file in the folder"),
+        "pattern": (tmp_path / "in" / "*.jpg", "No file matches"),
+        "table without rows": (tmp_path / "t.csv", "t.csv has no rows"),
+    }[source]
+    with Emulator() as emu:
+        code, said = run(emu, str(words), "How large?", "-o", str(tmp_path / "o.jsonl"))
+        assert len(emu.requests) == 0
+    assert code == 1
+    assert told in " ".join(said.split())
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize(("words", "kept"), [("title", ["title"]), ("id, title", ["id", "title"]), ("*", None)])
+def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, kept: list[str] | None) -> None:
+    Picture.new("RGB", (50, 40), "teal").save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("id,photo,title\n5,a.png,Teal\n")
+    with Emulator() as emu:
+        code, said = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "o.csv"), "--keep-columns", words)
+        assert code == 0, said
+        code, said = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "x.csv"), "--keep-columns", "price")
+    header, row = (tmp_path / "o.csv").read_text("utf-8").splitlines()
+    names = kept or ["id", "photo", "title"]
+    assert header.split(",")[: len(names) + 1] == ["key", *names]
+    assert row.split(",")[: len(names) + 1] == [
+        "5",
+        *({"id": "5", "photo": "a.png", "title": "Teal"}[n] for n in names),
+    ]
+    assert code == 1
+    assert "item 1 has no column price; it has id, photo, title" in " ".join(said.split())

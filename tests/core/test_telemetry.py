@@ -11,11 +11,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -28,7 +31,10 @@ import glmv
 from glmv.exchange.flow import exchange
 from glmv.exchange.retry import Policy
 from glmv.telemetry import Operation, watched
+from glmv_batch import Job
 from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV
+from llama_index_glmv import GLMV
 
 ROOT = Path(__file__).parents[2]
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -343,8 +349,6 @@ def test_the_key_is_never_told(seen: Seen, glm: glmv.Client, emulator: Emulator)
 def test_the_call_belongs_to_the_span_around_it_and_what_the_http_library_does_to_the_call(
     seen: Seen, emulator: Emulator
 ) -> None:
-    import httpx
-
     inside: list[Any] = []
     tracer = seen.tracing.get_tracer("app")
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
@@ -366,6 +370,115 @@ def test_only_metrics_may_be_set_up(monkeypatch: pytest.MonkeyPatch, seen: Seen,
     glm.chat("hello")
     assert seen.spans == []
     assert len(seen.points("gen_ai.client.operation.duration")) == 1
+
+
+def both(emulator: Emulator, **options: Any) -> None:
+    """A call and a stream."""
+    with glmv.Client(emulator.api_key, base_url=emulator.base_url, **options) as glm:
+        glm.chat("hello")
+        list(glm.stream("hello"))
+        glm.embed("hello")
+
+
+SUPPRESSED = {
+    "by opentelemetry-instrumentation": suppress_instrumentation,
+    "by its plain name": lambda: in_context("suppress_instrumentation"),
+    "by a key that was made of it": lambda: in_context(context.create_key("suppress_instrumentation")),
+    "by OpenInference": lambda: pytest.importorskip("openinference.instrumentation").suppress_tracing(),
+}
+
+
+@contextmanager
+def in_context(key: str) -> Iterator[None]:
+    token = context.attach(context.set_value(key, True))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+@pytest.mark.parametrize("suppressed", SUPPRESSED.values(), ids=SUPPRESSED)
+def test_nothing_is_told_while_a_program_suppresses_instrumentation(
+    seen: Seen, emulator: Emulator, suppressed: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with suppressed():
+        both(emulator)
+    assert seen.spans == []
+    assert seen.points("gen_ai.client.token.usage") == []
+    both(emulator)
+    assert [span.name.split()[0] for span in seen.spans] == ["chat", "chat", "embeddings"]
+
+
+def test_a_job_obeys_the_suppression_of_whoever_runs_it(seen: Seen, emulator: Emulator, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path)
+    job = Job(tmp_path, "What is it?", api_key=emulator.api_key, base_url=emulator.base_url)
+    with suppress_instrumentation():
+        assert [row.ok for row in job.rows()] == [True]
+    assert seen.spans == []
+    with seen.tracing.get_tracer("app").start_as_current_span("app") as outer:
+        list(job.rows())
+    (ours,) = [span for span in seen.spans if span.name != "app"]
+    assert ours.parent is not None
+    assert ours.parent.span_id == outer.get_span_context().span_id
+
+
+@pytest.mark.parametrize(
+    ("setting", "variable", "told"),
+    [
+        (False, None, False),
+        (False, "on", False),
+        (None, "off", False),
+        (None, "OFF", False),
+        (None, "0", False),
+        (None, "false", False),
+        (None, "", True),
+        (None, "on", True),
+        (True, "off", True),
+        (None, None, True),
+    ],
+)
+def test_our_spans_can_be_switched_off_and_metrics_stay(
+    seen: Seen,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: bool | None,
+    variable: str | None,
+    told: bool,
+) -> None:
+    monkeypatch.delenv("GLMV_TRACING", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("GLMV_TRACING", variable)
+    both(emulator, tracing=setting)
+    assert len(seen.spans) == (3 if told else 0)
+    assert sum(count for _, count in seen.points("gen_ai.client.token.usage")) > 0
+
+
+@pytest.mark.parametrize("make", [ChatGLMV, GLMV])
+def test_an_adapter_hands_the_switch_on(seen: Seen, emulator: Emulator, make: Any) -> None:
+    model = make(api_key=emulator.api_key, base_url=emulator.base_url, tracing=False)
+    model.invoke("hello") if isinstance(model, ChatGLMV) else model.complete("hello")
+    assert seen.spans == []
+
+
+def test_without_our_span_those_of_the_http_library_are_the_callers(seen: Seen, emulator: Emulator) -> None:
+    inside: list[Any] = []
+    hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
+    with (
+        httpx.Client(event_hooks=hooks) as http,
+        seen.tracing.get_tracer("app").start_as_current_span("app") as outer,
+    ):
+        both(emulator, tracing=False, http_client=http)
+        assert trace.get_current_span() is outer
+    assert inside == [outer] * 3
+
+
+def test_without_our_span_nobody_wraps_a_call_that_only_traces_are_set_up_for(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client
+) -> None:
+    monkeypatch.setattr(metrics, "get_meter_provider", metrics.NoOpMeterProvider)
+    flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
+    assert watched(flow, Operation("chat", "glm-4.6v"), glm.address, tracing=False) is flow
+    flow.close()
 
 
 def test_the_page_about_it_runs_as_it_stands(emulator: Emulator, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -142,3 +143,39 @@ def test_spans_of_llama_index_hold_a_path_and_no_picture(
 def ask_llama_index(emulator: Emulator, picture: ImageBlock, **options: Any) -> str:
     llm = GLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, **options)
     return llm.chat([ChatMessage(blocks=[TextBlock(text="How large is it?"), picture])]).message.content or ""
+
+
+def tokens_told(spans: Spans) -> list[tuple[str, Any]]:
+    """Each span of a model that says how many tokens came in, with that number."""
+    names = ("llm.token_count.prompt", "gen_ai.usage.input_tokens")
+    return [
+        (str(span.instrumentation_scope and span.instrumentation_scope.name).partition(".")[0], facts[name])
+        for span in spans.whole.get_finished_spans()
+        if (facts := span.attributes or {}) is not None
+        for name in names
+        if name in facts
+    ]
+
+
+@pytest.mark.parametrize("switch", ["setting", "variable"])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_tokens_are_counted_once_with_our_spans_off(
+    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, framework: str, switch: str
+) -> None:
+    spans: Spans = request.getfixturevalue(f"{framework}_spans")
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: spans.provider)
+
+    def ask(**options: Any) -> None:
+        given = {"base_url": emulator.base_url, "api_key": emulator.api_key, **options}
+        ChatGLMV(**given).invoke("hello") if framework == "langchain" else GLMV(**given).chat([ChatMessage("hello")])
+
+    ask()
+    counted = tokens_told(spans)
+    assert {scope for scope, _ in counted} == {"openinference", "glmv"}
+    assert len({count for _, count in counted}) == 1
+    spans.whole.clear()
+    if switch == "variable":
+        monkeypatch.setenv("GLMV_TRACING", "off")
+    ask(**({"tracing": False} if switch == "setting" else {}))
+    ((scope, _),) = tokens_told(spans)
+    assert scope == "openinference"

@@ -46,7 +46,9 @@ class Vault:
 
 
 def core(photo: glmv.Image, history: list[dict[str, Any]], messages: list[glmv.Message]) -> None:
-    with glmv.Client(model="glm-4.6v", api_key="id.secret", timeout=3, max_retries=2, deadline=60) as glm:
+    with glmv.Client(
+        model="glm-4.6v", api_key="id.secret", timeout=3, max_retries=2, deadline=60, tracing=False
+    ) as glm:
         answer = glm.chat([photo, "What is in this picture?"], temperature=0.5, thinking=False, stop=["END"])
         assert_type(answer, glmv.Completion)
         assert_type(answer.text, str)
@@ -275,7 +277,7 @@ def answers(llm: GLMV) -> None:
 
 def batch(shots: list[Item]) -> None:
     job = Job(shots, "How large?", model="glm-4.6v", schema=Size, temperature=0.1, base_url="https://example.com")
-    assert_type(job.write("answers.jsonl"), Progress)
+    assert_type(job.write("answers.jsonl", keep_columns=["title"]), Progress)
     for row in job.rows():
         assert_type(row, Row)
     Job("photos", "How large?", modle="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

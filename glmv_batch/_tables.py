@@ -1,0 +1,140 @@
+"""Tables -> rows, one after the other: files of rows, and the tables and data sets of other libraries."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import glmv
+
+_ROWS = 64  # rows of a table at a time: they may hold pictures
+_BUFFER = 1024 * 1024  # bytes of each column that are read ahead
+_FIELD = 32 * 1024 * 1024  # characters of a field of a CSV file, which may be a picture as a data URI
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    # The limit is one for the whole process: it is raised and never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        for number, row in enumerate(rows, 1):
+            yield f"row {number}", {name: value for name, value in row.items() if name is not None}
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise glmv.InvalidRequestError(f"{path.name}, line {number} is not JSON: {error}") from None
+                if not isinstance(row, dict):
+                    raise glmv.InvalidRequestError(f"{path.name}, line {number} is not a JSON object.")
+                yield f"line {number}", row
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise glmv.InvalidRequestError('Parquet needs pyarrow: pip install "glmv[batch]".') from error
+    # Else pyarrow reads row groups whole, and a file of pictures may be one row group.
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+        number = 0
+        for batch in file.iter_batches(batch_size=_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", row
+
+
+TABLES: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
+}
+"""Endings of files of rows, and who reads them: (where a row stands, the row)."""
+
+
+def rows_in(path: Path) -> int:
+    """How many rows a file of rows has."""
+    match path.suffix.lower():
+        case ".parquet":
+            from pyarrow import parquet
+
+            return int(parquet.read_metadata(path).num_rows)
+        case ".jsonl" | ".ndjson":
+            with path.open("rb") as file:
+                return sum(1 for line in file if line.strip())
+        case ending:
+            return sum(1 for _ in TABLES[ending](path))
+
+
+def rows_of(source: Any) -> Iterable[Any]:
+    """A table or data set of somebody else's -> its rows; an iterable as it is.
+
+    Raises:
+        InvalidRequestError: it is none of these.
+    """
+    if hasattr(source, "iter_rows") and hasattr(source, "map_batches"):  # ray.data.Dataset
+        return source.iter_rows()  # type: ignore[no-any-return]  # Ray's own types are not asked for here
+    if hasattr(source, "to_batches"):  # pyarrow.Table and its data sets
+        # A data set reads ahead, sixteen batches of 131,072 rows where nobody says otherwise.
+        few = {"batch_size": _ROWS, "batch_readahead": 1} if hasattr(source, "scanner") else {"max_chunksize": _ROWS}
+        return (row for batch in source.to_batches(**few) for row in batch.to_pylist())
+    if hasattr(source, "itertuples"):  # pandas.DataFrame; its named tuples would rename columns such as "my photo"
+        names = [str(name) for name in source.columns]
+        return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
+    # Hugging Face's data sets decode pictures when they are iterated, and not in Arrow.
+    if hasattr(source, "__arrow_c_stream__") and not hasattr(source, "with_format"):
+        stream = _stream(source)
+        if stream is not None:
+            return _streamed(stream)
+    if isinstance(source, Iterable):
+        return source
+    if isinstance(source, Sized) and hasattr(source, "__getitem__"):  # a map-style data set, as PyTorch calls it
+        return (source[index] for index in range(len(source)))
+    if hasattr(source, "collect"):  # polars.LazyFrame
+        raise glmv.InvalidRequestError(f"A {type(source).__name__} has no rows yet: give what its collect() returns.")
+    raise glmv.InvalidRequestError(
+        f"Items are a folder, a pattern, a table or an iterable; got {type(source).__name__}."
+    )
+
+
+def length_of(source: Any) -> int | None:
+    """How many rows there are, where that is known without reading them."""
+    # A relation of DuckDB is a query: its length is found by running it, for which its connection must be free.
+    is_query = type(source).__module__.partition(".")[0].lstrip("_") == "duckdb"
+    if isinstance(source, Sized) and not is_query:
+        return len(source)
+    rows = getattr(source, "num_rows", None)  # a pyarrow.RecordBatch
+    return rows if isinstance(rows, int) else None
+
+
+def _stream(source: Any) -> Any:
+    """A reader of Arrow's C stream, or None where it is one column of values, to be iterated."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise glmv.InvalidRequestError(
+            f'A {type(source).__name__} is read by pyarrow: pip install "glmv[batch]".'
+        ) from error
+    try:
+        return pa.RecordBatchReader.from_stream(source)
+    except pa.ArrowInvalid:
+        if isinstance(source, Iterable):
+            return None
+        raise
+
+
+def _streamed(stream: Any) -> Iterator[dict[str, Any]]:
+    with closing(stream):
+        for batch in stream:
+            for start in range(0, batch.num_rows, _ROWS):
+                yield from batch.slice(start, _ROWS).to_pylist()

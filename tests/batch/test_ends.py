@@ -1,0 +1,106 @@
+"""However a run ends, the rows end answered once, or failed for a reason that the user can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from glmv_batch import Job
+from glmv_batch import _outage as module
+from glmv_emulator import Emulator
+
+MODEL = "glm-4.6v-flash"
+COUNT = 150
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(COUNT):
+        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>03}.png")
+    return folder
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def assert_each_stands_once(rows: list[dict[str, Any]]) -> None:
+    assert sorted(row["key"] for row in rows) == [f"{number:>03}.png" for number in range(COUNT)]
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of a job take no time."""
+    now = [0.0]
+
+    async def pause(moved: asyncio.Event, seconds: float) -> None:
+        await asyncio.sleep(0)
+        now[0] += seconds
+
+    monkeypatch.setattr(module, "clock", lambda: now[0])
+    monkeypatch.setattr(module, "pause", pause)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_evening_of_refusals_leaves_answers_and_what_can_be_asked_again(
+    photos: Path, tmp_path: Path, no_waits: None, seed: int
+) -> None:
+    out = tmp_path / "o.jsonl"
+    faults = ("busy", "overloaded", "busy-event", "status-503")
+    with Emulator(faults=faults, chance=0.5, seed=seed) as emulator:
+        given: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
+        job = Job(photos, "Which?", model=MODEL, max_concurrency=2, **given)
+        job.write(out)
+        rows = lines(out)
+        assert_each_stands_once(rows)
+        failed = [row for row in rows if "error" in row]
+        assert len(failed) < COUNT / 5
+        assert {row["error_class"] for row in failed} <= {"RateLimitError", "ServerError"}
+        assert all(row["retryable"] for row in failed)
+        assert job.progress.retryable == len(failed)
+        for _ in range(20):
+            if job.write(out, retry_failed=True).retryable == 0:
+                break
+        assert_each_stands_once(lines(out))
+        assert all("text" in row for row in lines(out))
+        answered = [entry for entry in emulator.requests if entry.status == 200]
+        assert len(answered) >= COUNT
+
+
+FULL = """
+import resource, sys
+from glmv_batch import Job
+folder, out, base_url, key = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+Job(folder, "Which?", model="glm-4.6v-flash", max_concurrency=4, base_url=base_url, api_key=key).write(out)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of the size of files is of Unix")
+def test_a_ledger_without_room_ends_the_run_and_the_next_one_goes_on(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with Emulator() as emulator:
+        words = [str(photos), str(out), emulator.base_url, emulator.api_key]
+        run = subprocess.run([sys.executable, "-c", FULL, *words], capture_output=True, text=True)
+        assert run.returncode == 1
+        assert "LimitExceeded: The ledger" in run.stderr
+        paid = len(emulator.requests)
+        assert 0 < paid < COUNT
+        job = Job(
+            photos, "Which?", model=MODEL, max_concurrency=4, base_url=emulator.base_url, api_key=emulator.api_key
+        )
+        told = job.write(out)
+        assert told.known + told.answered == COUNT
+        assert told.known > 0
+        assert_each_stands_once(lines(out))
+        assert all("text" in row for row in lines(out))
+        assert len(emulator.requests) <= COUNT + 2 * 4  # what was under way when the ledger took no more
