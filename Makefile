@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server import-time clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server bench-processes import-time clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -122,6 +122,9 @@ bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clie
 
 bench-server: $(READY) ## what pictures cost the other users of a server; writes its part of docs/performance.md
 	$(BIN)/python benchmarks/event_loop.py
+
+bench-processes: $(READY) ## several processes on one account, beside the openai SDK; writes its part of docs/reliability.md
+	$(BIN)/python benchmarks/processes.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/run.py --task import

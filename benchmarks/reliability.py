@@ -323,7 +323,9 @@ def main() -> None:
     lines = table(faults, found)
     sys.stdout.write("\n".join(lines) + "\n")
     if not given.dry:
-        PAGE.write_text(page(given.clients, pythons, lines, abused), "utf-8")
+        made = page(given.clients, pythons, lines, abused)
+        several = processes.section(PAGE.read_text("utf-8"))
+        PAGE.write_text(f"{made.rstrip()}\n\n{several}\n" if several else made, "utf-8")
 
 
 if __name__ == "__main__":

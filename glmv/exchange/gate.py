@@ -333,15 +333,15 @@ class Gate:
             self._good, self._step = 0, 1.0
             if busy.pauses:
                 self._in_a_row += 1
-                self._paused_until = max(self._paused_until, now + self._pause())
+                self._paused_until = max(self._paused_until, now + self._pause(busy))
+                if busy.asked:
+                    self._asked_until = self._paused_until
+    def _pause(self, busy: Busy) -> float:
+        """Seconds of the pause after a refusal."""
         if busy.asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner; up to a
             # tenth later, so that not all processes come back at once.
-            self._asked_until = max(self._asked_until, now + busy.asked + self._chance() * min(0.1 * busy.asked, 3.0))
-            self._paused_until = max(self._paused_until, self._asked_until)
-
-    def _pause(self) -> float:
-        """Seconds of the pause after so many refusals in a row."""
+            return busy.asked + self._chance() * min(0.1 * busy.asked, 3.0)
         longest = min(LONGEST, PAUSE * LONGER ** (self._in_a_row - 1))
         return longest * (0.5 + 0.5 * self._chance())
 
