@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import processes
+
 from tests.support.fake_server import Server
 from tests.support.faults import ELSEWHERE, FAULTS, LIMIT, TEXT, Fault, Good, well
 

@@ -297,8 +297,13 @@ class Gate:
 
     def _next(self) -> Ticket:
         # While nobody is answered, the calls that were refused least try: no call uses up its attempts alone.
-        waits = self._queue and self._refusal is not None and not self._holders
-        return self._again.pop(0) if self._again and not waits else self._queue.popleft()
+        if self._again and self._refusal is not None and not self._holders:
+            if self._queue:
+                return self._queue.popleft()
+            least = min(self._again, key=lambda ticket: ticket.refused)
+            self._again.remove(least)
+            return least
+        return self._again.pop(0) if self._again else self._queue.popleft()
 
     def _learn(self, ticket: Ticket, *, busy: Busy | None, good: bool) -> None:
         now = self.clock()
@@ -336,6 +341,7 @@ class Gate:
                 self._paused_until = max(self._paused_until, now + self._pause(busy))
                 if busy.asked:
                     self._asked_until = self._paused_until
+
     def _pause(self, busy: Busy) -> float:
         """Seconds of the pause after a refusal."""
         if busy.asked:
