@@ -53,7 +53,7 @@ class Base:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self._budget = RetryBudget()
+        self._budget = RetryBudget(settings.retry_budget)
         self._address: Address | None = None
 
     @property

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError, RateLimitError
 from glmv.exchange.gate import Busy, Gate
-from glmv.options import Connection, timeouts
+from glmv.options import Connection
+from glmv.sending import RETRY_BUDGET, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
 
@@ -35,8 +36,6 @@ PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.
 # Seconds since its first refusal for which the refusals of a call that is one too many are free while others are
 # answered. After them they count against `max_retries`.
 BUSY_PATIENCE = 300.0
-# Retries of a client that its budget allows in a row, when nothing is answered.
-RETRY_BUDGET = 35
 # A clock further off than this is worth a word: signed tokens live 210 s by default.
 MAX_SKEW = 60.0
 
@@ -120,7 +119,7 @@ class Policy:
         max_retries: requests at most, less one, those apart that were refused while others of the gate were answered.
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
-        timeouts: seconds for each phase of a request, see `glmv.options.timeouts`.
+        timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
         gate: whose slots the attempts take, or None for endpoints without one.
         host: where the requests go, for messages.
         repeatable: whether a request that may have arrived may be sent once more.

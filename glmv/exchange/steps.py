@@ -33,7 +33,7 @@ class Send(NamedTuple):
     """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
 
     `path` is relative to the base URL. `secrets` are masked in everything that the server sends. `timeouts` are
-    seconds for each phase, as `glmv.options.timeouts` has them.
+    seconds for each phase, as `glmv.sending.timeouts` has them.
     """
 
     method: str

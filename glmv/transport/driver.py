@@ -16,7 +16,7 @@ from glmv.credentials import SecretBytes
 from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError
 from glmv.exchange.gate import Busy, Caller, Gate, Ticket
 from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
-from glmv.options import TIMEOUTS
+from glmv.sending import TIMEOUTS
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
 from glmv.transport.failures import Way, heard_from, perhaps_refused_by_proxy, refused_by_proxy, translated
