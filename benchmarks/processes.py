@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -58,6 +59,37 @@ http {{
   }}
 }}
 """
+
+
+TEXT = """
+## Several processes on one account
+
+The platform counts the calls of an account that are under way, whatever process they come from, and refuses the one too
+many (codes 1302 and 1305; gateways answer HTTP 429). Each process has a gate for each key, host and model. It
+lets as many calls through as the model's row documents, or `max_concurrency`, and when calls are refused all the same,
+it goes by what it sees:
+
+- Its width shrinks at once, to 0.7 of what was under way, and grows by one after a round of answers.
+- It sends nothing for a moment: half a second, half as long again with each further refusal in a row, eight seconds at
+  most, or what `Retry-After` asks for. An answer ends the moment, since the slot of that call is free there.
+- A refused call keeps its place in the queue. Its refusals do not count against `max_retries` while other calls of the
+  gate are answered, for five minutes at most. What bounds the wait is `deadline`.
+- Where all calls are refused, each is sent `max_retries + 1` times at most, and who has waited for a minute without an
+  answer to any of them gets the `RateLimitError`, sent or not. `max_retries=0` fails at once.
+
+The retry budget is for outages: `retry_budget=35` retries of a client in a row after broken connections, timeouts and
+errors of the server (HTTP 5xx). An answer earns a little back, a full one takes 490 answers. Refusals as too many at
+once cost nothing. A call that is not tried again for the budget says so: "the retry budget of this client is used up
+(retry_budget=35)". `retry_budget=None` is without a bound.
+
+A call that waits for a slot that a stream of its own thread or task holds logs a warning after five seconds, which
+names the stream (logger `glmv`).
+
+Processes share slots by refusals, which cost requests. Where a number of slots has to be kept exactly over several
+machines, give it to one that hands them out: [Ray](ray.md) divides the slots of an account among its workers, and
+[LiteLLM's proxy](servers.md#litellm) counts calls for all that ask through it (`max_parallel_requests` of a key or a
+model).
+""".strip().splitlines()
 
 
 class Case(NamedTuple):
@@ -284,7 +316,7 @@ def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
         f"{SEVERAL.ideal:g} s). openai is used with `asyncio.Semaphore(10)` in each process. ✓: all are answered, with "
         f"at most {MOST_REQUESTS} requests a call and in at most {MOST_TIME} times the ideal time."
     )
-    lines = [told, "", *HEAD]
+    lines = [*TEXT, "", told, "", *HEAD]
     for server in servers:
         for client in clients:
             for _ in range(rounds if client == "glmv" else 1):
@@ -326,7 +358,7 @@ def main() -> None:
         print(json.dumps(asyncio.run(calls(client, *map(int, numbers)))))
         return
     clients = given.client or ["glmv", "openai"]
-    if "openai" in clients:
+    if "openai" in clients and importlib.util.find_spec("openai") is None:
         prepared()
     lines = measured(given.rounds, clients, given.server or list(SERVERS))
     if not given.print:

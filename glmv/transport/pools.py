@@ -225,6 +225,8 @@ class AsyncPools:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         self._closed = True
+        if not _runs():
+            return
         loop = asyncio.get_running_loop()
         current = self._made.pop(loop, None)
         retired, self._retired = self._retired, []
