@@ -325,7 +325,7 @@ def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
     for case in ALONE if "glmv" in clients else ():
         told = (
             f"One process, {case.calls} calls, `max_concurrency={case.at_once}`, {case.slots} at once allowed (ideal "
-            f"{case.ideal:g} s; at most {MOST_TIME} times that):"
+            f"{case.ideal:.1f} s; at most {MOST_TIME} times that):"
         )
         lines += ["", told, "", *HEAD]
         lines.append(run("ours", "glmv", case).row("ours", "glmv"))
