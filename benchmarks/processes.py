@@ -75,7 +75,8 @@ it goes by what it sees:
 - A refused call keeps its place in the queue. Its refusals do not count against `max_retries` while other calls of the
   gate are answered, for five minutes at most. What bounds the wait is `deadline`.
 - Where all calls are refused, each is sent `max_retries + 1` times at most, and who has waited for a minute without an
-  answer to any of them gets the `RateLimitError`, sent or not. `max_retries=0` fails at once.
+  answer to any of them gets the `RateLimitError`, sent or not. `max_retries=0` fails at once, and pauses nothing: the
+  caller decides.
 
 The retry budget is for outages: `retry_budget=35` retries of a client in a row after broken connections, timeouts and
 errors of the server (HTTP 5xx). An answer earns a little back, a full one takes 490 answers. Refusals as too many at

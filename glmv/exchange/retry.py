@@ -285,7 +285,8 @@ class Tries:
         if kind is not Retry.BUSY:
             return None
         asked = error.retry_after
-        pauses = isinstance(error, RateLimitError)
+        # Without retries the caller owns the pauses, too: its next call is sent at once.
+        pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
         held = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
         return Busy(pauses, held, error.status_code, error.code)
 

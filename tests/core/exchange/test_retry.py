@@ -199,6 +199,7 @@ def test_a_refusal_costs_an_attempt_where_the_call_is_refused_for_minutes() -> N
 def test_without_retries_a_refusal_is_the_end_whoever_is_answered() -> None:
     world, gate = gated(max_retries=0)
     assert refused(world, gate, 3) is None
+    assert gate.paused_until <= 50.0  # the next call is the caller's to time
 
 
 def test_a_call_whose_deadline_is_before_the_end_of_the_pause_does_not_wait() -> None:
