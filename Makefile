@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -132,6 +132,9 @@ bench-leaks: $(READY) ## memory and open files of a server over 10,000 pictures;
 
 bench-batches: $(READY) ## a batch under kills, on a full disk, through an outage and a busy evening (ten minutes)
 	$(BIN)/python benchmarks/batches.py $(ARGS)
+
+bench-processes: $(READY) ## several processes on one account, beside the openai SDK; writes its part of docs/reliability.md
+	$(BIN)/python benchmarks/processes.py
 
 import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
 	@$(BIN)/python benchmarks/run.py --task import

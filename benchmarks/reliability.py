@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import processes
+
 from tests.support.fake_server import Server
 from tests.support.faults import ELSEWHERE, FAULTS, LIMIT, TEXT, Fault, Good, well
 
@@ -323,7 +325,9 @@ def main() -> None:
     lines = table(faults, found)
     sys.stdout.write("\n".join(lines) + "\n")
     if not given.dry:
-        PAGE.write_text(page(given.clients, pythons, lines, abused), "utf-8")
+        made = page(given.clients, pythons, lines, abused)
+        several = processes.section(PAGE.read_text("utf-8"))
+        PAGE.write_text(f"{made.rstrip()}\n\n{several}\n" if several else made, "utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from glmv.structured.plan import plan_for
 from glmv.telemetry import Operation, watched
 from glmv.transport.address import Address, address_of
 from glmv.transport.asynchronous import AsyncDriver
-from glmv.transport.pools import AsyncPools, Pool, Pools
+from glmv.transport.pools import AsyncPools, Pool, Pools, needs_loop
 from glmv.transport.proxies import proxy_variables
 from glmv.transport.sync import SyncDriver
 from glmv.types import Completion, Delta
@@ -53,7 +53,7 @@ class Base:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self._budget = RetryBudget()
+        self._budget = RetryBudget(settings.retry_budget)
         self._address: Address | None = None
 
     @property
@@ -387,6 +387,7 @@ class AsyncClient(AsyncEndpoints, Base):
         settings, address = self.settings, where or self.address
         headers = settings.default_headers if where is None else None
         http = settings.http_async_client
+        needs_loop()
         pool = await self._pools.get(address.base_url) if http is None else Pool(http)
         pool.enter()
         return AsyncDriver(flow, pool, address, headers or {}, what)

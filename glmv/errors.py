@@ -220,6 +220,8 @@ class DeadlineExceeded(GLMVError):
 class GateTimeout(GLMVError):
     """No slot of this process' concurrency gate came free in time; the message says who holds them."""
 
+    kind: str | None = None
+
 
 @public_class
 class MalformedResponse(GLMVError):

@@ -72,6 +72,7 @@ class ClientKeywords(OptionKeywords, total=False):
     deadline: float | None
     idle_timeout: float | None
     max_retries: int
+    retry_budget: int | None
     max_concurrency: int | None
     http_client: Any
     http_async_client: Any

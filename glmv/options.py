@@ -36,6 +36,7 @@ from glmv.errors import InvalidRequestError
 from glmv.hosts import asks_platform
 from glmv.media.kept import PICTURE_CACHE_BYTES
 from glmv.media.text import nearest, shortened, shown
+from glmv.sending import RETRY_BUDGET, AsyncHTTPClient, HTTPClient, Timeout
 from glmv.types import Message
 
 DEFAULT_MODEL = "glm-4.6v"
@@ -50,36 +51,6 @@ def _words(value: object) -> object:
 def _finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is not a number that JSON can carry")
-    return value
-
-
-# The platform's own SDKs connect for 8 s and read for 300 s (zhipuai `_constants.py`): thinking models are slow.
-TIMEOUTS = {"connect": 8.0, "read": 300.0, "write": 60.0}
-
-
-def timeouts(timeout: Any) -> dict[str, float | None]:
-    """Seconds, an `httpx.Timeout`, or None -> what the library wants for each phase.
-
-    Raises:
-        InvalidRequestError: it is neither, or not a number of seconds above 0.
-    """
-    match timeout:
-        case None:
-            return {**TIMEOUTS, "pool": None}
-        case bool():
-            raise InvalidRequestError("timeout is seconds or an httpx.Timeout; got bool.")
-        case int() | float() if not 0 < timeout < math.inf:
-            raise InvalidRequestError(f"timeout is a number of seconds above 0; got {timeout!r}. None is the default.")
-        case int() | float():
-            return {"connect": float(timeout), "read": float(timeout), "write": float(timeout), "pool": None}
-        case _ if hasattr(timeout, "connect") and hasattr(timeout, "read"):
-            return {"connect": timeout.connect, "read": timeout.read, "write": timeout.write, "pool": None}
-        case _:
-            raise InvalidRequestError(f"timeout is seconds or an httpx.Timeout; got {type(timeout).__name__}.")
-
-
-def _timeout(value: object) -> object:
-    timeouts(value)
     return value
 
 
@@ -119,7 +90,6 @@ def _row_name(value: str | None) -> str | None:
     raise ValueError(f"it is none of the models in the catalogue.{nearest(value, names)} They are {', '.join(names)}")
 
 
-Timeout = Annotated[Any, BeforeValidator(_timeout)]
 Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
 Temperature = Annotated[float, BeforeValidator(_finite), Field(ge=0.0), _Platform(le=1.0)]
 BaseModelName = Annotated[str | None, AfterValidator(_row_name)]
@@ -205,7 +175,10 @@ class Connection(ShowsFields):
             with `GateTimeout`, which says who holds the slots: at the deadline, or when none came free for as long as
             the read timeout.
         idle_timeout: seconds between two events of a stream; None is the read timeout.
-        max_retries: a call makes at most `max_retries + 1` requests.
+        max_retries: a call makes at most `max_retries + 1` requests; those that are refused as too many at once are not
+            counted while other calls of its gate are answered. 0 fails at once.
+        retry_budget: retries that all calls of a client may make in a row in an outage; each answer earns a little of
+            them back. Refusals as too many at once cost nothing. None is without a bound, 0 is without retries.
         max_concurrency: calls under way at once for this account and model; None is the documented number.
         http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they stay as they are.
             In a blocking one a call's deadline is looked at between reads, so one read may last for its timeout.
@@ -230,9 +203,10 @@ class Connection(ShowsFields):
     deadline: Seconds | None = None
     idle_timeout: Seconds | None = None
     max_retries: Annotated[int, Field(ge=0)] = 3
+    retry_budget: Annotated[int, Field(ge=0)] | None = RETRY_BUDGET
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
-    http_client: Any = Field(default=None, exclude=True, repr=False)
-    http_async_client: Any = Field(
+    http_client: HTTPClient = Field(default=None, exclude=True, repr=False)
+    http_async_client: AsyncHTTPClient = Field(
         default=None,
         exclude=True,
         repr=False,

@@ -122,6 +122,7 @@ def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from glmv.exchange import retry
 
     monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
+    monkeypatch.setattr("glmv.exchange.gate.PAUSE", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from glmv.errors import GLMVError
 from glmv.exchange.flow import fetch
 from glmv.exchange.retry import Policy
 from glmv.exchange.steps import Step
-from glmv.options import timeouts
 from glmv.request.prepare import Call
+from glmv.sending import timeouts
 from glmv.transport.address import Address
 
 

@@ -20,6 +20,7 @@ from glmv.errors import (
     ContentFilterError,
     ContextLengthError,
     DeadlineExceeded,
+    GateTimeout,
     GLMVError,
     InvalidRequestError,
     MalformedResponse,
@@ -115,7 +116,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
             policy.budget.earn(after_retry=tries.attempt > 1)
             return result
         # Outside of `except`, so that the error does not drag along what was being handled.
-        yield Drop(busy=kind is Retry.BUSY)
+        yield Drop(busy=tries.busy(error, kind))
         pause = tries.again(error, kind)
         if pause is None:
             raise _told(error, tries, call.reading)
@@ -422,6 +423,8 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
         case MalformedResponse():
             # A damaged event is retryable; what is merely no answer is not.
             kind, error = (Retry.TRANSIENT if problem.retryable else Retry.NEVER), problem
+        case GateTimeout():
+            kind, error = Retry.NEVER, tries.waited_in_vain(problem)
         case GLMVError():
             error = problem
             told = problem.code or problem.status_code or isinstance(problem, ServerError)

@@ -1,5 +1,7 @@
 """How often and how long to try: attempts, pauses, the retry budget and the deadline. Pure: clocks are given.
 
+A call that is refused as one too many at once waits in its gate, which pauses for all of its calls; see `gate.py`.
+
 The figures are those of well-tried clients: full jitter and the token bucket of botocore's standard mode (capacity
 500, 14 a retry, 5 for throttling, 1 back for a success), and openai-python's reading of Retry-After (seconds or a
 date, up to 120 s, nonsense ignored).
@@ -16,9 +18,10 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from glmv.errors import DeadlineExceeded, GLMVError
-from glmv.exchange.gate import Gate
-from glmv.options import Connection, timeouts
+from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError, RateLimitError
+from glmv.exchange.gate import Busy, Gate
+from glmv.options import Connection
+from glmv.sending import RETRY_BUDGET, timeouts
 from glmv.types import Accumulator
 from glmv.wire.codes import Retry
 
@@ -30,6 +33,9 @@ MAX_RETRY_AFTER = 120.0
 # Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
 # 2 s for "busy": a thousand callers that are refused together come back over 2 s, no 50 ms with more than a twentieth.
 PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
+# Seconds since its first refusal for which the refusals of a call that is one too many are free while others are
+# answered. After them they count against `max_retries`.
+BUSY_PATIENCE = 300.0
 # A clock further off than this is worth a word: signed tokens live 210 s by default.
 MAX_SKEW = 60.0
 
@@ -62,16 +68,28 @@ _WAITS = {
 
 
 class RetryBudget:
-    """A token bucket over all calls of a client: when much fails, little is tried again."""
+    """A token bucket over all calls of a client: while a server is out of order, little is tried again.
 
-    CAPACITY = 500.0
+    Refusals as too many at once cost nothing: the gate's pauses bound them.
+
+    Args:
+        retries: how many the full bucket pays for; None is without a bound.
+    """
+
     COST = {Retry.BUSY: 5.0, Retry.TRANSIENT: 14.0, Retry.TOKEN: 0.0}  # noqa: RUF012 - a constant table
+    CAPACITY = RETRY_BUDGET * COST[Retry.TRANSIENT]
     EARN = 1.0
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_tokens", "retries")
 
-    def __init__(self) -> None:
-        self._tokens = self.CAPACITY
+    def __init__(self, retries: int | None = RETRY_BUDGET) -> None:
+        self.retries = retries
+        self._tokens = self.capacity
+
+    @property
+    def capacity(self) -> float:
+        """Tokens of the full bucket."""
+        return math.inf if self.retries is None else self.retries * self.COST[Retry.TRANSIENT]
 
     def take(self, kind: Retry) -> bool:
         """Pay for one retry; False when the bucket does not hold enough."""
@@ -83,7 +101,14 @@ class RetryBudget:
 
     def earn(self, *, after_retry: bool) -> None:
         """A success puts tokens back; one that needed a retry returns what the cheapest retry cost."""
-        self._tokens = min(self.CAPACITY, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
+        self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
+
+    def is_empty(self) -> str:
+        """The sentence for the error of a call that is not tried again for this."""
+        return (
+            f"It was not tried again: the retry budget of this client is used up (retry_budget={self.retries}), as too "
+            "many of its calls failed."
+        )
 
 
 @dataclass(slots=True)
@@ -91,10 +116,10 @@ class Policy:
     """The patience of one call.
 
     Attributes:
-        max_retries: requests at most, less one.
+        max_retries: requests at most, less one, those apart that were refused while others of the gate were answered.
         deadline: seconds for all of the call, or None.
         idle_timeout: seconds between two events of a stream, or None.
-        timeouts: seconds for each phase of a request, see `glmv.options.timeouts`.
+        timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
         gate: whose slots the attempts take, or None for endpoints without one.
         host: where the requests go, for messages.
         repeatable: whether a request that may have arrived may be sent once more.
@@ -176,6 +201,10 @@ class Tries:
     """The attempts of one call: what was tried, and whether to try again."""
 
     __slots__ = (
+        "_answered",
+        "_first_refused",
+        "_free",
+        "_refused",
         "_reset",
         "_started",
         "accumulator",
@@ -203,6 +232,10 @@ class Tries:
         self.accumulator = Accumulator()  # what this attempt has received
         self.shaper: Shaper | None = None  # of a chat call's attempt
         self._reset = False
+        self._free = 0  # attempts that do not count
+        self._answered = 0 if policy.gate is None else policy.gate.answered
+        self._refused: GLMVError | None = None  # the last refusal as too many at once
+        self._first_refused = 0.0
 
     def begin(self) -> None:
         """Count an attempt."""
@@ -247,24 +280,69 @@ class Tries:
             return again
         return FAILURES[kind]
 
+    def busy(self, error: GLMVError, kind: Retry) -> Busy | None:
+        """What the gate is told when a call of it failed; None where that says nothing of how many are allowed."""
+        if kind is not Retry.BUSY:
+            return None
+        asked = error.retry_after
+        # Without retries the caller owns the pauses, too: its next call is sent at once.
+        pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
+        held = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
+        return Busy(pauses, held, error.status_code, error.code)
+
+    def waited_in_vain(self, error: GateTimeout) -> GLMVError:
+        """The error of a call that got no slot: its last refusal, if it was refused."""
+        if self._refused is None:
+            busy = None if self.policy.gate is None else self.policy.gate.refusal
+            if error.kind != "busy" or busy is None:
+                return error
+            return RateLimitError(error.message, status_code=busy.status, code=busy.code)
+        if self.past_deadline():
+            return self._no_time_after(self._refused)
+        return self._refused.add_cure(error.message)
+
+    def _queues(self, error: GLMVError, kind: Retry) -> bool:
+        """Whether a call was refused as one too many, and waits for the gate and not for a time of its own."""
+        return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
+
+    def _count(self, gate: Gate, error: GLMVError) -> None:
+        """A refusal is free while the queue moves: others were answered since the last one, or are under way."""
+        now = self.policy.clock()
+        if self._refused is None:
+            self._first_refused = now
+        self._refused = error
+        moved = gate.answered > self._answered or gate.in_use > 0
+        self._answered = gate.answered
+        if moved and now < self._first_refused + BUSY_PATIENCE and self.policy.max_retries > 0:
+            self._free += 1
+
     def again(self, error: GLMVError, kind: Retry) -> float | None:
-        """Seconds to wait before the next attempt, or None when there is none.
+        """Seconds to wait before the next attempt, or None when there is none; 0 too where the gate pauses.
 
         Raises:
             DeadlineExceeded: when the pause would end after the deadline.
         """
-        if kind is Retry.NEVER or self.attempt > self.policy.max_retries:
+        gate = self.policy.gate
+        queues = self._queues(error, kind)
+        if queues and gate is not None:
+            self._count(gate, error)
+        if kind is Retry.NEVER or self.attempt - self._free > self.policy.max_retries:
             return None
         asked = error.retry_after
         if asked is not None and asked > MAX_RETRY_AFTER:
             return None
+        if queues and gate is not None:
+            if self.deadline is not None and gate.paused_until >= self.deadline and not gate.in_use:
+                raise self._no_time_after(error)
+            return 0.0
         if kind is Retry.TOKEN:
             self.renewals += 1
             pause = 0.0
         elif not (self._reset or self.opened) and getattr(error, "kind", None) == "reset":
             self._reset = True
             pause = 0.0
-        elif not self.policy.budget.take(kind):
+        elif not isinstance(error, RateLimitError) and not self.policy.budget.take(kind):
+            error.add_cure(self.policy.budget.is_empty())
             return None
         elif asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
@@ -274,11 +352,15 @@ class Tries:
             base, cap = PAUSES[kind]
             pause = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))
         if self.deadline is not None and self.policy.clock() + pause >= self.deadline:
-            late = self.too_late(error)
-            late.__cause__ = error
-            facts = {name: getattr(error, name) for name in ("status_code", "code", "request_id", "retry_after")}
-            raise late.fill(attempts=self.attempt, **facts).fill(request_id=self.request_id)
+            raise self._no_time_after(error)
         return pause
+
+    def _no_time_after(self, error: GLMVError) -> DeadlineExceeded:
+        """The error of a call that has no time for another attempt."""
+        late = self.too_late(error)
+        late.__cause__ = error
+        facts = {name: getattr(error, name) for name in ("status_code", "code", "request_id", "retry_after")}
+        return late.fill(attempts=self.attempt, **facts).fill(request_id=self.request_id)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

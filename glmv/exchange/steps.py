@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from glmv.credentials import SecretHeaders, Secrets
-from glmv.exchange.gate import Gate
+from glmv.exchange.gate import Busy, Gate
 from glmv.types import Delta
 
 
@@ -33,7 +33,7 @@ class Send(NamedTuple):
     """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
 
     `path` is relative to the base URL. `secrets` are masked in everything that the server sends. `timeouts` are
-    seconds for each phase, as `glmv.options.timeouts` has them.
+    seconds for each phase, as `glmv.sending.timeouts` has them.
     """
 
     method: str
@@ -68,9 +68,13 @@ class Hand(list[Delta]):
 
 
 class Drop(NamedTuple):
-    """Close the answer and leave the slot. `busy`: the platform said that there are too many calls."""
+    """Close the answer and leave the slot.
 
-    busy: bool = False
+    `busy`: the platform said that there are too many calls. Where the gate pauses for that, the next `Enter` gets the
+    place in the queue that the call had.
+    """
+
+    busy: Busy | None = None
 
 
 class Finish(NamedTuple):

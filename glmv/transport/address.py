@@ -12,7 +12,7 @@ from glmv.credentials import NewKeys, Secrets
 from glmv.errors import AuthenticationError, InvalidRequestError
 from glmv.media.text import shortened
 from glmv.options import Connection
-from glmv.transport.auth import Signer
+from glmv.transport.auth import NO_KEY, Signer
 from glmv.transport.keys import KeyFunction
 from glmv.transport.proxies import is_loopback
 from glmv.wire.dialect import Dialect, dialect_of
@@ -94,9 +94,7 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
         asking = KeyFunction(function, signed=settings.auth == "token", ttl=settings.token_ttl, keys=keys)
         return Address(base_url, host, asking, dialect, Secrets(headers=_headers(settings), keys=keys), named_by)
     if not key.get_secret_value().strip() and dialect.name == "platform":
-        raise AuthenticationError(
-            "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
-        )
+        raise AuthenticationError(NO_KEY)
     signer = None
     if key.get_secret_value().strip():
         signer = Signer(key, signed=settings.auth == "token", ttl=settings.token_ttl)

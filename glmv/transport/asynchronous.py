@@ -8,9 +8,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from glmv.errors import GLMVError
+from glmv.exchange.gate import Busy
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Work
 from glmv.transport.auth import Signer
-from glmv.transport.driver import TAIL, Driver, async_content_of, here
+from glmv.transport.driver import TAIL, Driver, async_content_of
 from glmv.transport.keys import KeyFunction
 from glmv.transport.network import CALL, NO_CALL
 from glmv.transport.workers import Late, worked
@@ -78,13 +79,14 @@ class AsyncDriver(Driver):
         started = time.monotonic()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._ticket = gate.enter(f"{self._what} in {here()}", lambda: _wake(loop, woken))
-        while self._ticket.state == "waiting":
-            left = self._remaining_wait(gate, self._ticket, step, started)
+        ticket = self._enters(gate, lambda: _wake(loop, woken))
+        while ticket.state == "waiting":
+            left = self._remaining_wait(gate, ticket, step, started, blocking=False)
             try:
                 await asyncio.wait_for(woken.wait(), left)
             except TimeoutError:
                 continue
+            woken.clear()
 
     async def _signer(self, until: float | None) -> Signer | None:
         asked = self._where.signer
@@ -153,7 +155,7 @@ class AsyncDriver(Driver):
         # A mock's body may have been read already.
         return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
-    async def drop(self, *, busy: bool = False, good: bool = False) -> None:
+    async def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
         """Close the response, if there is one, and leave the gate. Calling it again does nothing."""
         response, self._response, self._chunks = self._response, None, None
         try:

@@ -18,6 +18,10 @@ from pydantic import SecretStr
 from glmv.credentials import NewKeys
 from glmv.errors import AuthenticationError
 
+NO_KEY = (
+    "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai). Pickles hold no key: "
+    "for worker processes, set the variable."
+)
 # Signed anew this share of its lifetime before it ends, so that no request leaves with a token about to expire.
 _EARLY = 0.15
 
@@ -30,9 +34,7 @@ def checked_key(key: SecretStr) -> SecretStr:
     """
     key = SecretStr(key.get_secret_value().strip())
     if not key:
-        raise AuthenticationError(
-            "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
-        )
+        raise AuthenticationError(NO_KEY)
     if re.fullmatch("[!-~]+", key.get_secret_value()) is None:
         raise AuthenticationError("The API key holds spaces, line breaks or characters beyond ASCII: copy it anew.")
     return key

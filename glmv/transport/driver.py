@@ -7,15 +7,16 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+import weakref
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from types import ModuleType
 from typing import Any
 
 from glmv.credentials import SecretBytes
 from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError
-from glmv.exchange.gate import Gate, Ticket
+from glmv.exchange.gate import Busy, Caller, Gate, Ticket
 from glmv.exchange.steps import Enter, Failure, Opened, Pause, Send, Step
-from glmv.options import TIMEOUTS
+from glmv.sending import TIMEOUTS
 from glmv.transport.address import Address
 from glmv.transport.auth import Signer
 from glmv.transport.failures import Way, heard_from, perhaps_refused_by_proxy, refused_by_proxy, translated
@@ -27,6 +28,9 @@ log = logging.getLogger("glmv")
 
 # Bytes of a large body that are written at a time; the deadline is looked at before each piece.
 PIECE = 1024 * 1024
+# Seconds after which a call says in the log that it waits for a slot that a stream of its own thread or task holds. As
+# often calls look again while all are refused.
+WARN_AFTER = 5.0
 # Seconds for which the formal end of a body is waited for, so that the connection can be used again.
 TAIL = 0.05
 
@@ -60,6 +64,8 @@ class Driver:
         self._network = NetworkCall(where.secrets, None)
         self._gate: Gate | None = None
         self._ticket: Ticket | None = None
+        self._refused: Ticket | None = None
+        self._warned = False
         self._response: Any = None
         self._chunks: Any = None
         self._cancelled = False
@@ -144,33 +150,70 @@ class Driver:
             network.stage, network.encrypts_with,
         )  # fmt: skip
 
-    def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float) -> float:
-        """Seconds left to wait for a slot: until none came free for as long as a read may take, or the deadline.
+    def _enters(self, gate: Gate, notify: Callable[[], None]) -> Ticket:
+        """Ask for a slot; after a refusal, from the same place in the queue."""
+        after, self._refused = self._refused, None
+        self._ticket = ticket = gate.enter(f"{self._what} in {here()}", notify, after=after, by=caller())
+        return ticket
+
+    def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float, *, blocking: bool) -> float:
+        """Seconds to wait before looking again: at most until none came free for as long as a read may take.
+
+        Args:
+            started: when the wait began, in monotonic seconds.
+            blocking: whether the thread can do nothing else.
 
         Raises:
-            GateTimeout: none are left.
+            GateTimeout: no time is left.
         """
+        gate.look()
+        if ticket.state != "waiting":
+            return 0.0
+        now = time.monotonic()
         limit = max(gate.moved, started) + (step.patience or TIMEOUTS["read"])
-        left = (limit if step.until is None else min(limit, step.until)) - time.monotonic()
-        if left > 0:
-            return left
-        holders = gate.holders()
-        ticket.leave()
-        raise GateTimeout(
-            f"No slot came free in {time.monotonic() - started:.1f} s: {holders}. Close streams that are no longer "
-            "read, do not call synchronously on the thread of a running event loop, or raise max_concurrency if the "
-            "account allows more.",
-            retryable=True,
-        )
+        left = (limit if step.until is None else min(limit, step.until)) - now
+        if left <= 0 or gate.stands_still(started):
+            holders = gate.holders()
+            ticket.leave()
+            late = GateTimeout(
+                f"No slot came free in {now - started:.1f} s: {holders}. Close streams that are no longer "
+                "read, do not call synchronously on the thread of a running event loop, or raise max_concurrency if "
+                "the account allows more.",
+                retryable=True,
+            )
+            late.kind = "busy" if left > 0 else None
+            raise late
+        if not self._warned:
+            if (early := started + WARN_AFTER - now) <= 0:
+                self._warn(gate, now - started, blocking=blocking)
+            else:
+                left = min(left, early)
+        if gate.refusal is not None:
+            left = min(left, WARN_AFTER)
+        looks_at = gate.looks_at(ticket)
+        return left if looks_at is None else min(left, max(looks_at - now, 0.001))
 
-    def _leave_gate(self, *, busy: bool = False, good: bool = False) -> None:
+    def _warn(self, gate: Gate, seconds: float, *, blocking: bool) -> None:
+        """Say in the log that this call waits for its own stream."""
+        self._warned = True
+        if (holder := gate.own(caller(), blocking=blocking)) is not None:
+            log.warning(
+                "%s in %s has waited %.0f s for a slot of %s that it holds itself: %s. Read that stream to its end or "
+                "close it before the next call, or raise max_concurrency if the account allows more.",
+                self._what.capitalize(), here(), seconds, gate.name, holder,
+            )  # fmt: skip
+
+    def _leave_gate(self, *, busy: Busy | None = None, good: bool = False) -> None:
         ticket, self._ticket = self._ticket, None
         if ticket is None or self._gate is None:
             return
         before = self._gate.width
         ticket.leave(busy=busy, good=good)
+        self._refused = ticket if busy is not None and busy.pauses else None
         if self._gate.width != before:
             log.debug("The gate of %s has %d slots now; it had %d", self._gate.name, self._gate.width, before)
+        if busy is not None and (pause := self._gate.paused_until - self._gate.clock()) > 0:
+            log.debug("The gate of %s pauses for %.2f s", self._gate.name, pause)
 
     def _log_pause(self, step: Pause) -> None:
         log.debug("Waiting %.2f s before the next attempt", step.seconds)
@@ -208,8 +251,18 @@ class AsyncBody:
 
 def here() -> str:
     """The task or thread that asks for a slot, for the message to others who wait for it."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
+    task = _task()
     return task.get_name() if task else f"thread {threading.current_thread().name}"
+
+
+def caller() -> Caller:
+    """The task and thread that ask for a slot."""
+    task = _task()
+    return Caller(threading.get_ident(), None if task is None else weakref.ref(task))
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

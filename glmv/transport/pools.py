@@ -124,7 +124,31 @@ async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]
     try:
         yield
     finally:
-        await http.aclose()
+        # A loop that was never closed, as those of nest_asyncio, is gone when the interpreter ends: nothing can be
+        # awaited then, and the sockets close by themselves.
+        if _runs():
+            await http.aclose()
+
+
+def _runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def needs_loop() -> None:
+    """Make sure that an event loop of asyncio runs.
+
+    Raises:
+        InvalidRequestError: none does.
+    """
+    if not _runs():
+        raise InvalidRequestError(
+            "AsyncClient runs in an event loop of asyncio, and none runs here: with trio, call `glmv.Client` in a "
+            "thread (`trio.to_thread.run_sync`)."
+        )
 
 
 class Pools:
@@ -201,6 +225,8 @@ class AsyncPools:
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         self._closed = True
+        if not _runs():
+            return
         loop = asyncio.get_running_loop()
         current = self._made.pop(loop, None)
         retired, self._retired = self._retired, []

@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from glmv.errors import GLMVError
+from glmv.exchange.gate import Busy
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send, Work
 from glmv.transport.auth import Signer
-from glmv.transport.driver import TAIL, Driver, content_of, here
+from glmv.transport.driver import TAIL, Driver, content_of
 from glmv.transport.keys import KeyFunction
 from glmv.transport.network import CALL, NO_CALL
 from glmv.types import Delta
@@ -68,9 +69,9 @@ class SyncDriver(Driver):
         started = time.monotonic()
         woken = threading.Lock()
         woken.acquire()
-        self._ticket = gate.enter(f"{self._what} in {here()}", woken.release)
-        while self._ticket.state == "waiting":
-            left = self._remaining_wait(gate, self._ticket, step, started)
+        ticket = self._enters(gate, lambda: _wake(woken))
+        while ticket.state == "waiting":
+            left = self._remaining_wait(gate, ticket, step, started, blocking=True)
             woken.acquire(timeout=left)
 
     def _signer(self, until: float | None) -> Signer | None:
@@ -128,7 +129,7 @@ class SyncDriver(Driver):
         # A mock's body may have been read already.
         return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
-    def drop(self, *, busy: bool = False, good: bool = False) -> None:
+    def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
         """Close the response, if there is one, and leave the gate. Calling it again does nothing."""
         response, self._response, self._chunks = self._response, None, None
         try:
@@ -138,3 +139,10 @@ class SyncDriver(Driver):
             pass
         finally:
             self._leave_gate(busy=busy, good=good)
+
+
+def _wake(woken: threading.Lock) -> None:
+    try:
+        woken.release()
+    except RuntimeError:  # it was woken before, and has not looked yet
+        pass

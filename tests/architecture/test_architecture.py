@@ -174,7 +174,7 @@ ORDER = [
     {"options"},
     {"types"},
     {"media"},
-    {"catalog"},
+    {"catalog", "sending"},
     {"errors", "credentials", "hosts", "redaction", "_version"},
     {"_public"},
 ]

@@ -174,7 +174,7 @@ class Flow:
                     case Hand():
                         outcome.deltas += step
                     case Drop():
-                        outcome.drops.append(step.busy)
+                        outcome.drops.append(step.busy is not None)
                     case Pause():
                         outcome.pauses.append(step.seconds)
                         self.now += step.seconds

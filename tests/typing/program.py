@@ -47,7 +47,7 @@ class Vault:
 
 def core(photo: glmv.Image, history: list[dict[str, Any]], messages: list[glmv.Message]) -> None:
     with glmv.Client(
-        model="glm-4.6v", api_key="id.secret", timeout=3, max_retries=2, deadline=60, tracing=False
+        model="glm-4.6v", api_key="id.secret", timeout=3, max_retries=2, retry_budget=50, deadline=60, tracing=False
     ) as glm:
         answer = glm.chat([photo, "What is in this picture?"], temperature=0.5, thinking=False, stop=["END"])
         assert_type(answer, glmv.Completion)

@@ -14,8 +14,8 @@ from glmv import Box, Usage
 from glmv.exchange.flow import LINGER, answer_of, exchange, fetch
 from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
 from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
-from glmv.options import timeouts
 from glmv.request.prepare import Call
+from glmv.sending import timeouts
 
 STREAM = [True, False]
 

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 import glmv
-from glmv.exchange.gate import DEFAULT_WIDTH, Gate, gate
+from glmv.exchange.gate import DEFAULT_WIDTH, KEPT, LONGEST, STANDSTILL, Busy, Gate, gate
 
 BUSY = {"error": {"code": "1302", "message": "busy"}}
 ANSWER = {"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}
@@ -29,7 +30,8 @@ class Crowd:
     """People at a gate, who note when they are called."""
 
     def __init__(self, width: int) -> None:
-        self.gate = Gate("glm", width)
+        self.now = 1000.0
+        self.gate = Gate("glm", width, lambda: self.now, lambda: 1.0)
         self.called: list[str] = []
 
     def enter(self, name: str, notify: Callable[[], None] | None = None) -> Any:
@@ -63,20 +65,27 @@ def test_leaving_twice_is_leaving_once() -> None:
     assert (b.state, c.state, crowd.gate.in_use) == ("in", "waiting", 1)
 
 
-def test_busy_narrows_once_for_all_that_were_sent_before() -> None:
+def test_a_refusal_narrows_once_for_all_that_were_sent_before() -> None:
+    crowd = Crowd(10)
+    tickets = [crowd.enter(str(number)) for number in range(10)]
+    for ticket in tickets[:3]:
+        ticket.leave(busy=Busy())
+    assert crowd.gate.width == 7  # seven are under way
+
+
+def test_a_gate_whose_calls_are_all_refused_lets_one_try() -> None:
     crowd = Crowd(10)
     tickets = [crowd.enter(str(number)) for number in range(10)]
     for ticket in tickets:
-        ticket.leave(busy=True)
-    assert crowd.gate.width == 7
-    crowd.enter("later").leave(busy=True)
-    assert crowd.gate.width == 1  # one alone was too many
+        ticket.leave(busy=Busy())
+    assert crowd.gate.width == 1
 
 
 def test_a_gate_is_never_narrower_than_one() -> None:
     crowd = Crowd(1)
     for _ in range(5):
-        crowd.enter("a").leave(busy=True)
+        crowd.enter("a").leave(busy=Busy())
+        crowd.now += LONGEST
     assert crowd.gate.width == 1
     assert crowd.enter("b").state == "in"
 
@@ -84,23 +93,171 @@ def test_a_gate_is_never_narrower_than_one() -> None:
 def test_good_answers_widen_it_again_slowly_up_to_its_width() -> None:
     crowd = Crowd(4)
     held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=True)
+    held[0].leave(busy=Busy())
     for ticket in held[1:]:
         ticket.leave()
     assert crowd.gate.width == 2
+    crowd.now += LONGEST
     widths = []
-    for _ in range(9):
+    for _ in range(12):
         crowd.enter("a").leave(good=True)
         widths.append(crowd.gate.width)
-    assert widths == [2, 3, 3, 3, 4, 4, 4, 4, 4]
+    assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
 def test_calls_that_end_without_an_answer_widen_nothing() -> None:
     crowd = Crowd(4)
-    crowd.enter("a").leave(busy=True)
+    crowd.enter("a").leave(busy=Busy())
+    crowd.now += LONGEST
     for _ in range(50):
         crowd.enter("a").leave()
     assert crowd.gate.width == 1
+
+
+def test_a_refusal_holds_all_calls_back_for_a_moment_that_grows() -> None:
+    crowd = Crowd(1)
+    pauses = []
+    for _ in range(8):
+        crowd.enter("a").leave(busy=Busy())
+        assert crowd.enter("early").state == "waiting"
+        pauses.append(crowd.gate.paused_until - crowd.now)
+        crowd.now = crowd.gate.paused_until
+        crowd.gate.look()
+        assert crowd.called[-1] == "early"
+        for ticket in list(crowd.gate._holders.values()):
+            ticket.leave()
+    assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125, 3.796875, 5.6953125, 8.0])
+
+
+def test_pauses_are_random_so_that_processes_do_not_come_back_together() -> None:
+    found = []
+    for chance in (0.0, 0.5, 1.0):
+        one = Gate("glm", 1, lambda: 0.0, lambda chance=chance: chance)  # type: ignore[misc]  # bound here
+        one.enter("a", lambda: None).leave(busy=Busy())
+        found.append(one.paused_until)
+    assert found == [0.25, 0.375, 0.5]
+
+
+def test_an_answer_ends_the_pause_as_its_slot_is_free_there() -> None:
+    crowd = Crowd(4)
+    held = [crowd.enter("a") for _ in range(4)]
+    held[0].leave(busy=Busy())
+    assert crowd.enter("b").state == "waiting"
+    for ticket in held[1:]:
+        ticket.leave(good=True)
+    assert crowd.called == ["b"]
+
+
+def test_a_pause_that_the_server_asks_for_is_kept_whoever_is_answered() -> None:
+    crowd = Crowd(4)
+    held = [crowd.enter("a") for _ in range(4)]
+    held[0].leave(busy=Busy(asked=20.0))
+    waiting = crowd.enter("b")
+    for ticket in held[1:]:
+        ticket.leave(good=True)
+    assert (waiting.state, crowd.gate.paused_until - crowd.now) == ("waiting", 22.0)
+    crowd.now += 22.0
+    crowd.gate.look()
+    assert waiting.state == "in"
+
+
+def test_a_server_that_is_out_of_order_narrows_and_does_not_pause() -> None:
+    crowd = Crowd(4)
+    crowd.enter("a").leave(busy=Busy(pauses=False))
+    assert (crowd.gate.width, crowd.enter("b").state) == (1, "in")
+
+
+def test_a_refused_call_comes_back_to_its_place() -> None:
+    crowd = Crowd(3)
+    a, b, c = (crowd.enter(name) for name in "abc")
+    crowd.enter("d")
+    b.leave(busy=Busy())
+    a.leave(busy=Busy())
+    again = [crowd.gate.enter("b", lambda: crowd.called.append("b"), after=b)]
+    again.append(crowd.gate.enter("a", lambda: crowd.called.append("a"), after=a))
+    crowd.called.clear()
+    c.leave(good=True)
+    while (held := list(crowd.gate._holders.values())) and len(crowd.called) < 3:
+        held[0].leave(good=True)
+    assert crowd.called == ["a", "b", "d"]
+
+
+def test_while_nobody_is_answered_those_try_that_were_refused_least() -> None:
+    crowd = Crowd(1)
+    order = []
+    tickets = {name: crowd.enter(name) for name in "abc"}
+    for _ in range(6):
+        crowd.now += LONGEST
+        crowd.gate.look()
+        name, ticket = next((name, ticket) for name, ticket in tickets.items() if ticket.state == "in")
+        order.append(name)
+        ticket.leave(busy=Busy())
+        tickets[name] = crowd.gate.enter(name, lambda: None, after=ticket)
+    assert order == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_one_of_the_waiting_looks_again_at_the_end_of_a_pause() -> None:
+    crowd = Crowd(1)
+    crowd.enter("a").leave(busy=Busy())
+    b, c = crowd.enter("b"), crowd.enter("c")
+    assert (crowd.gate.looks_at(b), crowd.gate.looks_at(c)) == (crowd.gate.paused_until, None)
+    b.leave()
+    assert crowd.called == ["c"]  # so that it asks when to look
+    assert crowd.gate.looks_at(c) == crowd.gate.paused_until
+
+
+def test_who_waited_while_all_were_refused_for_a_minute_waits_no_more() -> None:
+    crowd = Crowd(1)
+    started = crowd.now
+    crowd.enter("a").leave(busy=Busy())
+    waiting = 0
+    while not crowd.gate.stands_still(started):
+        crowd.now += LONGEST
+        waiting += 1
+        crowd.enter("a").leave(busy=Busy())
+    assert STANDSTILL <= crowd.now - started <= STANDSTILL + LONGEST
+    assert waiting < 12
+    assert not crowd.gate.stands_still(crowd.now)  # who comes now has a minute of its own
+    crowd.now += LONGEST
+    crowd.enter("a").leave(good=True)
+    assert not crowd.gate.stands_still(started)
+
+
+def test_a_call_that_is_under_way_for_long_lets_others_wait() -> None:
+    crowd = Crowd(1)
+    started = crowd.now
+    crowd.enter("a").leave(busy=Busy())
+    crowd.now += LONGEST
+    long = crowd.enter("a")
+    crowd.now += 10 * STANDSTILL
+    assert (long.state, crowd.gate.stands_still(started)) == ("in", False)
+
+
+def test_refusals_of_long_ago_are_forgotten() -> None:
+    crowd = Crowd(1)
+    for _ in range(9):
+        crowd.enter("a").leave(busy=Busy())
+        crowd.now += LONGEST
+    crowd.now += 2 * STANDSTILL
+    crowd.enter("a").leave(busy=Busy())
+    assert crowd.gate.paused_until - crowd.now == 0.5
+
+
+def test_gates_that_nobody_uses_are_released() -> None:
+    account = uuid.uuid4().hex
+    first = gate(account, "h", "m", 3, None)
+    held = first.enter("a", lambda: None)
+    was = id(first)
+    for number in range(KEPT + 50):
+        gate(f"{account}{number}", "h", "m", None, None)
+    assert id(gate(account, "h", "m", None, None)) == was  # a call is under way
+    found = weakref.ref(first)
+    held.leave()
+    del first, held
+    for number in range(KEPT):
+        gate(f"{account}{number}", "h", "m", None, None)
+    gc.collect()
+    assert found() is None
 
 
 def test_a_wider_number_of_the_user_lets_the_waiting_in() -> None:
@@ -259,20 +416,64 @@ async def test_a_hundred_calls_at_ten_documented_slots_need_a_hundred_requests()
     assert (server.requests, server.peak, server.refused) == (100, 10, 0)
 
 
-async def test_a_server_with_fewer_slots_than_documented_is_found_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_server_with_fewer_slots_than_documented_is_found_out() -> None:
     server = Server(3)
-    wait = asyncio.sleep
-
-    async def soon(seconds: float) -> None:
-        await wait(0)
-
-    monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", soon)
-    glm = server.asynchronous(model="glm-4v-flash", max_retries=10)
+    glm = server.asynchronous(model="glm-4v-flash")
     answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
     assert [answer.text for answer in answers] == ["hello"] * 100
     assert server.requests <= 150
+
+
+async def test_a_call_without_retries_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(0)
+    with pytest.raises(glmv.RateLimitError):
+        await server.asynchronous(max_retries=0).chat("hi")
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_calls_that_wait_while_all_are_refused_say_so_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    monkeypatch.setattr("glmv.exchange.gate.STANDSTILL", 0.0)
+    monkeypatch.setattr("glmv.exchange.gate.PAUSE", 0.02)
+    server = Server(0, max_concurrency=1)
+    glm: Any = server.sync() if blocking else server.asynchronous()
+    ask = (lambda: asyncio.to_thread(glm.chat, "hi")) if blocking else (lambda: glm.chat("hi"))
+    found = await asyncio.gather(*(ask() for _ in range(4)), return_exceptions=True)
+    assert {type(one) for one in found} == {glmv.RateLimitError}
+    assert all("code 1302" in str(one) for one in found)
+    assert server.requests < 16
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_call_that_waits_for_its_own_stream_says_so_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blocking: bool
+) -> None:
+    monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
+    server = Server(max_concurrency=1, timeout=0.2)
+    glm = server.asynchronous()
+    stream = glm.stream("hi")
+    await anext(stream)
+    with pytest.raises(glmv.GateTimeout):
+        await (asyncio.sleep(0, server.sync().chat("nested")) if blocking else glm.chat("nested"))
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert line.name == "glmv"
+    assert "a slot of glm-4.6v that it holds itself: a stream in Task-" in line.getMessage()
+    await stream.aclose()
+
+
+async def test_a_call_that_waits_for_another_tasks_stream_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
+    glm = Server(max_concurrency=1, timeout=0.2).asynchronous()
+    stream = glm.stream("hi")
+    await anext(stream)
+    with pytest.raises(glmv.GateTimeout):
+        await asyncio.create_task(glm.chat("hi"))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+    await stream.aclose()
 
 
 async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
@@ -391,13 +592,13 @@ async def test_an_error_of_the_caller_inside_the_loop_gives_the_slot_back() -> N
 async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(0, max_concurrency=1)
     glm = server.asynchronous()
-    pausing, held = asyncio.Event(), []
+    held = []
 
-    async def pause(seconds: float) -> None:
-        held.append(glm.slots("glm-4.6v").in_use)
-        pausing.set()
+    def pause(gate: Gate, busy: Busy) -> float:
+        held.append(gate.in_use)
+        return 0.0
 
-    monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
+    monkeypatch.setattr(Gate, "_pause", pause)
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
-    assert (held, raised.value.attempts) == ([0, 0, 0], 4)
+    assert (held, raised.value.attempts) == ([0, 0, 0, 0], 4)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
-from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget, Tries, retry_after
+from glmv.exchange.gate import Gate
+from glmv.exchange.retry import BUSY_PATIENCE, MAX_RETRY_AFTER, Policy, RetryBudget, Tries, retry_after
 from glmv.wire.codes import Retry
 
 NOW = 1_800_000_000.0
@@ -137,10 +138,79 @@ def test_the_header_is_read_as_the_standard_and_well_tried_clients_read_it(
     assert retry_after(headers, NOW) == seconds
 
 
-def test_ten_thousand_calls_at_full_throttling_cost_little_more_than_themselves() -> None:
+def test_ten_thousand_calls_in_an_outage_cost_little_more_than_themselves() -> None:
     budget = RetryBudget()
-    extra = sum(len(World(budget=budget).pauses(Retry.BUSY)) for _ in range(10_000))
+    extra = sum(len(World(budget=budget).pauses(Retry.BUSY, ServerError("out of order"))) for _ in range(10_000))
     assert 0 < extra <= 110
+
+
+def test_refusals_as_too_many_at_once_cost_nothing_of_the_budget() -> None:
+    world = World(max_retries=6)
+    world.pauses(Retry.BUSY)
+    assert world.policy.budget._tokens == RetryBudget.CAPACITY
+
+
+def test_the_budget_is_named_in_the_error_that_it_causes() -> None:
+    world = World(budget=RetryBudget(1))
+    error = ServerError("out of order")
+    assert world.pauses(Retry.TRANSIENT, error) == [0.5]
+    assert "retry budget of this client is used up (retry_budget=1)" in str(error)
+
+
+def test_a_budget_can_be_without_a_bound() -> None:
+    budget = RetryBudget(None)
+    assert all(budget.take(Retry.TRANSIENT) for _ in range(10_000))
+    assert RetryBudget(0).take(Retry.TRANSIENT) is False
+
+
+def refused(world: World, gate: Gate, others: int = 0) -> float | None:
+    """A call is refused beside others that were answered since the last time."""
+    for _ in range(others):
+        gate.enter("b", lambda: None).leave(good=True)
+    ticket = gate.enter("a", lambda: None)
+    world.tries.begin()
+    error = RateLimitError("busy", status_code=429)
+    ticket.leave(busy=world.tries.busy(error, Retry.BUSY))
+    world.now = gate.paused_until
+    return world.tries.again(error, Retry.BUSY)
+
+
+def gated(**options: Any) -> tuple[World, Gate]:
+    found: list[World] = []
+    gate = Gate("glm", 5, lambda: found[0].now if found else 50.0, lambda: 1.0)
+    found.append(World(gate=gate, **options))
+    return found[0], gate
+
+
+def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
+    world, gate = gated()
+    assert [refused(world, gate, 1) for _ in range(50)] == [0.0] * 50
+    assert [refused(world, gate) for _ in range(4)] == [0.0, 0.0, 0.0, None]
+
+
+def test_a_refusal_costs_an_attempt_where_the_call_is_refused_for_minutes() -> None:
+    world, gate = gated()
+    refused(world, gate, 1)
+    world.now += BUSY_PATIENCE
+    found = [refused(world, gate, 1) for _ in range(5)]
+    assert (found[0], found[-1]) == (0.0, None)
+
+
+def test_without_retries_a_refusal_is_the_end_whoever_is_answered() -> None:
+    world, gate = gated(max_retries=0)
+    assert refused(world, gate, 3) is None
+    assert gate.paused_until <= 50.0  # the next call is the caller's to time
+
+
+def test_a_call_whose_deadline_is_before_the_end_of_the_pause_does_not_wait() -> None:
+    world, gate = gated(deadline=0.4)
+    ticket = gate.enter("a", lambda: None)
+    world.tries.begin()
+    error = RateLimitError("busy", status_code=429, code="1302")
+    ticket.leave(busy=world.tries.busy(error, Retry.BUSY))
+    with pytest.raises(DeadlineExceeded) as raised:
+        world.tries.again(error, Retry.BUSY)
+    assert (raised.value.code, raised.value.attempts) == ("1302", 1)
 
 
 def test_an_empty_budget_is_full_again_after_500_successes() -> None:

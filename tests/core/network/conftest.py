@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import glmv
+from glmv.exchange.gate import Busy, Gate
 from tests.support.fake_server import WHOLE, Server
 
 PATIENCE = 20.0  # seconds after which a test that hangs fails
@@ -84,6 +85,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         noted.append(seconds)
         await wait(0)
 
+    pause_of = Gate._pause
+
+    def pause_of_gate(gate: Gate, busy: Busy) -> float:
+        noted.append(pause_of(gate, busy))
+        return 0.0
+
+    monkeypatch.setattr(Gate, "_pause", pause_of_gate)
     monkeypatch.setattr("glmv.transport.sync.time.sleep", noted.append)
     monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
     return noted

@@ -31,6 +31,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.exchange.retry.PAUSES", dict.fromkeys(glmv_retries(), (0.0, 0.0)))
+    monkeypatch.setattr("glmv.exchange.gate.PAUSE", 0.0)
 
 
 def glmv_retries() -> list[Any]:

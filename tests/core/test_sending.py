@@ -1,0 +1,58 @@
+"""What is refused when a client is made: HTTP clients of the wrong kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+import glmv
+from glmv.exchange.retry import RetryBudget
+
+
+@pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; it goes to http_async_client"),
+        ({"http_async_client": httpx.Client()}, "got httpx.Client; it goes to http_client"),
+        ({"http_client": "http://127.0.0.1:3128"}, "http_client is an httpx.Client or an httpx2.Client; got str"),
+        ({"http_async_client": httpx.AsyncClient}, "got the class AsyncClient"),
+        ({"http_client": object()}, "got object"),
+    ],
+)
+def test_an_http_client_of_the_wrong_kind_is_refused_in_a_sentence(kind: Any, given: Any, told: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as raised:
+        kind("id.secret", **given)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_clients_of_classes_of_ones_own_are_taken() -> None:
+    class Own(httpx.Client):
+        pass
+
+    class Alike:
+        def build_request(self) -> None: ...
+        def send(self) -> None: ...
+
+    for http in (Own(), httpx.Client(), Alike()):
+        assert glmv.Client("id.secret", http_client=http).settings.http_client is http
+
+
+@pytest.mark.parametrize(("given", "capacity"), [({}, RetryBudget.CAPACITY), ({"retry_budget": 2}, 28.0)])
+def test_the_retry_budget_can_be_set(given: Any, capacity: float) -> None:
+    assert glmv.Client("id.secret", **given)._budget.capacity == capacity
+
+
+def test_a_client_without_a_budget_makes_no_retries_and_says_so() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(500)
+
+    asked: list[httpx.Request] = []
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    with pytest.raises(glmv.ServerError, match=r"retry_budget=0"):
+        glmv.Client("id.secret", base_url="http://127.0.0.1:9/v4", http_client=http, retry_budget=0).chat("hi")
+    assert len(asked) == 1
