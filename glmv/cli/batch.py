@@ -25,7 +25,8 @@ from rich.text import Text
 
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
 from glmv.cli.emulate import emulator_class
-from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
+from glmv.cli.sources import check_order, quoted
+from glmv.cli.terminal import EMULATOR, err, harmless, say, tell
 
 if TYPE_CHECKING:
     from glmv import ClientKeywords
@@ -57,10 +58,13 @@ class Shown(str, Enum):  # noqa: UP042 - as above
 
 
 Source = Annotated[
-    str,
-    typer.Argument(help="A folder of pictures, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture a row."),
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="A folder of pictures, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture a row.",
+    ),
 ]
-Prompt = Annotated[str, typer.Argument(help="What to ask about each picture.")]
+Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about each picture.")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="The .jsonl or .parquet file; its ledger stands beside it.", dir_okay=False)
 ]
@@ -104,13 +108,14 @@ def batch(
     """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
     from glmv_batch import Job
 
-    with failures_told(), _place(emulator, base_url) as (key, base):
+    check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}")
+    with _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
         asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
         if model is not None:
             asked["model"] = model
         job = Job(
-            source,
+            source[0] if len(source) == 1 else source,
             prompt,
             schema=wanted,
             column=column,
@@ -125,7 +130,7 @@ def batch(
         finally:
             if progress is Shown.bar and job.progress.done:
                 told = harmless(f"{job.progress}; {out}")
-                err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+                tell(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 

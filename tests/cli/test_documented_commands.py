@@ -166,4 +166,4 @@ def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsy
                 assert 'reasoning_effort="low"' in str(pickle.loads(pickle.dumps(refused.value)))
     with pytest.raises(typer.Exit), failures_told():  # as the commands tell it
         raise refused.value
-    assert capsys.readouterr().err.replace("\n", " ").count('reasoning_effort="low"') == 1
+    assert capsys.readouterr().err.replace("\n", " ").count("--reasoning-effort low") == 1
