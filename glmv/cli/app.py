@@ -61,18 +61,19 @@ class Commands(TyperGroup):
                 error.show()
                 return WRONG_USE
             command = error.ctx.command_path if error.ctx is not None else prog_name
-            tell_error(f"{error.format_message().rstrip('. ')}. See: {command} --help")
+            told = error.format_message().rstrip()
+            tell_error(f"{told}{'' if told.endswith(('.', '?')) else '.'} See: {command} --help")
             return WRONG_USE
         except typer.Abort:
             return INTERRUPTED
         return code if isinstance(code, int) else 0
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; failures are told here, before Typer has its own words for some of them."""
         with failures_told():
             return super().invoke(ctx)
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a picture in its place was meant for `ask`."""
         if args and args[0] not in self.commands and is_source(args[0]):
             tell_error(f'{args[0]} is no command. Write: glmv ask {args[0]} "What is in this picture?"')

@@ -21,6 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
@@ -108,7 +109,7 @@ def batch(
     """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
     from glmv_batch import Job
 
-    check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}")
+    check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
     with _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
         asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
@@ -193,8 +194,8 @@ def _facts(job: Job) -> str:
 class _Facts(ProgressColumn):
     """Is drawn again all the time, also while no row comes."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__()
+    def __init__(self, job: Job, table_column: Column) -> None:
+        super().__init__(table_column)
         self._job = job
 
     def render(self, task: Task) -> Text:
@@ -202,12 +203,14 @@ class _Facts(ProgressColumn):
 
 
 def _bar(job: Job) -> Progress:
+    """One line of the terminal: a narrow one has a short bar."""
+    facts = Column(no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=min(40, max(4, err.width - 65))),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        _Facts(job),
+        _Facts(job, table_column=facts),
         TimeRemainingColumn(),
         console=err,
     )

@@ -26,7 +26,7 @@ def is_source(word: str) -> bool:
     )
 
 
-def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "") -> None:
+def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "", folders: bool = False) -> None:
     """Refuse words that are not in order: sources that there are, then the question.
 
     Args:
@@ -34,13 +34,15 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
         sources: the words before the last.
         question: the last word.
         more: what is to stand after the question in the command that is shown.
+        folders: whether the command takes folders; else the files in them are named by a pattern.
 
     Raises:
         InvalidRequestError: with the command to write.
     """
     if question != "-" and os.path.exists(question):  # noqa: PTH110 - as above
-        like = quoted([word for word in (*sources, question) if os.path.exists(word)])  # noqa: PTH110 - as above
-        kind = "a folder" if os.path.isdir(question) else "a file"  # noqa: PTH112 - as above
+        there = [word for word in (*sources, question) if os.path.exists(word)]  # noqa: PTH110 - as above
+        like = " ".join(f'"{_all_of(word)}"' if not folders and _is_folder(word) else quoted([word]) for word in there)
+        kind = "a folder" if _is_folder(question) else "a file"
         raise glmv.InvalidRequestError(
             f"The question comes last, and {question} is {kind}. Write: {command} {like} {_EXAMPLE}{more}"
         )
@@ -76,7 +78,7 @@ def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
 
 
 def read_question() -> str:
-    """The text on standard input: UTF-8, UTF-16 as PowerShell writes it, or what the machine's own encoding makes of it.
+    """The text on standard input, in UTF-8, in UTF-16 as PowerShell writes it, or in the machine's own encoding.
 
     Raises:
         InvalidRequestError: it is none of these.
@@ -109,10 +111,9 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
         if not found:
             raise glmv.InvalidRequestError(f"No file matches {source!r}.")
         yield from (_kind(path).from_path(path) for path in found)
-    elif os.path.isdir(source):  # noqa: PTH112 - as above
-        pattern = os.path.join(source, "*")  # noqa: PTH118 - as it was typed
+    elif _is_folder(source):
         raise glmv.InvalidRequestError(
-            f'{source} is a folder. For one answer about its files write "{pattern}" instead; for an answer to each: '
+            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; for an answer to each: '
             f"glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
         )
     else:
@@ -123,6 +124,14 @@ def _matches(pattern: str) -> list[str]:
     """The files that a pattern matches, in order."""
     found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - patterns may begin at the root
     return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - as above
+
+
+def _is_folder(word: str) -> bool:
+    return os.path.isdir(word)  # noqa: PTH112 - as above
+
+
+def _all_of(folder: str) -> str:
+    return os.path.join(folder, "*")  # noqa: PTH118 - as it was typed
 
 
 def _kind(name: str) -> type[glmv.Image | glmv.Video]:

@@ -19,8 +19,15 @@ from rich.text import Text
 from glmv import AuthenticationError, GLMVError
 from glmv.cli.words import in_words_of_the_shell
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let `failures_told` say how that ends, as everywhere else."""
+        raise
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
 EMULATOR = "[black on yellow] EMULATOR [/]"
@@ -112,19 +119,26 @@ def failures_told() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ImportError as missing:
-        tell_error(str(missing))
+        tell_error(in_words_of_the_shell(str(missing)))
         raise typer.Exit(FAILED) from None
     except sqlite3.Error as error:
         tell_error(f"The ledger beside the output cannot be used: {error}.")
         raise typer.Exit(FAILED) from None
     except OSError as error:
-        _discard(sys.stdout)
-        if error.errno in _CLOSED:
+        if error.errno in _CLOSED and error.filename is None:
+            _discard(sys.stdout)
             raise typer.Exit(CLOSED_PIPE) from None
-        reason = error.strerror or str(error) or type(error).__name__
-        what = "The output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
-        tell_error(f"{what}: {reason}.")
+        tell_error(_of_system(error))
         raise typer.Exit(FAILED) from None
+
+
+def _of_system(error: OSError) -> str:
+    if error.errno is None:  # the packages' own, in sentences
+        return in_words_of_the_shell(str(error))
+    if error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}."
+    _discard(sys.stdout)
+    return f"The output cannot be written: {error.strerror}."
 
 
 # Windows says EINVAL of a pipe that nobody reads.

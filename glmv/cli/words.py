@@ -27,6 +27,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^base_url (?=holds|is not|has to|ends|sends)", "The base URL "),
     (r"\bset max_concurrency\b", "as --concurrency of glmv batch sets"),
     (r"\braise max_concurrency\b", "raise --concurrency"),
+    (r"\bport=0 takes\b", "--port 0 takes"),
     # Pictures and videos.
     (r", or pass fit=False to send it as it is", ""),
     (r" and others: glmv\.models\(\)", " and others: glmv models lists them"),
