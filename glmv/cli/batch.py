@@ -21,7 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column
+from rich.table import Column as TableColumn
 from rich.text import Text
 
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
@@ -194,7 +194,7 @@ def _facts(job: Job) -> str:
 class _Facts(ProgressColumn):
     """Is drawn again all the time, also while no row comes."""
 
-    def __init__(self, job: Job, table_column: Column) -> None:
+    def __init__(self, job: Job, table_column: TableColumn) -> None:
         super().__init__(table_column)
         self._job = job
 
@@ -204,7 +204,7 @@ class _Facts(ProgressColumn):
 
 def _bar(job: Job) -> Progress:
     """One line of the terminal: a narrow one has a short bar."""
-    facts = Column(no_wrap=True, overflow="ellipsis")
+    facts = TableColumn(no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=min(40, max(4, err.width - 65))),

@@ -39,6 +39,8 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
     Raises:
         InvalidRequestError: with the command to write.
     """
+    if not question.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise glmv.InvalidRequestError("The question is no text in this machine's encoding.")
     if question != "-" and os.path.exists(question):  # noqa: PTH110 - as above
         there = [word for word in (*sources, question) if os.path.exists(word)]  # noqa: PTH110 - as above
         like = " ".join(f'"{_all_of(word)}"' if not folders and _is_folder(word) else quoted([word]) for word in there)
@@ -113,8 +115,8 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
         yield from (_kind(path).from_path(path) for path in found)
     elif _is_folder(source):
         raise glmv.InvalidRequestError(
-            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; for an answer to each: '
-            f"glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
+            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; '
+            f"for an answer to each: glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
         )
     else:
         yield _kind(source).from_path(source)
