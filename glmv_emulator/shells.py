@@ -12,13 +12,22 @@ def assignments(variables: Mapping[str, str]) -> str:
     Args:
         variables: names with their values, which stand on one line.
     """
-    shells = (
-        ("sh, bash, zsh", lambda name, value: f"export {name}={shlex.quote(value)}"),
-        ("PowerShell", lambda name, value: f"$env:{name} = '{value.replace(chr(39), chr(39) * 2)}'"),
-        # The quotes are no part of the value; without them a space before the end of the line would be.
-        ("cmd", lambda name, value: f'set "{name}={value}"'),
-    )
-    return "\n\n".join(
-        "\n".join([f"# {shell}" if shell != "cmd" else "rem cmd", *(write(*each) for each in variables.items())])
-        for shell, write in shells
-    )
+    return "\n\n".join("\n".join([name, *(one(*each) for each in variables.items())]) for name, one in _SHELLS)
+
+
+def _sh(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _powershell(name: str, value: str) -> str:
+    doubled = value.replace("'", "''")
+    return f"$env:{name} = '{doubled}'"
+
+
+def _cmd(name: str, value: str) -> str:
+    # The quotes are no part of the value; without them spaces at the end of the line would be.
+    return f'set "{name}={value}"'
+
+
+# What stands above the lines of a shell is a comment in it.
+_SHELLS = (("# sh, bash, zsh", _sh), ("# PowerShell", _powershell), ("rem cmd", _cmd))

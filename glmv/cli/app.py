@@ -57,11 +57,11 @@ class Commands(TyperGroup):
         try:
             code = super().main(args, prog_name, complete_var, False, expand, **extra)
         except UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                error.show()
+            told = error.format_message().rstrip()
+            if type(error).__name__ == "NoArgsIsHelpError":  # the help, which Rich has printed already
+                typer.echo(told, nl=bool(told))
                 return WRONG_USE
             command = error.ctx.command_path if error.ctx is not None else prog_name
-            told = error.format_message().rstrip()
             tell_error(f"{told}{'' if told.endswith(('.', '?')) else '.'} See: {command} --help")
             return WRONG_USE
         except typer.Abort:

@@ -213,6 +213,9 @@ def _bar(job: Job) -> Progress:
         _Facts(job, table_column=facts),
         TimeRemainingColumn(),
         console=err,
+        # The summary says the same, and in a file or a pipe a bar is a line beside it.
+        transient=True,
+        disable=not err.is_terminal,
     )
 
 

@@ -19,15 +19,15 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def emulate(context: typer.Context) -> None:
     """Run GLM-4V's emulator on this machine for other programs."""
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     emulator_class()
     from glmv_emulator.options import running
     from glmv_emulator.platform.settings import answered_by
     from glmv_emulator.shells import assignments
 
+    ended = threading.Event()
     with running(context.args, "glmv emulate") as emu:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         variables = {"ZHIPUAI_BASE_URL": emu.base_url, "ZHIPUAI_API_KEY": emu.api_key}
         out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=True)
         out.print(assignments(variables), markup=False, soft_wrap=True)
