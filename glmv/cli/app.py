@@ -82,6 +82,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
+    name="glmv",
     cls=Commands,
     help="Ask GLM-4V, Zhipu's vision model, about pictures.",
     no_args_is_help=True,

@@ -111,8 +111,8 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
                     thinks = False
                 text = harmless(last.text)
                 whole &= held(text)
-                say(answer.feed(text) if on_terminal else text, end="")
                 begun = True
+                say(answer.feed(text) if on_terminal else text, end="")
             if (following := next(deltas, None)) is None:
                 break
             last = following

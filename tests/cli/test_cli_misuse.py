@@ -272,14 +272,19 @@ def test_an_extra_that_is_missing_is_named(emu: Emulator, folder: Path, monkeypa
         assert "starlette_that_is_not_there" in result.stderr
 
 
-def typed(
-    emu: Emulator, folder: Path, *words: str | bytes, data: bytes = b"", **more: str
-) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, "ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, **more}
-    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), env.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [*COMMAND, *words], cwd=folder, env=env, input=data, capture_output=True, timeout=60, check=False
-    )
+def shell(emu: Emulator, **more: str) -> dict[str, str]:
+    """The environment of a process that runs the command in another folder."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    own = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "PYTHONPATH": path}
+    return {**os.environ, **own, **more}
+
+
+def typed(emu: Emulator, folder: Path, *words: str, to: str = "", **more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command as a shell does; `to` is where it leads standard output."""
+    command: list[str] = [*COMMAND, *words]
+    if to:
+        command = ["sh", "-c", f"{shlex.join(command)} {to}"]
+    return subprocess.run(command, cwd=folder, env=shell(emu, **more), capture_output=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
@@ -298,37 +303,30 @@ def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
 def test_a_full_disk_and_a_closed_output_are_told(emu: Emulator, folder: Path) -> None:
-    for words in ("models", "ask one.png Q", "--version", "models --json"):
-        done = subprocess.run(
-            ["sh", "-c", f"{shlex.join(COMMAND)} {words} > /dev/full"],
-            env={**os.environ, "ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url},
-            cwd=folder,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
+    for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
+        done = typed(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
         assert b"The output cannot be written: No space left on device." in done.stderr
-    done = subprocess.run(
-        ["sh", "-c", f"{shlex.join(COMMAND)} models >&-"], cwd=folder, capture_output=True, timeout=60, check=False
-    )
+    done = typed(emu, folder, "models", to=">&-")
     assert (done.returncode, done.stderr) == (1, b"error: There is no standard output to write to.\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shells of Windows have other pipes")
-def test_an_output_that_nobody_reads_ends_quietly(folder: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "wb") as closed:
-        done = subprocess.run(
-            [*COMMAND, "models", "--all", "--json"],
-            cwd=folder,
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (141, b"")
+def test_an_output_that_nobody_reads_ends_quietly(emu: Emulator, folder: Path) -> None:
+    for words in (["models"], ["models", "--all", "--json"], ["doctor"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as closed:
+            done = subprocess.run(
+                [*COMMAND, *words],
+                cwd=folder,
+                env=shell(emu),
+                stdout=closed,
+                stderr=subprocess.PIPE,
+                timeout=60,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("signalled", [KeyboardInterrupt()])
@@ -350,9 +348,13 @@ def test_ctrl_c_ends_with_130_wherever_it_comes(
 def test_after_ctrl_c_in_an_answer_the_next_line_is_a_new_one(folder: Path) -> None:
     with Emulator(pace=0.2) as slow:
         slow.say("One two three four five six seven eight nine ten. " * 5)
-        env = {**os.environ, "ZHIPUAI_API_KEY": slow.api_key, "ZHIPUAI_BASE_URL": slow.base_url}
         with subprocess.Popen(
-            [*COMMAND, "ask", "one.png", "What?"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*COMMAND, "ask", "one.png", "What?"],
+            cwd=folder,
+            env=shell(slow),
+            bufsize=0,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as process:
             assert process.stdout is not None
             begun = process.stdout.read(1)
