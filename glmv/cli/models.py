@@ -20,7 +20,7 @@ MIB = 1024 * 1024  # bytes; the platform says "MB"
 GAP = "  "
 
 
-class Column(NamedTuple):
+class ModelColumn(NamedTuple):
     """One column, and whether it stands to the right."""
 
     name: str
@@ -28,15 +28,15 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("model", right=False),
-    Column("window", right=True),
-    Column("answer", right=True),
-    Column("pictures", right=True),
-    Column("each", right=True),
-    Column("videos", right=True),
-    Column("pictures as", right=False),
-    Column("thinking", right=False),
-    Column("status", right=False),
+    ModelColumn("model", right=False),
+    ModelColumn("window", right=True),
+    ModelColumn("answer", right=True),
+    ModelColumn("pictures", right=True),
+    ModelColumn("each", right=True),
+    ModelColumn("videos", right=True),
+    ModelColumn("pictures as", right=False),
+    ModelColumn("thinking", right=False),
+    ModelColumn("status", right=False),
 )
 # What a narrow terminal goes without, the first of these first.
 LEFT_OUT = ("each", "pictures as", "answer", "status", "window", "videos", "thinking", "pictures")

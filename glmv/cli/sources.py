@@ -56,7 +56,7 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
     if words and not any(_looks_like_a_file(word) for word in words):
         like = f"{quoted(sources[:named])} " if named else ""
         raise glmv.InvalidRequestError(
-            f"There is no file {words[0]!r}. A question of several words stands in quotes: "
+            f"No file is called {words[0]!r}. A question of several words stands in quotes: "
             f'{command} {like}"{" ".join((*words, question))}"{more}'
         )
 

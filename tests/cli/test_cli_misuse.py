@@ -201,7 +201,7 @@ commands = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(commands, st.lists(pairs, max_size=5), st.sampled_from([b"", b"\xff\xfe", b"What?", b"\x89PNG"]))
 def test_no_list_of_arguments_ends_in_a_traceback(
     emu: Emulator, folder: Path, command: list[str], rest: list[list[str]], data: bytes

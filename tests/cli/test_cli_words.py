@@ -67,7 +67,7 @@ PROGRAMMERS_ONLY = (
 def messages(path: Path) -> Iterator[str]:
     """Strings of a module that are sentences; what is filled in is a 7."""
     tree = ast.parse(path.read_text("utf-8"))
-    apart = set()
+    apart: set[ast.AST] = set()
     for node in ast.walk(tree):
         match node:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
