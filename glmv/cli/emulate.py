@@ -29,10 +29,11 @@ def emulate(context: typer.Context) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         variables = {"ZHIPUAI_BASE_URL": emu.base_url, "ZHIPUAI_API_KEY": emu.api_key}
-        out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=True)
+        whole = not out.is_terminal
+        out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=whole)
         out.print(assignments(variables), markup=False, soft_wrap=True)
-        out.print("\nPaste the two lines of your shell into another window.", style="dim")
-        out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=True)
+        out.print("\nPaste the two lines of your shell into another window.", style="dim", soft_wrap=whole)
+        out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=whole)
         # Windows tells of Ctrl-C only between two waits.
         while not ended.wait(1.0):
             pass

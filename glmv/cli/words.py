@@ -59,6 +59,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"\bIt was cut off by max_tokens: allow more\b", "It was cut off by --max-tokens: allow more"),
     (r" \(idle_timeout\)", ""),
     # Batches.
+    (r"^A budget is written like\b", "--budget is written like"),
+    (r"\bgive a budget such as\b", "give a --budget such as"),
     (r"Name the column \(`column=`, `--column`\)", "Name the column (--column)"),
     (r"\bretry_failed=True asks\b", "--retry-failed asks"),
     (r"; retry_failed asks\b", "; --retry-failed asks"),

@@ -244,6 +244,13 @@ def test_no_list_of_arguments_ends_in_a_traceback(
         ("batch photos 'What?' -o new.jsonl --schema list.json", 1, "list.json is no JSON Schema"),
         ("batch photos 'What?' -o new.jsonl --schema none.json", 1, "none.json cannot be read"),
         ("batch rows.csv 'What?' -o c.jsonl --column none", 1, "Name the column (--column)"),
+        ("batch photos 'What?' -o b.jsonl --budget '10 EUR'", 1, "--budget is written like '10 CNY'"),
+        (
+            "batch photos Q -o b.jsonl -m glm-4v-plus-0111 --budget $3",
+            1,
+            "--budget such as '10 CNY' or '2000000 tokens'",
+        ),
+        ("batch photos Q -o b.jsonl -m of-my-own --budget $3", 1, "give a --budget such as '2000000 tokens'"),
         ("models --no-such", 2, "glmv models --help"),
         ("ask one.png 'What?' --base-url nonsense", 1, "The base URL has to begin with https://"),
     ],

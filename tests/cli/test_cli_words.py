@@ -15,12 +15,12 @@ from glmv.cli.words import in_words_of_the_shell
 ROOT = Path(__file__).parents[2]
 # Arguments of the packages that are no plain English words.
 NAMES = (
-    "api_key base_url allow_http max_retries idle_timeout max_concurrency http_client base_model on_sensitive "
-    "base64_as max_tokens reasoning_effort response_format retry_failed tool_choice extra_body column="
-).split()
+    r"api_key|base_url|allow_http|max_retries|idle_timeout|max_concurrency|http_client|base_model|on_sensitive|base64_as|"
+    r"max_tokens|reasoning_effort|response_format|retry_failed|tool_choice|extra_body|column="
+)
 PYTHON = re.compile(
     r"\b[a-z_]+=(?![=>])|glmv\.[A-Za-z_]+|from_(?:url|path|bytes|id|pil|base64)\b|messages\[|\*video|\.frames\b|"
-    rf"\b(?:{'|'.join(map(re.escape, NAMES))})"
+    rf"\b(?:{NAMES})"
 )
 # Modules whose messages no command leads to, with the reason.
 ELSEWHERE = {
