@@ -24,43 +24,6 @@ def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
     return [part for source in sources for part in _parts(source)]
 
 
-def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
-    if source == "-":
-        yield glmv.Image.from_bytes(_input(), name="standard input")
-    elif source.startswith(_URLS):
-        yield _kind(source.partition("?")[0]).from_url(source)
-    elif glob.has_magic(source) and not os.path.exists(source):  # noqa: PTH110 - as above
-        found = _matches(source)
-        if not found:
-            raise glmv.InvalidRequestError(f"No file matches {source!r}.")
-        yield from (_kind(path).from_path(path) for path in found)
-    elif _is_folder(source):
-        raise glmv.InvalidRequestError(
-            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; '
-            f"for an answer to each: glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
-        )
-    else:
-        yield _kind(source).from_path(source)
-
-
-def _matches(pattern: str) -> list[str]:
-    """The files that a pattern matches, in order."""
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - patterns may begin at the root
-    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - as above
-
-
-def _is_folder(word: str) -> bool:
-    return os.path.isdir(word)  # noqa: PTH112 - as above
-
-
-def _all_of(folder: str) -> str:
-    return os.path.join(folder, "*")  # noqa: PTH118 - as it was typed
-
-
-def _kind(name: str) -> type[glmv.Image | glmv.Video]:
-    return glmv.Video if Path(name).suffix.lower() in VIDEO_ENDINGS else glmv.Image
-
-
 _URLS = ("http://", "https://")
 _EXAMPLE = '"What is in this picture?"'
 
@@ -140,3 +103,40 @@ def _input() -> bytes:
     if sys.stdin is None:
         raise glmv.InvalidRequestError("There is no standard input to read from.")
     return sys.stdin.buffer.read()
+
+
+def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
+    if source == "-":
+        yield glmv.Image.from_bytes(_input(), name="standard input")
+    elif source.startswith(_URLS):
+        yield _kind(source.partition("?")[0]).from_url(source)
+    elif glob.has_magic(source) and not os.path.exists(source):  # noqa: PTH110 - as above
+        found = _matches(source)
+        if not found:
+            raise glmv.InvalidRequestError(f"No file matches {source!r}.")
+        yield from (_kind(path).from_path(path) for path in found)
+    elif _is_folder(source):
+        raise glmv.InvalidRequestError(
+            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; '
+            f"for an answer to each: glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
+        )
+    else:
+        yield _kind(source).from_path(source)
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files that a pattern matches, in order."""
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - patterns may begin at the root
+    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - as above
+
+
+def _is_folder(word: str) -> bool:
+    return os.path.isdir(word)  # noqa: PTH112 - as above
+
+
+def _all_of(folder: str) -> str:
+    return os.path.join(folder, "*")  # noqa: PTH118 - as it was typed
+
+
+def _kind(name: str) -> type[glmv.Image | glmv.Video]:
+    return glmv.Video if Path(name).suffix.lower() in VIDEO_ENDINGS else glmv.Image
