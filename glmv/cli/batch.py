@@ -28,6 +28,7 @@ from glmv.cli.ask import Base, Emulated, Known, Model, format_of
 from glmv.cli.emulate import emulator_class
 from glmv.cli.sources import check_order, quoted
 from glmv.cli.terminal import EMULATOR, err, harmless, say, tell
+from glmv.cli.words import in_words_of_the_shell
 
 if TYPE_CHECKING:
     from glmv import ClientKeywords
@@ -130,7 +131,7 @@ def batch(
                 job.write(out, order=order.value, retry_failed=retry_failed, on_row=on_row)
         finally:
             if progress is Shown.bar and job.progress.done:
-                told = harmless(f"{job.progress}; {out}")
+                told = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
                 tell(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
@@ -180,7 +181,7 @@ def _facts(job: Job) -> str:
     """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
     now = job.progress
     if now.waiting:
-        return harmless(now.waiting)
+        return harmless(in_words_of_the_shell(now.waiting))
     told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
     told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
     if now.spent is not None:

@@ -45,6 +45,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; send it with glmv\.File\b", ""),
     (r"; use glmv\.Video\b", "; the name of a video ends with .mp4, .mkv, .mov or .webm"),
     (r"; use glmv\.Image\b", "; the name of a picture ends as no video's does"),
+    (r"\bgive image\.fitted\(max_side=\d+\)\[0\] if\b", "make it smaller if"),
     (r", glmv\.Image\.pages\(\) gives them", ""),
     (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),
     (r" For a local file use from_path, for bytes from_bytes\.", ""),
@@ -58,6 +59,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"Set thinking=True, and a stream shows the thought as such", "--show-thinking shows it apart"),
     (r"\bIt was cut off by max_tokens: allow more\b", "It was cut off by --max-tokens: allow more"),
     (r" \(idle_timeout\)", ""),
+    (r" \(retry_budget=\d+\)", ""),
     # Batches.
     (r"^A budget is written like\b", "--budget is written like"),
     (r"\bgive a budget such as\b", "give a --budget such as"),

@@ -60,6 +60,9 @@ PROGRAMMERS_ONLY = (
     "The function given as api_key",
     "api_key is a string, a SecretStr or a function",
     "Say what is asked: prompt=",
+    "from_pil takes",
+    "The Pillow picture has",
+    "AsyncClient runs in",
     "model=7",  # how a client is written
 )
 
