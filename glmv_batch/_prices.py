@@ -128,7 +128,7 @@ class Budget:
             known = [price.currency for price in row.prices]
             works = ", ".join(f"'10 {each}'" for each in known)
             raise glmv.InvalidRequestError(
-                f"The price of {model} is known in {' and '.join(known)}, and not in {currency}: give a budget such as "
+                f"The price of {model} is known in {' or '.join(known)} and not in {currency}: give a budget such as "
                 f"{works} or '2000000 tokens'."
             )
         return cls(limit, currency, share, base_model=base_model)
