@@ -121,11 +121,15 @@ class Budget:
         if row is not None and any(price.free for price in row.prices):
             return cls(limit, currency, share, base_model=base_model)
         if row is None or not row.prices:
-            raise glmv.InvalidRequestError(f"The price of {model} is not known: give the budget in tokens.")
-        if row.price_in(currency) is None:
-            known = " or ".join(price.currency for price in row.prices)
             raise glmv.InvalidRequestError(
-                f"The price of {model} is known in {known} and not in {currency}: give the budget so, or in tokens."
+                f"The price of {model} is not known: give a budget such as '2000000 tokens'."
+            )
+        if row.price_in(currency) is None:
+            known = [price.currency for price in row.prices]
+            works = ", ".join(f"'10 {each}'" for each in known)
+            raise glmv.InvalidRequestError(
+                f"The price of {model} is known in {' or '.join(known)} and not in {currency}: give a budget such as "
+                f"{works} or '2000000 tokens'."
             )
         return cls(limit, currency, share, base_model=base_model)
 

@@ -6,6 +6,7 @@ import sys
 
 from glmv_emulator.options import running
 from glmv_emulator.platform.settings import answered_by
+from glmv_emulator.shells import assignments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
                 f"proxy     {emulator.proxy_url}\n"
                 f"api key   {emulator.api_key}\n"
                 f"page      {emulator.origin}/\n"
-                "Ctrl-C ends it.\n"
+                "Ctrl-C ends it.\n\n"
+                f"{assignments({'ZHIPUAI_BASE_URL': emulator.base_url, 'ZHIPUAI_API_KEY': emulator.api_key})}\n"
             )
             sys.stdout.flush()
             emulator.wait()

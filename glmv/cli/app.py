@@ -1,14 +1,89 @@
-"""The Typer app: which commands there are."""
+"""The Typer app: which commands there are, and how each of them ends."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from glmv.cli import ask, batch, doctor, emulate, models
+from glmv.cli.sources import is_source
+from glmv.cli.terminal import INTERRUPTED, WRONG_USE, failures_told, prepare_streams, tell_error
+
+# What Typer raises for wrong arguments: the base of its one public class for them.
+UsageError: Any = typer.BadParameter.__base__
+
+
+class Commands(TyperGroup):
+    """The commands; every failure ends in one sentence on standard error and a documented exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = False,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit.
+
+        Args:
+            args: None are those of the process.
+            prog_name: None is "glmv".
+            complete_var: as of Typer.
+            standalone_mode: whether to exit; else the exit code is returned.
+            windows_expand_args: whether Typer reads patterns on Windows. The commands do so themselves, and a question
+                mark ends a question.
+            extra: as of Typer.
+        """
+        try:
+            with failures_told():
+                prepare_streams()
+                code = self._code(args, prog_name or "glmv", complete_var, windows_expand_args, extra)
+        except typer.Exit as ended:
+            code = ended.exit_code
+        if not standalone_mode:
+            return code
+        sys.exit(code)
+
+    def _code(
+        self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
+    ) -> int:
+        """The exit code."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, expand, **extra)
+        except UsageError as error:
+            told = error.format_message().rstrip()
+            if type(error).__name__ == "NoArgsIsHelpError":  # the help, which Rich has printed already
+                typer.echo(told, nl=bool(told))
+                return WRONG_USE
+            command = error.ctx.command_path if error.ctx is not None else prog_name
+            tell_error(f"{told}{'' if told.endswith(('.', '?')) else '.'} See: {command} --help")
+            return WRONG_USE
+        except typer.Abort:
+            return INTERRUPTED
+        return code if isinstance(code, int) else 0
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; failures are told here, before Typer has its own words for some of them."""
+        with failures_told():
+            return super().invoke(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; a picture in its place was meant for `ask`."""
+        if args and args[0] not in self.commands and is_source(args[0]):
+            tell_error(f'{args[0]} is no command. Write: glmv ask {args[0]} "What is in this picture?"')
+            raise typer.Exit(WRONG_USE)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    name="glmv",
+    cls=Commands,
     help="Ask GLM-4V, Zhipu's vision model, about pictures.",
     no_args_is_help=True,
     add_completion=False,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -20,8 +18,9 @@ import glmv
 from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
 from glmv.cli.preview import preview
-from glmv.cli.sources import parts
-from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, out, say
+from glmv.cli.sources import check_order, parts, read_question
+from glmv.cli.terminal import EMULATOR, err, harmless, held, out, say, say_json, tell
+from glmv.cli.words import in_words_of_the_shell
 from glmv.cli.wrap import Wrap
 
 Words = Annotated[
@@ -40,6 +39,17 @@ Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emu
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer has to fit.")]
 Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures in terminals that can.")]
+System = Annotated[str | None, typer.Option("--system", help="What the model is told before the question.")]
+Thinking = Annotated[
+    bool | None, typer.Option("--thinking/--no-thinking", help="Whether it thinks first; else as the model does.")
+]
+Effort = Annotated[
+    str | None, typer.Option("--reasoning-effort", help="How much it thinks, where a model can be told: low, high, ...")
+]
+Most = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, help="Tokens of the answer at most, thought included.")
+]
+Thought = Annotated[bool, typer.Option("--show-thinking", help="Show what it thinks, on standard error.")]
 
 
 def ask(
@@ -48,58 +58,89 @@ def ask(
     base_model: Known = None,
     base_url: Base = None,
     emulator: Emulated = False,
+    system: System = None,
+    thinking: Thinking = None,
+    reasoning_effort: Effort = None,
+    max_tokens: Most = None,
+    thought: Thought = False,
     as_json: AsJson = False,
     schema: Schema = None,
     shown: Shown = True,
 ) -> None:
     """Ask about pictures. The key is read from ZHIPUAI_API_KEY or ZAI_API_KEY."""
-    with failures_told(), client(model, base_url, emulator, base_model) as glm:
-        sources, question = _question_of(words)
-        media = parts(sources)
-        if question == "-":
-            question = sys.stdin.read()
+    *sources, question = words
+    check_order("glmv ask", sources, question)
+    given = {"thinking": thinking, "reasoning_effort": reasoning_effort, "max_tokens": max_tokens}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if schema:
+        options["response_format"] = format_of(schema)
+    media = parts(sources)
+    if question == "-":
+        question = read_question()
+    messages = [glmv.Message("user", [*media, question])]
+    if system:
+        messages.insert(0, glmv.Message("system", system))
+    with client(model, base_url, emulator, base_model) as glm:
         if shown and not as_json:
             preview([part for part in media if isinstance(part, glmv.Image)])
-        options: dict[str, Any] = {"response_format": format_of(schema)} if schema else {}
         begun = time.monotonic()
         if as_json:
-            answer = glm.chat([*media, question], **options)
-            say(json.dumps(_plain(answer), ensure_ascii=False, indent=2))
+            say_json(_plain(glm.chat(messages, **options)))
             return
-        last = _stream(glm.stream([*media, question], **options))
+        last = _stream(glm.stream(messages, **options), thought=thought)
         _tell(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
 
 
-def _question_of(words: list[str]) -> tuple[list[str], str]:
-    """The words typed -> what to look at, and the question: the last of them, unless that is a file."""
-    *sources, question = words
-    if question != "-" and Path(question).is_file():
-        like = shlex.join(word for word in words if Path(word).exists())
-        raise glmv.InvalidRequestError(
-            f'The question comes last, and {question} is a file. Write: glmv ask {like} "What is in this picture?"'
-        )
-    return sources, question
-
-
-def _stream(deltas: Iterator[glmv.Delta]) -> glmv.Delta:
+def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
     """Print the text as it comes and return the last delta, which has the facts."""
-    wrap = Wrap(out.width) if sys.stdout.isatty() else None
-    last = glmv.Delta()
-    with err.status("waiting for the first word"):
-        first = next((delta for delta in deltas if delta.text or delta.last), last)
-    for last in itertools.chain([first], deltas):
-        text = harmless(last.text)
-        say(wrap.feed(text) if wrap else text, end="")
-    say(wrap.rest() if wrap else "")
+    answer, thoughts = Wrap(out.width), Wrap(err.width)
+    on_terminal = sys.stdout.isatty()
+    last, begun, thinks, whole = glmv.Delta(), False, False, True
+    # Whatever ends this, what comes next begins on a line of its own.
+    try:
+        with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
+            last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
+        while True:
+            if thought and last.reasoning:
+                text = harmless(last.reasoning)
+                err.print(Text(thoughts.feed(text) if err.is_terminal else text, "dim"), end="", soft_wrap=True)
+                thinks = True
+            if last.text:
+                if thinks:
+                    err.print(Text(f"{thoughts.rest()}\n", "dim"), soft_wrap=True)
+                    thinks = False
+                text = harmless(last.text)
+                whole &= held(text)
+                begun = True
+                say(answer.feed(text) if on_terminal else text, end="")
+            if (following := next(deltas, None)) is None:
+                break
+            last = following
+    finally:
+        if thinks:
+            err.print(Text(thoughts.rest(), "dim"), soft_wrap=True)
+        if begun or last.last:
+            say(answer.rest() if on_terminal else "")
+    if not whole:
+        tell(
+            f"note: {sys.stdout.encoding} has no place for some characters of the answer; they became a question mark. "
+            "With PYTHONUTF8=1 the output is UTF-8, and --json keeps them in any case."
+        )
     return last
 
 
 def format_of(schema: Path) -> dict[str, Any]:
     """A file with a JSON Schema -> the `response_format` that asks for it."""
     try:
-        described = json.loads(schema.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: {error}") from None
+        described = json.loads(schema.read_bytes())
+    except OSError as error:
+        raise glmv.InvalidRequestError(f"The schema {schema} cannot be read: {error.strerror}.") from None
+    except UnicodeError:
+        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: it is no text in UTF-8.") from None
+    except (ValueError, RecursionError) as error:
+        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: {error}.") from None
+    if not isinstance(described, dict):
+        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: it holds no object.")
     return {"type": "json_schema", "json_schema": {"name": schema.stem, "schema": described}}
 
 
@@ -131,6 +172,6 @@ def _tell(last: glmv.Delta, seconds: float, base_url: str, base_model: str | Non
     if last.model:
         facts.insert(0, harmless(last.model))
     for note in last.notes:
-        err.print(Text(f"note: {harmless(note)}", "dim"))
+        tell(f"note: {in_words_of_the_shell(harmless(note))}")
     tag = Text.from_markup(f"  {EMULATOR}" if emulator else "")
-    err.print(Text.assemble((", ".join(facts), "dim"), tag))
+    tell(Text.assemble((", ".join(facts), "dim"), tag))

@@ -21,11 +21,14 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column as TableColumn
 from rich.text import Text
 
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
 from glmv.cli.emulate import emulator_class
-from glmv.cli.terminal import EMULATOR, err, failures_told, harmless, say
+from glmv.cli.sources import check_order, quoted
+from glmv.cli.terminal import EMULATOR, err, harmless, say, tell
+from glmv.cli.words import in_words_of_the_shell
 
 if TYPE_CHECKING:
     from glmv import ClientKeywords
@@ -57,13 +60,14 @@ class Shown(str, Enum):  # noqa: UP042 - as above
 
 
 Source = Annotated[
-    str,
+    list[str],
     typer.Argument(
+        metavar="SOURCE...",
         help="A folder of pictures or of Parquet files, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture "
-        "a row."
+        "a row.",
     ),
 ]
-Prompt = Annotated[str, typer.Argument(help="What to ask about each picture.")]
+Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about each picture.")]
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger stands beside it.", dir_okay=False),
@@ -113,13 +117,14 @@ def batch(
     """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
     from glmv_batch import Job
 
-    with failures_told(), _place(emulator, base_url) as (key, base):
+    check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
+    with _place(emulator, base_url) as (key, base):
         wanted = format_of(schema)["json_schema"]["schema"] if schema else None
         asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
         if model is not None:
             asked["model"] = model
         job = Job(
-            source,
+            source[0] if len(source) == 1 else source,
             prompt,
             schema=wanted,
             column=column,
@@ -135,8 +140,8 @@ def batch(
                 )
         finally:
             if progress is Shown.bar and job.progress.done:
-                told = harmless(f"{job.progress}; {out}")
-                err.print(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+                told = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
+                tell(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 
@@ -192,7 +197,7 @@ def _facts(job: Job) -> str:
     """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
     now = job.progress
     if now.waiting:
-        return harmless(now.waiting)
+        return harmless(in_words_of_the_shell(now.waiting))
     told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
     told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
     if now.spent is not None:
@@ -206,8 +211,8 @@ def _facts(job: Job) -> str:
 class _Facts(ProgressColumn):
     """Is drawn again all the time, also while no row comes."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__()
+    def __init__(self, job: Job, table_column: TableColumn) -> None:
+        super().__init__(table_column)
         self._job = job
 
     def render(self, task: Task) -> Text:
@@ -215,14 +220,19 @@ class _Facts(ProgressColumn):
 
 
 def _bar(job: Job) -> Progress:
+    """One line of the terminal: a narrow one has a short bar."""
+    facts = TableColumn(no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=min(40, max(4, err.width - 65))),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        _Facts(job),
+        _Facts(job, table_column=facts),
         TimeRemainingColumn(),
         console=err,
+        # The summary says the same, and in a file or a pipe a bar is a line beside it.
+        transient=True,
+        disable=not err.is_terminal,
     )
 
 

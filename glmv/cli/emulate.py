@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from glmv.cli.terminal import EMULATOR, err, out
+from glmv.cli.terminal import EMULATOR, FAILED, out, tell_error
 
 if TYPE_CHECKING:
     from glmv_emulator import Emulator
@@ -19,24 +19,24 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def emulate(context: typer.Context) -> None:
     """Run GLM-4V's emulator on this machine for other programs."""
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     emulator_class()
     from glmv_emulator.options import running
     from glmv_emulator.platform.settings import answered_by
+    from glmv_emulator.shells import assignments
 
-    try:
-        with running(context.args, "glmv emulate") as emu:
-            out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=True)
-            out.print(f"export ZHIPUAI_BASE_URL={emu.base_url}", markup=False, soft_wrap=True)
-            out.print(f"export ZHIPUAI_API_KEY={emu.api_key}", markup=False, soft_wrap=True)
-            out.print("\nPaste these two lines into the other shell.", style="dim")
-            out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=True)
-            ended.wait()
-    except (ImportError, OSError) as problem:
-        err.print(str(problem), markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
+    ended = threading.Event()
+    with running(context.args, "glmv emulate") as emu:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        variables = {"ZHIPUAI_BASE_URL": emu.base_url, "ZHIPUAI_API_KEY": emu.api_key}
+        whole = not out.is_terminal
+        out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=whole)
+        out.print(assignments(variables), markup=False, soft_wrap=True)
+        out.print("\nPaste the two lines of your shell into another window.", style="dim", soft_wrap=whole)
+        out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=whole)
+        # Windows tells of Ctrl-C only between two waits.
+        while not ended.wait(1.0):
+            pass
 
 
 def emulator_class() -> type[Emulator]:
@@ -46,6 +46,6 @@ def emulator_class() -> type[Emulator]:
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("glmv"):
             raise
-        err.print('The emulator needs an extra: pip install "glmv[emulator]"', markup=False)
-        raise typer.Exit(1) from None
+        tell_error('The emulator needs an extra: pip install "glmv[emulator]"')
+        raise typer.Exit(FAILED) from None
     return Emulator

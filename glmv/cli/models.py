@@ -1,33 +1,92 @@
-"""`glmv models`: the catalogue as a table."""
+"""`glmv models`: the catalogue as a table, one line for each model."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 import glmv
-from glmv.cli.terminal import out
+from glmv.cli.terminal import out, say_json
 
-LEGEND = "\nEmpty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
+LEGEND = "Empty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
 Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all that is known of them as JSON.")]
 
 MIB = 1024 * 1024  # bytes; the platform says "MB"
+GAP = "  "
 
 
-def models(everything: Everything = False) -> None:
+class ModelColumn(NamedTuple):
+    """One column, and whether it stands to the right."""
+
+    name: str
+    right: bool
+
+
+COLUMNS = (
+    ModelColumn("model", right=False),
+    ModelColumn("window", right=True),
+    ModelColumn("answer", right=True),
+    ModelColumn("pictures", right=True),
+    ModelColumn("each", right=True),
+    ModelColumn("videos", right=True),
+    ModelColumn("pictures as", right=False),
+    ModelColumn("thinking", right=False),
+    ModelColumn("status", right=False),
+)
+# What a narrow terminal goes without, the first of these first.
+LEFT_OUT = ("each", "pictures as", "answer", "status", "window", "videos", "thinking", "pictures")
+
+
+def models(everything: Everything = False, as_json: AsJson = False) -> None:
     """List the models and their documented limits."""
-    table = Table(box=None, header_style="bold", pad_edge=False, caption=LEGEND, caption_justify="left")
-    table.add_column("model", no_wrap=True)
-    for name in ("window", "answer", "pictures", "each", "videos"):
-        table.add_column(name, justify="right")
-    for name in ("pictures as", "thinking", "status"):
-        table.add_column(name)
-    for model in glmv.models():
-        if everything or model.sees:
-            table.add_row(*_cells(model), style="dim" if model.status == "legacy" else "")
-    out.print(table)
+    found = [model for model in glmv.models() if everything or model.sees]
+    if as_json:
+        say_json([dataclasses.asdict(model) for model in found])
+        return
+    rows = [_cells(model) for model in found]
+    # Not of a terminal, lines may be of any length: they are for grep, or for another window.
+    shown, hidden = fitting(rows, out.width if out.is_terminal else None)
+    _print([column.name for column in COLUMNS], shown, "bold")
+    for model, cells in zip(found, rows, strict=True):
+        _print(cells, shown, "dim" if model.status == "legacy" else "")
+    if out.is_terminal:
+        more = f"  A wider terminal shows {', '.join(hidden)}, too; --json shows all." if hidden else ""
+        out.print(Text(f"\n{LEGEND}{more}"))
+
+
+def fitting(rows: Sequence[Sequence[str]], width: int | None) -> tuple[dict[int, int], list[str]]:
+    """What a line has place for.
+
+    Args:
+        rows: the cells of all columns.
+        width: of a line, in characters; None is without end.
+
+    Returns:
+        The number of each column that is shown with its width, and the names of those that are not.
+    """
+    widths = {
+        number: max(len(column.name), *(len(row[number]) for row in rows)) for number, column in enumerate(COLUMNS)
+    }
+    hidden: list[str] = []
+    for name in LEFT_OUT:
+        if width is None or sum(widths.values()) + len(GAP) * (len(widths) - 1) <= width:
+            break
+        hidden.append(name)
+        widths = {number: most for number, most in widths.items() if COLUMNS[number].name != name}
+    return widths, [column.name for column in COLUMNS if column.name in hidden]
+
+
+def _print(cells: Sequence[str], widths: dict[int, int], style: str) -> None:
+    line = GAP.join(
+        cells[number].rjust(width) if COLUMNS[number].right else cells[number].ljust(width)
+        for number, width in widths.items()
+    )
+    out.print(Text(line.rstrip(), style), soft_wrap=True)
 
 
 def _cells(model: glmv.Model) -> tuple[str, ...]:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import sqlite3
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from glmv import AuthenticationError, GLMVError
+from glmv.cli.words import in_words_of_the_shell
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let `failures_told` say how that ends, as everywhere else."""
+        raise
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
 EMULATOR = "[black on yellow] EMULATOR [/]"
 
+# Exit codes, as docs/cli.md lists them. The last two are those that a shell sees of other programs: 128 + the number of
+# the signal that ends them there.
+FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE = 1, 2, 70, 130, 141
+
 # Bidirectional overrides can make a text read as another one (Unicode TR 36, "Bidirectional Text Spoofing").
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, and halves of a character, which no encoding can hold.
+_CATEGORIES = frozenset({"Cc", "Cs"})
 
 
 def harmless(text: str) -> str:
@@ -29,7 +48,33 @@ def harmless(text: str) -> str:
 
 
 def _steers(letter: str) -> bool:
-    return letter in _BIDI or (unicodedata.category(letter) == "Cc" and letter not in "\n\t")
+    return letter in _BIDI or (unicodedata.category(letter) in _CATEGORIES and letter not in "\n\t")
+
+
+def prepare_streams() -> None:
+    """Make standard output and standard error take every character: what their encoding lacks becomes a `?`.
+
+    Raises:
+        Exit: there is no standard output, so that an answer would be paid and lost.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        tell_error("There is no standard output to write to.")
+        raise typer.Exit(FAILED)
+    for stream in (sys.stdout, sys.stderr):
+        # A stream that replaces characters in some way already keeps it.
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def held(text: str) -> bool:
+    """Whether the encoding of standard output has every character of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def say(text: str, *, end: str = "\n") -> None:
@@ -38,19 +83,71 @@ def say(text: str, *, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
+def say_json(value: Any) -> None:
+    """Print a value as JSON; where standard output cannot hold a character, it is escaped, so that none is lost."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    say(text if held(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
+
+
+def tell(text: str | Text, style: str = "dim") -> None:
+    """Print a line on standard error; only a terminal breaks it into several."""
+    err.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=not err.is_terminal)
+
+
+def tell_error(message: str) -> None:
+    """Print what went wrong, in one line."""
+    tell(Text.assemble(("error: ", "red"), " ".join(harmless(message).split())))
+
+
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """A `GLMVError` becomes its message and exit code 1; Ctrl-C becomes exit code 130, as shells expect."""
+    """A failure becomes one sentence on standard error and an exit code.
+
+    Raises:
+        Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` when nobody reads the output.
+    """
     try:
         yield
     except GLMVError as error:
-        err.print(Text.assemble(("error: ", "red"), harmless(str(error))))
+        tell_error(in_words_of_the_shell(str(error)))
         for note in getattr(error, "__notes__", ()):
-            if note.removeprefix("note: ") in error.message:
-                continue
-            err.print(Text(harmless(note), "dim"))
+            if note.removeprefix("note: ") not in error.message:
+                tell(in_words_of_the_shell(harmless(note)))
         if isinstance(error, AuthenticationError) and error.status_code is None:
-            err.print(Text(WITHOUT_A_KEY, "dim"))
-        raise typer.Exit(1) from None
+            tell(WITHOUT_A_KEY)
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
+    except ImportError as missing:
+        tell_error(in_words_of_the_shell(str(missing)))
+        raise typer.Exit(FAILED) from None
+    except sqlite3.Error as error:
+        tell_error(f"The ledger beside the output cannot be used: {error}.")
+        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        if error.errno in _CLOSED and error.filename is None:
+            _discard(sys.stdout)
+            raise typer.Exit(CLOSED_PIPE) from None
+        tell_error(_of_system(error))
+        raise typer.Exit(FAILED) from None
+
+
+def _of_system(error: OSError) -> str:
+    if error.errno is None:  # the packages' own, in sentences
+        return in_words_of_the_shell(str(error))
+    if error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}."
+    _discard(sys.stdout)
+    return f"The output cannot be written: {error.strerror}."
+
+
+# Windows says EINVAL of a pipe that nobody reads.
+_CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead a stream that cannot be written to nowhere: else Python tries again when it ends, and complains."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 import glmv
 from glmv.cli.app import app
-from glmv.cli.terminal import failures_told
+from glmv.cli.terminal import CLOSED_PIPE, FAILED, FAULT, INTERRUPTED, WRONG_USE, failures_told
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from glmv_emulator.options import running
+from glmv_emulator.shells import assignments
 from tests.emulator.platform.test_emulator_videos import clip
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -106,6 +107,22 @@ def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budge
     assert "free" in result.stderr
 
 
+def test_variables_are_written_as_each_shell_takes_them() -> None:
+    lines = [line for line in assignments({"ZHIPUAI_API_KEY": "..."}).splitlines() if "API_KEY" in line]
+    assert lines == ["export ZHIPUAI_API_KEY=...", "$env:ZHIPUAI_API_KEY = '...'", 'set "ZHIPUAI_API_KEY=..."']
+    text = (DOCS / "cli.md").read_text("utf-8")
+    assert [line for line in lines if line not in text] == []
+    awkward = assignments({"A": "it's $HOME; x"}).splitlines()
+    assert "export A='it'\"'\"'s $HOME; x'" in awkward
+    assert "$env:A = 'it''s $HOME; x'" in awkward
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text("utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert listed == {0, FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE}
+
+
 def test_where_half_the_price_is_named_the_models_are_named_too() -> None:
     root = DOCS.parent
     for text in (
@@ -166,4 +183,4 @@ def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsy
                 assert 'reasoning_effort="low"' in str(pickle.loads(pickle.dumps(refused.value)))
     with pytest.raises(typer.Exit), failures_told():  # as the commands tell it
         raise refused.value
-    assert capsys.readouterr().err.replace("\n", " ").count('reasoning_effort="low"') == 1
+    assert capsys.readouterr().err.replace("\n", " ").count("--reasoning-effort low") == 1

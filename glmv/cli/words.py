@@ -1,0 +1,83 @@
+"""What errors and notes say in terms of Python -> the same in terms of the command line: one table for all of them.
+
+The core words its messages for programmers: they name arguments, functions and positions in a list of messages. Whoever
+typed a command has options and files instead. A test reads every message in the packages and fails when one names what
+the command line does not have and no row here takes care of it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A pattern of words as the packages write them -> what stands in their place. In this order.
+_WORDS: tuple[tuple[str, str], ...] = (
+    # Where a part stands: the picture is named after it, and there is one message.
+    (r"messages\[\d+\], part \d+: ", ""),
+    (r"(, the first too many) at messages\[\d+\], part \d+", r"\1 by their order"),
+    (r" at messages\[\d+\], part \d+", ""),
+    (r"messages\[\d+\]: ", ""),
+    (r"messages\[\d+\] \(user\) is empty: give it text, a picture, a video or a file", "The question is empty"),
+    (r"to the front of messages\[\d+\]", "to the front"),
+    # Keys and servers.
+    (r"give api_key=\.\.\., or set ZHIPUAI_API_KEY", "set ZHIPUAI_API_KEY"),
+    (r"give the key as api_key instead", "set the key as ZHIPUAI_API_KEY instead"),
+    (r", or say allow_http=True if that network is yours \(a container, for instance\)", ""),
+    (r"\bcheck base_url\b", "check --base-url"),
+    (r"\bCheck base_url\b", "Check --base-url"),
+    (r"\bis base_url right\b", "is --base-url right"),
+    (r"^base_url (?=holds|is not|has to|ends|sends)", "The base URL "),
+    (r"\bset max_concurrency\b", "as --concurrency of glmv batch sets"),
+    (r"\braise max_concurrency\b", "raise --concurrency"),
+    (r"\bport=0 takes\b", "--port 0 takes"),
+    # Pictures and videos.
+    (r", or pass fit=False to send it as it is", ""),
+    (r" and others: glmv\.models\(\)", " and others: glmv models lists them"),
+    (r"Give a public URL with Image\.from_url", "Give a public URL in place of the file"),
+    (r"Give one with Video\.from_url", "Give a URL in place of the file"),
+    (r", or send (some )?pictures of it: \*video\.frames\(8\)", r", or send \1pictures of it"),
+    (r"video\.frames\(8\)", "pictures of it"),
+    (r" To send the file make it with glmv\.\w+\.from_path\.", " To send the file, name it alone."),
+    (
+        r"read it yourself and send the content with glmv\.\w+\.from_bytes",
+        "download it and name the file",
+    ),
+    (r"; send it with glmv\.File, or render", "; render"),
+    (r"; send it with glmv\.File\b", ""),
+    (r"; use glmv\.Video\b", "; the name of a video ends with .mp4, .mkv, .mov or .webm"),
+    (r"; use glmv\.Image\b", "; the name of a picture ends as no video's does"),
+    (r"\bgive image\.fitted\(max_side=\d+\)\[0\] if\b", "make it smaller if"),
+    (r", glmv\.Image\.pages\(\) gives them", ""),
+    (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),
+    (r" For a local file use from_path, for bytes from_bytes\.", ""),
+    # Options.
+    (r'\breasoning_effort=(["\'])(\w+)\1', r"--reasoning-effort \2"),
+    (r"^reasoning_effort: ", "--reasoning-effort: "),
+    (r"^thinking: ", "--thinking: "),
+    (r"^max_tokens: ", "--max-tokens: "),
+    (r"\bmax_tokens=(\d+)", r"--max-tokens \1"),
+    (r"^base_model: ", "--base-model: "),
+    (r"Set thinking=True, and a stream shows the thought as such", "--show-thinking shows it apart"),
+    (r"\bIt was cut off by max_tokens: allow more\b", "It was cut off by --max-tokens: allow more"),
+    (r" \(idle_timeout\)", ""),
+    (r" \(retry_budget=\d+\)", ""),
+    # Batches.
+    (r"^A budget is written like\b", "--budget is written like"),
+    (r"\bgive a budget such as\b", "give a --budget such as"),
+    (r"Name the column \(`column=`, `--column`\)", "Name the column (--column)"),
+    (r"\bretry_failed=True asks\b", "--retry-failed asks"),
+    (r"; retry_failed asks\b", "; --retry-failed asks"),
+    (r"leave out order='input'", "leave out --order input"),
+    (r"\bkeep_columns: ", "--keep-columns: "),
+)
+_TABLE = tuple((re.compile(found), instead) for found, instead in _WORDS)
+
+
+def in_words_of_the_shell(message: str) -> str:
+    """A message of an error or a note, in the command line's terms."""
+    for found, instead in _TABLE:
+        message = found.sub(instead, message)
+    return message[:1].upper() + message[1:] if message[:1].isascii() and message.startswith(_BEGINS) else message
+
+
+# The core begins with these in lower case after a position.
+_BEGINS = ("picture", "video", "file")

@@ -1,0 +1,33 @@
+"""Variables of the environment, written as each shell takes them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+
+def assignments(variables: Mapping[str, str]) -> str:
+    """Lines that set variables, for sh, PowerShell and cmd; each shell's under its name, to be copied.
+
+    Args:
+        variables: names with their values, which stand on one line.
+    """
+    return "\n\n".join("\n".join([name, *(one(*each) for each in variables.items())]) for name, one in _SHELLS)
+
+
+def _sh(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _powershell(name: str, value: str) -> str:
+    doubled = value.replace("'", "''")
+    return f"$env:{name} = '{doubled}'"
+
+
+def _cmd(name: str, value: str) -> str:
+    # The quotes are no part of the value; without them spaces at the end of the line would be.
+    return f'set "{name}={value}"'
+
+
+# What stands above the lines of a shell is a comment in it.
+_SHELLS = (("# sh, bash, zsh", _sh), ("# PowerShell", _powershell), ("rem cmd", _cmd))
