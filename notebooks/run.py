@@ -31,9 +31,8 @@ async def run(path: Path, turn: asyncio.Semaphore, *, write: bool) -> bool:
     notebook = nbformat.read(path, as_version=4)
     async with turn:
         begun = time.perf_counter()
-        folder = (
-            tempfile.TemporaryDirectory()
-        )  # who downloads a notebook has nothing beside it
+        # Who downloads a notebook has nothing beside it.
+        folder = tempfile.TemporaryDirectory()
         client = NotebookClient(
             notebook,
             timeout=SECONDS_A_CELL,

@@ -1,0 +1,132 @@
+"""The wheel as a package index reads it: metadata, README, licences and files."""
+
+from __future__ import annotations
+
+import email
+import email.message
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glmv_emulator import samples
+
+pytest.importorskip("hatchling")
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "https://example.com/someone/glmv"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
+    name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the build."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import hatch_build
+
+    return hatch_build
+
+
+def links(markdown: str) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", markdown)
+
+
+def test_the_index_shows_no_link_that_leads_nowhere(metadata: email.message.Message) -> None:
+    shown = str(metadata.get_payload())
+    assert shown.startswith("# glmv")
+    assert [target for target in links(shown) if not target.startswith(("https://", "http://", "#"))] == []
+
+
+def test_urls_are_left_out_while_the_address_is_unknown(metadata: email.message.Message) -> None:
+    known = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    urls = metadata.get_all("Project-URL") or []
+    assert bool(urls) == bool(known)
+    assert [url for url in urls if known not in url] == []
+
+
+def test_one_setting_makes_the_urls_and_the_links(hook: Any, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("![A](docs/a.svg)\nSee [B](docs/b.md), [C](https://c.example).\n", "utf-8")
+    found: dict[str, Any] = {}
+    hook.Metadata(str(tmp_path), {"repository": ADDRESS}).update(found)
+    assert found["urls"]["Repository"] == ADDRESS
+    assert all(url.startswith(ADDRESS) for url in found["urls"].values())
+    assert links(found["readme"]["text"]) == [
+        f"{ADDRESS}/raw/main/docs/a.svg",
+        f"{ADDRESS}/blob/main/docs/b.md",
+        "https://c.example",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("See [B](docs/b.md).", "See B."),
+        ("![A](a.svg)\n\nText", "\n\nText"),
+        ("[![A](a.svg)](docs/b.md)x", "x"),
+        ("[C](https://c.example) and [D](#below)", "[C](https://c.example) and [D](#below)"),
+        ("`glmv[all]` (needs a key)", "`glmv[all]` (needs a key)"),
+    ],
+)
+def test_without_an_address_links_become_text_and_pictures_go(hook: Any, markdown: str, shown: str) -> None:
+    assert hook.for_an_index(markdown, "") == shown
+
+
+def test_every_python_that_is_told_follows_the_one_before(metadata: email.message.Message) -> None:
+    told = [
+        re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line) for line in metadata.get_all("Classifier")
+    ]
+    minors = [int(found[1]) for found in told if found]
+    assert minors == list(range(11, minors[-1] + 1))
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_the_maintainers_and_the_licence_are_told(metadata: email.message.Message) -> None:
+    assert metadata["Maintainer"] == "glmv maintainers"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "LICENSE" in metadata.get_all("License-File")
+
+
+def test_the_wheel_holds_the_sample_pictures_and_their_licences(wheel: zipfile.ZipFile) -> None:
+    for name in samples.NAMES:
+        assert wheel.read(f"glmv_emulator/sample_pictures/{name}") == samples.picture(name).read_bytes()
+    licences = wheel.read("glmv_emulator/sample_pictures/LICENSES.md").decode()
+    assert [name for name in samples.NAMES if name.endswith(".jpg") and f"`{name}`" not in licences] == []
+
+
+def test_every_package_says_that_it_has_types(wheel: zipfile.ZipFile) -> None:
+    packages = {name.split("/")[0] for name in wheel.namelist() if name.endswith("/__init__.py")} - {"llama_index"}
+    assert {name.split("/")[0] for name in wheel.namelist() if name.endswith("/py.typed")} >= packages
+
+
+def test_llamahub_is_told_a_class_that_is_there() -> None:
+    hub = PROJECT["tool"]["llamahub"]
+    module = pytest.importorskip(hub["import_path"])
+    assert [name for name in hub["class_authors"] if not hasattr(module, name)] == []
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    import glmv
+
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", text, re.MULTILINE)
+    assert versions[0] == glmv.__version__
+    assert versions == sorted(versions, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
