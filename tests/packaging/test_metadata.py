@@ -5,12 +5,12 @@ from __future__ import annotations
 import email
 import email.message
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,15 +37,6 @@ def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
     return email.message_from_bytes(wheel.read(name))
 
 
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module of the build."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    import hatch_build
-
-    return hatch_build
-
-
 def links(markdown: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", markdown)
 
@@ -57,37 +48,20 @@ def test_the_index_shows_no_link_that_leads_nowhere(metadata: email.message.Mess
 
 
 def test_urls_are_left_out_while_the_address_is_unknown(metadata: email.message.Message) -> None:
-    known = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
-    urls = metadata.get_all("Project-URL") or []
-    assert bool(urls) == bool(known)
-    assert [url for url in urls if known not in url] == []
+    known = PROJECT["tool"]["glmv"]["repository"]
+    shown = metadata.get_all("Project-URL") or []
+    assert bool(shown) == bool(known)
+    assert [url for url in shown if known not in url] == []
 
 
-def test_one_setting_makes_the_urls_and_the_links(hook: Any, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("![A](docs/a.svg)\nSee [B](docs/b.md), [C](https://c.example).\n", "utf-8")
-    found: dict[str, Any] = {}
-    hook.Metadata(str(tmp_path), {"repository": ADDRESS}).update(found)
-    assert found["urls"]["Repository"] == ADDRESS
-    assert all(url.startswith(ADDRESS) for url in found["urls"].values())
-    assert links(found["readme"]["text"]) == [
-        f"{ADDRESS}/raw/main/docs/a.svg",
-        f"{ADDRESS}/blob/main/docs/b.md",
-        "https://c.example",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("markdown", "shown"),
-    [
-        ("See [B](docs/b.md).", "See B."),
-        ("![A](a.svg)\n\nText", "\n\nText"),
-        ("[![A](a.svg)](docs/b.md)x", "x"),
-        ("[C](https://c.example) and [D](#below)", "[C](https://c.example) and [D](#below)"),
-        ("`glmv[all]` (needs a key)", "`glmv[all]` (needs a key)"),
-    ],
-)
-def test_without_an_address_links_become_text_and_pictures_go(hook: Any, markdown: str, shown: str) -> None:
-    assert hook.for_an_index(markdown, "") == shown
+def test_one_setting_makes_all_urls() -> None:
+    hook = runpy.run_path(str(ROOT / "docs" / "package_readme.py"))
+    assert hook["urls"]("") == {}
+    made = hook["urls"](ADDRESS)
+    assert made["Repository"] == ADDRESS
+    assert [url for url in made.values() if not url.startswith(ADDRESS)] == []
+    files = [re.sub(r"^.*/(?:blob|tree)/main/", "", url) for url in made.values() if "/main/" in url]
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_every_python_that_is_told_follows_the_one_before(metadata: email.message.Message) -> None:
