@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -100,10 +100,15 @@ types: $(READY) ## mypy --strict on the packages; mypy and pyright on a user's p
 	$(BIN)/mypy --config-file tests/typing/mypy-plugin.ini tests/typing/program.py
 	$(BIN)/pyright --project tests/typing --pythonpath $(BIN)/python
 
-dist: $(READY) ## build the wheel and the source archive into dist/
+dist: $(READY) ## build the wheel and the source archive into dist/, and check what a package index will show of them
 	rm -rf dist
 	$(BIN)/uv build --quiet --out-dir dist
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group release
+	$(BIN)/twine check --strict dist/*
 	@ls dist
+
+test-wheel: dist ## install the wheel in an empty environment, and ask about a picture in two commands
+	$(BIN)/pytest -m wheel tests/packaging $(ARGS)
 
 size: ## lines of code of each package, beside the aims
 	@$(PYTHON) benchmarks/size.py

@@ -1,6 +1,6 @@
 """The version, in the one place the build reads it from."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def why_not_imported(error: ImportError, name: str, framework: str, needs: str, extra: str) -> ImportError:

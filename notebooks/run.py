@@ -1,4 +1,6 @@
-"""Runs every notebook afresh, two at a time: `make notebooks`. It fails where a cell fails.
+"""Runs every notebook afresh, each in an empty folder: `make notebooks`.
+
+It fails where a cell fails.
 
 With `--write` the outputs are kept. Words as arguments choose notebooks by their names.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,15 +27,17 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 async def run(path: Path, turn: asyncio.Semaphore, *, write: bool) -> bool:
-    """Execute one notebook; tells how it went, and returns whether all of its cells ran."""
+    """Execute one notebook and tell how it went; returns whether all cells ran."""
     notebook = nbformat.read(path, as_version=4)
     async with turn:
         begun = time.perf_counter()
+        # Who downloads a notebook has nothing beside it.
+        folder = tempfile.TemporaryDirectory()
         client = NotebookClient(
             notebook,
             timeout=SECONDS_A_CELL,
             kernel_name="python3",
-            resources={"metadata": {"path": str(HERE)}},
+            resources={"metadata": {"path": folder.name}},
             record_timing=False,
             coalesce_streams=True,
             extra_arguments=QUIET,
@@ -42,6 +47,8 @@ async def run(path: Path, turn: asyncio.Semaphore, *, write: bool) -> bool:
         except CellExecutionError as failed:
             print(f"{path.name}: a cell failed\n{failed}")
             return False
+        finally:
+            folder.cleanup()
     print(f"{path.name}: {time.perf_counter() - begun:.1f} s", flush=True)
     if write:
         notebook.metadata = nbformat.from_dict(

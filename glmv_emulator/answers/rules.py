@@ -22,7 +22,7 @@ from glmv_emulator.answers.conversation import Conversation
 from glmv_emulator.answers.describe import describe
 from glmv_emulator.answers.evidence import evidence_of
 from glmv_emulator.answers.fill import fill
-from glmv_emulator.answers.texts import ANY_OBJECT, last_paragraph, named_in, schema_in
+from glmv_emulator.answers.texts import ANY_OBJECT, Language, last_paragraph, named_in, schema_in
 from glmv_emulator.answers.values import Ask, Reply, ToolCall, text_of
 
 LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
@@ -111,10 +111,28 @@ def in_words(conversation: Conversation) -> str:
 
 
 def _reasoning(conversation: Conversation) -> str:
+    """What was looked at: "I looked at 2 pictures and 1 video.", in the language of the question."""
     if not conversation.ask.thinking:
         return ""
-    total = len(conversation.media)
-    seen = sum(item.medium.seen is not None for item in conversation.media)
+    media = [item.medium for item in conversation.media]
+    looked = _counted([one.kind for one in media if one.data is not None or one.seen], conversation.language)
+    missed = _counted([one.kind for one in media if one.data is None and not one.seen], conversation.language)
     if conversation.language == "zh":
-        return f"这一轮有 {total} 个媒体，其中查看了 {seen} 个。我只根据测量结果回答。"
-    return f"The turn holds {total} media and {seen} of them were looked at. I answer from measurements only."
+        told = [f"我查看了{looked}。"] if looked else []
+        told += [f"有{missed}没有查看。"] if missed else []
+        return "".join([*told, "我只根据测量结果回答。" if looked else "没有可以测量的内容。"])
+    told = [f"I looked at {looked}."] if looked else []
+    told += [f"I did not look at {missed}."] if missed else []
+    return " ".join([*told, "I answer from measurements only." if looked else "There is nothing to measure."])
+
+
+_COUNTED = {"image": ("picture", "张图片"), "video": ("video", "个视频"), "file": ("file", "个文件")}
+
+
+def _counted(kinds: list[str], language: Language) -> str:
+    """Kinds of media -> "2 pictures and 1 video"; empty where there are none."""
+    numbers = [(kinds.count(kind), *words) for kind, words in _COUNTED.items() if kind in kinds]
+    if language == "zh":
+        return "和".join(f" {number} {chinese}" for number, _, chinese in numbers)
+    *most, last = [f"{number} {english}{'' if number == 1 else 's'}" for number, english, _ in numbers] or [""]
+    return f"{', '.join(most)} and {last}" if most else last

@@ -83,7 +83,8 @@ class Report:
 
     def __str__(self) -> str:
         requests = sum(len(call.attempts) for call in self.calls)
-        lines = [f"{len(self.calls)} calls, {requests} requests, {self.errors} errors seen by the application"]
+        counted = [_counted(len(self.calls), "call"), _counted(requests, "request"), _counted(self.errors, "error")]
+        lines = [f"{', '.join(counted)} seen by the application"]
         lines += [f"  {call}" for call in self.calls if len(call.attempts) > 1 or _failed(call.last)]
         lines += [f"! {verdict}" for verdict in self.verdicts] or ["no verdicts: the client behaved"]
         return "\n".join(lines)
@@ -165,6 +166,11 @@ def _repeats(one: Exchange, other: Exchange) -> bool:
 
 def _id_in(exchange: Exchange) -> object:
     return exchange.body.get("request_id") if isinstance(exchange.body, dict) else None
+
+
+def _counted(number: int, what: str) -> str:
+    """1 and "call" -> "1 call"; 2 -> "2 calls"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _failed(exchange: Exchange) -> bool:

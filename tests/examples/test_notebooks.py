@@ -51,10 +51,10 @@ def pictures(path: Path) -> list[str]:
     return ["".join(data[kind]) for data in shown for kind in data if kind.startswith("image/")]
 
 
-def test_there_are_the_seven_that_the_list_names() -> None:
+def test_there_are_the_eight_that_the_list_names() -> None:
     listed = re.findall(r"\]\((\w+\.ipynb)\)", (NOTEBOOKS[0].parent / "README.md").read_text("utf-8"))
     assert listed == [path.name for path in NOTEBOOKS]
-    assert len(listed) == 7
+    assert len(listed) == 8
 
 
 def test_it_was_run_from_top_to_bottom_and_nothing_failed(path: Path) -> None:
@@ -67,6 +67,35 @@ def test_it_was_run_from_top_to_bottom_and_nothing_failed(path: Path) -> None:
 def test_it_says_at_its_top_who_answered(path: Path) -> None:
     first = "".join(cells(path, "code")[0]["outputs"][0]["text"])
     assert first.startswith("Answers come from the emulator")
+
+
+def test_an_answer_that_is_scripted_says_so(path: Path) -> None:
+    if path.stem.startswith("6"):
+        return  # it is about scripts, and says at its top that it always asks the emulator
+    scripted = re.compile(r"^(?: {4})?(?:scripted\(|emu\.(?:say|call|answer)\()", re.MULTILINE)
+    unmarked = []
+    for cell in cells(path, "code"):
+        source = "".join(cell["source"]).partition("def scripted")[0]
+        marked = any("".join(output.get("text", "")).startswith("[scripted]") for output in cell["outputs"])
+        if bool(scripted.search(source)) != marked:
+            unmarked.append(cell["id"])
+    assert unmarked == []
+
+
+def test_it_needs_no_file_beside_it(path: Path) -> None:
+    source = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
+    assert "../" not in source
+    assert "import show" not in source
+    assert "from show" not in source
+
+
+def test_it_is_read_without_scrolling_sideways(path: Path) -> None:
+    lines = [line for cell in cells(path, "code") for line in "".join(cell["source"]).splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
+def test_the_index_finds_the_right_picture_first() -> None:
+    assert "The right picture came first for 7 of 7 questions." in words(NOTEBOOKS[3])
 
 
 def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -300,6 +301,32 @@ def test_results_of_tools_stand_before_what_was_measured() -> None:
 def test_reasoning_comes_when_thinking_is_on() -> None:
     assert default_answer(ask("Hello", thinking=True)).reasoning
     assert not default_answer(ask("Hello")).reasoning
+
+
+@pytest.mark.parametrize(
+    ("question", "pictures", "unseen", "reasoning"),
+    [
+        ("Hello", 0, 0, "There is nothing to measure."),
+        ("Hm.", 1, 0, "I looked at 1 picture. I answer from measurements only."),
+        ("Hm.", 2, 0, "I looked at 2 pictures. I answer from measurements only."),
+        ("Hm.", 2, 1, "I looked at 2 pictures. I did not look at 1 video. I answer from measurements only."),
+        ("Hm.", 0, 2, "I did not look at 2 videos. There is nothing to measure."),
+        ("你好！", 0, 0, "没有可以测量的内容。"),
+        ("看图", 1, 0, "我查看了 1 张图片。我只根据测量结果回答。"),
+        ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
+    ],
+)
+def test_reasoning_counts_what_was_looked_at(question: str, pictures: int, unseen: int, reasoning: str) -> None:
+    asked = ask(question, thinking=True, pictures=pictures)
+    elsewhere = [Medium("video", 0, 9 + number, "https://example.com/a.mp4", None, None) for number in range(unseen)]
+    assert default_answer(replace(asked, media=[*asked.media, *elsewhere])).reasoning == reasoning
+
+
+def test_reasoning_joins_pictures_and_videos() -> None:
+    asked = ask("Hm.", thinking=True, pictures=1)
+    video = Medium("video", 0, 9, None, None, b"a film")
+    told = default_answer(replace(asked, media=[*asked.media, video])).reasoning
+    assert told == "I looked at 1 picture and 1 video. I answer from measurements only."
 
 
 def test_equal_requests_get_equal_answers() -> None:

@@ -1,0 +1,60 @@
+"""A newcomer: an empty environment, the wheel, two commands. It installs from a package index: `make test-wheel`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.wheel
+
+
+def run(command: str, here: Path) -> subprocess.CompletedProcess[str]:
+    """A line as a shell in the empty environment runs it, with nothing of this checkout."""
+    ours = ("PYTHON", "ZHIPUAI", "ZAI", "GLMV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept["PATH"] = f"{here / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    words = shlex.split(command)
+    return subprocess.run(words, cwd=here, env=kept, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photo of one's own, the wheel and an empty environment."""
+    wheels = sorted((ROOT / "dist").glob("glmv-*.whl"))
+    assert wheels, "there is no wheel: make dist"
+    here = tmp_path_factory.mktemp("newcomer")
+    shutil.copy(wheels[-1], here)
+    Image.new("RGB", (321, 123), (200, 30, 40)).save(here / "photo.jpg")
+    venv.create(here / "venv", with_pip=True)
+    return here
+
+
+def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Path) -> None:
+    wheel = next(newcomer.glob("*.whl")).name
+    installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
+    assert installed.returncode == 0, installed.stderr
+    asked = run('glmv ask --emulator photo.jpg "What is in this picture?"', newcomer)
+    assert asked.returncode == 0, asked.stderr
+    assert "321 x 123 pixels" in " ".join(asked.stdout.split())
+    assert "Traceback" not in asked.stderr
+
+
+def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
+    code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
+    told = run(f'python -c "{code}"', newcomer)
+    assert told.returncode == 0, told.stderr
+    assert len(told.stdout.split()) == 10
+    assert str(ROOT) not in told.stdout
+
+
+def test_the_version_is_the_one_of_the_wheel(newcomer: Path) -> None:
+    version = next(newcomer.glob("*.whl")).name.split("-")[1]
+    assert run("glmv --version", newcomer).stdout.strip() == f"glmv {version}"
