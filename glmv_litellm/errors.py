@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
-import litellm
+from litellm import exceptions as theirs
 
 import glmv
 from glmv_litellm.options import NotOfGLM
@@ -19,28 +19,28 @@ PROVIDER = "glmv"
 
 # Core class -> LiteLLM's, and the HTTP status that the latter stands for.
 TABLE: dict[type[glmv.GLMVError], tuple[type[Exception], int]] = {
-    glmv.InvalidRequestError: (litellm.BadRequestError, 400),
-    glmv.LimitExceeded: (litellm.BadRequestError, 400),
-    glmv.UnsupportedContent: (litellm.BadRequestError, 400),
-    glmv.ContextLengthError: (litellm.ContextWindowExceededError, 400),
-    glmv.NotFoundError: (litellm.NotFoundError, 404),
-    glmv.AuthenticationError: (litellm.AuthenticationError, 401),
-    glmv.PermissionDeniedError: (litellm.PermissionDeniedError, 403),
-    glmv.QuotaError: (litellm.RateLimitError, 429),  # as OpenAI's insufficient_quota: another deployment may have some
-    glmv.ContentFilterError: (litellm.ContentPolicyViolationError, 400),
-    glmv.RateLimitError: (litellm.RateLimitError, 429),
-    glmv.ServerError: (litellm.InternalServerError, 500),
-    glmv.ConnectionFailed: (litellm.APIConnectionError, 500),
-    glmv.RequestTimeout: (litellm.Timeout, 408),
-    glmv.DeadlineExceeded: (litellm.Timeout, 408),
-    glmv.GateTimeout: (litellm.Timeout, 408),
-    glmv.MalformedResponse: (litellm.APIResponseValidationError, 500),
-    glmv.StreamTruncated: (litellm.APIConnectionError, 500),
-    glmv.StreamInterrupted: (litellm.APIConnectionError, 500),
-    NotOfGLM: (litellm.UnsupportedParamsError, 400),
+    glmv.InvalidRequestError: (theirs.BadRequestError, 400),
+    glmv.LimitExceeded: (theirs.BadRequestError, 400),
+    glmv.UnsupportedContent: (theirs.BadRequestError, 400),
+    glmv.ContextLengthError: (theirs.ContextWindowExceededError, 400),
+    glmv.NotFoundError: (theirs.NotFoundError, 404),
+    glmv.AuthenticationError: (theirs.AuthenticationError, 401),
+    glmv.PermissionDeniedError: (theirs.PermissionDeniedError, 403),
+    glmv.QuotaError: (theirs.RateLimitError, 429),  # as OpenAI's insufficient_quota: another deployment may have some
+    glmv.ContentFilterError: (theirs.ContentPolicyViolationError, 400),
+    glmv.RateLimitError: (theirs.RateLimitError, 429),
+    glmv.ServerError: (theirs.InternalServerError, 500),
+    glmv.ConnectionFailed: (theirs.APIConnectionError, 500),
+    glmv.RequestTimeout: (theirs.Timeout, 408),
+    glmv.DeadlineExceeded: (theirs.Timeout, 408),
+    glmv.GateTimeout: (theirs.Timeout, 408),
+    glmv.MalformedResponse: (theirs.APIResponseValidationError, 500),
+    glmv.StreamTruncated: (theirs.APIConnectionError, 500),
+    glmv.StreamInterrupted: (theirs.APIConnectionError, 500),
+    NotOfGLM: (theirs.UnsupportedParamsError, 400),
 }
 # Classes whose constructor takes no response.
-_WITHOUT_RESPONSE = (litellm.APIConnectionError, litellm.Timeout, litellm.APIResponseValidationError)
+_WITHOUT_RESPONSE = (theirs.APIConnectionError, theirs.Timeout, theirs.APIResponseValidationError)
 
 
 def as_litellm(error: glmv.GLMVError, model: str) -> Exception:

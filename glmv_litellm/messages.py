@@ -37,7 +37,7 @@ def _message(message: object) -> Any:
             return message  # the core says what a message is
 
 
-def _part(part: object) -> object:
+def _part(part: Any) -> Any:
     """A content part -> the same; a file in LiteLLM's words becomes what it is.
 
     LiteLLM writes the URL of a file as its id, and pictures and videos as files with a media type.

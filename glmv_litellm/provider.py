@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import litellm
-from litellm.types.utils import ModelResponseStream
+from litellm.llms.custom_llm import CustomLLM
+from litellm.types.utils import ModelResponse, ModelResponseStream
 
 import glmv
 from glmv_litellm.clients import KeptClients
@@ -16,7 +17,7 @@ from glmv_litellm.options import CallSettings, call_settings
 from glmv_litellm.responses import ChunkMapper, response_of
 
 
-class GLMVProvider(litellm.CustomLLM):
+class GLMVProvider(CustomLLM):
     """A custom provider of LiteLLM over the core: pictures are fitted, tools may be forced, answers fit their schema.
 
     LiteLLM calls its methods, with the arguments of `litellm.completion` as it has read them. Beside OpenAI's options,
@@ -36,8 +37,8 @@ class GLMVProvider(litellm.CustomLLM):
         self._clients = KeptClients()
 
     def completion(
-        self, *, model: str, messages: Sequence[Any], model_response: litellm.ModelResponse, **given: Any
-    ) -> litellm.ModelResponse:
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+    ) -> ModelResponse:
         """Ask, and get the whole answer."""
         with litellm_errors(model):
             clients, options = self._call(given)
@@ -53,8 +54,8 @@ class GLMVProvider(litellm.CustomLLM):
         return _chunks(first, deltas, model)
 
     async def acompletion(
-        self, *, model: str, messages: Sequence[Any], model_response: litellm.ModelResponse, **given: Any
-    ) -> litellm.ModelResponse:
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+    ) -> ModelResponse:
         """As `completion`."""
         with litellm_errors(model):
             clients, options = self._call(given)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import litellm
-from litellm.types.utils import Choices, Delta, Message, ModelResponseStream, StreamingChoices, Usage
+from litellm.types.utils import Choices, Delta, Message, ModelResponse, ModelResponseStream, StreamingChoices, Usage
 
 import glmv
 
@@ -15,7 +14,7 @@ import glmv
 _FULL = "model_context_window_exceeded"
 
 
-def response_of(answer: glmv.Completion, response: litellm.ModelResponse, model: str) -> litellm.ModelResponse:
+def response_of(answer: glmv.Completion, response: ModelResponse, model: str) -> ModelResponse:
     """A whole answer, written into the response that LiteLLM has made for the call.
 
     Args:
@@ -81,7 +80,7 @@ class ChunkMapper:
 
     def _chunk(self, delta: Delta, finish_reason: str | None = None, usage: Usage | None = None) -> ModelResponseStream:
         choice = StreamingChoices(index=0, delta=delta, finish_reason=finish_reason)
-        more = {} if usage is None else {"usage": usage}
+        more: dict[str, Any] = {} if usage is None else {"usage": usage}
         return ModelResponseStream(id=self._id, created=self._created, model=self._model, choices=[choice], **more)
 
 
