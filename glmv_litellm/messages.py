@@ -54,7 +54,7 @@ def _part(part: Any) -> Any:
 _SCHEMES = ("http://", "https://")
 
 
-def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[str, Any]) -> dict[str, Any]:
+def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, Any]) -> dict[str, Any]:
     others = {key: value for key, value in rest.items() if key != "format"}
     kind = _media_type(source, rest.get("format")).partition("/")[0]
     if kind in ("image", "video"):

@@ -14,7 +14,7 @@ from glmv_litellm.clients import KeptClients
 from glmv_litellm.errors import litellm_errors
 from glmv_litellm.messages import to_glmv
 from glmv_litellm.options import CallSettings, call_settings
-from glmv_litellm.responses import ChunkMapper, response_of
+from glmv_litellm.responses import StreamMapper, response_of
 
 
 class GLMVProvider(CustomLLM):
@@ -68,7 +68,7 @@ class GLMVProvider(CustomLLM):
         """As `streaming`; a refusal is raised when the first chunk is asked for."""
         with litellm_errors(model):
             clients, options = self._call(given)
-            mapper = ChunkMapper(model)
+            mapper = StreamMapper(model)
             async for delta in clients.asynchronous.stream(to_glmv(messages), model=model, **options):
                 for chunk in mapper.feed(delta):
                     yield chunk
@@ -95,7 +95,7 @@ class GLMVProvider(CustomLLM):
 
 
 def _chunks(first: glmv.Delta | None, rest: Iterator[glmv.Delta], model: str) -> Iterator[ModelResponseStream]:
-    mapper = ChunkMapper(model)
+    mapper = StreamMapper(model)
     with litellm_errors(model):
         if first is not None:
             yield from mapper.feed(first)

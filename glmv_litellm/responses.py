@@ -41,7 +41,7 @@ def response_of(answer: glmv.Completion, response: ModelResponse, model: str) ->
     return response
 
 
-class ChunkMapper:
+class StreamMapper:
     """The deltas of one answer, in order -> LiteLLM's chunks.
 
     LiteLLM drops whatever stands beside a finish reason, so usage and facts have a chunk of their own before it.
