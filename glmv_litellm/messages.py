@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What LiteLLM puts into the messages of its answers for itself and for other providers.
-_OF_LITELLM = frozenset(
-    {"provider_specific_fields", "thinking_blocks", "reasoning_items", "images", "citations", "index"}
+# What a message may hold by OpenAI's reference, and `reasoning_content`. LiteLLM and the frameworks above it leave marks
+# of their own in messages, which no server reads.
+_KEYS = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "refusal", "audio", "function_call"}
 )
 
 
 def to_glmv(messages: Iterable[object]) -> list[Any]:
-    """A conversation as LiteLLM hands it over -> the same without what only LiteLLM reads.
+    """A conversation as LiteLLM hands it over -> the same with the keys that the core knows.
 
     Args:
         messages: dicts or LiteLLM's `Message` objects; they are not changed.
@@ -26,7 +27,7 @@ def to_glmv(messages: Iterable[object]) -> list[Any]:
 def _message(message: object) -> Any:
     match message:
         case Mapping():
-            kept = {name: value for name, value in message.items() if name not in _OF_LITELLM}
+            kept = {name: value for name, value in message.items() if name in _KEYS}
             content = kept.get("content")
             if isinstance(content, list):
                 kept["content"] = [_part(part) for part in content]
