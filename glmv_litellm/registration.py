@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import litellm
+from litellm.utils import custom_llm_setup
 
 import glmv
 from glmv_litellm.errors import PROVIDER
@@ -25,6 +26,7 @@ def register() -> None:
         return
     # A list of its own: other modules may hold the old one as a default.
     litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
+    custom_llm_setup()  # LiteLLM would not know the provider before the first call, and say so for each model
     litellm.register_model({f"{PROVIDER}/{row.name}": model_facts(row) for row in glmv.models() if row.chats})
 
 
@@ -46,6 +48,8 @@ def model_facts(row: glmv.Model) -> dict[str, Any]:
         "supports_reasoning": row.thinking != "no",
     }
     price = row.price_in("USD")
+    # LiteLLM warns of each model without these two, and then counts 0.
+    facts |= {"cache_creation_input_token_cost": 0.0, "cache_read_input_token_cost": 0.0}
     if price is not None:
         facts["input_cost_per_token"] = price.input / _MILLION
         facts["output_cost_per_token"] = price.output / _MILLION

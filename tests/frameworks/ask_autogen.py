@@ -30,7 +30,7 @@ async def main() -> None:
         asked = MultiModalMessage(content=[QUESTION, Image.from_file(PHOTO)], source="user")
         found = await agent.run(task=asked)
         await client.close()
-        report(emu, found.messages[-1].content, "autogen-agentchat", "autogen-ext", "litellm")
+        report(emu, found.messages[-1].content, "autogen-agentchat", "autogen-ext", "proxy")
 
 
 asyncio.run(main())

@@ -12,4 +12,4 @@ with shop() as emu, proxy(emu) as base:
     model = OpenAIChatModel(MODEL, provider=LiteLLMProvider(api_base=base, api_key=PROXY_KEY))
     agent = Agent(model, tools=[count_stock])
     found = agent.run_sync([QUESTION, BinaryContent(PHOTO.read_bytes(), media_type="image/jpeg")])
-    report(emu, found.output, "pydantic-ai-slim", "litellm")
+    report(emu, found.output, "pydantic-ai-slim", "proxy")

@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -16,7 +15,6 @@ import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from glmv_emulator import Emulator, Reply
 
@@ -27,6 +25,7 @@ QUESTION = "How many cups like this one are left in the shop? Use the tool count
 FOUND = "7 left on the shelf"
 ANSWER = "There are 7 cups like this one left."
 MODEL = "glm-4.6v"
+PROXY = ROOT / ".venv-frameworks" / "proxy"
 PROXY_KEY = "sk-Vh7c2qPz0mXw4rTn8bKd6yLf3gJs9aEu"
 
 
@@ -62,14 +61,22 @@ def report(emu: Emulator, answer: object, *packages: str) -> None:
     Args:
         emu: of the run.
         answer: what the framework returned.
-        packages: whose versions the table names.
+        packages: whose versions the table names; "proxy" is LiteLLM's.
     """
     assert ANSWER in str(answer), answer
     assert not emu.unused, "the model was asked fewer times than expected"
     asked = [exchange for exchange in emu.requests if exchange.path.endswith("/chat/completions")]
     assert all(exchange.media for exchange in asked[:1]), "the picture did not arrive"
     assert FOUND in json.dumps(asked[-1].body), "the result of the tool did not arrive"
-    print(json.dumps({"versions": {name: version(name) for name in packages}}))
+    versions = {"LiteLLM's proxy" if name == "proxy" else name: _version(name) for name in packages}
+    print(json.dumps({"versions": versions}))
+
+
+def _version(package: str) -> str:
+    if package != "proxy":
+        return version(package)
+    code = "import importlib.metadata as found; print(found.version('litellm'))"
+    return subprocess.check_output([PROXY / "bin" / "python", "-c", code], text=True).strip()
 
 
 @contextlib.contextmanager
@@ -91,7 +98,7 @@ def proxy(emu: Emulator) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         listener.close()
-        command = [Path(sys.executable).with_name("litellm"), "--config", path, "--host", "127.0.0.1"]
+        command = [PROXY / "bin" / "litellm", "--config", path, "--host", "127.0.0.1"]
         log = Path(folder) / "log"
         with log.open("wb") as output:
             running = subprocess.Popen(
@@ -117,8 +124,3 @@ def _wait(running: subprocess.Popen[bytes], url: str, log: Path) -> None:
                 return
         time.sleep(0.2)
     raise RuntimeError(f"the proxy does not answer: {log.read_text(errors='replace')[-2000:]}")
-
-
-def litellm_settings(emu: Emulator) -> dict[str, Any]:
-    """The keywords that a call through LiteLLM takes."""
-    return {"model": f"glmv/{MODEL}", "api_base": emu.base_url, "api_key": emu.api_key}
