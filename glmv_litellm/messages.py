@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What a message may hold by OpenAI's reference, and `reasoning_content`. LiteLLM and the frameworks above it leave marks
-# of their own in messages, which no server reads.
+# What a message may hold by OpenAI's reference, and `reasoning_content`. LiteLLM and the frameworks above it leave
+# marks of their own in messages, which no server reads.
 _KEYS = frozenset(
     {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "refusal", "audio", "function_call"}
 )

@@ -6,12 +6,12 @@ import os
 
 os.environ["AGNO_TELEMETRY"] = "false"
 
-from scene import MODEL, PHOTO, QUESTION, count_stock, report, shop
-
-import glmv_litellm
 from agno.agent import Agent
 from agno.media import Image
 from agno.models.litellm import LiteLLM
+from scene import MODEL, PHOTO, QUESTION, count_stock, report, shop
+
+import glmv_litellm
 
 glmv_litellm.register()
 with shop() as emu:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 os.environ |= {"ANONYMIZED_TELEMETRY": "false", "BROWSER_USE_CLOUD_SYNC": "false", "BROWSER_USE_VERSION_CHECK": "false"}
 
@@ -30,14 +29,13 @@ def stock(item: str) -> str:
 # browser-use calls its tools by JSON that it asks for with `response_format`.
 SAID = [
     {"memory": "I count.", "action": [{"stock": {"item": "cup"}}]},
-    {"memory": "I know.", "action": [{"done": {"text": ANSWER, "success": True}}]},
+    {"memory": "I know.", "action": [{"done": {"text": ANSWER, "success": True, "files_to_display": []}}]},
 ]
 
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder, play(*map(json.dumps, SAID)) as emu:
-        page = Path(folder) / "page.html"
-        page.write_text(f'<img src="{PHOTO.as_uri()}">')
+        page = emu.host(PHOTO)
         model = ChatLiteLLM(f"glmv/{MODEL}", api_key=emu.api_key, api_base=emu.base_url)
         profile = BrowserProfile(
             executable_path=shutil.which("chromium"),
@@ -53,7 +51,7 @@ async def main() -> None:
             browser_profile=profile,
             flash_mode=True,
             use_judge=False,
-            initial_actions=[{"navigate": {"url": page.as_uri(), "new_tab": False}}],
+            initial_actions=[{"navigate": {"url": page, "new_tab": False}}],
         )
         found = await agent.run(max_steps=4)
         report(emu, found.final_result(), "browser-use", "litellm")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dspy
 from scene import ANSWER, DATA_URI, MODEL, QUESTION, count_stock, play, report
 
-import dspy
 import glmv_litellm
 
 glmv_litellm.register()

@@ -6,14 +6,14 @@ import os
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 
-from scene import MODEL, PHOTO, QUESTION, count_stock, report, shop
-
-import glmv_litellm
 from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage, ImageContent
 from haystack.tools import create_tool_from_function
 from haystack.utils import Secret
 from haystack_integrations.components.generators.litellm import LiteLLMChatGenerator
+from scene import MODEL, PHOTO, QUESTION, count_stock, report, shop
+
+import glmv_litellm
 
 glmv_litellm.register()
 with shop() as emu:

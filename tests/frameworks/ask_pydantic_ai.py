@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from scene import MODEL, PHOTO, PROXY_KEY, QUESTION, count_stock, proxy, report, shop
-
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.litellm import LiteLLMProvider
+from scene import MODEL, PHOTO, PROXY_KEY, QUESTION, count_stock, proxy, report, shop
 
 with shop() as emu, proxy(emu) as base:
     model = OpenAIChatModel(MODEL, provider=LiteLLMProvider(api_base=base, api_key=PROXY_KEY))

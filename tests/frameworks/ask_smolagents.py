@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image
 from scene import ANSWER, MODEL, PHOTO, QUESTION, count_stock, play, report
+from smolagents import LiteLLMModel, ToolCallingAgent, tool
 
 import glmv_litellm
-from smolagents import LiteLLMModel, ToolCallingAgent, tool
 
 glmv_litellm.register()
 with play() as emu:

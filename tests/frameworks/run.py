@@ -1,7 +1,8 @@
-"""Runs each framework in an environment of its own: `make test-frameworks`; WRITE=1 writes the table of docs/frameworks.md.
+"""Runs each framework in an environment of its own: `make test-frameworks`.
 
-Names as arguments choose; the table then keeps the other rows. A program (ask_NAME.py) starts an emulator, asks, checks
-what was sent and answered, and prints the versions as JSON in its last line.
+WRITE=1 writes the table of docs/frameworks.md. Names as arguments choose; the table then keeps the other rows. A program
+(ask_NAME.py) starts an emulator, asks, checks what was sent and answered, and prints the versions as JSON in its last
+line.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ def _last_line(text: str) -> str:
 def write(rows: dict[str, str]) -> None:
     """Put rows into the table of the page; those that were not run stay."""
     page = PAGE.read_text("utf-8")
-    before, begin, rest = page.partition(BEGIN)
+    before, _, rest = page.partition(BEGIN)
     old, end, after = rest.partition(END)
-    assert begin and end, f"{PAGE} has no marks"
+    assert end, f"{PAGE} has no marks"
     kept = {line.split("|")[1].strip(): line for line in old.splitlines() if line.startswith("| ")}
     lines = [rows.get(name) or kept.get(framework.title, "") for name, framework in FRAMEWORKS.items()]
     table = "\n".join([*HEAD, *filter(None, lines)])
