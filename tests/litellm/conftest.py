@@ -8,12 +8,20 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image as Pillow
 
 from glmv_emulator import Emulator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings that LiteLLM causes in pydantic, by modules that it imports with the first call, are not ours."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"))
 
 
 @pytest.fixture(scope="session")
