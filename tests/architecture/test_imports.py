@@ -22,6 +22,7 @@ STRANGERS = {
     "glmv": FRAMEWORKS | PICTURES | {"langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"},
     "langchain_glmv": {"llama_index", "llama_index_glmv", "glmv_emulator", "starlette", "PIL"},
     "llama_index_glmv": {"langchain_core", "langchain_glmv", "glmv_emulator", "starlette"},
+    "glmv_litellm": {"langchain_core", "llama_index", "langchain_glmv", "llama_index_glmv", "glmv_emulator", "PIL"},
     "glmv_batch": FRAMEWORKS | PICTURES | {"langchain_glmv", "llama_index_glmv", "glmv_emulator", "pyarrow", "ray"},
     "glmv_emulator": {"glmv", "httpx", "langchain_core", "llama_index", "langchain_glmv", "llama_index_glmv"},
 }
