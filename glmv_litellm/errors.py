@@ -6,7 +6,8 @@ Sources: docs.litellm.ai, "Exception Mapping"; litellm.exceptions.
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -84,17 +85,10 @@ def _facts(error: glmv.GLMVError) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
-class litellm_errors:  # noqa: N801  # a context manager, read like a function
+@contextmanager
+def litellm_errors(model: str) -> Iterator[None]:
     """`with litellm_errors(model):` lets errors of the core out as LiteLLM's; the core's is their `__cause__`."""
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, glmv.GLMVError):
-            raise as_litellm(error, self._model) from error
+    try:
+        yield
+    except glmv.GLMVError as error:
+        raise as_litellm(error, model) from error

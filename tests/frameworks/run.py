@@ -1,8 +1,8 @@
 """Runs each framework in an environment of its own: `make test-frameworks`.
 
-WRITE=1 writes the table of docs/frameworks.md. Names as arguments choose; the table then keeps the other rows. A program
-(ask_NAME.py) starts an emulator, asks, checks what was sent and answered, and prints the versions as JSON in its last
-line.
+WRITE=1 writes the table of docs/frameworks.md. Names as arguments choose; the table then keeps the other rows. A
+program (ask_NAME.py) starts an emulator, asks, checks what was sent and answered, and prints the versions as JSON in
+its last line.
 """
 
 from __future__ import annotations

@@ -18,10 +18,14 @@ from glmv_emulator import Emulator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings that LiteLLM causes in pydantic, by modules that it imports with the first call, are not ours."""
+    """Warnings that LiteLLM causes in pydantic are not ours."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.filterwarnings("ignore:.*`ReadOnly` qualifier:UserWarning"))
+            for told in (
+                "ignore:.*`ReadOnly` qualifier:UserWarning",
+                "ignore:Accessing the 'model_:DeprecationWarning",
+            ):
+                item.add_marker(pytest.mark.filterwarnings(told))
 
 
 @pytest.fixture(scope="session")

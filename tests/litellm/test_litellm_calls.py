@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -184,7 +185,8 @@ def test_asynchronous_calls_work_in_one_loop_after_another(emu: Emulator, aask: 
 async def test_a_stream_that_is_left_early_frees_its_connection(
     emu: Emulator, ask: Ask, aask: Ask, asynchronous: bool
 ) -> None:
-    emu.stall(after=2)
+    emu.stall(after=6)
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     if asynchronous:
         stream = await aask(stream=True)
         await anext(stream)
@@ -193,7 +195,9 @@ async def test_a_stream_that_is_left_early_frees_its_connection(
         stream = ask(stream=True)
         next(stream)
         stream.close()
-    emu.wait()
+    ends = time.monotonic() + 10
+    while emu.requests[-1].ended is None and time.monotonic() < ends:
+        await asyncio.sleep(0.01)
     assert emu.requests[-1].ended_by == "client"
 
 

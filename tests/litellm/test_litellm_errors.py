@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import glmv
-from glmv_emulator import Emulator
+from glmv_emulator import Emulator, Reply
 
 Ask = Callable[..., Any]
 
@@ -61,7 +61,7 @@ def test_the_pause_that_the_platform_asks_for_is_told(emu: Emulator, ask: Ask, l
 @pytest.mark.parametrize("fault", ["cut", "truncated"])
 def test_a_stream_that_breaks_tells_what_had_come(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
     emu.inject(fault)
-    emu.say("One two three four five six seven eight nine ten.")
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     shown: list[str] = []
     stream = ask(stream=True)
     with pytest.raises(litellm.exceptions.MidStreamFallbackError) as caught:
@@ -74,6 +74,7 @@ def test_a_stream_that_breaks_tells_what_had_come(emu: Emulator, ask: Ask, litel
 
 def test_a_stream_that_is_withdrawn_is_a_violation(emu: Emulator, ask: Ask, litellm: Any) -> None:
     emu.inject("withdrawn")
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     with pytest.raises(litellm.ContentPolicyViolationError) as caught:
         list(ask("Tell me much.", stream=True))
     assert caught.value.provider_specific_fields["partial_text"]
