@@ -26,7 +26,7 @@ def register() -> None:
         return
     # A list of its own: other modules may hold the old one as a default.
     litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
-    custom_llm_setup()  # LiteLLM would not know the provider before the first call, and say so for each model
+    custom_llm_setup()  # type: ignore[no-untyped-call]  # else LiteLLM looks for the provider of each model in vain
     litellm.register_model({f"{PROVIDER}/{row.name}": model_facts(row) for row in glmv.models() if row.chats})
 
 
