@@ -63,7 +63,7 @@ test-servers: $(READY) ## the tests through LiteLLM, nginx and forward proxies (
 	test -z "$$missing" || { $(ROOT) apt-get update -qq && \
 	  $(ROOT) apt-get install -y -qq --no-install-recommends nginx-light squid tinyproxy microsocks >/dev/null; }
 	@test -x $(SERVERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SERVERS)
-	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.80'
+	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.91.5'
 	@test -x $(MITMPROXY)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(MITMPROXY)
 	@$(BIN)/uv pip install --quiet --python $(MITMPROXY)/bin/python 'mitmproxy>=11'
 	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)

@@ -13,7 +13,7 @@ try:
     from glmv_litellm.provider import GLMVProvider, provider
     from glmv_litellm.registration import register
 except ImportError as _error:
-    raise _why_not_imported(_error, "glmv_litellm", "litellm", "1.80", "litellm") from None
+    raise _why_not_imported(_error, "glmv_litellm", "litellm", "1.91.5", "litellm") from None
 
 GLMVProvider.__module__ = __name__
 

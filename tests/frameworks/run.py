@@ -54,7 +54,7 @@ FRAMEWORKS = {
     "pydantic_ai": Framework("pydantic-ai", "LiteLLM's proxy", ["pydantic-ai-slim[openai]"], proxied=True),
     "autogen": Framework("AutoGen", "LiteLLM's proxy", ["autogen-ext[openai]", "autogen-agentchat"], proxied=True),
 }
-PROXY = ["litellm[proxy]>=1.80"]
+PROXY = ["litellm[proxy]>=1.91.5"]
 
 
 def installed(name: str, extras: str, packages: Sequence[str]) -> str:
