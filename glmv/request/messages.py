@@ -91,9 +91,7 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     given = item.get("role")
     role = _ROLES.get(given) if isinstance(given, str) else None  # a member of an enum may be a string, too
     if role is None:
-        raise UnsupportedContent(
-            f"messages[{index}] has role {given!r}; roles are system, user, assistant and tool."
-        )
+        raise UnsupportedContent(f"messages[{index}] has role {given!r}; roles are system, user, assistant and tool.")
     extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
     if unknown := extra - _FOREIGN_KEYS:
         key = min(unknown)
