@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes test-wheel clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes test-wheel test-frameworks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -63,7 +63,7 @@ test-servers: $(READY) ## the tests through LiteLLM, nginx and forward proxies (
 	test -z "$$missing" || { $(ROOT) apt-get update -qq && \
 	  $(ROOT) apt-get install -y -qq --no-install-recommends nginx-light squid tinyproxy microsocks >/dev/null; }
 	@test -x $(SERVERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(SERVERS)
-	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.80'
+	@$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python 'litellm[proxy]>=1.91.5'
 	@test -x $(MITMPROXY)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(MITMPROXY)
 	@$(BIN)/uv pip install --quiet --python $(MITMPROXY)/bin/python 'mitmproxy>=11'
 	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)
@@ -81,6 +81,10 @@ test-engines: $(READY) ## a Glm4v model in transformers serve, and the classes o
 	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --no-deps vllm sglang
 	$(ENGINES)/bin/python tests/engines/tokens.py $(if $(WRITE),--write)
 	WRITE=$(WRITE) $(BIN)/pytest -m engines tests/servers $(ARGS)
+
+FRAMEWORKS := .venv-frameworks
+test-frameworks: $(READY) ## other agent frameworks through LiteLLM, each alone (WRITE=1 writes docs/frameworks.md; not in CI)
+	@$(BIN)/python tests/frameworks/run.py $(if $(WRITE),--write) $(ARGS)
 
 notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS="video rag" chooses)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
@@ -145,7 +149,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(SERVERS) $(MITMPROXY) $(ENGINES) $(FRAMEWORKS) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-PACKAGES = ("glmv", "glmv/cli", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator", "benchmarks",
-            "tests")  # fmt: skip
+PACKAGES = ("glmv", "glmv/cli", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch", "glmv_emulator",
+            "benchmarks", "tests")  # fmt: skip
 AIMS = {"glmv": 5_200, "glmv_emulator": 5_800, "benchmarks": 2_000}
 
 

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from pathlib import Path
 
-PACKAGES = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator")
+PACKAGES = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch", "glmv_emulator")
 HERE = Path(__file__).parent / "reference"
 
 

@@ -18,8 +18,8 @@ from typing import get_type_hints
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CLIENT_SIDE = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch")
-ADAPTERS = ("langchain_glmv", "llama_index_glmv", "glmv_batch")
+CLIENT_SIDE = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch")
+ADAPTERS = ("langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch")
 PACKAGES = (*CLIENT_SIDE, "glmv_emulator")
 
 BYTES_OF_A_FILE = 24 * 1024
@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "pydantic_core",
         "wrapt",
     },
+    "glmv_litellm": {"glmv", "litellm", "pydantic"},
     "glmv_batch": {"glmv", "pydantic", "pyarrow"},
     "glmv_emulator": {"starlette", "uvicorn", "PIL", "jinja2"},
     "llama_index": {"llama_index_glmv"},  # the names under which LlamaIndex users look for an integration
@@ -55,6 +56,7 @@ EXCEPTIONS = {
     "llama_index_glmv/images.py": {"fsspec"},  # file systems, as SimpleDirectoryReader reads them
     "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
     "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
+    "glmv_litellm/errors.py": {"httpx"},  # LiteLLM's errors hold a response of it
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
     "glmv_emulator/eyes/video.py": {"av"},  # the extra `video`
     "glmv_emulator/eyes/frames.py": {"av"},  # the extra `video`
@@ -414,7 +416,7 @@ def test_files_stay_small(package: str) -> None:
     assert [name_of(path) for path in files(package) if path.stat().st_size > BYTES_OF_A_FILE] == []
 
 
-@pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv"])
+@pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv", "glmv_litellm"])
 def test_public_classes_of_an_adapter_name_their_package_and_keep_their_annotations(package: str) -> None:
     module = importlib.import_module(package)
     classes = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]

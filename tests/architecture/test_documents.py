@@ -20,7 +20,7 @@ def drawn(package: str) -> str:
     return found.group()
 
 
-@pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch"])
+@pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch"])
 def test_the_map_shows_every_package_and_module_once(package: str) -> None:
     shown = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
     folder = ROOT / package
@@ -55,7 +55,7 @@ def exists(target: Path) -> bool:
 def test_a_decision_that_code_or_documents_name_is_written_down() -> None:
     sources = [
         path
-        for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator")
+        for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch", "glmv_emulator")
         for path in (ROOT / folder).rglob("*.py")
     ]
     named = {

@@ -22,6 +22,7 @@ STRANGERS = {
     "glmv": FRAMEWORKS | PICTURES | {"langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"},
     "langchain_glmv": {"llama_index", "llama_index_glmv", "glmv_emulator", "starlette", "PIL"},
     "llama_index_glmv": {"langchain_core", "langchain_glmv", "glmv_emulator", "starlette"},
+    "glmv_litellm": {"langchain_core", "llama_index", "langchain_glmv", "llama_index_glmv", "glmv_emulator", "PIL"},
     "glmv_batch": FRAMEWORKS | PICTURES | {"langchain_glmv", "llama_index_glmv", "glmv_emulator", "pyarrow", "ray"},
     "glmv_emulator": {"glmv", "httpx", "langchain_core", "llama_index", "langchain_glmv", "llama_index_glmv"},
 }
@@ -59,6 +60,7 @@ def test_the_command_line_names_its_extra_when_it_is_missing() -> None:
 ADAPTERS = [
     ("langchain_glmv", "langchain_core", "langchain-core", "langchain"),
     ("llama_index_glmv", "llama_index", "llama-index-core", "llama-index"),
+    ("glmv_litellm", "litellm", "litellm", "litellm"),
 ]
 
 
@@ -67,7 +69,7 @@ def import_beside(folder: Path, package: str, installed: str | None) -> str:
     code = (
         "import importlib.metadata as metadata, sys\n"
         "def version(name, real=metadata.version):\n"
-        f"    if name not in ('langchain-core', 'llama-index-core'): return real(name)\n"
+        f"    if name not in ('langchain-core', 'llama-index-core', 'litellm'): return real(name)\n"
         f"    if {installed!r} is None: raise metadata.PackageNotFoundError(name)\n"
         f"    return {installed!r}\n"
         "metadata.version = version\n"

@@ -85,7 +85,7 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
     """LiteLLM's proxy with a route by its provider `zai` and one by `openai`, both to the emulator's platform.
 
     Models: `zai/glm-4.6v`, which may be told to think, `zai/as-it-is`, which LiteLLM does not expect to be,
-    `zai/wrong-key`, `zai/unknown-model`, and the same with `openai/`.
+    `zai/wrong-key`, `zai/unknown-model`, and the same with `openai/`. `glmv/glm-4.6v` goes by our own provider.
     """
     models = {"glm-4.6v": ("glm-4.6v", emu.api_key), "wrong-key": ("glm-4.6v", WRONG_KEY)}
     models |= {"unknown-model": ("glm-99v", emu.api_key), "as-it-is": ("glm-4.6v", emu.api_key)}
@@ -102,11 +102,26 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
             }
             for route in ("zai", "openai")
             for name, (model, key) in models.items()
+        ]
+        + [
+            {
+                "model_name": "glmv/glm-4.6v",
+                "litellm_params": {
+                    "model": "glmv/glm-4.6v",
+                    "api_base": emu.base_url,
+                    "api_key": emu.api_key,
+                    "allowed_openai_params": ["thinking"],
+                },
+            }
         ],
         "general_settings": {"master_key": MASTER_KEY},
         # A model that failed is not set aside, so that one test does not disturb the next.
         "router_settings": {"num_retries": 0, "disable_cooldowns": True},
-        "litellm_settings": {"telemetry": False, "num_retries": 0},
+        "litellm_settings": {
+            "telemetry": False,
+            "num_retries": 0,
+            "custom_provider_map": [{"provider": "glmv", "custom_handler": "glmv_litellm.provider"}],
+        },
     }
     path = folder / "litellm.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
@@ -120,6 +135,7 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
         LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS="True",
         DISABLE_ADMIN_UI="True",
         NO_PROXY="*",
+        PYTHONPATH=str(ROOT),  # where our provider is
     ):
         yield Software(litellm_version(), {"LiteLLM zai": f"{origin}/v1", "LiteLLM openai": f"{origin}/v1"})
 

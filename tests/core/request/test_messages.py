@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -223,3 +224,18 @@ def test_nothing_is_told_of_what_is_sent() -> None:
         {"type": "image_url", "image_url": "https://example.com/a.png"},
     ]
     assert chat_request([{"role": "user", "content": parts}], Options(), {}).notes == ()
+
+
+class _Role(str, Enum):  # noqa: UP042  # not StrEnum, whose str() is the value; agent frameworks have such
+    USER = "user"
+
+
+def test_a_role_may_be_a_member_of_a_string_enum() -> None:
+    (message,) = messages_of([{"role": _Role.USER, "content": "Hello"}])
+    assert (message.role, message.text) == ("user", "Hello")
+
+
+@pytest.mark.parametrize("role", [None, 3, [], "narrator"])
+def test_what_is_no_role_is_refused(role: object) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="roles are system, user, assistant and tool"):
+        messages_of([{"role": role, "content": "Hello"}])

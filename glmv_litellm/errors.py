@@ -1,0 +1,94 @@
+"""Errors of the core -> LiteLLM's exception classes, by one table.
+
+LiteLLM's router decides by class and status what is tried again and where, and leaves its own classes as they are.
+Sources: docs.litellm.ai, "Exception Mapping"; litellm.exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from litellm import exceptions as theirs
+
+import glmv
+from glmv_litellm.options import NotOfGLM
+
+PROVIDER = "glmv"
+
+# Core class -> LiteLLM's, and the HTTP status that the latter stands for.
+TABLE: dict[type[glmv.GLMVError], tuple[type[Exception], int]] = {
+    glmv.InvalidRequestError: (theirs.BadRequestError, 400),
+    glmv.LimitExceeded: (theirs.BadRequestError, 400),
+    glmv.UnsupportedContent: (theirs.BadRequestError, 400),
+    glmv.ContextLengthError: (theirs.ContextWindowExceededError, 400),
+    glmv.NotFoundError: (theirs.NotFoundError, 404),
+    glmv.AuthenticationError: (theirs.AuthenticationError, 401),
+    glmv.PermissionDeniedError: (theirs.PermissionDeniedError, 403),
+    glmv.QuotaError: (theirs.RateLimitError, 429),  # as OpenAI's insufficient_quota: another deployment may have some
+    glmv.ContentFilterError: (theirs.ContentPolicyViolationError, 400),
+    glmv.RateLimitError: (theirs.RateLimitError, 429),
+    glmv.ServerError: (theirs.InternalServerError, 500),
+    glmv.ConnectionFailed: (theirs.APIConnectionError, 500),
+    glmv.RequestTimeout: (theirs.Timeout, 408),
+    glmv.DeadlineExceeded: (theirs.Timeout, 408),
+    glmv.GateTimeout: (theirs.Timeout, 408),
+    glmv.MalformedResponse: (theirs.APIResponseValidationError, 500),
+    glmv.StreamTruncated: (theirs.APIConnectionError, 500),
+    glmv.StreamInterrupted: (theirs.APIConnectionError, 500),
+    NotOfGLM: (theirs.UnsupportedParamsError, 400),
+}
+# Classes whose constructor takes no response.
+_WITHOUT_RESPONSE = (theirs.APIConnectionError, theirs.Timeout, theirs.APIResponseValidationError)
+
+
+def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
+    """The same error as one of LiteLLM's.
+
+    Args:
+        error: of the core.
+        model: as it was asked for.
+
+    Returns:
+        An exception with LiteLLM's `message`, `model`, `llm_provider` and `status_code`. Its
+        `provider_specific_fields` has what else is known: `code`, `request_id`, `retry_after`, `attempts`,
+        `content_filter`, and `partial_text`, what had come of the answer.
+    """
+    made, status = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    given: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
+    if not issubclass(made, _WITHOUT_RESPONSE):
+        given["response"] = _response(status, error.retry_after)
+    twin = made(**given)
+    twin.__dict__["provider_specific_fields"] = _facts(error)
+    return twin
+
+
+def _response(status: int, retry_after: float | None) -> httpx.Response:
+    """What LiteLLM reads the pause from. No header of the platform goes in."""
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    return httpx.Response(status, headers=headers, request=httpx.Request("POST", "https://glmv.invalid"))
+
+
+def _facts(error: glmv.GLMVError) -> dict[str, Any]:
+    partial = error.partial
+    facts = {
+        "code": error.code,
+        "request_id": error.request_id,
+        "retry_after": error.retry_after,
+        "attempts": error.attempts,
+        "content_filter": error.content_filter,
+        "partial_text": partial.text if partial else None,
+        "partial_reasoning": partial.reasoning if partial else None,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+@contextmanager
+def litellm_errors(model: str) -> Iterator[None]:
+    """`with litellm_errors(model):` lets errors of the core out as LiteLLM's; the core's is their `__cause__`."""
+    try:
+        yield
+    except glmv.GLMVError as error:
+        raise as_litellm(error, model) from error

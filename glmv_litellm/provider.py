@@ -1,0 +1,107 @@
+"""`GLMVProvider`: what LiteLLM calls for models named `glmv/...`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import litellm
+from litellm.llms.custom_llm import CustomLLM
+from litellm.types.utils import ModelResponse, ModelResponseStream
+
+import glmv
+from glmv_litellm.clients import KeptClients
+from glmv_litellm.errors import litellm_errors
+from glmv_litellm.messages import to_glmv
+from glmv_litellm.options import CallSettings, call_settings
+from glmv_litellm.responses import StreamMapper, response_of
+
+
+class GLMVProvider(CustomLLM):
+    """A custom provider of LiteLLM over the core: pictures are fitted, tools may be forced, answers fit their schema.
+
+    LiteLLM calls its methods, with the arguments of `litellm.completion` as it has read them. Beside OpenAI's options,
+    those of `glmv.Client.chat` may be given (`do_sample`, `deadline`, `keep_pictures`, ...), and `auth`, `dialect`,
+    `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM's own check refuses `thinking` and
+    `reasoning_effort` unless they stand in `extra_body` or are named in `allowed_openai_params`.
+
+    Clients are kept for each key and base URL. The key is that of the call, or else ZHIPUAI_API_KEY or ZAI_API_KEY.
+    Calls are repeated by the core (`max_retries`, 3 where nothing is said), so `num_retries` of LiteLLM may stay 0.
+    An HTTP client that a call names is not used.
+
+    Raises, from each of its calls, LiteLLM's exceptions; the core's error is their `__cause__`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clients = KeptClients()
+
+    def completion(
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+    ) -> ModelResponse:
+        """Ask, and get the whole answer."""
+        with litellm_errors(model):
+            clients, options = self._call(given)
+            answer = clients.sync.chat(to_glmv(messages), model=model, **options)
+            return response_of(answer, model_response, model)
+
+    def streaming(self, *, model: str, messages: Sequence[Any], **given: Any) -> Iterator[ModelResponseStream]:
+        """Ask, and get the answer in chunks. The first is waited for, so that a refusal is raised here."""
+        with litellm_errors(model):
+            clients, options = self._call(given)
+            deltas = clients.sync.stream(to_glmv(messages), model=model, **options)
+            first = next(deltas, None)
+        return _chunks(first, deltas, model)
+
+    async def acompletion(
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+    ) -> ModelResponse:
+        """As `completion`."""
+        with litellm_errors(model):
+            clients, options = self._call(given)
+            answer = await clients.asynchronous.chat(to_glmv(messages), model=model, **options)
+            return response_of(answer, model_response, model)
+
+    async def astreaming(
+        self, *, model: str, messages: Sequence[Any], **given: Any
+    ) -> AsyncIterator[ModelResponseStream]:
+        """As `streaming`; a refusal is raised when the first chunk is asked for."""
+        with litellm_errors(model):
+            clients, options = self._call(given)
+            mapper = StreamMapper(model)
+            async for delta in clients.asynchronous.stream(to_glmv(messages), model=model, **options):
+                for chunk in mapper.feed(delta):
+                    yield chunk
+
+    def _call(self, given: Mapping[str, Any]) -> tuple[glmv.Clients, dict[str, Any]]:
+        of_litellm = given.get("litellm_params") or {}
+        settings: CallSettings = call_settings(
+            given.get("optional_params") or {},
+            api_base=given.get("api_base"),
+            headers=given.get("headers"),
+            timeout=given.get("timeout"),
+            base_model=of_litellm.get("base_model"),
+            drop=bool(litellm.drop_params or of_litellm.get("drop_params")),
+        )
+        return self._clients.of(given.get("api_key"), settings.connection), settings.options
+
+    def close(self) -> None:
+        """Close the connections of blocking calls. The next call opens new ones."""
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Close all connections. The next call opens new ones."""
+        await self._clients.aclose()
+
+
+def _chunks(first: glmv.Delta | None, rest: Iterator[glmv.Delta], model: str) -> Iterator[ModelResponseStream]:
+    mapper = StreamMapper(model)
+    with litellm_errors(model):
+        if first is not None:
+            yield from mapper.feed(first)
+        for delta in rest:
+            yield from mapper.feed(delta)
+
+
+provider = GLMVProvider()
+"""The provider that `register` adds, for `custom_handler` in the YAML of LiteLLM's proxy."""

@@ -1,0 +1,224 @@
+"""Calls through LiteLLM: the same words and usage as the core's, and what a call may say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import glmv
+from glmv_emulator import Emulator, Reply
+from tests.litellm.conftest import text_of, tool
+
+Ask = Callable[..., Any]
+
+
+def about(picture: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": picture}}]
+
+
+def counts(usage: Any) -> tuple[Any, ...]:
+    return (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.prompt_tokens_details.cached_tokens,
+        usage.completion_tokens_details.reasoning_tokens,
+    )
+
+
+async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
+    emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
+) -> None:
+    from langchain_glmv import ChatGLMV
+
+    message = {"role": "user", "content": about(picture)}
+    with glmv.Client(emu.api_key, base_url=emu.base_url) as client:
+        core = client.chat([message])
+    chat = ChatGLMV(api_key=emu.api_key, base_url=emu.base_url).invoke([message])
+    whole, awaited = ask(message["content"]), await aask(message["content"])
+    streamed = list(ask(message["content"], stream=True))
+    built = litellm.stream_chunk_builder(streamed)
+    from_async = [chunk async for chunk in await aask(message["content"], stream=True)]
+
+    assert "64 x 48" in core.text
+    assert chat.text == core.text
+    assert core.usage is not None
+    usage = core.usage
+    expected = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+    )
+    for answer in (whole, awaited, built):
+        assert answer.choices[0].message.content == core.text
+        assert answer.choices[0].message.reasoning_content == core.reasoning
+        assert answer.choices[0].finish_reason == "stop"
+        assert counts(answer.usage) == expected
+    assert text_of(from_async) == core.text
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_stream_ends_with_its_usage_where_it_is_asked_for(
+    ask: Ask, aask: Ask, emu: Emulator, asynchronous: bool
+) -> None:
+    emu.say(Reply("One two.", usage={"prompt_tokens": 11, "completion_tokens": 3}))
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    chunks = [chunk async for chunk in await aask(**options)] if asynchronous else list(ask(**options))
+    assert text_of(chunks) == "One two."
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (11, 3)
+
+
+def test_media_of_all_kinds_arrive(emu: Emulator, ask: Ask, picture: str, tmp_path: Any) -> None:
+    hosted = emu.host(glmv.Image.from_base64(picture).data())
+    ask([*about(picture), {"type": "image_url", "image_url": {"url": hosted, "detail": "low", "format": "image/png"}}])
+    ask([{"type": "file", "file": {"file_data": picture, "filename": "a.png"}}, {"type": "text", "text": "And this?"}])
+    assert [len(exchange.media) for exchange in emu.requests if exchange.path.endswith("completions")] == [2, 1]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look"}}])
+def test_a_tool_may_be_forced(emu: Emulator, ask: Ask, choice: Any) -> None:
+    emu.say("I would rather not.")
+    emu.call("look", where="left")
+    answer = ask(tools=[tool("look", "where")], tool_choice=choice)
+    (call,) = answer.choices[0].message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("look", {"where": "left"})
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
+async def test_tool_calls_are_streamed_and_answered(
+    emu: Emulator, aask: Ask, litellm: Any, settings: dict[str, Any]
+) -> None:
+    emu.call("look", where="left").also("look", where="right")
+    emu.say("A cup and a spoon.")
+    tools = [tool("look", "where")]
+    chunks = [chunk async for chunk in await aask("Look.", tools=tools, stream=True)]
+    message = litellm.stream_chunk_builder(chunks).choices[0].message
+    assert [json.loads(call.function.arguments)["where"] for call in message.tool_calls] == ["left", "right"]
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "something"} for call in message.tool_calls]
+    history = [{"role": "user", "content": "Look."}, message, *results]
+    answer = await litellm.acompletion(messages=history, tools=tools, **settings)
+    assert answer.choices[0].message.content == "A cup and a spoon."
+
+
+class Size(BaseModel):
+    """The size of a picture."""
+
+    width: int
+    height: int
+
+
+def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(emu: Emulator, ask: Ask, picture: str) -> None:
+    emu.say("It is large.", '{"width": 64, "height": 48}')
+    answer = ask(about(picture), response_format=Size)
+    assert Size.model_validate_json(answer.choices[0].message.content) == Size(width=64, height=48)
+
+
+def test_an_answer_that_never_fits_has_a_note(emu: Emulator, ask: Ask) -> None:
+    emu.say("It is large.", "It is very large.")
+    message = ask(response_format=Size).choices[0].message
+    assert message.content == "It is very large."
+    assert message.provider_specific_fields["notes"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"extra_body": {"thinking": True}}, {"thinking": True, "allowed_openai_params": ["thinking"]}]
+)
+def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any]) -> None:
+    emu.say(Reply("Yes.", reasoning="Let me see."))
+    message = ask(**options).choices[0].message
+    assert (message.content, message.reasoning_content) == ("Yes.", "Let me see.")
+    assert emu.requests[-1].body["thinking"] == {"type": "enabled"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, told: str, stream: bool) -> None:
+    emu.say(Reply("Yes.", finish_reason=sent))
+    answer = ask(stream=stream, on_sensitive="return")
+    last = list(answer)[-1] if stream else answer
+    assert last.choices[0].finish_reason == told
+
+
+def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> None:
+    ask(extra_headers={"X-Team": "kitchen"}, headers={"X-Shift": "night"}, do_sample=False, max_completion_tokens=9)
+    request = emu.requests[-1]
+    assert (request.headers["x-team"], request.headers["x-shift"]) == ("kitchen", "night")
+    assert (request.body["do_sample"], request.body["max_tokens"]) == (False, 9)
+
+
+def test_the_key_is_that_of_the_environment_where_none_is_given(
+    emu: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+    assert ask(api_key=None).choices[0].message.content
+
+
+def test_one_client_serves_all_calls_of_a_key_over_one_connection(emu: Emulator, ask: Ask) -> None:
+    for _ in range(3):
+        ask()
+        list(ask(stream=True))
+    assert len({request.connection for request in emu.requests}) == 1
+
+
+def test_asynchronous_calls_work_in_one_loop_after_another(emu: Emulator, aask: Ask) -> None:
+    async def streamed() -> str:
+        return text_of([chunk async for chunk in await aask(stream=True)])
+
+    emu.say("One.", "Two.", "Three.")
+    assert [asyncio.run(streamed()) for _ in range(3)] == ["One.", "Two.", "Three."]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_stream_that_is_left_early_frees_its_connection(
+    emu: Emulator, ask: Ask, aask: Ask, asynchronous: bool
+) -> None:
+    emu.stall(after=6)
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
+    if asynchronous:
+        stream = await aask(stream=True)
+        await anext(stream)
+        await stream.aclose()
+    else:
+        stream = ask(stream=True)
+        next(stream)
+        stream.close()
+    ends = time.monotonic() + 10
+    while emu.requests[-1].ended is None and time.monotonic() < ends:
+        await asyncio.sleep(0.01)
+    assert emu.requests[-1].ended_by == "client"
+
+
+def test_registering_again_changes_nothing(litellm: Any) -> None:
+    import glmv_litellm
+
+    before = list(litellm.custom_provider_map)
+    glmv_litellm.register()
+    assert litellm.custom_provider_map == before
+    assert [item["provider"] for item in before].count("glmv") == 1
+
+
+def test_litellm_knows_what_the_models_can_do(litellm: Any) -> None:
+    name = "glmv/glm-4.6v"
+    assert litellm.supports_vision(name)
+    assert litellm.supports_function_calling(name)
+    assert not litellm.supports_vision("glmv/glm-4.7")
+    row = glmv.find_model("glm-4.6v")
+    assert row is not None
+    assert litellm.get_model_info(name)["max_input_tokens"] == row.context
+    price = row.price_in("USD")
+    assert price is not None
+    cost = sum(litellm.cost_per_token(model=name, prompt_tokens=1_000_000, completion_tokens=1_000_000))
+    assert cost == pytest.approx(price.input + price.output)

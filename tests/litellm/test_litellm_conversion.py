@@ -1,0 +1,149 @@
+"""Messages and options on their way in, without LiteLLM itself."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import glmv
+
+pytest.importorskip("litellm", reason="the oldest frameworks are tested without it")
+
+from glmv_litellm.clients import KeptClients
+from glmv_litellm.messages import to_glmv
+from glmv_litellm.options import NotOfGLM, call_settings
+
+
+def part_after(part: dict[str, Any]) -> Any:
+    ((message),) = to_glmv([{"role": "user", "content": [part]}])
+    return message["content"][0]
+
+
+def test_marks_of_litellm_and_of_frameworks_are_left_out() -> None:
+    message = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "provider_specific_fields": {"a": 1}}
+    assert to_glmv([{**message, "thinking_blocks": [], "cache_breakpoint": True}]) == [
+        {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+    ]
+
+
+def test_a_message_may_be_an_object() -> None:
+    message = SimpleNamespace(model_dump=lambda: {"role": "user", "content": "Hello", "images": None})
+    assert to_glmv([message]) == [{"role": "user", "content": "Hello"}]
+
+
+def test_messages_are_not_changed() -> None:
+    given = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
+    before = repr(given)
+    to_glmv(given)
+    assert repr(given) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "becomes"),
+    [
+        (
+            {"file_id": "https://a.example/b.pdf", "format": "application/pdf"},
+            {"type": "file", "file": {"file_url": "https://a.example/b.pdf"}},
+        ),
+        (
+            {"file_id": "https://a.example/b", "format": "video/mp4"},
+            {"type": "video_url", "video_url": {"url": "https://a.example/b"}},
+        ),
+        (
+            {"file_data": "data:image/png;base64,AAAA", "filename": "a.png"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        ),
+        (
+            {"file_data": "data:video/mp4;base64,AAAA"},
+            {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+        ),
+        (
+            {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}},
+        ),
+        ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
+    ],
+)
+def test_a_file_in_the_words_of_litellm_becomes_what_it_is(file: dict[str, Any], becomes: dict[str, Any]) -> None:
+    assert part_after({"type": "file", "file": file}) == becomes
+
+
+def test_other_parts_stay_as_they_are() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    assert part_after(part) is part
+
+
+def test_options_of_the_core_in_the_extra_body_are_options() -> None:
+    given = {"temperature": 0.5, "stream": True, "extra_body": {"thinking": True, "new_field": 1}}
+    assert call_settings(given).options == {
+        "on_misfit": "return",
+        "temperature": 0.5,
+        "thinking": True,
+        "extra_body": {"new_field": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [({"type": "enabled", "budget_tokens": 9}, True), ({"type": "disabled"}, {"type": "disabled"})]
+)
+def test_a_budget_of_thinking_is_left_out(given: Any, sent: Any) -> None:
+    assert call_settings({"thinking": given}).options["thinking"] == sent
+
+
+def test_what_says_where_to_connect_is_kept_apart() -> None:
+    made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
+    assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
+    assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
+
+
+def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
+    assert "timeout" not in call_settings({}, timeout=600.0).options
+    assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
+
+
+def test_the_base_model_of_an_alias_is_one_of_the_catalogue() -> None:
+    assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
+    assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
+
+
+@pytest.mark.parametrize("given", [{"n": 1}, {"logprobs": False}, {"presence_penalty": 0.0}, {"modalities": ["text"]}])
+def test_what_asks_for_nothing_is_left_out(given: dict[str, Any]) -> None:
+    assert call_settings(given).options == {"on_misfit": "return"}
+
+
+@pytest.mark.parametrize("given", [{"n": 2}, {"logprobs": True}, {"frequency_penalty": 0.5}, {"logit_bias": {"1": 2}}])
+def test_what_glm_does_not_have_is_refused_or_dropped(given: dict[str, Any]) -> None:
+    with pytest.raises(NotOfGLM, match=rf"{next(iter(given))}=.* drop_params"):
+        call_settings(given)
+    assert call_settings(given, drop=True).options == {"on_misfit": "return"}
+
+
+def test_clients_are_kept_by_key_and_place() -> None:
+    kept = KeptClients()
+    place = {"base_url": "http://127.0.0.1:1/v1"}
+    first = kept.of("id.secret", place)
+    assert kept.of("id.secret", dict(place)) is first
+    assert kept.of("id.other", place) is not first
+    assert kept.of("id.secret", {**place, "dialect": "vllm"}) is not first
+    assert "id.secret" not in repr(vars(kept))
+    kept.close()
+    assert kept.of("id.secret", place) is not first
+
+
+def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
+    kept = KeptClients(most=2)
+    first, second = kept.of("id.1", {}), kept.of("id.2", {})
+    kept.of("id.1", {})
+    kept.of("id.3", {})
+    assert len(kept) == 2
+    assert kept.of("id.1", {}) is first
+    assert kept.of("id.2", {}) is not second
+
+
+def test_a_place_that_the_settings_refuse_is_not_kept() -> None:
+    kept = KeptClients()
+    with pytest.raises(glmv.InvalidRequestError):
+        kept.of("id.secret", {"dialect": "klingon"})
+    assert len(kept) == 0

@@ -1,0 +1,120 @@
+"""Errors of the core as LiteLLM's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import glmv
+from glmv_emulator import Emulator, Reply
+
+Ask = Callable[..., Any]
+
+REFUSALS = [
+    ({"code": 1302}, "RateLimitError", 429),
+    ({"code": 1113}, "RateLimitError", 429),
+    ({"code": 1301}, "ContentPolicyViolationError", 400),
+    ({"code": 1211}, "NotFoundError", 404),
+    ({"code": 1220}, "PermissionDeniedError", 403),
+    ({"code": 1261}, "ContextWindowExceededError", 400),
+    ({"code": 1000}, "AuthenticationError", 401),
+    ({"code": 1210}, "BadRequestError", 400),
+    ({"status": 500}, "InternalServerError", 500),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("fault", "kind", "status"), REFUSALS)
+def test_a_refusal_is_the_class_of_litellm(
+    emu: Emulator, ask: Ask, litellm: Any, fault: dict[str, Any], kind: str, status: int, stream: bool
+) -> None:
+    emu.fail(**fault)
+    with pytest.raises(getattr(litellm, kind)) as caught:
+        list(ask(stream=stream))
+    error = caught.value
+    assert type(error).__name__ == kind
+    assert (error.status_code, error.llm_provider, error.model) == (status, "glmv", "glm-4.6v")
+    assert isinstance(error.__cause__, glmv.GLMVError)
+    if "code" in fault:
+        assert error.provider_specific_fields["code"] == str(fault["code"])
+    assert emu.api_key not in str(error)
+
+
+async def test_an_asynchronous_call_raises_the_same(emu: Emulator, aask: Ask, litellm: Any) -> None:
+    emu.fail(code=1301, times=2)
+    with pytest.raises(litellm.ContentPolicyViolationError):
+        await aask()
+    with pytest.raises(litellm.ContentPolicyViolationError):
+        [chunk async for chunk in await aask(stream=True)]
+
+
+def test_the_pause_that_the_platform_asks_for_is_told(emu: Emulator, ask: Ask, litellm: Any) -> None:
+    emu.fail(code=1302, retry_after=7)
+    with pytest.raises(litellm.RateLimitError) as caught:
+        ask()
+    assert caught.value.response.headers["retry-after"] == "7"
+    assert caught.value.provider_specific_fields["retry_after"] == 7
+
+
+@pytest.mark.parametrize("fault", ["cut", "truncated"])
+def test_a_stream_that_breaks_tells_what_had_come(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
+    emu.inject(fault)
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
+    shown: list[str] = []
+    stream = ask(stream=True)
+    with pytest.raises(litellm.exceptions.MidStreamFallbackError) as caught:
+        shown.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+    error = caught.value.original_exception
+    assert isinstance(error, litellm.APIConnectionError)
+    assert "".join(shown)
+    assert error.provider_specific_fields["partial_text"].startswith("".join(shown)[:3])
+
+
+def test_a_stream_that_is_withdrawn_is_a_violation(emu: Emulator, ask: Ask, litellm: Any) -> None:
+    emu.inject("withdrawn")
+    emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
+    with pytest.raises(litellm.ContentPolicyViolationError) as caught:
+        list(ask("Tell me much.", stream=True))
+    assert caught.value.provider_specific_fields["partial_text"]
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.2}, {"deadline": 0.2}])
+def test_a_limit_of_time_is_a_timeout(emu: Emulator, ask: Ask, litellm: Any, options: dict[str, Any]) -> None:
+    emu.stall()
+    with pytest.raises(litellm.Timeout) as caught:
+        ask(**options)
+    assert caught.value.status_code == 408
+
+
+def test_nobody_listens(ask: Ask, litellm: Any) -> None:
+    with pytest.raises(litellm.APIConnectionError, match="No connection"):
+        ask(api_base="http://127.0.0.1:9/v1")
+
+
+def test_what_glm_does_not_have_is_an_unsupported_parameter(ask: Ask, emu: Emulator, litellm: Any) -> None:
+    with pytest.raises(litellm.UnsupportedParamsError, match="frequency_penalty"):
+        ask(frequency_penalty=0.5)
+    assert ask(frequency_penalty=0.5, drop_params=True).choices[0].message.content
+    with pytest.raises(litellm.BadRequestError, match="temprature"):
+        ask(temprature=0.5)
+
+
+def test_every_error_of_the_core_has_a_class(litellm: Any) -> None:
+    from glmv_litellm.errors import TABLE, as_litellm
+
+    errors = [getattr(glmv, name) for name in glmv.__all__ if isinstance(getattr(glmv, name), type)]
+    errors = [kind for kind in errors if issubclass(kind, glmv.GLMVError) and kind is not glmv.GLMVError]
+    assert set(errors) <= set(TABLE)
+    known = tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES)
+    for kind in errors:
+        made = as_litellm(kind("It failed", status_code=503, code="1234"), "glm-4.6v")
+        assert isinstance(made, known), kind
+        assert "It failed" in str(made)
+
+
+def test_calls_are_repeated_by_the_core_as_often_as_is_said(emu: Emulator, ask: Ask) -> None:
+    emu.fail(code=1302, times=2, retry_after=0)
+    answer = ask(max_retries=2)
+    assert answer.choices[0].message.provider_specific_fields["attempts"] == 3
