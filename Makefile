@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines test-agents notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,12 @@ test-stores: $(READY) ## pictures in Qdrant, Chroma and LanceDB, in an environme
 	@test -x $(STORES)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(STORES)
 	@$(BIN)/uv pip install --quiet --python $(STORES)/bin/python -e ".[llama-index,langchain,images,emulator]" --group stores
 	$(STORES)/bin/pytest -n auto tests/stores $(ARGS)
+
+AGENTS := .venv-agents
+test-agents: $(READY) ## the examples of docs/agents.md with deepagents and MCP, in an environment of its own
+	@test -x $(AGENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AGENTS)
+	@$(BIN)/uv pip install --quiet --python $(AGENTS)/bin/python $(INSTALL) --group agents
+	$(AGENTS)/bin/pytest -m agents tests/examples $(ARGS)
 
 SERVERS := .venv-servers
 MITMPROXY := .venv-mitmproxy
@@ -137,7 +143,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(AGENTS) $(SERVERS) $(MITMPROXY) $(ENGINES) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.
