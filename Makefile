@@ -92,13 +92,17 @@ notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
 	@$(BIN)/python notebooks/run.py $(if $(WRITE),--write) $(ARGS)
 
+# A page of the documentation shows 88 columns of code.
+PAGES := --line-length 88 README.md README.zh-CN.md $(filter-out docs/reference/%,$(wildcard docs/*.md docs/*/*.md))
 lint: $(READY) ## ruff: rules and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/ruff format --check $(PAGES)
 
 format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/ruff format $(PAGES)
 
 types: $(READY) ## mypy --strict on the packages; mypy and pyright on a user's program with all public names
 	$(BIN)/mypy

@@ -22,9 +22,7 @@ READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 WIDTH = 88
 SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
 _SAMPLE = re.compile(r"(?<=<!-- sample: )(\w+)( -->\n).*?(?=<!-- /sample -->)", re.DOTALL)
-_README = re.compile(
-    r"(?<=<!-- errors: written by `python docs/errors.py` -->\n).*?(?=<!-- /errors -->)", re.DOTALL
-)
+_README = re.compile(r"(?<=<!-- errors: written by `python docs/errors.py` -->\n).*?(?=<!-- /errors -->)", re.DOTALL)
 
 
 def picture() -> glmv.Image:
@@ -141,8 +139,7 @@ def sample(name: str) -> str:
         try:
             CALLS[name](emu)
         except glmv.GLMVError as error:
-            assert type(error).__name__ == name, f"{name}: the call raised {error!r}"
-            return f"{name}: {steady(str(error))}"
+            return f"{type(error).__name__}: {steady(str(error))}"
     raise AssertionError(f"{name}: the call raised nothing")
 
 

@@ -10,7 +10,17 @@ import glmv
 from glmv.catalog.row import MIB
 
 ROOT = Path(__file__).parent.parent
-HEAD = ("model", "context", "pictures", "size of a picture", "sent as", "size of a video", "thinking", "tools", "calls at once")
+HEAD = (
+    "model",
+    "context",
+    "pictures",
+    "size of a picture",
+    "sent as",
+    "size of a video",
+    "thinking",
+    "tools",
+    "calls at once",
+)
 # README -> its words for ours.
 WORDS: dict[str, dict[str, str]] = {
     "README.md": {},

@@ -1,8 +1,8 @@
 """The README as a package index shows it: no link and no picture there depends on the files beside it.
 
-Where the address of the repository is known, links and pictures lead there. Where it is not, a link becomes its text and
-the name of the file, and pictures are left out. Hatchling calls the hook when it builds; `python docs/package_readme.py`
-prints the text.
+Where the address of the repository is known, links and pictures lead there. Where it is not, a link becomes its text
+and the name of the file, and pictures are left out. Hatchling calls the hook when it builds;
+`python docs/package_readme.py` prints the text.
 """
 
 from __future__ import annotations
