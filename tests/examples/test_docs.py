@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,3 +218,11 @@ def test_examples_of_the_reference_are_shown_as_code(package: str) -> None:
         assert [
             line for line in re.findall(r"^ *(?:>>>|\.\.\.) .*", text, re.MULTILINE) if len(line.strip()) > WIDTH
         ] == []
+
+
+def test_the_search_of_the_documentation_splits_chinese_into_words() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert "lang: [en, zh]" in settings
+    assert "separator: '[\\s\\u200b" in settings, "U+200B stands between the words of a Chinese sentence"
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    assert any(one.startswith("jieba") for one in groups["docs"])
