@@ -1,8 +1,8 @@
 """The README as a package index shows it: no link and no picture there depends on the files beside it.
 
 Where the address of the repository is known, links and pictures lead there. Where it is not, a link becomes its text
-and the name of the file, and pictures are left out. Hatchling calls the hook when it builds;
-`python docs/package_readme.py` prints the text.
+and the name of the file, and pictures are left out. Hatchling calls the hook when it builds, and `python
+docs/package_readme.py` prints the text.
 """
 
 from __future__ import annotations
@@ -60,11 +60,25 @@ def readme() -> str:
     return for_index((ROOT / "README.md").read_text("utf-8"), _repository())
 
 
+def urls(repository: str) -> dict[str, str]:
+    """The links that a package index shows beside the README; none while the repository's address is not known."""
+    if not repository:
+        return {}
+    return {
+        "Repository": repository,
+        "Documentation": f"{repository}/tree/main/docs",
+        "Changelog": f"{repository}/blob/main/CHANGELOG.md",
+        "Issues": f"{repository}/issues",
+    }
+
+
 class CustomMetadataHook(MetadataHookInterface):  # type: ignore[misc]
-    """Puts the text into the metadata of a package."""
+    """Puts the text and the project's URLs into the metadata of a package."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         metadata["readme"] = {"content-type": "text/markdown", "text": readme()}
+        if found := urls(_repository()):
+            metadata["urls"] = found
 
 
 if __name__ == "__main__":
