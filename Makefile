@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes test-wheel test-frameworks clean
+.PHONY: help demo test test-reliability test-browser test-newest test-cluster test-stores test-servers test-engines notebooks lint types format dist size docs pictures bench bench-server mutate import-time bench-leaks bench-batches bench-processes test-wheel test-frameworks test-agents clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,12 @@ test-stores: $(READY) ## pictures in Qdrant, Chroma and LanceDB, in an environme
 	@$(BIN)/uv pip install --quiet --python $(STORES)/bin/python -e ".[llama-index,langchain,images,emulator]" --group stores
 	$(STORES)/bin/pytest -n auto tests/stores $(ARGS)
 
+AGENTS := .venv-agents
+test-agents: $(READY) ## the examples of docs/agents.md with deepagents and MCP, in an environment of its own
+	@test -x $(AGENTS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AGENTS)
+	@$(BIN)/uv pip install --quiet --python $(AGENTS)/bin/python $(INSTALL) --group agents
+	$(AGENTS)/bin/pytest -m agents tests/examples $(ARGS)
+
 SERVERS := .venv-servers
 MITMPROXY := .venv-mitmproxy
 test-servers: $(READY) ## the tests through LiteLLM, nginx and forward proxies (WRITE=1 writes the tables of docs/servers.md)
@@ -90,13 +96,17 @@ notebooks: $(READY) ## run all notebooks afresh (WRITE=1 keeps the outputs, ARGS
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group notebooks
 	@$(BIN)/python notebooks/run.py $(if $(WRITE),--write) $(ARGS)
 
+# A page of the documentation shows 88 columns of code.
+PAGES := --line-length 88 README.md README.zh-CN.md $(filter-out docs/reference/%,$(wildcard docs/*.md docs/*/*.md))
 lint: $(READY) ## ruff: rules and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/ruff format --check $(PAGES)
 
 format: $(READY) ## ruff: mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/ruff format $(PAGES)
 
 types: $(READY) ## mypy --strict on the packages; mypy and pyright on a user's program with all public names
 	$(BIN)/mypy
@@ -149,7 +159,7 @@ import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(SERVERS) $(MITMPROXY) $(ENGINES) $(FRAMEWORKS) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(AGENTS) $(SERVERS) $(MITMPROXY) $(ENGINES) $(FRAMEWORKS) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
 # pip reads dependency groups since 25.1, hence its own upgrade first.

@@ -1,4 +1,4 @@
-"""The README's figures, counted in the pages that the benchmarks write: `python docs/figures.py` puts them in place."""
+"""The figures of docs/compare.md, counted in the pages that the benchmarks write: `python docs/figures.py`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-# README -> the heads of the table's columns.
-HEADS = {
-    "README.md": ("expectations met", "faults met", "CPU of a call", "of a chunk"),
-    "README.zh-CN.md": ("满足的期望", "应对的故障", "每次调用的 CPU 时间", "每个分块的 CPU 时间"),
-}
+PAGE = DOCS / "compare.md"
+HEADS = ("expectations met", "faults handled", "CPU time of a call", "CPU time of a chunk")
 BEGIN, END = "<!-- figures: written by `python docs/figures.py` -->", "<!-- /figures -->"
 Row = dict[str, str]
 
@@ -58,9 +55,9 @@ def cost(name: str, heading: str) -> str:
     return f"{micros / 1000:.1f} ms" if micros >= 1000 else f"{micros:.0f} µs"
 
 
-def table(heads: tuple[str, ...]) -> str:
+def table() -> str:
     """The markdown table: a class a row."""
-    lines = [f"| | {' | '.join(heads)} |", "|---|---:|---:|---:|---:|"]
+    lines = [f"| | {' | '.join(HEADS)} |", "|---|---:|---:|---:|---:|"]
     for name in CLASSES:
         shown = f"**{name}**" if "GLMV" in name else name
         calls = cost(name, "One unstreamed call"), cost(name, "One streamed chunk")
@@ -68,14 +65,12 @@ def table(heads: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def rendered(text: str, readme: str = "README.md") -> str:
-    """A README's text with the table as it is now."""
+def rendered(text: str) -> str:
+    """The page's text with the table as it is now."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(HEADS[readme])}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    for name in HEADS:
-        path = DOCS.parent / name
-        path.write_text(rendered(path.read_text("utf-8"), name), "utf-8")
+    PAGE.write_text(rendered(PAGE.read_text("utf-8")), "utf-8")

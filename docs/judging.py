@@ -8,8 +8,15 @@ from pathlib import Path
 from glmv.structured.judging import JUDGING
 
 PAGE = Path(__file__).parent / "structured.md"
-HEAD = ("entry point", "asked once more", "who judges", "returns", "raises when twice", "error, or what tells")
+HEAD = ("entry point", "asked again after", "who judges", "returns", "raises after a second")
 _TABLE = re.compile(r"(?<=<!-- judging -->\n)(.*?)(?=<!-- /judging -->)", re.DOTALL)
+
+
+def breakable(cell: str) -> str:
+    """A cell whose longest names may break, after a bracket and in front of a capital letter."""
+    return re.sub(
+        r"(?<![`\w])\w[^\s`]{23,}", lambda name: re.sub(r"(?<=[a-z(])(?=[A-Z])|(?<=\w\()", "<wbr>", name[0]), cell
+    )
 
 
 def table() -> str:
@@ -19,8 +26,8 @@ def table() -> str:
         lines += ["", f"**{package}**", "", f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
         rows = [row for row in JUDGING if row.package == package]
         lines += [
-            f"| `{row.entry}` | {', '.join(row.asks_again)} | {row.judge} | {row.returns} "
-            f"| {', '.join(row.raises) or 'never'} | {row.error} |"
+            f"| `{row.entry}` | {', '.join(row.asks_again)} | {breakable(row.judge)} | {breakable(row.returns)} "
+            f"| {', '.join(row.raises) or 'nothing'}: {breakable(row.error)} |"
             for row in rows
         ]
     return "\n".join([*lines, "", ""])

@@ -10,20 +10,30 @@ import glmv
 from glmv.catalog.row import MIB
 
 ROOT = Path(__file__).parent.parent
-HEAD = ("model", "window", "pictures", "each", "as", "video", "thinking", "tools", "at once")
+HEAD = (
+    "model",
+    "context",
+    "pictures",
+    "size of a picture",
+    "sent as",
+    "size of a video",
+    "thinking",
+    "tools",
+    "calls at once",
+)
 # README -> its words for ours.
 WORDS: dict[str, dict[str, str]] = {
     "README.md": {},
     "README.zh-CN.md": {
         "model": "模型",
-        "window": "上下文",
+        "context": "上下文",
         "pictures": "图片数",
-        "each": "每张",
-        "as": "方式",
-        "video": "视频",
+        "size of a picture": "单张大小",
+        "sent as": "发送方式",
+        "size of a video": "视频大小",
         "thinking": "思考",
         "tools": "工具",
-        "at once": "并发",
+        "calls at once": "并发数",
         "URL only": "仅 URL",
         "always": "总是",
         "can be switched": "可开关",

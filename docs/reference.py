@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
+import textwrap
 from pathlib import Path
 
 PACKAGES = ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch", "glmv_emulator")
@@ -13,7 +15,7 @@ HERE = Path(__file__).parent / "reference"
 def page(package: str) -> str:
     """A page that names every class and function of a package's public face, where it is defined."""
     module = importlib.import_module(package)
-    lines = [f"# {package}", "", inspect.getdoc(module) or "", ""]
+    lines = [f"# {package}", "", fenced(inspect.getdoc(module) or ""), ""]
     for name in module.__all__:
         value = getattr(module, name)
         if getattr(value, "__module__", package).partition(".")[0] != package:
@@ -21,6 +23,14 @@ def page(package: str) -> str:
         if inspect.isclass(value) or inspect.isfunction(value):
             lines += [f"::: {value.__module__}.{value.__qualname__}", *inherited(value, package, module.__all__), ""]
     return "\n".join(lines)
+
+
+def fenced(text: str) -> str:
+    """A docstring whose indented code is a block of Python."""
+    blocks = re.sub(
+        r"(?:^    .*\n)+", lambda code: f"```python\n{textwrap.dedent(code[0])}```\n", text, flags=re.MULTILINE
+    )
+    return re.sub(r"  +# ", "  # ", blocks)
 
 
 def inherited(value: object, package: str, public: list[str]) -> list[str]:

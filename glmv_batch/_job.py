@@ -35,10 +35,11 @@ _LOOK = 0.5
 class Job:
     """Ask the same about many items.
 
-        job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
-        job.write("answers.jsonl")                       # or .csv, .parquet; the ledger stands beside it
-        for row in job.rows(ledger="answers.ledger"):    # or one by one
-            print(row.key, row.text)
+    Examples:
+        >>> job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
+        >>> job.write("answers.jsonl")  # or .csv, .parquet; the ledger is beside it
+        >>> for row in job.rows(ledger="answers.ledger"):  # or one by one
+        ...     print(row.key, row.text)
 
     Args:
         source: a folder of pictures or of Parquet files, a pattern, a CSV, TSV, JSONL or Parquet file, or an iterable

@@ -55,10 +55,11 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
     go at once; a model that is dropped does so in time.
 
-    Example:
+    Examples:
         >>> from langchain_glmv import ChatGLMV, image
         >>> model = ChatGLMV(model="glm-4.6v")
-        >>> model.invoke([("human", ["What is this?", image("photo.jpg")])]).text  # doctest: +SKIP
+        >>> question = [("human", ["What is this?", image("photo.jpg")])]
+        >>> model.invoke(question).text  # doctest: +SKIP
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)

@@ -19,7 +19,7 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
         model: "embedding-3" or "embedding-2".
         dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
 
-    Example:
+    Examples:
         >>> from langchain_glmv import GLMVEmbeddings
         >>> GLMVEmbeddings(dimensions=256).embed_query("a red lighthouse")  # doctest: +SKIP
     """

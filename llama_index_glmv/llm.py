@@ -88,7 +88,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     Every method raises `glmv.GLMVError` and nothing else when a call fails.
 
-    Example:
+    Examples:
         >>> llm = GLMV(model="glm-4.6v")
         >>> llm.complete("What is this?", image_documents=["photo.jpg"]).text
     """

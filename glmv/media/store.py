@@ -58,7 +58,7 @@ class PictureStore:
     Raises:
         InvalidRequestError: `folder` is not a path.
 
-    Example:
+    Examples:
         >>> store = PictureStore("pictures")
         >>> reference = store.add("photo.jpg")  # doctest: +SKIP
         >>> store.get(reference)  # doctest: +SKIP

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import logging
 import re
 import runpy
 import shlex
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
+from llama_index.core.query_engine import RetrieverQueryEngine
 
+import glmv
 from glmv.cli.app import app
 from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
 
@@ -76,6 +81,63 @@ def test_a_block_about_another_server_asks_it_and_prints_its_answer(code: str, r
     assert "image_url" in json.dumps(request["messages"])
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", ["errors.md", "production.md"])
+def test_each_block_of_a_page_runs_by_itself(page: str, run_code: RunCode) -> None:
+    for code in blocks(page):
+        assert re.search(r"600|here are 6", run_code(code)), code
+    logging.getLogger("glmv").setLevel(logging.NOTSET)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", blocks("structured.md"))
+def test_a_block_about_structured_output_runs(code: str, run_code: RunCode) -> None:
+    printed = run_code(code)
+    assert "print(" not in code or ("600" in printed and "400" in printed)
+
+
+ELSEWHERE = ("deepagents", "mcp", "langchain_mcp_adapters", "llama_index.tools.mcp")
+AGENTS = [code for code in blocks("agents.md") if not any(f"from {name}" in code for name in ELSEWHERE)]
+OTHERS = [code for code in blocks("agents.md") if code not in AGENTS]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", AGENTS)
+def test_a_block_about_agents_runs(code: str, run_code: RunCode) -> None:
+    printed = run_code(code)
+    assert "600" in printed or "2 requests" in printed
+
+
+@pytest.mark.agents
+@pytest.mark.filterwarnings("ignore")  # these packages warn of their own
+@pytest.mark.parametrize("code", [code for code in OTHERS if "# camera.py" not in code])
+def test_a_block_about_deep_agents_or_mcp_runs(
+    code: str, run_code: RunCode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():  # the server of a tool inherits the standard error that is there at the import
+        for name in ("deepagents", "langchain_mcp_adapters", "mcp.client.stdio"):
+            pytest.importorskip(name, reason="make test-agents installs it")
+    (camera,) = [other for other in OTHERS if "# camera.py" in other]
+    (tmp_path / "camera.py").write_text(camera, "utf-8")
+    assert "600 x 400" in run_code(code)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", blocks("rag.md"))
+def test_a_block_about_an_index_runs(code: str, run_code: RunCode, tmp_path: Path) -> None:
+    if "multimodal=True" in code and "multimodal" not in inspect.signature(RetrieverQueryEngine.from_args).parameters:
+        pytest.skip("core before 0.14.23 has no multimodal=True")
+    (tmp_path / "photos").mkdir()
+    for name in ("coffee.jpg", "cat.jpg", "chart.png"):
+        shutil.copy(ROOT / "examples" / "pictures" / name, tmp_path / "photos")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"junk")
+    printed = run_code(code)
+    if "load_images(" in code:
+        assert "coffee.jpg" in printed
+    assert "broken.jpg" not in printed
+    assert printed.strip()
+
+
 def answer(peer: Peer) -> None:
     if peer.streaming:
         peer.stream(chunk("a "), chunk("cup", "stop"), DONE)
@@ -108,3 +170,62 @@ def test_the_table_of_who_judges_is_that_of_the_code() -> None:
     judging = runpy.run_path(str(DOCS / "judging.py"))
     text = (DOCS / "structured.md").read_text("utf-8")
     assert judging["filled"](text) == text, "python docs/judging.py writes it"
+
+
+def test_every_class_of_error_has_a_message_that_a_call_raised() -> None:
+    errors = runpy.run_path(str(DOCS / "errors.py"))
+    text = (DOCS / "errors.md").read_text("utf-8")
+    kinds = {
+        name for name, value in vars(glmv).items() if isinstance(value, type) and issubclass(value, glmv.GLMVError)
+    }
+    assert set(errors["CALLS"]) == kinds - {"GLMVError"}
+    assert [name for name in errors["CALLS"] if f"### {name}\n" not in text] == []
+    assert [name for name in errors["CALLS"] if f"```text\n{name}: " not in text] == []
+    assert errors["filled"](text) == text, "python docs/errors.py writes them"
+    for name in ("README.md", "README.zh-CN.md"):
+        readme = (ROOT / name).read_text("utf-8")
+        assert errors["filled"](readme) == readme, "python docs/errors.py writes them"
+
+
+def test_the_figures_of_the_comparison_are_those_of_the_pages_that_scripts_wrote() -> None:
+    text = (DOCS / "compare.md").read_text("utf-8")
+    assert runpy.run_path(str(DOCS / "figures.py"))["rendered"](text) == text, "python docs/figures.py writes them"
+
+
+def test_every_page_is_in_the_menu_or_on_a_list_that_is() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8")
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.parent.name != "adr"}
+    assert [page for page in pages if page not in nav] == []
+
+
+SHOWN = [
+    *sorted(ROOT.glob("README*.md")),
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
+]
+WIDTH = 88  # what a page shows without scrolling sideways
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_is_no_wider_than_a_page(page: Path) -> None:
+    code = re.findall(r"^ *```.*?^ *```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert [line for block in code for line in block.splitlines() if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
+def test_examples_of_the_reference_are_shown_as_code(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"^ *Example:$", text, re.MULTILINE), f"{path}: Google's style has `Examples:`"
+        assert [
+            line for line in re.findall(r"^ *(?:>>>|\.\.\.) .*", text, re.MULTILINE) if len(line.strip()) > WIDTH
+        ] == []
+
+
+def test_the_search_of_the_documentation_splits_chinese_into_words() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert "lang: [en, zh]" in settings
+    assert "separator: '[\\s\\u200b" in settings, "U+200B stands between the words of a Chinese sentence"
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    assert any(one.startswith("jieba") for one in groups["docs"])

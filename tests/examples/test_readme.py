@@ -1,4 +1,4 @@
-"""Every Python block and command of the README runs as it stands; its tables are those of the catalogue and pages."""
+"""Every Python block and command of the README runs as it stands; its tables and samples are up to date."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,13 +90,6 @@ def test_the_chinese_readme_says_the_same_as_the_english() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_figures_are_those_of_the_pages_that_scripts_wrote(name: str) -> None:
-    rendered = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rendered"]
-    text = (ROOT / name).read_text("utf-8")
-    assert rendered(text, name) == text, "python docs/figures.py puts them in place"
-
-
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
     models = runpy.run_path(str(ROOT / "docs" / "models.py"))
     text = (ROOT / name).read_text("utf-8")
@@ -105,3 +99,30 @@ def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
 def test_every_file_that_the_readme_points_to_is_there() -> None:
     linked = re.findall(r"\]\(((?!http)[^)#]+)", README + CHINESE)
     assert [name for name in linked if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    prose = re.sub(r"^```.*?^```|^\|.*?$|<!--.*?-->", "", README, flags=re.DOTALL | re.MULTILINE)
+    assert len(re.sub(r"\]\([^)]*\)", "]", prose).split()) <= 900
+
+
+@pytest.mark.parametrize("address", ["", "https://code.example/glmv"])
+def test_on_a_package_index_the_readme_points_to_nothing_that_is_not_there(address: str) -> None:
+    shown = runpy.run_path(str(ROOT / "docs" / "package_readme.py"))["for_index"](README, address)
+    targets = re.findall(r"\]\(([^)]+)\)", re.sub(r"^```.*?^```", "", shown, flags=re.DOTALL | re.MULTILINE))
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+    ours = [target for target in targets if target.startswith(f"{address}/")] if address else []
+    assert [target for target in ours if not (ROOT / re.sub(r"^.*/(raw|blob)/main/", "", target)).exists()] == []
+    assert bool(ours) == bool(address)
+    assert ("![" in shown) == bool(address)
+    assert blocks(shown) == blocks(README)
+
+
+def test_a_package_has_the_readme_for_an_index() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    hook = runpy.run_path(str(ROOT / project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]))
+    metadata: dict[str, dict[str, str]] = {}
+    hook["CustomMetadataHook"].update(None, metadata)
+    assert metadata["readme"]["content-type"] == "text/markdown"
+    assert metadata["readme"]["text"] == hook["for_index"](README, project["tool"]["glmv"]["repository"])

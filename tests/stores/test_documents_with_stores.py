@@ -28,7 +28,7 @@ def blocks(page: str, word: str) -> list[str]:
     return [code for code in found if word in code]
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/llama-index.md"])
+@pytest.mark.parametrize("page", ["docs/rag.md"])
 def test_the_block_about_an_index_runs_with_each_store(
     page: str,
     open_store: Open,
@@ -43,7 +43,7 @@ def test_the_block_about_an_index_runs_with_each_store(
             shutil.copy(PICTURES / picture, tmp_path / name)
         (tmp_path / name / "broken.jpg").write_bytes(b"junk")
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(page, "load_images(")
+    (code,) = blocks(page, "multimodal=True")
     assert 'on_error="skip"' in code
     stored = re.sub(r"^( +)embed_model=", r"\1storage_context=context,\n\1embed_model=", code, flags=re.MULTILINE)
     assert stored != code
@@ -61,11 +61,11 @@ def test_the_block_about_pictures_in_langchain_runs_with_chroma(
     Image.new("RGB", (320, 200), "orange").save(tmp_path / "photo.jpg")
     Image.new("RGB", (300, 100), "black").save(tmp_path / "night.jpg")
     monkeypatch.chdir(tmp_path)
-    (code,) = [code for code in blocks("docs/langchain.md", "InMemoryVectorStore") if "image(" in code]
+    (code,) = [code for code in blocks("docs/rag.md", "InMemoryVectorStore") if "image(" in code]
     stand_in = ModuleType("vectorstores")
     stand_in.InMemoryVectorStore = __import__("langchain_chroma").Chroma  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "langchain_core.vectorstores", stand_in)
-    exec(compile(code, "langchain.md", "exec"), {"__name__": "block"})
+    exec(compile(code, "rag.md", "exec"), {"__name__": "block"})
     printed = capsys.readouterr().out
     assert "320" in printed
     assert "200" in printed
