@@ -161,7 +161,7 @@ def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
     for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
         with pytest.raises(UnsupportedContent, match=r"ChatGLMV\(picture_store=\.\.\.\)"):
             model.invoke([HumanMessage(["What?", block])])
-    with pytest.raises(UnsupportedContent, match="there are no file ids for it"):
+    with pytest.raises(UnsupportedContent, match="the platform has no file ids for it"):
         model.invoke([HumanMessage(["What?", {"type": "image", "file_id": "file-123"}])])
     assert emulator.requests == []
 
