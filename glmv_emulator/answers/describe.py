@@ -1,11 +1,11 @@
-"""The one form in which all that was measured and read of a medium is told, in English and in Chinese.
+"""Descriptions of media, in English and in Chinese: one form for all that was measured and read.
 
-Of a picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
-words and codes that were read, the pairs and rows among them, and the bars of a chart. Of a video: container, length,
-size and the colours of some frames. Of a file: kind, bytes and its beginning.
+A picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
+words and codes that were read, the pairs and rows among them, and the bars of a chart. A video: container, length,
+size and the colours of some frames. A file: kind, bytes and its beginning.
 """
 
-# ruff: noqa: E501 - a row of words and patterns reads better unbroken
+# ruff: noqa: E501 - a row of words and patterns is easier to read on one line
 from __future__ import annotations
 
 import hashlib
@@ -24,7 +24,7 @@ LONGEST_URL = 80
 
 
 def label(item: Numbered, language: Language) -> str:
-    """How an answer speaks of a medium: "Picture 2", "图2"."""
+    """The name of a medium in answers: "Picture 2", "图2"."""
     english, chinese = _KINDS[item.medium.kind]
     return f"{english} {item.number}" if language == "en" else f"{chinese}{item.number}"
 
@@ -84,7 +84,7 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
 
 
 def not_looked_at(item: Numbered, language: Language) -> str:
-    """Says of a medium that nobody looked at it; of a file that came with the request, what its bytes show."""
+    """The sentence for a medium that was not measured; for a file whose bytes are present, its description."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""
@@ -96,7 +96,7 @@ def not_looked_at(item: Numbered, language: Language) -> str:
 
 
 def describe(item: Numbered, language: Language) -> str:
-    """All that was measured and read of a medium."""
+    """The description of a medium: all that was measured and read."""
     seen, name = item.medium.seen, label(item, language)
     match seen:
         case None:
@@ -128,7 +128,7 @@ def _describe_image(seen: SeenImage, name: str, language: Language) -> str:
 
 
 def _read(item: Numbered, language: Language) -> list[str]:
-    """What was read in a picture, in lines; none where there is nothing to read, or no extra `eyes`."""
+    """The text read in a picture, as lines; [] if there is none or the extra `eyes` is not installed."""
     sheet = sheet_of(item.medium.data) if can_read() else None
     if sheet is None or not (sheet.lines or sheet.codes):
         return []

@@ -1,10 +1,10 @@
-"""Writes a value that is valid against a JSON Schema, filled by the names of its properties.
+"""Makes a value that is valid for a JSON Schema, and fills its properties by their names.
 
-A property is filled with, in this order: what was measured under its name, what was read beside such a label, in such a
-column or on such bars, what stands behind `name:` or `name=` in the newest text of the user (then in results of tools,
-then in earlier texts), the next quoted string or number of these texts, and else the smallest value that is valid.
-Optional properties are filled by name only. A `pattern` is met by a value of that name, by a quoted string, by a word
-that was read in a picture, or by a simple candidate; where none matches, the value breaks the pattern.
+A property gets the first of these: a measurement with its name; the text read next to such a label, in such a column or
+on such bars; the text after `name:` or `name=` in the newest user text (then in tool results, then in earlier texts);
+the next quoted string or number of these texts; the smallest valid value. Optional properties are filled by name only.
+For a `pattern` the candidates are a value with the name, quoted strings, words read in a picture, and some simple
+texts; if none matches, the value does not match the pattern.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from glmv_emulator.eyes.words import to_figure
 
 NOTHING = 0
 MOST_ITEMS = 64
-MOST_OPTIONAL = 100  # optional properties of one object that are looked at
-MOST_WORDS = 2000  # words that a pattern may choose from
+MOST_OPTIONAL = 100  # optional properties of one object that are considered
+MOST_WORDS = 2000  # candidate words for a pattern
 LONGEST_TEXT = 4000
 _ANY_ORDER = ("string", "number", "integer", "boolean", "array", "object", "null")
 # The smallest values that formats allow.
@@ -42,22 +42,22 @@ _FORMATS = {
     "url": "https://example.com/", "uuid": "00000000-0000-4000-8000-000000000000", "ipv4": "127.0.0.1", "ipv6": "::1",
     "hostname": "localhost", "uri-reference": "/", "duration": "PT0S", "json-pointer": "", "regex": "a", "byte": "",
 }  # fmt: skip
-# What a pattern may choose from at last: letters and figures in the usual lengths, and the values of formats.
+# The last candidates for a pattern: letters and digits in common lengths, and the values of formats.
 _CANDIDATES = (
     *(char * count for count in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 40, 64) for char in "aA0"),
     *_FORMATS.values(),
     *("#000000", "0.0", "0.0.0", "v0.0.0", "a1", "A1", "a_a", "a-a", "a.a", "a b", "00:00", "en-US", "/a", "+10000000"),
 )  # fmt: skip
 
-_Filled = tuple[Any, int]  # a value and how sure it is
+_Filled = tuple[Any, int]  # a value and how certain it is
 
 
 class _Impossible(Exception):
-    """No value was found that the schema allows."""
+    """There is no candidate that the schema allows."""
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid against ``schema`` wherever one can be found within bounded work; else {}."""
+    """A value that is valid for ``schema``, if bounded work finds one; else {}."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()
@@ -70,7 +70,7 @@ def fill(schema: Any, evidence: Evidence) -> Any:
     return {}
 
 
-# Keywords beside which an object has no properties of its own.
+# Keywords that do not describe properties.
 _NO_PROPERTIES = ("title", "description", "$schema", "additionalProperties")
 
 
@@ -122,7 +122,7 @@ class _Filler:
     def _branches(
         self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
     ) -> Iterator[_Filled]:
-        """The surest branch first. Without evidence: null where it is allowed, else the order of the schema."""
+        """The most certain branch first. Without evidence: null if it is allowed, else the order of the schema."""
         found: list[tuple[int, int, Any]] = []
         for place, branch in enumerate(branches):
             joined = join(self.document.flat(branch), rest)
@@ -234,7 +234,7 @@ class _Filler:
             yield _distinct(made, self.document, rest), NOTHING
 
     def _rows(self, item: Any, depth: int) -> list[Any]:
-        """One object a row of a table that was read, or one a picture that was measured."""
+        """One object for each row of a table that was read, or for each picture that was measured."""
         known = properties(flat := self.document.flat(item))
         if "object" not in types(flat) or not known:
             return []
@@ -312,7 +312,7 @@ def _whole_number(value: Any, otherwise: int) -> int:
 
 
 def _legal_numbers(flat: dict[str, Any], *, whole: bool) -> Iterator[int | float]:
-    """Zero where it is legal, else numbers close to the bounds."""
+    """Candidates for a number: zero first, then numbers close to the bounds."""
 
     def bound(key: str) -> float | None:
         value = flat.get(key)
@@ -347,7 +347,7 @@ def _tidy(value: float, *, whole: bool) -> int | float:
 
 
 def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
-    """The same number of items, no two alike."""
+    """The same number of items, all different."""
     options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []

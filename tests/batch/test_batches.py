@@ -217,7 +217,7 @@ def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(
     [(name, (_, keys))] = chunks.kept.items()
     chunks.kept[name] = "batch_of_another_key", keys
     platform.resume()
-    with pytest.raises(glmv.NotFoundError, match=r"knows no batch batch_of_another_key.*retry_failed=True"):
+    with pytest.raises(glmv.NotFoundError, match=r"Batch batch_of_another_key was not found.*retry_failed=True"):
         list(platform.answers())
     platform.resume(retry_failed=True)
     assert chunks.kept == {}

@@ -189,7 +189,7 @@ def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
     ],
 )
 def test_a_budget_that_may_mean_two_things_is_refused(told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="A budget is written like"):
+    with pytest.raises(glmv.InvalidRequestError, match="budget must be written like"):
         Budget.of(told, "glm-4.6v")
 
 

@@ -285,7 +285,7 @@ def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind:
 
 @pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
 def test_columns_to_keep_are_names_or_all(tmp_path: Path, wrong: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="keep_columns is a list of names, or True for all; got"):
+    with pytest.raises(glmv.InvalidRequestError, match="keep_columns must be a list of names, or True for all; got"):
         sink(tmp_path / "o.jsonl", None, wrong)
 
 
