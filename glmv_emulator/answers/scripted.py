@@ -148,7 +148,7 @@ class Script:
         """The function's reply, or its exception as a value, because a future does not accept StopIteration."""
         try:
             return as_reply(function(ask))
-        except BaseException as error:  # noqa: BLE001 - the classes of pytest.fail() and exit() are not subclasses of Exception
+        except BaseException as error:  # noqa: BLE001 - pytest.fail() and exit() raise other classes
             with self._lock:
                 self._errors.append(error)
             return error

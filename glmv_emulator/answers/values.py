@@ -57,7 +57,7 @@ class Medium:
 
     @property
     def text(self) -> str:
-        """The words and codes in a picture; "" without the extra `eyes`. The first use reads the picture and is slow."""
+        """The words and codes in a picture; "" without the extra `eyes`. Slow at first use."""
         from glmv_emulator.eyes.sheet import sheet_of
 
         sheet = sheet_of(self.data) if self.kind == "image" and self.seen is not None else None

@@ -11,9 +11,9 @@ from glmv_emulator.eyes.picture import Unreadable
 
 @dataclass(slots=True)
 class Container:
-    """What a header says; zero and an empty string where it says nothing.
+    """The fields of a header; missing ones are 0 or "".
 
-    ``width`` and ``height`` are as the frames are stored; ``turned`` says that they are shown after a quarter turn.
+    ``width`` and ``height`` are those of the stored frames; ``turned`` means that players rotate them by 90 degrees.
     """
 
     name: str
@@ -25,14 +25,14 @@ class Container:
 
 
 def read_container(data: bytes) -> Container:
-    """Name and measure a video file. Raises `Unreadable` for anything else and for files that break off."""
+    """The container of a video file. Raises `Unreadable` for other files and for incomplete ones."""
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return _iso(data)
     if data[:4] == b"\x1a\x45\xdf\xa3":
         return _matroska(data)
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
         return _avi(data)
-    raise Unreadable("its first bytes belong to no video container that is known here")
+    raise Unreadable("its first bytes are not those of a supported video container")
 
 
 def _u(data: bytes, start: int, size: int) -> int:
@@ -94,7 +94,7 @@ def _track(data: bytes, start: int, end: int, found: Container) -> None:
 
 
 def _quarter_turn(data: bytes, matrix: int) -> bool:
-    """Whether a matrix (nine numbers: a b u, c d v, x y w; ISO 14496-12, 8.3.2) makes rows columns."""
+    """Whether a matrix (nine numbers: a b u, c d v, x y w; ISO 14496-12, 8.3.2) swaps rows and columns."""
     a, b, c, d = (_u(data, matrix + offset, 4) for offset in (0, 4, 12, 16))
     return not a and not d and bool(b) and bool(c)
 

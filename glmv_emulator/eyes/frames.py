@@ -1,4 +1,4 @@
-"""Frames of a video as pictures, for a model that takes pictures only."""
+"""Frames of a video as pictures, for models that accept only pictures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import io
 from glmv_emulator.eyes.picture import Unreadable
 
 MOST_FRAMES = 8
-LONGEST_SIDE = 768  # pixels; a local model reads a picture of this size in seconds
+LONGEST_SIDE = 768  # pixels; a local model processes a picture of this size in seconds
 
 
 def sampled_frames(data: bytes, seconds: float) -> list[tuple[float, bytes]]:
-    """Up to eight frames, evenly over the video's duration in seconds: when each is shown, and the frame as JPEG.
+    """Up to eight frames at even distances: (time in seconds, frame as JPEG). ``seconds`` is the video's duration.
 
     Raises:
-        ImportError: where PyAV is not installed.
-        Unreadable: when no frame can be decoded.
+        ImportError: PyAV is not installed.
+        Unreadable: no frame can be decoded.
     """
     import av
 
@@ -36,7 +36,7 @@ def sampled_frames(data: bytes, seconds: float) -> list[tuple[float, bytes]]:
     except (av.FFmpegError, IndexError, ValueError) as problem:
         raise Unreadable(f"its frames cannot be decoded ({problem})") from None
     if not found:
-        raise Unreadable("there is no frame in it")
+        raise Unreadable("it has no frames")
     return found
 
 

@@ -19,12 +19,12 @@ SYNONYMS = {
     "姓名": "nam", "名称": "nam", "地址": "addr", "address": "addr", "单价": "pric", "价格": "pric", "pric": "pric", "cost": "pric",
     "mail": "email", "邮箱": "email", "time": "time", "时间": "time", "problem": "fault", "defect": "fault", "故障": "fault",
 }  # fmt: skip
-# Names of what a page's largest print says.
+# Property names for the text in the largest print of a page.
 _HEADING = {
     "merchant", "stor", "shop", "vendor", "company", "business", "seller", "restaurant", "titl", "head", "header", "supplier", "caf", "issuer",
     "商家", "店名", "标题", "公司", "商店",
 }  # fmt: skip
-# Lines of a bill that are no items.
+# Lines of a bill that are not items.
 _SUMS = {
     "total", "subtotal", "tax", "chang", "cash", "card", "paid", "pay", "balanc", "due", "discount", "tip", "number", "amount", "vat",
 }  # fmt: skip
@@ -36,13 +36,13 @@ _CODES = re.compile(r"\b(?:EUR|USD|CNY|RMB|GBP|JPY|CHF|CAD|AUD|INR|KRW|HKD|SEK|N
 
 
 def label_words(text: str) -> set[str]:
-    """The words of a label, each as its most usual synonym."""
+    """The words of a label, replaced by their common synonym."""
     stems = {stem(word) for word in words(text) if len(word) > 1 or not word.isascii()}
     return {SYNONYMS.get(word, word) for word in stems} - {"the", "of", "on"}
 
 
 class Sheet:
-    """One picture's page."""
+    """The page in a picture."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
@@ -62,12 +62,12 @@ class Sheet:
         return [sorted(row, key=lambda line: line.box[0]) for row in rows]
 
     def text(self) -> str:
-        """All lines, row by row, and what the codes say."""
+        """All lines, row by row, and the contents of the codes."""
         rows = [" ".join(line.text for line in row) for row in self.grid]
         return "\n".join([*rows, *(code.text for code in self.codes)])
 
     def heading(self) -> str:
-        """The first line of the upper half in about the largest print."""
+        """The first line in the upper half of the page whose print is about the largest."""
         upper = [
             line
             for line in self.lines
@@ -78,7 +78,7 @@ class Sheet:
         return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
-        """The values that fit a property's name, or else the words of its title and description."""
+        """The values for a property's name; if there are none, those for its title and description (``hint``)."""
         wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
         if wanted & _HEADING:
             return [heading] if (heading := self.heading()) else []
@@ -95,7 +95,7 @@ class Sheet:
     def labelled(self, wanted: set[str], *, whole_label: bool = False) -> Iterator[tuple[str, str]]:
         """Labels that share words with ``wanted``, the closest first, each with its value.
 
-        ``whole_label``: all words of the label must be wanted.
+        With ``whole_label`` all words of the label must be in ``wanted``.
         """
         scored: list[tuple[float, float, int, str, str]] = []
         for index, (label, value) in enumerate(self._valued()):
@@ -108,7 +108,7 @@ class Sheet:
             yield label, value
 
     def _valued(self) -> Iterator[tuple[str, str]]:
-        """Labels, each with every value that may belong to it; the heading is no label."""
+        """Labels, each with every value that may belong to it; the heading is not a label."""
         heading = self.heading()
         for label, line, rest in self._labels():
             if not rest and line.text == heading and len(self._row_of(line)) == 1:
@@ -129,7 +129,7 @@ class Sheet:
 
     @staticmethod
     def _within(line: Line) -> str:
-        """A figure at the end of the same line: "Total 16.90"."""
+        """The number at the end of a line such as "Total 16.90", or ""."""
         match = re.search(r"^\D{2,}?\s+((?:[$€£¥￥]\s?)?\d[\d.,]*(?:\s?(?:[A-Z]{3}|[€元]))?)$", line.text)
         return (
             match.group(1)
@@ -141,7 +141,7 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values around a label: to its right, below it, above it; in a row of labels not to the right."""
+        """The values around a label: to its right, below it, above it; in a row of labels, not to its right."""
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
         is_head = len(row) > 2 and sum(bool(FIGURE.match(other.text)) for other in row) * 2 < len(row)
@@ -158,7 +158,7 @@ class Sheet:
         return [other.text for other in (*below, *figures)]
 
     def bars(self) -> list[tuple[str, float]]:
-        """The labels of a chart's axis, each with the figure above or below it; empty when there is no such row."""
+        """The labels of a chart's axis, each with the number above or below it; empty if there is no such row."""
         for row in self.grid:
             labels = [line for line in row if not FIGURE.match(line.text)]
             if len(labels) < 3 or len(labels) < len(row) - 1:
@@ -174,7 +174,7 @@ class Sheet:
         return []
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Labels with their values, as they are printed: within a line, or two beside each other in a row."""
+        """Labels with their values as printed: in one line, or next to each other in a row of two."""
         found = []
         for row in self.grid:
             inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]
@@ -184,11 +184,11 @@ class Sheet:
         return found
 
     def table(self) -> list[list[str]]:
-        """The rows of three cells and more."""
+        """The rows with at least three cells."""
         return [[line.text for line in row] for row in self.grid if len(row) > 2]
 
     def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
-        """The rows of a table, or the items of a bill, by the names of the properties that are wanted."""
+        """The rows of a table, the items of a bill or the bars of a chart, as property name -> text."""
         return self._under_heads(names) or self._items(names) or self._bars(names)
 
     def _under_heads(self, names: Sequence[str]) -> list[dict[str, str]]:
@@ -255,7 +255,7 @@ class Sheet:
 
 
 class Sheets:
-    """Several pages as one: the values of all of them."""
+    """Several pages: the values of all of them."""
 
     def __init__(self, sheets: Sequence[Sheet]) -> None:
         self.sheets = sheets
@@ -276,7 +276,7 @@ def _sheet(reading: Reading) -> Sheet:
 
 
 def sheet_of(data: bytes | None) -> Sheet | None:
-    """What was read in a picture that could be measured; None where nothing can be read."""
+    """The page in a picture that `look_image` accepts; None without the extra `eyes` or without bytes."""
     reading = read_image(data) if data is not None else None
     return None if reading is None else _sheet(reading)
 

@@ -1,4 +1,4 @@
-"""Looks at one video: its container, and its frames where PyAV is installed."""
+"""Measures a video: its container, and its frames if PyAV is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRAMES_LOOKED_AT = 4
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: when it is shown (seconds), its colours, its light (0-1)."""
+    """One frame: its time in seconds, its colours, its brightness (0-1)."""
 
     at: float
     colours: tuple[Colour, ...]
@@ -29,10 +29,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SeenVideo:
-    """What was measured of one video. ``frames`` is empty where PyAV is not installed.
+    """The measurements of a video. ``frames`` is empty if PyAV is not installed.
 
-    ``width`` and ``height`` are as players show it: a phone's upright video is stored lying, with a turn.
-    ``duration`` is 0 where the container does not tell it and PyAV is not there to find its end.
+    ``width`` and ``height`` are those that players show: phones store an upright video lying, with a rotation.
+    ``duration`` is 0 if the container does not have it and PyAV is not installed to find the end.
     """
 
     container: str
@@ -51,9 +51,9 @@ class SeenVideo:
 
 
 def look_video(data: bytes) -> SeenVideo:
-    """Measure a video file. Raises `Unreadable` when it is no video or breaks off."""
+    """Measure a video file. Raises `Unreadable` if it is not a video or is incomplete."""
     if not data:
-        raise Unreadable("there are no bytes in it")
+        raise Unreadable("it is empty")
     header = read_container(data)
     found, seconds, turned = _watched(data)
     sides = (header.width, header.height)
@@ -72,10 +72,10 @@ def look_video(data: bytes) -> SeenVideo:
 
 @lru_cache(maxsize=8)
 def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
-    """Some frames, the seconds up to the end, and whether frames are shown after a quarter turn (None: not known)."""
+    """Some frames, the duration in seconds, and whether players rotate them by 90 degrees (None: unknown)."""
     try:
         import av
-    except ImportError:  # PyAV belongs to an extra of its own
+    except ImportError:  # PyAV is in another extra
         return (), 0.0, None
     try:
         with av.open(io.BytesIO(data)) as opened:
@@ -87,7 +87,7 @@ def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
 
 
 def _seconds(opened: Any) -> float:  # PyAV's container class has no stable public type
-    """What its head says; of recordings and streams whose head does not know, where the last packet ends."""
+    """The duration in the header; if it is missing, as in recordings and streams, the end of the last packet."""
     if opened.duration:
         return float(opened.duration) / 1_000_000
     stream = opened.streams.video[0]

@@ -381,10 +381,10 @@ def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_
 @pytest.mark.parametrize(
     ("budget", "model", "told"),
     [
-        ("much", MODEL, "A budget is"),
-        ("5", MODEL, "A budget is"),
+        ("much", MODEL, "budget must be written"),
+        ("5", MODEL, "budget must be written"),
         ("5 CNY", "unknown-model", "price of unknown-model is not known"),
-        ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
+        ("$5", "glm-4v-plus-0111", "known in CNY, not in USD"),
     ],
 )
 def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
@@ -455,12 +455,12 @@ def test_rows_of_batches_are_those_of_the_source_as_it_stands(
 
 def test_rows_of_batches_have_no_order(emulator: Emulator) -> None:
     asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
-    with pytest.raises(glmv.InvalidRequestError, match="come as they arrive"):
+    with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
         next(asked.rows(order="input"))
 
 
 def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="take pictures for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
+    with pytest.raises(glmv.UnsupportedContent, match="accept pictures only for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
 

@@ -132,7 +132,7 @@ def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: st
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet; got '\.xlsx'"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet file; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
 
 
