@@ -56,11 +56,11 @@ class Emulator:
         chance: probability of a fault in a request, 0 to 1; drawn from the seed.
         profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
-            http://127.0.0.1:11434/v1. Its model answers instead of the default rules: chats, tasks and batches, streamed
-            as its answer arrives. Scripted answers and the function of `answer` take precedence. Requests must first
-            pass all checks of the platform. The server's errors become documented codes, with its name in the message.
-            The server is not contacted before the first request. If a fault changes an answer, the whole answer is
-            read before it is sent.
+            http://127.0.0.1:11434/v1. Its model answers instead of the default rules, in chats, tasks and batches; its
+            answer is streamed as it arrives. Scripted answers and the function of `answer` take precedence. Requests
+            must first pass all checks of the platform. The server's errors become documented codes, with its name in
+            the message. The server is not contacted before the first request. If a fault changes an answer, the whole
+            answer is read before it is sent.
         upstream_model: the model to request from that server; None means the name in the request.
         upstream_key: the server's own key, sent as a bearer token. It does not appear in messages, journal or page.
         upstream_timeout: seconds for which that server may send nothing.
@@ -102,7 +102,7 @@ class Emulator:
         if not host:
             raise ValueError(f"host must be an address of this machine such as {LOOPBACK}; got ''")
         if api_key is not None and not _is_key(api_key):
-            raise ValueError(f"api_key must be a text that is valid in a header, or None to create one; got {api_key!r}")
+            raise ValueError(f"api_key must be text that a header can contain, or None; got {api_key!r}")
         if not _is_whole(port) or port > HIGHEST_PORT:
             raise ValueError(f"port must be an integer from 0 to {HIGHEST_PORT}; got {port!r}")
         for name, seconds in (("keep_alive", keep_alive), ("upstream_timeout", upstream_timeout)):
@@ -131,7 +131,9 @@ class Emulator:
         self._script = Script()
         if upstream is None and (upstream_model is not None or upstream_key is not None):
             raise ValueError("upstream_model and upstream_key need upstream, the base URL of the server")
-        self._upstream = None if upstream is None else _asked(upstream, upstream_model, upstream_key, upstream_timeout)
+        self._upstream = (
+            None if upstream is None else _http_upstream(upstream, upstream_model, upstream_key, upstream_timeout)
+        )
         self._journal = Journal(self.api_key)
         self._server: Server | None = None
         self._state: State | None = None
@@ -418,7 +420,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _asked(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
+def _http_upstream(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
     # Imported here, because it loads httpx, which the emulator needs only for an upstream.
     try:
         from glmv_emulator.server.upstream import HttpUpstream

@@ -38,10 +38,10 @@ class Conversation:
         self.results = _results(newest)
         first = next((at for at, message in enumerate(newest) if message.get("role") == "tool"), len(newest))
         # Text after a tool's result belongs to the result: clients move the pictures of tools into user messages.
-        asked = [text_of(message) for message in newest[:first] if message.get("role") == "user"]
+        questions = [text_of(message) for message in newest[:first] if message.get("role") == "user"]
         earlier = [text_of(message) for message in messages[: self.start] if message.get("role") == "user"]
-        self.texts = [text for text in (*reversed(asked), *reversed(earlier)) if text.strip()]
-        self.question = next((text for text in reversed(asked) if text.strip()), "")
+        self.texts = [text for text in (*reversed(questions), *reversed(earlier)) if text.strip()]
+        self.question = next((text for text in reversed(questions) if text.strip()), "")
 
     @cached_property
     def tools(self) -> dict[str, Any]:
@@ -64,11 +64,11 @@ class Conversation:
         everything = self.ask.media
         newest = [medium for medium in everything if medium.message >= self.start] or everything
         counts: dict[str, int] = {}
-        found = []
+        numbered = []
         for medium in sorted(newest, key=lambda medium: (medium.message, medium.part)):
             counts[medium.kind] = counts.get(medium.kind, 0) + 1
-            found.append(Numbered(counts[medium.kind], medium))
-        return found
+            numbered.append(Numbered(counts[medium.kind], medium))
+        return numbered
 
     @property
     def answered_in_words(self) -> bool:
@@ -87,7 +87,7 @@ def _start(messages: Sequence[Mapping[str, Any]]) -> int:
 
 def _results(messages: Sequence[Mapping[str, Any]]) -> list[Result]:
     names: dict[str, str] = {}
-    found = []
+    results = []
     for message in messages:
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
@@ -95,5 +95,5 @@ def _results(messages: Sequence[Mapping[str, Any]]) -> list[Result]:
                 names[str(call.get("id"))] = str(call["function"].get("name") or "")
         if message.get("role") == "tool":
             name = names.get(str(message.get("tool_call_id"))) or str(message.get("name") or "")
-            found.append(Result(name, text_of(message)))
-    return found
+            results.append(Result(name, text_of(message)))
+    return results

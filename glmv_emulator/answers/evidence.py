@@ -121,16 +121,16 @@ class Evidence:
     def truth(self, name: str) -> Iterator[tuple[bool, int]]:
         """Booleans for a property."""
         for value in self.named(name):
-            said = str(value).lower()
-            if said in (*_TRUE, *_FALSE):
-                yield said in _TRUE, NAMED
+            word = str(value).lower()
+            if word in (*_TRUE, *_FALSE):
+                yield word in _TRUE, NAMED
 
     def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
         """Lists for a property: measured ones, then all quoted strings or numbers."""
         yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
-        for found in (self._quoted, self._numbers):
-            if left := [value for value in found if str(value) not in self._used]:
-                yield left, KIND
+        for values in (self._quoted, self._numbers):
+            if unused := [value for value in values if str(value) not in self._used]:
+                yield unused, KIND
 
     def choice(self, options: Sequence[Any], name: str) -> Any | None:
         """The option that was measured or read, or is written after the name or in quotes; else None."""
@@ -150,18 +150,18 @@ class Evidence:
 def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
     """The evidence in a conversation; ``words`` is the text answer, for properties such as "answer"."""
     results = [result.text for result in conversation.results]
-    asked = conversation.texts[:1] if conversation.question else []
-    texts = [*asked, *results, *conversation.texts[len(asked) :]]
+    question = conversation.texts[:1] if conversation.question else []
+    texts = [*question, *results, *conversation.texts[len(question) :]]
     language = conversation.language
-    looked_at = [item for item in conversation.media if item.medium.seen is not None]
+    measured_media = [item for item in conversation.media if item.medium.seen is not None]
     if results:
-        looked_at.reverse()  # of what tools returned the newest counts
-    each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in looked_at]
+        measured_media.reverse()  # of what tools returned the newest counts
+    each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in measured_media]
     answers = [Fact.of(*ANSWER, value=words, in_words=True)] if words else []
     return Evidence(
         [without_json(text[:MOST_TEXT]) for text in dict.fromkeys(texts)],
         [*(fact for one in each for fact in one.facts), *answers],
-        partial(_read, looked_at),
+        partial(_read, measured_media),
         each,
     )
 

@@ -94,9 +94,9 @@ class _Filler:
             yield flat["const"], NOTHING
             return
         if isinstance(flat.get("enum"), list):
-            chosen = self.evidence.choice(flat["enum"], name)
-            if chosen is not None:
-                yield chosen, NAMED
+            choice = self.evidence.choice(flat["enum"], name)
+            if choice is not None:
+                yield choice, NAMED
             yield from ((option, NOTHING) for option in flat["enum"])
             return
         for key in ("anyOf", "oneOf"):
@@ -123,30 +123,30 @@ class _Filler:
         self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
     ) -> Iterator[_Filled]:
         """The most certain branch first. Without evidence: null if it is allowed, else the order of the schema."""
-        found: list[tuple[int, int, Any]] = []
+        candidates: list[tuple[int, int, Any]] = []
         for place, branch in enumerate(branches):
-            joined = join(self.document.flat(branch), rest)
+            schema = join(self.document.flat(branch), rest)
             if alone and (others := branches[:place] + branches[place + 1 :]):
-                joined = join(joined, {"not": {"anyOf": others}})
-            for value, strength in self._whole(joined, name, depth):
+                schema = join(schema, {"not": {"anyOf": others}})
+            for value, strength in self._whole(schema, name, depth):
                 null_last = 1 if value is None and strength == NOTHING else 0
-                found.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
-        for minus, _, value in sorted(found, key=lambda row: row[:2]):
+                candidates.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
+        for minus, _, value in sorted(candidates, key=lambda row: row[:2]):
             yield value, -minus
 
     def _by_type(self, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
-        named = types(flat)
-        if "null" in named and len(named) > 1:
-            others = [kind for kind in named if kind != "null"]
+        kinds = types(flat)
+        if "null" in kinds and len(kinds) > 1:
+            others = [kind for kind in kinds if kind != "null"]
             sure = [pair for kind in others for pair in self._of(kind, flat, name, depth) if pair[1] >= KIND]
             yield from sure
             yield None, NOTHING
-            named = others
-        if not named and name:
+            kinds = others
+        if not kinds and name:
             yield from self.evidence.plain(name)
-        for kind in named or self._likely(flat, name):
+        for kind in kinds or self._likely(flat, name):
             yield from self._of(kind, flat, name, depth)
-        if not named:
+        if not kinds:
             anything: tuple[Any, ...] = ({}, [], None, 0, "", True)
             yield from ((value, NOTHING) for value in anything)
 
@@ -214,32 +214,32 @@ class _Filler:
             if (rows := self._rows(rest, depth)) and low <= len(rows[:high]):
                 yield rows[:high], NAMED
             for values, strength in self.evidence.lists(name):
-                kept = [value for value in values if self.document.valid(value, rest)]
-                if kept and len(kept) >= max(low, 1):
-                    yield kept[:high], strength
+                valid = [value for value in values if self.document.valid(value, rest)]
+                if valid and len(valid) >= max(low, 1):
+                    yield valid[:high], strength
         if isinstance(flat.get("default"), list):
             yield flat["default"], NOTHING
         if low == 0 and "contains" not in flat:
             yield [], NOTHING
         count = min(max(low, len(first) if low else 0), MOST_ITEMS)
         schemas = [*first, *([rest] * count)][:count]
-        made = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
-        yield made, NOTHING
+        items = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
+        yield items, NOTHING
         if "contains" in flat:
-            wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * min(
+            matching = [self.fill(flat["contains"], name, depth + 1)[0]] * min(
                 _whole_number(flat.get("minContains"), 1), MOST_ITEMS
             )
-            yield [*wanted, *made[len(wanted) :]], NOTHING
+            yield [*matching, *items[len(matching) :]], NOTHING
         if flat.get("uniqueItems") is True:
-            yield _distinct(made, self.document, rest), NOTHING
+            yield _distinct(items, self.document, rest), NOTHING
 
     def _rows(self, item: Any, depth: int) -> list[Any]:
         """One object for each row of a table that was read, or for each picture that was measured."""
-        known = properties(flat := self.document.flat(item))
-        if "object" not in types(flat) or not known:
+        fields = properties(flat := self.document.flat(item))
+        if "object" not in types(flat) or not fields:
             return []
         page = self.evidence.page
-        cells = page.rows(list(known)) if page is not None else []
+        cells = page.rows(list(fields)) if page is not None else []
         if cells:
             return [made for row in cells if (made := self._row(item, row, depth)) is not None]
         made = []
@@ -262,18 +262,18 @@ class _Filler:
             return None
 
     def _object(self, flat: dict[str, Any], depth: int) -> Iterator[_Filled]:
-        known, needed = properties(flat), required(flat)
-        enough = NAMED if needed else KIND
-        made: dict[str, Any] = {}
+        fields, required_names = properties(flat), required(flat)
+        enough = NAMED if required_names else KIND
+        result: dict[str, Any] = {}
         best = NOTHING
         optional = 0
-        for name in [*known, *(name for name in needed if name not in known)]:
-            if name not in needed:
+        for name in [*fields, *(name for name in required_names if name not in fields)]:
+            if name not in required_names:
                 optional += 1
                 if self.evidence.is_empty or optional > MOST_OPTIONAL:
                     continue
-            schema = known.get(name, flat.get("additionalProperties", True))
-            if name in needed:
+            schema = fields.get(name, flat.get("additionalProperties", True))
+            if name in required_names:
                 value, strength = self.fill(schema, name, depth + 1)
             else:
                 try:
@@ -282,15 +282,15 @@ class _Filler:
                     continue
                 if strength < enough:
                     continue
-            made[name] = value
+            result[name] = value
             best = max(best, strength)
             if strength > NOTHING and not isinstance(value, (dict, list)):
                 self.evidence.use(value)
-        yield made, best
-        yield {name: value for name, value in made.items() if name in needed}, best
+        yield result, best
+        yield {name: value for name, value in result.items() if name in required_names}, best
         few = _whole_number(flat.get("minProperties"), 0)
-        if len(made) < few:
-            yield self._widened(flat, made, few, depth), best
+        if len(result) < few:
+            yield self._widened(flat, result, few, depth), best
 
     def _widened(self, flat: dict[str, Any], made: dict[str, Any], few: int, depth: int) -> dict[str, Any]:
         wide = dict(made)
@@ -351,12 +351,12 @@ def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
     options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []
-    seen: list[Any] = []
+    result: list[Any] = []
     for value in options:
         if (
-            len(seen) < len(made)
+            len(result) < len(made)
             and document.valid(value, schema)
-            and not any(value == one and type(value) is type(one) for one in seen)
+            and not any(value == one and type(value) is type(one) for one in result)
         ):
-            seen.append(value)
-    return seen
+            result.append(value)
+    return result

@@ -92,12 +92,12 @@ def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> s
 def in_words(conversation: Conversation) -> str:
     """The answer of rules 3 and 4."""
     chinese = conversation.language == "zh"
-    told = []
+    texts = []
     for result in conversation.results:
         text = " ".join(result.text.split())
         text = text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}…"
-        told += [f"{result.name}: {text}" if result.name else text] if text else []
-    parts = [("工具返回：" if chinese else "The tools returned: ") + "; ".join(told)] if told else []
+        texts += [f"{result.name}: {text}" if result.name else text] if text else []
+    parts = [("工具返回：" if chinese else "The tools returned: ") + "; ".join(texts)] if texts else []
     parts += [describe(item, conversation.language) for item in conversation.media]
     if parts:
         return "\n".join(parts)

@@ -123,31 +123,31 @@ def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         if key not in joined or joined[key] == value:
             joined[key] = value
             continue
-        held = joined[key]
+        old = joined[key]
         match key:
             case "required":
-                joined[key] = list(dict.fromkeys([*_list(held), *_list(value)]))
+                joined[key] = list(dict.fromkeys([*_list(old), *_list(value)]))
             case "properties" | "patternProperties" | "$defs" | "definitions":
-                both = dict(_dict(held))
+                both = dict(_dict(old))
                 for name, part in _dict(value).items():
                     both[name] = {"allOf": [both[name], part]} if name in both else part
                 joined[key] = both
             case "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties":
-                joined[key] = max(held, value)
+                joined[key] = max(old, value)
             case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties":
-                joined[key] = min(held, value)
+                joined[key] = min(old, value)
             case "enum":
-                joined[key] = [item for item in _list(held) if item in _list(value)]
+                joined[key] = [item for item in _list(old) if item in _list(value)]
             case "type":
-                both_names = _names(held), _names(value)
-                kept = [name for name in both_names[0] if name in both_names[1]]
-                if "integer" not in kept and any(
+                both_names = _names(old), _names(value)
+                types_of_both = [name for name in both_names[0] if name in both_names[1]]
+                if "integer" not in types_of_both and any(
                     "number" in one and "integer" in other for one, other in (both_names, both_names[::-1])
                 ):
-                    kept.append("integer")
-                joined[key] = kept
+                    types_of_both.append("integer")
+                joined[key] = types_of_both
             case "items" | "additionalProperties" | "not":
-                joined[key] = {"anyOf": [held, value]} if key == "not" else {"allOf": [held, value]}
+                joined[key] = {"anyOf": [old, value]} if key == "not" else {"allOf": [old, value]}
             case "description" | "title" | "default" | "examples" | "format":
                 joined[key] = value
             case _:

@@ -126,19 +126,19 @@ class Script:
         """
         function = self._function or default_answer
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Reply | BaseException] = loop.create_future()
+        future: asyncio.Future[Reply | BaseException] = loop.create_future()
 
-        def told(result: Reply | BaseException) -> None:
-            if not answered.done():
-                answered.set_result(result)
+        def set_result(result: Reply | BaseException) -> None:
+            if not future.done():
+                future.set_result(result)
 
         def work() -> None:
             result = self._result(function, ask)
             with contextlib.suppress(RuntimeError):  # the server has ended
-                loop.call_soon_threadsafe(told, result)
+                loop.call_soon_threadsafe(set_result, result)
 
         threading.Thread(target=work, name="glmv-emulator-answer", daemon=True).start()
-        match await answered:
+        match await future:
             case Reply() as reply:
                 return reply
             case error:
@@ -191,9 +191,9 @@ def default_answer(ask: Ask) -> Reply:
 
 def shortened(reply: Reply, length: int = 60) -> str:
     """A reply in one line, for messages."""
-    called = ", ".join(f"{call.name}({call.written})" for call in reply.tool_calls)
-    shown = " ".join(piece for piece in (repr(reply.text) if reply.text or not called else "", called) if piece)
-    return shown if len(shown) <= length else f"{shown[:length]}…"
+    calls = ", ".join(f"{call.name}({call.written})" for call in reply.tool_calls)
+    text = " ".join(piece for piece in (repr(reply.text) if reply.text or not calls else "", calls) if piece)
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 default_answer.__module__ = "glmv_emulator"

@@ -49,12 +49,12 @@ def named_in(text: str, names: Sequence[str]) -> str | None:
     Letters of the Latin alphabet, digits, `_` and `-` beside it make it another word; a dot does not.
     """
     plain = without_json(text)
-    found = [
+    matches = [
         (match.start(), name)
         for name in names
         if name and (match := re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plain, re.ASCII))
     ]
-    return min(found)[1] if found else None
+    return min(matches)[1] if matches else None
 
 
 def last_paragraph(text: str) -> str:
@@ -65,7 +65,7 @@ def last_paragraph(text: str) -> str:
 @lru_cache(maxsize=64)
 def _json_in(text: str) -> tuple[tuple[int, int, str], ...]:
     """The outermost JSON objects and arrays of objects within a text: start, end, and the JSON."""
-    found = []
+    spans = []
     position = 0
     for _ in range(MOST_STARTS):
         starts = [at for at in (text.find("{", position), text.find("[{", position)) if at >= 0]
@@ -77,9 +77,9 @@ def _json_in(text: str) -> tuple[tuple[int, int, str], ...]:
         except (ValueError, RecursionError):
             position = start + 1
             continue
-        found.append((start, end, text[start:end]))
+        spans.append((start, end, text[start:end]))
         position = end
-    return tuple(found)
+    return tuple(spans)
 
 
 def without_json(text: str) -> str:
@@ -95,10 +95,9 @@ ANY_OBJECT = {"type": "object"}
 
 
 def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
-    """The last JSON Schema in the first text that has one; a schema for any object is used only if there is no other.
-    """
-    found = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
-    schemas = [schema for schema in found if schema is not None]
+    """The last JSON Schema in the first text that has one; one for any object only if there is no other."""
+    candidates = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    schemas = [schema for schema in candidates if schema is not None]
     return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
 
 
@@ -134,18 +133,18 @@ def as_schema(value: Any) -> dict[str, Any] | None:
 def _is_schema(value: dict[str, Any]) -> bool:
     if not _typed(value):
         return False
-    known = value.get("properties", {})
-    if not isinstance(known, dict) or not all(isinstance(one, bool) or _typed(one) for one in known.values()):
+    fields = value.get("properties", {})
+    if not isinstance(fields, dict) or not all(isinstance(one, bool) or _typed(one) for one in fields.values()):
         return False
     branches = [value[key] for key in ("anyOf", "oneOf", "allOf") if key in value]
     if not all(isinstance(branch, list) and all(map(_typed, branch)) for branch in branches):
         return False
-    if known or branches or isinstance(value.get("$ref"), str):
+    if fields or branches or isinstance(value.get("$ref"), str):
         return True
     keys = set(value) - {"type"}
     # Data may also have a type and a title. So a schema of type "object" needs another keyword, or must be alone.
-    said = bool(keys & _SHAPES) or ("type" in value and (not keys or value["type"] != "object"))
-    return said and keys <= _SHAPES | _NOTES
+    has_keywords = bool(keys & _SHAPES) or ("type" in value and (not keys or value["type"] != "object"))
+    return has_keywords and keys <= _SHAPES | _NOTES
 
 
 def _typed(schema: Any) -> bool:
@@ -201,8 +200,8 @@ def to_number(text: str) -> int | float | None:
 
 def of_format(text: str, form: str) -> list[str]:
     """The parts of a text that have a format of `FORMATS`; dates as YYYY-MM-DD."""
-    found = [match.group() for match in FORMATS[form].finditer(text)]
-    return [iso_date(one) or one for one in found] if form == "date" else found
+    texts = [match.group() for match in FORMATS[form].finditer(text)]
+    return [iso_date(one) or one for one in texts] if form == "date" else texts
 
 
 def iso_date(text: str) -> str | None:

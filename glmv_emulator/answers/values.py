@@ -204,11 +204,11 @@ class Reply:
                 raise ValueError(f"{name} must be a number of tokens; got {tokens!r}")
 
     def _check_boxes(self) -> None:
-        given = _several(self.boxes)
-        if given is None:
+        items = _several(self.boxes)
+        if items is None:
             raise TypeError(f"boxes must be a list of boxes (x1, y1, x2, y2); got {self.boxes!r}")
         boxes = []
-        for one in given:
+        for one in items:
             box = _several(one)
             if box is None or not _is_box(box):
                 raise ValueError(f"a box must be four integers x1, y1, x2, y2 from 0 to {GRID}; got {one!r}")

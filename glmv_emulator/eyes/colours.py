@@ -121,9 +121,9 @@ def tint(colours: tuple[Colour, ...], name: str) -> float:
 
 def colours_of(picture: Image) -> tuple[Colour, ...]:
     """The named colours of an RGB picture, the largest share first."""
-    counted = picture.getcolors(picture.width * picture.height) or []
+    pixels = picture.getcolors(picture.width * picture.height) or []
     sums: dict[tuple[str, str], list[int]] = {}
-    for count, pixel in counted:
+    for count, pixel in pixels:
         assert isinstance(pixel, tuple)
         red, green, blue = pixel
         entry = sums.setdefault(colour_name((red & ~7 | 4, green & ~7 | 4, blue & ~7 | 4)), [0, 0, 0, 0])
@@ -132,13 +132,13 @@ def colours_of(picture: Image) -> tuple[Colour, ...]:
         entry[2] += count * green
         entry[3] += count * blue
     total = sum(entry[0] for entry in sums.values()) or 1
-    found = [
+    colours = [
         Colour(name, chinese, (round(red / n), round(green / n), round(blue / n)), n / total)
         for (name, chinese), (n, red, green, blue) in sums.items()
     ]
-    found.sort(key=lambda colour: (-colour.share, colour.name))
-    kept = [colour for colour in found if colour.share >= SMALLEST_SHARE]
-    return tuple((kept or found)[:MOST_COLOURS])
+    colours.sort(key=lambda colour: (-colour.share, colour.name))
+    large = [colour for colour in colours if colour.share >= SMALLEST_SHARE]
+    return tuple((large or colours)[:MOST_COLOURS])
 
 
 def brightness_of(colours_counted: Image) -> float:

@@ -59,7 +59,7 @@ _BRANCHES = (b"trak", b"mdia", b"minf", b"stbl")
 
 def _iso(data: bytes) -> Container:
     name = "mov" if data[4:8] != b"ftyp" or data[8:12] == b"qt  " else "mp4"
-    found = Container(name)
+    container = Container(name)
     moov = next(((body, end) for kind, body, end in _atoms(data, 0, len(data)) if kind == b"moov"), None)
     if moov is None:
         raise Unreadable("the video has no index (no 'moov' atom); was its end cut off?")
@@ -67,13 +67,13 @@ def _iso(data: bytes) -> Container:
         if kind == b"mvhd":
             long = data[body] == 1
             scale = _u(data, body + (20 if long else 12), 4)
-            found.duration = _u(data, body + (24 if long else 16), 8 if long else 4) / (scale or 1)
+            container.duration = _u(data, body + (24 if long else 16), 8 if long else 4) / (scale or 1)
         elif kind == b"trak":
-            _track(data, body, end, found)
-    return found
+            _track(data, body, end, container)
+    return container
 
 
-def _track(data: bytes, start: int, end: int, found: Container) -> None:
+def _track(data: bytes, start: int, end: int, container: Container) -> None:
     width = height = 0
     turned = False
     handler, codec = b"", ""
@@ -89,8 +89,8 @@ def _track(data: bytes, start: int, end: int, found: Container) -> None:
                 handler = data[body + 8 : body + 12]
             elif kind == b"stsd":
                 codec = data[body + 12 : body + 16].decode("latin-1").strip()
-    if handler == b"vide" and not found.width:
-        found.width, found.height, found.codec, found.turned = width, height, codec, turned
+    if handler == b"vide" and not container.width:
+        container.width, container.height, container.codec, container.turned = width, height, codec, turned
 
 
 def _quarter_turn(data: bytes, matrix: int) -> bool:
@@ -115,7 +115,7 @@ def _vint(data: bytes, start: int, *, keep_marker: bool) -> tuple[int, int]:
 
 
 def _matroska(data: bytes) -> Container:
-    found, scale, ticks = Container("mkv"), 1_000_000, 0.0
+    container, scale, ticks = Container("mkv"), 1_000_000, 0.0
     position = 0
     while position < len(data):
         ident, after = _vint(data, position, keep_marker=True)
@@ -132,20 +132,20 @@ def _matroska(data: bytes) -> Container:
             raise Unreadable("the video breaks off inside its header")
         content = data[body : body + size]
         if ident == _EBML_DOCTYPE and content == b"webm":
-            found.name = "webm"
+            container.name = "webm"
         elif ident == _SCALE:
             scale = int.from_bytes(content, "big")
         elif ident == _DURATION and size in (4, 8):
             (ticks,) = struct.unpack(">f" if size == 4 else ">d", content)
         elif ident == _CODEC and content.startswith(b"V_"):
-            found.codec = content.decode("latin-1")
+            container.codec = content.decode("latin-1")
         elif ident == _WIDTH:
-            found.width = int.from_bytes(content, "big")
+            container.width = int.from_bytes(content, "big")
         elif ident == _HEIGHT:
-            found.height = int.from_bytes(content, "big")
+            container.height = int.from_bytes(content, "big")
         position = body + size
-    found.duration = ticks * scale / 1e9
-    return found
+    container.duration = ticks * scale / 1e9
+    return container
 
 
 def _avi(data: bytes) -> Container:

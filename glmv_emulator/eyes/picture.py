@@ -64,9 +64,9 @@ def look_image(data: bytes) -> SeenImage:
     """Measure a picture file. Raises `Unreadable` if it is not a picture, is too large or is incomplete."""
     digest = hashlib.sha256(data).hexdigest()
     with _lock:
-        if (known := _remembered.get(digest)) is not None:
+        if (seen := _remembered.get(digest)) is not None:
             _remembered.move_to_end(digest)
-            return known
+            return seen
     with warnings.catch_warnings():
         # Pillow warns about large pictures and unusual tags, but only undecodable pixels matter here.
         warnings.simplefilter("ignore")
@@ -131,12 +131,12 @@ def upright(data: bytes, most_side: int) -> Image.Image:
     with open_picture(data) as picture:
         try:
             picture.load()
-            turned = ImageOps.exif_transpose(picture)
+            rotated = ImageOps.exif_transpose(picture)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise Unreadable(f"its pixels break off or are damaged ({error})") from None
-    if max(turned.size) > most_side:
-        turned.thumbnail((most_side, most_side))
-    return _on_white(turned)[0]
+    if max(rotated.size) > most_side:
+        rotated.thumbnail((most_side, most_side))
+    return _on_white(rotated)[0]
 
 
 def _shrink(picture: Image.Image) -> Image.Image:

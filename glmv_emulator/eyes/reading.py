@@ -73,9 +73,9 @@ def read_image(data: bytes) -> Reading | None:
     digest = hashlib.sha256(data).hexdigest()
     # One picture at a time, because the engine already uses all its threads.
     with _lock:
-        if (known := _remembered.get(digest)) is not None:
+        if (reading := _remembered.get(digest)) is not None:
             _remembered.move_to_end(digest)
-            return known
+            return reading
         reading = _read(data)
         _remembered[digest] = reading
         while len(_remembered) > MOST_REMEMBERED:
@@ -122,11 +122,11 @@ def _engine() -> Any:  # RapidOCR ships no types
 def _lines(picture: Image) -> list[tuple[str, tuple[float, float, float, float]]]:
     import numpy as np
 
-    found = _engine()(np.asarray(picture)[:, :, ::-1])
-    if found.boxes is None:
+    result = _engine()(np.asarray(picture)[:, :, ::-1])
+    if result.boxes is None:
         return []
     lines = []
-    for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
+    for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
         text = _apart(text.strip())
         if not text or score < (LEAST_SCORE_ALONE if len(text) == 1 else LEAST_SCORE):
             continue
@@ -143,13 +143,13 @@ def _apart(text: str) -> str:
 def _codes(picture: Image) -> list[tuple[str, str, tuple[float, float, float, float]]]:
     import zxingcpp
 
-    found: list[tuple[str, str, tuple[float, float, float, float]]] = []
+    codes: list[tuple[str, str, tuple[float, float, float, float]]] = []
     for code in zxingcpp.read_barcodes(picture):
         where = code.position
         corners = (where.top_left, where.top_right, where.bottom_left, where.bottom_right)
         across, down = [corner.x for corner in corners], [corner.y for corner in corners]
-        found.append((_kind(code.format), str(code.text), (min(across), min(down), max(across), max(down))))
-    return found
+        codes.append((_kind(code.format), str(code.text), (min(across), min(down), max(across), max(down))))
+    return codes
 
 
 def _kind(form: Any) -> str:

@@ -1,6 +1,6 @@
-"""Makes sense of the words on a page: rows, labels and the values beside, below or above them."""
+"""The layout of the words on a page: rows, and labels with the values next to, below or above them."""
 
-# ruff: noqa: E501 - a row of words and patterns reads better unbroken
+# ruff: noqa: E501 - a row of words and patterns is easier to read on one line
 from __future__ import annotations
 
 import re
@@ -79,18 +79,18 @@ class Sheet:
 
     def values_of(self, name: str, hint: str) -> list[str]:
         """The values for a property's name; if there are none, those for its title and description (``hint``)."""
-        wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
-        if wanted & _HEADING:
+        names = {SYNONYMS.get(word, word) for word in key_words(name)}
+        if names & _HEADING:
             return [heading] if (heading := self.heading()) else []
-        if "currency" in wanted or "货币" in wanted or "币种" in wanted:
+        if "currency" in names or "货币" in names or "币种" in names:
             return self._currencies()
-        if wanted & {"qr", "barcod", "cod"} and self.codes:
+        if names & {"qr", "barcod", "cod"} and self.codes:
             return [code.text for code in self.codes]
-        found = [value for _, value in self.labelled(wanted)]
-        if not found and hint:
-            said = label_words(hint)
-            found = [value for label, value in self.labelled(said, whole_label=True) if label]
-        return found
+        values = [value for _, value in self.labelled(names)]
+        if not values and hint:
+            hint_words = label_words(hint)
+            values = [value for label, value in self.labelled(hint_words, whole_label=True) if label]
+        return values
 
     def labelled(self, wanted: set[str], *, whole_label: bool = False) -> Iterator[tuple[str, str]]:
         """Labels that share words with ``wanted``, the closest first, each with its value.
@@ -163,25 +163,25 @@ class Sheet:
             labels = [line for line in row if not FIGURE.match(line.text)]
             if len(labels) < 3 or len(labels) < len(row) - 1:
                 continue
-            found = []
+            bars = []
             for line in labels:
                 figure = next((value for value in self._beside(line) if FIGURE.match(value)), None)
                 number = to_figure(figure) if figure else None
                 if number is not None:
-                    found.append((line.text, number))
-            if len(found) == len(labels):
-                return found
+                    bars.append((line.text, number))
+            if len(bars) == len(labels):
+                return bars
         return []
 
     def pairs(self) -> list[tuple[str, str]]:
         """Labels with their values as printed: in one line, or next to each other in a row of two."""
-        found = []
+        pairs = []
         for row in self.grid:
             inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]
-            found += inside or (
+            pairs += inside or (
                 [(row[0].text.rstrip(" :："), row[1].text)] if len(row) == 2 and not FIGURE.match(row[0].text) else []
             )
-        return found
+        return pairs
 
     def table(self) -> list[list[str]]:
         """The rows with at least three cells."""
@@ -196,38 +196,38 @@ class Sheet:
             heads = {name: line for name in names for line in row if _fits(name, line.text)}
             if len(heads) < 2 or len({id(line) for line in heads.values()}) < 2:
                 continue
-            found = []
+            rows = []
             for below in self.grid[index + 1 :]:
                 if len(below) < 2:
                     break
                 cells = {name: cell.text for name, head in heads.items() for cell in below if _same_column(head, cell)}
                 if len(cells) < 2 or (label_words(below[0].text) and label_words(below[0].text) <= _SUMS):
                     break
-                found.append(cells)
-            if found:
-                return found
+                rows.append(cells)
+            if rows:
+                return rows
         return []
 
     def _items(self, names: Sequence[str]) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = []
+        items: list[dict[str, str]] = []
         for row in self.grid:
             if len(row) < 2 or not _MONEY.search(row[-1].text) or not re.search(r"[^\W\d]{2}", row[0].text):
                 continue
             if label_words(row[0].text) & _SUMS:
-                if found:
+                if items:
                     break
                 continue
-            counted = _COUNTED.match(row[0].text)
+            count_match = _COUNTED.match(row[0].text)
             number = to_figure(row[-1].text) or 0.0
-            times = int(counted.group(1)) if counted else 1
+            times = int(count_match.group(1)) if count_match else 1
             item = {"quantity": str(times), "pric": f"{number:.2f}", "unit": f"{number / (times or 1):.2f}"}
-            item["nam"] = counted.group(2) if counted else row[0].text
-            found.append({name: item[key] for name in names if (key := _item_key(name)) is not None})
-        return [row for row in found if len(row) >= min(2, len(names))]
+            item["nam"] = count_match.group(2) if count_match else row[0].text
+            items.append({name: item[key] for name in names if (key := _item_key(name)) is not None})
+        return [row for row in items if len(row) >= min(2, len(names))]
 
     def _bars(self, names: Sequence[str]) -> list[dict[str, str]]:
-        found = self.bars()
-        if len(names) != 2 or not found:
+        bars = self.bars()
+        if len(names) != 2 or not bars:
             return []
         figures = {
             "valu",
@@ -247,7 +247,7 @@ class Sheet:
         if len(counts) != 1:
             return []
         other = next(name for name in names if name not in counts)
-        return [{other: label, counts[0]: f"{number:g}"} for label, number in found]
+        return [{other: label, counts[0]: f"{number:g}"} for label, number in bars]
 
     def _currencies(self) -> list[str]:
         text = self.text()

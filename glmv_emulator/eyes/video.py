@@ -55,7 +55,7 @@ def look_video(data: bytes) -> SeenVideo:
     if not data:
         raise Unreadable("it is empty")
     header = read_container(data)
-    found, seconds, turned = _watched(data)
+    frames, seconds, turned = _watched(data)
     sides = (header.width, header.height)
     width, height = sides[::-1] if (header.turned if turned is None else turned) else sides
     return SeenVideo(
@@ -66,7 +66,7 @@ def look_video(data: bytes) -> SeenVideo:
         codec=header.codec,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        frames=found,
+        frames=frames,
     )
 
 
@@ -78,40 +78,40 @@ def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
     except ImportError:  # PyAV is in another extra
         return (), 0.0, None
     try:
-        with av.open(io.BytesIO(data)) as opened:
-            length = _seconds(opened)
-            found, turned = _decode(opened, length)
-            return tuple(found), length, turned
+        with av.open(io.BytesIO(data)) as container:
+            length = _seconds(container)
+            frames, turned = _decode(container, length)
+            return tuple(frames), length, turned
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise Unreadable(f"its frames cannot be decoded ({error})") from None
 
 
-def _seconds(opened: Any) -> float:  # PyAV's container class has no stable public type
+def _seconds(container: Any) -> float:  # PyAV's container class has no stable public type
     """The duration in the header; if it is missing, as in recordings and streams, the end of the last packet."""
-    if opened.duration:
-        return float(opened.duration) / 1_000_000
-    stream = opened.streams.video[0]
-    ends = [packet.pts + (packet.duration or 0) for packet in opened.demux(stream) if packet.pts is not None]
-    opened.seek(0)
+    if container.duration:
+        return float(container.duration) / 1_000_000
+    stream = container.streams.video[0]
+    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    container.seek(0)
     return float(max(ends, default=0) * stream.time_base)
 
 
-def _decode(opened: Any, length: float) -> tuple[list[Frame], bool | None]:
-    stream = opened.streams.video[0]
-    found: list[Frame] = []
+def _decode(container: Any, length: float) -> tuple[list[Frame], bool | None]:
+    stream = container.streams.video[0]
+    frames: list[Frame] = []
     turned: bool | None = None
     for number in range(FRAMES_LOOKED_AT):
         target = length * number / FRAMES_LOOKED_AT
         if number:
-            opened.seek(int(target * 1_000_000))
-        for frame in opened.decode(stream):
+            container.seek(int(target * 1_000_000))
+        for frame in container.decode(stream):
             at = float(frame.time or 0)
             if at + 1e-3 >= target:
                 turned = round(frame.rotation or 0) % 180 != 0
-                if not found or at > found[-1].at:
-                    found.append(_measure(frame.to_image(), at))
+                if not frames or at > frames[-1].at:
+                    frames.append(_measure(frame.to_image(), at))
                 break
-    return found, turned
+    return frames, turned
 
 
 def _measure(picture: Image, at: float) -> Frame:

@@ -52,8 +52,7 @@ def key_words(name: str) -> list[str]:
 
 
 def to_figure(text: str) -> float | None:
-    """The number in a printed text; a comma before the last one or two digits is a decimal point, a space is ignored.
-    """
+    """The number in a printed text; a comma before the last one or two digits is a decimal point."""
     match = re.search(r"[-−]?\d[\d.,\s]*", text)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Faults of the connection: it breaks, stalls or drips."""
+"""Faults of the connection: it breaks, pauses or sends byte by byte."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def stall(answer: Response, context: Context, after: int = 3) -> Response:
 
 
 def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
-    """A stream that holds before chunk number `after`, or before its [DONE] if it is shorter."""
+    """A stream that pauses before chunk number `after`, or before its [DONE] if it is shorter."""
     held = False
     chunks = 0
     for step in steps:

@@ -1,4 +1,4 @@
-"""Faults that are answers: refusals, and bodies that are not what was asked for."""
+"""Faults that are responses: refusals, and bodies that are not valid answers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MEGABYTE = 1024 * 1024
 def _refusal(context: Context, code: str, status: int = 0, **headers: str) -> Response:
     if code not in CODES:
         raise ValueError(f"the platform documents no code {code!r}")
-    named = {name.replace("_", "-"): value for name, value in headers.items() if value}
-    return context.refuse(Refusal(code, status=status or None, headers=named))
+    named_headers = {name.replace("_", "-"): value for name, value in headers.items() if value}
+    return context.refuse(Refusal(code, status=status or None, headers=named_headers))
 
 
 @fault(0, "refusal", "a documented code", "as the code says")
@@ -108,7 +108,7 @@ def error_for_stream(answer: Response, context: Context, code: str = "1113", sta
 
 @fault(37, "gzip-bomb", "a small compressed body that grows to 256 MB", "stop at a bound", needs="whole")
 def gzip_bomb(answer: Response, context: Context, megabytes: int = 256) -> Response:
-    # White space before JSON is JSON: who unpacks it all even gets the answer.
+    # JSON may begin with white space: a client that unpacks the whole body gets the answer.
     return Response(200, JSON | {"content-encoding": "gzip"}, _bomb(answer, megabytes))
 
 
@@ -118,7 +118,7 @@ def _bomb(answer: Response, megabytes: int) -> Iterator[Step]:
     for _ in range(megabytes):
         if packed := packer.compress(space):
             yield packed
-        yield Pause(0.0)  # others have their turn
+        yield Pause(0.0)  # lets other tasks run
     yield packer.compress(b"".join(step for step in answer.steps if isinstance(step, bytes))) + packer.flush()
 
 
@@ -136,7 +136,7 @@ def _huge(head: bytes, filling: bytes, tail: bytes, megabytes: int) -> Iterator[
     yield head
     for _ in range(megabytes):
         yield filling * MEGABYTE
-        yield Pause(0.0)  # others have their turn
+        yield Pause(0.0)  # lets other tasks run
     yield tail
 
 

@@ -312,7 +312,7 @@ def test_a_file_url_is_a_file_of_this_machine(folder: Path) -> None:
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
 def test_what_is_not_there_is_told_of_other_file_systems(source: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="does not exist|found no picture|cannot open this file system"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"does not exist|found no picture|cannot open this file system"):
         load_images(source)
 
 

@@ -115,9 +115,9 @@ class Reader:
         whole = isinstance(choice.get("message"), dict)
         message = choice["message"] if whole else choice.get("delta")
         if isinstance(message, dict):
-            told = message.get("reasoning_content") or message.get("reasoning")
-            if isinstance(told, str):
-                yield from self._kept(told, "")
+            reasoning = message.get("reasoning_content") or message.get("reasoning")
+            if isinstance(reasoning, str):
+                yield from self._kept(reasoning, "")
             yield from self._kept(*self._tags.feed(joined_text(message.get("content"))))
             if pieces := tuple(self._pieces(message.get("tool_calls"))):
                 yield Piece(calls=pieces)
@@ -146,8 +146,14 @@ class Reader:
             begins = number == len(self._called)
             if begins:
                 self._called.append(_Called(name or "", call.get("id")))
-            given = function.get("arguments")
-            piece = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
+            arguments = function.get("arguments")
+            piece = (
+                arguments
+                if isinstance(arguments, str)
+                else ""
+                if arguments is None
+                else json.dumps(arguments, ensure_ascii=False)
+            )
             self._called[number].arguments += piece
             yield CallPiece(number, (name or "") if begins else "", piece)
 
@@ -157,15 +163,15 @@ class Reader:
         Servers number calls by `index`. Some leave it out, and some give every call the index 0 but a different id.
         """
         index, identity = call.get("index"), call.get("id")
-        known = self._position.get(index) if isinstance(index, int) else None
-        if known is None and not name:
+        number = self._position.get(index) if isinstance(index, int) else None
+        if number is None and not name:
             return len(self._called) - 1 if self._called else None
-        another = name and identity is not None and known is not None and self._called[known].identity != identity
-        if known is None or another:
-            known = len(self._called)
+        another = name and identity is not None and number is not None and self._called[number].identity != identity
+        if number is None or another:
+            number = len(self._called)
         if isinstance(index, int):
-            self._position[index] = known
-        return known
+            self._position[index] = number
+        return number
 
 
 class _Tags:
@@ -180,10 +186,10 @@ class _Tags:
         self._held += text
         reasoning = ""
         if self._place == "start":
-            begun = self._held.lstrip()
-            if begun.startswith(OPENING):
-                self._place, self._held = "opened", begun.removeprefix(OPENING)
-            elif not OPENING.startswith(begun):
+            start = self._held.lstrip()
+            if start.startswith(OPENING):
+                self._place, self._held = "opened", start.removeprefix(OPENING)
+            elif not OPENING.startswith(start):
                 self._place = "text"
         if self._place == "opened":
             self._held = self._held.lstrip("\n")
@@ -193,20 +199,23 @@ class _Tags:
             if closed:
                 self._place, self._held = "behind", rest
             else:
-                kept = _started(self._held, CLOSING)
-                reasoning, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
+                uncertain = _started(self._held, CLOSING)
+                reasoning, self._held = (
+                    self._held[: len(self._held) - uncertain],
+                    self._held[len(self._held) - uncertain :],
+                )
         if self._place == "behind":
             self._held = self._held.lstrip()
             self._place = "text" if self._held else "behind"
         if self._place != "text":
             return reasoning, ""
-        told, self._held = self._held, ""
-        return reasoning, told
+        visible, self._held = self._held, ""
+        return reasoning, visible
 
     def end(self) -> tuple[str, str]:
         """The reasoning and the text that were held back until the end."""
-        told, self._held = self._held, ""
-        return (told, "") if self._place == "reasoning" else ("", told)
+        rest, self._held = self._held, ""
+        return (rest, "") if self._place == "reasoning" else ("", rest)
 
 
 def _started(text: str, tag: str) -> int:

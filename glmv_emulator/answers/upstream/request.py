@@ -65,36 +65,35 @@ def translated(question: Question) -> dict[str, Any]:
     Raises:
         Unsendable: a video needs PyAV, which is not installed, or a file is neither text nor a picture.
     """
-    given = {name: value for name, value in question.body.items() if value is not None}
-    made: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
+    fields = {name: value for name, value in question.body.items() if value is not None}
+    body: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
     if question.stream:
-        made["stream_options"] = {"include_usage": True}
+        body["stream_options"] = {"include_usage": True}
     for name in (*SAME, *(SAME_OF_PROXIES if question.proxied else ())):
-        if name in given:
-            made[name] = given[name]
-    if given.get("do_sample") is False:
-        made.pop("top_p", None)
-        made["temperature"] = 0
-    if most := given.get("max_completion_tokens", given.get("max_tokens")):
-        made["max_tokens"] = most
-    if stop := given.get("stop"):
-        made["stop"] = stop
-    if tools := [tool for tool in given.get("tools", []) if tool.get("type") == "function"]:
-        made["tools"] = tools
+        if name in fields:
+            body[name] = fields[name]
+    if fields.get("do_sample") is False:
+        body.pop("top_p", None)
+        body["temperature"] = 0
+    if most := fields.get("max_completion_tokens", fields.get("max_tokens")):
+        body["max_tokens"] = most
+    if stop := fields.get("stop"):
+        body["stop"] = stop
+    if tools := [tool for tool in fields.get("tools", []) if tool.get("type") == "function"]:
+        body["tools"] = tools
     else:
         for name in ("tool_choice", "parallel_tool_calls"):
-            made.pop(name, None)
+            body.pop(name, None)
     if question.response_format is not None and question.response_format.get("type") != "text":
-        made["response_format"] = question.response_format
-    if (thinking := _thinking(given)) is not None:
-        made["chat_template_kwargs"] = {"enable_thinking": thinking}
-    return made
+        body["response_format"] = question.response_format
+    if (thinking := _thinking(fields)) is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": thinking}
+    return body
 
 
-def _thinking(given: Mapping[str, Any]) -> bool | None:
-    """Whether the model shall think, by the platform's field or by that of a server; None if the request has neither.
-    """
-    match given:
+def _thinking(fields: Mapping[str, Any]) -> bool | None:
+    """Whether the model shall think, by the platform's field or a server's; None if the request has neither."""
+    match fields:
         case {"thinking": {"type": "enabled" | "disabled" as kind}}:
             return bool(kind == "enabled")
         case {"chat_template_kwargs": {"enable_thinking": bool(switched)}}:
@@ -105,31 +104,33 @@ def _thinking(given: Mapping[str, Any]) -> bool | None:
 
 def _messages(question: Question) -> list[dict[str, Any]]:
     media = {(medium.message, medium.part): medium for medium in question.media}
-    made = []
+    result = []
     unanswered: list[str] = []
     for index, message in enumerate(question.messages):
         # Not every server supports the role `developer`.
         role = "system" if message["role"] == "developer" else message["role"]
-        sent: dict[str, Any] = {"role": role, "content": _content(message.get("content"), index, media)}
+        converted: dict[str, Any] = {"role": role, "content": _content(message.get("content"), index, media)}
         calls = message.get("tool_calls")
         if role == "assistant" and isinstance(calls, list) and calls:
-            sent["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
-            unanswered = [call["id"] for call in sent["tool_calls"]]
+            converted["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
+            unanswered = [call["id"] for call in converted["tool_calls"]]
         if role == "tool":
             # The platform accepts a result without an id, other servers do not. Such results follow the calls' order.
-            named = message.get("tool_call_id")
-            sent["tool_call_id"] = str(named) if named is not None else unanswered[0] if unanswered else "call_0"
-            unanswered = [identity for identity in unanswered if identity != sent["tool_call_id"]]
-        made.append(sent)
-    return made
+            call_id = message.get("tool_call_id")
+            converted["tool_call_id"] = (
+                str(call_id) if call_id is not None else unanswered[0] if unanswered else "call_0"
+            )
+            unanswered = [identity for identity in unanswered if identity != converted["tool_call_id"]]
+        result.append(converted)
+    return result
 
 
 def _call(call: Mapping[str, Any], number: int) -> dict[str, Any]:
     function = call.get("function") or {}
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    called = {"name": function.get("name"), "arguments": text}
-    return {"id": str(call.get("id") or f"call_{number}"), "type": "function", "function": called}
+    function_call = {"name": function.get("name"), "arguments": text}
+    return {"id": str(call.get("id") or f"call_{number}"), "type": "function", "function": function_call}
 
 
 def _content(content: Any, index: int, media: Mapping[tuple[int, int], Medium]) -> str | list[dict[str, Any]]:
