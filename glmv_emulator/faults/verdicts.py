@@ -85,7 +85,7 @@ class Report:
         requests = sum(len(call.attempts) for call in self.calls)
         lines = [f"{len(self.calls)} calls, {requests} requests, {self.errors} errors seen by the application"]
         lines += [f"  {call}" for call in self.calls if len(call.attempts) > 1 or _failed(call.last)]
-        lines += [f"! {verdict}" for verdict in self.verdicts] or ["no verdicts: the client broke no rule"]
+        lines += [f"! {verdict}" for verdict in self.verdicts] or ["no verdicts: the client behaved"]
         return "\n".join(lines)
 
     def assert_resilient(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from glmv_emulator.answers.upstream import Piece
 from glmv_emulator.platform import shapes
-from glmv_emulator.platform.chat import Prepared, outcome_of, question_of, reader_of, outcome_fields
+from glmv_emulator.platform.chat import Prepared, outcome_fields, outcome_of, question_of, reader_of
 from glmv_emulator.platform.shapes import Outcome
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, pieces

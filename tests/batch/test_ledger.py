@@ -196,7 +196,7 @@ def test_a_damaged_ledger_ends_the_job_and_is_named_with_what_to_do(
     damage(ledger)
     with pytest.raises(
         glmv.InvalidRequestError,
-        match=r"The ledger .*o\.jsonl\.ledger is damaged: .*Restore the ledger from a copy, or move it away and run again",
+        match=r"The ledger .*o\.jsonl\.ledger is damaged: .*Restore the ledger from a copy, or move it away and run",
     ):
         job(emulator, photos).write(out) if via == "write" else list(job(emulator, photos).rows(ledger=ledger))
     assert out.read_bytes() == whole

@@ -146,7 +146,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence_with_exit_code_1(command: 
         port = emu.origin.rpartition(":")[2]
         code, out, error = run(command, "--port", port)
     assert (code, out, error.count("\n")) == (1, "", 1)
-    assert f"port {port} of 127.0.0.1 cannot be had" in error
+    assert f"cannot listen on port {port} of 127.0.0.1" in error
 
 
 def test_files_that_are_no_certificate_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

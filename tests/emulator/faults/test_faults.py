@@ -327,9 +327,9 @@ def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
         ("bussy", "there is no fault 'bussy'"),
         ("busy; after=3", "'busy' has no after; it has retry_after"),
         ("truncated", "truncated is for requests that are streamed"),
-        ("cut; after=x", "after of 'cut' is like 3, not 'x'"),
-        ("cut; after", "'after' is not written as knob=value"),
-        ("dns-failure", "no answer of a server can cause"),
+        ("cut; after=x", "after of 'cut' must be a value like 3; got 'x'"),
+        ("cut; after", "'after' is not written as option=value"),
+        ("dns-failure", "no response can cause"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_and_the_reason_named(glm: Any, fault: str, says: str) -> None:
