@@ -59,9 +59,9 @@ def parser(prog: str) -> Parser:
         group.add_argument(*short, name, help=lines.replace(NO_BREAK, " "), **settings)
 
     group = result.add_argument_group("where it listens")
-    row("--port", "0 takes a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
+    row("--port", "0 uses a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
     row("--host", f"{LOOPBACK} by default; others open it to the network", default=LOOPBACK, metavar="ADDRESS")
-    row("--api-key", "the key to accept; made anew for each run by default", metavar="KEY")
+    row("--api-key", "the key to accept; by default a new one for each run", metavar="KEY")
     row("--tls", "files of a certificate and its key, for https", nargs=2, type=_file, metavar=("CERT", "KEY"))
 
     group = result.add_argument_group("what it answers")
@@ -73,31 +73,31 @@ def parser(prog: str) -> Parser:
         default=eras[-1],
         metavar="YEAR",
     )
-    row("--say", "the next answer, whatever is asked; in order", many=True, metavar="TEXT")
+    row("--say", "the next answer to any request; in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
-    row("--stubborn", "prose first where JSON was asked for", action="store_true")
-    row("--seed", "varies what is left open, and draws faults", type=int, default=0, metavar="N")
+    row("--stubborn", "prose first if the prompt asks for JSON", action="store_true")
+    row("--seed", "varies open details, and draws faults", type=int, default=0, metavar="N")
     upstream = "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers, such as http://127.0.0.1:11434/v1"
     row("--upstream", upstream, metavar="URL")
-    row("--upstream-model", "the model to ask it for; that of the request by default", metavar="NAME")
+    row("--upstream-model", "the model to request; by default that of the request", metavar="NAME")
     key = f"its own key; the variable {UPSTREAM_KEY} by default"
     row("--upstream-key", key, metavar="KEY")
-    silence = "seconds for which it may be silent (default: 300)"
+    silence = "seconds for which it may send nothing (default: 300)"
     row("--upstream-timeout", silence, type=_seconds, default=300.0, metavar="SECONDS")
 
     group = result.add_argument_group("how fast it is")
     row("--pace", "between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
-    polls = "how often a task is under way before its result (default: 1)"
+    polls = "number of polls that a task needs (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
     most = "requests of a model at once; one more is refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
 
     group = result.add_argument_group("what goes wrong")
     row("--fault", 'such as busy or "cut; after=2"; once each, in order', many=True, dest="faults", metavar="FAULT")
-    row("--chance", "how likely one of the faults befalls a request, 0 to 1", type=float, metavar="P")
+    row("--chance", "the probability of a fault in a request, 0 to 1", type=float, metavar="P")
     days = ", ".join(f'"{name}"'.replace(" ", NO_BREAK) for name in PROFILES)
-    row("--profile", f"faults of a kind of day: {days}", choices=tuple(PROFILES), metavar="NAME")
+    row("--profile", f"a named set of faults: {days}", choices=tuple(PROFILES), metavar="NAME")
     return result
 
 

@@ -62,7 +62,7 @@ PROFILES: Mapping[str, Profile] = {
         concurrency={"glm-4v-flash": 2, "glm-4.6v-flash": 2, "glm-4.6v": 2},
     ),
     "shaky network": Profile(
-        "connections break and stall in every place",
+        "connections break and pause at every stage",
         0.3,
         (
             "reset-in-headers",
@@ -85,7 +85,7 @@ PROFILES: Mapping[str, Profile] = {
         0.5,
         ("odd-framing", "double-done", "no-done", "invalid-utf8", "invalid-json", "filtered-midway", "withdrawn"),
     ),
-    "month's end": Profile("the allowance runs out now and then", 0.2, ("arrears", "arrears; code=1308", "code-1304")),
+    "month's end": Profile("the quota is used up now and then", 0.2, ("arrears", "arrears; code=1308", "code-1304")),
 }
 
 

@@ -12,7 +12,7 @@ from glmv_emulator.platform import shapes
 from glmv_emulator.platform.errors import Refusal
 
 
-@fault(27, "truncated", "the stream ends in order, but before its end", "an error with what came", needs="stream")
+@fault(27, "truncated", "the stream ends normally, but too early", "an error with what came", needs="stream")
 def truncated(answer: Response, context: Context, after: int = 3) -> Response:
     return answer.with_steps([*_first(_unfinished(answer.steps), after), End("clean")])
 
@@ -66,12 +66,14 @@ def _ended(answer: Response, context: Context, after: int, reason: str) -> Respo
     return answer.with_steps([*_first(_unfinished(steps), after), _event(text), DONE])
 
 
-@fault(31, "busy-event", "code 1302 as the first event of a stream", "as 1302: nothing was shown", needs="stream")
+@fault(
+    31, "busy-event", "code 1302 as the first event of a stream", "like 1302, since nothing was shown", needs="stream"
+)
 def busy_event(answer: Response, context: Context, code: str = "1302") -> Response:
     return answer.with_steps([_event(context.said(Refusal(code))), End("clean")])
 
 
-@fault(32, "invalid-utf8", "bytes that are no UTF-8", "show U+FFFD and go on", needs="stream")
+@fault(32, "invalid-utf8", "bytes that are not UTF-8", "show U+FFFD and go on", needs="stream")
 def invalid_utf8(answer: Response, context: Context, after: int = 1) -> Response:
     return answer.with_steps(
         _spoilt(answer.steps, after, lambda frame: _CONTENT.sub(b"\\g<0>\xff\xfe", frame, count=1))
@@ -83,7 +85,7 @@ def invalid_json(answer: Response, context: Context, after: int = 3) -> Response
     return answer.with_steps(_spoilt(answer.steps, after, lambda frame: frame[: len(frame) // 2] + b"\n\n"))
 
 
-@fault(34, "double-done", "[DONE] twice and a chunk behind it", "ignore what follows the first", needs="stream")
+@fault(34, "double-done", "[DONE] twice and a chunk after it", "ignore what follows the first", needs="stream")
 def double_done(answer: Response, context: Context) -> Response:
     return answer.with_steps(_doubled(answer.steps))
 

@@ -17,8 +17,8 @@ DOUBTS = {
     "output-4.1v": "glm-4.1v-thinking-flash writes at most 16384 tokens; another page says 32768",
     "images-50": "glm-4.6v and glm-5v-turbo take at most 50 pictures; another page says 150",
     "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
-    "stop-one": "one stop word at most and in a list; newer pages say four, and OpenAI clients send a string",
-    "request-id-6": "request_id has 6 characters or more; docs.bigmodel.cn asks for a unique one only",
+    "stop-one": "at most one stop word, in a list; newer pages say four, and OpenAI clients send a string",
+    "request-id-6": "request_id has at least 6 characters; docs.bigmodel.cn only requires that it is unique",
     "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
     "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
@@ -27,8 +27,8 @@ DOUBTS = {
     "detail": "image_url has a url and nothing else; a shipped application sends detail too",
     "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
     "video-base64": "video_url takes a URL only; older examples send base64",
-    "arguments-object": "tool calls are answered with arguments as an object, as the schema has it, not as a string",
-    "fields": "/v1 refuses the fields of a body that OpenAI's request has not, with 422, as strict servers do",
+    "arguments-object": "tool calls have their arguments as an object, as in the schema, not as a string",
+    "fields": "/v1 refuses body fields that OpenAI's API does not have, with 422, like strict servers",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
 
