@@ -94,7 +94,7 @@ class PlatformBatches:
         options: Mapping[str, Any],
         stop: threading.Event,
         question_hash: str = "",
-        waits: Callable[[str | None], None] = lambda told: None,
+        waits: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
         """Create it; nothing is sent.
 

@@ -155,7 +155,7 @@ class ByBatches:
                 options=_of_a_batch(settings.question.options),
                 stop=self._stop,
                 question_hash=keys.question_hash,
-                waits=lambda told: setattr(settings.progress, "waiting", told),
+                waits=lambda reason: setattr(settings.progress, "waiting", reason),
             )
             stack.callback(setattr, settings.progress, "waiting", None)
             settings.progress.begin()

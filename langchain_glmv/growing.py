@@ -29,7 +29,7 @@ class GrowingJson(JsonOutputParser):
     name: str | None = "JsonOutputParser"
     """The name of langchain-core's parser in traces."""
 
-    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # core's name
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # langchain-core's name
         growth = _Growth()
         for value in super()._transform(input):
             if growth.takes(value):
@@ -37,7 +37,7 @@ class GrowingJson(JsonOutputParser):
         if growth.pending is not None:
             yield growth.pending
 
-    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002  # core's name
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002  # langchain-core's name
         growth = _Growth()
         async for value in super()._atransform(input):
             if growth.takes(value):

@@ -157,7 +157,7 @@ class Schedule:
             return HEADER in headers or self._chance > 0 or any(one.suits(exchange) for one in self._planned)
 
     def changing(
-        self, asked: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
+        self, own: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
     ) -> Callable[[Response], Response]:
         """A function that applies the faults to a response before it is sent; it does not change refusals."""
         context = Context(exchange, refuse, self.hold, other_origin)
@@ -165,10 +165,10 @@ class Schedule:
         def change(answer: Response) -> Response:
             if answer.status != 200 or exchange.code is not None:
                 return answer
-            if asked is not None and not asked.fault.suits(exchange):
-                needs = f"{HEADER}: {asked.fault.name} is for requests {FOR[asked.fault.needs]}"
+            if own is not None and not own.fault.suits(exchange):
+                needs = f"{HEADER}: {own.fault.name} is for requests {FOR[own.fault.needs]}"
                 return refuse(Refusal("1210", needs))
-            for planned in self._taken(asked, exchange):
+            for planned in self._taken(own, exchange):
                 exchange.fault = exchange.fault or planned.fault.name
                 assert planned.fault.apply is not None
                 answer = planned.fault.apply(answer, context, **planned.knobs)
@@ -178,12 +178,12 @@ class Schedule:
 
         return change
 
-    def _taken(self, asked: Planned | None, exchange: Exchange) -> list[Planned]:
+    def _taken(self, own: Planned | None, exchange: Exchange) -> list[Planned]:
         """The faults for a request: at most one, and `slow`, which is combined with others."""
         with self._lock:
             planned_faults = [planned for planned in self._planned if planned.suits(exchange)]
             slow = [planned for planned in planned_faults if planned.fault.name == "slow"][:1]
-            other = [asked] if asked else [planned for planned in planned_faults if planned.fault.name != "slow"][:1]
+            other = [own] if own else [planned for planned in planned_faults if planned.fault.name != "slow"][:1]
             for planned in (*slow, *other):
                 if planned.left is not None:
                     planned.left -= 1
