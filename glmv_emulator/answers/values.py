@@ -144,7 +144,7 @@ class ToolCall:
         try:
             json.dumps(self.arguments)
         except (TypeError, ValueError, RecursionError) as problem:
-            raise ValueError(f"the arguments of {self.name} cannot be written as JSON: {problem}") from None
+            raise ValueError(f"the arguments of {self.name} are not serializable: {problem}") from None
 
     @property
     def written(self) -> str:
