@@ -141,7 +141,7 @@ def _count(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number; got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be an integer; got {text!r}") from None
 
 
 def _seconds(text: str) -> float:
