@@ -1,10 +1,10 @@
-"""Many pictures, asked the same: nothing paid twice, nothing lost, and it says how far it is.
+"""Ask the same question about many pictures. No answer is paid for twice or lost, and progress is reported.
 
     from glmv_batch import Job
     job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
-    job.write("answers.jsonl")                            # run again: it goes on where it stopped
+    job.write("answers.jsonl")                            # run again: it continues where it stopped
 
-Many machines are `glmv_batch.ray`, the platform's own half-price batches `Job(..., via="platform")`.
+`glmv_batch.ray` runs a job on many machines; `Job(..., via="platform")` uses the platform's own batches at half price.
 """
 
 import importlib as _importlib
@@ -16,15 +16,15 @@ if _typing.TYPE_CHECKING:
     from glmv_batch._progress import Progress
     from glmv_batch._row import Row
 
-_HOMES = {"Item": "_items", "Job": "_job", "Progress": "_progress", "Row": "_row"}
+_MODULES = {"Item": "_items", "Job": "_job", "Progress": "_progress", "Row": "_row"}
 
 __all__ = ["Item", "Job", "Progress", "Row"]
 
 
 def __getattr__(name: str) -> _typing.Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     return value
 
 

@@ -1,12 +1,13 @@
-"""The platform's own batches as a way to ask: half the price, no limit of concurrency, an answer within a day or so.
+"""Run a job through the platform's own batches: half the price, no concurrency limit, answers within about a day.
 
-Of the models that see, they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
+Of the vision models, batches accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.
 
-Source: docs.bigmodel.cn, "批量处理" (50,000 lines and 100 MB a file, `custom_id` of 6 characters or more, output in
-another order than the input).
+Source: docs.bigmodel.cn, "批量处理" (at most 50,000 lines and 100 MB in a file, `custom_id` of at least 6 characters,
+output in another order than the input).
 
-A chunk of the job is one batch there. The ledger knows a chunk before it is handed in and its name travels along as
-metadata, so a run that was killed between the two finds the batch again and pays for nothing twice.
+The job is cut into chunks; each becomes one batch. The ledger records a chunk before it is submitted, and the batch has
+the chunk's name in its metadata. So after a run is killed between the two, the next run finds the batch and pays for
+nothing twice.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from glmv_batch._outage import nobody_reached
 
 MAX_LINES = 50_000
 MAX_BYTES = 100 * 1024 * 1024
-CUSTOM_ID = 32  # hex digits of an item's key: 128 bits tell any number of items apart
-# Seconds between two looks at the batches: they take minutes to hours.
+CUSTOM_ID = 32  # hex digits of an item's key: 128 bits distinguish any number of items
+# Seconds between two polls of the batches, which take minutes to hours.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-# Seconds without an answer of the platform that are sat out: the batches go on meanwhile.
+# Seconds to keep trying while the platform does not answer; the batches continue meanwhile.
 PATIENCE = 3_600.0
 
-_LINE = 512  # bytes of a line around its messages: custom_id, model, options
+_LINE = 512  # bytes of a line beside its messages: custom_id, model, options
 _METADATA = "glmv_chunk"
 
 
 class Request(Protocol):
-    """What is asked about one item, read when it is needed and not before."""
+    """The request for one item; its picture is read only when it is needed."""
 
     @property
     def key(self) -> str:
@@ -42,21 +43,21 @@ class Request(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes that it will have on the wire, about."""
+        """Approximate number of bytes that are sent."""
 
     def messages(self) -> Any:
-        """What `glmv.Client.chat` takes; reads the picture."""
+        """The messages for `glmv.Client.chat`; reads the picture."""
 
 
 class Chunk(NamedTuple):
-    """Items that are handed in together: its name, and the platform's id once it has one."""
+    """Items that are submitted together: the chunk's name, and the id of its batch once the platform has created it."""
 
     name: str
     batch: str | None
 
 
 class Chunks(Protocol):
-    """What the ledger keeps of chunks; each is on disk when it returns."""
+    """The chunks in the ledger. Each method returns after its change is on disk."""
 
     def chunk_planned(self, name: str, keys: list[str]) -> None: ...
     def chunk_sent(self, name: str, batch: str) -> None: ...
@@ -66,23 +67,23 @@ class Chunks(Protocol):
 
 
 def refuse_model(settings: glmv.Settings, name: str) -> None:
-    """Refuse a model that the platform's batches do not take.
+    """Raise for a model that the platform's batches do not accept.
 
     Args:
-        settings: of the client.
-        name: of the model.
+        settings: the client's settings.
+        name: the model's name.
 
     Raises:
-        UnsupportedContent: with the list of those that they do take.
+        UnsupportedContent: batches do not accept pictures for the model; the error lists the models that work.
     """
     row = settings.catalog_row(name)
     if row is not None and row.sees and not row.batch:
-        taken = ", ".join(model.name for model in glmv.models() if model.batch)
-        raise glmv.UnsupportedContent(f"The platform's batches take pictures for {taken}; {name} is none of them.")
+        accepted = ", ".join(model.name for model in glmv.models() if model.batch)
+        raise glmv.UnsupportedContent(f"The platform's batches accept pictures only for {accepted}; got {name}.")
 
 
 class PlatformBatches:
-    """Chunks of a job as batches of the platform. All of it blocks: it runs in a thread of its own."""
+    """The chunks of a job as batches of the platform. Its methods block, so it runs in its own thread."""
 
     def __init__(
         self,
@@ -93,12 +94,12 @@ class PlatformBatches:
         options: Mapping[str, Any],
         stop: threading.Event,
         question_hash: str = "",
-        waits: Callable[[str | None], None] = lambda told: None,
+        waits: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
-        """Begin.
+        """Create it; nothing is sent.
 
         Args:
-            waits: told what is waited for while the platform cannot be reached, and None when it can again.
+            waits: called with a description while the platform cannot be reached, and with None when it can be again.
         """
         refuse_model(client.settings, model or client.settings.model)
         self._client = client
@@ -107,14 +108,14 @@ class PlatformBatches:
         self._options = dict(options)
         self._stop = stop
         self._waits = waits
-        # Batches of another question stay as they are until that one is asked again: their rows are not of this job.
+        # The question is part of the name: batches of other questions are left alone, as their rows are not this job's.
         self._name = f"chunk-{question_hash[:12]}-"
 
-    def take_up(self, *, retry_failed: bool = False) -> None:
-        """Find the batches that a run before this one handed in; what was planned and never arrived is forgotten.
+    def resume(self, *, retry_failed: bool = False) -> None:
+        """Find the batches that an earlier run submitted, and remove chunks that never reached the platform.
 
         Args:
-            retry_failed: also forget those that the platform knows no more.
+            retry_failed: also remove chunks whose batch no longer exists on the platform.
         """
         for chunk in self._mine():
             try:
@@ -127,20 +128,20 @@ class PlatformBatches:
             return
         named = {str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()}
         for chunk in lost:
-            if (found := named.get(chunk.name)) is not None:
-                self._chunks.chunk_sent(chunk.name, found.id)
+            if (batch := named.get(chunk.name)) is not None:
+                self._chunks.chunk_sent(chunk.name, batch.id)
             else:
                 self._chunks.chunk_ended(chunk.name)
 
-    def hand_in(self, requests: Iterable[Request]) -> Iterator[tuple[str, glmv.GLMVError]]:
-        """Make batches of them; yields the keys of those that cannot be sent, each with what is wrong with it."""
+    def submit(self, requests: Iterable[Request]) -> Iterator[tuple[str, glmv.GLMVError]]:
+        """Create batches of requests; yields the key and the error of each request that cannot be sent."""
         for chunk in self._cut(requests):
             if self._stop.is_set():
                 return
             yield from self._create(chunk)
 
     def _cut(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
-        """Requests -> as many at a time as one batch takes."""
+        """Requests -> lists that fit into one batch."""
         chunk: list[Request] = []
         size = 0
         for request in requests:
@@ -168,18 +169,18 @@ class PlatformBatches:
                 if len(requests) == 1:
                     yield requests[0].key, full
                     return
-                # Pictures that were fitted can be larger than their files: two halves, then.
+                # A fitted picture can be larger than its file. So if the chunk is too large, try it in two halves.
                 yield from self._create(requests[: len(requests) // 2])
                 requests = requests[len(requests) // 2 :]
             except (glmv.InvalidRequestError, glmv.UnsupportedContent) as wrong:
                 self._chunks.chunk_ended(name)
                 if body.last is None or wrong.status_code is not None:
-                    raise  # of the whole file, and not of one of its lines
+                    raise  # the error concerns the whole file, not one line
                 yield body.last.key, wrong
                 requests = [request for request in requests if request is not body.last]
             except glmv.ConnectionFailed as away:
                 if not nobody_reached(away) or time.monotonic() - since > PATIENCE:
-                    raise  # what may have arrived is looked for by the next run
+                    raise  # the batch may have been created: the next run looks for it
                 self._chunks.chunk_ended(name)
                 self._waits(f"{away.message} Trying again in {pause:.0f} s.")
                 if self._stop.wait(pause):
@@ -191,23 +192,23 @@ class PlatformBatches:
                 return
 
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
-        """What comes of the batches, by the key of each item, until all have ended or the job is stopped."""
+        """The key and the answer or error of each item, until all batches have ended or the job is stopped."""
         pause = FIRST_PAUSE
-        heard = time.monotonic()
+        last_answer = time.monotonic()
         while (waiting := self._mine()) and not self._stop.is_set():
             ended = False
             for chunk in waiting:
                 try:
-                    found = self._results(chunk)
-                    heard = time.monotonic()
+                    results = self._results(chunk)
+                    last_answer = time.monotonic()
                     self._waits(None)
                 except glmv.GLMVError as trouble:
-                    if not trouble.retryable or time.monotonic() - heard > PATIENCE:
+                    if not trouble.retryable or time.monotonic() - last_answer > PATIENCE:
                         raise
                     self._waits(trouble.message)
-                    found = None
-                if found is not None:
-                    yield from found
+                    results = None
+                if results is not None:
+                    yield from results
                     self._chunks.chunk_ended(chunk.name)
                     ended = True
             pause = FIRST_PAUSE if ended else min(pause * 1.5, LONGEST_PAUSE)
@@ -218,43 +219,44 @@ class PlatformBatches:
         return [chunk for chunk in self._chunks.chunks() if chunk.name.startswith(self._name)]
 
     def _results(self, chunk: Chunk) -> list[tuple[str, glmv.Completion | glmv.GLMVError]] | None:
-        """What became of a chunk's items; None while its batch goes on."""
-        found: dict[str, glmv.Completion | glmv.GLMVError | None] = {}
+        """The answers and errors of a chunk's items; None while its batch is running."""
+        answers: dict[str, glmv.Completion | glmv.GLMVError | None] = {}
         try:
             batch = self._client.batches.get(chunk.batch or "")
         except glmv.InvalidRequestError as gone:
             raise glmv.NotFoundError(
-                f"The key that is asked with knows no batch {chunk.batch}: {gone.message} If no other key made it, "
-                "retry_failed=True asks its items anew, and pays for them anew."
+                f"Batch {chunk.batch} was not found with this API key: {gone.message} If it was created with another "
+                "key, use that key. Otherwise retry_failed=True sends its items again, and they are paid for again."
             ) from gone
         if not batch.ended:
             return None
         try:
-            wanted = self._options.get("response_format")
-            for result in self._client.batches.results(batch, response_format=wanted):
-                found[result.custom_id] = result.completion or result.error
-            told = f"Batch {batch.id} is {batch.status} and has no answer to this."
-            otherwise: glmv.GLMVError = glmv.ServerError(told, retryable=True)
-        except glmv.NotFoundError as gone:  # files are kept for a while only
-            otherwise = glmv.ServerError(f"The answers of batch {batch.id} are no more: {gone.message}", retryable=True)
-        except glmv.InvalidRequestError as refused:  # the whole file was
+            schema = self._options.get("response_format")
+            for result in self._client.batches.results(batch, response_format=schema):
+                answers[result.custom_id] = result.completion or result.error
+            message = f"Batch {batch.id} is {batch.status} and has no answer for this item."
+            otherwise: glmv.GLMVError = glmv.ServerError(message, retryable=True)
+        except glmv.NotFoundError as gone:  # the platform deletes files after a while
+            message = f"The answers of batch {batch.id} no longer exist: {gone.message}"
+            otherwise = glmv.ServerError(message, retryable=True)
+        except glmv.InvalidRequestError as refused:  # the platform refused the whole file
             otherwise = refused
-        return [(key, found.get(key[:CUSTOM_ID]) or otherwise) for key in self._chunks.chunk_keys(chunk.name)]
+        return [(key, answers.get(key[:CUSTOM_ID]) or otherwise) for key in self._chunks.chunk_keys(chunk.name)]
 
     def cancel(self) -> int:
-        """Stop the batches that are under way; returns how many. What is answered already still can be fetched."""
-        self.take_up()
-        stopped = 0
+        """Cancel the running batches; returns how many. Answers that already exist can still be fetched."""
+        self.resume()
+        count = 0
         for chunk in self._chunks.chunks():
-            # Ended, or no more: one that cannot be stopped keeps none of the others.
+            # A batch that has ended or was deleted cannot be cancelled; go on with the others.
             with contextlib.suppress(glmv.InvalidRequestError):
                 self._client.batches.cancel(chunk.batch or "")
-                stopped += 1
-        return stopped
+                count += 1
+        return count
 
 
 class _Requests(Mapping[str, Any]):
-    """Requests by their `custom_id`, each read when its line is written: pictures never lie in memory together."""
+    """Requests by `custom_id`. Each picture is read when its line is written, so only one is in memory at a time."""
 
     def __init__(self, requests: list[Request]) -> None:
         self._requests = {request.key[:CUSTOM_ID]: request for request in requests}

@@ -1,7 +1,7 @@
-"""Items -> rows: a small window of them at a time, each read just before it is sent.
+"""Items -> rows: a small window of items at a time, each read just before it is sent.
 
-A place in the window is taken before an item is read from the source, and given back when its row was taken by
-whoever wants the rows: memory does not grow with the number of items, however slow the platform or the reader is.
+An item needs a place in the window before it is read from the source. The place becomes free when the consumer has
+taken the row. So memory does not grow with the number of items, however slow the platform or the consumer is.
 """
 
 from __future__ import annotations
@@ -26,62 +26,63 @@ from glmv_batch._progress import Progress
 from glmv_batch._question import Question, failed
 from glmv_batch._row import Row
 
-# Items beyond the calls that may be under way: their pictures are read while others wait for an answer.
+# Items beyond the number of concurrent calls: their pictures are read while other calls wait for an answer.
 AHEAD = 4
-# Threads that read and encode pictures: they wait for the disk as much as they compute.
+# Threads that read and encode pictures; they wait for the disk about as long as they compute.
 READERS = 4
-# In the order of the input, rows wait for those before them: this many times the calls under way may.
+# With rows in input order, rows wait for those before them: at most so many per concurrent call.
 PATIENCE = 8
-# Rows that fail because the platform is busy are asked again when all others are done, after so many seconds each time
-# ("busy evening": an hour has quiet moments). Rows in the order of the input are asked again in their place.
+# Rows that fail because the platform is busy are sent again after all others, each time after so many seconds. With
+# rows in input order, they are sent again in their place.
 BUSY_PAUSES = (2.0, 15.0, 60.0)
-# Bytes of the items that wait for that: what is beyond fails at once, so that memory stays as small as it is.
+# Bytes of the items that may wait for that. Further ones fail at once, so that memory stays bounded.
 ASIDE = 64 * 1024 * 1024
-# What will be the same for every further item: nobody is asked any more.
+# Errors that every further call would raise, too: the run ends.
 FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
 
 
-class Memory(Protocol):
-    """Who remembers answers; the ledger, or nobody."""
+class AnswerStore(Protocol):
+    """A store of answers: the ledger, or `NullStore`."""
 
     def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None: ...
     def keep(self, key: str, facts: Any) -> Future[None]: ...
     def digest(self, path: str, size: int, mtime: int) -> str | None: ...
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...
-    def room(self) -> None: ...
+    def check_space(self) -> None: ...
 
 
-class Forgetful:
-    """Remembers nothing: a job without a ledger."""
+class NullStore:
+    """A store that keeps nothing, for a job without a ledger."""
 
     def answer(self, key: str, *, retry_failed: bool = False) -> None:
-        """Nothing is known."""
+        """Return None."""
 
     def keep(self, key: str, facts: Any) -> Future[None]:
-        """Kept by nobody."""
+        """Return a future that is done."""
         done: Future[None] = Future()
         done.set_result(None)
         return done
 
     def digest(self, path: str, size: int, mtime: int) -> None:
-        """Nothing is known."""
+        """Return None."""
 
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None:
-        """Kept by nobody."""
+        """Do nothing."""
 
-    def room(self) -> None:
-        """There always is."""
+    def check_space(self) -> None:
+        """Do nothing: no disk space is needed."""
 
 
 @dataclass
-class Found:
-    """What is known of an item.
+class Lookup:
+    """The result of looking an item up before it is sent.
 
     Attributes:
-        key: None where there is none, because the item could not be read.
-        messages: what has to be sent, where neither of the next two is set.
-        row: what became of it already; `known` if the ledger has it.
-        same: another item that would send the same is being asked about: the row is that one's.
+        key: the item's key; None if the item could not be read.
+        messages: the messages to send; None if `row` or `same` is set.
+        row: the item's row, if it is already known.
+        known: whether `row` comes from the ledger.
+        same: set if an equal request is already running: the future of its row.
     """
 
     key: str | None = None
@@ -92,13 +93,13 @@ class Found:
 
 
 class Later(NamedTuple):
-    """A row that failed because the platform is busy, and is asked again later."""
+    """A row that failed because the platform is busy, and is sent again later."""
 
     row: Row
 
 
-class _Told(NamedTuple):
-    """What came of a call: its row, whether the emulator answered, and whether it failed because all are busy."""
+class _CallResult(NamedTuple):
+    """The result of a call: its row, whether the emulator answered, and whether it failed because of load."""
 
     row: Row
     emulated: bool
@@ -106,10 +107,10 @@ class _Told(NamedTuple):
 
 
 class Calls:
-    """One run of a job. `run` belongs to one event loop; the other methods are called there, too.
+    """One run of a job. `run` belongs to one event loop. All methods but `stop` are called on that loop.
 
     Args:
-        hand: gets each row; must not block. Whoever has taken a row says so by `taken`.
+        hand: called with each row; must not block. The consumer of the row then calls `taken`.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Calls:
         client: glmv.AsyncClient,
         source: Iterator[Item],
         question: Question,
-        memory: Memory,
+        memory: AnswerStore,
         progress: Progress,
         *,
         hand: Callable[[Row], None],
@@ -156,11 +157,11 @@ class Calls:
         self._outage = Outage(progress, self._moved, known=is_platform(client.address.base_url))
 
     async def run(self) -> None:
-        """Ask about every item.
+        """Run a call for every item.
 
         Raises:
-            GLMVError: what would be the same for all of them (a wrong key, an empty account, a full disk); what is
-                under way has ended and is kept by then.
+            GLMVError: an error that every item would get (a wrong key, an empty account, a full disk). It is raised
+                after the running calls have ended and their answers are stored.
         """
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "glmv source") as source, ThreadPoolExecutor(READERS, "glmv pictures") as readers:
@@ -168,7 +169,7 @@ class Calls:
             while self._aside and not self._ended_early:
                 await self._quiet(BUSY_PAUSES[self._pass])
                 self._pass += 1
-                # Each is let go when it is taken; those that fail again are a new queue.
+                # Each item is removed from the old queue when it is read; items that fail again form a new queue.
                 self._source, self._aside, self._aside_bytes = _taken(self._aside), deque(), 0
                 self._ended = self._ended_early
                 await self._whole(source, readers)
@@ -183,10 +184,10 @@ class Calls:
                 group.create_task(self._work(source, readers))
 
     async def _quiet(self, seconds: float) -> None:
-        """Wait until the platform may be less busy, and say so."""
+        """Wait until the platform may be less busy, and show that in the progress."""
         some = "1 row" if len(self._aside) == 1 else f"{len(self._aside):,} rows"
         times = f"time {self._pass + 1} of {len(BUSY_PAUSES)}"
-        self._progress.waiting = f"The platform was too busy for {some}, asked again in {seconds:.0f} s ({times})."
+        self._progress.waiting = f"The platform was too busy for {some}; trying again in {seconds:.0f} s ({times})."
         await self._rest(seconds)
         self._progress.waiting = None
 
@@ -196,23 +197,23 @@ class Calls:
             await _outage.pause(self._moved, left)
 
     def stop(self, why: str) -> None:
-        """Begin nothing more; what is under way ends, and its rows come. From any thread."""
+        """Start no more calls; the running ones finish and yield their rows. Callable from any thread."""
         self._progress.stopped = self._progress.stopped or why
         self._ended = True
         if (loop := self._loop) is not None:
             try:
                 loop.call_soon_threadsafe(self._wake)
-            except RuntimeError:  # it has just ended
+            except RuntimeError:  # the loop has just ended
                 pass
 
     def _wake(self) -> None:
-        """Let those see the end who wait for a reader that may take no more rows."""
+        """Wake the workers that wait for a place in the window, so that they see that the run ends."""
         for _ in range(self._width):
             self._window.release()
         self._move()
 
     def taken(self) -> None:
-        """A row was taken: there is a place in the window."""
+        """Report that the consumer has taken a row: a place in the window is free."""
         self._window.release()
 
     async def _work(self, source: Executor, readers: Executor) -> None:
@@ -241,7 +242,7 @@ class Calls:
             return None
 
     def _hand_on(self, number: int, row: Row | None) -> None:
-        """Rows in the order that is wanted; None where nobody was asked."""
+        """Pass on rows in the requested order. None means that the item has no row now."""
         self._waiting[number if self._ordered else self._next] = row
         while self._next in self._waiting:
             ready = self._waiting.pop(self._next)
@@ -252,7 +253,7 @@ class Calls:
                 self._hand(ready)
 
     async def _row(self, item: Item, readers: Executor) -> Row | Later | None:
-        """What becomes of an item. In the order of the input others wait for it, so it is asked again in its place."""
+        """The row of an item. With rows in input order, an item that met a busy platform is sent again here."""
         if not self._ordered:
             return await self._row_now(item, readers, self._pass)
         for time_of, seconds in enumerate(BUSY_PAUSES):
@@ -264,7 +265,7 @@ class Calls:
 
     async def _row_now(self, item: Item, readers: Executor, time_of: int) -> Row | Later | None:
         begun = time.monotonic()
-        # A gate that has narrowed takes fewer pictures: those beyond are not read before there is a use for them.
+        # A narrower gate needs fewer pictures in memory, so further ones are not read yet.
         await self._until(lambda: self._held < self._gate.width + AHEAD or self._ended_early)
         self._held += 1
         try:
@@ -276,98 +277,99 @@ class Calls:
     async def _answered(self, item: Item, readers: Executor, begun: float, time_of: int) -> Row | Later | None:
         loop = asyncio.get_running_loop()
         mine: asyncio.Future[Row | Later | None] = loop.create_future()
-        found = await loop.run_in_executor(readers, self._find, item, mine, begun)
-        if found.same is not None:
-            answered = await found.same
-            if isinstance(answered, Later):
+        lookup = await loop.run_in_executor(readers, self._find, item, mine, begun)
+        if lookup.same is not None:
+            row_of_same = await lookup.same
+            if isinstance(row_of_same, Later):
                 if self._may_wait(item, time_of):
-                    return answered
-                answered = answered.row
-            if answered is not None:
-                self._progress.count(answered, known=True)
-            return None if answered is None else replace(answered, key=item.name, columns=item.columns)
-        row: Row | Later | None = found.row
+                    return row_of_same
+                row_of_same = row_of_same.row
+            if row_of_same is not None:
+                self._progress.count(row_of_same, known=True)
+            return None if row_of_same is None else replace(row_of_same, key=item.name, columns=item.columns)
+        row: Row | Later | None = lookup.row
         try:
             if row is None:
-                row = await self._ask(item, found, begun, time_of)
+                row = await self._ask(item, lookup, begun, time_of)
             elif isinstance(row, Row):
-                self._progress.count(row, known=found.known)
+                self._progress.count(row, known=lookup.known)
         finally:
-            if found.key is not None:
-                del self._asked[found.key]
+            if lookup.key is not None:
+                del self._asked[lookup.key]
             mine.set_result(row)
         return row
 
-    def _find(self, item: Item, mine: asyncio.Future[Row | Later | None], begun: float) -> Found:
-        """What is known of an item, or what is to be sent. In a worker thread: it reads and encodes pictures.
+    def _find(self, item: Item, mine: asyncio.Future[Row | Later | None], begun: float) -> Lookup:
+        """Look up an item, or prepare its messages. Runs in a worker thread, as it reads and encodes pictures.
 
-        `mine` is left for others with the same key before the ledger is asked: who comes later finds one or the other.
+        `mine` is published under the item's key before the ledger is read. So a later item with the same key finds
+        either the future or the answer in the ledger.
         """
-        found = Found()
+        lookup = Lookup()
         try:
             keyed = self._keys.of(item)
             if (first := self._asked.setdefault(keyed.key, mine)) is not mine:
-                return Found(same=first)
-            found.key = keyed.key
+                return Lookup(same=first)
+            lookup.key = keyed.key
             facts = self._memory.answer(keyed.key, retry_failed=self._retry_failed)
             if facts is not None:
-                found.row = self._question.known(item, facts)
-                found.known = True
+                lookup.row = self._question.known(item, facts)
+                lookup.known = True
             else:
-                found.messages = keyed.messages()
-                for part in _parts(found.messages):
+                lookup.messages = keyed.messages()
+                for part in _parts(lookup.messages):
                     self._encode(part)
         except LedgerUnreadable as error:
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
-            found.row = failed(item, error, time.monotonic() - begun)
-        return found
+        except Exception as error:  # noqa: BLE001 - any error of an item or of the user's function becomes its row
+            lookup.row = failed(item, error, time.monotonic() - begun)
+        return lookup
 
     def _encode(self, part: Any) -> None:
-        """Fit and encode a picture now, so that the event loop need not: it keeps what was made of it."""
+        """Fit and encode a picture here, off the event loop; the part caches the result."""
         match part:
             case glmv.Image() if part.url is None and part.fit and self._limits is not None:
                 part.fitted_for(self._limits)[0].base64()
             case glmv.Image() | glmv.Video() if part.url is None:
                 part.base64()
 
-    async def _ask(self, item: Item, found: Found, begun: float, time_of: int) -> Row | Later | None:
+    async def _ask(self, item: Item, lookup: Lookup, begun: float, time_of: int) -> Row | Later | None:
         row: Row | Later | None = None
         while row is None and not self._ended_early:
-            assert found.key is not None
-            trying = await self._outage.turn(found.key, lambda: self._ended_early)
-            # What is asked and not kept yet is lost when the process is killed: never more than the slots.
+            assert lookup.key is not None
+            trying = await self._outage.turn(lookup.key, lambda: self._ended_early)
+            # Answers not stored yet are lost if the process is killed, so there are never more of them than slots.
             await self._until(lambda: self._ended_early or self._unkept < self._gate.width)
             if not (trying or self._outage.is_over):
-                continue  # the network went away meanwhile
+                continue  # the network has failed meanwhile
             self._unkept += 1
             try:
-                row = await self._asked_and_kept(item, found, begun, time_of, trying=trying)
+                row = await self._asked_and_kept(item, lookup, begun, time_of, trying=trying)
             finally:
                 self._unkept -= 1
                 self._move()
-        found.messages = None
+        lookup.messages = None
         return row
 
     async def _asked_and_kept(
-        self, item: Item, found: Found, begun: float, time_of: int, *, trying: bool
+        self, item: Item, lookup: Lookup, begun: float, time_of: int, *, trying: bool
     ) -> Row | Later | None:
-        told = await self._tried(item, found, begun, trying=trying)
-        if told is None:
+        result = await self._tried(item, lookup, begun, trying=trying)
+        if result is None:
             return None
-        found.messages = None  # a picture is let go as soon as it was sent
-        if told.busy and self._may_wait(item, time_of):
-            return Later(told.row)  # the ledger does not hear of it: a run that is killed now asks again
-        assert found.key is not None
+        lookup.messages = None  # free the picture as soon as it is sent
+        if result.busy and self._may_wait(item, time_of):
+            return Later(result.row)  # not in the ledger: a run that is killed now sends it again
+        assert lookup.key is not None
         try:
-            await asyncio.wrap_future(self._memory.keep(found.key, told.row.as_dict()))
+            await asyncio.wrap_future(self._memory.keep(lookup.key, result.row.as_dict()))
         except (glmv.LimitExceeded, LedgerUnreadable) as full:
-            self._give_up(full)  # the row itself is handed on: it is paid for
-        self._progress.count(told.row, emulated=told.emulated)
-        return told.row
+            self._give_up(full)  # the row is still passed on, since it is paid for
+        self._progress.count(result.row, emulated=result.emulated)
+        return result.row
 
     def _may_wait(self, item: Item, time_of: int) -> bool:
-        """Whether an item that found everybody busy is asked again later."""
+        """Whether an item that met a busy platform is sent again later."""
         if time_of >= len(BUSY_PAUSES) or self._ended_early:
             return False
         size = 0 if self._ordered else _size(item)
@@ -376,37 +378,37 @@ class Calls:
         self._aside_bytes += size
         return True
 
-    async def _tried(self, item: Item, found: Found, begun: float, *, trying: bool) -> _Told | None:
-        """Ask once. None where it is asked again, or nobody is any more."""
+    async def _tried(self, item: Item, lookup: Lookup, begun: float, *, trying: bool) -> _CallResult | None:
+        """Make one call. None if the item is to be sent again, or if the run ends."""
         await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
         if not self._ended_early:
             self._look()
         if self._ended_early:
             self._outage.let_go(trying=trying)
             return None
-        assert found.key is not None
+        assert lookup.key is not None
         self._budget.begin()
         usage = None
         options = self._question.options | ({"max_retries": 0} if trying else {})
         try:
-            answer = await self._client.chat(found.messages, model=self._question.model, **options)
-            self._outage.heard(found.key)
+            answer = await self._client.chat(lookup.messages, model=self._question.model, **options)
+            self._outage.heard(lookup.key)
             usage = answer.usage
-            return _Told(self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer))
+            return _CallResult(self._question.row_of(item, answer, time.monotonic() - begun), is_emulated(answer))
         except FATAL as error:
             self._give_up(error)
             return None
-        except Exception as error:  # noqa: BLE001 - one item that fails, in whatever way, is its row
+        except Exception as error:  # noqa: BLE001 - any failure of one item becomes its row
             try:
-                last = self._ended and all(self._outage.has_broken(key) for key in {*self._asked, found.key})
-                if self._outage.failed(error, found.key, trying=trying, last=last):
+                last = self._ended and all(self._outage.has_broken(key) for key in {*self._asked, lookup.key})
+                if self._outage.failed(error, lookup.key, trying=trying, last=last):
                     return None
             except glmv.GLMVError as same_for_all:
                 self._give_up(same_for_all)
                 return None
             row = failed(item, error, time.monotonic() - begun)
             usage = row.usage
-            return _Told(row, is_emulated(error), is_busy(error))
+            return _CallResult(row, is_emulated(error), is_busy(error))
         finally:
             self._outage.let_go(trying=trying)
             self._budget.end(self._model, usage)
@@ -418,16 +420,16 @@ class Calls:
             await self._moved.wait()
 
     def _move(self) -> None:
-        """Let those who wait in `_until` look again."""
+        """Make all waits in `_until` check their condition again."""
         self._moved.set()
         self._moved.clear()
 
     def _look(self) -> None:
-        """Stop where the next call cannot be paid for, or its answer could not be kept."""
+        """Stop the run if the budget does not allow the next call or the ledger could not store its answer."""
         if not self._budget.allows:
             self.stop("the budget is spent")
         try:
-            self._memory.room()
+            self._memory.check_space()
         except glmv.LimitExceeded as full:
             self._give_up(full)
 
@@ -446,22 +448,22 @@ def _taken(items: deque[Item]) -> Iterator[Item]:
 
 
 def _size(item: Item) -> int:
-    """Bytes of memory that an item takes, about."""
+    """Approximate number of bytes of memory that an item takes."""
     match item.source:
         case bytes() | bytearray() | memoryview():
-            held = len(item.source)
+            size = len(item.source)
         case glmv.Image() | glmv.Video() | glmv.File():
-            held = item.source.size or 0
+            size = item.source.size or 0
         case str() | os.PathLike() | None:
-            held = 0
+            size = 0
         case _:  # a picture of Pillow
             width, height = getattr(item.source, "size", (0, 0))
-            held = width * height * 4
-    return 1024 + held + sum(len(value) for value in item.columns.values() if isinstance(value, str | bytes))
+            size = width * height * 4
+    return 1024 + size + sum(len(value) for value in item.columns.values() if isinstance(value, str | bytes))
 
 
 def _parts(messages: Any) -> Iterator[Any]:
-    """All parts of messages, in whatever way the user's own function put them together."""
+    """All parts of messages, in any form that the user's function may return."""
     match messages:
         case glmv.Message():
             yield from messages.content

@@ -1,7 +1,7 @@
-"""A JSON Schema -> typed columns, and what an answer says -> values that fit them.
+"""A JSON Schema -> typed columns, and the JSON of an answer -> values that fit them.
 
-Whatever a column cannot hold by its type (a schema of several types, a schema that refers to itself, free objects)
-is kept as JSON text: nothing an answer said is lost.
+Values without one Arrow type (a schema of several types, a schema that refers to itself, free objects) are stored as
+JSON text, so nothing in an answer is lost.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _INT64 = 2**63
 
 
 class Column(NamedTuple):
-    """A column's type in Arrow, and how a value out of JSON is put into it."""
+    """A column's type in Arrow, and the function that converts a JSON value to it."""
 
     type: pa.DataType
     fit: Callable[[Any], Any]
 
 
 def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
-    """The properties of an object's schema -> a column each; a schema of anything else -> one column, `value`.
+    """The schema of an object -> one column for each property; any other schema -> one column, `value`.
 
     Args:
-        schema: JSON Schema, also as pydantic writes it (`$defs`, `anyOf` with null).
+        schema: a JSON Schema; pydantic's forms (`$defs`, `anyOf` with null) are understood.
     """
     import pyarrow as pa
 
@@ -39,7 +39,7 @@ def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def properties_of(schema: Mapping[str, Any]) -> list[str]:
-    """The names of the columns that `columns_of` gives, without Arrow."""
+    """The names of the columns that `columns_of` returns; works without pyarrow."""
     properties = _Reader(None, schema).properties()
     return ["value"] if properties is None else list(properties)
 
@@ -51,14 +51,14 @@ class _Reader:
         self._within: frozenset[str] = frozenset()
 
     def properties(self) -> Mapping[str, Any] | None:
-        """The properties of an object's schema; None for a schema of anything else."""
+        """The properties in the schema of an object; None for any other schema."""
         whole, _ = self.resolved(self._root)
         properties = whole.get("properties")
         is_object = whole.get("type", "object") == "object" and isinstance(properties, Mapping)
         return properties or None if is_object else None
 
     def column(self, schema: Any) -> Column:
-        """The column for one value; JSON text where the schema refers to itself."""
+        """The column for one schema; JSON text if the schema refers to itself."""
         whole, followed = self.resolved(schema)
         outer = self._within
         if outer & followed:
@@ -70,7 +70,7 @@ class _Reader:
             self._within = outer
 
     def resolved(self, schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """A schema -> (it without "or null", for every column may be null; the references that led there)."""
+        """A schema -> (the schema without "or null", as every column may be null; the references followed)."""
         followed: set[str] = set()
         while isinstance(schema, Mapping):
             kinds = schema.get("type")
@@ -89,10 +89,10 @@ class _Reader:
         return {}, frozenset(followed)
 
     def _at(self, reference: str) -> Any:
-        found: Any = self._root
+        node: Any = self._root
         for step in reference.removeprefix("#").strip("/").split("/"):
-            found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-        return found
+            node = node.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
+        return node
 
     def _column(self, schema: Mapping[str, Any]) -> Column:
         pa = self._pa
@@ -133,18 +133,18 @@ class _Reader:
 
 
 def fitted(column: Column, value: Any) -> Any:
-    """A value as the column holds it; null stays null."""
+    """A JSON value -> the column's value; null stays null."""
     return None if value is None else column.fit(value)
 
 
 def _choices(schema: Mapping[str, Any]) -> list[Any]:
-    """What a value may be but null."""
+    """The alternatives of a schema, without null."""
     listed = next((schema[word] for word in ("anyOf", "oneOf", "allOf") if schema.get(word)), ())
     return [one for one in listed if one != {"type": "null"}]
 
 
 def text(value: str) -> str:
-    """A string as Arrow can hold it: half of a surrogate pair, which JSON may escape, is no character in UTF-8."""
+    """A string -> one that UTF-8 can encode: half of a surrogate pair, which JSON can escape, becomes "?"."""
     return value.encode("utf-8", "replace").decode()
 
 
@@ -164,6 +164,6 @@ def _number(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int | None:
-    """Whole numbers, 3.0 among them (JSON Schema counts it), as far as 64 bits go."""
+    """An integer of 64 bits, or None; 3.0 is an integer, too, as in JSON Schema."""
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     return int(value) if _number(value) and whole and -_INT64 <= value < _INT64 else None

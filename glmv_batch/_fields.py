@@ -1,4 +1,4 @@
-"""The columns of an output: the facts of each row, and columns of the source that are kept."""
+"""The columns of an output: the facts of each row, and columns copied from the source."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ FACTS = {
     "retryable": "bool",
     "notes": "list",
 }
-# What the columns of an answer's JSON are called where a fact has their name, and those of the source likewise.
+# Prefixes for columns of the answer's JSON, and of the source, whose name is already in use.
 PARSED, SOURCE = "parsed_", "source_"
 
 
 class KeptColumns:
-    """The columns of the source that an output keeps.
+    """The columns of the source that are copied into the output.
 
     Args:
-        columns: their names; True keeps all, False none.
-        taken: names of the output's other columns: a column of the source with one of these gets `source_` before it.
+        columns: their names; True copies all, False none.
+        taken: names of the output's other columns; a source column with such a name gets the prefix `source_`.
     """
 
     def __init__(self, columns: bool | Sequence[str], taken: Iterable[str]) -> None:
         if isinstance(columns, str) or not isinstance(columns, bool | Sequence):
             raise glmv.InvalidRequestError(
-                f"keep_columns is a list of names, or True for all; got {type(columns).__name__}."
+                f"keep_columns must be a list of names, or True for all; got {type(columns).__name__}."
             )
         self._all = columns is True
         self._taken = {*taken, "key"}
@@ -52,27 +52,25 @@ class KeptColumns:
 
     @property
     def columns(self) -> list[str]:
-        """Their names in the output, as far as they are known."""
+        """Their names in the output; with True, those of the rows so far."""
         return list(self._called.values())
 
     def of(self, row: Row) -> dict[str, Any]:
         """A row's values, by their names in the output."""
         for name, value in row.columns.items() if self._all else ():
-            # A picture that stands in the table as a data URI is no value to keep, as one in bytes is none.
+            # Pictures are not copied, neither as bytes nor as a data URI.
             if not (isinstance(value, str) and value.startswith("data:")):
                 self._call(name)
         return {called: row.columns.get(name) for name, called in self._called.items()}
 
     def _call(self, name: str) -> None:
-        # The column `key` is the row's own.
+        # The output already has a column `key`, that of the row.
         if name not in self._called and name != "key":
             self._called[name] = free(name, SOURCE, [*self._taken, *self._called.values()])
 
 
 def free(name: str, mark: str, taken: Iterable[str]) -> str:
-    """The name, or, where it is taken, the name with as many marks as it takes. Case tells no two apart: it does not
-    in SQL.
-    """
+    """The name, with the prefix `mark` repeated until it is not in `taken`; case is ignored, as in SQL."""
     others = {other.casefold() for other in taken}
     while name.casefold() in others:
         name = mark + name

@@ -1,8 +1,7 @@
-"""What people have -> items, one after the other: folders, patterns, tables, data sets, anything that can be iterated.
+"""Sources -> items, one after the other: folders, patterns, tables, data sets, any iterable.
 
-Nothing is read ahead: memory does not grow with the number of items. What the programmer names is meant to be read,
-and so is what stands in the picture's column of a table that they name; a file that is no picture is refused by its
-first bytes.
+Nothing is read ahead, so memory does not grow with the number of items. Files that the programmer names are read, and
+so are the paths in the picture column of a table; a file that is not a picture is refused by its first bytes.
 """
 
 import csv
@@ -21,30 +20,30 @@ from uuid import UUID
 import glmv
 from glmv_batch._tables import TABLES, length_of, rows_in, rows_of
 
-# What is taken out of a folder: all pictures, and those videos that models take.
+# File types that are read from a folder: all pictures, and the videos that models accept.
 _IN_FOLDERS = frozenset({*glmv.Image.suffixes, ".mp4", ".mkv", ".mov", ".webm"})
-# Columns that hold the picture, and the key, when nobody says which.
+# Columns to look for the picture, and for the key, if the user names none.
 PICTURE_COLUMNS = ("image", "picture", "photo", "path", "file", "url", "image_url", "video")
 KEY_COLUMNS = ("key", "id")
 
-_NOTHING = frozenset({"NAType", "NaTType"})  # what pandas has where nothing is
+_NOTHING = frozenset({"NAType", "NaTType"})  # the types of missing values in pandas
 _SHARDS = frozenset({".parquet"})
 _DATA = "data:"
 
-# Names of a folder up to here are put in order; of a larger one they come as the file system has them, because
-# sorting needs all of them in memory.
+# So many names of a folder are sorted; further ones come in the order of the file system, because sorting needs all of
+# them in memory.
 _SORTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to ask about.
+    """One item of a job, usually a picture.
 
     Attributes:
-        name: what its row is called in the output, of the type that the table has it in.
-        source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`; None when there is no picture:
-            a function as `messages` may make all of the request out of the columns, anything else fails.
-        columns: the row of the table that it came from.
+        name: the key of its row in the output, with the type that it has in the table.
+        source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`. None if there is no picture: then
+            `messages` must be a function that makes the request from the columns, else the item fails.
+        columns: the row of the table that it comes from.
     """
 
     name: Any
@@ -53,7 +52,7 @@ class Item:
 
     @property
     def path(self) -> Path | None:
-        """The file to read, if it is one."""
+        """The file to read; None if the source is not a path."""
         match self.source:
             case os.PathLike():
                 return Path(self.source)
@@ -63,10 +62,10 @@ class Item:
                 return None
 
     def part(self) -> glmv.Image | glmv.Video | glmv.File | None:
-        """Read it: the part that is sent. To be called in a worker thread.
+        """Read the source and return the part to send. Call this in a worker thread.
 
         Raises:
-            GLMVError: there is no such file, or it is neither picture nor video.
+            GLMVError: the file does not exist, or is neither a picture nor a video.
         """
         match self.source:
             case None:
@@ -83,7 +82,7 @@ class Item:
                 return glmv.Image.from_pil(self.source, name=str(self.name))
 
 
-# The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
+# The annotations above are not strings, because strings would be resolved in `glmv_batch`, which lacks their names.
 Item.__module__ = "glmv_batch"
 
 
@@ -108,42 +107,42 @@ def items(
             `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or what else has `__arrow_c_stream__`, a
             data set of Hugging Face, Ray or PyTorch (with a length and indices), or an iterable of `Item`, paths,
             URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that
-            file. Of a folder without pictures and videos the Parquet files are read.
-        column: the table's column that holds the picture; None takes the first that is filled of those which
-            are named in `PICTURE_COLUMNS`.
-        keep: columns that the first item has to have.
-        but: a file that is not read, though it stands in the folder: the output.
+            file. In a folder without pictures and videos, the Parquet files are read.
+        column: the table's column with the picture; None means the first column of `PICTURE_COLUMNS` that is not
+            empty.
+        keep: columns that the first item must have.
+        but: a file in the folder that is not read: the output.
 
     Raises:
-        InvalidRequestError: at once when there is nothing of that name, or nothing to read in it; at the first row
-            without such a column.
+        InvalidRequestError: the source does not exist or is empty; or, at the first row, there is no such column.
     """
     match source:
         case str() | os.PathLike():
-            found = _place(os.fspath(source), column, but)
+            iterator = _place(os.fspath(source), column, but)
         case bytes() | bytearray() | glmv.Image() | glmv.Video() | glmv.File():
-            found = _each([source], column)
+            iterator = _each([source], column)
         case Mapping():
             raise glmv.InvalidRequestError(
-                f"A mapping is one row or one split: give a list of rows, or one of its values ({', '.join(source)})."
+                f"The source is a mapping, which is one row or one split: pass a list of rows, or one of its values "
+                f"({', '.join(source)})."
             )
         case _:
-            found = _each(rows_of(source), column)
-    return _named_and_whole(found, list(keep))
+            iterator = _each(rows_of(source), column)
+    return _named_and_whole(iterator, list(keep))
 
 
-def _named_and_whole(found: Iterator[Item], keep: list[str]) -> Iterator[Item]:
-    for number, item in enumerate(found, 1):
+def _named_and_whole(iterator: Iterator[Item], keep: list[str]) -> Iterator[Item]:
+    for number, item in enumerate(iterator, 1):
         if number == 1 and (missing := [name for name in keep if name not in item.columns]):
             raise glmv.InvalidRequestError(
                 f"keep_columns: item 1 has no column {', '.join(missing)}; it has "
-                f"{', '.join(map(str, item.columns)) or 'no columns'}. The picture itself is not kept."
+                f"{', '.join(map(str, item.columns)) or 'no columns'}. The picture itself cannot be kept."
             )
         yield item if item.name != "" else replace(item, name=str(number))
 
 
 def count_of(source: Any, *, but: str | os.PathLike[str] | None = None) -> int | None:
-    """How many items there are, where that can be known without using them up: the rows of a file are counted."""
+    """The number of items; None if counting would consume the source. The rows of a file are counted."""
     match source:
         case str() | os.PathLike() if Path(source).is_file():
             return _count_in(source)
@@ -179,18 +178,19 @@ def _place(source: str, column: str | None, but: str | os.PathLike[str] | None) 
 
 
 def _listed(source: str, but: str | os.PathLike[str] | None) -> Iterator[tuple[str, str | os.PathLike[str]]] | None:
-    """The files that a folder or a pattern means, with the names of their items; None where it is neither."""
+    """The files of a folder or pattern, with the names of their items; None if the source is neither."""
     path = Path(source)
     if path.is_dir():
         inside: Iterator[Path] = _files(path, _IN_FOLDERS)
         first = next(inside, None)
-        # Else it is read for its tables. Hidden files, and those that Spark and others begin with "_", are no data.
+        # A folder without pictures is read for its tables. Hidden files, and names that begin with "_" as those that
+        # Spark writes, are not data.
         inside = _files(path, _SHARDS, hidden="._") if first is None else chain([first], inside)
         return ((os.path.relpath(file, path), file) for file in inside if not _is_same(file, but))
     if path.exists() or not glob.has_magic(source):
         return None
-    found = glob.iglob(source, recursive=True)  # noqa: PTH207 - patterns may begin at the root
-    files = (name for name in found if Path(name).is_file() and not _is_same(Path(name), but))
+    matches = glob.iglob(source, recursive=True)  # noqa: PTH207 - patterns may begin at the root
+    files = (name for name in matches if Path(name).is_file() and not _is_same(Path(name), but))
     head = sorted(islice(files, _SORTED))
     return ((name, name) for name in chain(head, files))
 
@@ -202,10 +202,10 @@ def _is_same(file: Path, other: str | os.PathLike[str] | None) -> bool:
 def _of_files(
     files: Iterable[tuple[str, str | os.PathLike[str]]], column: str | None, otherwise: str
 ) -> Iterator[Item]:
-    """Pictures and videos, each an item, and the rows of tables.
+    """The items of files: one for each picture or video, and one for each row of a table.
 
     Raises:
-        InvalidRequestError: with `otherwise`, when there are no items.
+        InvalidRequestError: there are no items; `otherwise` is the message.
     """
     empty = True
     for name, file in files:
@@ -219,16 +219,16 @@ def _of_files(
 
 
 def _files(folder: Path, endings: frozenset[str], *, hidden: str = "") -> Iterator[Path]:
-    """The files with these endings in a folder and in those within it; links to folders are not followed.
+    """The files with these suffixes in a folder and its subfolders; links to folders are not followed.
 
     Args:
         hidden: names that begin with one of these characters are left out.
     """
     try:
-        found = os.scandir(folder)
+        scan = os.scandir(folder)
     except OSError as error:
         raise glmv.InvalidRequestError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    with found as entries:
+    with scan as entries:
         head = list(islice(entries, _SORTED))
         if len(head) < _SORTED:
             head.sort(key=lambda entry: entry.name)
@@ -272,15 +272,15 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 yield Item(str(getattr(row, "filename", "")), row)
             case _:
                 raise glmv.InvalidRequestError(
-                    f"Item {number} is {type(row).__name__}: items are paths, URLs, bytes, pictures, rows or Item."
+                    f"Item {number} is {type(row).__name__}; items must be paths, URLs, bytes, pictures, rows or Item."
                 )
 
 
 def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder: Path | None) -> Item:
-    """A row -> its item, without source where the row has no picture.
+    """A row -> its item; the source is None if the row has no picture.
 
     Args:
-        where: the first row's place, which has to have the column.
+        where: the position of the first row, which must have the column; None for later rows.
     """
     names = [name for name in ([column] if column else PICTURE_COLUMNS) if name in row]
     if not names and where is not None:
@@ -289,7 +289,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
             f"it has {', '.join(map(str, row)) or 'nothing'}. Name the column (`column=`, `--column`)."
         )
     columns = dict(row)
-    key = next((_key(row[known]) for known in KEY_COLUMNS if not _is_missing(row.get(known))), "")
+    key = next((_key(row[candidate]) for candidate in KEY_COLUMNS if not _is_missing(row.get(candidate))), "")
     name = next((name for name in names if _filled(row[name])), None)
     if name is None:
         return Item(key, None, columns)
@@ -302,12 +302,12 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
         if folder is not None and "://" not in source and not source.startswith(_DATA):
             source = str(folder / source)
     else:
-        del columns[name]  # a picture itself is no value for a row
+        del columns[name]  # the picture itself is not copied into the output
     return Item(key, source, columns)
 
 
 def _key(value: Any) -> Any:
-    """A key as the table has it: numbers, texts, dates and ids keep their type, so that outputs can be joined."""
+    """The value of a key column -> the key: numbers, texts, dates and UUIDs keep their type for joins."""
     if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
         value = value.item()
     return value if isinstance(value, str | int | float | Decimal | date | UUID) else str(value)
@@ -319,12 +319,12 @@ def _is_missing(value: Any) -> bool:
 
 
 def _named(source: str) -> str:
-    """The name of a path or URL; a picture that stands in its own URL has none."""
+    """The name of a path or URL; "" for a data URI."""
     return "" if source.startswith(_DATA) else source
 
 
 def _filled(value: Any) -> bool:
-    """Whether there is a picture in a field; numbers are none, among them what pandas has where nothing is."""
+    """Whether a field has a picture. Numbers are not pictures; one of them is the NaN that pandas uses for missing."""
     if isinstance(value, Mapping):
         return bool(value.get("bytes") or value.get("path"))
     return not isinstance(value, int | float) and type(value).__name__ not in _NOTHING and bool(value)

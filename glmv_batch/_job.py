@@ -1,4 +1,4 @@
-"""A job: the same question about many items. What is asked is said once; where it is asked can change."""
+"""A job: the same question about many items, by calls or by the platform's batches."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from glmv_batch._sinks import Sink, sink
 Order = Literal["arrival", "input"]
 PathLike = str | os.PathLike[str]
 
-# Seconds between two looks at the keyboard while no row comes.
+# Seconds between two checks for Ctrl-C while no row arrives.
 _LOOK = 0.5
 
 
 class Job:
-    """Ask the same about many items.
+    """Ask the same question about many items.
 
     Examples:
         >>> job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
@@ -46,26 +46,26 @@ class Job:
             of paths, URLs, bytes, Pillow pictures, rows (mappings), parts of `glmv` or `Item`; also tables of pyarrow,
             pandas, polars and DuckDB (whatever has `__arrow_c_stream__`), and data sets of Hugging Face, Ray and
             PyTorch. It is read one by one.
-        prompt: what is asked about each.
-        messages: instead of the prompt: messages, to which the picture is added, or a function from `Item` to them.
-        schema: a pydantic class or JSON Schema that each answer has to fit; see `Row.parsed`.
-        column: of a table, the one that holds the picture.
-        via: "calls", or "platform": its own batches, half the price, within a day or so; for pictures they take
-            glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
+        prompt: the question about each item.
+        messages: instead of the prompt: messages to which the picture is added, or a function from `Item` to messages.
+        schema: a pydantic class or JSON Schema that each answer must fit; see `Row.parsed`.
+        column: the table's column with the picture.
+        via: "calls", or "platform" for the platform's own batches: half the price, answers within about a day. They
+            accept pictures only for glm-4v, glm-4v-plus and glm-4v-plus-0111.
         api_key: the platform's key, or a function that returns it, called before each attempt; None reads the
             environment. With via="calls" the function may be asynchronous.
-        budget: "10 CNY", "$3" or "2000000 tokens": nothing is begun that would go beyond it. Money is counted by the
-            price that the catalogue has in that currency.
-        client: a `glmv.AsyncClient` of your own instead of a key and a server; you close it.
-        options: fields of `glmv.Settings`, as of `glmv.Client`. Of these:
+        budget: "10 CNY", "$3" or "2000000 tokens": no call starts that would exceed it. Money is computed by the
+            catalogue's price in that currency.
+        client: a `glmv.AsyncClient` to use instead of a key and a server; you close it.
+        options: fields of `glmv.Settings`, as for `glmv.Client`. Some of them:
             model: its name.
-            base_model: the model of the catalogue that it is, where a server's name for it does not tell: limits,
-                prices and the number of calls at once are that model's.
-            base_url: as `glmv.Client` takes it.
-            max_concurrency: calls at once; None is the documented number.
+            base_model: its name in the catalogue, if `model` is a server's alias: limits, prices and the number of
+                concurrent calls are those of this model.
+            base_url: as for `glmv.Client`.
+            max_concurrency: the number of concurrent calls; None means the documented number.
 
     Raises:
-        InvalidRequestError: for what cannot be asked so; nothing was sent.
+        InvalidRequestError: an argument is wrong; nothing was sent.
     """
 
     @glmv.shows(glmv.ClientKeywords)
@@ -83,7 +83,7 @@ class Job:
         client: glmv.AsyncClient | None = None,
         **options: Unpack[glmv.ClientKeywords],
     ) -> None:
-        # From here on no variable holds the key in the clear: an error below may be reported with its variables.
+        # From here on no variable contains the key in plain text, since error reports may show variables.
         match api_key:
             case str():
                 key: glmv.AsyncApiKey | None = SecretStr(api_key)
@@ -93,16 +93,16 @@ class Job:
                 kind = type(api_key).__name__  # type: ignore[unreachable]  # callers may not check types
                 del api_key
                 cast("dict[str, Any]", options).clear()
-                raise glmv.InvalidRequestError(f"api_key is a string, a SecretStr or a function; got {kind}.")
+                raise glmv.InvalidRequestError(f"api_key must be a str, a SecretStr or a function; got {kind}.")
         del api_key
         self._source = source
         self._column = column
         self._own = client
-        given = cast("dict[str, Any]", options)  # it may hold headers with credentials, and is emptied below
-        asked = {name: given.pop(name) for name in glmv.Options.model_fields if name in given}
-        model = given.get("model")
-        self._question = Question(prompt, messages=messages, schema=schema, model=model, options=asked)
-        self._settings = glmv.without_values(lambda: self._connected(given, key), given)
+        connection = cast("dict[str, Any]", options)  # it may contain headers with credentials, and is emptied below
+        call_options = {name: connection.pop(name) for name in glmv.Options.model_fields if name in connection}
+        model = connection.get("model")
+        self._question = Question(prompt, messages=messages, schema=schema, model=model, options=call_options)
+        self._settings = glmv.without_values(lambda: self._connected(connection, key), connection)
         self._model = model or self._settings.model
         self._base_model = self._settings.base_model if self._model == self._settings.model else None
         match via:
@@ -112,28 +112,30 @@ class Job:
                 self._kind = ByBatches
                 refuse_model(self._settings, self._model)
                 if budget is not None:
-                    raise glmv.InvalidRequestError("What a batch costs is known when it has ended: no budget holds it.")
+                    raise glmv.InvalidRequestError(
+                        "budget cannot be used with via='platform': the cost of a batch is known only after its end."
+                    )
             case _:
-                raise glmv.InvalidRequestError(f"via is 'calls' or 'platform'; got {via!r}.")
+                raise glmv.InvalidRequestError(f"via must be 'calls' or 'platform'; got {via!r}.")
         self._share = BATCH_SHARE if via == "platform" else 1.0
         self._budget = budget
-        self._new_budget()  # a wrong one is refused now
+        self._new_budget()  # raises now if it is invalid
         self.progress = Progress(share=self._share)
         self._stop: Callable[[str], None] = lambda why: None
 
-    def _connected(self, given: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
-        """The settings of the client: its own, or those that were given.
+    def _connected(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
+        """The settings of the user's client, or the settings passed to the job.
 
         Raises:
-            InvalidRequestError: both were given, or a setting is wrong.
+            InvalidRequestError: both are present, or a setting is wrong.
         """
-        connection = {name: value for name, value in given.items() if value is not None}
+        connection = {name: value for name, value in settings.items() if value is not None}
         if self._own is None:
             return glmv.Settings(**connection, api_key=key)
         clash = {*connection, *(["api_key"] if key else [])} - {"model"}
         if clash:
             names = ", ".join(sorted(clash))
-            raise glmv.InvalidRequestError(f"A client of your own has its own {names}: give one or the other.")
+            raise glmv.InvalidRequestError(f"client already has its own {names}: pass either client or {names}.")
         return self._own.settings
 
     def write(
@@ -146,30 +148,30 @@ class Job:
         on_row: Callable[[Row], None] | None = None,
         keep_columns: Sequence[str] | bool = False,
     ) -> Progress:
-        """Run, and write a file: `.jsonl`, `.csv`, `.tsv` or `.parquet`. The same again goes on where it stopped.
+        """Run, and write a file: `.jsonl`, `.csv`, `.tsv` or `.parquet`. The next run continues where this one stopped.
 
         Args:
-            path: the output; it is there when the run has ended, and `<path>.part` while it goes on, locked so that no
-                other job writes it. As a file in the source's folder it is not read.
-            ledger: None is `<path>.ledger`.
-            order: of the rows: as they come, or as the items stand in the source.
-            retry_failed: ask again where a failure stands that may go well now.
-            on_row: called with each row, to show how far it is (see `progress`).
-            keep_columns: names of the table's columns that the output has too, or True for all. One with the name of a
-                fact (`text`, `model`, ...) becomes `source_<name>`; a picture itself is not kept.
+            path: the output. It exists after the run; during the run its rows are in `<path>.part`, which is locked so
+                that no other job writes it. If the output is in the source's folder, it is not read as an item.
+            ledger: the file that stores the answers; None means `<path>.ledger`.
+            order: order of the rows: "arrival" of the answers, or "input" as in the source.
+            retry_failed: send items again whose stored failure may succeed now.
+            on_row: called with each row, for instance to show the `progress`.
+            keep_columns: names of the table's columns to copy into the output, or True for all. A column with the name
+                of a fact (`text`, `model`, ...) becomes `source_<name>`; pictures are not copied.
 
         Returns:
-            `progress`, whose `str` is a summary.
+            `progress`; its `str` is a summary.
 
         Raises:
-            GLMVError: what would be the same for every item (a wrong key, an empty account, a full disk, a table
-                that cannot be read, nothing to read, a damaged ledger, an output that another job writes).
-                Everything answered is in the ledger.
-            KeyboardInterrupt: after what was under way has ended and is kept.
+            GLMVError: an error that every item would get (a wrong key, an empty account, a full disk, a table
+                that cannot be read, an empty source, a damaged ledger, an output that another job writes).
+                All answers so far are in the ledger.
+            KeyboardInterrupt: raised after the running calls have ended and their answers are stored.
         """
         out = Path(path)
         beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
-        # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
+        # Closed here, because a notebook keeps the last error, and with it the run and its ledger would stay open.
         with (
             sink(out, json_schema_of(self._question.schema, "serialization"), keep_columns) as file,
             closing(self._rows(self._run(beside, order, retry_failed, file, out))) as rows,
@@ -181,7 +183,7 @@ class Job:
                         on_row(row)
             except KeyboardInterrupt:
                 self.stop("interrupted")
-                for row in rows:  # what was under way
+                for row in rows:  # those of the running calls
                     file.write(row)
                 raise
         return self.progress
@@ -189,9 +191,9 @@ class Job:
     def rows(
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
     ) -> Generator[Row, None, None]:
-        """Run, and hand out row after row. Without a ledger nothing is remembered.
+        """Run, and yield row after row. Without a ledger, no answers are stored.
 
-        Ctrl-C, or leaving the loop, begins nothing more; what is under way ends and is kept.
+        After Ctrl-C, or when the loop is left, no more calls start; the running ones finish and are stored.
 
         Raises:
             GLMVError: as `write`.
@@ -237,7 +239,7 @@ class Job:
     async def arows(
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
     ) -> AsyncGenerator[Row, None]:
-        """As `rows`, with `async for`, on the running loop."""
+        """`rows` for `async for`, on the running event loop."""
         ready: asyncio.Queue[Row | None] = asyncio.Queue()
         run = self._run(ledger, order, retry_failed)
         self._stop = run.stop
@@ -254,16 +256,16 @@ class Job:
                 await asyncio.wait([task])
 
     def stop(self, why: str = "stopped") -> None:
-        """Begin nothing more; what is under way ends, and its rows come. From any thread."""
+        """Start no more calls; the running ones finish and yield their rows. Callable from any thread."""
         self._stop(why)
 
     def cancel(self, ledger: PathLike) -> int:
-        """Stop the platform's batches that this ledger knows, from whatever run; returns how many.
+        """Cancel all batches of the platform that are in this ledger; returns how many.
 
-        What they answered until then still comes with the next run.
+        The next run still gets the answers that they have by then.
         """
-        with self._sync_client() as client, Ledger(ledger, place=self._place()) as kept:
-            return PlatformBatches(client, kept, model=self._model, options={}, stop=threading.Event()).cancel()
+        with self._sync_client() as client, Ledger(ledger, place=self._place()) as job_ledger:
+            return PlatformBatches(client, job_ledger, model=self._model, options={}, stop=threading.Event()).cancel()
 
     def _run(
         self,
@@ -274,9 +276,11 @@ class Job:
         out: Path | None = None,
     ) -> JobRun:
         if order not in ("arrival", "input"):
-            raise glmv.InvalidRequestError(f"order is 'arrival' or 'input'; got {order!r}.")
+            raise glmv.InvalidRequestError(f"order must be 'arrival' or 'input'; got {order!r}.")
         if order == "input" and self._kind is ByBatches:
-            raise glmv.InvalidRequestError("Rows of batches come as they arrive: leave out order='input'.")
+            raise glmv.InvalidRequestError(
+                "order='input' cannot be used with via='platform': rows of batches come in order of arrival."
+            )
         budget = self._new_budget()
         self.progress = Progress(
             share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
@@ -307,7 +311,7 @@ class Job:
     def _count(self, progress: Progress, out: Path | None) -> None:
         try:
             progress.total = count_of(self._source, but=out)
-        except Exception:  # noqa: BLE001, S110 - the run itself tells what is wrong with the source
+        except Exception:  # noqa: BLE001, S110 - the run itself raises the error of the source
             pass
 
     def _client(self) -> glmv.AsyncClient:
@@ -320,13 +324,13 @@ class Job:
         return self._client().address.base_url
 
     def _place(self) -> str:
-        """Where is asked, without the port of this machine, which an emulator has anew each time.
+        """The server's host for the ledger; "loopback" for this machine, as an emulator has a new port each time.
 
         Raises:
-            AuthenticationError: there is no key: nothing was read yet.
+            AuthenticationError: there is no key.
         """
-        found = urlsplit(self._base_url())
-        return "loopback" if found.hostname in {"127.0.0.1", "localhost", "::1"} else found.netloc
+        url = urlsplit(self._base_url())
+        return "loopback" if url.hostname in {"127.0.0.1", "localhost", "::1"} else url.netloc
 
 
 Job.__module__ = "glmv_batch"

@@ -1,4 +1,4 @@
-"""The key of an item: a hash of what would be sent. The same question about the same picture is paid once."""
+"""The key of an item: a hash of the request. So the same question about the same picture is paid for only once."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import glmv
 from glmv_batch._items import Item
 from glmv_batch._question import Question
 
-# Options that change how a call is made and not what is asked.
+# Options that do not change the question, so they are not part of the key.
 _MANNER = frozenset({"validate", "request_id", "user_id"})
 
 
 class Digests(Protocol):
-    """Who remembers the SHA-256 of files that have not changed."""
+    """A store of the SHA-256 of files that have not changed."""
 
     def digest(self, path: str, size: int, mtime: int) -> str | None: ...
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...
 
 
 class Keyed(NamedTuple):
-    """An item's key, the item with its picture where it had to be read for the key, and what gives its messages."""
+    """An item's key, the item (with its picture if the key needed it), and a function that returns its messages."""
 
     key: str
     item: Item
@@ -33,16 +33,16 @@ class Keyed(NamedTuple):
 
 
 class Keys:
-    """Keys of the items of one job.
+    """The keys of one job's items.
 
-    A file is read for its key once: after that its size and its time of change tell that it is the same.
+    A file is read for its key only once; later its size and modification time show whether it has changed.
 
     Attributes:
-        question_hash: what tells this question from others, about whatever item.
+        question_hash: a hash of the question without the item.
     """
 
     def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
-        """Keys for a model, asked through a client with these default options."""
+        """Keys for a model and a client with these default options."""
         self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
@@ -50,22 +50,22 @@ class Keys:
         options = {name: value for name, value in options.items() if name not in _MANNER}
         match defaults:
             case glmv.Settings(model=own, base_model=str(base)) if own == model:
-                options["base_model"] = base  # pictures are fitted to its limits
-        asked = None if callable(question.messages) else _told(question.about())
-        self.question_hash = _hash([model.lower(), options, asked])
+                options["base_model"] = base  # pictures are resized to its limits
+        content = None if callable(question.messages) else _identity_of(question.about())
+        self.question_hash = _hash([model.lower(), options, content])
 
     def of(self, item: Item) -> Keyed:
-        """The key of an item. To be called in a worker thread: it may read the picture.
+        """The key of an item. Call this in a worker thread, since it may read the picture.
 
         Raises:
-            GLMVError: there is no such picture.
+            GLMVError: the picture does not exist.
         """
         if callable(self._question.messages):
-            said = self._question.messages(item)
-            said = list(said) if isinstance(said, Iterator) else said
-            return Keyed(_hash([self.question_hash, _told(said)]), item, lambda: said)
-        if item.path is not None and (known := self._known(item.path)) is not None:
-            return self._keyed(known, item)
+            messages = self._question.messages(item)
+            messages = list(messages) if isinstance(messages, Iterator) else messages
+            return Keyed(_hash([self.question_hash, _identity_of(messages)]), item, lambda: messages)
+        if item.path is not None and (digest_so_far := self._known(item.path)) is not None:
+            return self._keyed(digest_so_far, item)
         stamp = None if item.path is None else _stamp(item.path)
         part = self._question.part_of(item)
         digest = _digest(part)
@@ -90,31 +90,31 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
 
 
 def _digest(part: Any) -> str | None:
-    """What tells a picture: the hash of its bytes, or its URL; and whether it is sent as it is, or refused."""
+    """The identity of a picture: the hash of its bytes, or its URL; and a mark if it must not be resized."""
     if part is None:
         return None
-    told = str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()
-    return f"{told}, as it is" if isinstance(part, glmv.Image) and not part.fit else told
+    identity = str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()
+    return f"{identity}, as it is" if isinstance(part, glmv.Image) and not part.fit else identity
 
 
-def _told(messages: Any) -> Any:
-    """Messages as plain values, pictures by what tells them."""
+def _identity_of(messages: Any) -> Any:
+    """Messages -> plain values, with pictures replaced by their identity."""
     match messages:
         case glmv.Message():
             calls = [[call.name, call.arguments] for call in messages.tool_calls]
-            return [messages.role, [_told(part) for part in messages.content], calls]
+            return [messages.role, [_identity_of(part) for part in messages.content], calls]
         case glmv.Image() | glmv.Video() | glmv.File():
             return [type(messages).__name__, _digest(messages)]
         case glmv.Text():
             return messages.text
         case Mapping():
-            return {str(name): _told(value) for name, value in messages.items()}
+            return {str(name): _identity_of(value) for name, value in messages.items()}
         case list() | tuple():
-            return [_told(one) for one in messages]
+            return [_identity_of(one) for one in messages]
         case _:
             return messages
 
 
 def _hash(value: Any) -> str:
-    # What JSON cannot hold has no key: its `str` may be an address in memory, which another item has later.
+    # Values that JSON cannot represent raise: their `str` may be a memory address, which another item can have later.
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""What was answered already, on disk before anybody hears of it: one SQLite file beside the output.
+"""The ledger: one SQLite file beside the output that stores each answer before its row is passed on.
 
-WAL with `synchronous=FULL`: an answer that was handed over survives the power's failing (sqlite.org/pragma.html,
-"synchronous"). `locking_mode=EXCLUSIVE`: a second run finds the ledger locked, and a killed one leaves no lock behind,
-because it is the operating system's.
+WAL with `synchronous=FULL`: a stored answer survives a power failure (sqlite.org/pragma.html, "synchronous").
+`locking_mode=EXCLUSIVE`: a second run finds the ledger locked. A killed run leaves no lock, because the lock is the
+operating system's.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from glmv_batch._batches import Chunk
 from glmv_batch._fields import FACTS
 
 VERSION = 1
-# Bytes that must be free before anything is paid for: room for the answers under way, and for the log of SQLite.
+# Bytes of free disk space that a call needs: for the answers of the running calls, and for SQLite's log.
 MARGIN = 64 * 1024 * 1024
-# Writes of one transaction at most; each waits for the disk once.
+# The maximum number of writes in a transaction; each transaction waits for the disk once.
 _GROUP = 1_000
-# What a kept answer may say.
+# The fields that a stored answer may have.
 _FACTS = FACTS.keys() | {"parsed"}
-# Seconds that a look at the disk's free space holds.
+# Seconds until the disk's free space is checked again.
 _LOOK = 0.5
 
 _TABLES = """
@@ -51,15 +51,15 @@ _Write = tuple[str, Sequence[Any], "Future[None]"]
 
 
 class LedgerUnreadable(glmv.InvalidRequestError):
-    """What a ledger holds cannot be read: the job ends, for no item is at fault."""
+    """The ledger cannot be read. This ends the job, since the cause is not a single item."""
 
     def __init__(self, path: Path, error: Exception) -> None:
         if isinstance(error, sqlite3.Error) and not _is_damage(error):
-            super().__init__(f"The ledger {path} cannot be read: {error}. When it can be, run again.")
+            super().__init__(f"The ledger {path} cannot be read: {error}. Run again when it can be read.")
             return
         super().__init__(
-            f"The ledger {path} is damaged: {error}. Nothing more is asked. Put a whole copy in its place, or move it "
-            "away and run again: without it everything is asked anew."
+            f"The ledger {path} is damaged: {error}. The run has ended. Restore the ledger from a copy, or move it "
+            "away and run again: without it, all items are sent again and paid for again."
         )
 
 
@@ -72,18 +72,18 @@ class Waiting(NamedTuple):
 
 
 class Ledger:
-    """Answers by the key of what was asked. Its methods may be called from any thread."""
+    """Answers by the key of their item. Its methods can be called from any thread."""
 
     def __init__(self, path: str | os.PathLike[str], *, place: str) -> None:
-        """Open it, or make it.
+        """Open the ledger, or create it.
 
         Args:
             path: the file.
-            place: the base URL that is asked; answers of another place are not mixed in.
+            place: the server that answers; the answers of different servers are not mixed.
 
         Raises:
-            InvalidRequestError: another run holds it (with who that is), it is no ledger, or holds answers of
-                another place.
+            InvalidRequestError: another run uses the ledger (the error names the process), the file is not a ledger,
+                or it has answers of another server.
         """
         self.path = Path(path)
         self._holder = self.path.with_name(f"{self.path.name}.holder")
@@ -119,26 +119,28 @@ class Ledger:
             if "locked" not in str(error):
                 raise glmv.InvalidRequestError(f"The ledger {self.path} cannot be opened: {error}.") from error
             raise glmv.InvalidRequestError(
-                f"Another run holds the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
+                f"Another run uses the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
             ) from None
         except sqlite3.DatabaseError as error:
             if "malformed" in str(error):
                 raise LedgerUnreadable(self.path, error) from error
-            raise glmv.InvalidRequestError(f"{self.path} is no ledger of glmv_batch: {error}.") from error
+            raise glmv.InvalidRequestError(f"{self.path} is not a ledger of glmv_batch: {error}.") from error
         if meta.get("version", str(VERSION)) != str(VERSION):
-            raise glmv.InvalidRequestError(f"{self.path} was written by another version ({meta['version']}).")
+            raise glmv.InvalidRequestError(
+                f"The ledger {self.path} has version {meta['version']}; this glmv_batch reads version {VERSION}."
+            )
         if meta.get("place", place) != place:
             raise glmv.InvalidRequestError(
-                f"The ledger {self.path} holds answers of {meta['place']}, and now {place} is asked. Use another "
-                "ledger: an answer stands for the place that gave it."
+                f"The ledger {self.path} has answers of {meta['place']}, but this job uses {place}. Use another ledger "
+                "for each server."
             )
 
     def _who(self) -> str:
         try:
-            held = json.loads(self._holder.read_text())
-            return f"process {held['pid']} on {held['host']}, since {held['since']}"
+            holder = json.loads(self._holder.read_text())
+            return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
         except (OSError, ValueError, KeyError):
-            return "a process that did not say who it is"
+            return "an unknown process"
 
     def __enter__(self) -> Self:
         return self
@@ -147,18 +149,18 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Write what is left, and let go."""
+        """Finish all writes and close the file."""
         if self._writer.is_alive():
             self._writes.put(None)
             self._writer.join()
             self._holder.unlink(missing_ok=True)
             self._db.close()
 
-    def room(self) -> None:
-        """Look whether there is room for what comes next.
+    def check_space(self) -> None:
+        """Check that the disk has space for the next answers.
 
         Raises:
-            LimitExceeded: when the disk is all but full. Nothing was sent, nothing is lost.
+            LimitExceeded: the disk is almost full. Nothing was sent, and no answer is lost.
         """
         if self._broken is not None:
             raise self._refusal() from self._broken
@@ -167,31 +169,31 @@ class Ledger:
         free = shutil.disk_usage(self.path.parent).free
         if free < MARGIN:
             raise glmv.LimitExceeded(
-                f"The disk of {self.path} has {free >> 20} MB left, and {MARGIN >> 20} are kept free for answers that "
-                "are paid for. Make room and run again: everything that was answered is in the ledger."
+                f"The disk of {self.path} has {free >> 20} MB left; {MARGIN >> 20} MB must be free to store answers. "
+                "Free disk space and run again: all answers so far are in the ledger."
             )
         self._looked = time.monotonic()
 
     def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None:
-        """What is known: the facts of a row as `Row.as_dict` gives them, or None.
+        """The stored facts of a row, as `Row.as_dict` returns them; None if there are none.
 
         Args:
-            retry_failed: take failures that may go well next time as not known.
+            retry_failed: also return None for failures that may succeed next time.
         """
-        found = self._rows("select ok, retryable, row from answers where key = ?", key)
-        if not found:
+        rows = self._rows("select ok, retryable, row from answers where key = ?", key)
+        if not rows:
             return None
-        ok, retryable, row = found[0]
+        ok, retryable, row = rows[0]
         try:
             facts = json.loads(row)
             if not isinstance(facts, dict) or facts.keys() - _FACTS:
-                raise ValueError("an answer is not what was written")
+                raise ValueError("a stored answer has unexpected content")
         except (TypeError, ValueError) as error:
             raise LedgerUnreadable(self.path, error) from error
         return None if retry_failed and not ok and retryable else facts
 
     def keep(self, key: str, facts: Mapping[str, Any]) -> Future[None]:
-        """Put an answer, or the failure that stands for it, on disk; done when the future is."""
+        """Store an answer or a failure. When the future is done, it is on disk."""
         ok = "error" not in facts
         row = json.dumps({name: value for name, value in facts.items() if name != "key"}, ensure_ascii=True)
         return self._put(
@@ -199,56 +201,56 @@ class Ledger:
         )
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """The SHA-256 of a file that has not changed since it was read, or None."""
-        found = self._rows(
+        """The stored SHA-256 of a file of this size and modification time, or None."""
+        rows = self._rows(
             "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
         )
-        return str(found[0][0]) if found else None
+        return str(rows[0][0]) if rows else None
 
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None:
-        """Remember a file's SHA-256; it may come to disk later."""
-        # The bytes of the path: names of files need not be UTF-8.
+        """Store a file's SHA-256; it may be written to disk later."""
+        # The path is stored as bytes, because file names need not be UTF-8.
         self._put("insert or replace into files values (?, ?, ?, ?)", (os.fsencode(path), size, mtime, digest))
 
     def chunk_planned(self, name: str, keys: Sequence[str]) -> None:
-        """A chunk is about to be handed in."""
+        """Record a chunk that is about to be submitted."""
         last = self._put("insert into chunks values (?, null)", (name,))
         for key in keys:
             last = self._put("insert into chunk_items (chunk, key) values (?, ?)", (name, key))
         last.result()
 
     def chunk_sent(self, name: str, batch: str) -> None:
-        """It was, and this is the platform's name for it."""
+        """Record the id of the batch that the platform created for a chunk."""
         self._put("update chunks set batch = ? where name = ?", (batch, name)).result()
 
     def chunk_ended(self, name: str) -> None:
-        """Nothing more comes of it."""
+        """Remove a chunk: no more answers will come from it."""
         self._put("delete from chunk_items where chunk = ?", (name,))
         self._put("delete from chunks where name = ?", (name,)).result()
 
     def chunks(self) -> list[Chunk]:
-        """Those of which something may come."""
+        """The chunks whose answers have not been read yet."""
         return [Chunk(name, batch) for name, batch in self._rows("select name, batch from chunks")]
 
     def chunk_keys(self, name: str) -> list[str]:
-        """The keys of its items, each once."""
+        """The keys of a chunk's items, each once."""
         return [key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name)]
 
     def wait_for(self, waiting: Waiting) -> bool:
-        """Note an item of this run that waits for its answer; whether the same is asked already.
+        """Record an item that waits for its answer; return whether an equal request was already submitted.
 
-        Who waits is forgotten with the run: the next one reads its source again, which may have changed.
+        These records last as long as the run: the next run reads the source again, which may have changed.
         """
         key, name, columns = waiting
         tables = "chunk_items", "waiting"
         before = [self._rows(f"select 1 from {table} where key = ? limit 1", key) for table in tables]  # noqa: S608
-        # Names of files need not be UTF-8, and JSON escapes what is not.
+        # File names need not be UTF-8; JSON escapes the other characters.
         values = key, json.dumps(name, default=str), json.dumps(columns, default=str)
         self._rows("insert into waiting values (?, ?, ?)", *values)
         return any(before)
 
     def waited(self, key: str) -> list[Waiting]:
-        """The items that waited for the answer to a key, in their order; they wait no more."""
+        """The items that wait for the answer to a key, in order; their records are removed."""
         rows = self._rows("select name, columns from waiting where key = ? order by rowid", key)
         self._rows("delete from waiting where key = ?", key)
         return [Waiting(key, json.loads(name), json.loads(columns)) for name, columns in rows]
@@ -266,7 +268,7 @@ class Ledger:
         return done
 
     def _write_all(self) -> None:
-        """The writer's thread: whatever waits goes into one transaction."""
+        """The writer thread: all writes in the queue go into one transaction."""
         ended = False
         while not ended:
             first = self._writes.get()
@@ -278,13 +280,13 @@ class Ledger:
                 group += [] if more is None else [more]
             try:
                 if self._broken is not None:
-                    raise self._broken  # what comes later may stand on what was lost
+                    raise self._broken  # later writes may depend on those that failed
                 with self._lock:
                     self._db.execute("begin")
                     for sql, values, _ in group:
                         self._db.execute(sql, values)
                     self._db.execute("commit")
-            except Exception as error:  # noqa: BLE001 - whoever waits for the writer hears of it, whatever it is
+            except Exception as error:  # noqa: BLE001 - any error is passed to the threads that wait for these writes
                 self._broken = error
                 self._undo()
                 for *_, done in group:
@@ -294,22 +296,22 @@ class Ledger:
                     done.set_result(None)
 
     def _refusal(self) -> glmv.GLMVError:
-        """Why nothing more is written."""
+        """The error for writes after a failed one."""
         if isinstance(self._broken, sqlite3.Error) and _is_damage(self._broken):
             return LedgerUnreadable(self.path, self._broken)
-        return glmv.LimitExceeded(f"The ledger {self.path} takes no more: {self._broken}.")
+        return glmv.LimitExceeded(f"The ledger {self.path} cannot be written: {self._broken}.")
 
     def _undo(self) -> None:
         with self._lock:
             if self._db.in_transaction:
                 try:
                     self._db.execute("rollback")
-                except sqlite3.DatabaseError:  # the ledger takes no more, whatever it is
+                except sqlite3.DatabaseError:  # the ledger is already unusable
                     pass
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether it is the file's content. A full disk and a lock are errors of SQLite's operation."""
+    """Whether an error means that the file is damaged; a full disk or a lock raises other classes."""
     return type(error) is sqlite3.DatabaseError or isinstance(error, sqlite3.DataError)
 
 

@@ -1,8 +1,8 @@
-"""A network or server that is away: one call at a time tries again, with growing pauses, and all others wait for it.
+"""Outages of the network or server: one call at a time probes, with growing pauses, and all others wait for it.
 
-Some failures say for sure that nobody was reached. Others (a connection that broke, a timeout, a gateway's page) may
-also be the doing of one picture. They are an outage when several different rows break so, with no answer between. A
-row that breaks so again and again, while others are answered or alone, fails by itself.
+Some failures prove that the server was not reached. Others (a broken connection, a timeout, a gateway's page) can also
+be caused by one picture. They count as an outage if several different rows fail this way without an answer in between.
+A row that fails this way repeatedly while other rows are answered, or while it is alone, is a failed row.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from urllib.parse import urlsplit
 import glmv
 from glmv_batch._progress import Progress
 
-# Seconds between two tries: the first, how much longer the next is, and the longest.
+# Seconds between two probes: the first pause, its growth factor, and the longest pause.
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 2.0, 2.0, 60.0
-# Seconds after which a run gives up: without an answer to any call yet, as with a server that is not started; and
-# where the server is known to exist: it has answered, or is the platform's.
+# Seconds of an outage after which a run ends: if no call was answered yet, as with a server that is not started; and
+# if the server is known to exist, because it has answered or is the platform.
 PATIENCE_AT_FIRST, PATIENCE = 120.0, 12 * 3600.0
-# The same for the last rows of a run that all break: one may be at fault itself, and nothing else can show it.
+# The same for the last rows of a run: one of them may be the cause, and no other row can show that.
 PATIENCE_AT_LAST = 3600.0
-# So many different rows that break, with no answer between, are an outage.
+# The number of different rows that fail without an answer in between, and so make an outage.
 SEVERAL = 3
-# So many times a row is asked that breaks without an outage.
+# The number of attempts for a row that fails this way without an outage.
 MOST_BREAKS = 3
-# Hosts that exist, so that a machine that cannot reach them is offline.
+# Hosts that exist: if they cannot be reached, this machine is offline.
 _PLATFORM = ("bigmodel.cn", "z.ai")
 
-# Kinds of `ConnectionFailed` in which nobody was reached.
+# Kinds of `ConnectionFailed` that prove that the server was not reached.
 _AWAY = {"connect", "connect_timeout", "dns", "proxy"}
-# Those that are a wrong setting before anything was answered; later they are a network of another kind, as that of a
-# hotel or of an office.
+# Before the first answer these mean a wrong setting. Later they mean that the machine is in another network, such as a
+# hotel's.
 _AWAY_LATER = {"no_such_host", "tls", "proxy_refused"}
-# The same for every item, whenever it is said. A proxy may lock an account after some wrong passwords.
+# These always mean a wrong setting, so the run ends. A proxy may lock an account after some wrong passwords.
 _WRONG_SETTINGS = {"settings", "proxy_auth"}
-# Kinds of `ConnectionFailed` that may be the network's doing or one picture's.
+# Kinds of `ConnectionFailed` that the network or one picture can cause.
 _BROKEN = {"reset", "read_timeout", "write_timeout"}
-# What gateways and content networks say of a server that they do not reach (RFC 9110, 15.6; Cloudflare's 520 to 530).
+# Statuses of gateways and content networks that cannot reach a server (RFC 9110, 15.6; Cloudflare's 520 to 530).
 _GATEWAY = {502, 503, 504, *range(520, 528), 530}
 
 
 def kind_of(error: Exception) -> str | None:
-    """How a connection failed, a deadline that passed over it included; None for any other error."""
+    """How a connection failed, also if a deadline passed because of it; None for any other error."""
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
 
 
 def nobody_reached(error: Exception) -> bool:
-    """Whether a call surely did not arrive, and may when the network is back."""
+    """Whether an error proves that a call did not arrive, so that it may succeed when the network is back."""
     return kind_of(error) in _AWAY
 
 
 def may_be_away(error: Exception) -> bool:
-    """Whether a call broke in a way that many calls do when the server is away, and one may that is at fault itself.
+    """Whether a call failed in a way that both an outage and a single bad item can cause.
 
-    A page of a gateway is one that has no code of the platform.
+    A server error without a code of the platform is the page of a gateway.
     """
     match error:
         case glmv.ServerError():
@@ -72,7 +72,7 @@ def may_be_away(error: Exception) -> bool:
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether a call failed because the platform or all slots had too much to do: it may go well in a quiet moment."""
+    """Whether a call failed because the platform or the gate was overloaded, so that it may succeed later."""
     match error:
         case glmv.RateLimitError() | glmv.ServerError() | glmv.GateTimeout():
             return True
@@ -83,18 +83,18 @@ def is_busy(error: Exception) -> bool:
 
 
 def is_platform(base_url: str) -> bool:
-    """Whether a server is the platform's own."""
+    """Whether a base URL is the platform's."""
     host = (urlsplit(base_url).hostname or "").rstrip(".")
     return any(host == home or host.endswith(f".{home}") for home in _PLATFORM)
 
 
 class Outage:
-    """What the calls of one run know of the network. All of it belongs to one event loop.
+    """The state of the network for the calls of one run. It belongs to one event loop.
 
     Args:
-        progress: told what is waited for.
-        moved: set for a moment when a waiting call has to look again.
-        known: whether the server exists for sure, so that it is waited for before its first answer, too.
+        progress: its `waiting` is set to the reason for waiting.
+        moved: set for a moment when waiting calls must check their condition again.
+        known: whether the server is known to exist, so that the run waits long for it even before its first answer.
     """
 
     def __init__(self, progress: Progress, moved: asyncio.Event, *, known: bool = False) -> None:
@@ -106,16 +106,16 @@ class Outage:
         self._pause = FIRST_PAUSE
         self._trying = False
         self._answered = False
-        self._unreached = False  # the last failure says for sure that nobody was reached
-        self._broken: set[Hashable] = set()  # rows that broke since the last answer
+        self._unreached = False  # whether the last failure proves that the server was not reached
+        self._broken: set[Hashable] = set()  # rows that failed since the last answer
         self._breaks: dict[Hashable, int] = {}
         self._queue: deque[Hashable] = deque()
 
     async def turn(self, row: Hashable, stopped: Callable[[], bool]) -> bool:
-        """Wait until a row may be asked about. The row that has waited longest tries first.
+        """Wait until a row's call may start. In an outage the row that has waited longest probes first.
 
         Returns:
-            Whether the network may be away and this call tries it: it must end in `failed`, `heard` or `let_go`.
+            Whether the call is a probe. The caller must then call `failed`, `heard` or `let_go`.
         """
         if self._since is None:
             return False
@@ -123,7 +123,7 @@ class Outage:
         try:
             while self._since is not None and not stopped():
                 fresh = None if self._is_outage else next((one for one in self._queue if one not in self._broken), None)
-                # A row that has not broken yet shows whether another one is at fault: it need not wait.
+                # A row that has not failed yet shows whether another row is the cause, so it need not wait.
                 left = self._next - clock() if fresh is None else 0.0
                 if self._trying or row != (self._queue[0] if fresh is None else fresh):
                     await self._moved.wait()
@@ -137,7 +137,7 @@ class Outage:
             self._queue.remove(row)
 
     def heard(self, row: Hashable) -> None:
-        """The server answered about a row, whatever it said."""
+        """Report that the server answered a row's call, even if with an error."""
         self._answered = True
         self._unreached = False
         self._broken.clear()
@@ -147,16 +147,16 @@ class Outage:
             self._progress.waiting = None
 
     def failed(self, error: Exception, row: Hashable, *, trying: bool, last: bool = False) -> bool:
-        """A call failed. Whether the row has to be asked about again, after the next `turn`.
+        """Report a failed call; return whether the row must be sent again after the next `turn`.
 
         Args:
-            error: what it failed with.
-            row: what was asked about.
-            trying: what `turn` returned.
-            last: no other rows come, and all that are left have broken, too: nothing else can show who is at fault.
+            error: the call's error.
+            row: the row of the call.
+            trying: the result of `turn`.
+            last: whether no new rows come and all remaining ones have failed, so that no row can show the cause.
 
         Raises:
-            GLMVError: the error, where it would be the same for every item, or was waited for long enough.
+            GLMVError: the error, if every item would get it or the outage has lasted too long.
         """
         kind = kind_of(error)
         if kind in _WRONG_SETTINGS or (kind in _AWAY_LATER and not self._answered):
@@ -178,7 +178,7 @@ class Outage:
             if isinstance(error, glmv.GateTimeout | glmv.DeadlineExceeded):
                 return False
             self.heard(row)
-            # Tried without retries: when all come back at once, the platform may say that it is busy.
+            # A probe has no retries. When many clients come back at once, the platform may answer that it is busy.
             return trying and error.retryable
         else:
             if trying and kind is not None:
@@ -192,11 +192,11 @@ class Outage:
         return True
 
     def has_broken(self, row: Hashable) -> bool:
-        """Whether a row broke since the last answer."""
+        """Whether a row has failed since the last answer."""
         return row in self._broken
 
     def let_go(self, *, trying: bool) -> None:
-        """A call was given up; another one may try."""
+        """Report that a call was abandoned; if it was the probe, another call may probe."""
         if trying:
             self._trying = False
 
@@ -222,7 +222,7 @@ class Outage:
             if gone > (PATIENCE if self._answered or self._known else PATIENCE_AT_FIRST):
                 raise error
             message = error.message if isinstance(error, glmv.GLMVError) else str(error)
-            self._progress.waiting = f"{message} Trying again in {self._pause:.0f} s, for {gone:.0f} s by now."
+            self._progress.waiting = f"{message} Trying again in {self._pause:.0f} s (waiting for {gone:.0f} s so far)."
         self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
 
 
@@ -230,7 +230,7 @@ clock = time.monotonic
 
 
 async def pause(moved: asyncio.Event, seconds: float) -> None:
-    """Wait so many seconds, or until something has moved."""
+    """Wait for a number of seconds, or until `moved` is set."""
     try:
         await asyncio.wait_for(moved.wait(), seconds)
     except TimeoutError:

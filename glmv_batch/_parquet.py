@@ -1,4 +1,4 @@
-"""Rows into a Parquet file."""
+"""Rows -> a Parquet file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
-# Rows that are held until they are written as one group of a Parquet file: large enough to compress, small enough
-# to forget in memory (some 10 MB of long answers).
+# Rows in one row group of the file. They are in memory until it is written: enough to compress well, and few enough to
+# need little memory (about 10 MB for long answers).
 ROW_GROUP = 5_000
 
 
 class Parquet(Part):
     """A table: the key, columns of the source, a typed column for each property of the schema, the facts of each row.
 
-    A property that bears the name of a fact (`text`, `model`, ...) becomes `parsed_<name>`. The types of the key and of
-    the source's columns are found in the rows: where later ones need a wider type, what is written is written again.
+    A property with the name of a fact (`text`, `model`, ...) becomes `parsed_<name>`. The types of the key and of the
+    source's columns come from the rows: if later rows need a wider type, the file is rewritten.
     """
 
     def __init__(self, path: Any, schema: Mapping[str, Any] | None, keep: Any = False) -> None:
@@ -67,13 +67,13 @@ class Parquet(Part):
         import pyarrow as pa
 
         of_source = [self.kept.of(row) for row in rows]
-        found = {"key": _array([row.key for row in rows]) if rows else pa.array([], pa.string())}
-        found |= {name: _array([values.get(name) for values in of_source]) for name in self.kept.columns}
+        arrays = {"key": _array([row.key for row in rows]) if rows else pa.array([], pa.string())}
+        arrays |= {name: _array([values.get(name) for values in of_source]) for name in self.kept.columns}
         facts = [flat(row, self._parsed) for row in rows]
         for field in self._types:
             if field.name != "key":
-                found[field.name] = pa.array([fact.get(field.name) for fact in facts], field.type)
-        return pa.table(found)
+                arrays[field.name] = pa.array([fact.get(field.name) for fact in facts], field.type)
+        return pa.table(arrays)
 
     def _begin_with(self, schema: Any) -> None:
         from pyarrow import parquet
@@ -82,7 +82,7 @@ class Parquet(Part):
         self._writer = parquet.ParquetWriter(self._file, schema, compression="zstd")
 
     def _begin_again(self, schema: Any) -> None:
-        """Write what is written with other types. The same file, for its lock is what keeps other jobs away."""
+        """Rewrite the rows so far with other types. The file stays the same one, because this job holds its lock."""
         from pyarrow import parquet
 
         self._writer.close()
@@ -98,7 +98,7 @@ class Parquet(Part):
 
 
 def _array(values: list[Any]) -> Any:
-    """Values of a column -> an array of the type that they have, of texts where they have several."""
+    """Values of a column -> an array of their common type, or of texts if they have several types."""
     import pyarrow as pa
 
     try:
@@ -110,22 +110,22 @@ def _array(values: list[Any]) -> Any:
 def _texts(values: list[Any]) -> Any:
     import pyarrow as pa
 
-    told = [jsonable(value) for value in values]
+    plain_values = [jsonable(value) for value in values]
     return pa.array(
         [
             None if value is None else text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-            for value in told
+            for value in plain_values
         ],
         pa.string(),
     )
 
 
 def _wider(before: Any, after: Any) -> Any:
-    """A schema whose columns hold the values of both."""
+    """A schema whose columns can hold the values of both schemas."""
     import pyarrow as pa
 
     names = [*before.names, *(name for name in after.names if name not in before.names)]
-    # New columns of the source stand with the others, before those of the answer.
+    # New columns of the source come after its other columns, before those of the answer.
     names.sort(key=lambda name: after.names.index(name) if name in after.names else 0)
 
     def type_of(name: str) -> Any:
@@ -145,10 +145,10 @@ def _as(table: Any, schema: Any) -> Any:
     def column(field: Any) -> Any:
         if field.name not in table.column_names:
             return pa.nulls(table.num_rows, field.type)
-        found = table.column(field.name)
-        if found.type == field.type:
-            return found
-        return _texts(found.to_pylist()) if field.type == pa.string() else found.cast(field.type, safe=False)
+        values = table.column(field.name)
+        if values.type == field.type:
+            return values
+        return _texts(values.to_pylist()) if field.type == pa.string() else values.cast(field.type, safe=False)
 
     return pa.table([column(field) for field in schema], schema=schema)
 
@@ -157,7 +157,7 @@ def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tupl
     """JSON Schema of the answers -> (the table's schema in Arrow, property -> its column's name and type).
 
     Raises:
-        InvalidRequestError: without pyarrow.
+        InvalidRequestError: pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -170,19 +170,19 @@ def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tupl
         "bool": pa.bool_(),
         "list": pa.list_(pa.string()),
     }
-    found = {} if schema is None else columns_of(schema)
+    columns = {} if schema is None else columns_of(schema)
     parsed: dict[str, tuple[str, Column]] = {}
-    for name, column in found.items():
-        parsed[name] = free(name, PARSED, FACTS.keys() | found.keys() - {name}), column
+    for name, column in columns.items():
+        parsed[name] = free(name, PARSED, FACTS.keys() | columns.keys() - {name}), column
     fields = [("key", pa.string()), *((name, column.type) for name, column in parsed.values())]
     fields += [(name, kinds[kind]) for name, kind in FACTS.items() if name != "key"]
     return pa.schema(fields), parsed
 
 
 def flat(row: Row, parsed: Mapping[str, tuple[str, Column]]) -> dict[str, Any]:
-    """A row as the table holds it."""
+    """A row -> the values of the table's columns."""
     facts = row.as_dict()
-    said = facts.pop("parsed", None)
-    values = said if isinstance(said, Mapping) else {"value": plain(said)}
+    answer = facts.pop("parsed", None)
+    values = answer if isinstance(answer, Mapping) else {"value": plain(answer)}
     facts = {name: text(value) if isinstance(value, str) else value for name, value in facts.items()}
     return facts | {name: fitted(column, values.get(prop)) for prop, (name, column) in parsed.items()}

@@ -1,4 +1,4 @@
-"""A file under another name until it is whole, and one job's alone until then."""
+"""An output file that has a temporary name and a lock until it is complete."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from glmv_batch._row import Row
 
 
 class Part(ABC):
-    """`<file>.part`, which takes the file's name when the run ends.
+    """A writer to `<file>.part`, which is renamed to `<file>` when the run ends.
 
-    It is locked from `claim` on, by the operating system, which ends the lock with the process, however that ends.
+    `claim` locks the file. The lock is the operating system's, so it ends with the process, even if that is killed.
 
     Attributes:
         kept: the columns of the source that are written.
@@ -48,18 +48,18 @@ class Part(ABC):
             self._let_go()
 
     def claim(self) -> None:
-        """Take the file for this job. What stands in it stays until the first row comes.
+        """Lock the file for this job. Its old content stays until the first row is written.
 
         Raises:
-            InvalidRequestError: another job has it.
-            LimitExceeded: it may not be written.
+            InvalidRequestError: another job has locked it.
+            LimitExceeded: the file cannot be written.
         """
         with self._disk():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             while self._held is None:
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
                 file = os.fdopen(os.open(self._part, flags, 0o666), "r+b")
-                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)  # a link may lead to a pipe or a device
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)  # a link may point to a pipe or a device
                 if is_file and not _lock(file.fileno()):
                     file.close()
                     raise glmv.InvalidRequestError(
@@ -68,14 +68,14 @@ class Part(ABC):
                     )
                 if self._is_there(file):
                     self._held = file
-                else:  # the other job ended between our opening and our locking, and the file has its name now
+                else:  # another job ended after the file was opened and before it was locked, and has renamed it
                     file.close()
 
     def write(self, row: Row) -> None:
-        """Take one row.
+        """Write one row.
 
         Raises:
-            LimitExceeded: the file takes no more: the disk is full, or may not be written to.
+            LimitExceeded: the file cannot be written: the disk is full, or writing is not permitted.
         """
         with self._disk():
             self._begin()
@@ -87,13 +87,11 @@ class Part(ABC):
             yield
         except OSError as error:
             raise glmv.LimitExceeded(
-                f"{self._path} cannot be written: {error}. Make room and run again: the ledger has every answer."
+                f"{self._path} cannot be written: {error}. Free disk space and run again: the ledger has every answer."
             ) from error
 
     def _begin(self) -> None:
-        """Empty the file with its first row: a run that comes to none, because another one has the ledger, has no
-        business with that one's file.
-        """
+        """Empty the file before the first row. A run without rows leaves it unchanged, as when the ledger is locked."""
         if not self._begun:
             if self._held is None:
                 self.claim()
@@ -104,7 +102,7 @@ class Part(ABC):
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
-        """Give the file its name. Where an open file can be renamed, nobody takes the lock before that."""
+        """Rename the file. Where an open file can be renamed, its lock is still held meanwhile."""
         assert self._held is not None
         self._held.flush()
         if sys.platform == "win32":
@@ -113,25 +111,25 @@ class Part(ABC):
             self._part.replace(self._path)
 
     def _let_go(self) -> None:
-        held, self._held = self._held, None
-        if held is None:
+        file, self._held = self._held, None
+        if file is None:
             return
         try:
-            is_empty = not self._begun and not os.fstat(held.fileno()).st_size and self._is_there(held)
+            is_empty = not self._begun and not os.fstat(file.fileno()).st_size and self._is_there(file)
             if sys.platform == "win32":
-                held.close()
+                file.close()
             if is_empty:
                 self._part.unlink(missing_ok=True)
-        except (OSError, ValueError):  # it is closed already, or not ours to remove
+        except (OSError, ValueError):  # it is already closed, or may not be removed
             pass
         finally:
             try:
-                held.close()
-            except OSError:  # what it could not write was told before
+                file.close()
+            except OSError:  # the failed write was reported before
                 pass
 
     def _is_there(self, file: IO[bytes]) -> bool:
-        """Whether this is the file that bears the name."""
+        """Whether the path of the `.part` file still names this open file."""
         try:
             return os.path.samestat(os.fstat(file.fileno()), self._part.stat())
         except FileNotFoundError:
@@ -139,21 +137,21 @@ class Part(ABC):
 
     @abstractmethod
     def _open(self, file: IO[bytes]) -> None:
-        """Begin to write into this file, which stays open."""
+        """Start writing into this open file."""
 
     @abstractmethod
     def _put(self, row: Row) -> None: ...
 
     @abstractmethod
     def _close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
 
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> bool:
-        """Lock a file; whether nobody else had it locked."""
+        """Try to lock a file; return whether that succeeded."""
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -164,7 +162,7 @@ else:
     import fcntl
 
     def _lock(file: int) -> bool:
-        """Lock a file; whether nobody else had it locked."""
+        """Try to lock a file; return whether that succeeded."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

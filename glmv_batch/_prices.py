@@ -1,4 +1,4 @@
-"""Tokens -> money, by the price that was listed on the day that stands beside it; and what may be spent."""
+"""Tokens -> money, by the catalogue's prices and their dates; and the budget of a job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import glmv
 # "价格为同步调用的 50%" (docs.bigmodel.cn, "批量处理")
 BATCH_SHARE = 0.5
 
-# The next answer may well be a little longer than the longest so far.
+# A call is expected to cost up to this factor of the most expensive one so far.
 _CAUTION = 1.2
 
 _UNITS = {
@@ -21,7 +21,7 @@ _UNITS = {
 }
 _CURRENCIES = {unit: currency for currency, units in _UNITS.items() for unit in units}
 _UNIT = "|".join(re.escape(unit) for unit in _CURRENCIES)
-# A comma parts thousands. Where it is read as a decimal point elsewhere, "0,50" is refused rather than read as 50.
+# A comma separates thousands. Elsewhere it is a decimal point, so "0,50" is refused rather than read as 50.
 _BUDGET = re.compile(
     rf"(?P<before>{_UNIT})?\s*(?P<amount>(?:\d{{1,3}}(?:,\d{{3}})+|\d[\d_]*)(?:\.\d+)?)\s*(?P<after>{_UNIT})?",
     re.IGNORECASE,
@@ -29,12 +29,12 @@ _BUDGET = re.compile(
 _FORMS = "'10 CNY', 'RMB 10', '10 yuan', '10元', '¥10', '3 USD', 'USD 3', '3 dollars', '$3', '3$' or '2000000 tokens'"
 
 
-# Ids of the emulator's answers begin so (docs/fidelity.md); its `/v1` puts OpenAI's prefix in front.
+# Prefixes of the ids of the emulator's answers (docs/fidelity.md); on `/v1` they follow OpenAI's prefix.
 _EMULATED = ("emu-", "chatcmpl-emu-")
 
 
 class Money(NamedTuple):
-    """An amount, and what it is told by."""
+    """An amount, its currency, and the date of the price list."""
 
     amount: float
     currency: str
@@ -45,23 +45,23 @@ class Money(NamedTuple):
 
 
 NOTHING = Money(0.0, "", "")
-"""What an answer of the emulator costs."""
+"""The cost of an answer of the emulator."""
 
 
 def is_emulated(answer: glmv.Completion | Exception) -> bool:
-    """Whether an answer, or what an error has of one, is the emulator's, for which nobody pays."""
-    told = getattr(answer, "partial", None) if isinstance(answer, Exception) else answer
-    return told is not None and (told.id or "").startswith(_EMULATED)
+    """Whether an answer, or an error's partial answer, comes from the emulator and so costs nothing."""
+    completion = getattr(answer, "partial", None) if isinstance(answer, Exception) else answer
+    return completion is not None and (completion.id or "").startswith(_EMULATED)
 
 
 def cost(
     model: str | None, usage: glmv.Usage | None, base_url: str, *, currency: str | None = None, share: float = 1.0
 ) -> Money | None:
-    """What an answer cost; None when the price of the model at that server is not known, or its tokens are not.
+    """The cost of an answer; None if the model's price at that server, or its tokens, are not known.
 
     Args:
-        currency: of the budget, by whose listed price answers of other servers than the platform's are counted.
-        share: of the listed price: `BATCH_SHARE` in the platform's batches.
+        currency: the budget's currency; its listed price is used for servers other than the platform.
+        share: the fraction of the listed price to pay: `BATCH_SHARE` in the platform's batches.
     """
     row = glmv.find_model(model or "")
     price = (row.price_at(base_url) or row.price_in(currency or "")) if row else None
@@ -77,10 +77,10 @@ def _money(price: Any, usage: glmv.Usage | None, share: float) -> Money | None:
 
 @dataclass
 class Budget:
-    """What a job may spend, what it has spent, and what the calls under way may come to cost.
+    """What a job may spend and has spent, and an estimate for the running calls.
 
-    A call under way is expected to cost a little more than the dearest before it did; before the first answer nobody
-    knows, so there is one call at a time until then.
+    A running call is expected to cost a little more than the most expensive one so far. Before the first answer the
+    cost is unknown, so there is only one call at a time until then.
     """
 
     limit: float = float("inf")
@@ -89,31 +89,31 @@ class Budget:
     spent: float = 0.0
     dearest: float | None = None
     under_way: int = 0
-    base_model: str | None = None  # whose price holds, whatever name the server answers with
+    base_model: str | None = None  # the model whose price is used, whatever name the server answers with
 
     @classmethod
-    def of(cls, told: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
+    def of(cls, written: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
         """ "10 CNY", "RMB 10", "$3", "3 dollars", "2,000,000 tokens" or None -> a budget.
 
-        Money is counted by the price that is listed in its currency, whatever server is asked: at the emulator too, so
-        that a run can be tried there.
+        Money is computed by the price listed in its currency, whatever the server: also for the emulator, so that a run
+        can be tried there.
 
         Args:
-            model: that is asked.
-            base_model: the one of the catalogue that it is, where its name does not tell.
-            share: of the listed price.
+            model: the model's name.
+            base_model: its name in the catalogue, if `model` is a server's alias.
+            share: the fraction of the listed price to pay.
 
         Raises:
-            InvalidRequestError: when it is neither money nor tokens, or money where no price of the model is known in
-                that currency.
+            InvalidRequestError: the text is neither money nor tokens, or the model's price in that currency is not
+                known.
         """
-        if told is None:
+        if written is None:
             return cls()
-        found = _BUDGET.fullmatch(str(told).strip())
-        units = {_CURRENCIES[unit.lower()] for unit in found.group("before", "after") if unit} if found else set()
-        if found is None or len(units) != 1:
-            raise glmv.InvalidRequestError(f"A budget is written like {_FORMS}; got {told!r}.")
-        limit = float(found["amount"].replace(",", "").replace("_", ""))
+        match = _BUDGET.fullmatch(str(written).strip())
+        units = {_CURRENCIES[unit.lower()] for unit in match.group("before", "after") if unit} if match else set()
+        if match is None or len(units) != 1:
+            raise glmv.InvalidRequestError(f"budget must be written like {_FORMS}; got {written!r}.")
+        limit = float(match["amount"].replace(",", "").replace("_", ""))
         (currency,) = units
         if currency is None:
             return cls(limit)
@@ -135,7 +135,7 @@ class Budget:
 
     @property
     def allows(self) -> bool:
-        """Whether one more call fits, beside those under way."""
+        """Whether the budget allows one more call beside the running ones."""
         if self.limit == float("inf"):
             return True
         if self.dearest is None:
@@ -143,21 +143,21 @@ class Budget:
         return self.spent + (self.under_way + 1) * self.dearest * _CAUTION <= self.limit
 
     def begin(self) -> None:
-        """One more call is under way."""
+        """Count a call that starts."""
         self.under_way += 1
 
     def end(self, model: str | None, usage: glmv.Usage | None) -> None:
-        """It has ended, and this is what it used; None when nobody counted, as after most errors."""
+        """Count a call that has ended, with its usage; None if that is not known, as after most errors."""
         self.under_way -= 1
         if usage is None:
             return
         if self.currency is None:
-            paid: float = usage.prompt_tokens + usage.completion_tokens
+            amount: float = usage.prompt_tokens + usage.completion_tokens
         else:
             row = glmv.find_model(self.base_model or model or "")
             money = _money(row.price_in(self.currency) if row else None, usage, self.share)
             if money is None:
                 return
-            paid = money.amount
-        self.spent += paid
-        self.dearest = max(paid, self.dearest or 0)
+            amount = money.amount
+        self.spent += amount
+        self.dearest = max(amount, self.dearest or 0)

@@ -1,4 +1,4 @@
-"""How far a job is: counted as rows come, told to people in a line and to machines as JSON."""
+"""The progress of a job: counts, as one line of text or as JSON."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from typing import Any
 from glmv_batch._prices import NOTHING, Money, cost
 from glmv_batch._row import Row
 
-# The rate is that of the last answers, so that it follows a gate that narrows.
+# The rate is computed from so many recent rows, so that it follows changes of the gate's width.
 _RECENT = 200
 
 
@@ -19,16 +19,18 @@ class Progress:
     """Counts of one run.
 
     Attributes:
-        total: items, None while or where they cannot be counted.
-        answered, failed: in this run; `known`: whose row stood in the ledger already, `known_failed` of them an error.
-        input_tokens, output_tokens: of this run, as far as the platform counted.
-        errors: how many failed, by the name of the error's class.
-        retryable: how many of `failed` and `known_failed` may go well when they are asked again (`retry_failed=True`).
-        spent: money of this run, in what its server is paid in; None where no price is known, and 0 without a currency
-            at the emulator. `unpriced` counts answers without a price.
-        width: calls that may be under way now: it narrows when the platform says that it is busy.
-        waiting: what a run without a network waits for, or None.
-        stopped: why the run ended before its items did, or None.
+        total: number of items; None before they are counted, or if they cannot be.
+        answered, failed: rows of this run.
+        known, known_failed: rows that were in the ledger before, and how many of them are errors.
+        input_tokens, output_tokens: tokens of this run, as far as the server reported them.
+        errors: number of failed rows by the name of the error class.
+        retryable: how many of `failed` and `known_failed` may succeed when they are sent again (`retry_failed=True`).
+        spent: cost of this run, in the server's currency; None if no price is known, 0 without a currency at the
+            emulator.
+        unpriced: number of answers without a known price.
+        width: number of concurrent calls that the gate allows now; it shrinks when the platform is busy.
+        waiting: what the run is waiting for, such as the network; else None.
+        stopped: why the run ended before all items were done; else None.
     """
 
     total: int | None = None
@@ -55,15 +57,15 @@ class Progress:
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
 
     def begin(self) -> None:
-        """The run begins now."""
+        """Record that the run starts now."""
         self._begun = self.clock()
 
     def end(self) -> None:
-        """The run ends now."""
+        """Record that the run ends now."""
         self._ended = self.clock()
 
     def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
-        """One more row; `emulated` when the emulator answered, for which nobody pays."""
+        """Count one row; `known` if it was in the ledger, `emulated` if the emulator answered, which costs nothing."""
         self.retryable += bool(row.retryable) and not row.ok
         if known:
             self.known += 1
@@ -94,35 +96,35 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """How long the run has been going, or went."""
+        """Duration of the run so far, or of the whole run after its end."""
         if self._begun is None:
             return 0.0
         return (self._ended if self._ended is not None else self.clock()) - self._begun
 
     @property
     def rate(self) -> float | None:
-        """Rows asked for a second, of late; None before there are two."""
+        """Recent rows per second, without those from the ledger; None before there are two."""
         if len(self._recent) < 2:
             return None
         return (len(self._recent) - 1) / max(self._recent[-1] - self._recent[0], 1e-9)
 
     @property
     def eta(self) -> float | None:
-        """Seconds until the end at this rate, None where nobody can know."""
+        """Seconds until the end at this rate; None if the total or the rate is unknown."""
         if self.total is None or self.rate is None:
             return None
         return max(0, self.total - self.done) / self.rate
 
     @property
     def money(self) -> str:
-        """What the run cost, in words."""
+        """The cost of the run as text."""
         if self.unpriced and self.spent is None:
             return "price not known"
-        told = str(self.spent) if self.spent is not None else "nothing spent"
-        return f"{told}, {self.unpriced} answers without a known price" if self.unpriced else told
+        text = str(self.spent) if self.spent is not None else "nothing spent"
+        return f"{text}, {self.unpriced} answers without a known price" if self.unpriced else text
 
     def as_dict(self) -> dict[str, Any]:
-        """What a machine wants to know."""
+        """All counts as plain data."""
         spent = self.spent
         return {
             "total": self.total,
@@ -152,14 +154,14 @@ class Progress:
         return json.dumps(self.as_dict(), ensure_ascii=False)
 
     def __str__(self) -> str:
-        told = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} were there already"
-        told += f", {self.known_failed:,} of them failed" if self.known_failed else ""
-        told += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
+        text = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} were there already"
+        text += f", {self.known_failed:,} of them failed" if self.known_failed else ""
+        text += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
-            told += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
-        told += f"; retry_failed asks {self.retryable:,} of the failed again" if self.retryable else ""
-        told += f"; waiting: {self.waiting}" if self.waiting else ""
-        return f"{told}; stopped: {self.stopped}" if self.stopped else told
+            text += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
+        text += f"; retry_failed asks {self.retryable:,} of the failed again" if self.retryable else ""
+        text += f"; waiting: {self.waiting}" if self.waiting else ""
+        return f"{text}; stopped: {self.stopped}" if self.stopped else text
 
 
 # The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.

@@ -1,4 +1,4 @@
-"""What is asked about each item, and what becomes of the answer; knows no key and no connection, so it may travel."""
+"""The question about each item, and the conversion of its answer to a row. It contains no key, so it can be pickled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Question:
     """The same question about every item.
 
     Args:
-        prompt: asked about each picture.
-        messages: instead of the prompt: messages, to whose last turn of the user the picture is added, or a function
-            from `Item` to messages.
-        schema: a pydantic class or JSON Schema that the answer fits.
-        model, options: of each call, as `glmv.Client.chat` takes them.
+        prompt: the question about each picture.
+        messages: instead of the prompt: messages to whose last user message the picture is added, or a function from
+            `Item` to messages.
+        schema: a pydantic class or JSON Schema that the answer must fit.
+        model, options: of each call, as for `glmv.Client.chat`.
 
     Raises:
-        InvalidRequestError: for neither or both of prompt and messages, or a schema that is none.
+        InvalidRequestError: neither or both of prompt and messages are given, or the schema is invalid.
     """
 
     def __init__(
@@ -36,57 +36,57 @@ class Question:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         if (prompt is None) == (messages is None):
-            raise glmv.InvalidRequestError("Say what is asked: prompt='...' or messages=..., and not both.")
+            raise glmv.InvalidRequestError("Pass either prompt='...' or messages=....")
         self.schema, self.model = schema, model
-        # What can be read once only is asked about every item.
+        # An iterator can be read only once, but the messages are needed for every item.
         self.messages = list(messages) if isinstance(messages, Iterator) else prompt if messages is None else messages
         self.json_schema = json_schema_of(schema)
         self.options: dict[str, Any] = dict(options or {})
         if self.json_schema is not None:
-            named = {"name": str(self.json_schema.get("title") or "answer"), "schema": self.json_schema}
-            self.options["response_format"] = {"type": "json_schema", "json_schema": named}
+            named_schema = {"name": str(self.json_schema.get("title") or "answer"), "schema": self.json_schema}
+            self.options["response_format"] = {"type": "json_schema", "json_schema": named_schema}
             self.options["validate"] = self.parsed
 
     def messages_of(self, item: Item) -> Any:
-        """What is sent for an item. Reads the picture: to be called in a worker thread.
+        """The messages to send for an item. Call this in a worker thread, since it reads the picture.
 
         Raises:
-            GLMVError: there is no such picture.
+            GLMVError: the picture does not exist.
         """
         if callable(self.messages):
             return self.messages(item)
         return self.about(self.part_of(item))
 
     def part_of(self, item: Item) -> Any:
-        """An item's picture. Reads it: to be called in a worker thread.
+        """An item's picture. Call this in a worker thread, since it reads the picture.
 
         Raises:
-            GLMVError: there is none.
+            GLMVError: the picture does not exist, or the item has none.
         """
         part = item.part()
         if part is None:
-            raise glmv.InvalidRequestError("There is no picture: nothing was asked.")
+            raise glmv.InvalidRequestError("The item has no picture; nothing was sent.")
         return part
 
     def about(self, *parts: Any) -> list[Any]:
-        """The question about these pictures, where it is the same for all items."""
+        """The messages with these pictures, if `messages` is not a function."""
         return _with(self.messages, parts)
 
     def parsed(self, text: str) -> Any:
-        """An answer's text -> what it says by the schema.
+        """An answer's text -> the object or value of the schema.
 
         Raises:
-            ValueError: it does not fit.
+            ValueError: the text does not fit the schema.
         """
-        said = json.loads(text)
+        value = json.loads(text)
         validate: Callable[[Any], Any] | None = getattr(self.schema, "model_validate", None)
-        return said if validate is None else validate(said)
+        return value if validate is None else validate(value)
 
     def row_of(self, item: Item, answer: Any, seconds: float) -> Row:
-        """What became of an item -> its row.
+        """The result for an item -> its row.
 
         Args:
-            answer: a `Completion`, the error, or what a function of the user's own returned: a text, or what is parsed.
+            answer: a `Completion`, an error, or the result of the user's function: a text, or the parsed value.
         """
         match answer:
             case glmv.Completion():
@@ -108,40 +108,40 @@ class Question:
                 row = Row(item.name, answer, seconds=seconds, columns=item.columns)
                 return row if self.json_schema is None else self._fitting(row, answer)
             case _:
-                said = json.dumps(plain(answer), ensure_ascii=False)
-                return Row(item.name, said, answer, seconds=seconds, columns=item.columns)
+                json_text = json.dumps(plain(answer), ensure_ascii=False)
+                return Row(item.name, json_text, answer, seconds=seconds, columns=item.columns)
 
     def known(self, item: Item, facts: Mapping[str, Any]) -> Row:
-        """What the ledger has of an item -> its row. The text is read again, as it was when it came: what a pydantic
-        class wrote need not be what it reads.
+        """The facts in the ledger -> the item's row. The text is parsed again, because a pydantic class need not accept
+        what it writes.
         """
         row = restored(facts, item.name, item.columns)
         return row if self.json_schema is None or not row.ok else self._fitting(row, row.text or "")
 
     def _fitting(self, row: Row, text: str) -> Row:
-        """The row with what its answer says; of an answer that does not fit the text is kept: it is paid for."""
+        """The row with the parsed answer. If the answer does not fit, its text stays, since it is paid for."""
         try:
             return replace(row, parsed=self.parsed(text))
         except ValueError as wrong:
-            told = f"The answer does not fit the schema: {wrong}"
-            return replace(row, error=told, error_class=glmv.MalformedResponse.__name__, retryable=True)
+            message = f"The answer does not fit the schema: {wrong}"
+            return replace(row, error=message, error_class=glmv.MalformedResponse.__name__, retryable=True)
 
 
 def failed(item: Item, error: Exception, seconds: float) -> Row:
-    """An item that was not answered -> its row."""
+    """The error of an item -> its row."""
     row = Row(item.name, seconds=seconds, error=str(error) or type(error).__name__, columns=item.columns)
     if not isinstance(error, glmv.GLMVError):
         return replace(row, error_class=type(error).__name__, retryable=not is_final(error))
-    # An answer that does not fit is paid for, and another one may fit.
+    # An answer that does not fit is paid for, so its text and usage stay.
     unfit = isinstance(error, glmv.MalformedResponse)
-    paid = error.partial or glmv.Completion()
+    partial = error.partial or glmv.Completion()
     return replace(
         row,
-        text=paid.text if unfit and paid.text else None,
-        usage=paid.usage,
-        model=paid.model or None,
+        text=partial.text if unfit and partial.text else None,
+        usage=partial.usage,
+        model=partial.model or None,
         attempts=error.attempts,
-        # LangChain's errors are classes that are both theirs and ours: the name is ours.
+        # Errors from `langchain_glmv` are subclasses of glmv's errors: the name is that of glmv's class.
         error_class=next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == _ERRORS),
         code=error.code,
         retryable=not is_final(error),
@@ -149,10 +149,10 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether the same question about the same item would fail again, on whatever day.
+    """Whether the same request would fail again at any time.
 
-    A call's own `retryable` is about this hour: a second timeout, a passed deadline or a model that a server lacks are
-    not tried again then, and may go well tomorrow.
+    An error's own `retryable` is about an immediate retry: after a second timeout, a passed deadline or a missing model
+    the call is not retried at once, but may succeed another day.
     """
     match error:
         case glmv.NotFoundError():
@@ -174,10 +174,10 @@ def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "
     """A pydantic class or JSON Schema -> JSON Schema.
 
     Args:
-        mode: of what a pydantic class reads, or of what `plain` makes of it: names and types may differ.
+        mode: "validation" for the JSON that a pydantic class reads, "serialization" for the JSON that it writes.
 
     Raises:
-        InvalidRequestError: it is neither.
+        InvalidRequestError: the schema is neither.
     """
     match schema:
         case None:
@@ -185,26 +185,26 @@ def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "
         case Mapping():
             return dict(schema)
         case _ if hasattr(schema, "model_json_schema"):
-            described: dict[str, Any] = schema.model_json_schema(mode=mode)
-            return described
+            json_schema: dict[str, Any] = schema.model_json_schema(mode=mode)
+            return json_schema
         case _:
             raise glmv.InvalidRequestError(
-                f"schema is a pydantic class or JSON Schema as a dict; got {type(schema).__name__}."
+                f"schema must be a pydantic class or a JSON Schema as a dict; got {type(schema).__name__}."
             )
 
 
 def _with(messages: Any, parts: tuple[Any, ...]) -> list[Any]:
-    """Messages with the picture in the last turn of the user, before its words."""
-    told: list[Any] = [messages] if isinstance(messages, str | glmv.Message | Mapping) else list(messages)
-    if not any(isinstance(turn, glmv.Message) or (isinstance(turn, Mapping) and "role" in turn) for turn in told):
-        return [glmv.Message("user", (*parts, *told))]
-    for place in range(len(told) - 1, -1, -1):
-        match told[place]:
+    """Messages with the picture in the last user message, before its text."""
+    turns: list[Any] = [messages] if isinstance(messages, str | glmv.Message | Mapping) else list(messages)
+    if not any(isinstance(turn, glmv.Message) or (isinstance(turn, Mapping) and "role" in turn) for turn in turns):
+        return [glmv.Message("user", (*parts, *turns))]
+    for place in range(len(turns) - 1, -1, -1):
+        match turns[place]:
             case glmv.Message(role="user", content=content):
-                told[place] = glmv.Message("user", (*parts, *content))
-                return told
+                turns[place] = glmv.Message("user", (*parts, *content))
+                return turns
             case {"role": "user", "content": content, **more}:
                 words = [content] if isinstance(content, str) else list(content)
-                told[place] = {**more, "role": "user", "content": [*parts, *words]}
-                return told
-    return [*told, glmv.Message("user", parts)] if parts else told
+                turns[place] = {**more, "role": "user", "content": [*parts, *words]}
+                return turns
+    return [*turns, glmv.Message("user", parts)] if parts else turns

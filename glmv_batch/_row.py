@@ -1,4 +1,4 @@
-"""What became of one item: an answer, or the error that stands for it."""
+"""The result for one item: an answer or an error."""
 
 import math
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ import glmv
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One item's answer.
+    """The result for one item.
 
     Attributes:
-        key: the item's name: its path in the folder, its `key` or `id` column as the table has it (a number stays a
-            number), or its number as text.
-        text: the answer; after an error None, unless it was the answer that did not fit the schema.
-        parsed: with a schema, what the answer says: an object of the pydantic class, or what JSON holds.
-        usage: tokens, where the platform counted them.
+        key: the item's name: its path in the folder, its `key` or `id` column with its type in the table (a number
+            stays a number), or its position as text.
+        text: the answer; None after an error, unless the error is that the answer does not fit the schema.
+        parsed: with a schema, the parsed answer: an object of the pydantic class, or a JSON value.
+        usage: tokens, if the server reported them.
         model: the model that answered.
-        attempts: requests that were sent for it.
-        seconds: from reading the picture to the last byte of the answer, waiting for a slot included.
-        error, error_class, code, retryable: what went wrong, the name of its class in `glmv`, the platform's
-            code, and whether the same again may go well.
-        notes: what was changed or left out on the way.
-        columns: the row of the table that the item came from.
+        attempts: number of requests that were sent.
+        seconds: time from reading the picture to the last byte of the answer, with the wait for a slot.
+        error, error_class, code, retryable: the error's message, the name of its class in `glmv`, the platform's
+            code, and whether the same request may succeed later.
+        notes: what was changed or left out in the request.
+        columns: the row of the table that the item comes from.
     """
 
     key: Any
@@ -48,22 +48,22 @@ class Row:
         return self.error is None
 
     def as_dict(self) -> dict[str, Any]:
-        """What a line of JSON holds of it: the fields that are set, tokens beside them."""
-        found: dict[str, Any] = {
+        """The row as a dict for JSON: the fields that are set, with the token counts at the top level."""
+        fields: dict[str, Any] = {
             "key": jsonable(self.key),
             "text": self.text,
             "parsed": plain(self.parsed),
             "model": self.model,
         }
         if self.usage is not None:
-            found |= {
+            fields |= {
                 "prompt_tokens": self.usage.prompt_tokens,
                 "completion_tokens": self.usage.completion_tokens,
                 "total_tokens": self.usage.total_tokens,
                 "cached_tokens": self.usage.cached_tokens or None,
                 "reasoning_tokens": self.usage.reasoning_tokens or None,
             }
-        found |= {
+        fields |= {
             "attempts": self.attempts,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "error": self.error,
@@ -72,7 +72,7 @@ class Row:
             "retryable": self.retryable,
             "notes": list(self.notes) or None,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 # The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.
@@ -80,13 +80,13 @@ Row.__module__ = "glmv_batch"
 
 
 def plain(parsed: Any) -> Any:
-    """An object of a pydantic class -> what JSON holds of it, by the names of its schema; anything else as it is."""
+    """An object of a pydantic class -> its JSON data, with the schema's names; any other value unchanged."""
     dump = getattr(parsed, "model_dump", None)
     return parsed if dump is None else dump(mode="json", by_alias=True)
 
 
 def jsonable(value: Any) -> Any:
-    """A value of a table -> what JSON holds of it: dates, decimals and ids as text, bytes in hexadecimal digits."""
+    """A value of a table -> a JSON value: dates, decimals and UUIDs become text, bytes hexadecimal digits."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -107,14 +107,14 @@ def jsonable(value: Any) -> Any:
 
 
 def restored(facts: Mapping[str, Any], key: Any, columns: Mapping[str, Any]) -> Row:
-    """What `Row.as_dict` gave, kept for a while -> the row, for an item of this name; `parsed` as JSON holds it."""
-    kept = dict(facts)
-    tokens = {name: kept.pop(name, None) for name in _TOKENS}
+    """The stored result of `Row.as_dict` -> a row with this key and these columns; `parsed` stays a JSON value."""
+    fields = dict(facts)
+    tokens = {name: fields.pop(name, None) for name in _TOKENS}
     usage = None
     if tokens["prompt_tokens"] is not None:
         usage = glmv.Usage(**{name: count for name, count in tokens.items() if count is not None})
-    notes = tuple(kept.pop("notes", ()))
-    return Row(**{**kept, "key": key}, usage=usage, notes=notes, columns=columns)
+    notes = tuple(fields.pop("notes", ()))
+    return Row(**{**fields, "key": key}, usage=usage, notes=notes, columns=columns)
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")

@@ -1,4 +1,4 @@
-"""One run of a job, by calls or by the platform's batches, and the thread that it has for itself."""
+"""One run of a job, by calls or by the platform's batches, and the thread for callers without an event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import glmv
 from glmv_batch._batches import PlatformBatches, Request
-from glmv_batch._calls import Calls, Forgetful
+from glmv_batch._calls import Calls, NullStore
 from glmv_batch._items import Item
 from glmv_batch._key import Keys
 from glmv_batch._ledger import Ledger, LedgerUnreadable, Waiting
@@ -29,16 +29,16 @@ from glmv_batch._row import Row
 
 Hand = Callable[[Row], None]
 
-# Rows of the platform's batches that wait for whoever takes them.
+# Rows of the platform's batches that may wait for the consumer.
 _ROOM = 1_000
-# Rows that may wait together for the disk.
+# Rows that may wait for the disk together.
 _GROUP = 200
-_LOOK = 0.1  # seconds between two looks whether a reader that takes nothing has left
+_LOOK = 0.1  # seconds between two checks for a stop while the consumer takes no rows
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All that a run has to know."""
+    """The settings of a run."""
 
     source: Iterator[Item]
     question: Question
@@ -48,7 +48,7 @@ class RunSettings:
     sync_client: Callable[[], glmv.Client]
     ledger: str | os.PathLike[str] | None
     place: str
-    claim: Callable[[], None]  # the output, before anything is asked
+    claim: Callable[[], None]  # locks the output before the first call
     progress: Progress
     budget: Budget
     retry_failed: bool
@@ -56,20 +56,20 @@ class RunSettings:
 
 
 class JobRun(Protocol):
-    """One run. All of its methods are called on its own event loop."""
+    """One run. Its methods are called on its event loop."""
 
     async def __call__(self, hand: Hand) -> None:
-        """Run; `hand` gets each row."""
+        """Run, and call `hand` with each row."""
 
     def taken(self) -> None:
-        """A row was taken by whoever wants it."""
+        """Report that the consumer has taken a row."""
 
     def stop(self, why: str) -> None:
-        """Begin nothing more."""
+        """Start no more calls."""
 
 
 class ByCalls:
-    """A call an item."""
+    """A run with one call for each item."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -92,7 +92,7 @@ class ByCalls:
                 client,
                 settings.source,
                 settings.question,
-                ledger or Forgetful(),
+                ledger or NullStore(),
                 settings.progress,
                 hand=hand,
                 budget=settings.budget,
@@ -118,7 +118,7 @@ class ByCalls:
 
 
 class ByBatches:
-    """The platform's batches. Its work blocks, so it is done in a worker thread."""
+    """A run through the platform's batches. They block, so it uses a worker thread."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -155,23 +155,23 @@ class ByBatches:
                 options=_of_a_batch(settings.question.options),
                 stop=self._stop,
                 question_hash=keys.question_hash,
-                waits=lambda told: setattr(settings.progress, "waiting", told),
+                waits=lambda reason: setattr(settings.progress, "waiting", reason),
             )
             stack.callback(setattr, settings.progress, "waiting", None)
             settings.progress.begin()
             stack.callback(settings.progress.end)
-            batches.take_up(retry_failed=settings.retry_failed)
+            batches.resume(retry_failed=settings.retry_failed)
             requests = self._requests(keys, ledger, lambda row, known: self._give(hand, row, known=known))
-            for key, error in batches.hand_in(requests):
+            for key, error in batches.submit(requests):
                 self._answered(hand, ledger, key, error)
-                self._give_kept(hand, all_of_them=True)  # the same may come once more, and has to be known then
+                self._give_kept(hand, all_of_them=True)  # an equal item may follow, and must find it in the ledger
             for key, answer in batches.answers():
                 self._answered(hand, ledger, key, answer)
                 self._give_kept(hand)
             self._give_kept(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
-        """The items that nobody has asked about."""
+        """The requests for items without an answer; rows from the ledger are given out directly."""
         settings = self._settings
         for item in settings.source:
             if self._stop.is_set():
@@ -180,14 +180,14 @@ class ByBatches:
                 key, holding, _ = keys.of(item)
             except LedgerUnreadable:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever an item or the user's own function raises is its row
+            except Exception as error:  # noqa: BLE001 - any error of an item or of the user's function becomes its row
                 give(failed(item, error, 0.0), False)
                 continue
             facts = ledger.answer(key, retry_failed=settings.retry_failed)
             if facts is not None:
                 give(settings.question.known(item, facts), True)
             elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
-                ledger.room()
+                ledger.check_space()
                 yield _Request(key, settings.question, item, _size(holding))
 
     def _answered(
@@ -195,18 +195,18 @@ class ByBatches:
     ) -> None:
         row = replace(self._settings.question.row_of(Item(""), answer, 0.0), seconds=None)
         emulated = is_emulated(answer)
-        kept: Future[None] | None = ledger.keep(key, row.as_dict())
+        stored: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
-            self._kept.append((kept, replace(row, key=waiting.name, columns=waiting.columns), emulated))
-            kept = None  # it is paid for once
+            self._kept.append((stored, replace(row, key=waiting.name, columns=waiting.columns), emulated))
+            stored = None  # further items with this key are counted as known, since the answer is paid for once
 
     def _give_kept(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
-        """Hand out rows that are on disk. Many share one wait for it; their chunk ends after all are."""
+        """Give out the rows that are on disk. Many rows share one wait for the disk."""
         while self._kept and (all_of_them or len(self._kept) > _GROUP or _done(self._kept[0][0])):
-            kept, row, emulated = self._kept.popleft()
-            if kept is not None:
-                kept.result()
-            self._give(hand, row, known=kept is None, emulated=emulated)
+            stored, row, emulated = self._kept.popleft()
+            if stored is not None:
+                stored.result()
+            self._give(hand, row, known=stored is None, emulated=emulated)
 
     def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool, emulated: bool = False) -> None:
         while not self._room.acquire(timeout=_LOOK):
@@ -218,7 +218,7 @@ class ByBatches:
 
 @dataclass(frozen=True)
 class _Request:
-    """One item that goes into a batch; its picture is read when its line is written."""
+    """The request for one item of a batch; its picture is read when its line is written."""
 
     key: str
     question: Question
@@ -226,32 +226,32 @@ class _Request:
     size: int
 
     def messages(self) -> Any:
-        """What is sent."""
+        """The messages to send."""
         return self.question.messages_of(self.item)
 
 
 def _of_a_batch(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without the check that a second turn would need: there is none."""
+    """Options without `validate`, because a batch cannot repeat a request whose answer does not fit."""
     return {name: value for name, value in options.items() if name != "validate"}
 
 
 def _size(item: Item) -> int:
-    """Bytes of its picture on the wire, about."""
+    """Approximate number of bytes of an item's picture when it is sent."""
     if item.path is not None:
         return item.path.stat().st_size * 4 // 3
     part = item.source
     return (part.size or 0) * 4 // 3 if isinstance(part, glmv.Image | glmv.Video | glmv.File) else 0
 
 
-def _done(kept: Future[None] | None) -> bool:
-    return kept is None or kept.done()
+def _done(stored: Future[None] | None) -> bool:
+    return stored is None or stored.done()
 
 
 class Thread:
-    """A run on an event loop of its own, for callers that have none.
+    """Runs a `JobRun` on a new event loop in a thread, for synchronous callers.
 
     Args:
-        put: gets each row; then None, or what ended the run.
+        put: called with each row; at the end with None, or with the exception that ended the run.
     """
 
     def __init__(self, run: JobRun, put: Callable[[Row | BaseException | None], None]) -> None:
@@ -259,25 +259,25 @@ class Thread:
         self._put = put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        # In the caller's context: its span is the parent of ours, and what it suppresses is obeyed.
+        # In the caller's context, so that its tracing span is the parent and its suppression of tracing applies.
         main = partial(contextvars.copy_context().run, self._main)
         self._thread = threading.Thread(target=main, name="glmv job", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread, and wait until its event loop runs."""
         self._thread.start()
         self._ready.wait()
 
     def taken(self) -> None:
-        """A row was taken."""
+        """Report that the consumer has taken a row."""
         self._call(self._run.taken)
 
     def stop(self, why: str) -> None:
-        """Begin nothing more."""
+        """Start no more calls."""
         self._call(lambda: self._run.stop(why))
 
     def join(self) -> None:
-        """Wait until what is under way has ended."""
+        """Wait until the running calls and the thread have ended."""
         while self._thread.is_alive():
             self._thread.join(_LOOK)
 
@@ -285,7 +285,7 @@ class Thread:
         if self._loop is not None and self._thread.is_alive():
             try:
                 self._loop.call_soon_threadsafe(what)
-            except RuntimeError:  # it has just ended
+            except RuntimeError:  # the loop has just ended
                 pass
 
     def _main(self) -> None:
@@ -296,7 +296,7 @@ class Thread:
 
         try:
             asyncio.run(whole())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the rows are taken
+        except BaseException as error:  # noqa: BLE001 - the consumer of the rows raises it
             self._put(error)
         else:
             self._put(None)

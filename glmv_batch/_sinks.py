@@ -1,7 +1,7 @@
-"""Rows into a file: JSON lines, CSV or Parquet, whole or not at all.
+"""Rows -> a file of JSON lines, CSV or Parquet, which is always complete.
 
-The rows go into `<file>.part`, which takes the file's name when the run ends: who reads the file never sees half a
-line. A run that was interrupted or killed leaves an older whole file where it was; the ledger has every row.
+The rows are written to `<file>.part`, which is renamed to `<file>` when the run ends, so readers never see half a line.
+An interrupted or killed run does not change an older file; the ledger has every row.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from glmv_batch._row import Row, jsonable, plain
 
 
 class Sink(Protocol):
-    """Something that takes rows until it is closed."""
+    """A writer of rows."""
 
     kept: KeptColumns
 
     def claim(self) -> None:
-        """Keep other jobs away."""
+        """Lock the file for this job."""
 
     def write(self, row: Row) -> None:
-        """Take one row."""
+        """Write one row."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
 
 def sink(path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str] = False) -> Sink:
-    """The writer for a file, by its ending: `.jsonl` or `.ndjson`, `.csv` or `.tsv`, or `.parquet`.
+    """The writer for a file, by its suffix: `.jsonl` or `.ndjson`, `.csv` or `.tsv`, or `.parquet`.
 
     Args:
         schema: JSON Schema of the answers; its properties become columns of a table.
-        keep: columns of the source that are written, too; True is all.
+        keep: columns of the source to copy; True means all.
 
     Raises:
-        InvalidRequestError: for any other ending, or Parquet without pyarrow.
+        InvalidRequestError: the file has another suffix, or Parquet is requested without pyarrow.
     """
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
@@ -58,12 +58,12 @@ def sink(path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str
             return Parquet(path, schema, keep)
         case ending:
             raise glmv.InvalidRequestError(
-                f"The output is .csv, .tsv, .jsonl or .parquet; got {ending or path.name!r}."
+                f"The output must be a .csv, .tsv, .jsonl or .parquet file; got {ending or path.name!r}."
             )
 
 
 class JSONLines(Part):
-    """One JSON object a line."""
+    """A writer of one JSON object per line."""
 
     def __init__(self, path: Path, keep: bool | Sequence[str] = False) -> None:
         super().__init__(path)
@@ -82,15 +82,15 @@ class JSONLines(Part):
 
 
 class CSV(Part):
-    """A table as text: what Parquet has, lists and objects as JSON, nothing where there is no value.
+    """A writer of CSV with the columns of Parquet. Lists and objects are JSON, missing values are empty.
 
-    Columns of the source that come with a later row are added, and what is written is written again.
+    If a later row has new columns of the source, they are added and the file is rewritten.
     """
 
     def __init__(self, path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str] = False) -> None:
         super().__init__(path)
-        found = [] if schema is None else properties_of(schema)
-        self._parsed = {name: free(name, PARSED, [*FACTS, *(set(found) - {name})]) for name in found}
+        properties = [] if schema is None else properties_of(schema)
+        self._parsed = {name: free(name, PARSED, [*FACTS, *(set(properties) - {name})]) for name in properties}
         self.kept = KeptColumns(keep, [*FACTS, *self._parsed.values()])
         self._separator = "\t" if path.suffix.lower() == ".tsv" else ","
         self._columns: list[str] = []
@@ -103,8 +103,8 @@ class CSV(Part):
 
     def _put(self, row: Row) -> None:
         facts = row.as_dict()
-        said = facts.pop("parsed", None)
-        values = said if isinstance(said, Mapping) else {"value": plain(said)}
+        answer = facts.pop("parsed", None)
+        values = answer if isinstance(answer, Mapping) else {"value": plain(answer)}
         facts |= {column: values.get(name) for name, column in self._parsed.items()}
         facts |= self.kept.of(row)
         if len(header := self._header()) > len(self._columns):
@@ -121,7 +121,7 @@ class CSV(Part):
         csv.writer(self._file, delimiter=self._separator, lineterminator="\n").writerow(cells)
 
     def _widen(self, header: list[str]) -> None:
-        """Write what is written with further columns. The same file, for its lock keeps other jobs away."""
+        """Rewrite the rows so far with more columns. The file stays the same one, because this job holds its lock."""
         self._file.flush()
         with tempfile.TemporaryFile(dir=self._part.parent) as copy:
             self._binary.seek(0)
@@ -137,7 +137,7 @@ class CSV(Part):
 
 
 def _text(file: IO[bytes]) -> IO[str]:
-    # Half of a surrogate pair, the one thing that UTF-8 cannot hold, is written as JSON itself would escape it.
+    # UTF-8 cannot encode half of a surrogate pair; it is written as an escape, as in JSON.
     return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="\n", write_through=False)
 
 
@@ -145,7 +145,7 @@ def _cell(value: Any) -> str:
     match jsonable(value):
         case None:
             return ""
-        case str() as told:
-            return told
+        case str() as string:
+            return string
         case other:
             return json.dumps(other, ensure_ascii=False)

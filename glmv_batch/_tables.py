@@ -1,4 +1,4 @@
-"""Tables -> rows, one after the other: files of rows, and the tables and data sets of other libraries."""
+"""Tables -> rows, one after the other: table files, and the tables and data sets of other libraries."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 import glmv
 
-_ROWS = 64  # rows of a table at a time: they may hold pictures
-_BUFFER = 1024 * 1024  # bytes of each column that are read ahead
-_FIELD = 32 * 1024 * 1024  # characters of a field of a CSV file, which may be a picture as a data URI
+_ROWS = 64  # rows that are read at a time; they may contain pictures
+_BUFFER = 1024 * 1024  # bytes that are read ahead of each column
+_FIELD = 32 * 1024 * 1024  # characters of a CSV field, which may be a picture as a data URI
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    # The limit is one for the whole process: it is raised and never lowered.
+    # This limit is global for the process, so it is only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), _FIELD))
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
@@ -43,7 +43,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         from pyarrow import parquet
     except ImportError as error:
         raise glmv.InvalidRequestError('Parquet needs pyarrow: pip install "glmv[batch]".') from error
-    # Else pyarrow reads row groups whole, and a file of pictures may be one row group.
+    # With `pre_buffer`, pyarrow reads whole row groups, and a file of pictures may be a single row group.
     with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
         number = 0
         for batch in file.iter_batches(batch_size=_ROWS):
@@ -59,11 +59,11 @@ TABLES: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
     ".ndjson": _json_lines,
     ".parquet": _parquet,
 }
-"""Endings of files of rows, and who reads them: (where a row stands, the row)."""
+"""Suffix of a table file -> its reader, which yields (position of the row, row)."""
 
 
 def rows_in(path: Path) -> int:
-    """How many rows a file of rows has."""
+    """The number of rows in a table file."""
     match path.suffix.lower():
         case ".parquet":
             from pyarrow import parquet
@@ -77,21 +77,21 @@ def rows_in(path: Path) -> int:
 
 
 def rows_of(source: Any) -> Iterable[Any]:
-    """A table or data set of somebody else's -> its rows; an iterable as it is.
+    """A table or data set of another library -> its rows; an iterable is returned unchanged.
 
     Raises:
-        InvalidRequestError: it is none of these.
+        InvalidRequestError: the source is none of these.
     """
     if hasattr(source, "iter_rows") and hasattr(source, "map_batches"):  # ray.data.Dataset
-        return source.iter_rows()  # type: ignore[no-any-return]  # Ray's own types are not asked for here
+        return source.iter_rows()  # type: ignore[no-any-return]  # Ray is not imported here
     if hasattr(source, "to_batches"):  # pyarrow.Table and its data sets
-        # A data set reads ahead, sixteen batches of 131,072 rows where nobody says otherwise.
+        # By default a data set reads ahead sixteen batches of 131,072 rows.
         few = {"batch_size": _ROWS, "batch_readahead": 1} if hasattr(source, "scanner") else {"max_chunksize": _ROWS}
         return (row for batch in source.to_batches(**few) for row in batch.to_pylist())
     if hasattr(source, "itertuples"):  # pandas.DataFrame; its named tuples would rename columns such as "my photo"
         names = [str(name) for name in source.columns]
         return (dict(zip(names, row, strict=True)) for row in source.itertuples(index=False, name=None))
-    # Hugging Face's data sets decode pictures when they are iterated, and not in Arrow.
+    # Hugging Face's data sets decode pictures only when they are iterated, so they are not read through Arrow.
     if hasattr(source, "__arrow_c_stream__") and not hasattr(source, "with_format"):
         stream = _stream(source)
         if stream is not None:
@@ -101,15 +101,15 @@ def rows_of(source: Any) -> Iterable[Any]:
     if isinstance(source, Sized) and hasattr(source, "__getitem__"):  # a map-style data set, as PyTorch calls it
         return (source[index] for index in range(len(source)))
     if hasattr(source, "collect"):  # polars.LazyFrame
-        raise glmv.InvalidRequestError(f"A {type(source).__name__} has no rows yet: give what its collect() returns.")
+        raise glmv.InvalidRequestError(f"A {type(source).__name__} has no rows yet: pass the result of its collect().")
     raise glmv.InvalidRequestError(
-        f"Items are a folder, a pattern, a table or an iterable; got {type(source).__name__}."
+        f"The source must be a folder, a pattern, a table or an iterable; got {type(source).__name__}."
     )
 
 
 def length_of(source: Any) -> int | None:
-    """How many rows there are, where that is known without reading them."""
-    # A relation of DuckDB is a query: its length is found by running it, for which its connection must be free.
+    """The number of rows; None if it is not known without reading them."""
+    # A relation of DuckDB is a query: `len` runs it, for which its connection must be free.
     is_query = type(source).__module__.partition(".")[0].lstrip("_") == "duckdb"
     if isinstance(source, Sized) and not is_query:
         return len(source)
@@ -118,12 +118,12 @@ def length_of(source: Any) -> int | None:
 
 
 def _stream(source: Any) -> Any:
-    """A reader of Arrow's C stream, or None where it is one column of values, to be iterated."""
+    """A reader of Arrow's C stream; None if the source is a single column, which is iterated instead."""
     try:
         import pyarrow as pa
     except ImportError as error:
         raise glmv.InvalidRequestError(
-            f'A {type(source).__name__} is read by pyarrow: pip install "glmv[batch]".'
+            f'Reading a {type(source).__name__} needs pyarrow: pip install "glmv[batch]".'
         ) from error
     try:
         return pa.RecordBatchReader.from_stream(source)

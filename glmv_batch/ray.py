@@ -1,14 +1,14 @@
-"""Many machines: Ray Data runs the workers, replaces those that die, and carries the rows (the extra `ray`).
+"""Jobs on many machines: Ray Data starts the workers, replaces dead ones and moves the rows (needs the extra `ray`).
 
     import glmv_batch.ray
     ds = ray.data.read_parquet("s3://lake/photos")                       # a column of paths, URLs, bytes or pictures
     ds = glmv_batch.ray.over(ds, "Describe it.", column="image", actors=4, slots=10)
     ds.write_parquet("s3://lake/answers")
 
-One small actor, the coordinator, shares the account's slots out among the workers, and remembers the latest answers:
-when a worker dies, Ray runs its unfinished tasks again, and what was answered in them already is not asked again.
+One small actor, the coordinator, divides the account's slots among the workers and stores the latest answers. When a
+worker dies, Ray runs its unfinished tasks again, and rows that were already answered are not sent again.
 
-Each worker waits by itself while the network or the server is away, as a job on one machine does, and logs a warning.
+During an outage of the network or the server, each worker waits like a job on one machine, and logs a warning.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from glmv_batch._row import Row, plain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows of one task: a worker that dies gives back no more than a few of these, and the driver keeps track of few rows.
+# Rows of one task. When a worker dies, only a few tasks run again; more rows in a task mean fewer tasks for the driver.
 ROWS_PER_TASK = 8
-# Pictures that a worker has read beyond those it may send at once.
+# Pictures that a worker reads beyond the number of its concurrent calls.
 AHEAD = 2
-# Answers that the coordinator remembers, a few kB each; tasks under way are far fewer rows.
+# Answers that the coordinator stores, a few kB each; running tasks have far fewer rows.
 REMEMBERED = 20_000
-# Seconds between two questions for a share while all are held, and those that a holder has to show that it lives.
+# Seconds between two requests for a share while none is free, and seconds in which a worker must show that it is alive.
 PAUSE, PATIENCE = 0.5, 2.0
-# Seconds after which a worker asks for its share once more: asking twice gives the same.
+# Seconds after which a worker requests its share again; a repeated request returns the same share.
 UNHEARD = 30.0
 
 Ask = Callable[[Item], Awaitable[Any]]
 log = logging.getLogger("glmv_batch")
-# What will be the same for every further row: they are not sent any more.
+# Errors that every further row would get, so no more rows are sent.
 _FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
 
 
@@ -71,53 +71,54 @@ def over(
     num_cpus: float = 0.5,
     **options: Any,
 ) -> Any:
-    """A data set of pictures -> the same rows with what the model says of each; lazy, as everything in Ray Data.
+    """A data set of pictures -> the same rows with the model's answers; lazy, like everything in Ray Data.
 
     Args:
         dataset: a `ray.data.Dataset` with a column of pictures: paths that each worker can open, URLs, bytes, or
             arrays as `ray.data.read_images` makes them.
         prompt, messages, schema: as in `glmv_batch.Job`.
-        actors: workers; they share the slots.
-        slots: calls under way at once for the account and model; None is the model's documented number.
-        make: instead of prompt or messages: called once in each worker with its share of the slots, returns an
-            asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object, a `Completion`).
-        column: the column that holds the picture; None as in `glmv_batch.Job`.
+        actors: number of workers; they share the slots.
+        slots: number of concurrent calls for the account and model; None means the model's documented number.
+        make: instead of prompt or messages: a function that is called once in each worker with its share of the slots.
+            It returns an asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object, a
+            `Completion`).
+        column: the column with the picture; None as in `glmv_batch.Job`.
         api_key: a function that returns the key, called in each worker; None reads the environment there.
-        rows_per_task: rows that Ray hands to a worker at a time; None leaves the blocks as they are.
-        num_cpus: what a worker asks of its machine.
+        rows_per_task: rows that Ray passes to a worker at a time; None leaves the blocks unchanged.
+        num_cpus: CPUs that Ray reserves for a worker.
         options: fields of `glmv.Settings`, such as model, temperature, base_url.
 
     Returns:
         The data set with the further columns `text`, those of the schema, `model`, `prompt_tokens`,
         `completion_tokens`, `cached_tokens`, `reasoning_tokens`, `attempts`, `seconds`, `error`, `error_class`,
-        `code`, `retryable` and `notes`; one whose name is taken is called `answer_<name>`. A row that failed has its
-        error there, and the job goes on.
+        `code`, `retryable` and `notes`; if the data set already has such a name, the column is `answer_<name>`. A row
+        that fails has its error in these columns, and the job continues.
 
     Raises:
         InvalidRequestError: an option is wrong, or there are more actors than slots.
-        AuthenticationError: a worker would find no key.
+        AuthenticationError: the workers have no key.
     """
     if slots is None:
         slots = _documented(options.get("model"), options.get("base_model"))
-    divided = shares(slots, actors)
-    asked = {"prompt": prompt, "messages": messages, "schema": schema, "make": make}
-    _question(api_key=api_key, **asked)
-    glmv.AsyncClient(None, **options)  # refuses what is misspelt
+    divided_slots = shares(slots, actors)
+    question = {"prompt": prompt, "messages": messages, "schema": schema, "make": make}
+    _question(api_key=api_key, **question)
+    glmv.AsyncClient(None, **options)  # raises for a misspelt option
     if not ray.is_initialized():
         ray.init()
     problem = ray.get(ray.remote(num_cpus=0)(_problem).remote(api_key, options))
     if problem is not None:
         raise problem
-    # Where the driver is: without the driver there is no job, and nothing else can lose the coordinator.
+    # On the driver's machine: the job ends with the driver anyway, and no other machine can take the coordinator down.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    coordinator = ray.remote(_Coordinator).options(num_cpus=0, scheduling_strategy=here).remote(divided)
+    coordinator = ray.remote(_Coordinator).options(num_cpus=0, scheduling_strategy=here).remote(divided_slots)
     if rows_per_task is not None:
         dataset = dataset.repartition(target_num_rows_per_block=rows_per_task)
-    # So many tasks that each worker's share is busy while one of them ends.
-    at_once = -(-max(divided) // (rows_per_task or ROWS_PER_TASK)) + 1
+    # Enough tasks for each worker to use its whole share while one of them ends.
+    at_once = -(-max(divided_slots) // (rows_per_task or ROWS_PER_TASK)) + 1
     return dataset.map_batches(
         Vision,
-        fn_constructor_kwargs={**asked, "column": column, "share": coordinator, "api_key": api_key, **options},
+        fn_constructor_kwargs={**question, "column": column, "share": coordinator, "api_key": api_key, **options},
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=num_cpus,
@@ -127,7 +128,7 @@ def over(
 
 
 def shares(slots: int, actors: int) -> list[int]:
-    """Slots -> how many each actor may use; they add up to the slots, and differ by one at most.
+    """Slots -> the number for each actor; they add up to the slots and differ by at most one.
 
     Raises:
         InvalidRequestError: there are more actors than slots.
@@ -135,20 +136,20 @@ def shares(slots: int, actors: int) -> list[int]:
     if not 1 <= actors <= slots:
         raise glmv.InvalidRequestError(
             f"{slots} slots cannot be shared among {actors} actors: each needs one. "
-            "Take fewer actors, or say slots=... if the account allows more calls at once."
+            "Use fewer actors, or set slots=... if the account allows more concurrent calls."
         )
     each, more = divmod(slots, actors)
     return [each + (place < more) for place in range(actors)]
 
 
 class Vision:
-    """One worker: rows in, the same rows with their answers out. `over` starts it; `Dataset.map_batches` can, too.
+    """One worker: rows in, the same rows with their answers out. Started by `over` or by `Dataset.map_batches`.
 
         ds.map_batches(Vision, fn_constructor_kwargs={"prompt": "Describe it.", "share": 2}, batch_size=8,
                        batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=5))
 
     Args:
-        share: calls that this worker may have under way at once; the shares of all must add up to the account's slots.
+        share: number of concurrent calls of this worker; the shares of all workers must add up to the account's slots.
         prompt, messages, schema, make, column, api_key, options: as in `over`.
 
     Raises:
@@ -172,7 +173,7 @@ class Vision:
         self._coordinator = None if isinstance(share, int) else share
         width = share if isinstance(share, int) else _share_of(share)
         self._client = glmv.AsyncClient(_key(api_key), **{**options, "max_concurrency": width})
-        _ = self._client.address  # asks for the key
+        _ = self._client.address  # raises if there is no key
         self._make: Ask | None = None if make is None else make(width)
         self._column = column
         self._ready = asyncio.Semaphore(width + AHEAD)
@@ -182,26 +183,28 @@ class Vision:
         self._types, self._parsed = table_columns(json_schema_of(schema, "serialization"))
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
-        """A table -> the same with further columns, in the same order."""
+        """A table -> the same rows in order, with the columns of the answers."""
         rows = await asyncio.to_thread(table.to_pylist)
         task = await asyncio.to_thread(_digest, table) if self._coordinator is not None else ""
-        known = await self._known(task)
-        told = await asyncio.gather(*(self._told(task, place, row, known.get(place)) for place, row in enumerate(rows)))
-        yield await asyncio.to_thread(self._joined, table, told)
+        stored = await self._known(task)
+        results = await asyncio.gather(
+            *(self._told(task, place, row, stored.get(place)) for place, row in enumerate(rows))
+        )
+        yield await asyncio.to_thread(self._joined, table, results)
 
     async def _known(self, task: str) -> Mapping[int, Row]:
-        """What was answered of this task by a worker that died."""
+        """The answers that a dead worker already had for this task."""
         if self._coordinator is None:
             return {}
         try:
-            known: Mapping[int, Row] = await self._coordinator.known.remote(task)
-        except RayActorError:  # without it the job goes on: each worker has its share
+            stored: Mapping[int, Row] = await self._coordinator.known.remote(task)
+        except RayActorError:  # without the coordinator the job continues: each worker has its share
             return {}
-        return known
+        return stored
 
-    async def _told(self, task: str, place: int, columns: Mapping[str, Any], known: Row | None) -> Row:
-        if known is not None:
-            return known
+    async def _told(self, task: str, place: int, columns: Mapping[str, Any], stored: Row | None) -> Row:
+        if stored is not None:
+            return stored
         async with self._ready:
             row = await self._row(columns)
         if self._coordinator is not None and row.ok:
@@ -221,7 +224,7 @@ class Vision:
                 answer = await self._ask(item, {"max_retries": 0} if trying else {})
                 self._outage.heard(name)
                 row = self._question.row_of(item, answer, time.monotonic() - started)
-            except Exception as error:  # noqa: BLE001 - a row that fails is a row with an error, and the job goes on
+            except Exception as error:  # noqa: BLE001 - any failure becomes the row's error, and the job continues
                 if not self._is_asked_again(error, name, trying=trying):
                     row = failed(item, error, time.monotonic() - started)
             finally:
@@ -231,7 +234,7 @@ class Vision:
         return replace(row, parsed=plain(row.parsed), columns={})
 
     def _is_asked_again(self, error: Exception, row: int, *, trying: bool) -> bool:
-        """Whether a failure is the network's. What will be the same for all rows is kept for the others."""
+        """Whether a row is sent again because of an outage. An error that all rows would get is stored for them."""
         if isinstance(error, _FATAL):
             self._fatal = error
             return False
@@ -245,7 +248,7 @@ class Vision:
         return again
 
     async def _ask(self, item: Item, options: Mapping[str, Any]) -> Any:
-        """Ask once. `options` are for the client; what `make` returned has its own."""
+        """Make one call. `options` are for the client; a function from `make` does not get them."""
         if self._make is not None:
             return await self._make(item)
         messages = await asyncio.to_thread(self._question.messages_of, item)
@@ -256,14 +259,14 @@ class Vision:
 
         facts = [flat(row, self._parsed) for row in rows]
         for field in self._types:
-            if field.name != "key":  # the row itself says which it is
+            if field.name != "key":  # the data set has its own columns for that
                 name = free(field.name, "answer_", table.column_names)
                 table = table.append_column(name, pa.array([fact.get(field.name) for fact in facts], field.type))
         return table
 
 
 class _Coordinator:
-    """Gives each worker its share, and remembers the latest answers. One actor for a job."""
+    """The one actor of a job that gives each worker its share and stores the latest answers."""
 
     def __init__(self, divided: list[int]) -> None:
         self._free = divided
@@ -272,7 +275,7 @@ class _Coordinator:
         self._count = 0
 
     async def take(self, worker: str, handle: Any) -> int | None:
-        """A share for a worker, None while the living hold all. A worker that Ray started again has its own still."""
+        """A share for a worker; None while living workers have all of them. A restarted worker gets its old share."""
         if worker not in self._held:
             if not self._free:
                 await self._reclaim()
@@ -282,18 +285,18 @@ class _Coordinator:
         return self._held[worker][0]
 
     async def _reclaim(self) -> None:
-        held = list(self._held.items())
-        gone = await asyncio.gather(*(_is_dead(handle) for _, (_, handle) in held))
-        for (worker, (share, _)), dead in zip(held, gone, strict=True):
+        shares = list(self._held.items())
+        states = await asyncio.gather(*(_is_dead(handle) for _, (_, handle) in shares))
+        for (worker, (share, _)), dead in zip(shares, states, strict=True):
             if dead and self._held.pop(worker, None) is not None:
                 self._free.append(share)
 
     async def known(self, task: str) -> dict[int, Row]:
-        """The answers to rows of a task, by their place in it."""
+        """The answers to the rows of a task, by the index of the row."""
         return self._answers.get(task, {})
 
     async def keep(self, task: str, place: int, row: Row) -> None:
-        """Remember an answer; the oldest are forgotten."""
+        """Store an answer; the oldest ones are removed."""
         self._answers.setdefault(task, {})[place] = row
         self._count += 1
         while self._count > REMEMBERED:
@@ -301,7 +304,7 @@ class _Coordinator:
 
 
 async def _is_dead(worker: Any) -> bool:
-    """Whether an actor will never come back; one that is busy or being started again will."""
+    """Whether an actor is dead for good, rather than busy or restarting."""
     try:
         await asyncio.wait_for(worker.__ray_ready__.remote(), PATIENCE)
     except ActorDiedError:
@@ -312,7 +315,7 @@ async def _is_dead(worker: Any) -> bool:
 
 
 def _share_of(coordinator: Any) -> int:
-    """The share of the worker that this process is; waits while the living hold all."""
+    """The share of this process's worker; waits while living workers have all of them."""
     me = ray.get_runtime_context()
     while True:
         try:
@@ -325,7 +328,7 @@ def _share_of(coordinator: Any) -> int:
 
 
 def _problem(api_key: Callable[[], str] | None, options: Mapping[str, Any]) -> glmv.GLMVError | None:
-    """Why a worker could not ask, if so. Runs where workers run, with their environment."""
+    """The error that calls of a worker would raise, or None. Runs where workers run, with their environment."""
     try:
         _ = glmv.AsyncClient(_key(api_key), **options).address
     except glmv.GLMVError as problem:
@@ -344,13 +347,13 @@ def _key(api_key: Callable[[], str] | None) -> str | None:
 def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Question:
     if api_key is not None and not callable(api_key):
         raise glmv.InvalidRequestError(
-            "api_key is a function here, called in each worker: a key itself would travel with the tasks. "
+            "api_key must be a function here, which each worker calls: a key itself would be sent with the tasks. "
             "Or set ZHIPUAI_API_KEY or ZAI_API_KEY where the workers run."
         )
     if make is not None:
         if prompt is not None or messages is not None:
-            raise glmv.InvalidRequestError("Say prompt=..., messages=... or make=..., and one of them only.")
-        prompt = ""  # it is not asked: what `make` returns asks
+            raise glmv.InvalidRequestError("Pass only one of prompt=..., messages=... and make=....")
+        prompt = ""  # it is not used: the function that `make` returns has its own
     return Question(prompt, messages=messages, schema=schema)
 
 
@@ -358,12 +361,12 @@ def _documented(model: str | None, base_model: str | None) -> int:
     name = model or glmv.Settings().model
     row = glmv.find_model(base_model or name)
     if row is None or row.concurrency is None:
-        raise glmv.InvalidRequestError(f"How many calls at once the account has for {name} is not known: say slots=...")
+        raise glmv.InvalidRequestError(f"The number of concurrent calls for {name} is not documented: set slots=...")
     return row.concurrency
 
 
 def _item(columns: Mapping[str, Any], column: str | None) -> Item:
-    """A row -> what is asked about. Arrays, as `ray.data.read_images` makes them, become pictures."""
+    """A row -> its item. Arrays, as `ray.data.read_images` makes them, become pictures."""
     pictures = {name: _picture(value) for name, value in columns.items() if hasattr(value, "__array_interface__")}
     return next(items([{**columns, **pictures}], column))
 
@@ -375,7 +378,7 @@ def _picture(array: Any) -> Any:
 
 
 def _digest(table: pa.Table) -> str:
-    """What a task is known by: the same rows have the same, in whatever worker."""
+    """The id of a task: a hash of its rows, so that it is the same in every worker."""
     import pyarrow as pa
 
     out = pa.BufferOutputStream()

@@ -1,7 +1,7 @@
-"""GLM-4V on loopback: an emulator to test and demonstrate against.
+"""An emulator of GLM-4V on loopback, for tests and demonstrations.
 
-It answers what a test tells it to say, and otherwise what it measured in the pictures it was sent. It shares no code
-with the client, and checks what the platform documents. What was verified, and how, is listed in docs/fidelity.md.
+It returns scripted answers, and otherwise describes what it measures in the pictures. It checks requests as the
+platform documents it, and shares no code with the client. docs/fidelity.md lists what was verified, and how.
 """
 
 from glmv_emulator.answers import Ask, Medium, Reply, ToolCall, default_answer

@@ -1,4 +1,4 @@
-"""`python -m glmv_emulator --port N`: an emulator until Ctrl-C."""
+"""`python -m glmv_emulator --port N`: run an emulator until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from glmv_emulator.shells import assignments
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve, say where, and that this is no real model."""
+    """Run the server, and print its addresses and that it is not a real model."""
     try:
         with running(arguments, "python -m glmv_emulator") as emulator:
             sys.stdout.write(

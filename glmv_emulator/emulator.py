@@ -1,4 +1,4 @@
-"""The Python object that starts, steers and questions an emulator."""
+"""`Emulator`: starts a server, scripts its answers and faults, and reports what clients did."""
 
 from __future__ import annotations
 
@@ -35,37 +35,39 @@ class Emulator:
     """GLM-4V on 127.0.0.1, in a thread of this process: `with Emulator() as emu: client(emu.base_url, emu.api_key)`.
 
     Args:
-        host: the address to listen on. On any other than a loopback address, such as 0.0.0.0 for all of this machine's,
-            anybody on the network can see what was sent to the emulator, and use it with its key.
-        port: the port to listen on; 0 takes a free one.
-        api_key: the key that is accepted; one is made for each run otherwise. `/v1` takes any key, unless the network
-            reaches it or `upstream_key` is given.
-        era: whose shapes the answers have, "2024", "2025" or "2026" (docs/fidelity.md).
-        strict: names of doubts for which the narrower reading of the documents holds, see `Emulator.DOUBTS`.
-        seed: varies what is left open, such as the wrapping of JSON in an answer.
-        stubborn: answers prose first where JSON was pleaded for.
+        host: the address to listen on. With an address that is not a loopback address, such as 0.0.0.0 for all
+            addresses of this machine, anybody on the network can see what was sent to the emulator, and use it with
+            its key.
+        port: the port to listen on; 0 uses a free one.
+        api_key: the key to accept; None creates one for each run. `/v1` accepts any key, unless `host` is not a
+            loopback address or `upstream_key` is given.
+        era: the year whose response shapes are used, "2024", "2025" or "2026" (docs/fidelity.md).
+        strict: names of doubts to resolve by the narrower reading of the documents, see `Emulator.DOUBTS`.
+        seed: varies details that the documents leave open, such as the wrapping of JSON in an answer.
+        stubborn: whether the first answer is prose if only the prompt asks for JSON.
         pace: seconds between two chunks of a stream.
-        concurrency: model -> how many requests may run at once; one more is refused with 1302.
-        async_polls: how often an asynchronous task answers PROCESSING before its result.
-        largest_body: bytes that a request may have.
+        concurrency: model -> number of requests that may run at the same time; one more is refused with 1302.
+        async_polls: number of polls for which an asynchronous task returns PROCESSING before its result.
+        largest_body: maximum size of a request in bytes.
         keep_alive: seconds after which an idle connection is closed.
         clock_offset: seconds by which the emulator's clock is ahead.
-        tls: paths of a certificate and its key; `base_url` is https then.
-        faults: what goes wrong, as "name; knob=value": once each in this order, or by chance.
-        chance: how likely one of the faults befalls a request, 0 to 1; drawn from the seed.
-        profile: a kind of day, such as "busy evening": faults, chance and concurrency in one; see `Emulator.PROFILES`.
-        upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), as http://127.0.0.1:11434/v1,
-            whose model answers in place of the default rules: chats, tasks and batches, streamed as its answer arrives.
-            Scripted answers and a function of `answer` come first. A request passes all checks of the platform first.
-            The server's errors become documented codes whose messages name it. It is asked when the first request
-            comes; an answer that a fault is to change is whole before it is sent.
-        upstream_model: the model to ask that server for; None asks for the name in the request.
-        upstream_key: the server's own key, sent as a bearer token. It is in no message, journal or page.
-        upstream_timeout: seconds for which that server may be silent.
+        tls: paths of a certificate and its key; `base_url` is then https.
+        faults: faults to cause, written "name; option=value": once each in this order, or randomly with `chance`.
+        chance: probability of a fault in a request, 0 to 1; drawn from the seed.
+        profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
+        upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
+            http://127.0.0.1:11434/v1. Its model answers instead of the default rules, in chats, tasks and batches; its
+            answer is streamed as it arrives. Scripted answers and the function of `answer` take precedence. Requests
+            must first pass all checks of the platform. The server's errors become documented codes, with its name in
+            the message. The server is not contacted before the first request. If a fault changes an answer, the whole
+            answer is read before it is sent.
+        upstream_model: the model to request from that server; None means the name in the request.
+        upstream_key: the server's own key, sent as a bearer token. It does not appear in messages, journal or page.
+        upstream_timeout: seconds for which that server may send nothing.
 
     Raises:
-        ValueError: for a setting that is none, such as an upstream that is no address, or a model that is unknown.
-        TypeError: for a text as `strict`, or a seed that is no whole number.
+        ValueError: a setting is invalid, such as an upstream that is not a URL, or an unknown model.
+        TypeError: `strict` is a str, or the seed is not an integer.
     """
 
     DOUBTS = DOUBTS
@@ -98,11 +100,11 @@ class Emulator:
         upstream_timeout: float = 300.0,
     ) -> None:
         if not host:
-            raise ValueError(f"host is an address of this machine such as {LOOPBACK}, not ''")
+            raise ValueError(f"host must be an address of this machine such as {LOOPBACK}; got ''")
         if api_key is not None and not _is_key(api_key):
-            raise ValueError(f"api_key is any text that a header can hold, but not {api_key!r}; None makes one")
+            raise ValueError(f"api_key must be text that a header can contain, or None; got {api_key!r}")
         if not _is_whole(port) or port > HIGHEST_PORT:
-            raise ValueError(f"port is a number from 0 to {HIGHEST_PORT}, not {port!r}")
+            raise ValueError(f"port must be an integer from 0 to {HIGHEST_PORT}; got {port!r}")
         for name, seconds in (("keep_alive", keep_alive), ("upstream_timeout", upstream_timeout)):
             check_seconds(name, seconds)
         self.api_key = api_key if api_key is not None else auth.new_key()
@@ -110,7 +112,7 @@ class Emulator:
         self._traps: list[Trap] = []
         limits = self._schedule.concurrency if concurrency is None else concurrency
         if unknown := [name for name in limits if find(str(name)) is None]:
-            raise ValueError(f"concurrency names no model of the platform's: {unknown[0]!r}")
+            raise ValueError(f"concurrency names a model that the platform does not have: {unknown[0]!r}")
         self._settings = Settings(
             era=era,
             strict=_names(strict),
@@ -121,15 +123,17 @@ class Emulator:
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
-            # Any key would let the network in, and let any program here spend on the upstream's key.
+            # Accepting any key would let the network in, and any local program use the upstream's key.
             any_key=loopback(host) and upstream_key is None,
         )
         self._address = host
         self._port, self._keep_alive, self._tls = port, keep_alive, tls
         self._script = Script()
         if upstream is None and (upstream_model is not None or upstream_key is not None):
-            raise ValueError("upstream_model and upstream_key are for a server: give upstream, its base URL")
-        self._upstream = None if upstream is None else _asked(upstream, upstream_model, upstream_key, upstream_timeout)
+            raise ValueError("upstream_model and upstream_key need upstream, the base URL of the server")
+        self._upstream = (
+            None if upstream is None else _http_upstream(upstream, upstream_model, upstream_key, upstream_timeout)
+        )
         self._journal = Journal(self.api_key)
         self._server: Server | None = None
         self._state: State | None = None
@@ -139,11 +143,11 @@ class Emulator:
         return f"<Emulator of GLM-4V, {where}>"
 
     def start(self) -> Self:
-        """Listen; returns when requests are answered."""
+        """Start the server; returns when it answers requests."""
         if self._server is not None:
-            raise RuntimeError("this emulator is running")
+            raise RuntimeError("this emulator is already running")
         try:
-            import glmv_emulator.answers.rules  # noqa: F401 - now, and not when the first request has come
+            import glmv_emulator.answers.rules  # noqa: F401 - imported now rather than at the first request
             from glmv_emulator.platform.state import State
             from glmv_emulator.server.app import application
             from glmv_emulator.server.server import Server
@@ -167,7 +171,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Close every connection and end the thread. The journal stays."""
+        """Close all connections and end the thread. The journal is kept."""
         self._close_traps()
         if self._server is not None:
             self._server.stop()
@@ -181,116 +185,118 @@ class Emulator:
     ) -> None:
         self.stop()
         if value is not None:
-            # A client shows no more than the 500 that it got.
+            # A client's exception shows only the status 500, so the function's exceptions are added here.
             for error in self._script.errors():
                 value.add_note(f"The function given to answer() raised:\n{''.join(traceback.format_exception(error))}")
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as programs on this machine reach it."""
+        """Scheme, host and port for programs on this machine."""
         name = bracketed(WILDCARDS.get(self._address, self._address))
         return f"{'https' if self._tls else 'http'}://{name}:{self._running.port}"
 
     @property
     def base_url(self) -> str:
-        """The base of the platform's own API, as official clients take it."""
+        """The base URL of the platform's own API, as for official clients."""
         return f"{self.origin}/api/paas/v4"
 
     @property
     def proxy_url(self) -> str:
-        """The base of the same models behind an OpenAI-compatible proxy: data URIs, any key.
+        """The base URL of the same models as an OpenAI-compatible server, which takes data URIs and any key.
 
-        The key must be `api_key` where `host` is no loopback address, or `upstream_key` is given.
+        The key must be `api_key` if `host` is not a loopback address or `upstream_key` is given.
         """
         return f"{self.origin}/v1"
 
     @property
     def upstream(self) -> str | None:
-        """The address of the server that answers, without its key; None where the emulator answers itself."""
+        """The address of the upstream server, without its key; None if there is no upstream."""
         return None if self._upstream is None else self._upstream.name
 
     @property
     def requests(self) -> list[Exchange]:
-        """What reached the emulator so far, oldest first, without keys and pictures; the last 1000."""
+        """The last 1000 requests, oldest first, without keys and pictures."""
         return self._journal.exchanges()
 
     def host(self, source: str | Path | bytes) -> str:
-        """Serve a picture, video or file from here; returns its URL, the only kind of URL that is looked at."""
+        """Serve a picture, video or file; returns its URL. The emulator measures only media at such URLs."""
         origin = self.origin
         assert self._state is not None
         return self._state.hosting.add(origin, source)
 
     def say(self, *answers: str | Reply) -> None:
-        """Give these answers to the next requests, one each, in the order in which the requests come.
+        """Give these answers to the next requests, one each, in the order in which the requests arrive.
 
-        A request uses its answer up when it is answered. Where it is refused, fails by a fault, or its client gives up
-        before anything came, the answer waits again in its place. Each line of a batch takes one, in line order, and
-        an asynchronous task takes one when it is submitted. `max_tokens`, stop words and the words that stand for a
-        content filter hold for scripted answers, too; a finish reason and usage of the `Reply` win over them. When no
-        answer waits, the function given to `answer` is asked, and else the default rules are (docs/testing.md).
+        An answer is used up when its request is answered. If the request is refused, fails by a fault, or the client
+        leaves before anything was sent, the answer goes back to its place in the queue. Each line of a batch takes one
+        answer, in the order of the lines, and an asynchronous task takes one when it is submitted. `max_tokens`, stop
+        words and the test words of the content filter also apply to scripted answers, but the finish reason and usage
+        of a `Reply` override them. When the queue is empty, the function given to `answer` is called, or else the
+        default rules answer (docs/testing.md).
 
         Args:
-            answers: a str for a text, or a `Reply` for all else that an answer may have.
+            answers: a str for a text, or a `Reply` for an answer with other fields.
 
         Raises:
-            TypeError: for anything else.
+            TypeError: an answer is neither a str nor a `Reply`.
         """
         for reply in [as_reply(answer) for answer in answers]:
             self._script.add(reply)
 
     def call(self, name: str, /, **arguments: Any) -> Scripted:
-        """Answer the next request by a tool call, in turn with `say`; `.also(name, ...)` adds another to the answer.
+        """Add a tool call to the queue of answers (see `say`); `.also(name, ...)` adds a call to the same answer.
 
         Args:
-            name: the tool; nobody checks whether the request offers it.
-            arguments: its arguments. For text beside a call, or arguments that are no JSON, `say` takes a
-                `Reply(tool_calls=[ToolCall(name, arguments)])`.
+            name: the tool's name; it need not be one of the request's tools.
+            arguments: its arguments. For text beside a call, or arguments that are not valid JSON, pass
+                `Reply(tool_calls=[ToolCall(name, arguments)])` to `say`.
 
         Raises:
-            TypeError, ValueError: for a name or arguments that cannot be sent.
+            TypeError, ValueError: the name or the arguments cannot be sent.
         """
         return self._script.add(Reply(tool_calls=[ToolCall(name, arguments)]))
 
     def answer(self, function: Answer) -> None:
-        """Let a function answer every request until `reset`, but for those that an answer of `say` or `call` waits for.
+        """Answer every request by a function until `reset`. Answers of `say` and `call` take precedence.
 
-        Each request has a thread of its own for it, which `stop` does not wait for. What it raises is an HTTP 500 with
-        code 500 to the client, is kept in `errors`, stands with its traceback in the log of `glmv_emulator`, and is
-        added as a note to an exception that leaves the `with` block.
+        The function runs in a new thread for each request; `stop` does not wait for it. If it raises, the client gets
+        HTTP 500 with code 500. The exception is in `errors`, is logged with its traceback by the logger
+        `glmv_emulator`, and is added as a note to an exception that leaves the `with` block.
 
         Args:
-            function: from an `Ask` to a `Reply` or a str. It may leave an answer to the default rules by returning
-                `default_answer(ask)`.
+            function: a function from an `Ask` to a `Reply` or a str. It can return `default_answer(ask)` for requests
+                that the default rules shall answer.
 
         Raises:
-            TypeError: for what cannot be called so.
+            TypeError: the function cannot be called with an `Ask`.
         """
         self._script.use(function)
 
     @property
     def unused(self) -> list[Reply]:
-        """The answers of `say` and `call` that wait for a request; the pytest fixture wants none left."""
+        """The answers of `say` and `call` that were not used; the pytest fixture fails a test that leaves any."""
         return self._script.unused()
 
     @property
     def errors(self) -> list[BaseException]:
-        """What the function given to `answer` raised, in order, until `reset`: `SystemExit` and pytest's outcomes, too.
+        """The exceptions of the function given to `answer` since `reset`, with `SystemExit` and pytest's outcomes.
 
-        The pytest fixture gives a test the outcome (`pytest.fail()`, `pytest.skip()`) that its function raised.
+        If the function raises an outcome (`pytest.fail()`, `pytest.skip()`), the pytest fixture gives it to the test.
         """
         return self._script.errors()
 
     def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:
-        """Let a fault befall the next requests that it suits.
+        """Cause a fault in the next requests to which it applies.
 
         Args:
             name: a name of `Emulator.FAULTS` (docs/testing.md), or `code-1302`, `status-503`.
-            times: how many requests; None is all until `reset`.
-            path: a part of the path of these requests; None is any POST.
-            knobs: what the fault lets one set.
+            times: the number of requests; None means all until `reset`.
+            path: a part of the path of these requests; None means any POST.
+            knobs: options of the fault.
 
         Raises:
-            ValueError: for a name or knob that is not there, or a fault that no answer can cause; it says what can.
+            ValueError: the fault or an option does not exist, or no response can cause the fault; then the error says
+                how to cause it.
         """
         self._schedule.add(name, times, path, knobs)
 
@@ -301,9 +307,9 @@ class Emulator:
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Refuse the next requests with a documented code (1302 where none is given), or with a bare HTTP status.
+        """Refuse the next requests with a documented code (1302 by default), or with an HTTP status only.
 
-        `retry_after` is in seconds. A code may come with another status than its documented one.
+        `retry_after` is in seconds. `status` may differ from the documented status of `code`.
         """
         knobs: dict[str, Any] = {} if retry_after is None else {"retry_after": f"{retry_after:g}"}
         knobs |= {} if status is None else {"status": status}
@@ -313,9 +319,9 @@ class Emulator:
             self.inject("refusal", times, code=code or 1302, **knobs)
 
     def stall(self, after: int | None = None, times: int | None = 1) -> None:
-        """Hold the next answer until `release`, or until the client leaves.
+        """Pause the next response until `release`, or until the client leaves.
 
-        `after` is how many chunks of a stream come first; with None nothing comes, not even the head.
+        `after` is the number of chunks of a stream that are sent first; None sends nothing, not even the headers.
         """
         if after is None:
             self.inject("stall-before-headers", times)
@@ -323,11 +329,14 @@ class Emulator:
             self.inject("stall", times, after=after)
 
     def slow(self, first: float = 0.0, between: float = 0.0, times: int | None = None) -> None:
-        """Take so many seconds before an answer, and between its chunks; on top of other faults, until `reset`."""
+        """Wait `first` seconds before a response and `between` seconds between its chunks, until `reset`.
+
+        This fault is combined with other ones.
+        """
         self.inject("slow", times, first=first, between=between)
 
     def release(self) -> None:
-        """Let everything go on that a fault holds."""
+        """Continue all responses that a fault has paused."""
 
         async def released() -> None:
             self._schedule.release()
@@ -335,20 +344,20 @@ class Emulator:
         self._call(released)
 
     def refuse(self) -> None:
-        """Take no connection any more and close those that are open, as a server that is down; until `reset`."""
+        """Refuse new connections and close the open ones, like a server that is down, until `reset`."""
         server = self._running
         self._call(server.stop_listening)
         self._call(server.close_connections)
 
     def trap(self, name: str) -> str:
-        """The base URL of a port where connections go wrong: "blackhole", "tls-reset" or "tls-self-signed"."""
+        """The base URL of a port whose connections fail: "blackhole", "tls-reset" or "tls-self-signed"."""
         if name not in TRAPS:
-            raise ValueError(f"there is no trap {name!r}; there are {', '.join(TRAPS)}")
+            raise ValueError(f"there is no trap {name!r}; the traps are {', '.join(TRAPS)}")
         self._traps.append(TRAPS[name]())
         return self._traps[-1].base_url
 
     def reset(self) -> None:
-        """As at the start: no fault and no script of before is left, nothing is held, the journal is empty."""
+        """Return to the initial state: no faults, no script, no paused responses, an empty journal."""
         self._schedule.reset()
         self._script.reset()
         self._close_traps()
@@ -361,13 +370,13 @@ class Emulator:
         self._journal.clear()
 
     def report(self, errors: int = 0) -> Report:
-        """What the client did, call by call, and verdicts on it.
+        """The client's calls, and verdicts on its behaviour.
 
         Args:
-            errors: how many calls your application saw fail. A call that could not succeed and was not seen to
-                fail is one whose broken answer was taken for a whole one.
+            errors: the number of failed calls that your application noticed. If more calls could not succeed, the
+                application took a broken answer for a complete one.
         """
-        # A connection that was just closed is seen to be closed a moment later.
+        # The end of a connection is noticed a moment after it is closed.
         patience = time.monotonic() + SETTLES_WITHIN
         while any(one.ended is None for one in self._journal.exchanges()) and time.monotonic() < patience:
             time.sleep(0.01)
@@ -375,7 +384,7 @@ class Emulator:
 
     @property
     def connections(self) -> int:
-        """How many connections are open just now."""
+        """The number of open connections."""
         count: int = self._call(self._running.connections)
         return count
 
@@ -399,7 +408,7 @@ class Emulator:
 
 def _names(strict: Collection[str]) -> frozenset[str]:
     if isinstance(strict, str):
-        raise TypeError(f"strict is a set of doubts, as {{{strict!r}}}, and not a text")
+        raise TypeError(f"strict must be a set of doubts such as {{{strict!r}}}; got a str")
     return frozenset(strict)
 
 
@@ -411,8 +420,8 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _asked(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
-    # It loads httpx, which the emulator does without otherwise.
+def _http_upstream(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
+    # Imported here, because it loads httpx, which the emulator needs only for an upstream.
     try:
         from glmv_emulator.server.upstream import HttpUpstream
     except ImportError as missing:

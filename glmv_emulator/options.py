@@ -1,6 +1,6 @@
-"""The options of `python -m glmv_emulator` and of `glmv emulate`: one table for both.
+"""The options of `python -m glmv_emulator` and `glmv emulate`: one table for both.
 
-The destination of an option is the name of an argument of `Emulator`.
+The name of an option is the name of an argument of `Emulator`.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ can see at its page what was sent to it, and can use it with its key.
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one sentence what is wrong, without the usage."""
+    """A parser whose errors are one sentence without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f"{self.prog}: {message}\n")
 
 
 def parser(prog: str) -> Parser:
-    """The table, for a command of this name."""
-    made = Parser(
+    """The parser for a command with this name."""
+    result = Parser(
         prog=prog,
         usage="%(prog)s [options]",
         description=f"Run GLM-4V's emulator for other programs, until Ctrl-C. {NO_MODEL}",
@@ -51,20 +51,20 @@ def parser(prog: str) -> Parser:
         formatter_class=argparse.RawTextHelpFormatter,
     )
 
-    def row(name: str, said: str, *, short: tuple[str, ...] = (), many: bool = False, **settings: Any) -> None:
+    def row(name: str, help_text: str, *, short: tuple[str, ...] = (), many: bool = False, **settings: Any) -> None:
         if many:
             settings |= {"action": "append", "default": []}
-        # The formatters of argparse break lines at hyphens, and so within names.
-        lines = textwrap.fill(said + " *" * many, HELP_WIDTH, break_on_hyphens=False)
+        # argparse would break lines at hyphens, also inside of names.
+        lines = textwrap.fill(help_text + " *" * many, HELP_WIDTH, break_on_hyphens=False)
         group.add_argument(*short, name, help=lines.replace(NO_BREAK, " "), **settings)
 
-    group = made.add_argument_group("where it listens")
-    row("--port", "0 takes a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
+    group = result.add_argument_group("where it listens")
+    row("--port", "0 uses a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
     row("--host", f"{LOOPBACK} by default; others open it to the network", default=LOOPBACK, metavar="ADDRESS")
-    row("--api-key", "the key to accept; made anew for each run by default", metavar="KEY")
+    row("--api-key", "the key to accept; by default a new one for each run", metavar="KEY")
     row("--tls", "files of a certificate and its key, for https", nargs=2, type=_file, metavar=("CERT", "KEY"))
 
-    group = made.add_argument_group("what it answers")
+    group = result.add_argument_group("what it answers")
     eras = get_args(Era)
     row(
         "--era",
@@ -73,53 +73,53 @@ def parser(prog: str) -> Parser:
         default=eras[-1],
         metavar="YEAR",
     )
-    row("--say", "the next answer, whatever is asked; in order", many=True, metavar="TEXT")
+    row("--say", "the next answer to any request; in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
-    row("--stubborn", "prose first where JSON was asked for", action="store_true")
-    row("--seed", "varies what is left open, and draws faults", type=int, default=0, metavar="N")
+    row("--stubborn", "prose first if the prompt asks for JSON", action="store_true")
+    row("--seed", "varies open details, and draws faults", type=int, default=0, metavar="N")
     upstream = "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers, such as http://127.0.0.1:11434/v1"
     row("--upstream", upstream, metavar="URL")
-    row("--upstream-model", "the model to ask it for; that of the request by default", metavar="NAME")
+    row("--upstream-model", "the model to request; by default that of the request", metavar="NAME")
     key = f"its own key; the variable {UPSTREAM_KEY} by default"
     row("--upstream-key", key, metavar="KEY")
-    silence = "seconds for which it may be silent (default: 300)"
+    silence = "seconds for which it may send nothing (default: 300)"
     row("--upstream-timeout", silence, type=_seconds, default=300.0, metavar="SECONDS")
 
-    group = made.add_argument_group("how fast it is")
+    group = result.add_argument_group("how fast it is")
     row("--pace", "between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
-    polls = "how often a task is under way before its result (default: 1)"
+    polls = "number of polls that a task needs (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
     most = "requests of a model at once; one more is refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
 
-    group = made.add_argument_group("what goes wrong")
+    group = result.add_argument_group("what goes wrong")
     row("--fault", 'such as busy or "cut; after=2"; once each, in order', many=True, dest="faults", metavar="FAULT")
-    row("--chance", "how likely one of the faults befalls a request, 0 to 1", type=float, metavar="P")
+    row("--chance", "the probability of a fault in a request, 0 to 1", type=float, metavar="P")
     days = ", ".join(f'"{name}"'.replace(" ", NO_BREAK) for name in PROFILES)
-    row("--profile", f"faults of a kind of day: {days}", choices=tuple(PROFILES), metavar="NAME")
-    return made
+    row("--profile", f"a named set of faults: {days}", choices=tuple(PROFILES), metavar="NAME")
+    return result
 
 
 @contextmanager
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
-    """A running emulator with these options, those of the process where they are None; it stops with the block.
+    """A running emulator with these options (None means those of the process). It stops at the end of the block.
 
-    A wrong option ends the process with code 2. Where the network gets in, a warning goes to standard error.
+    A wrong option ends the process with code 2. If the network can reach it, a warning is written to standard error.
 
     Raises:
         ImportError: the extra is not installed.
-        OSError: the address or the port cannot be had.
+        OSError: the address or the port cannot be used.
     """
     options = parser(prog)
     settings: dict[str, Any] = vars(options.parse_args(arguments))
     settings["concurrency"] = dict(settings["concurrency"])
     if settings["upstream"] is not None and settings["upstream_key"] is None:
         settings["upstream_key"] = os.environ.get(UPSTREAM_KEY)
-    said = settings.pop("say")
+    answers = settings.pop("say")
     try:
         emulator = Emulator(**settings)
-        emulator.say(*said)
+        emulator.say(*answers)
         emulator.start()
     except ValueError as problem:
         options.error(str(problem))
@@ -134,31 +134,31 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
         emulator.stop()
 
 
-# Whether a number is allowed is said by `Emulator`.
+# These functions check only the form; `Emulator` checks the range.
 
 
 def _count(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"it is a whole number, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be an integer; got {text!r}") from None
 
 
 def _seconds(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"it is a number of seconds, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be a number of seconds; got {text!r}") from None
 
 
 def _limit(text: str) -> tuple[str, int]:
     model, equals, number = text.rpartition("=")
     if equals and model and number.isdecimal() and int(number):
         return model, int(number)
-    raise argparse.ArgumentTypeError(f"it is written as glm-4.6v=2, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be written like glm-4.6v=2; got {text!r}")
 
 
 def _file(text: str) -> str:
     if Path(text).is_file():
         return text
-    raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    raise argparse.ArgumentTypeError(f"the file {text!r} does not exist")

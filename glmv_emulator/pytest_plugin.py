@@ -1,4 +1,4 @@
-"""The pytest fixture `glmv_emulator`: GLM-4V on loopback for one test."""
+"""The pytest fixture `glmv_emulator`: an emulator for one test."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _PASSED = pytest.StashKey[bool]()
 _EMULATOR: pytest.StashKey[Emulator] = pytest.StashKey()
-# What pytest.fail(), skip(), xfail() and exit() raise.
+# The classes that pytest.fail(), skip(), xfail() and exit() raise.
 _OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Give a test the outcome that its function for `answer` raised, whatever the client made of the 500."""
+    """If the function for `answer` raised an outcome of pytest, give it to the test, whatever the client did."""
     try:
         returned = yield
     except Exception as failed:
@@ -40,7 +40,7 @@ def _outcomes(item: pytest.Item) -> list[BaseException]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember whether a test passed, for the fixture."""
+    """Store whether a test passed, for the fixture."""
     report = yield
     if report.when == "call":
         item.stash[_PASSED] = report.passed
@@ -49,10 +49,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def glmv_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """A running `glmv_emulator.Emulator`; the test is skipped where the extra `emulator` is not installed.
+    """A running `glmv_emulator.Emulator`; the test is skipped if the extra `emulator` is not installed.
 
-    A test that passes fails in the end when it leaves answers of `say` or `call` unused, or when the function that it
-    gave to `answer` raised. Where that is an outcome of pytest, such as `pytest.skip()`, the test has this outcome.
+    A passing test fails at its end if answers of `say` or `call` are unused, or if the function given to `answer`
+    raised. If the function raised an outcome of pytest, such as `pytest.skip()`, the test gets this outcome.
     """
     from glmv_emulator import Emulator
 

@@ -18,8 +18,9 @@ except ImportError as _error:
 
 _register_content_blocks()
 
-# Pickles, reprs and LangChain's ids name the package, so that a class may move between its modules. That is set after
-# the classes are made, because pydantic evaluates annotations in the module of that name; evaluated ones are kept here.
+# Pickles, reprs and LangChain's ids name the package, so a class can move between its modules. `__module__` is set
+# after class creation, because pydantic evaluates annotations in the module of that name. The annotations are evaluated
+# here first.
 for _class in (ChatGLMV, GLMVEmbeddings):
     _class.__annotations__ = _get_annotations(_class, eval_str=True)
     _class.__module__ = __name__

@@ -33,27 +33,27 @@ from langchain_glmv.tokens import tokens_of_messages, tokens_of_text
 _OPTIONS = tuple(glmv.Options.model_fields)
 
 
-def _store(given: Any) -> Any:
-    """A folder is what JSON and configurations name a store by."""
-    return glmv.PictureStore(given) if isinstance(given, str | os.PathLike) else given
+def _store(value: Any) -> Any:
+    """A folder's path -> its store; JSON and configuration files name a store by its folder."""
+    return glmv.PictureStore(value) if isinstance(value, str | os.PathLike) else value
 
 
 class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     """GLM-4V, the vision model of Zhipu, as a LangChain chat model.
 
     All fields of `glmv.Settings` are fields here: `model` (also `model_name`), `api_key`, `base_url`, `temperature`,
-    `max_tokens`, `thinking`, `timeout`, `max_retries`, ... Beside them:
+    `max_tokens`, `thinking`, `timeout`, `max_retries`, ... Three fields are added:
 
     Attributes:
-        streaming: True makes `invoke` stream inside; False, when given, makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`, for which some servers have to be asked.
+        streaming: True makes `invoke` use a streamed request; an explicit False makes `stream` yield one whole message.
+        stream_usage: whether streams end with `usage_metadata`; some servers send it only when the request asks for it.
         picture_store: a `glmv.PictureStore`, or its folder. Blocks that name a picture or a video by reference (made by
             `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
-            and `dumps` hold its folder.
+            and the output of `dumps` contain the path of its folder.
 
-    Nothing is connected, and no key is needed, before the first call. A pickle or `dumps` holds no key: it is read
-    from ZHIPUAI_API_KEY or ZAI_API_KEY where the copy is used. `close()`, `aclose()` and `with` blocks let connections
-    go at once; a model that is dropped does so in time.
+    The model opens no connection and needs no key before the first call. Pickles and the output of `dumps` contain no
+    key: the copy reads it from ZHIPUAI_API_KEY or ZAI_API_KEY. `close()`, `aclose()` and `with` blocks close the
+    connections at once; otherwise they are closed when the model is garbage-collected.
 
     Examples:
         >>> from langchain_glmv import ChatGLMV, image
@@ -68,13 +68,13 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     stream_usage: bool = True
     picture_store: Annotated[glmv.PictureStore | None, BeforeValidator(_store)] = None
 
-    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+    if not TYPE_CHECKING:  # type checkers use the signature that pydantic generates
 
-        def __init__(self, **given: Any) -> None:
-            has_profile = given.get("profile")
+        def __init__(self, **kwargs: Any) -> None:
+            has_profile = kwargs.get("profile")
             with joined_errors():
-                glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(given)), given)
-            if has_profile:  # `configurable_fields` hands over that of the model before
+                glmv.without_values(lambda: super(ChatGLMV, self).__init__(**constructor_options(kwargs)), kwargs)
+            if has_profile:  # `configurable_fields` passes the profile of the original model
                 self.profile = profile_for(self.model, self.base_model, self.profile)
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
         overrides, usage = call_options(kwargs, self.stream_usage)
         if not usage:
-            overrides.setdefault("stream_options", self.stream_options or False)  # what is not shown is not asked for
+            overrides.setdefault("stream_options", self.stream_options or False)  # ask for usage only if it is shown
         if stop is not None:
             overrides["stop"] = stop
         mapped, notes = to_glmv(messages, overrides.get("model") or self.model, self.picture_store)
@@ -115,7 +115,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     async def _arequest(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
-        """`_request`, in a worker thread where messages hold large content, or name files of the store."""
+        """`_request`, in a worker thread when messages contain large content or references to stored files."""
         content = [message.content for message in messages]
         if not (glmv.is_large(content) or (self.picture_store is not None and holds_reference(content))):
             return self._request(messages, stop, kwargs)
@@ -161,7 +161,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                     if message is None:
                         continue
                     chunk = ChatGenerationChunk(message=message)
-                    # Core passes no manager where it calls back itself, so no token is reported twice.
+                    # langchain-core passes no manager where it calls back itself, so no token is reported twice.
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -175,8 +175,8 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with joined_errors():
             request, mapper = await self._arequest(messages, stop, kwargs)
-            # Left early, the generator below is closed by the loop as this one is. Closing it here, too, would meet
-            # the loop's own closing of both when it ends (`shutdown_asyncgens`), and that is an error.
+            # If the consumer stops early, the event loop closes both this generator and the one below. Closing the
+            # inner one here as well would fail when the loop closes both at its end (`shutdown_asyncgens`).
             async for delta in self.clients.asynchronous.run_stream(request):
                 message = mapper.feed(delta)
                 if message is None:
@@ -188,7 +188,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     # ---- tools and structured output ------------------------------------------------------------------------
     # LangChain reads the return annotations at run time: `with_fallbacks(...).bind_tools(...)` keeps its fallbacks
-    # only when they say Runnable (langchain_core.runnables.fallbacks, `_returns_runnable`).
+    # only when the annotation is Runnable (langchain_core.runnables.fallbacks, `_returns_runnable`).
 
     def bind_tools(
         self,
@@ -199,26 +199,27 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools.
+        """Return the model with tools bound to it.
 
         Args:
             tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
-                the platform's own (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass as they are.
+                the platform's own tools (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass unchanged.
             tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
-                names one. The platform knows "auto" only; the others are asked for in words, and once more when
-                there is no call. Arguments are not checked here: agents and tools check them, and tell the model.
+                names one. The platform supports "auto" only. For the others glmv adds an instruction to the prompt,
+                and repeats the request once if the answer has no call. Arguments are not validated here: agents and
+                tools validate them, and report errors to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
-            kwargs: bound as further options of each call, such as `response_format`. JSON that does not fit it is
-                asked for once more. An answer that is twice not what was asked for is returned, with a note in
-                `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse.
+            kwargs: bound as further options of each call, such as `response_format`. If the JSON does not fit it, the
+                request is repeated once. If the second answer does not fit either, it is returned with a note in
+                `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse instead.
 
         Raises:
             InvalidRequestError: a tool that only another provider runs.
         """
         with joined_errors():
             if tool_choice or "response_format" in kwargs:
-                kwargs = {"on_misfit": "return", **kwargs}  # the caller judges, as an agent does
+                kwargs = {"on_misfit": "return", **kwargs}  # the caller, such as an agent, validates the answer
             return self.bind(**tool_options(tools, tool_choice, parallel_tool_calls), **kwargs)
 
     def with_structured_output(
@@ -230,37 +231,38 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, builtins.dict[str, Any] | BaseModel]:
-        """The model, answering with data that fits a schema.
+        """Return a runnable that answers with data that fits a schema.
 
         Args:
             schema: a pydantic class (answers are instances), a TypedDict or a JSON Schema (answers are dicts).
             method: "json_schema" asks for JSON and shows the schema; "function_calling" forces a tool call;
-                "json_mode" asks for JSON, and your prompt says which.
-            include_raw: answer `{"raw": message, "parsed": ..., "parsing_error": ...}` and raise nothing for
+                "json_mode" asks for JSON, and your prompt describes its structure.
+            include_raw: answer `{"raw": message, "parsed": ..., "parsing_error": ...}` and do not raise for
                 answers that do not fit.
-            strict: accepted; answers are always checked. One that does not fit is shown to the model once, with
-                what is wrong.
+            strict: accepted and ignored: answers are always validated. If an answer does not fit, the model gets it
+                back once, with the validation error.
             kwargs: further options of each call, such as `tools`; an answer that calls one of them is parsed as None.
                 `on_misfit="raise"` raises for a second answer that does not fit a TypedDict or JSON Schema, too.
 
         Returns:
-            A runnable that answers with an instance, which fits its class; or with a dict, which LangChain's callers
-            check themselves: a second answer that is JSON and does not fit is returned, and its message has a note.
+            A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict, which
+            LangChain's callers validate: if the second answer is JSON but does not fit, it is returned all the same,
+            and its message has a note.
 
         Raises:
-            OutputParserException: from the returned runnable, when there is twice no JSON or call, or when the second
-                answer does not fit the class either.
-            ModelRefusalError: from it, when the platform withdraws the answer, also where `on_sensitive` is "return".
-                With `include_raw` that is the `parsing_error` there.
+            OutputParserException: the runnable raises it when two answers in a row have no JSON or tool call, or when
+                the second answer does not fit the class.
+            ModelRefusalError: the runnable raises it when the platform withdraws the answer, even if `on_sensitive` is
+                "return". With `include_raw` this error is the `parsing_error`.
         """
         from langchain_glmv.structured import (
-            structured_model,  # importing its parsers is a tenth of the package's import
+            structured_model,  # its parsers take a tenth of the package's import time, so they are imported here
         )
 
         with joined_errors():
             return structured_model(self, schema, method, include_raw=include_raw, strict=strict, extra=kwargs)
 
-    # ---- what others ask about the model --------------------------------------------------------------------
+    # ---- facts that LangChain reads -------------------------------------------------------------------------
 
     @property
     def _llm_type(self) -> str:
@@ -293,36 +295,36 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         with joined_errors():
-            traced = glmv.without_values(lambda: traced_options(kwargs), kwargs)
-            return super()._get_llm_string(stop=stop, **traced)
+            options = glmv.without_values(lambda: traced_options(kwargs), kwargs)
+            return super()._get_llm_string(stop=stop, **options)
 
     @property
     def _serialized(self) -> dict[str, Any]:
-        # What traces and cache keys hold. Core would keep it for good, and copies would carry it on.
+        # Traces and cache keys contain this. langchain-core's version caches it for good, and copies would inherit it.
         secrets = {name: {"lc": 1, "type": "secret", "id": [variable]} for name, variable in self.lc_secrets.items()}
         kwargs = {name: value for name, value in self._identifying_params.items() if value is not None}
         return {"lc": 1, "type": "constructor", "id": self.lc_id(), "kwargs": {**kwargs, **secrets}, "name": "ChatGLMV"}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """True: `langchain_core.load.dumps` writes the settings, and the name of the key's variable."""
+        """True: `langchain_core.load.dumps` writes the settings, and the name of the key's environment variable."""
         return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Fields that `dumps` replaces by the name of a variable."""
+        """Fields that `dumps` replaces by the name of an environment variable."""
         return {"api_key": "ZHIPUAI_API_KEY"}
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """What `dumps` writes in another form than the field has: the store as its folder."""
+        """The fields that `dumps` writes in another form: the store as the path of its folder."""
         return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of(self.model, self.base_model)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Stand-ins for token ids: as many as `get_num_tokens` says. The tokenizer itself is not public."""
+        """Placeholders for token ids, as many as `get_num_tokens` returns; the tokenizer itself is not public."""
         return list(range(self.get_num_tokens(text)))
 
     def get_num_tokens(self, text: str) -> int:
@@ -339,16 +341,16 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model, self.picture_store, may_be_empty=True)
-            counted = glmv.chat_request(mapped, self, {}).messages if mapped else ()
-            shown = wire_tools(tools) if tools else []
-        return tokens_of_messages(counted, shown, self.get_num_tokens, self.catalog_row())
+            sent = glmv.chat_request(mapped, self, {}).messages if mapped else ()
+            tool_dicts = wire_tools(tools) if tools else []
+        return tokens_of_messages(sent, tool_dicts, self.get_num_tokens, self.catalog_row())
 
     def __repr_args__(self) -> Any:
-        shown = [
+        arguments = [
             (name, value) for name, value in super().__repr_args__() if name not in ("model", "profile", "metadata")
         ]
         # A model whose constructor refused its arguments has no fields yet.
-        return [("model", self.__dict__.get("model")), *shown]
+        return [("model", self.__dict__.get("model")), *arguments]
 
     # ---- copies ---------------------------------------------------------------------------------------------
 
@@ -358,7 +360,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed; the profile is that of its model."""
+        """Return a copy with some fields changed; its profile is that of its own model."""
         if update and "picture_store" in update:
             update = {**update, "picture_store": _store(update["picture_store"])}
         copied = super().model_copy(update=update, deep=deep)
@@ -366,7 +368,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # Limiters, handlers and clients of the user hold locks and connections: a copy shares them.
+        # The user's rate limiters, handlers and clients hold locks and connections, so a copy shares them.
         shared = (self.http_client, self.http_async_client, self.callbacks, self.rate_limiter, self.cache)
         return super().__deepcopy__({**(memo or {}), **{id(one): one for one in shared}})
 

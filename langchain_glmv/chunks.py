@@ -1,12 +1,12 @@
-"""Delta -> AIMessageChunk, and the content blocks of the messages that come of it.
+"""Delta -> AIMessageChunk, and the content blocks of the resulting messages.
 
-A whole answer is a stream of one delta, so this is the only mapping of answers. How LangChain merges chunks
-(langchain_core.messages.ai, `add_ai_message_chunks`) decides which chunk has what: usage is summed and strings are
-joined, so facts come once, on the last chunk; `model_provider` is compared and may repeat.
+A whole answer is mapped as a stream of one delta, so all answers take this path. The fields of each chunk follow from
+how LangChain merges chunks (langchain_core.messages.ai, `add_ai_message_chunks`): it sums usage and joins strings, so
+facts come once, on the last chunk; it compares `model_provider`, which may repeat.
 
-Core numbers the content blocks of a streamed message as they come and merges them by number whatever the type; with
-reasoning or text before a tool call, the call vanishes from the content. `chunk_blocks` gives each kind an index of its
-own. Source: langchain_core.messages.block_translators, `register_translator`.
+langchain-core numbers the content blocks of a streamed message in order of arrival and merges blocks of the same number
+even if their types differ; a tool call after reasoning or text would vanish from the content. So `chunk_blocks` gives
+each type its own index. Source: langchain_core.messages.block_translators, `register_translator`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from langchain_glmv.errors import HAS_REFUSALS, in_terms
 
 PROVIDER = "glmv"
 
-# Merging completes broken arguments that can be completed, and would make a call of half a command. A bracket that
-# nothing opened is what it gives up on at once, so such arguments stay visibly what they are.
+# langchain-core completes cut JSON when it merges chunks, and would make a valid call of half a command. It gives up at
+# a closing bracket without an opening one, so this prefix keeps such arguments visibly invalid.
 BROKEN = "not valid JSON] "
-# Finish reasons of an answer that a limit has cut.
+# Finish reasons of an answer that a token limit has cut.
 _CUT_OFF = ("length", "model_context_window_exceeded")
 
 _BRACES = re.compile(r'[{}"]|\\.?', re.DOTALL)
@@ -42,12 +42,12 @@ _BRACES = re.compile(r'[{}"]|\\.?', re.DOTALL)
 class ChunkMapper:
     """The deltas of one answer, in order -> its chunks.
 
-    A tool call is held back until its arguments are whole JSON. A call that the token limit cut is never shown as a
-    call: it stands in `response_metadata["cut_tool_calls"]`.
+    A tool call is held back until its arguments are complete JSON. A call that the token limit has cut is never
+    returned as a tool call: it is in `response_metadata["cut_tool_calls"]`.
 
     Args:
         usage: whether the last chunk has the usage.
-        may_replace: whether deltas may replace those before them; then the chunks are `ReplaceableChunk`s.
+        may_replace: whether a delta may replace all deltas before it; then the chunks are `ReplaceableChunk`s.
     """
 
     def __init__(self, *, usage: bool = True, may_replace: bool = False) -> None:
@@ -56,15 +56,15 @@ class ChunkMapper:
         self._begin()
 
     def _begin(self) -> None:
-        self._held: dict[int, _HeldCall] = {}
-        self._shown: set[int] = set()
+        self._pending: dict[int, _PendingCall] = {}
+        self._complete: set[int] = set()
         self._replaces = False  # whether the next chunk is the first of a second answer
 
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
         """One delta -> its chunk, or None when everything in it is held back."""
         if self._may_replace:
             return self._replaceable(delta)
-        if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # nearly all are so
+        if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # most deltas are of this kind
             return _text_chunk(delta.text)
         fields = self._fields(delta)
         return AIMessageChunk(**fields) if fields else None
@@ -80,7 +80,7 @@ class ChunkMapper:
         return ReplaceableChunk(replaces=replaces, **fields) if replaces or not delta.last else AIMessageChunk(**fields)
 
     def whole(self, answer: glmv.Completion) -> AIMessage:
-        """A whole answer, which is a stream of one, as the message that its chunks would add up to."""
+        """A whole answer -> the message that the sum of its chunks would be."""
         fields = self._fields(answer.as_delta())
         if "tool_call_chunks" in fields:
             message = message_chunk_to_message(AIMessageChunk(**fields))
@@ -90,7 +90,7 @@ class ChunkMapper:
         return AIMessage(**fields)
 
     def _fields(self, delta: glmv.Delta) -> dict[str, Any]:
-        """What a message is made of; only what there is, since every field costs, and there may be thousands."""
+        """The fields of a delta's chunk. Absent ones are left out: each costs time, and there may be thousands."""
         fields: dict[str, Any] = {"content": delta.text, "response_metadata": {"model_provider": PROVIDER}}
         calls = [call for piece in delta.tool_calls for call in self._take(piece)] if delta.tool_calls else []
         if delta.reasoning:
@@ -108,31 +108,31 @@ class ChunkMapper:
         return fields
 
     def _take(self, piece: glmv.ToolCallDelta) -> Iterator[ToolCallChunk]:
-        if piece.index in self._shown:  # something after whole arguments: shown too, and so they turn invalid
+        if piece.index in self._complete:  # text after complete arguments: pass it on, so that they become invalid
             yield ToolCallChunk(id=None, name=None, args=piece.arguments, index=piece.index, type="tool_call_chunk")
             return
-        if piece.index not in self._held:
-            self._held[piece.index] = _HeldCall(piece.index)
-        held = self._held[piece.index]
-        if held.add(piece) and _is_object((call := held.call()).arguments):
-            self._shown.add(piece.index)
-            del self._held[piece.index]
+        if piece.index not in self._pending:
+            self._pending[piece.index] = _PendingCall(piece.index)
+        pending = self._pending[piece.index]
+        if pending.add(piece) and _is_object((call := pending.call()).arguments):
+            self._complete.add(piece.index)
+            del self._pending[piece.index]
             yield _chunk(call)
 
     def _rest(self, finish_reason: str | None) -> tuple[list[ToolCallChunk], list[dict[str, Any]]]:
-        """At the end: calls without arguments, broken ones, and those that the token limit cut."""
-        held = [self._held[index].call() for index in sorted(self._held)]
+        """At the end of the answer: the pending calls as chunks, or as dicts if the token limit has cut the answer."""
+        calls = [self._pending[index].call() for index in sorted(self._pending)]
         if finish_reason in _CUT_OFF:
-            return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in held]
-        for call in held:
+            return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in calls]
+        for call in calls:
             call.arguments = call.arguments.strip() or "{}"
             if _is_repairable(call.arguments):
                 call.arguments = BROKEN + call.arguments
-        return [_chunk(call) for call in held], []
+        return [_chunk(call) for call in calls], []
 
 
-class _HeldCall:
-    """A tool call whose arguments are not whole yet."""
+class _PendingCall:
+    """A tool call whose arguments are not complete yet."""
 
     def __init__(self, index: int) -> None:
         self._call = glmv.ToolCallDelta(index)
@@ -141,9 +141,9 @@ class _HeldCall:
         self._in_string = self._escaped = False
 
     def add(self, piece: glmv.ToolCallDelta) -> bool:
-        """Take one more piece; return whether its arguments close all braces, so that they may be whole.
+        """Add one piece; return whether all braces are closed now, so that the arguments may be complete.
 
-        Parsing at every closing brace would take quadratic time.
+        Counting braces takes linear time; parsing at every closing brace would take quadratic time.
         """
         self._call.id = self._call.id or piece.id
         self._call.name = self._call.name or piece.name
@@ -159,21 +159,21 @@ class _HeldCall:
                     self._depth += 1 if mark == "{" else -1
                     closes = self._depth == 0
                 case "\\":
-                    self._escaped = True  # the next piece begins with what it escapes
+                    self._escaped = True  # the escaped character is the first of the next piece
                 case _:
                     pass
         return closes
 
     def call(self) -> glmv.ToolCallDelta:
-        """The call with all arguments that have come."""
+        """The call with the arguments received so far."""
         self._call.arguments = "".join(self._arguments)
         return self._call
 
 
 class ReplaceableChunk(AIMessageChunk):
-    """A chunk of a stream that may begin anew: a sum of chunks is that of the last one with `replaces` and those after.
+    """A chunk of a stream that may begin again: a sum starts at the last chunk with `replaces` and drops those before.
 
-    The sum of a whole stream is an ordinary chunk, so that it is stored and traced as such.
+    The sum of a whole stream is an ordinary chunk, so it is stored and traced as one.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -182,7 +182,7 @@ class ReplaceableChunk(AIMessageChunk):
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """That of an ordinary chunk: whoever loads what was dumped need not know this class."""
+        """The id of an ordinary chunk, so that a dump can be loaded without this class."""
         return AIMessageChunk.lc_id()
 
     def __add__(self, other: Any) -> Any:
@@ -200,7 +200,7 @@ _OWN = tuple((name, type(value)) for name, value in vars(_BLANK).items() if isin
 
 
 def _text_chunk(text: str) -> AIMessageChunk:
-    """A chunk that is text alone. To copy one costs a third of what it costs to validate the same fields again."""
+    """A chunk of text only. Copying one takes a third of the time that validating the same fields takes."""
     chunk = copy(_BLANK)
     own = {name: kind() for name, kind in _OWN}
     vars(chunk).update(own, content=text, response_metadata={"model_provider": PROVIDER})
@@ -208,24 +208,24 @@ def _text_chunk(text: str) -> AIMessageChunk:
 
 
 def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
-    """Tokens in LangChain's terms; the total stays as it was sent."""
+    """Usage -> LangChain's usage; the total is the one that the server sent."""
     if usage is None:
         return None
-    counted = UsageMetadata(
+    result = UsageMetadata(
         input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens, total_tokens=usage.total_tokens
     )
     if usage.cached_tokens is not None:
-        counted["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+        result["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
     if usage.reasoning_tokens is not None:
-        counted["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
-    return counted
+        result["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return result
 
 
 _FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web_search")
 
 
 def _facts(delta: glmv.Delta) -> dict[str, Any]:
-    """What the last chunk says about the answer: plain JSON values, so that checkpointers can keep them."""
+    """The facts about the answer on the last chunk: plain JSON values, so that checkpointers can store them."""
     facts: dict[str, Any] = {}
     if delta.model:
         facts["model_name"] = delta.model
@@ -254,7 +254,7 @@ def _is_object(text: str) -> bool:
 
 
 def _is_repairable(text: str) -> bool:
-    """Whether merging would make an object of arguments that are none."""
+    """Whether langchain-core would turn these invalid arguments into an object."""
     if _is_object(text):
         return False
     try:
@@ -267,9 +267,9 @@ _INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 
 
 def message_blocks(message: AIMessage) -> list[ContentBlock]:
-    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal where it was withdrawn."""
+    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal if it was withdrawn."""
     if not isinstance(message.content, str):
-        raise NotImplementedError  # content that another model made: core reads it
+        raise NotImplementedError  # content of another model, which langchain-core translates
     blocks: list[Any] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         blocks.append({"type": "reasoning", "reasoning": reasoning})
@@ -279,18 +279,18 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
 
 
 def _refusals(message: AIMessage) -> list[Any]:
-    """The block by which middleware knows that content was withdrawn; the platform gives no words for it."""
+    """The block that shows middleware that content was withdrawn; its text is empty, as the platform sends none."""
     reason = message.response_metadata.get("finish_reason")
     if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
         return []
     extras = {"finish_reason": reason}
-    if found := message.response_metadata.get("content_filter"):
-        extras["content_filter"] = found
+    if ratings := message.response_metadata.get("content_filter"):
+        extras["content_filter"] = ratings
     return [{"type": "refusal", "refusal": "", "extras": extras}]
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
-    """A chunk, or a sum of chunks -> its content blocks; those that a later chunk may continue have an index."""
+    """A chunk, or a sum of chunks -> its content blocks; blocks that a later chunk may continue have an index."""
     blocks: list[Any] = [*message_blocks(chunk)]
     if chunk.chunk_position == "last":
         return [*blocks, *({**call, "type": "invalid_tool_call"} for call in chunk.invalid_tool_calls)]
@@ -300,5 +300,5 @@ def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
 
 
 def register_content_blocks() -> None:
-    """Make core use these for messages whose `model_provider` is ours."""
+    """Make langchain-core use these functions for messages whose `model_provider` is "glmv"."""
     register_translator(PROVIDER, message_blocks, chunk_blocks)

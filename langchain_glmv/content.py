@@ -1,7 +1,7 @@
-"""What a content part is: one content block of any shape that LangChain carries -> parts of glmv, or an error.
+"""Content parts: one content block of any shape that LangChain accepts -> parts of glmv, or an error.
 
-Standard blocks (docs.langchain.com, "Standard content blocks"), the older `source_type` ones, and what
-OpenAI, Anthropic and GLM put on their wires. Strings in blocks are not trusted: no file is opened, no URL fetched.
+The shapes are standard blocks (docs.langchain.com, "Standard content blocks"), the older `source_type` blocks, and
+those of the APIs of OpenAI, Anthropic and GLM. Strings in blocks are not trusted: they open no file and fetch no URL.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on th
 
 @dataclass(slots=True)
 class MessageContext:
-    """The message that a block is in, for error texts; `notes` collects what was left out of all messages.
+    """The message that contains a block, for error messages; `notes` lists what was left out of all messages.
 
-    References are resolved from `store`, if there is one.
+    References are resolved from `store`; without a store they are refused.
     """
 
     index: int
@@ -42,47 +42,46 @@ class MessageContext:
         )
 
     def leave_out(self, what: str) -> None:
-        """Note that something the wire has no field for was left out."""
+        """Add a note that something was left out because GLM's requests have no field for it."""
         self.notes.append(f"{what} was left out: GLM has no field for it.")
 
     def stored(self, reference: str, kind: type[glmv.Image | glmv.Video] | None = None) -> glmv.Image | glmv.Video:
-        """The content of a reference.
+        """The picture or video that a reference names.
 
         Raises:
             UnsupportedContent: there is no store.
-            InvalidRequestError: the store does not have it, or it is of another kind.
+            InvalidRequestError: the store does not contain it, or it is not of the expected kind.
         """
         if self.store is None:
             raise glmv.UnsupportedContent(
-                f"the reference {glmv.shown(reference)} is resolved from a store: ChatGLMV(picture_store=...)."
+                f"the reference {glmv.shown(reference)} cannot be resolved without a store: use "
+                "ChatGLMV(picture_store=...)."
             )
         medium = self.store.get(reference)
         if kind is not None and not isinstance(medium, kind):
-            raise glmv.InvalidRequestError(
-                f"{reference} is of {_KINDS[type(medium)]}, which goes into a block of that type."
-            )
+            raise glmv.InvalidRequestError(f"{reference} is {_KINDS[type(medium)]}: put it into a block of that type.")
         return medium
 
 
 def is_reference(value: str) -> bool:
-    """Whether a file id means a store of pictures. One that is not written as it should be is refused there."""
+    """Whether a file id is a reference to a store of pictures; the store refuses malformed references."""
     return value[: len(glmv.PictureStore.prefix)].lower() == glmv.PictureStore.prefix
 
 
 def reference_in(block: object) -> str | None:
-    """The reference that a block names its picture or video by; None for any other block."""
+    """The reference to a picture or video in a block; None for any other block."""
     if not isinstance(block, Mapping):
         return None
     way, value = _named(block.get("file") if isinstance(block.get("file"), Mapping) else block)  # type: ignore[arg-type]
     return value if way == "id" and is_reference(value) else None
 
 
-# The keys under which documents and blocks of tools' results hold blocks.
+# The keys under which documents and blocks of tool results contain blocks.
 HOLDERS = ("content", "output", "value", "source")
 
 
 def holds_reference(content: object) -> bool:
-    """Whether a message's content names a picture or a video by reference, however deep."""
+    """Whether a message's content contains a reference to a picture or a video, at any depth."""
     match content:
         case list():
             return any(map(holds_reference, content))
@@ -95,11 +94,11 @@ def holds_reference(content: object) -> bool:
 
 
 def parts_of(block: object, context: MessageContext) -> list[Part]:
-    """A block -> its parts, most often one.
+    """A block -> its parts, usually one.
 
     Raises:
-        UnsupportedContent: naming block, role, index and model, and what would work.
-        InvalidRequestError: what the block holds is no picture, no base64, ...; its position stands in front.
+        UnsupportedContent: the block cannot be sent; the message names type, role, index and model, and what works.
+        InvalidRequestError: the block's content is invalid; the message begins with its position.
     """
     try:
         return _parts(block, context)
@@ -162,7 +161,7 @@ def _named(block: Block) -> tuple[str, str]:
 
 
 def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
-    """What a block holds by a way of `by`, in a word: "picture", "video" or "file"; None for any other block."""
+    """The kind of content that a block gives in one of the ways in `by`: "picture", "video", "file", or None."""
     if not isinstance(block, Mapping) or _named(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))
@@ -183,7 +182,7 @@ def lacks_mime_type(block: object) -> bool:
 
 
 def with_mime_type(block: Any) -> Any:
-    """A block -> the same; a standard base64 picture gets the MIME type that its bytes show.
+    """A block -> the same block; a standard base64 picture gets the MIME type of its first bytes.
 
     Raises:
         UnsupportedContent: the content is not a picture.
@@ -194,16 +193,16 @@ def with_mime_type(block: Any) -> Any:
     return {**block, "mime_type": _begins_as(value)}
 
 
-# Characters of base64 that show the format of a picture: its header, and no more to check than takes 0.1 ms.
+# How many characters of base64 to read for the format of a picture: enough for its header, checked in 0.1 ms.
 _HEAD = 64 * 1024
 
 
 def _begins_as(base64: str) -> str | None:
-    """The media type of a picture, by its beginning where it is large: this runs on event loops, too."""
+    """The media type of a picture; of a large one only the beginning is read, because this runs on event loops."""
     for end in (_HEAD, _HEAD + 1) if len(base64) > _HEAD else ():
         try:
             return glmv.Image.from_base64(base64[:end]).mime
-        except glmv.InvalidRequestError:  # cut at a place where base64 cannot end, or the whole is none either
+        except glmv.InvalidRequestError:  # the cut is not a valid end of base64, or all of it is invalid
             continue
     return glmv.Image.from_base64(base64).mime
 
@@ -232,24 +231,25 @@ def _medium(block: Block, context: MessageContext, make: type[glmv.Image | glmv.
 
 
 def _missing(block: Block, what: str) -> str:
-    """What to write in place of a block that names no medium."""
+    """The advice for a block that contains neither a URL nor base64."""
     kind = what.rpartition(" ")[2]
     for key in (kind, "data", "base64", "bytes"):
         match block.get(key):
             case None:
                 continue
             case str():
-                return f"Its {key!r} goes into 'base64'; langchain_glmv.{kind}(source) makes the whole block."
+                return f"Use the key 'base64' in place of {key!r}; langchain_glmv.{kind}(source) makes the whole block."
             case value:
-                given = type(value).__name__
-                return f"Its {key!r} is {given}: langchain_glmv.{kind}(source) makes the block of bytes or of a file."
-    ids = " there are no file ids for it." if _named(block)[0] == "id" else f" langchain_glmv.{kind}(source) does."
-    return f"Name {what} by url or base64;{ids}"
+                type_name = type(value).__name__
+                return f"Its {key!r} is {type_name}: langchain_glmv.{kind}(source) makes a block from bytes or a file."
+    if _named(block)[0] == "id":
+        return f"Give {what} by url or base64; the platform has no file ids for it."
+    return f"Give {what} by url or base64; langchain_glmv.{kind}(source) makes the block."
 
 
 def _file(block: Block, context: MessageContext) -> list[Part]:
     inner = block.get("file")
-    if isinstance(inner, Mapping):  # OpenAI's shape
+    if isinstance(inner, Mapping):  # the shape of OpenAI's API
         block = {"type": "file", **inner}
     way, value = _named(block)
     mime = _mime(block, value)
@@ -275,23 +275,23 @@ def _file(block: Block, context: MessageContext) -> list[Part]:
         case "text":
             return [_titled(name, value)]
         case _:
-            raise context.refusal(block.get("type"), "A file block names its document by url, base64 or file_id.")
+            raise context.refusal(block.get("type"), "Give the document by url, base64 or file_id.")
 
 
 def _mime(block: Block, value: str) -> str:
     source = block.get("source")
-    given = block.get("mime_type") or (source.get("media_type") if isinstance(source, Mapping) else None)
-    if not given and value.startswith("data:"):
-        given = value[5:].partition(",")[0].partition(";")[0]
-    return str(given or "").lower()
+    mime = block.get("mime_type") or (source.get("media_type") if isinstance(source, Mapping) else None)
+    if not mime and value.startswith("data:"):
+        mime = value[5:].partition(",")[0].partition(";")[0]
+    return str(mime or "").lower()
 
 
 def _name(block: Block) -> str | None:
     extras = block.get("extras")
     inner = extras if isinstance(extras, Mapping) else {}
     for key in ("filename", "title", "name"):
-        if found := block.get(key) or inner.get(key):
-            return str(found)
+        if name := block.get(key) or inner.get(key):
+            return str(name)
     return None
 
 
@@ -304,7 +304,7 @@ def _decoded(value: str) -> str:
 
 
 def _texts(block: Block, context: MessageContext) -> list[Part]:
-    """Blocks that hold results of searches and tools: their text is sent, with title and source in front."""
+    """A block with results of a search or a tool -> its text, after its title and source."""
     for key in ("content", "output", "json", "value"):
         match block.get(key):
             case None | "" | []:

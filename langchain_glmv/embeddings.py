@@ -1,4 +1,4 @@
-"""`GLMVEmbeddings`: the platform's text vectors with the same key, for retrieval."""
+"""`GLMVEmbeddings`: the platform's text embeddings for retrieval; they use the same key as `ChatGLMV`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
 
     Attributes:
         model: "embedding-3" or "embedding-2".
-        dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
+        dimensions: 256, 512, 1024 or 2048; None means 2048. embedding-2 always returns 1024.
 
     Examples:
         >>> from langchain_glmv import GLMVEmbeddings
@@ -27,17 +27,17 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
     model: str = Field(default="embedding-3", validation_alias=AliasChoices("model", "model_name"))
     dimensions: int | None = None
 
-    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+    if not TYPE_CHECKING:  # type checkers use the signature that pydantic generates
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **kwargs: Any) -> None:
             with joined_errors():
-                glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor_options(given)), given)
+                glmv.without_values(lambda: super(GLMVEmbeddings, self).__init__(**constructor_options(kwargs)), kwargs)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector a text, in the order of the texts; [] for none.
+        """One vector for each text, in the order of the texts; [] for no texts.
 
         Raises:
-            GLMVError: one of its classes, which are LangChain's, too.
+            GLMVError: a call fails. The class is also one of LangChain's error classes.
         """
         with joined_errors():
             client = self.clients.sync

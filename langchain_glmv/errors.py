@@ -1,9 +1,9 @@
-"""Errors that are the core's and LangChain's at once, by one table.
+"""Error classes that are both glmv's and LangChain's, and the table that maps one to the other.
 
-LangChain's retry middleware asks `ModelError.is_retryable`, LangGraph's `RetryPolicy` knows built-in kinds only: it
-leaves ValueError and OSError alone and repeats the rest. So errors that would come again are of such a kind, too.
-Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.com, "Model retry" and LangGraph
-"Retry policies".
+LangChain's retry middleware reads `ModelError.is_retryable`. LangGraph's `RetryPolicy` decides by built-in classes: it
+does not retry ValueError and OSError, and retries the rest. So errors that a retry cannot solve are also of one of
+these classes. Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.com, "Model retry" and
+LangGraph "Retry policies".
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ try:
         ModelRateLimitError,
         ModelTimeoutError,
     )
-except ImportError:  # langchain-core 1.4 and 1.5 have no typed errors: ours stand in, so that one tree holds
+except ImportError:  # langchain-core 1.4 and 1.5 have no such classes: the substitutes below keep one class tree
 
     class ModelError(LangChainException):  # type: ignore[no-redef]  # the older core has none
-        """Base of the stand-ins."""
+        """Base class of the substitutes."""
 
         is_retryable = False
 
     class _Repeatable(ModelError):
         is_retryable = True
 
-    ModelAPIError = ModelConnectionError = ModelRateLimitError = ModelTimeoutError = _Repeatable  # type: ignore[assignment,misc]  # stand-ins
-    ModelAuthenticationError = ModelInvalidRequestError = ModelNotFoundError = ModelError  # type: ignore[assignment,misc]  # stand-ins
-    ModelPermissionDeniedError = ModelError  # type: ignore[assignment,misc]  # stand-in
+    ModelAPIError = ModelConnectionError = ModelRateLimitError = ModelTimeoutError = _Repeatable  # type: ignore[assignment,misc]  # substitutes
+    ModelAuthenticationError = ModelInvalidRequestError = ModelNotFoundError = ModelError  # type: ignore[assignment,misc]  # substitutes
+    ModelPermissionDeniedError = ModelError  # type: ignore[assignment,misc]  # substitute
 
 
 try:
@@ -52,7 +52,7 @@ try:
 except ImportError:  # langchain-core before 1.7.5 has no refusals
 
     class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
-        """A stand-in, which no middleware knows."""
+        """A substitute; no middleware looks for it."""
 
         def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
             super().__init__(message)
@@ -69,22 +69,22 @@ class InvalidRequestError(glmv.InvalidRequestError, ModelInvalidRequestError):
 
 
 class LimitExceeded(glmv.LimitExceeded, ModelInvalidRequestError):
-    """A documented limit of the model is broken; nothing was sent."""
+    """The request exceeds a documented limit of the model; nothing was sent."""
 
 
 class UnsupportedContent(glmv.UnsupportedContent, ModelInvalidRequestError):
-    """Content that the model, the role or the wire has no place for; nothing was sent."""
+    """The model, the message's role or the request format does not support the content; nothing was sent."""
 
 
 class ContextLengthError(glmv.ContextLengthError, ContextOverflowError, ModelError):
     """The prompt does not fit into the model's context window, or leaves no space in it for an answer.
 
-    Summarization middleware knows this one.
+    LangChain's summarization middleware catches this class.
     """
 
 
 class NotFoundError(glmv.NotFoundError, ModelNotFoundError):
-    """There is no such model, endpoint, file or task."""
+    """The model, endpoint, file or task does not exist."""
 
 
 class AuthenticationError(glmv.AuthenticationError, ModelAuthenticationError, PermissionError):
@@ -96,7 +96,7 @@ class PermissionDeniedError(glmv.PermissionDeniedError, ModelPermissionDeniedErr
 
 
 class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
-    """The account is in arrears, or an allowance is used up: HTTP 429, yet no rate limit that passes."""
+    """The account is in arrears, or its quota is used up: HTTP 429, but waiting does not help."""
 
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
@@ -104,12 +104,12 @@ class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, Valu
 
 
 class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
-    """The platform withdrew what the model wrote: to LangChain, the model refused.
+    """The platform withdrew what the model wrote; LangChain treats this as a refusal of the model.
 
-    A prompt that is refused before the model writes anything is a `ContentFilterError` alone.
+    If the platform refuses the prompt before the model writes anything, the error is a plain `ContentFilterError`.
 
     Attributes:
-        raw_message: `partial` as a message, whose content blocks have the refusal; None when nothing is known of it.
+        raw_message: `partial` as a message, with a refusal among its content blocks; None if there is no `partial`.
     """
 
     raw_message: AIMessage | None = None
@@ -124,7 +124,7 @@ class ServerError(glmv.ServerError, ModelAPIError):
 
 
 class ConnectionFailed(glmv.ConnectionFailed, ModelConnectionError):
-    """There was no connection, or it broke before an answer."""
+    """No connection could be made, or it broke before the response."""
 
 
 class RequestTimeout(glmv.RequestTimeout, ModelTimeoutError):
@@ -132,23 +132,23 @@ class RequestTimeout(glmv.RequestTimeout, ModelTimeoutError):
 
 
 class DeadlineExceeded(glmv.DeadlineExceeded, ModelError, TimeoutError):
-    """The whole call took longer than `deadline`: the caller's own limit, so nothing repeats it."""
+    """The whole call took longer than `deadline`. This is the caller's own limit, so the call is not retried."""
 
 
 class GateTimeout(glmv.GateTimeout, ModelTimeoutError):
-    """No slot of this process' concurrency gate came free in time."""
+    """No slot of this process's concurrency gate became free in time."""
 
 
 class MalformedResponse(glmv.MalformedResponse, OutputParserException, ModelError):
-    """The answer is not what the platform documents, or twice not what the schema asked for."""
+    """The response is not in the documented form, or two answers in a row did not fit the schema."""
 
 
 class StreamTruncated(glmv.StreamTruncated, ModelConnectionError):
-    """The stream ended without its end. The run as a whole may be tried again."""
+    """The stream ended without a finish reason. The run as a whole can be retried."""
 
 
 class StreamInterrupted(glmv.StreamInterrupted, ModelConnectionError):
-    """The connection broke inside the stream, or the server gave the answer up. The run may be tried again."""
+    """The connection broke during the stream, or the server aborted the answer. The run as a whole can be retried."""
 
 
 JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
@@ -173,29 +173,29 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 }
 
 
-# The finish reason of what was withdrawn by an error, in the platform's words.
+# The platform's finish reason for withdrawn content; used where an error reported the withdrawal.
 _WITHDRAWN = "sensitive"
-# What messages of the core name, and what makes the same in a message of LangChain. `from_bytes` stays readable in the
-# notes that ask for the content.
+# Constructors that glmv's messages name. They are replaced by the functions that make LangChain's content blocks.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
 _GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
 
-_SHORTENED = "Where a history is shortened, let it begin with a user message."
+_SHORTENED = "Where a history is shortened, let it begin with a user message."  # a sentence of glmv's messages
 _TRIMMED = 'Where a history is shortened, let it begin with a human message: trim_messages(..., start_on="human").'
 
 
 def in_terms(text: str) -> str:
-    """A message or a note of the core -> the same with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
+    """A message or note of glmv -> the same text with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
     text = text.replace(_SHORTENED, _TRIMMED)
-    return _MAKERS.sub(lambda found: f"langchain_glmv.{found[1].lower()}({_GIVEN[found[2]]})", text)
+    return _MAKERS.sub(lambda maker: f"langchain_glmv.{maker[1].lower()}({_GIVEN[maker[2]]})", text)
 
 
-# The core repeats no stream of which something was shown; a run as a whole may be repeated.
+# glmv does not retry a stream after its first delta, but the caller can retry the run as a whole. So these errors keep
+# the `is_retryable` of their class.
 _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
 
 def joined(error: glmv.GLMVError) -> glmv.GLMVError:
-    """An error of the core -> the same facts in the class that is LangChain's, too."""
+    """An error of glmv -> the same error in the class that is also LangChain's."""
     kind = next((JOINED[base] for base in type(error).__mro__ if base in JOINED), None)
     if kind is None or isinstance(error, (LangChainException, *JOINED.values())):
         return error
@@ -207,31 +207,31 @@ def joined(error: glmv.GLMVError) -> glmv.GLMVError:
     if isinstance(twin, ContentWithdrawnError):
         twin.raw_message = _refused(error.partial)
     if not isinstance(error, _BROKEN_OFF):
-        twin.__dict__["is_retryable"] = error.retryable  # of this very error, which may differ from its class
+        twin.__dict__["is_retryable"] = error.retryable  # of this instance, which may differ from its class
     return twin
 
 
 def _refused(partial: glmv.Completion | None) -> AIMessage | None:
     if partial is None:
         return None
-    from langchain_glmv.chunks import ChunkMapper  # which knows from here what this langchain-core has
+    from langchain_glmv.chunks import ChunkMapper  # `chunks` imports this module
 
     withdrawn = glmv.is_withdrawn(partial.finish_reason)
     return ChunkMapper().whole(partial if withdrawn else replace(partial, finish_reason=_WITHDRAWN))
 
 
 def _is_withdrawn(error: glmv.ContentFilterError) -> bool:
-    """Whether content of the answer was withdrawn, and not the prompt refused."""
+    """Whether the platform withdrew content of the answer, instead of refusing the prompt."""
     partial = error.partial
     if partial is not None and (partial.text or partial.reasoning or partial.tool_calls):
         return True
-    if roles := {found.get("role") for found in error.content_filter or () if isinstance(found, dict)}:
+    if roles := {rating.get("role") for rating in error.content_filter or () if isinstance(rating, dict)}:
         return "assistant" in roles
-    return error.code is None  # a finish reason, which only answers have
+    return error.code is None  # no error code: the finish reason reported it, and only answers have one
 
 
 class joined_errors:  # noqa: N801  # a context manager, read like a function
-    """`with joined_errors():` lets errors of the core out as their joined twins, tracebacks kept."""
+    """`with joined_errors():` turns errors of glmv into those that are also LangChain's, with the same traceback."""
 
     def __enter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""What goes with the models: drawn boxes, JSON and back, and `init_chat_model`."""
+"""Helpers for the models: drawing boxes, serialization to JSON and back, registration for `init_chat_model`."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def draw_boxes(
     """A runnable that draws `response_metadata["boxes"]` of a message: `model | draw_boxes("photo.jpg")`.
 
     Args:
-        source: the picture that was asked about: a path, bytes, a Pillow picture or a `glmv.Image` with bytes at hand.
-        index: draw only the boxes of this picture, counted from 0 over the request; None draws all.
-        color: of the lines, in Pillow's terms.
-        width: of the lines, in pixels.
+        source: the picture in the question: a path, bytes, a Pillow picture or a `glmv.Image` that is not a URL.
+        index: draw only the boxes of this picture, counted from 0 through the whole request; None draws all.
+        color: color of the lines, as Pillow names it.
+        width: width of the lines in pixels.
 
     Returns:
-        A runnable from a message to a new Pillow picture, upright; without boxes it is the picture as it was. A
-        photograph of more than 89 megapixels comes scaled down.
+        A runnable from a message to a new, upright Pillow picture; if the message has no boxes, nothing is drawn. A
+        photograph of more than 89 megapixels is scaled down.
     """
     with joined_errors():
-        seen = glmv.Image.of(source)
-        seen.data()  # a URL is refused here, not at the first answer
+        image = glmv.Image.of(source)
+        image.data()  # refuses a URL here, not at the first answer
 
     def draw(message: AIMessage) -> Any:
         try:
@@ -50,7 +50,7 @@ def draw_boxes(
             raise glmv.UnsupportedContent('Drawing boxes needs Pillow: pip install "glmv[images]".') from None
 
         with joined_errors():
-            picture = seen.to_pil().convert("RGB")
+            picture = image.to_pil().convert("RGB")
         pen = ImageDraw.Draw(picture)
         for box in message.response_metadata.get("boxes", ()):
             if index is None or box["image"] in (None, index):
@@ -63,22 +63,22 @@ def draw_boxes(
 
 
 def dumps(obj: Any) -> str:
-    """A model, or a chain that holds one -> JSON, with the settings and without the key."""
+    """A model, or a chain that contains one -> JSON with the settings, without the key."""
     return core_dumps(obj)
 
 
 def load(obj: str | dict[str, Any], *, api_key: str | None = None) -> Any:
-    """What `dumps` or `langchain_core.load.dumpd` wrote -> the model or chain again.
+    """The output of `dumps` or `langchain_core.load.dumpd` -> the model or chain.
 
-    `langchain_core.load.load` allows classes of a built-in list only; this names ours beside core's own.
-    What is loaded decides where requests go, so load only what you trust.
+    `langchain_core.load.load` loads only the classes of a built-in list; this function adds those of this package.
+    The loaded settings decide where requests go, so load only data that you trust.
 
     Args:
-        obj: the JSON, or the dict that it holds.
-        api_key: the key to use; None leaves it to the environment, at the first call.
+        obj: the JSON, or the dict in it.
+        api_key: the key to use; None means the key from the environment at the first call.
     """
     path = tuple(ChatGLMV.lc_id())
-    by_module = (path[0], "chat_models", path[-1])  # the id by LangChain's convention, where the module is named
+    by_module = (path[0], "chat_models", path[-1])  # LangChain's convention: with the module's name
     data = json.loads(obj) if isinstance(obj, str) else obj
     variable = "ZHIPUAI_API_KEY"
     key = api_key or os.environ.get(variable)
@@ -92,7 +92,7 @@ def load(obj: str | dict[str, Any], *, api_key: str | None = None) -> Any:
 
 
 def _without_secrets(data: Any) -> Any:
-    """Without markers for secrets that are not set: core would replace them by None and warn."""
+    """Remove the placeholders of secrets: without a key, langchain-core would replace them by None and warn."""
     match data:
         case dict():
             return {k: _without_secrets(v) for k, v in data.items() if not _is_secret(v)}
@@ -107,13 +107,13 @@ def _is_secret(value: Any) -> bool:
 
 
 def register(name: str = PROVIDER) -> None:
-    """Add `name` to the providers that LangChain's `init_chat_model` and `init_embeddings` know, for this process.
+    """Add `name` to the providers of LangChain's `init_chat_model` and `init_embeddings`, for this process.
 
-    The tables are private to `langchain`; should that of chat models move, this raises, and `ChatGLMV(model=...)`
-    still works. Without that of embeddings, `GLMVEmbeddings(model=...)` does.
+    The provider tables are private to `langchain`. If a version of it has no such table for chat models, this raises;
+    `ChatGLMV(model=...)` still works. A missing table for embeddings is ignored; use `GLMVEmbeddings(model=...)` then.
 
     Raises:
-        RuntimeError: this version of `langchain` keeps its providers elsewhere.
+        RuntimeError: this version of `langchain` has no such table for chat models.
         ImportError: `langchain` is not installed.
     """
     from langchain.chat_models import base
@@ -122,9 +122,10 @@ def register(name: str = PROVIDER) -> None:
     providers = vars(base).get("_BUILTIN_PROVIDERS")
     if providers is None:
         raise RuntimeError(
-            "This version of langchain keeps its providers elsewhere. Make the model directly: ChatGLMV(model=...)."
+            "register() found no provider table in this version of langchain. Create the model directly: "
+            "ChatGLMV(model=...)."
         )
-    # As it is written, and as it is looked up: for embeddings, for chat models.
+    # The name as given, as looked up for embeddings, and as looked up for chat models.
     for key in (name, name.lower(), name.lower().replace("-", "_")):
         providers[key] = ("langchain_glmv", "ChatGLMV", _create)
         match vars(embeddings).get("_BUILTIN_PROVIDERS"):

@@ -1,4 +1,4 @@
-"""Parsers of structured answers whose streamed objects only grow."""
+"""Parsers of structured answers. While an answer streams, each object they yield extends the one before."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from pydantic_core import from_json
 import glmv
 
 if TYPE_CHECKING:
-    # mypy's plugin for pydantic looks up here what the field of core's class refers to.
+    # mypy's pydantic plugin resolves the field type of langchain-core's class in this module.
     from langchain_core.utils.pydantic import TBaseModel  # noqa: F401
 
 
 class GrowingJson(JsonOutputParser):
     """JSON as dicts. While it streams, a key that was set stays set, and strings and lists only get longer.
 
-    The last object is yielded in any case: where the answer began anew, it takes the place of those before.
+    The last object is always yielded: if the answer began again, it replaces those before.
     """
 
     name: str | None = "JsonOutputParser"
-    """As core's is called in traces."""
+    """The name of langchain-core's parser in traces."""
 
-    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # core's name
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # langchain-core's name
         growth = _Growth()
-        for found in super()._transform(input):
-            if growth.takes(found):
-                yield found
-        if growth.held is not None:
-            yield growth.held
+        for value in super()._transform(input):
+            if growth.takes(value):
+                yield value
+        if growth.pending is not None:
+            yield growth.pending
 
-    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002  # core's name
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002  # langchain-core's name
         growth = _Growth()
-        async for found in super()._atransform(input):
-            if growth.takes(found):
-                yield found
-        if growth.held is not None:
-            yield growth.held
+        async for value in super()._atransform(input):
+            if growth.takes(value):
+                yield value
+        if growth.pending is not None:
+            yield growth.pending
 
 
 class GrowingObject(GrowingJson):
-    """JSON as objects of a pydantic class, which alone judges it: by its rules for JSON, strict or not.
+    """JSON as objects of a pydantic class. Only the class validates it, by its own rules for JSON, strict or not.
 
-    An object is yielded while it streams where the class takes what has come. A string that has not ended counts where
-    the class takes it with more behind it, and makes more of it: half of a number in quotes is no number, and half of
-    a path or a URL is another one.
+    While the answer streams, an object is yielded whenever the class accepts the JSON so far. An unfinished string is
+    included only if the class accepts it with one more character, and the result extends the one without: half of a
+    number in quotes is another number, and half of a path or a URL is another path or URL.
     """
 
     name: str | None = "PydanticOutputParser"
@@ -62,7 +62,7 @@ class GrowingObject(GrowingJson):
         model: Any = self.pydantic_object
         text = result[0].text
         others: JsonOutputParser = PydanticOutputParser(pydantic_object=model)
-        # Classes of pydantic 1, and a refusal, for which core has an error of its own.
+        # langchain-core handles classes of pydantic 1, and raises its own error for a refusal.
         if not issubclass(model, BaseModel) or (not partial and _is_refused(result[0])):
             return others.parse_result(result, partial=partial)
         if partial and text.lstrip()[:1] in ("{", "["):
@@ -73,7 +73,7 @@ class GrowingObject(GrowingJson):
             return model.model_validate_json(text)
         except ValueError as error:
             try:
-                return others.parse_result(result)  # in a fence, from a server that the core leaves alone
+                return others.parse_result(result)  # JSON in a code fence, from a server that is not the platform
             except OutputParserException as other:
                 raise other from error
 
@@ -84,37 +84,37 @@ def _is_refused(result: Generation) -> bool:
 
 
 class _Growth:
-    """Which of a stream's objects may be shown; `held` is the newest one that may not."""
+    """Decides which objects of a stream are yielded; `pending` is the newest object if it was held back, else None."""
 
     def __init__(self) -> None:
         self._last: Any = None
-        self.held: Any = None
+        self.pending: Any = None
 
-    def takes(self, found: Any) -> bool:
-        grown = glmv.grows(_plain(self._last), _plain(found))
-        self.held = None if grown else found
+    def takes(self, value: Any) -> bool:
+        grown = glmv.grows(_plain(self._last), _plain(value))
+        self.pending = None if grown else value
         if grown:
-            self._last = found
+            self._last = value
         return grown
 
 
-def _plain(found: Any) -> Any:
-    """What of an object is set: a default may become anything."""
-    return found.model_dump(exclude_unset=True) if isinstance(found, BaseModel) else found
+def _plain(value: Any) -> Any:
+    """An object -> its fields that were set; a default may still become any value, so it is left out."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
 def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:
-    """What a class takes of JSON that has not ended, None when it takes nothing."""
+    """Unfinished JSON -> an object of the class, or None if the class does not accept it."""
     try:
         with_string = from_json(text, allow_partial="trailing-strings")
         without = from_json(text, allow_partial=True)
     except ValueError:
         return None
     if with_string != without:
-        found = _read(with_string, model)
+        candidate = _read(with_string, model)
         longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), model)
-        if found is not None and longer is not None and glmv.grows(_plain(found), _plain(longer)):
-            return found
+        if candidate is not None and longer is not None and glmv.grows(_plain(candidate), _plain(longer)):
+            return candidate
     return _read(without, model)
 
 

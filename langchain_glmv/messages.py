@@ -1,7 +1,7 @@
-"""Messages to the model: `image(x)` and `video(x)` make content blocks, `to_glmv` maps messages in one pass.
+"""Messages to the model: `image(x)` and `video(x)` make content blocks, `to_glmv` converts messages in one pass.
 
-Nothing that a user sent is dropped without a note. Pictures, videos and files stay in their message; the core moves
-those that the platform would not see there.
+Nothing that a user sends is dropped without a note. Pictures, videos and files stay in their message; glmv later moves
+those that the platform does not read there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class OpenFile(Protocol):
-    """An open file, or what behaves like one, such as an upload of a web framework."""
+    """An open file, or an object with the same `read` method, such as an upload of a web framework."""
 
     def read(self, size: int = ..., /) -> Any:
-        """Up to `size` bytes."""
+        """Return up to `size` bytes."""
 
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile
@@ -41,8 +41,8 @@ _ROLES: dict[str, type[BaseMessage]] = {
     "system": SystemMessage,
     "developer": SystemMessage,
 }
-_ASKING = ("human", "chat")  # types of messages that may become a user's
-# Blocks of an assistant's turn that its `tool_calls` repeat, or that only their maker can read.
+_ASKING = ("human", "chat")  # message types that can become a user message
+# Blocks of an AIMessage: those whose content is also in its `tool_calls`, and those that only their provider can read.
 _CARRIED = {"tool_call_chunk", "invalid_tool_call", "function_call"}
 _FOREIGN = {
     "redacted_thinking",
@@ -57,13 +57,14 @@ _FOREIGN = {
 def image(source: Source | PILImage | glmv.Image, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
     """A path, bytes, base64, open file, Pillow picture or URL -> `{"type": "image", ...}` for a message's content.
 
-    A str with a scheme is a URL, which the platform fetches; one that begins as a picture in base64 is that; any other
-    str is a path, and the file is opened here. So do not call it on a string that came out of a message.
+    A str with a scheme is a URL, which the platform fetches; a str that begins like a picture in base64 is base64; any
+    other str is a path, and this function opens the file. So do not call it on a string from a message.
 
     Args:
         source: the picture.
-        store: writes the picture into this store, and the block names it by reference, `"file_id": "glmv-sha256-..."`.
-            `ChatGLMV(picture_store=store)` sends the picture. Without a store the block holds it as base64.
+        store: the picture is written into this store, and the block contains a reference to it,
+            `"file_id": "glmv-sha256-..."`; `ChatGLMV(picture_store=store)` sends the picture. Without a store the
+            block contains the picture as base64.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a picture.
@@ -78,7 +79,7 @@ def video(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None
 
     Args:
         source: the video.
-        store: as that of `image`.
+        store: as for `image`.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a video.
@@ -89,9 +90,9 @@ def video(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None
 
 
 async def aimage(source: Source | PILImage | glmv.Image, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """`image`, awaited: the picture is read, checked and encoded in a worker thread, a few at a time.
+    """`image` for async code: a worker thread reads, checks and encodes the picture, a few pictures at a time.
 
-    For handlers of a server, whose other users would wait otherwise.
+    Use it in the handlers of a server, so that other requests need not wait.
 
     Raises:
         InvalidRequestError: as `image`.
@@ -101,7 +102,7 @@ async def aimage(source: Source | PILImage | glmv.Image, *, store: glmv.PictureS
 
 
 async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """`video`, awaited: it is read, checked and encoded in a worker thread, a few at a time.
+    """`video` for async code: a worker thread reads, checks and encodes the video, a few videos at a time.
 
     Raises:
         InvalidRequestError: as `video`.
@@ -111,7 +112,7 @@ async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None
 
 
 def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """A picture or a video -> its content block: by URL where it has one, by reference with a store, else by base64."""
+    """A picture or a video -> its content block, with its URL if it has one, a reference to the store, or base64."""
     kind = "image" if isinstance(media, glmv.Image) else "video"
     if media.url is not None:
         return {"type": kind, "url": media.url}
@@ -121,10 +122,10 @@ def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = N
 
 
 def typed(prompt: PromptValue) -> PromptValue:
-    """A prompt -> the same with a MIME type in every base64 picture: core's tracing raises where one is missing.
+    """A prompt -> the same with a MIME type in every base64 picture: LangChain's tracing raises if one is missing.
 
     Raises:
-        UnsupportedContent: an image block holds something else.
+        UnsupportedContent: an image block contains something other than a picture.
     """
     if isinstance(prompt, StringPromptValue):
         return prompt
@@ -151,27 +152,27 @@ def to_glmv(
     """LangChain messages -> glmv messages, and notes about what was left out.
 
     Args:
-        messages: as LangChain hands them over.
+        messages: the messages as LangChain passes them to a model.
         model: the model's name, for error messages.
         store: resolves references; without one they are refused.
-        may_be_empty: whether the newest message may be an empty user message, as where messages are counted. One that
-            others follow is handed on: what becomes of it depends on the server.
+        may_be_empty: whether the newest message may be an empty user message; True when tokens are counted. An empty
+            user message before others is kept: whether it is sent depends on the server.
 
     Raises:
-        UnsupportedContent: a block or message that cannot be sent; names its type, its position and what would work.
+        UnsupportedContent: a block or message cannot be sent; the error names its type, its position and what works.
         InvalidRequestError: the newest message is an empty user message.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     notes: list[str] = []
-    sent: list[glmv.Message] = []
+    mapped: list[glmv.Message] = []
     for index, message in enumerate(messages):
-        sent += _sent(message, MessageContext(index, message.type, model, notes, store), answered)
-    if sent and sent[-1].role == "user" and not sent[-1].content and not may_be_empty:
+        mapped += _sent(message, MessageContext(index, message.type, model, notes, store), answered)
+    if mapped and mapped[-1].role == "user" and not mapped[-1].content and not may_be_empty:
         index = max(at for at, message in enumerate(messages) if message.type in _ASKING)
         raise glmv.InvalidRequestError(
             f"messages[{index}] ({messages[index].type}) is empty: give it text, a picture, a video or a file."
         )
-    return sent, tuple(dict.fromkeys(notes))
+    return mapped, tuple(dict.fromkeys(notes))
 
 
 def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> list[glmv.Message]:
@@ -189,13 +190,13 @@ def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> 
             return _sent(same, context, answered)
         case ChatMessage():
             raise glmv.UnsupportedContent(
-                f"messages[{context.index}] has role {glmv.shown(message.role)}; a ChatMessage is user, assistant "
-                "or system, and a tool's result is a ToolMessage."
+                f"messages[{context.index}] has role {glmv.shown(message.role)}. The role of a ChatMessage is user, "
+                "assistant or system; for the result of a tool use ToolMessage."
             )
         case _:
             raise glmv.UnsupportedContent(
-                f"messages[{context.index}] is a {type(message).__name__}; what works: SystemMessage, HumanMessage, "
-                "AIMessage, ToolMessage and ChatMessage with one of their roles."
+                f"messages[{context.index}] is a {type(message).__name__}. What works: SystemMessage, HumanMessage, "
+                "AIMessage, ToolMessage, and ChatMessage with role user, assistant or system."
             )
 
 
@@ -222,7 +223,7 @@ def _human(message: HumanMessage, context: MessageContext) -> list[glmv.Message]
 
 def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) -> glmv.Message:
     calls = [glmv.ToolCall(call["id"] or "", call["name"], _json(call["args"])) for call in message.tool_calls]
-    known = {call.id for call in calls}
+    call_ids = {call.id for call in calls}
     thoughts: list[str] = []
     parts: list[glmv.Part] = []
     for block in _blocks(message.content):
@@ -232,7 +233,7 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
             case {"type": "reasoning"}:
                 context.leave_out("reasoning without text")
             case {"type": "tool_use" | "tool_call", "id": call_id, "name": str(name), **rest}:
-                if call_id not in known:
+                if call_id not in call_ids:
                     calls.append(glmv.ToolCall(str(call_id), name, _json(rest.get("input") or rest.get("args") or {})))
             case {"type": str(kind)} if kind in _CARRIED:
                 pass
@@ -242,10 +243,11 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
                 parts += [glmv.Text(refusal)] if refusal else []
             case _:
                 parts += parts_of(block, context)
-    # Invalid calls are sent as text, since arguments must be JSON; those with a result are sent as calls, too.
+    # Invalid calls are sent as text, since arguments must be JSON. Those with a result are also sent as calls, because
+    # a result needs its call.
     for broken in message.invalid_tool_calls:
-        name, written = broken.get("name") or "", (broken.get("args") or "").removeprefix(BROKEN)
-        parts.append(glmv.Text(f"\n[A call of {name!r} had arguments that are not valid: {written}]"))
+        name, arguments = broken.get("name") or "", (broken.get("args") or "").removeprefix(BROKEN)
+        parts.append(glmv.Text(f"\n[A call of {name!r} had arguments that are not valid: {arguments}]"))
         if broken.get("id") in answered:
             calls.append(glmv.ToolCall(str(broken["id"]), name, "{}"))
     reasoning = "".join(thoughts) or message.additional_kwargs.get("reasoning_content") or None
@@ -260,7 +262,7 @@ def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> 
 
 
 def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
-    """As `parts_of`; what cannot be sent or is not in the store is told to the model, which may go on without it."""
+    """As `parts_of`; for content that cannot be sent or is not in the store, the model gets a sentence instead."""
     try:
         return parts_of(block, context)
     except glmv.InvalidRequestError as error:
@@ -269,11 +271,11 @@ def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
             raise
         where, reason = f"messages[{context.index}]", error.message.partition(": ")[2] or error.message
         context.notes.append(
-            f"{where}: a {what} of a tool's result cannot be sent, and the model was told so: {reason}"
+            f"{where}: a {what} in a tool's result cannot be sent; the model got a sentence instead: {reason}"
         )
-        # The error of a store names its folder, which is none of the model's business.
-        told = reason.split(". ")[0] if held_by(block, by=("url", "base64")) else "its reference is not in the store"
-        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {told}]")]
+        # The error of a store names its folder, which the model must not see.
+        why = reason.split(". ")[0] if held_by(block, by=("url", "base64")) else "its reference is not in the store"
+        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {why}]")]
 
 
 def _lines(
@@ -281,7 +283,7 @@ def _lines(
     context: MessageContext,
     convert: Callable[[object, MessageContext], list[glmv.Part]] = parts_of,
 ) -> list[glmv.Part]:
-    """Parts of a content that becomes one string: each block begins a line."""
+    """The parts of content that is sent as one string: each block begins a new line."""
     parts: list[glmv.Part] = []
     for block in _blocks(content):
         for part in convert(block, context):

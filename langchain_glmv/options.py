@@ -1,7 +1,7 @@
-"""Keywords of the constructor, of one call and of `bind_tools` -> options of the core; tools and schemas in its shape.
+"""Keywords of the constructor, of one call and of `bind_tools` -> options, tools and schemas as glmv takes them.
 
-The names that ChatZhipuAI and ChatOpenAI use are renamed, what GLM cannot do is refused with a hint, and secrets are
-kept out of traces.
+Names from ChatZhipuAI and ChatOpenAI are renamed, options that GLM does not support are refused with advice, and
+secrets are kept out of traces.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 else:
-    # LangChain reads annotations at run time; importing BaseTool is a third of what importing this package costs.
+    # LangChain reads annotations at run time, and importing BaseTool takes a third of this package's import time.
     Tool = Any
 
 # Tools that the platform runs itself: docs.bigmodel.cn, chat completions, `tools`.
 PLATFORM_TOOLS = ("web_search", "retrieval", "mcp")
 
-# The `type` of a dict that describes a function: OpenAI's shape, a JSON Schema, or none.
+# The `type` of a dict that describes a function: OpenAI's shape, a JSON Schema, or no `type`.
 _FUNCTION_TYPES = ("function", "object", None)
 
-# Constructor names of ChatZhipuAI and ChatOpenAI, so that changing the class is changing one line.
+# Constructor keywords of ChatZhipuAI and ChatOpenAI, so that users need only change the name of the class.
 _RENAMED = {
     "zhipuai_api_key": "api_key",
     "zhipuai_api_base": "base_url",
@@ -47,7 +47,7 @@ _UNKNOWN_TO_GLM = {
     "functions": "Use bind_tools().",
     "function_call": "Use bind_tools(..., tool_choice=...).",
 }
-# Values of these that ask for what GLM does anyway: they are left out.
+# Values that GLM uses anyway: such an option is left out instead of refused.
 _DEFAULTS_OF_GLM: dict[str, Any] = {
     "n": 1,
     "logprobs": False,
@@ -55,7 +55,7 @@ _DEFAULTS_OF_GLM: dict[str, Any] = {
     "presence_penalty": 0,
     "modalities": ["text"],
 }
-# Keywords that core passes for its own use.
+# Keywords that langchain-core passes for its own use.
 _FRAMEWORK = ("stream", "streaming", "ls_structured_output_format", "structured_output_format")
 _UNTRACED = ("validate", "may_replace")
 _OF_MODELS = (
@@ -68,15 +68,15 @@ _OF_MODELS = (
 )
 
 
-def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor keywords -> those of the fields; unknown names are refused by the model.
+def constructor_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor keywords -> names and values of the fields; the model refuses unknown names.
 
-    `model_kwargs` of other classes holds options and further keys of the body.
+    In other classes `model_kwargs` contains options and further keys of the request body.
 
     Raises:
-        InvalidRequestError: an option for what GLM cannot do.
+        InvalidRequestError: GLM does not support an option.
     """
-    options = {_RENAMED.get(name, name): value for name, value in given.items()}
+    options = {_RENAMED.get(name, name): value for name, value in kwargs.items()}
     for name, value in (options.pop("model_kwargs", None) or {}).items():
         if name in glmv.Options.model_fields:
             options[name] = value
@@ -85,21 +85,21 @@ def constructor_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return _possible(options)
 
 
-def _possible(given: Mapping[str, Any]) -> dict[str, Any]:
-    options = dict(given)
+def _possible(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(kwargs)
     for name in options.keys() & _UNKNOWN_TO_GLM.keys():
         if options.pop(name) not in (None, _DEFAULTS_OF_GLM.get(name)):
             raise glmv.InvalidRequestError(f"{name!r} cannot be sent. {_UNKNOWN_TO_GLM[name]}")
     return options
 
 
-def call_options(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
-    """One call's keywords -> those for the core, and whether usage is wanted.
+def call_options(kwargs: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
+    """Keywords of one call -> glmv's options, and whether the answer shall have usage.
 
     Raises:
-        InvalidRequestError: a secret, or what GLM cannot do; unknown names are refused by the core.
+        InvalidRequestError: a secret, or an option that GLM does not support; glmv refuses unknown names later.
     """
-    options = {name: value for name, value in given.items() if name not in _FRAMEWORK}
+    options = {name: value for name, value in kwargs.items() if name not in _FRAMEWORK}
     if not options:
         return options, stream_usage
     _refuse_secrets(options)
@@ -109,9 +109,9 @@ def call_options(given: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str
     options = _possible(options)
     if (options.get("stream_options") or {}).get("include_usage") is False:
         usage = False
-    wanted = options.get("response_format")
-    if wanted is not None and (isinstance(wanted, type) or wanted.get("type") not in _FORMATS):
-        options |= {**validation(wanted), "response_format": response_format(wanted)}
+    schema = options.get("response_format")
+    if schema is not None and (isinstance(schema, type) or schema.get("type") not in _FORMATS):
+        options |= {**validation(schema), "response_format": response_format(schema)}
     return options, stream_usage if usage is None else bool(usage)
 
 
@@ -120,12 +120,12 @@ _FORMATS = ("json_schema", "json_object", "text")
 
 def response_format(schema: Mapping[str, Any] | type) -> dict[str, Any]:
     """A pydantic class, TypedDict or JSON Schema -> the `response_format` that asks for it."""
-    described = convert_to_json_schema(titled(schema))
-    return {"type": "json_schema", "json_schema": {"name": described["title"], "schema": described}}
+    json_schema = convert_to_json_schema(titled(schema))
+    return {"type": "json_schema", "json_schema": {"name": json_schema["title"], "schema": json_schema}}
 
 
 def titled(schema: Any) -> Any:
-    """A schema as core reads it: with a title, and not wrapped as OpenAI's `response_format` and its inner part are."""
+    """A schema as langchain-core reads it: with a title, and without the wrapping of OpenAI's `response_format`."""
     match schema:
         case {"type": "json_schema", "json_schema": Mapping() as inner}:
             return titled(inner)
@@ -143,39 +143,39 @@ def is_model(schema: object) -> bool:
 
 
 def validation(schema: Any) -> dict[str, Callable[[str], object]]:
-    """The option by which the core lets pydantic check an answer, so that the model is shown pydantic's error."""
+    """The option that makes pydantic validate the answer, so that the model gets pydantic's error."""
     return {"validate": schema} if is_model(schema) else {}
 
 
-def traced_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """One call's keywords as traces and cache keys may have them.
+def traced_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of one call -> the same, as traces and cache keys may contain them.
 
-    Core writes them into both before it calls the model, so a secret among them is refused here.
+    langchain-core writes them into both before it calls the model, so a secret among them is refused here.
 
     Raises:
         InvalidRequestError: a secret was passed for one call.
     """
-    _refuse_secrets(given)
-    shown = {name: value for name, value in given.items() if name not in _UNTRACED}
-    if headers := shown.get("extra_headers"):
-        shown["extra_headers"] = dict.fromkeys(headers, "***")
-    return shown
+    _refuse_secrets(kwargs)
+    options = {name: value for name, value in kwargs.items() if name not in _UNTRACED}
+    if headers := options.get("extra_headers"):
+        options["extra_headers"] = dict.fromkeys(headers, "***")
+    return options
 
 
-def _refuse_secrets(given: Mapping[str, Any]) -> None:
+def _refuse_secrets(kwargs: Mapping[str, Any]) -> None:
     for name in _OF_MODELS:
-        if given.get(name) is not None:
+        if kwargs.get(name) is not None:
             raise glmv.InvalidRequestError(
                 f"{name!r} cannot be passed for one call: LangChain writes call options into traces. "
-                f"Make a model with it: ChatGLMV({name}=...)."
+                f"Pass it to the constructor: ChatGLMV({name}=...)."
             )
 
 
 def wire_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
-    """Tools -> dicts of the wire's shape.
+    """Tools -> dicts as the request body takes them.
 
     Raises:
-        InvalidRequestError: a tool of a kind that only another provider runs.
+        InvalidRequestError: only another provider runs a tool of this type.
     """
     return [_wire_tool(tool) for tool in tools]
 
@@ -184,14 +184,14 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
     kind = tool.get("type") if isinstance(tool, Mapping) and "input_schema" not in tool else None
     if isinstance(tool, Mapping) and kind in PLATFORM_TOOLS:
         return dict(tool)
-    made = convert_to_openai_tool(tool) if kind in _FUNCTION_TYPES else {"type": kind}
-    if made.get("type") != "function":
+    converted = convert_to_openai_tool(tool) if kind in _FUNCTION_TYPES else {"type": kind}
+    if converted.get("type") != "function":
         raise glmv.InvalidRequestError(
-            f"A tool of type {glmv.shown(made.get('type'))} is run by another provider. What works: functions, and "
-            f"{', '.join(PLATFORM_TOOLS)} of the platform."
+            f"A tool of type {glmv.shown(converted.get('type'))} is run by another provider. What works: functions, "
+            f"and {', '.join(PLATFORM_TOOLS)} of the platform."
         )
-    function = dict(made["function"])
-    function.pop("strict", None)  # a flag of OpenAI's
+    function = dict(converted["function"])
+    function.pop("strict", None)  # a flag of OpenAI's API
     # The platform requires both (docs.bigmodel.cn, chat completions, `tools.function`).
     function["description"] = function.get("description") or function["name"]
     function.setdefault("parameters", {"type": "object", "properties": {}})
@@ -201,7 +201,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
 def tool_options(
     tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
 ) -> dict[str, Any]:
-    """What tools are bound by; unset options are absent. The core reads every way of choosing."""
+    """The options that `bind_tools` binds, without unset ones; glmv accepts `tool_choice` in all its forms."""
     options: dict[str, Any] = {"tools": wire_tools(tools)}
     if choice:
         options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice

@@ -8,13 +8,13 @@ import glmv
 
 
 def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None:
-    """What the documents say the model takes; None for a model that is not in the catalogue.
+    """The documented abilities of a model; None for a model that is not in the catalogue.
+
+    `tool_choice` and `structured_output` are true although the platform has neither: glmv provides them.
 
     Args:
         model: its name.
-        base_model: the model of the catalogue that it is, where its name does not tell.
-
-    `tool_choice` and `structured_output` are true though the platform knows neither: the core meets them.
+        base_model: its name in the catalogue, if `model` is a server's alias.
     """
     row = glmv.find_model(base_model or model)
     if row is None:
@@ -52,6 +52,10 @@ def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None
     return profile
 
 
-def profile_for(model: str, base_model: str | None, given: ModelProfile | None) -> ModelProfile | None:
-    """The profile of a model that was given one: that, unless it is the catalogue's of the model it is a copy of."""
-    return profile_of(model, base_model) if given is None or given == profile_of(given.get("name") or "") else given
+def profile_for(model: str, base_model: str | None, profile: ModelProfile | None) -> ModelProfile | None:
+    """The profile to use after `model` changed: the user's own, or a new one if `profile` is from the catalogue."""
+    return (
+        profile_of(model, base_model)
+        if profile is None or profile == profile_of(profile.get("name") or "")
+        else profile
+    )

@@ -1,4 +1,4 @@
-"""References to pictures in a `glmv.PictureStore` -> blocks that any model takes."""
+"""References to pictures in a `glmv.PictureStore` -> content blocks that any model accepts."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from langchain_glmv.messages import block_of
 def resolve(
     messages: Sequence[MessageLikeRepresentation] | PromptValue | str, store: glmv.PictureStore
 ) -> list[BaseMessage]:
-    """Messages with references -> the same with base64, for models that know no store.
+    """Messages with references -> the same with base64, for models that cannot read the store.
 
-    `ChatGLMV(picture_store=store)` needs none of this. It is for what stands beside it:
+    `ChatGLMV(picture_store=store)` does not need this function. Use it for other models, such as a fallback:
     `model.with_fallbacks([RunnableLambda(lambda messages: resolve(messages, store)) | other])`.
 
     Args:
-        messages: what a model takes: messages, a prompt's value, or a text.
-        store: the references are resolved from this one only.
+        messages: the input of a model: messages, a prompt value, or a text.
+        store: the references are resolved from this store only.
 
     Returns:
-        Messages with the bytes that were stored, nothing fitted. Messages without references are the same objects;
-        what comes in is not changed.
+        New messages with the bytes as they were stored, not resized; messages without references are the same objects.
+        The input is not changed.
 
     Raises:
-        InvalidRequestError: a reference is malformed, or the store does not have it.
+        InvalidRequestError: a reference is malformed, or the store does not contain it.
     """
-    given = messages.to_messages() if isinstance(messages, PromptValue) else messages
+    prompt = messages.to_messages() if isinstance(messages, PromptValue) else messages
     with joined_errors():
         return [
-            _resolved(message, store) for message in convert_to_messages([given] if isinstance(given, str) else given)
+            _resolved(message, store)
+            for message in convert_to_messages([prompt] if isinstance(prompt, str) else prompt)
         ]
 
 
@@ -46,7 +47,7 @@ def _resolved(message: BaseMessage, store: glmv.PictureStore) -> BaseMessage:
 
 
 def _content(content: Any, store: glmv.PictureStore) -> Any:
-    """A message's content, or that of a block which holds blocks; the same object when there is nothing to resolve."""
+    """The content of a message or of a block, resolved; the same object if there is nothing to resolve."""
     match content:
         case list():
             blocks = [_content(block, store) for block in content]

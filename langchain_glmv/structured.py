@@ -1,4 +1,4 @@
-"""`with_structured_output`: a model that is asked for data by the core's structured output, and a parser."""
+"""`with_structured_output`: a model bound to glmv's structured output, and a parser of its answers."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ def structured_model(
 ) -> Runnable[LanguageModelInput, Any]:
     """A model, a schema and how to ask -> a runnable that answers with data; see `ChatGLMV.with_structured_output`."""
     if method not in METHODS:
-        raise ValueError(f"method {glmv.shown(method)} is none of {', '.join(METHODS)}.")
+        raise ValueError(f"method is one of {', '.join(METHODS)}; got {glmv.shown(method)}.")
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON Schema.")
     if tools := extra.pop("tools", None):
         extra |= tool_options(tools, extra.pop("tool_choice", None), extra.pop("parallel_tool_calls", None))
-    glmv.chat_request("-", glmv.Options(), extra)  # refuses a misspelt option now, not at the first call
+    glmv.chat_request("-", glmv.Options(), extra)  # raises for a misspelt option now, not at the first call
     schema = titled(schema)
     if schema is not None:
-        asked = {"method": method} | ({} if strict is None else {"strict": strict})
-        extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
+        method_options = {"method": method} | ({} if strict is None else {"strict": strict})
+        extra["ls_structured_output_format"] = {"kwargs": method_options, "schema": schema}
     if not include_raw:
-        extra["may_replace"] = True  # an object that grows may begin anew, a message that was shown may not
-        extra["on_sensitive"] = "raise"  # what was withdrawn is no object
-    # LangChain promises that classes check what they become, and that dicts are not checked: their callers do it.
+        extra["may_replace"] = True  # an object that grows may begin again; a streamed message may not
+        extra["on_sensitive"] = "raise"  # a withdrawn answer is not an object
+    # LangChain documents that classes validate the answer, and that dicts are not validated: their callers do it.
     extra.setdefault("on_misfit", "raise" if include_raw or schema is None or is_model(schema) else "return_value")
     parser: Runnable[Any, Any]
     if method == "function_calling":
         assert schema is not None
         name = convert_to_openai_tool(schema)["function"]["name"]
-        judged: dict[str, Any] = {**validation(schema)}
-        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **judged, **extra)
+        checks: dict[str, Any] = {**validation(schema)}
+        llm = model.bind_tools([schema], tool_choice=name, parallel_tool_calls=False, **checks, **extra)
         parser = _call_parser(schema, name)
     else:
-        wanted = response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
-        llm = model.bind(response_format=wanted, **validation(schema), **extra)
+        answer_format = response_format(schema) if method == "json_schema" and schema else {"type": "json_object"}
+        llm = model.bind(response_format=answer_format, **validation(schema), **extra)
         parser = GrowingObject(pydantic_object=schema) if is_model(schema) else GrowingJson()
     if "tools" in extra:
         parser = _unless_called(parser)
@@ -78,13 +78,13 @@ def structured_model(
 
 
 def _unless_withdrawn(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
-    """Raises for a message whose content was withdrawn."""
+    """A parser that raises ContentWithdrawnError for a message whose content was withdrawn."""
 
     def parse(message: AIMessage) -> Any:
         reason = message.response_metadata.get("finish_reason")
         if glmv.is_withdrawn(reason):
             error = ContentWithdrawnError(
-                f"The server found the content unsafe and withdrew it (finish_reason {reason})."
+                f"The server judged the content unsafe and withdrew it (finish_reason {reason})."
             )
             error.raw_message = message
             raise error
@@ -94,7 +94,7 @@ def _unless_withdrawn(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
-    """With other tools at hand, a model may call one in place of an answer: then there is nothing to parse."""
+    """A parser that returns None for a message that calls one of the other tools instead of answering."""
 
     def parse(message: AIMessage) -> Any:
         return None if message.tool_calls else parser.invoke(message)
@@ -103,18 +103,18 @@ def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
 
 
 class _CallRequired:
-    """A parser of tool calls that raises OutputParserException when there is no call, or its arguments do not fit."""
+    """A parser of tool calls that raises OutputParserException if there is no call or its arguments do not fit."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         try:
-            found = super().parse_result(result, partial=partial)  # type: ignore[misc]  # a mixin of parsers
+            value = super().parse_result(result, partial=partial)  # type: ignore[misc]  # a mixin of parsers
         except ValidationError as error:
             raise OutputParserException(str(error), llm_output=result[0].text) from error
-        if found is None and not partial:
+        if value is None and not partial:
             raise OutputParserException(
-                "The model called no tool that the schema describes.", llm_output=result[0].text
+                "The model did not call the tool that the schema describes.", llm_output=result[0].text
             )
-        return found
+        return value
 
 
 def _call_parser(schema: Any, name: str) -> Runnable[Any, Any]:
@@ -132,20 +132,20 @@ class _JsonCall(_CallRequired, JsonOutputKeyToolsParser):
 
 
 class _ObjectCall(_JsonCall):
-    """The arguments of a call as an object of a pydantic class, by its rules for JSON as the core judges them."""
+    """The arguments of a call as an object of a pydantic class, validated by the class's own rules for JSON."""
 
     model: type[BaseModel]
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        found = super().parse_result(result, partial=partial)
-        if found is None:
+        arguments = super().parse_result(result, partial=partial)
+        if arguments is None:
             return None
         try:
-            return self.model.model_validate_json(json.dumps(found))
+            return self.model.model_validate_json(json.dumps(arguments))
         except ValidationError as error:
             if partial:
                 return None
-            raise OutputParserException(str(error), llm_output=json.dumps(found, ensure_ascii=False)) from error
+            raise OutputParserException(str(error), llm_output=json.dumps(arguments, ensure_ascii=False)) from error
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, AIMessage], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -159,7 +159,7 @@ def _none(_: object) -> None:
 
 
 class _IncludeRaw(Runnable[LanguageModelInput, Any]):
-    """Returns an answer that twice did not fit, with the error beside it, where the core raises."""
+    """Runs a chain; if two answers in a row do not fit, it returns the second with the error instead of raising."""
 
     def __init__(self, chain: Runnable[LanguageModelInput, Any]) -> None:
         self.chain = chain
@@ -177,13 +177,13 @@ class _IncludeRaw(Runnable[LanguageModelInput, Any]):
             return _unfit(error)
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002  # the Runnable's own name
-        begun = False
+        streamed = False
         try:
             for part in self.chain.stream(input, config, **kwargs):
-                begun = True
+                streamed = True
                 yield part
         except MalformedResponse as error:
-            yield _unfit(error, streamed=begun)
+            yield _unfit(error, streamed=streamed)
 
     async def astream(
         self,
@@ -191,20 +191,20 @@ class _IncludeRaw(Runnable[LanguageModelInput, Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        begun = False
+        streamed = False
         try:
             async for part in self.chain.astream(input, config, **kwargs):
-                begun = True
+                streamed = True
                 yield part
         except MalformedResponse as error:
-            yield _unfit(error, streamed=begun)
+            yield _unfit(error, streamed=streamed)
 
 
 def _unfit(error: MalformedResponse, *, streamed: bool = False) -> AddableDict:
-    """The parts of an answer that did not fit; without the message when its chunks were yielded before."""
+    """The result for an answer that did not fit; without the message if its chunks were already yielded."""
     if error.partial is None:
         raise error
-    found = AddableDict(parsed=None, parsing_error=error)
+    result = AddableDict(parsed=None, parsing_error=error)
     if not streamed:
-        found["raw"] = ChunkMapper().whole(error.partial)
-    return found
+        result["raw"] = ChunkMapper().whole(error.partial)
+    return result

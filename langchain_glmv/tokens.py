@@ -1,8 +1,8 @@
 """Tokens of a prompt, estimated without the network.
 
-Text: the platform's rule of thumb. Pictures and videos: the published preprocessing of the open weights, by the
-`processor` of the model's row in the catalogue; a model without one counts as the default model. What only a URL names,
-and documents, count as a typical one.
+Text: the platform's rule of thumb. Pictures and videos: the published preprocessing of the open weights, as the
+`processor` of the model's catalogue row computes it; a model without one counts as the default model. Documents, and
+pictures and videos given by URL, count as ones of typical size.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import glmv
 
-# "1 token is about 1.6 Chinese characters" and about 4 English ones: docs.bigmodel.cn, glossary.
+# Characters of one token: about 1.6 Chinese or 4 English ones (docs.bigmodel.cn, glossary).
 _WIDE_PER_TOKEN = 1.6
 _PLAIN_PER_TOKEN = 4.0
-# Role mark and line break in front of each message: chat_template.jinja of zai-org/GLM-4.6V.
+# Tokens of the role and the line break before each message (chat_template.jinja of zai-org/GLM-4.6V).
 _PER_MESSAGE = 3
 
-# Its processor counts for models that are not in the catalogue or have no published preprocessing.
+# This model's processor is used for models that are not in the catalogue or have no published preprocessing.
 _USUAL = "glm-4.6v"
 _UNSEEN = (1024, 1024)
 _UNSEEN_SECONDS = 10.0
@@ -39,7 +39,7 @@ def tokens_of_messages(
     count: Callable[[str], int],
     model: glmv.Model | None,
 ) -> int:
-    """Tokens of messages and tools, with a count for texts and the catalogue row of the model."""
+    """Tokens of messages and tools; `count` returns the tokens of a text, `model` is the catalogue row or None."""
     total = count(json.dumps(tools, ensure_ascii=False)) if tools else 0
     for message in messages:
         total += _PER_MESSAGE + sum(_of_part(part, count, model) for part in message.content)
@@ -63,7 +63,7 @@ def _of_part(
         case glmv.File():
             return _UNSEEN_DOCUMENT
         case _:
-            raise TypeError(f"There is no count for a part of type {type(part).__name__}.")
+            raise TypeError(f"Cannot estimate the tokens of a part of type {type(part).__name__}.")
 
 
 def _row(model: glmv.Model | None) -> glmv.Model:

@@ -1,4 +1,4 @@
-"""GLM-4V in LlamaIndex: a model, the same by its older name, and what pictures need on their way into an index."""
+"""GLM-4V in LlamaIndex: the LLM, its `MultiModalLLM` form, text embeddings, and tools to index pictures."""
 
 from inspect import get_annotations as _get_annotations
 
@@ -13,8 +13,8 @@ try:
 except ImportError as _error:
     raise _why_not_imported(_error, "llama_index_glmv", "llama-index-core", "0.14.5", "llama-index") from None
 
-# Pickles and reprs name the package, so that a class may move between its modules. That is set after the classes are
-# made, because pydantic evaluates annotations in the module of that name; evaluated ones are kept here.
+# Pickles and reprs name the package, so a class can move between its modules. `__module__` is set after class creation,
+# because pydantic evaluates annotations in the module of that name. The annotations are evaluated here first.
 for _class in (GLMV, GLMVEmbedding, GLMVImageCaptioner, GLMVMultiModal):
     _class.__annotations__ = _get_annotations(_class, eval_str=True)
     _class.__module__ = __name__

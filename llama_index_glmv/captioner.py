@@ -1,4 +1,4 @@
-"""Words for pictures, so that indexes of texts find them."""
+"""Descriptions of pictures, so that text indexes find them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _ERROR = "caption_error"  # in the metadata of a picture that could not be descr
 
 
 class GLMVImageCaptioner(TransformComponent):
-    """Writes a description into the text of pictures that have none; `VectorStoreIndex` skips pictures without.
+    """Writes a description into the text of pictures without text; `VectorStoreIndex` skips pictures without text.
 
     Attributes:
-        llm: the model that looks.
-        prompt: what it is asked of each picture.
-        num_workers: pictures under way at once.
-        overwrite: whether pictures that have a text get a new one.
+        llm: the model that describes the pictures.
+        prompt: the prompt for each picture.
+        num_workers: how many pictures are described at the same time.
+        overwrite: whether pictures that have text get a new description.
         on_error: "raise" ends the run at the first picture that cannot be described; "skip" leaves it without a
-            description and puts the error's name into its metadata as "caption_error". The log says why.
-        nodes: whether pictures become `ImageNode`s, as an index needs them: vector stores give other kinds back
-            without their picture. Pictures that cannot be described are left out then.
+            description, puts the name of the error class into its metadata as "caption_error", and logs the error.
+        nodes: whether pictures become `ImageNode`s. An index needs them, because vector stores return other nodes
+            without their picture. With True, pictures that cannot be described are left out.
 
     As the last step before an index: `transformations=[GLMVImageCaptioner(llm=llm, nodes=True)]`. Before a splitter,
     which makes `ImageNode`s of documents itself: `transformations=[GLMVImageCaptioner(llm=llm), SentenceSplitter()]`.
@@ -55,23 +55,23 @@ class GLMVImageCaptioner(TransformComponent):
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Nodes -> the same in the same order; pictures are copies that have a text, `ImageNode`s if `nodes` is set.
+        """Nodes -> the same nodes in order, with copies of the pictures that have text, `ImageNode`s if `nodes` is set.
 
         Raises:
             GLMVError: a picture cannot be described, unless `on_error` is "skip".
         """
         with ThreadPoolExecutor(self.num_workers) as pool:
-            return self._handed_on(list(pool.map(self._described, nodes)))
+            return self._output(list(pool.map(self._described, nodes)))
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """The same, asynchronously."""
         jobs = [self._adescribed(node) for node in nodes]
-        return self._handed_on(list(await run_jobs(jobs, workers=self.num_workers)))
+        return self._output(list(await run_jobs(jobs, workers=self.num_workers)))
 
-    def _handed_on(self, described: list[BaseNode]) -> list[BaseNode]:
+    def _output(self, described: list[BaseNode]) -> list[BaseNode]:
         if not self.nodes:
             return described
-        # A picture that is found by its file name alone and cannot be opened would end the query that finds it.
+        # A query may find a picture by its file name alone. If the file cannot be opened, the query would fail.
         return index_nodes([node for node in described if _ERROR not in node.metadata])
 
     def _wants(self, node: BaseNode) -> bool:
@@ -105,11 +105,11 @@ class GLMVImageCaptioner(TransformComponent):
         if self.on_error == "raise":
             raise error
         log.warning("%s was not described. %s", node.metadata.get("file_path") or node.node_id, error)
-        hidden = {
+        excluded = {
             name: [*getattr(node, name), _ERROR]
             for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
         }
-        return node.model_copy(update={"metadata": {**node.metadata, _ERROR: type(error).__name__}, **hidden})
+        return node.model_copy(update={"metadata": {**node.metadata, _ERROR: type(error).__name__}, **excluded})
 
 
 def _with_text(node: BaseNode, text: str) -> BaseNode:

@@ -1,4 +1,4 @@
-"""The clients of a component: created from its settings on first use, or one that the user passes in."""
+"""The clients of a component: created from its settings at first use, or passed in by the user."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pydantic import Field, model_validator
 
 import glmv
 
-# The settings of a connection; then what belongs to a client and not to its calls, with older names.
+# The settings of a connection; below, all settings that belong to a client rather than to a call, with older names.
 CLIENT_FIELDS = frozenset(glmv.Connection.model_fields)
 _CLIENT_NAMES = CLIENT_FIELDS | {"on_sensitive", "api_base", "async_http_client"}
 
 
 class SharesClient(glmv.Component):
-    """Settings and the clients that are created from them; one of the clients may be shared.
+    """Settings, and the clients that are created from them; the user can pass in one of the clients.
 
     Attributes:
-        shares: the fields that are copied from a shared client.
-        client: a `glmv.Client` or `glmv.AsyncClient` to share, which you close. Its settings hold here, too; calls
-            of the other kind get a client of their own from them. It is not serialized with the component.
+        shares: the fields that are copied from a client that the user passes in.
+        client: a `glmv.Client` or `glmv.AsyncClient` to share; the user closes it. The component copies its settings,
+            and creates a client of the other kind from them when needed. The client is not serialized.
     """
 
     shares: ClassVar[frozenset[str]] = frozenset(glmv.Settings.model_fields)
@@ -27,15 +27,15 @@ class SharesClient(glmv.Component):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_the_client(cls, given: Any) -> Any:
-        match given:
+    def _as_the_client(cls, values: Any) -> Any:
+        match values:
             case {"client": glmv.Client(settings=settings) | glmv.AsyncClient(settings=settings)}:
-                if given_twice := sorted(_CLIENT_NAMES & given.keys()):
-                    raise ValueError(f"{', '.join(given_twice)}: the client that is shared has its own")
-                return {**{name: getattr(settings, name) for name in settings.model_fields_set & cls.shares}, **given}
+                if duplicates := sorted(_CLIENT_NAMES & values.keys()):
+                    raise ValueError(f"{', '.join(duplicates)}: cannot be set together with client, which has its own")
+                return {**{name: getattr(settings, name) for name in settings.model_fields_set & cls.shares}, **values}
             case {"client": other} if other is not None:
-                raise ValueError(f"client is a glmv.Client or a glmv.AsyncClient; got {type(other).__name__}")
-        return given
+                raise ValueError(f"client must be a glmv.Client or a glmv.AsyncClient; got {type(other).__name__}")
+        return values
 
     @property
     def _sync(self) -> glmv.Client:

@@ -1,4 +1,4 @@
-"""Zhipu's text embeddings in LlamaIndex, with the key of the model."""
+"""Zhipu's text embeddings in LlamaIndex; they use the same key as the model."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from llama_index_glmv.clients import CLIENT_FIELDS, SharesClient
 from llama_index_glmv.metadata import EMBEDDINGS, register_name
 
 MAX_TEXTS = 64
-"""Texts of one request at most (docs.bigmodel.cn, "文本嵌入")."""
+"""The maximum number of texts in one request (docs.bigmodel.cn, "文本嵌入")."""
 
 
 class GLMVEmbedding(SharesClient, BaseEmbedding):
     """embedding-3 and embedding-2 for indexes and retrievers: `GLMVEmbedding(dimensions=1024)`.
 
-    The fields that say where and as whom to ask are those of `GLMV`. Captions of pictures are embedded, not
-    pictures: the platform has no model for these.
+    The fields for server, key and connection are those of `GLMV`. Pictures cannot be embedded, since the platform has
+    no model for them; embed their descriptions.
 
     Attributes:
         model: "embedding-3" or "embedding-2"; `model_name` is the same.
-        dimensions: 256, 512, 1024 or 2048; None is the platform's default, 2048. embedding-2 has 1024.
-        embed_batch_size: texts in one request, 64 at most.
+        dimensions: 256, 512, 1024 or 2048; None means the platform's default, 2048. embedding-2 always
+            returns 1024.
+        embed_batch_size: number of texts in one request, at most 64.
 
     Raises:
         GLMVError: a call fails, or a text is empty.
@@ -48,8 +49,8 @@ class GLMVEmbedding(SharesClient, BaseEmbedding):
         return self._sync.embed(texts, model=self.model, dimensions=self.dimensions).vectors
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        found = await self._asynchronous.embed(texts, model=self.model, dimensions=self.dimensions)
-        return found.vectors
+        result = await self._asynchronous.embed(texts, model=self.model, dimensions=self.dimensions)
+        return result.vectors
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
@@ -64,7 +65,7 @@ class GLMVEmbedding(SharesClient, BaseEmbedding):
         return await self._aget_text_embedding(query)
 
     def to_payload(self) -> dict[str, Any]:
-        """What tracers get to see: no key and no header."""
+        """The settings that tracers receive: no key and no header."""
         return {
             "class_name": self.class_name(),
             "model_name": self.model,

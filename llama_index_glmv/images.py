@@ -1,4 +1,4 @@
-"""Folders, files and URLs -> documents with pictures -> nodes for an index, with LlamaIndex's core alone."""
+"""Folders, files and URLs -> documents with pictures -> nodes for an index; only llama-index-core is needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import glmv
 log = logging.getLogger("glmv")
 
 EXTENSIONS = glmv.Image.suffixes
-"""File names that are taken for pictures in a folder: the formats that `glmv.Image` reads."""
+"""File extensions of pictures in a folder: the formats that `glmv.Image` reads."""
 
 PictureSource = str | PathLike[str]
 OnError = Literal["raise", "skip"]
@@ -37,32 +37,32 @@ _REMOTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 def load_images(
     source: PictureSource | Iterable[PictureSource], *, recursive: bool = False, on_error: OnError = "raise"
 ) -> list[ImageDocument]:
-    """Pictures -> documents that hold their path or URL, not their content.
+    """Pictures -> documents that contain their path or URL, not their content.
 
     Args:
         source: a file, a folder, a glob pattern, an http(s) URL, or a list of these. A URL is not fetched. With the
             scheme of an fsspec file system ("s3://bucket/photos", "memory://album") files are read from there, and
-            the documents hold the pictures themselves.
-        recursive: whether folders inside the folder are looked into.
-        on_error: "raise" ends at the first file that cannot be read; "skip" leaves it out, and the log says why.
+            the documents contain the pictures themselves.
+        recursive: whether folders inside the folder are searched, too.
+        on_error: "raise" ends at the first file that cannot be read; "skip" leaves it out and logs the error.
 
     Returns:
-        One document a picture, those of a folder by name. The id is the absolute path or the URL, so that loading
-        again updates an index, from whatever working directory. `metadata` has file_path, file_name, file_type,
-        file_size, width and height; models and indexes see the file name only.
+        One document for each picture, those of a folder sorted by name. The id is the absolute path or the URL, so that
+        loading again updates an index even from another working directory. `metadata` has file_path, file_name,
+        file_type, file_size, width and height; models and indexes see the file name only.
 
     Raises:
-        InvalidRequestError: there is no such file, or no picture in the folder.
-        UnsupportedContent: a file is no picture, or was cut short. With "skip" both are raised only when nothing is
-            left.
+        InvalidRequestError: a file does not exist, or a folder has no picture.
+        UnsupportedContent: a file is not a picture, or is incomplete. With "skip" both errors are raised only if no
+            document is left.
     """
     sources = source if isinstance(source, Iterable) and not isinstance(source, str | bytes | PathLike) else [source]
     errors: list[glmv.GLMVError] = []
     documents: list[ImageDocument] = []
     for item in sources:
         with _skipping(item, on_error, errors):
-            for place, read in _readers(item, recursive):
-                with _skipping(place, on_error, errors):
+            for origin, read in _readers(item, recursive):
+                with _skipping(origin, on_error, errors):
                     documents.append(read())
     if errors and not documents:
         raise errors[0]
@@ -70,11 +70,11 @@ def load_images(
 
 
 def image_file_extractor(on_error: OnError = "raise") -> dict[str, BaseReader]:
-    """For `SimpleDirectoryReader(file_extractor=...)`: pictures become documents with a picture, not garbled text.
+    """Readers for `SimpleDirectoryReader(file_extractor=...)`, so that picture files become documents with a picture.
 
     Args:
-        on_error: "raise" leaves a file that cannot be read to the directory reader, which prints a line and goes on,
-            or raises if its `raise_on_error` is set; "skip" leaves it out in any case, and the log says why.
+        on_error: "raise" lets the directory reader handle a file that cannot be read: it prints the error and goes on,
+            or raises it if its `raise_on_error` is set. "skip" always leaves the file out and logs the error.
     """
     return dict.fromkeys(EXTENSIONS, PictureReader(on_error))
 
@@ -83,7 +83,7 @@ class PictureReader(BaseReader):
     """Reads one picture file for `SimpleDirectoryReader`.
 
     Args:
-        on_error: "raise" raises what is wrong with a file; "skip" leaves it out, and the log says why.
+        on_error: "raise" raises the error of a file that cannot be read; "skip" leaves it out and logs the error.
     """
 
     def __init__(self, on_error: OnError = "raise") -> None:
@@ -97,32 +97,36 @@ class PictureReader(BaseReader):
         Args:
             file: its path, on `fs` if that is given.
             extra_info: further metadata.
-            fs: a remote fsspec file system; the document then holds the picture itself.
+            fs: a remote fsspec file system; the document then contains the picture itself.
         """
         with _skipping(file, self.on_error, []):
-            yield _local(Path(file), extra_info or {}) if fs is None else _remote(fs, str(file), extra_info or {})
+            yield (
+                _from_local(Path(file), extra_info or {})
+                if fs is None
+                else _from_remote(fs, str(file), extra_info or {})
+            )
 
 
 def index_nodes(nodes: Sequence[BaseNode]) -> list[BaseNode]:
-    """Documents with a picture -> `ImageNode`s, which vector stores give back and multimodal engines look for.
+    """Documents with a picture -> `ImageNode`s, which vector stores return and multimodal engines look for.
 
     Args:
-        nodes: of any kind; those without a picture are returned as they are.
+        nodes: nodes of any kind; those without a picture are returned unchanged.
 
     Returns:
-        One node for each. The id of an `ImageNode` is a UUID made of the place of its picture (absolute path, URL, or
-        digest of the content), its source is the document, and its path is absolute.
+        One node for each input node. The id of an `ImageNode` is a UUID computed from the picture's absolute path, URL
+        or digest of the content. Its source is the document, and its path is absolute.
     """
-    taken: Counter[str] = Counter()
-    return [_index_node(node, taken) for node in nodes]
+    counts: Counter[str] = Counter()
+    return [_index_node(node, counts) for node in nodes]
 
 
-def _index_node(node: BaseNode, taken: Counter[str]) -> BaseNode:
+def _index_node(node: BaseNode, counts: Counter[str]) -> BaseNode:
     match node:
         case ImageNode():
-            held = node
+            image = node
         case Node(image_resource=MediaResource(data=data, path=path, url=url, mimetype=mime)):
-            held = ImageNode(
+            image = ImageNode(
                 id_=node.id_,
                 text=node.get_content(),
                 image=data.decode() if data else None,
@@ -134,20 +138,20 @@ def _index_node(node: BaseNode, taken: Counter[str]) -> BaseNode:
             )
         case _:
             return node
-    changed: dict[str, Any] = {}
-    if held.image_path:
-        changed["image_path"] = os.path.abspath(held.image_path)  # noqa: PTH100 - links stay as they are
-    if node is not held or not _is_uuid(node.id_):
-        place = _place(held)
-        taken[place] += 1  # two documents with the same picture get two nodes
-        number = f"#{taken[place]}" if taken[place] > 1 else ""
+    updates: dict[str, Any] = {}
+    if image.image_path:
+        updates["image_path"] = os.path.abspath(image.image_path)  # noqa: PTH100 - links stay as they are
+    if node is not image or not _is_uuid(node.id_):
+        origin = _origin(image)
+        counts[origin] += 1  # a second document with the same picture gets another id
+        number = f"#{counts[origin]}" if counts[origin] > 1 else ""
         source = node.source_node or node.as_related_node_info()
-        changed["id_"] = str(uuid5(NAMESPACE_URL, place + number))
-        changed["relationships"] = {**node.relationships, NodeRelationship.SOURCE: source}
-    return held.model_copy(update=changed)
+        updates["id_"] = str(uuid5(NAMESPACE_URL, origin + number))
+        updates["relationships"] = {**node.relationships, NodeRelationship.SOURCE: source}
+    return image.model_copy(update=updates)
 
 
-def _place(node: ImageNode) -> str:
+def _origin(node: ImageNode) -> str:
     if node.image_path:
         return Path(os.path.abspath(node.image_path)).as_uri()  # noqa: PTH100
     if node.image_url:
@@ -166,7 +170,7 @@ _SHARED = (
     "metadata_separator",
     "text_template",
 )
-"""What a `Node` and an `ImageNode` have in common."""
+"""The fields that a `Node` and an `ImageNode` have in common."""
 
 
 def _is_uuid(text: str) -> bool:
@@ -179,13 +183,13 @@ def _is_uuid(text: str) -> bool:
 
 def _checked(on_error: OnError) -> OnError:
     if on_error not in ("raise", "skip"):
-        raise glmv.InvalidRequestError(f'on_error is "raise" or "skip"; got {glmv.shown(on_error)}')
+        raise glmv.InvalidRequestError(f'on_error must be "raise" or "skip"; got {glmv.shown(on_error)}')
     return on_error
 
 
 @contextmanager
-def _skipping(place: object, on_error: OnError, errors: list[glmv.GLMVError]) -> Iterator[None]:
-    """Log an error and remember it, when such are skipped."""
+def _skipping(origin: object, on_error: OnError, errors: list[glmv.GLMVError]) -> Iterator[None]:
+    """With `on_error` "skip": log an error and append it to `errors`, instead of raising it."""
     _checked(on_error)
     try:
         yield
@@ -193,46 +197,49 @@ def _skipping(place: object, on_error: OnError, errors: list[glmv.GLMVError]) ->
         if on_error == "raise":
             raise
         errors.append(error)
-        log.warning("%.240s was left out. %s", place, error)
+        log.warning("%.240s was left out. %s", origin, error)
 
 
 def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, Callable[[], ImageDocument]]]:
-    """The place of each picture, and a function that reads it."""
+    """The path or URL of each picture, and a function that reads it."""
     if not isinstance(source, str | PathLike):
         raise glmv.InvalidRequestError(
             f"load_images takes paths, patterns and URLs; got {type(source).__name__}. "
-            "A picture at hand is made a document with ImageDocument(image=...), which takes bytes and base64."
+            "For a picture in memory use ImageDocument(image=...), which takes bytes and base64."
         )
     text = os.fspath(source)
     if isinstance(source, str) and urlsplit(text).scheme in {"http", "https"}:
-        yield text, partial(_linked, text)
+        yield text, partial(_from_url, text)
         return
     if isinstance(source, str) and _REMOTE.match(text):
         fs, root = _file_system(text)
         if not isinstance(fs, LocalFileSystem):
             files = _in_remote(fs, root, recursive)
-            yield from ((fs.unstrip_protocol(file), partial(_remote, fs, file, {})) for file in _found(text, files))
+            yield from (
+                (fs.unstrip_protocol(file), partial(_from_remote, fs, file, {}))
+                for file in _sorted_pictures(text, files)
+            )
             return
         source, text = Path(root), root
     path = Path(source).expanduser()
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
-    except (OSError, ValueError):  # it is too long for a path, or has a zero byte
+    except (OSError, ValueError):  # the text is too long for a path, or contains a zero byte
         is_file = is_folder = False
     if is_file:
-        yield path, partial(_local, path, {})
+        yield path, partial(_from_local, path, {})
         return
     if not is_folder and not any(sign in text for sign in "*?["):
-        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no such file or folder.")
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: this file or folder does not exist.")
     local = _in_folder(path, recursive) if is_folder else _matching(path)
-    yield from ((file, partial(_local, file, {})) for file in _found(text, local))
+    yield from ((file, partial(_from_local, file, {})) for file in _sorted_pictures(text, local))
 
 
-def _found(text: str, files: Iterable[Any]) -> list[Any]:
-    found = sorted(files)
-    if not found:
-        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: there is no picture here ({', '.join(EXTENSIONS)}).")
-    return found
+def _sorted_pictures(text: str, files: Iterable[Any]) -> list[Any]:
+    pictures = sorted(files)
+    if not pictures:
+        raise glmv.InvalidRequestError(f"{glmv.shown(text)}: found no picture ({', '.join(EXTENSIONS)}).")
+    return pictures
 
 
 def _file_system(text: str) -> tuple[Any, str]:
@@ -240,7 +247,7 @@ def _file_system(text: str) -> tuple[Any, str]:
         fs, root = fsspec.core.url_to_fs(text)
     except ValueError as error:
         raise glmv.InvalidRequestError(
-            f"{glmv.shown(text)}: there is no such file system ({glmv.shown(str(error))})."
+            f"{glmv.shown(text)}: fsspec cannot open this file system ({glmv.shown(str(error))})."
         ) from None
     return fs, root
 
@@ -249,12 +256,12 @@ def _in_remote(fs: Any, root: str, recursive: bool) -> Iterator[str]:
     if fs.isfile(root):
         return iter([root])
     if fs.isdir(root):
-        found = fs.find(root, maxdepth=None if recursive else 1)
+        files = fs.find(root, maxdepth=None if recursive else 1)
     elif any(sign in root for sign in "*?["):
-        found = fs.glob(root)
+        files = fs.glob(root)
     else:
-        raise glmv.InvalidRequestError(f"{glmv.shown(fs.unstrip_protocol(root))}: there is no such file or folder.")
-    return (file for file in found if PurePath(file).suffix.lower() in EXTENSIONS)
+        raise glmv.InvalidRequestError(f"{glmv.shown(fs.unstrip_protocol(root))}: this file or folder does not exist.")
+    return (file for file in files if PurePath(file).suffix.lower() in EXTENSIONS)
 
 
 def _in_folder(folder: Path, recursive: bool) -> Iterator[Path]:
@@ -270,49 +277,49 @@ def _pictures(paths: Iterable[Path]) -> Iterator[Path]:
     return (path for path in paths if path.suffix.lower() in EXTENSIONS and path.is_file())
 
 
-def _linked(url: str) -> ImageDocument:
+def _from_url(url: str) -> ImageDocument:
     picture = glmv.Image.from_url(url)
-    # `ImageDocument(image_url=...)` would fetch the URL to look at it; the resource alone does not.
+    # `ImageDocument(image_url=...)` would fetch the URL to detect its type; a `MediaResource` does not.
     return _document(url, picture, {"url": picture.url}, {"file_name": PurePath(urlsplit(url).path).name})
 
 
-def _remote(fs: Any, file: str, metadata: dict[str, Any]) -> ImageDocument:
+def _from_remote(fs: Any, file: str, metadata: dict[str, Any]) -> ImageDocument:
     try:
         content = fs.cat_file(file)
     except OSError as error:
         raise glmv.InvalidRequestError(f"{glmv.shown(file)} cannot be read ({glmv.shown(str(error))}).") from error
     picture = glmv.Image.from_bytes(content, name=file)
-    place = fs.unstrip_protocol(file)
-    named = {"file_path": place, "file_name": PurePath(file).name, **metadata}
-    return _document(place, picture, {"data": picture.data()}, named)
+    url = fs.unstrip_protocol(file)
+    facts = {"file_path": url, "file_name": PurePath(file).name, **metadata}
+    return _document(url, picture, {"data": picture.data()}, facts)
 
 
-def _local(path: Path, metadata: dict[str, Any]) -> ImageDocument:
+def _from_local(path: Path, metadata: dict[str, Any]) -> ImageDocument:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
     picture = glmv.Image.from_path(path)
     return _document(str(path), picture, {"path": path}, {"file_path": str(path), "file_name": path.name, **metadata})
 
 
 def _document(name: str, picture: glmv.Image, content: dict[str, Any], metadata: dict[str, Any]) -> ImageDocument:
-    measured = {
+    facts = {
         "file_type": picture.mime,
         "file_size": picture.size,
         "width": picture.width,
         "height": picture.height,
     }
     if picture.cut_short is not None:
-        raise glmv.UnsupportedContent(f"{glmv.shown(name)} was cut short: {picture.cut_short}. Save or load it again.")
-    metadata = {**{key: value for key, value in measured.items() if value is not None}, **metadata}
-    hidden = _hidden(metadata)
+        raise glmv.UnsupportedContent(f"{glmv.shown(name)} is incomplete: {picture.cut_short}. Save or load it again.")
+    metadata = {**{key: value for key, value in facts.items() if value is not None}, **metadata}
+    hidden_keys = _hidden_keys(metadata)
     return ImageDocument(
         id_=name,
         image_resource=MediaResource(mimetype=picture.mime, **content),
         metadata=metadata,
-        excluded_embed_metadata_keys=hidden,
-        excluded_llm_metadata_keys=hidden,
+        excluded_embed_metadata_keys=hidden_keys,
+        excluded_llm_metadata_keys=hidden_keys,
     )
 
 
-def _hidden(metadata: dict[str, Any]) -> Sequence[str]:
-    """A path or a size says nothing about a picture, but its name does."""
+def _hidden_keys(metadata: dict[str, Any]) -> Sequence[str]:
+    """The metadata keys to hide from models and indexes: all but the file name, which may describe the picture."""
     return [key for key in metadata if key != "file_name"]

@@ -46,9 +46,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AskKeywords(glmv.CallKeywords, total=False):
-    """Options of one call: those of `glmv.Client.chat`, the model, and the media of LlamaIndex's older class.
+    """Options of one call: those of `glmv.Client.chat`, the model, and two media keywords of LlamaIndex's ZhipuAI.
 
-    The base classes take any keyword. These are what a call takes, so that a misspelt one is a type error.
+    The base classes accept any keyword. This class lists the valid ones, so that a misspelt one is a type error.
     """
 
     model: str | None
@@ -56,8 +56,8 @@ class AskKeywords(glmv.CallKeywords, total=False):
     video_url: Any
 
 
-# LlamaIndex's decorators do not keep the types of what they decorate. The signature stays theirs: its instrumentation
-# binds arguments by it, and events hold what it binds.
+# LlamaIndex's decorators lose the types of the methods they decorate; these functions restore them. The signatures are
+# those of LlamaIndex, because its instrumentation binds the arguments by them and puts them into events.
 def _chat_events(method: F) -> F:
     decorated: F = llm_chat_callback()(method)
     return decorated
@@ -69,21 +69,22 @@ def _completion_events(method: F) -> F:
 
 
 Formatted = bool | ImageDocuments | None
-"""`formatted` of `complete`: a bool, or pictures, whose position this is in LlamaIndex's `MultiModalLLM`."""
+"""`formatted` of `complete`: a bool, or pictures, which have this position in LlamaIndex's `MultiModalLLM`."""
 
 
 class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     """GLM-4V in LlamaIndex: chat, completion, streaming, tools and structured output, with pictures.
 
     All fields of `glmv.Settings` are fields here: `GLMV(model="glm-4.6v", temperature=0.2)`. The key comes
-    from `api_key` or the environment and is looked for at the first call.
+    from `api_key` or the environment and is read at the first call.
 
     Attributes:
-        context_window: tokens of the model's window, where the catalogue does not know better.
-        extra_body: further keys of the body; `additional_kwargs` is an older name of it.
-        client: a `glmv.Client` or `glmv.AsyncClient` that is shared.
+        context_window: size of the model's context window in tokens; overrides the catalogue.
+        extra_body: further keys of the request body; `additional_kwargs` is its older name.
+        client: a `glmv.Client` or `glmv.AsyncClient` to share.
         local_files: which files typed fields (`ImageBlock.path`, `image_path`, paths in `image_documents`) may name:
-            True reads any, False none, a list of folders those inside them, links resolved. Metadata is never read.
+            True allows any, False none, a list of folders the files inside them after resolving links. Paths in
+            metadata are never opened.
         on_unsupported: "raise", or "warn" to leave out blocks that cannot be sent, with a warning and a note.
 
     Every method raises `glmv.GLMVError` and nothing else when a call fails.
@@ -107,7 +108,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     @property
     def metadata(self) -> GLMVMetadata:
-        """Window, output, tools: read off the catalogue row of the model."""
+        """Context window, maximum output and support of tools, from the model's catalogue row."""
         return metadata_of(
             self.model,
             base_model=self.base_model,
@@ -116,7 +117,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """What tracers get to see of this model: no key, no header, of the base URL the host only."""
+        """The settings that tracers receive: no key, no header, and only the host of the base URL."""
         return {
             "class_name": self.class_name(),
             **written_metadata(self.model, self.base_model, self.context_window, self.max_tokens),
@@ -136,7 +137,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         """Answer a conversation.
 
         Args:
-            messages: roles and blocks of any kind; see `messages.py` for what becomes of each.
+            messages: messages with roles and blocks of any kind; see `messages.py` for how each is sent.
             kwargs: options of this call, by the names of `glmv.Options`; they override the fields.
         """
         with in_our_terms():
@@ -144,7 +145,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     @_chat_events
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Unpack[AskKeywords]) -> ChatResponseGen:
-        """Answer a conversation piece by piece; the last response has the usage. Closing ends the request."""
+        """Stream the answer to a conversation; the last response has the usage. Closing the generator ends the call."""
         return self._stream(self._request(messages, kwargs), as_chat)
 
     @_chat_events
@@ -173,9 +174,9 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         """Answer a prompt about pictures.
 
         Args:
-            prompt: the text; it follows the pictures.
-            formatted: whether the prompt has been through `completion_to_prompt`. Pictures may stand here,
-                too, because that is their place in LlamaIndex's `MultiModalLLM`.
+            prompt: the text; it is sent after the pictures.
+            formatted: whether `completion_to_prompt` was already applied to the prompt. Pictures are accepted in this
+                position, too, as in LlamaIndex's `MultiModalLLM`.
             image_documents: pictures of any kind; see `messages.ImageSource`.
             kwargs: options of this call.
         """
@@ -190,7 +191,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         image_documents: ImageDocuments | None = None,
         **kwargs: Unpack[AskKeywords],
     ) -> CompletionResponseGen:
-        """`complete`, piece by piece."""
+        """`complete`, streamed."""
         return self._stream(self._prompt(prompt, formatted, image_documents, kwargs), as_completion)
 
     @_completion_events
@@ -248,18 +249,18 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         return response if allow_parallel_tool_calls else first_only(response)
 
     def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
-        """Let the model call a tool, and run it.
+        """Let the model call a tool, and run the tool.
 
-        LlamaIndex tells the model nothing of arguments that the tool refuses here. So where `tool_required` or
-        `tool_choice` forces a call, arguments are checked before: what does not fit is asked for once more.
+        LlamaIndex does not report invalid arguments back to the model here. So if `tool_required` or `tool_choice`
+        forces a call, the arguments are validated first; if they do not fit, the request is repeated once.
 
         Args:
-            args: `tools`, `user_msg` and `chat_history`, as LlamaIndex's method takes them.
+            args: `tools`, `user_msg` and `chat_history`, as in LlamaIndex's method.
             kwargs: its other arguments, and options of the call.
 
         Raises:
-            MalformedResponse: there is twice no call, or none whose arguments fit, where one is forced.
-            ValueError: there is none and `error_on_no_tool_call` is set.
+            MalformedResponse: a call is forced, and two answers in a row have no call with valid arguments.
+            ValueError: the answer has no call and `error_on_no_tool_call` is set.
         """
         return super().predict_and_call(*args, **{"on_misfit": "raise", **kwargs})
 
@@ -270,14 +271,14 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tools that an answer, or a chunk of one, selects.
+        """The tool calls of an answer, or of a chunk.
 
         Raises:
             ValueError: there is none and `error_on_no_tool_call` is set.
         """
         return selections(response, required=error_on_no_tool_call)
 
-    # ---- requests: no events here, or each would come twice
+    # ---- requests. These methods emit no events, since the public ones do.
 
     def _intake(self, kwargs: Any) -> Intake:
         model = kwargs.get("model") or self.model
@@ -294,7 +295,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         return self._request(messages, kwargs)
 
     async def _made(self, make: Callable[[], glmv.ChatRequest], kwargs: dict[str, Any]) -> glmv.ChatRequest:
-        """A request that is made in a worker thread."""
+        """Make a request in a worker thread; the time it takes counts against the call's deadline."""
         started = time.monotonic()
         request = await glmv.in_worker(make, deadline=kwargs.get("deadline", self.deadline))
         return request.after(time.monotonic() - started)
@@ -332,19 +333,21 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         request = glmv.without_values(make, overrides, kwargs)
         return request.but(notes=(*request.notes, *intake.notes)) if intake.notes else request
 
-    def _stream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> Generator[R, None, None]:
+    def _stream(self, request: glmv.ChatRequest, convert: Callable[[ChatResponse], R]) -> Generator[R, None, None]:
         answer = Answer()
         with in_our_terms(), closing(self._sync.run_stream(request)) as deltas:
             for delta in deltas:
-                yield made(answer.add(delta))
+                yield convert(answer.add(delta))
 
-    async def _astream(self, request: glmv.ChatRequest, made: Callable[[ChatResponse], R]) -> AsyncGenerator[R, None]:
+    async def _astream(
+        self, request: glmv.ChatRequest, convert: Callable[[ChatResponse], R]
+    ) -> AsyncGenerator[R, None]:
         answer = Answer()
-        # Not by `aclosing`: a loop that ends right after a stream was left closes all generators at once, and would log
-        # that the inner one is being closed already. Dropped, it is closed by the loop a tick later.
+        # Without `aclosing`: if the event loop ends right after the consumer stops, it closes all generators at once
+        # and would log an error, because the inner one is already being closed. The loop closes it anyway.
         with in_our_terms():
             async for delta in self._asynchronous.run_stream(request):
-                yield made(answer.add(delta))
+                yield convert(answer.add(delta))
 
 
 register_name(GLMV, LLMS)

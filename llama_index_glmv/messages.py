@@ -1,7 +1,7 @@
-"""LlamaIndex's messages and `image_documents` -> ours: every block is mapped, or refused by its name.
+"""LlamaIndex's messages and `image_documents` -> glmv messages; every block is converted, or refused with its type.
 
 The `path` of a block or a node is a typed field that the programmer sets, so the file is read. Its `url` is sent to the
-platform, which fetches it; nothing is fetched here.
+platform, which fetches it; this module fetches nothing.
 """
 
 from __future__ import annotations
@@ -51,19 +51,20 @@ ImageSource = Union[
 ]
 """The types of one picture that `image_documents` takes.
 
-A str with a scheme is a URL, a long one of base64's letters is base64, any other is a path.
+A str with a scheme is a URL, a long str of base64 characters is base64, any other str is a path.
 """
 
 ImageDocuments = Sequence[ImageSource] | ImageSource
 """Several pictures, or one."""
 
-# The smallest picture has some 60 bytes. No path of a picture has only these letters: its name ends in ".jpg".
+# The smallest picture has about 60 bytes. The path of a picture does not match: it ends with a suffix such as ".jpg".
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_%\s-]{80,}")
 _LONGEST_PATH = 1000
 
 _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
-# What LlamaIndex makes of a tool's result that it has no block for: its `str()`.
+# LlamaIndex turns a tool result that is not a block into text with `str()`. This pattern recognizes such texts of
+# pictures, blocks and bytes.
 _REPRESENTED = re.compile(
     r"""\s*(?:[\[({].*?)?(?:\b(\w+Block)\(block_type='|<(PIL\.[\w.]+)\ image\ mode=|<(_io\.BytesIO)\ object
     |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
@@ -73,7 +74,7 @@ _REPRESENTED = re.compile(
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-# docs.bigmodel.cn, "对话补全": system, user, assistant and tool; the others are older names of these.
+# The platform has the roles system, user, assistant and tool (docs.bigmodel.cn, "对话补全").
 ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
@@ -87,36 +88,37 @@ ROLES: dict[MessageRole, Role] = {
 
 
 def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Message]:
-    """A conversation of LlamaIndex -> ours.
+    """LlamaIndex's messages -> glmv messages.
 
     Args:
-        messages: read only; neither they nor their blocks are changed.
-        intake: the rules; its notes get one line for each thing that was left out.
+        messages: the conversation; neither the messages nor their blocks are changed.
+        intake: the rules; it gets one note for each thing that is left out.
 
     Returns:
-        Messages without empty ones, every block in its place; the core moves media of tools and assistants to users.
+        The messages without empty ones, with all blocks in order. glmv later moves media of tool and assistant messages
+        into user messages.
 
     Raises:
-        UnsupportedContent: a block that the wire has no place for, by message, role and name.
+        UnsupportedContent: a block cannot be sent; the error names message, role and type.
         InvalidRequestError: the newest message is an empty user message.
     """
-    sent: list[glmv.Message] = []
+    result: list[glmv.Message] = []
     empty: str | None = None  # the newest message, if it is the user's and empty
     for index, message in enumerate(messages):
         mapped = _message(message, index, intake)
         empty = None
         if mapped is not None:
-            sent.append(mapped)
+            result.append(mapped)
         elif ROLES[message.role] == "user":
             empty = f"messages[{index}] ({message.role.value})"
             intake.note(f"messages[{index}]", "an empty user message was left out.")
     if empty is not None:
         raise glmv.InvalidRequestError(f"{empty} is empty: give it text, or a block with a picture, a video or a file.")
-    return sent
+    return result
 
 
 def reads_files(messages: Iterable[ChatMessage]) -> bool:
-    """Whether a block names a file that mapping will read: then async callers do it in a thread."""
+    """Whether a block names a file that `to_glmv` will read; async callers then use a worker thread."""
     return any(_path_of(block) for message in messages for block in message.blocks)
 
 
@@ -133,7 +135,7 @@ def _path_of(block: object) -> bool:
 def _message(message: object, index: int, intake: Intake) -> glmv.Message | None:
     if not isinstance(message, ChatMessage):
         kind = type(message).__name__
-        raise glmv.InvalidRequestError(f"messages[{index}] is a {kind}; give a ChatMessage, with blocks for pictures.")
+        raise glmv.InvalidRequestError(f"messages[{index}] is a {kind}; use a ChatMessage, with blocks for pictures.")
     role = ROLES[message.role]
     where = f"messages[{index}] ({message.role.value})"
     parts: list[glmv.Part] = []
@@ -141,8 +143,8 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
     thoughts: list[str] = []
     for block in message.blocks:
         match block:
-            case TextBlock() if role == "tool" and (written := _REPRESENTED.match(block.text)):
-                intake.refuse(_not_a_picture(written), f"{where}, TextBlock")
+            case TextBlock() if role == "tool" and (python_repr := _REPRESENTED.match(block.text)):
+                intake.refuse(_not_a_picture(python_repr), f"{where}, TextBlock")
             case TextBlock():
                 parts.append(glmv.Text(block.text))
             case ThinkingBlock() if role == "assistant":
@@ -157,7 +159,7 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
     if role != "user":
         parts = _in_lines(parts)
     if not (calls or role == "tool" or any(not isinstance(part, glmv.Text) or part.text for part in parts)):
-        # Chat engines send system messages without any block; the platform refuses empty content.
+        # Chat engines pass system messages without any block, and the platform refuses empty content.
         return None
     return glmv.Message(
         role,
@@ -168,16 +170,16 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
     )
 
 
-def _not_a_picture(written: re.Match[str]) -> glmv.UnsupportedContent:
-    what = next((name for name in written.groups() if name), "bytes")
+def _not_a_picture(python_repr: re.Match[str]) -> glmv.UnsupportedContent:
+    what = next((name for name in python_repr.groups() if name), "bytes")
     return glmv.UnsupportedContent(
-        f"it is how Python writes {what}, and holds no picture for the model. LlamaIndex hands on a block or a list of "
-        "blocks as they are and writes the rest out: return [TextBlock(text=...), ImageBlock(path=...)]."
+        f"it is the repr of {what}, which shows the model no picture. LlamaIndex turns the result of a tool into text, "
+        "unless it is a block or a list of blocks: return [TextBlock(text=...), ImageBlock(path=...)]."
     )
 
 
 def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
-    """Texts in lines of their own, as `ChatMessage.content` has them: the wire has one string for these roles."""
+    """Parts -> the same with each text on a new line, as in `ChatMessage.content`: they are sent as one string."""
     first = next((part for part in parts if isinstance(part, glmv.Text)), None)
     return [
         glmv.Text(f"\n{part.text}") if isinstance(part, glmv.Text) and part is not first else part for part in parts
@@ -188,20 +190,20 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
     """One block -> its parts.
 
     Args:
-        block: a content block that any role can hold.
-        where: the place, for messages: "messages[2] (tool)".
-        intake: the rules, and where notes go.
+        block: a content block of a kind that every role may have.
+        where: the position for messages, such as "messages[2] (tool)".
+        intake: the rules; it collects the notes.
 
     Raises:
-        InvalidRequestError: a block that cannot be sent, by its place and name.
+        InvalidRequestError: the block cannot be sent; the error names its position and type.
     """
     try:
         return list(_parts_of_block(block, where, intake))
     except glmv.InvalidRequestError as error:
         if (what := _MEDIA.get(type(block))) is not None and where.endswith("(tool)") and not _path_of(block):
-            # A tool's output is no mistake of the programmer: the model may go on without it.
+            # The output of a tool is not the programmer's mistake, and the model can continue without it.
             intake.note(
-                where, f"a {what} of a tool's result cannot be sent, and the model was told so: {error.message}"
+                where, f"a {what} in a tool's result cannot be sent; the model got a sentence instead: {error.message}"
             )
             return [glmv.Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")]
         intake.refuse(error, f"{where}, {type(block).__name__}")
@@ -218,12 +220,12 @@ def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.
         case ImageBlock():
             yield intake.medium(glmv.Image, data=block.image, path=block.path, url=block.url)
             if block.detail is not None:
-                intake.note(where, f"detail={glmv.shown(block.detail)} was left out, GLM-4V has no such field.")
+                intake.note(where, f"detail={glmv.shown(block.detail)} was left out; GLM-4V has no such field.")
         case VideoBlock():
             yield intake.medium(glmv.Video, data=block.video, path=block.path, url=block.url)
             for name, value in (("detail", block.detail), ("fps", block.fps)):
                 if value is not None:
-                    intake.note(where, f"{name}={glmv.shown(value)} was left out, GLM-4V samples videos by itself.")
+                    intake.note(where, f"{name}={glmv.shown(value)} was left out; GLM-4V chooses the frames itself.")
         case DocumentBlock():
             yield intake.medium(glmv.File, data=block.data, path=block.path, url=block.url, name=block.title)
         case CitableBlock():
@@ -234,12 +236,12 @@ def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.
             yield from parts_of_block(block.cited_content, f"{where}, CitationBlock", intake)
             yield glmv.Text(f"[{block.title}] ({block.source})")
         case CachePoint():
-            intake.note(where, "a CachePoint was left out, the platform caches prompts by itself.")
+            intake.note(where, "a CachePoint was left out; the platform caches prompts automatically.")
         case ThinkingBlock() | ToolCallBlock():
-            raise intake.no_place("It belongs into a message of the assistant.")
+            raise intake.no_place("Put it into an assistant message.")
         case _:
             raise intake.no_place(
-                "GLM-4V takes text, pictures, video, files: give its content as a TextBlock, such as a transcript."
+                "GLM-4V takes text, pictures, videos and files: send the content as a TextBlock, such as a transcript."
             )
 
 
@@ -251,7 +253,7 @@ def parts_of_documents(documents: ImageDocuments | None, intake: Intake) -> list
         intake: the rules; it collects the notes.
 
     Raises:
-        InvalidRequestError: an item that cannot be sent or holds no picture, by its position and type.
+        InvalidRequestError: an item cannot be sent or has no picture; the error names its position and type.
     """
     parts: list[glmv.Part] = []
     for index, document in enumerate(_listed(documents)):
@@ -302,58 +304,62 @@ def _parts_of_node(node: BaseNode, intake: Intake) -> Iterator[glmv.Image | glmv
             kinds = [(glmv.Image, node.image, node.image_path, node.image_url)]
         case Node():
             resources = ((glmv.Image, node.image_resource), (glmv.Video, node.video_resource))
-            kinds = [(kind, held.data, held.path, held.url) for kind, held in resources if held is not None]
+            kinds = [
+                (kind, resource.data, resource.path, resource.url)
+                for kind, resource in resources
+                if resource is not None
+            ]
     kinds = [one for one in kinds if any(one[1:])]
     if not kinds:
-        hint = "Its metadata names a file, but metadata may come from anyone and is not opened: set image_path."
-        named = bool(node.metadata.get("file_path"))
-        raise glmv.UnsupportedContent(f"this {type(node).__name__} holds no picture. {hint * named}".strip())
+        hint = "Its metadata names a file, which is not opened because metadata is not trusted: set image_path."
+        names_file = bool(node.metadata.get("file_path"))
+        raise glmv.UnsupportedContent(f"this {type(node).__name__} has no picture. {hint * names_file}".strip())
     for kind, data, path, url in kinds:
         yield intake.medium(kind, data=data, path=path, url=url)
 
 
 def with_linked(messages: Sequence[glmv.Message], kwargs: dict[str, Any], intake: Intake) -> list[glmv.Message]:
-    """`image_url=` and `video_url=` of a call, the names of LlamaIndex's ZhipuAIMultiModal -> the newest user message.
+    """Add the media of `image_url=` and `video_url=` to the newest user message; both are from ZhipuAIMultiModal.
 
     Args:
         messages: the conversation.
-        kwargs: options of the call; both names are taken out of it. Their value is a URL, base64, or a list of these.
+        kwargs: options of the call; both keywords are removed. Their value is a URL, base64, or a list of these.
         intake: the rules; it collects the notes.
 
     Raises:
-        InvalidRequestError: a value that cannot be sent, by its name.
+        InvalidRequestError: a value cannot be sent; the error names its keyword.
     """
     parts: list[glmv.Part] = []
     kinds: tuple[tuple[str, type[glmv.Image | glmv.Video]], ...] = ("image_url", glmv.Image), ("video_url", glmv.Video)
     for name, kind in kinds:
-        given = kwargs.pop(name, None)
-        for url in given if isinstance(given, list | tuple) else [given] if given else []:
+        value = kwargs.pop(name, None)
+        for url in value if isinstance(value, list | tuple) else [value] if value else []:
             try:
                 parts.append(_linked(kind, url, intake))
             except glmv.InvalidRequestError as error:
                 intake.refuse(error, name)
-    asked = list(messages)
+    result = list(messages)
     if not parts:
-        return asked
-    at = next((index for index in reversed(range(len(asked))) if asked[index].role == "user"), None)
+        return result
+    at = next((index for index in reversed(range(len(result))) if result[index].role == "user"), None)
     if at is None:
-        return [*asked, glmv.Message("user", parts)]
-    asked[at] = glmv.Message("user", [*parts, *asked[at].content])
-    return asked
+        return [*result, glmv.Message("user", parts)]
+    result[at] = glmv.Message("user", [*parts, *result[at].content])
+    return result
 
 
 def _linked(kind: type[glmv.Image | glmv.Video], url: object, intake: Intake) -> glmv.Image | glmv.Video:
     if not isinstance(url, str):
-        raise glmv.InvalidRequestError(f"it is a URL or base64; got {type(url).__name__}. {_ELSEWHERE}")
+        raise glmv.InvalidRequestError(f"it must be a URL or base64; got {type(url).__name__}. {_ELSEWHERE}")
     if _SCHEME.match(url) and not url.startswith("data:"):
         return intake.medium(kind, url=url)
     try:
         return intake.medium(kind, data=url)
     except glmv.InvalidRequestError as error:
-        raise type(error)(f"it is a URL or base64. {error.message} {_ELSEWHERE}") from None
+        raise type(error)(f"it must be a URL or base64. {error.message} {_ELSEWHERE}") from None
 
 
-_ELSEWHERE = "Files and pictures go into image_documents=, or into blocks of a message."
+_ELSEWHERE = "Pass files and pictures in image_documents=, or in the blocks of a message."
 
 
 def chat_arguments(
@@ -368,13 +374,13 @@ def chat_arguments(
     """The keyword arguments of `chat` for a conversation with tools.
 
     Args:
-        tools: what the model may call.
-        user_msg: the new turn, with pictures if it is a `ChatMessage`.
-        chat_history: read only; the result has a list of its own.
-        parallel: False keeps the first call of an answer.
-        required: whether the model must call a tool. The platform knows "auto" only; the core does the rest: it asks
-            once more where there is no call, and returns what comes then.
-        options: further options of the call; its `tool_choice` goes before `required`.
+        tools: the tools that the model may call.
+        user_msg: the new user message; as a `ChatMessage` it can contain pictures.
+        chat_history: the messages before; the list is not changed.
+        parallel: False keeps only the first call of an answer.
+        required: whether the model must call a tool. The platform supports "auto" only; if the answer has no call, glmv
+            repeats the request once and returns the second answer.
+        options: further options of the call; its `tool_choice` overrides `required`.
     """
     messages = list(chat_history or ())
     match user_msg:
@@ -384,12 +390,12 @@ def chat_arguments(
             messages.append(user_msg)
     arguments: dict[str, Any] = {"messages": messages, **options}
     if tools:
-        # The length check is that of OpenAI's descriptions (1,024 characters); the platform documents none.
+        # LlamaIndex checks OpenAI's limit of a description (1,024 characters); the platform documents no limit.
         arguments["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
         if arguments.get("tool_choice") is None and required:
             arguments["tool_choice"] = "required"
         if arguments.get("tool_choice"):
-            arguments.setdefault("on_misfit", "return")  # the tools judge their arguments, and agents tell the model
+            arguments.setdefault("on_misfit", "return")  # tools validate their arguments, agents report errors
         if not parallel:
             arguments["parallel_tool_calls"] = False
     return arguments
@@ -401,16 +407,16 @@ def _call(call_id: object, name: str, arguments: object) -> glmv.ToolCall:
 
 
 def legacy_calls(calls: object) -> list[glmv.ToolCall]:
-    """`additional_kwargs["tool_calls"]` of other integrations, dicts or OpenAI's objects -> our calls."""
+    """`additional_kwargs["tool_calls"]` of other integrations, dicts or OpenAI's objects -> glmv's tool calls."""
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         return []
-    found = []
+    tool_calls = []
     for call in calls:
         function = _get(call, "function")
         name = _get(function, "name")
         if name:
-            found.append(_call(_get(call, "id"), str(name), _get(function, "arguments") or "{}"))
-    return found
+            tool_calls.append(_call(_get(call, "id"), str(name), _get(function, "arguments") or "{}"))
+    return tool_calls
 
 
 def _get(holder: Any, name: str) -> Any:

@@ -1,9 +1,9 @@
-"""What LlamaIndex's core asks of our classes: metadata of a model, and their names in its tables.
+"""The metadata of a model for LlamaIndex, and the class names in LlamaIndex's tables.
 
-Metadata is read from the catalogue row. Core asks for it at every call, so it never raises.
+Metadata comes from the catalogue row. llama-index-core reads it at every call, so it never raises.
 
-The tables of names are for `load_llm` and `load_embed_model`. Their modules import every integration that core finds,
-openai's library among them, which takes a second. So a name is entered when its table is loaded.
+`load_llm` and `load_embed_model` look up class names in tables. The modules of these tables import every installed
+integration, which takes a second. So a class is added to a table only after the program has imported its module.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ LLMS = "llama_index.core.llms.loading", "RECOGNIZED_LLMS"
 EMBEDDINGS = "llama_index.core.embeddings.loading", "RECOGNIZED_EMBEDDINGS"
 
 UNKNOWN_WINDOW = 65_536
-"""Tokens of a model whose window nobody documents: that of GLM-4.1V and 4.5V (docs.bigmodel.cn, overview of
-models). Chat engines cut histories by it; `context_window=` overrides it."""
+"""Context window in tokens of a model that is not in the catalogue: that of GLM-4.1V and 4.5V (docs.bigmodel.cn,
+overview of models). Chat engines shorten histories to it; `context_window=` overrides it."""
 
 
 class GLMVMetadata(LLMMetadata, MultiModalLLMMetadata):
-    """The metadata of both of LlamaIndex's bases in one."""
+    """The metadata of an `LLM` and of a `MultiModalLLM` in one class."""
 
 
 def metadata_of(
     model: str, *, base_model: str | None = None, context_window: int | None, max_tokens: int | None
 ) -> GLMVMetadata:
-    """What is known of a model.
+    """The metadata of a model, from its catalogue row and the user's settings.
 
     Args:
-        model: its name; one that is not in the catalogue has no known limits.
-        base_model: the model of the catalogue that it is, where its name does not tell.
-        context_window: what the user says the window is; goes before the row.
-        max_tokens: what the user allows an answer; goes before the row.
+        model: its name; a model that is not in the catalogue has no known limits.
+        base_model: its name in the catalogue, if `model` is a server's alias.
+        context_window: the user's setting in tokens; overrides the row.
+        max_tokens: the user's setting for the length of an answer; overrides the row.
 
     Returns:
-        `num_output` without `max_tokens` is what the platform allows an answer by default.
+        The metadata. Without `max_tokens`, `num_output` is the platform's default for the length of an answer.
     """
     row = glmv.find_model(base_model or model)
     window = context_window or (row and row.context) or UNKNOWN_WINDOW
     output = max_tokens or (row and (row.default_output or row.max_output)) or -1
     facts = {
         "context_window": window,
-        # Prompt helpers take the output off the window; what leaves no room for a prompt says nothing ("-1").
+        # Prompt helpers subtract the output from the window. If nothing would be left, the output is unknown (-1).
         "num_output": output if output < window else -1,
         "is_chat_model": True,
         "is_function_calling_model": row is None or row.tools > 0,
@@ -64,13 +64,13 @@ def metadata_of(
 def written_metadata(
     model: str, base_model: str | None, context_window: int | None, max_tokens: int | None
 ) -> dict[str, Any]:
-    """`metadata_of` as plain data, which tracers get with each call; not to be changed."""
+    """`metadata_of` as plain data, which tracers receive with each call. It is cached: callers must not change it."""
     facts = metadata_of(model, base_model=base_model, context_window=context_window, max_tokens=max_tokens)
     return facts.model_dump(mode="json")
 
 
 def register_name(component: type[BaseComponent], where: tuple[str, str]) -> None:
-    """Enter a class under its `class_name` when its table is loaded; at once if it is loaded already."""
+    """Add a class to a table under its `class_name` once the table's module is imported, or now if it already is."""
     module, table = where
 
     def enter(loaded: Any) -> None:

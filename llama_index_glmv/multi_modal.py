@@ -9,10 +9,10 @@ from llama_index_glmv.metadata import LLMS, register_name
 
 
 class GLMVMultiModal(GLMV, MultiModalLLM):  # type: ignore[misc]  # as in pyproject.toml for `llm`: keywords have names
-    """GLM-4V as LLM and as MultiModalLLM: `complete(prompt, image_documents)` and all that `GLMV` does.
+    """GLM-4V as LLM and as MultiModalLLM: `complete(prompt, image_documents)` and all methods of `GLMV`.
 
-    LlamaIndex 0.14.16 to 0.14.25 cannot call a class that is a `MultiModalLLM` only (its callbacks ask for
-    `to_payload` and `rate_limiter`, which that base lacks). This one is an `LLM` first.
+    LlamaIndex 0.14.16 to 0.14.25 cannot call a class that is only a `MultiModalLLM`: its callbacks read `to_payload`
+    and `rate_limiter`, which that base class lacks. So this class is an `LLM`, too.
     """
 
     @classmethod

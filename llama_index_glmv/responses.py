@@ -1,4 +1,4 @@
-"""Our deltas and completions -> LlamaIndex's responses, and the tools that a response selects."""
+"""glmv's deltas and completions -> LlamaIndex's responses, and the tool calls of a response."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ import glmv
 from llama_index_glmv.intake import in_terms
 from llama_index_glmv.messages import legacy_calls
 
-# What the last delta knows beside its text, handed on under the same names.
+# Fields of the last delta that are copied into `additional_kwargs` under the same names.
 _FACTS = ("finish_reason", "id", "request_id", "model", "created", "attempts", "content_filter", "web_search")
 _COUNTS = tuple(field.name for field in fields(glmv.Usage))
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class Answer:
-    """An answer as it grows: each delta in, LlamaIndex's cumulative response out.
+    """An answer while it streams: each delta in, LlamaIndex's cumulative response out.
 
-    The sum is of what is shown. That of the core is of what the server sent, up to the last read of the network.
+    It sums the deltas passed to it. The accumulator inside glmv may be ahead, since it sums all that the server sent.
     """
 
     __slots__ = ("_blocks", "_calls", "_sum", "_wire")
@@ -42,20 +42,20 @@ class Answer:
         self._clear()
 
     def _clear(self) -> None:
-        # One of each a call. Only those that a delta adds to are made anew, since there may be thousands.
+        # Each list has one item per tool call. A delta rebuilds only the items it adds to: there may be thousands.
         self._calls: list[glmv.ToolCallDelta] = []
         self._blocks: list[ToolCallBlock] = []
         self._wire: list[dict[str, Any]] = []
 
     def add(self, delta: glmv.Delta) -> ChatResponse:
-        """Take one more delta.
+        """Add one delta.
 
         Returns:
-            All of the answer so far in `message`, in blocks of its own, so that a consumer may keep it;
-            in `delta` the new visible text; in `additional_kwargs["thinking_delta"]` the new reasoning, where
-            agents read it; in `raw` the plain wire dict. The last one has the usage in `raw` and in
-            `additional_kwargs`, so that token counters need not estimate. The first of a second answer, which
-            replaces the one before, has `additional_kwargs["replaces"]`.
+            The response. `message` is the answer so far, in new blocks, so that a consumer may keep it; `delta` is the
+            new visible text; `additional_kwargs["thinking_delta"]` is the new reasoning, which agents read there; `raw`
+            is the server's chunk as a dict. The last response has the usage in `raw` and in `additional_kwargs`, so
+            that token counters need not estimate. If a second answer replaces the first, its first response has
+            `additional_kwargs["replaces"]`.
         """
         total = self._sum
         total.add(delta)
@@ -81,12 +81,12 @@ class Answer:
         call.id = call.id or piece.id
         call.name = call.name or piece.name
         call.arguments += piece.arguments
-        made = glmv.ToolCall(call.id, call.name, call.arguments or "{}")
-        self._blocks[piece.index], self._wire[piece.index] = _block(made), _wire_call(made)
+        tool_call = glmv.ToolCall(call.id, call.name, call.arguments or "{}")
+        self._blocks[piece.index], self._wire[piece.index] = _block(tool_call), _wire_call(tool_call)
 
 
 def whole(answer: glmv.Completion) -> ChatResponse:
-    """A whole answer -> its response: the last of its stream, without the deltas."""
+    """A whole answer -> its response, equal to the last one of a stream but without deltas."""
     tokens = answer.usage.reasoning_tokens if answer.usage else None
     calls = answer.tool_calls
     message = _message(answer.reasoning, tokens, answer.text, list(map(_block, calls)), list(map(_wire_call, calls)))
@@ -94,12 +94,12 @@ def whole(answer: glmv.Completion) -> ChatResponse:
 
 
 def as_chat(response: ChatResponse) -> ChatResponse:
-    """A chat response for `chat` and its kin: itself."""
+    """A chat response -> the same object, for `chat` and its variants."""
     return response
 
 
 def as_completion(response: ChatResponse) -> CompletionResponse:
-    """A chat response -> the same for `complete` and its kin."""
+    """A chat response -> the completion response for `complete` and its variants."""
     return CompletionResponse(
         text=response.message.content or "",
         delta=response.delta,
@@ -114,11 +114,11 @@ def _message(
     blocks: list[ContentBlock] = []
     if reasoning:
         blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
-    # An answer without any text is "" and not None, unless it only calls tools.
+    # The text of an empty answer is "" instead of None, unless the answer has tool calls.
     if text or not calls:
         blocks.append(TextBlock(text=text))
     blocks += calls
-    # The streaming of structured output looks for calls here only (core, program/utils.py).
+    # Streamed structured output reads tool calls only here (llama-index-core, program/utils.py).
     extra = {"tool_calls": list(wire)} if wire else {}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
 
@@ -128,7 +128,7 @@ def _block(call: glmv.ToolCall) -> ToolCallBlock:
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
-    """Arguments as a dict; while they are cut or broken, the text as it came."""
+    """Arguments as a dict; incomplete or invalid ones as the text received."""
     parsed = _parsed(call.arguments)
     return call.arguments if parsed is None else parsed
 
@@ -157,9 +157,9 @@ def _facts(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
 
 
 def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
-    """The wire's dict, its usage that of the whole call: of both turns, when the model was asked twice.
+    """The server's response as a dict, with the usage of the whole call: of both requests if glmv repeated it.
 
-    TokenCountingHandler reads it here; without it, it estimates, and fetches the user's picture URLs to do so.
+    TokenCountingHandler reads the usage here. Without it, the handler estimates, and fetches picture URLs to do so.
     """
     if answer.usage is None:
         return answer.raw
@@ -169,14 +169,14 @@ def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
 
 
 def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
-    """The tools that an answer selects; of a chunk, with the arguments that came so far.
+    """The tool calls of an answer; those of a chunk have the arguments received so far.
 
     Args:
-        response: an answer or a chunk, ours or of another integration.
-        required: raise when there is none.
+        response: an answer or a chunk, from this or another integration.
+        required: whether to raise if there is no tool call.
 
     Raises:
-        ValueError: there is none and one was required.
+        ValueError: there is no tool call and `required` is set.
     """
     message = response.message
     calls = [
@@ -186,12 +186,12 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
     ] or [(call.id, call.name, call.arguments) for call in legacy_calls(message.additional_kwargs.get("tool_calls"))]
     if required and not calls:
         raise ValueError(
-            f"A tool call was expected, but the answer is text only: {(message.content or '')[:200]!r}. "
-            "tool_required=True asks for one; error_on_no_tool_call=False allows an answer without."
+            f"A tool call was expected, but the answer has only text: {(message.content or '')[:200]!r}. "
+            "Set tool_required=True to force a call, or error_on_no_tool_call=False to allow an answer without one."
         )
-    over = "finish_reason" in response.additional_kwargs
+    complete = "finish_reason" in response.additional_kwargs
     return [
-        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_selected(arguments, partial=not over))
+        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_selected(arguments, partial=not complete))
         for call_id, name, arguments in calls
     ]
 
@@ -199,21 +199,21 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
 def first_only(response: ChatResponse) -> ChatResponse:
     """The answer with its first tool call only; the other blocks stay."""
     message = response.message
-    seen = False
+    has_call = False
     blocks = []
     for block in message.blocks:
-        if not isinstance(block, ToolCallBlock) or not seen:
+        if not isinstance(block, ToolCallBlock) or not has_call:
             blocks.append(block)
-        seen = seen or isinstance(block, ToolCallBlock)
+        has_call = has_call or isinstance(block, ToolCallBlock)
     extra = dict(message.additional_kwargs)
     if extra.get("tool_calls"):
         extra["tool_calls"] = extra["tool_calls"][:1]
-    kept = ChatMessage(role=message.role, blocks=blocks, additional_kwargs=extra)
-    return response.model_copy(update={"message": kept})
+    first = ChatMessage(role=message.role, blocks=blocks, additional_kwargs=extra)
+    return response.model_copy(update={"message": first})
 
 
 def _selected(arguments: object, *, partial: bool) -> dict[str, Any]:
-    """Arguments -> a dict. Those of a finished answer are whole or nothing: half a path is not acted on."""
+    """Arguments -> a dict. For a finished answer, incomplete arguments give {}: half of a path must not be used."""
     match arguments:
         case dict():
             return arguments

@@ -1,4 +1,4 @@
-"""Answers as pydantic objects: asked for as JSON of the class' schema, checked by pydantic itself."""
+"""Answers as pydantic objects: the request asks for JSON by the class's schema, and pydantic validates the answer."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ import glmv
 dispatcher = get_dispatcher(__name__)
 
 Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa: UP007 - mypy knows this one as an alias
-"""What core's streams of objects may yield; ours yield one object at a time."""
+"""The types that LlamaIndex's streams of objects may yield; the streams here yield one object at a time."""
 
 
 class Schema(dict[str, Any]):
-    """A `response_format` that also knows the class it came from.
+    """A `response_format` dict that also refers to its pydantic class.
 
-    Call options land in events, so they must be plain data: to everyone else this is the dict of the wire.
+    Call options are copied into events, so they must be plain data; to other code this is an ordinary dict.
     """
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
         schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema()}
         super().__init__(type="json_schema", json_schema=schema)
         self.validate = output_cls
-        """The class itself judges answers in the core, in place of the schema."""
+        """glmv validates answers with this class instead of the schema."""
 
 
 class StructuredOutput(FunctionCallingLLM):
-    """`structured_predict` and its three kin by JSON Schema.
+    """`structured_predict` and its three variants by JSON Schema.
 
-    With `pydantic_program_mode` other than DEFAULT, core's own programs run: tools, or text and a parser.
+    If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
     """
 
     def _asked(
@@ -74,19 +74,19 @@ class StructuredOutput(FunctionCallingLLM):
         """The model's answer as an object of `output_cls`.
 
         Args:
-            output_cls: what to answer with; its own validators hold, too.
-            prompt: a template whose messages may hold pictures.
+            output_cls: the class of the object; its validators run, too.
+            prompt: a template; its messages may contain pictures.
             llm_kwargs: options of the call.
             prompt_args: the template's variables.
 
         Raises:
-            MalformedResponse: the model failed twice; `partial` holds what it answered.
+            MalformedResponse: two answers in a row are invalid; `partial` is the last one.
         """
         if not self._by_schema:
             other: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
+        llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(self.chat(messages, **options), output_cls))
 
@@ -103,7 +103,7 @@ class StructuredOutput(FunctionCallingLLM):
             other: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
+        llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(await self.achat(messages, **options), output_cls))
 
@@ -118,7 +118,7 @@ class StructuredOutput(FunctionCallingLLM):
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
+        llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         current: Model | FlexibleModel | None = None
         for response in self.stream_chat(messages, **{"may_replace": True, **options}):
             current = _grown(response, output_cls, current)
@@ -134,7 +134,7 @@ class StructuredOutput(FunctionCallingLLM):
         if not self._by_schema:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
-        llm_kwargs = None  # an error would show this frame, and headers may hold credentials
+        llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
             current: Model | FlexibleModel | None = None
@@ -161,39 +161,40 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
 def _grown(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
-    """The object so far: what of it has come is set; the last one is a whole `output_cls`.
+    """The object for the answer so far, with the fields received; the last one is a complete `output_cls`.
 
-    A field that was set stays set, and strings and lists only get longer, also inside. Where the answer begins anew,
-    with "replaces", the object does too.
+    A field that was set stays set, and strings and lists only get longer, at any depth. If the answer begins again
+    ("replaces"), so does the object.
     """
     if response.additional_kwargs.get("replaces"):
         current = None
     if "finish_reason" in response.additional_kwargs:
         return _parsed(response, output_cls)
-    found, value = _so_far(response.message.content or "", output_cls)
+    new, value = _so_far(response.message.content or "", output_cls)
     if current is None:
-        return found
-    # The class may make something else of what was plain JSON before, as a date of a string: the JSON is compared.
-    after = _set(found) if isinstance(current, output_cls) else value
-    return found if glmv.grows(_set(current), after) else current
+        return new
+    # The class may convert values, such as a string to a date. If the object before was plain JSON, compare the JSON.
+    after = _set(new) if isinstance(current, output_cls) else value
+    return new if glmv.grows(_set(current), after) else current
 
 
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
-    """JSON that has not ended -> an object of the class where that takes it, else of one that takes anything; the JSON.
+    """Unfinished JSON -> an object of the class if it accepts the JSON, else of a flexible class; and the JSON.
 
-    A string that has not ended counts for the class where it makes more of it with more behind it.
+    An unfinished string is included only if the class accepts it with one more character, and the result extends the
+    one without.
     """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
     try:
         value = from_json(text, allow_partial="trailing-strings")
     except ValueError:
         return flexible(), {}
-    found = _read(value, output_cls)
-    if found is not None and value != from_json(text, allow_partial=True):
+    candidate = _read(value, output_cls)
+    if candidate is not None and value != from_json(text, allow_partial=True):
         longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), output_cls)
-        found = found if longer is not None and glmv.grows(_set(found), _set(longer)) else None
-    known = value if isinstance(value, dict) else {}
-    return flexible.model_validate(known) if found is None else found, known
+        candidate = candidate if longer is not None and glmv.grows(_set(candidate), _set(longer)) else None
+    fields = value if isinstance(value, dict) else {}
+    return flexible.model_validate(fields) if candidate is None else candidate, fields
 
 
 def _read(value: Any, output_cls: type[Model]) -> Model | None:
@@ -203,5 +204,5 @@ def _read(value: Any, output_cls: type[Model]) -> Model | None:
         return None
 
 
-def _set(found: BaseModel) -> Any:
-    return found.model_dump(exclude_unset=True)
+def _set(value: BaseModel) -> Any:
+    return value.model_dump(exclude_unset=True)

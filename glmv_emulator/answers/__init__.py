@@ -1,6 +1,7 @@
-"""What is answered: a script where there is one, and otherwise four rules, which the module `rules` lists.
+"""Answers: those of a script, and otherwise the answers of four rules, which the module `rules` lists.
 
-Equal requests get equal answers by the rules: they know no picture and no test, and interpret no words.
+The rules give equal requests equal answers. They contain nothing about particular pictures or tests, and do not
+interpret sentences.
 """
 
 from glmv_emulator.answers.scripted import Answer, Script, Scripted, default_answer

@@ -1,4 +1,4 @@
-"""What of a conversation an answer is about: the newest turn, its question, its media and results of tools."""
+"""The parts of a conversation that an answer is about: the newest turn, its question, media and tool results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glmv_emulator.answers.values import Ask, Medium, text_of
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a tool gave back, and the name it was called by ('' where it is not said)."""
+    """The result of a tool, and the tool's name ('' if the messages do not say it)."""
 
     name: str
     text: str
@@ -21,14 +21,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A medium, and the number by which answers speak of it, from 1 within its kind."""
+    """A medium and its number in answers, counted from 1 for each kind."""
 
     number: int
     medium: Medium
 
 
 class Conversation:
-    """The newest turn of a request: all messages since the last answer in words."""
+    """The newest turn of a request: all messages since the last answer that is text."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
@@ -37,15 +37,15 @@ class Conversation:
         newest = messages[self.start :]
         self.results = _results(newest)
         first = next((at for at, message in enumerate(newest) if message.get("role") == "tool"), len(newest))
-        # What follows a result belongs to it: clients put the pictures of tools into messages of the user.
-        asked = [text_of(message) for message in newest[:first] if message.get("role") == "user"]
+        # Text after a tool's result belongs to the result: clients move the pictures of tools into user messages.
+        questions = [text_of(message) for message in newest[:first] if message.get("role") == "user"]
         earlier = [text_of(message) for message in messages[: self.start] if message.get("role") == "user"]
-        self.texts = [text for text in (*reversed(asked), *reversed(earlier)) if text.strip()]
-        self.question = next((text for text in reversed(asked) if text.strip()), "")
+        self.texts = [text for text in (*reversed(questions), *reversed(earlier)) if text.strip()]
+        self.question = next((text for text in reversed(questions) if text.strip()), "")
 
     @cached_property
     def tools(self) -> dict[str, Any]:
-        """The functions that are offered: name -> schema of the arguments."""
+        """The functions in the request: name -> schema of the arguments."""
         functions = [tool.get("function") for tool in self.ask.tools if isinstance(tool, Mapping)]
         return {
             str(function["name"]): function.get("parameters")
@@ -55,29 +55,29 @@ class Conversation:
 
     @cached_property
     def language(self) -> Language:
-        """The language of the question; of an earlier one where this turn has none."""
+        """The language of the question; if this turn has none, that of an earlier question."""
         return language_of(self.texts[0] if self.texts else "")
 
     @cached_property
     def media(self) -> list[Numbered]:
-        """The media of the turn, or all of the conversation where the turn has none; numbered in their order."""
+        """The media of the turn, numbered in order; if the turn has none, all media of the conversation."""
         everything = self.ask.media
         newest = [medium for medium in everything if medium.message >= self.start] or everything
         counts: dict[str, int] = {}
-        found = []
+        numbered = []
         for medium in sorted(newest, key=lambda medium: (medium.message, medium.part)):
             counts[medium.kind] = counts.get(medium.kind, 0) + 1
-            found.append(Numbered(counts[medium.kind], medium))
-        return found
+            numbered.append(Numbered(counts[medium.kind], medium))
+        return numbered
 
     @property
     def answered_in_words(self) -> bool:
-        """Whether the answer before this turn was in words, with no JSON in it."""
+        """Whether the answer before this turn was text without JSON."""
         return self.start > 0 and "{" not in text_of(self.ask.messages[self.start - 1])
 
 
 def _start(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the first message after the last answer in words that a user's message follows."""
+    """Index of the first message after the last text answer that is followed by a user message."""
     last_user = max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0)
     for index in range(last_user - 1, -1, -1):
         if messages[index].get("role") == "assistant" and not messages[index].get("tool_calls"):
@@ -87,7 +87,7 @@ def _start(messages: Sequence[Mapping[str, Any]]) -> int:
 
 def _results(messages: Sequence[Mapping[str, Any]]) -> list[Result]:
     names: dict[str, str] = {}
-    found = []
+    results = []
     for message in messages:
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
@@ -95,5 +95,5 @@ def _results(messages: Sequence[Mapping[str, Any]]) -> list[Result]:
                 names[str(call.get("id"))] = str(call["function"].get("name") or "")
         if message.get("role") == "tool":
             name = names.get(str(message.get("tool_call_id"))) or str(message.get("name") or "")
-            found.append(Result(name, text_of(message)))
-    return found
+            results.append(Result(name, text_of(message)))
+    return results

@@ -1,11 +1,11 @@
-"""The one form in which all that was measured and read of a medium is told, in English and in Chinese.
+"""Descriptions of media, in English and in Chinese: one form for all that was measured and read.
 
-Of a picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
-words and codes that were read, the pairs and rows among them, and the bars of a chart. Of a video: container, length,
-size and the colours of some frames. Of a file: kind, bytes and its beginning.
+A picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
+words and codes that were read, the pairs and rows among them, and the bars of a chart. A video: container, length,
+size and the colours of some frames. A file: kind, bytes and its beginning.
 """
 
-# ruff: noqa: E501 - a row of words and patterns reads better unbroken
+# ruff: noqa: E501 - a row of words and patterns is easier to read on one line
 from __future__ import annotations
 
 import hashlib
@@ -24,7 +24,7 @@ LONGEST_URL = 80
 
 
 def label(item: Numbered, language: Language) -> str:
-    """How an answer speaks of a medium: "Picture 2", "图2"."""
+    """The name of a medium in answers: "Picture 2", "图2"."""
     english, chinese = _KINDS[item.medium.kind]
     return f"{english} {item.number}" if language == "en" else f"{chinese}{item.number}"
 
@@ -40,11 +40,11 @@ def percent(share: float) -> str:
     return f"{round(100 * share)}%"
 
 
-def colours(found: Sequence[Colour], language: Language) -> str:
+def colours(items: Sequence[Colour], language: Language) -> str:
     """Names, mean values and shares: "red #ff0000 (60%), ..."."""
     if language == "en":
-        return ", ".join(f"{colour.name} {colour.hex} ({percent(colour.share)})" for colour in found)
-    return "、".join(f"{colour.chinese} {colour.hex}（{percent(colour.share)}）" for colour in found)
+        return ", ".join(f"{colour.name} {colour.hex} ({percent(colour.share)})" for colour in items)
+    return "、".join(f"{colour.chinese} {colour.hex}（{percent(colour.share)}）" for colour in items)
 
 
 def light_of(seen: Seen) -> float:
@@ -75,32 +75,34 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
     pages = len(re.findall(rb"/Type\s*/Page(?![a-zA-Z])", data)) if kind == "PDF" else 0
     digest = hashlib.sha256(data).hexdigest()[:12]
     if language == "zh":
-        counted = f"，{pages} 页" if pages else ""
-        told = f"{label(item, language)}：类型 {kind}，{len(data)} 字节{counted}，SHA-256 开头为 {digest}。"
-        return told + (f"开头的内容：{excerpt}" if excerpt else "")
-    counted = f", pages: {pages}" if pages else ""
-    told = f"{label(item, language)} holds {len(data)} bytes of kind {kind}{counted}; its SHA-256 begins with {digest}."
-    return told + (f" It begins: {excerpt}" if excerpt else "")
+        pages_text = f"，{pages} 页" if pages else ""
+        sentence = f"{label(item, language)}：类型 {kind}，{len(data)} 字节{pages_text}，SHA-256 开头为 {digest}。"
+        return sentence + (f"开头的内容：{excerpt}" if excerpt else "")
+    pages_text = f", pages: {pages}" if pages else ""
+    sentence = (
+        f"{label(item, language)} holds {len(data)} bytes of kind {kind}{pages_text}; its SHA-256 begins with {digest}."
+    )
+    return sentence + (f" It begins: {excerpt}" if excerpt else "")
 
 
-def not_looked_at(item: Numbered, language: Language) -> str:
-    """Says of a medium that nobody looked at it; of a file that came with the request, what its bytes show."""
+def not_measured(item: Numbered, language: Language) -> str:
+    """The sentence for a medium that was not measured; for a file whose bytes are present, its description."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""
-    shown = url if len(url) <= LONGEST_URL else url[: LONGEST_URL - 1] + "…"
-    where = f" ({shown})" if shown and not shown.startswith("data:") else ""
+    short_url = url if len(url) <= LONGEST_URL else url[: LONGEST_URL - 1] + "…"
+    where = f" ({short_url})" if short_url and not short_url.startswith("data:") else ""
     if language == "en":
         return f"{label(item, language)}{where} was not looked at, since this emulator opens no outside address."
     return f"{label(item, language)}{where}没有被查看：模拟器不访问外部地址。"
 
 
 def describe(item: Numbered, language: Language) -> str:
-    """All that was measured and read of a medium."""
+    """The description of a medium: all that was measured and read."""
     seen, name = item.medium.seen, label(item, language)
     match seen:
         case None:
-            return not_looked_at(item, language)
+            return not_measured(item, language)
         case SeenImage():
             return "\n".join([_describe_image(seen, name, language), *_read(item, language)])
         case SeenVideo():
@@ -128,7 +130,7 @@ def _describe_image(seen: SeenImage, name: str, language: Language) -> str:
 
 
 def _read(item: Numbered, language: Language) -> list[str]:
-    """What was read in a picture, in lines; none where there is nothing to read, or no extra `eyes`."""
+    """The text read in a picture, as lines; [] if there is none or the extra `eyes` is not installed."""
     sheet = sheet_of(item.medium.data) if can_read() else None
     if sheet is None or not (sheet.lines or sheet.codes):
         return []
@@ -136,30 +138,30 @@ def _read(item: Numbered, language: Language) -> list[str]:
     bars = [f"{label}: {value:g}" for label, value in sheet.bars()]
     pairs = [f"{label}: {value}" for label, value in sheet.pairs()]
     rows = [] if bars else [" | ".join(row) for row in sheet.table()]
-    found = [("Pairs", "对应", pairs), ("Rows", "行", rows), ("Bars", "柱", bars)]
+    groups = [("Pairs", "对应", pairs), ("Rows", "行", rows), ("Bars", "柱", bars)]
     if language == "zh":
-        told = [f"{chinese}：{'；'.join(values)}。" for _, chinese, values in found if values]
-        return [f"{name}上的文字：", sheet.text(), *told]
+        sentences = [f"{chinese}：{'；'.join(values)}。" for _, chinese, values in groups if values]
+        return [f"{name}上的文字：", sheet.text(), *sentences]
     return [
         f"{name} reads:",
         sheet.text(),
-        *(f"{english}: {'; '.join(values)}." for english, _, values in found if values),
+        *(f"{english}: {'; '.join(values)}." for english, _, values in groups if values),
     ]
 
 
 def _describe_video(seen: SeenVideo, name: str, language: Language) -> str:
     if language == "en":
         length = f"{seen.duration:.1f} seconds" if seen.duration else "unknown length"
-        told = (
+        sentence = (
             f"{name} is a {seen.container.upper()} of {length}, {seen.width} x {seen.height} pixels "
             f"(codec {seen.codec}, {seen.size_bytes} bytes)."
         )
-        shown = "; ".join(f"at {frame.at:.1f} s {colours(frame.colours[:3], language)}" for frame in seen.frames)
-        return f"{told} Frames: {shown}." if shown else told
+        frames_text = "; ".join(f"at {frame.at:.1f} s {colours(frame.colours[:3], language)}" for frame in seen.frames)
+        return f"{sentence} Frames: {frames_text}." if frames_text else sentence
     length = f"时长 {seen.duration:.1f} 秒" if seen.duration else "没有注明时长"
-    told = (
+    sentence = (
         f"{name}是 {seen.container.upper()}，{length}，{seen.width} × {seen.height} 像素"
         f"（编码 {seen.codec}，{seen.size_bytes} 字节）。"
     )
-    shown = "；".join(f"{frame.at:.1f} 秒：{colours(frame.colours[:3], language)}" for frame in seen.frames)
-    return f"{told}各帧：{shown}。" if shown else told
+    frames_text = "；".join(f"{frame.at:.1f} 秒：{colours(frame.colours[:3], language)}" for frame in seen.frames)
+    return f"{sentence}各帧：{frames_text}。" if frames_text else sentence

@@ -1,5 +1,5 @@
-"""All that may fill a value by the name of its property, the surest first: what was measured, what was read in the
-pictures, `name: value` in the texts, then quoted strings and numbers in their order.
+"""The values that may fill a property of a JSON Schema, the most certain first: what was measured, what was read in the
+pictures, `name: value` in the texts, then quoted strings and numbers in order.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from glmv_emulator.answers.texts import (
 from glmv_emulator.eyes.sheet import Sheet, Sheets, sheet_of
 from glmv_emulator.eyes.words import key_words, to_figure
 
-# How sure a value is: the next of its kind in the texts, or one that bears the property's name.
+# How certain a value is: the next one of the right type in the texts, or one with the property's name.
 KIND, NAMED = 1, 2
 _TRUE, _FALSE = ("true", "yes", "on", "是"), ("false", "no", "off", "否")
-# Names of properties that hold an answer in words, and all that a picture says.
+# Names of properties for a text answer, and for all text in a picture.
 ANSWER = ("answer", "response", "reply", "回答", "答案")
 _TEXT = {"text", "ocr", "transcript", "transcription", "文字"}
 
@@ -48,7 +48,7 @@ class Evidence:
 
     @cached_property
     def page(self) -> Sheets | None:
-        """What was read. Pictures are read when a value is first looked for in them."""
+        """The text read in the pictures; they are read when this is first used."""
         return self.read()
 
     @cached_property
@@ -61,7 +61,7 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to offer."""
+        """Whether there are no values."""
         return not (self.texts or self.facts or self.each)
 
     def begin(self) -> None:
@@ -69,11 +69,11 @@ class Evidence:
         self._used.clear()
 
     def use(self, value: Any) -> None:
-        """Remember that a value has found its place."""
+        """Record that a value was used."""
         self._used.add(str(value))
 
     def named(self, name: str, hint: str = "") -> Iterator[Any]:
-        """Values that bear a property's name, as they were measured or written."""
+        """Values with a property's name, as they were measured or written."""
         yield from find_facts(self.facts, name)
         if self.page is not None:
             yield from self.page.values_of(name, hint)
@@ -83,7 +83,7 @@ class Evidence:
             yield from labelled(text, name)
 
     def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
-        """Text for a property; with a known format only what has it."""
+        """Texts for a property; for a known format, only texts that have it."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
         if form not in FORMATS:
             yield from ((value, NAMED) for value in named)
@@ -94,8 +94,8 @@ class Evidence:
             yield from ((value, NAMED) for value in of_format(text, form))
 
     def words(self) -> Iterator[str]:
-        """Quoted strings, and single words that were read, for a pattern to choose from; no other words of the texts,
-        which may be an instruction."""
+        """Candidates for a pattern: quoted strings, and single words that were read in pictures. Other words of the
+        texts are not used, since they may be an instruction."""
         yield from self._quoted
         read = self.page.text() if self.page is not None else ""
         yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in read.split())
@@ -111,7 +111,7 @@ class Evidence:
         yield from ((value, KIND) for value in self._numbers if str(value) not in self._used)
 
     def plain(self, name: str) -> Iterator[Offer]:
-        """Values of any kind that are named so, for a property without a type."""
+        """Values of any type with the property's name, for a property without a type."""
         for value in self.named(name):
             number = (
                 _figure(value) if isinstance(value, str) and re.fullmatch(r"\W{0,2}[\d.,]+\W{0,2}", value) else None
@@ -119,21 +119,21 @@ class Evidence:
             yield (value if number is None else number), NAMED
 
     def truth(self, name: str) -> Iterator[tuple[bool, int]]:
-        """Yes or no for a property."""
+        """Booleans for a property."""
         for value in self.named(name):
-            said = str(value).lower()
-            if said in (*_TRUE, *_FALSE):
-                yield said in _TRUE, NAMED
+            word = str(value).lower()
+            if word in (*_TRUE, *_FALSE):
+                yield word in _TRUE, NAMED
 
     def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
         """Lists for a property: measured ones, then all quoted strings or numbers."""
         yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
-        for found in (self._quoted, self._numbers):
-            if left := [value for value in found if str(value) not in self._used]:
-                yield left, KIND
+        for values in (self._quoted, self._numbers):
+            if unused := [value for value in values if str(value) not in self._used]:
+                yield unused, KIND
 
     def choice(self, options: Sequence[Any], name: str) -> Any | None:
-        """The one of several fixed values that was measured or read, or is written behind the name or quoted."""
+        """The option that was measured or read, or is written after the name or in quotes; else None."""
         for value in chain(self.named(name), self._quoted):
             for option in options:
                 if isinstance(option, str) and option.lower() == str(value).lower():
@@ -141,27 +141,27 @@ class Evidence:
         return None
 
     def everything(self) -> dict[str, Any]:
-        """All measured facts by their first names, where no schema names properties."""
+        """All measured facts by their first names, for a schema without properties."""
         if len(self.each) > 1:
             return {"media": [one.everything() for one in self.each]}
         return {fact.key: fact.get() for fact in self.facts if not fact.in_words}
 
 
 def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
-    """What a conversation offers; ``words`` is the answer in words, for a property of that name."""
+    """The evidence in a conversation; ``words`` is the text answer, for properties such as "answer"."""
     results = [result.text for result in conversation.results]
-    asked = conversation.texts[:1] if conversation.question else []
-    texts = [*asked, *results, *conversation.texts[len(asked) :]]
+    question = conversation.texts[:1] if conversation.question else []
+    texts = [*question, *results, *conversation.texts[len(question) :]]
     language = conversation.language
-    looked_at = [item for item in conversation.media if item.medium.seen is not None]
+    measured_media = [item for item in conversation.media if item.medium.seen is not None]
     if results:
-        looked_at.reverse()  # of what tools returned the newest counts
-    each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in looked_at]
+        measured_media.reverse()  # of what tools returned the newest counts
+    each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in measured_media]
     answers = [Fact.of(*ANSWER, value=words, in_words=True)] if words else []
     return Evidence(
         [without_json(text[:MOST_TEXT]) for text in dict.fromkeys(texts)],
         [*(fact for one in each for fact in one.facts), *answers],
-        partial(_read, looked_at),
+        partial(_read, measured_media),
         each,
     )
 

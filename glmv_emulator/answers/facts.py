@@ -16,9 +16,9 @@ from glmv_emulator.eyes.words import key_words
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value, the name of its own, and the words by one set of which it may be called.
+    """A value with its own name, and the sets of words that also name it.
 
-    ``value`` may be a function that makes it; ``in_words`` says that it is a text about other facts.
+    ``value`` may be a function that returns the value; ``in_words`` marks a text about other facts.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Fact:
 
     @classmethod
     def of(cls, *names: str, value: Any, in_words: bool = False) -> Self:
-        """A fact by its names, the first of which is its own."""
+        """A fact with these names; the first is its own."""
         return cls(names[0].replace(" ", "_"), tuple(frozenset(key_words(name)) for name in names), value, in_words)
 
     def get(self) -> Any:
@@ -40,7 +40,7 @@ _IN_WORDS = ("description", "caption", "summary", "alt text", "描述", "说明"
 
 
 def facts_of(item: Numbered, language: Language) -> list[Fact]:
-    """All that is known by name of one medium; for one that nobody looked at only that."""
+    """All facts about a medium; [] if it was not measured."""
     seen = item.medium.seen
     if seen is None:
         return []
@@ -106,13 +106,13 @@ def _of_video(seen: SeenVideo) -> list[Fact]:
 
 
 def find_facts(facts: Sequence[Fact], name: str) -> list[Any]:
-    """The values that may bear a name, the one that is named most exactly first."""
+    """The values whose names fit, the most exact first."""
     have = key_words(name)
     whole = set(have)
     scored: list[tuple[int, int, Fact]] = []
     for place, fact in enumerate(facts):
         fits = [len(key) for key in fact.names if key and key <= whole]
-        # The head noun stands last: "line_width_color" is a colour and no width.
+        # The last word is the noun: "line_width_color" is a colour and not a width.
         if fits and (have[-1] in {word for key in fact.names for word in key} or len(have) <= 2):
             scored.append((-max(fits), place, fact))
     return [fact.get() for _, _, fact in sorted(scored, key=lambda row: row[:2])]

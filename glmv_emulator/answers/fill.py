@@ -1,10 +1,10 @@
-"""Writes a value that is valid against a JSON Schema, filled by the names of its properties.
+"""Makes a value that is valid for a JSON Schema, and fills its properties by their names.
 
-A property is filled with, in this order: what was measured under its name, what was read beside such a label, in such a
-column or on such bars, what stands behind `name:` or `name=` in the newest text of the user (then in results of tools,
-then in earlier texts), the next quoted string or number of these texts, and else the smallest value that is valid.
-Optional properties are filled by name only. A `pattern` is met by a value of that name, by a quoted string, by a word
-that was read in a picture, or by a simple candidate; where none matches, the value breaks the pattern.
+A property gets the first of these: a measurement with its name; the text read next to such a label, in such a column or
+on such bars; the text after `name:` or `name=` in the newest user text (then in tool results, then in earlier texts);
+the next quoted string or number of these texts; the smallest valid value. Optional properties are filled by name only.
+For a `pattern` the candidates are a value with the name, quoted strings, words read in a picture, and some simple
+texts; if none matches, the value does not match the pattern.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from glmv_emulator.eyes.words import to_figure
 
 NOTHING = 0
 MOST_ITEMS = 64
-MOST_OPTIONAL = 100  # optional properties of one object that are looked at
-MOST_WORDS = 2000  # words that a pattern may choose from
+MOST_OPTIONAL = 100  # optional properties of one object that are considered
+MOST_WORDS = 2000  # candidate words for a pattern
 LONGEST_TEXT = 4000
 _ANY_ORDER = ("string", "number", "integer", "boolean", "array", "object", "null")
 # The smallest values that formats allow.
@@ -42,22 +42,22 @@ _FORMATS = {
     "url": "https://example.com/", "uuid": "00000000-0000-4000-8000-000000000000", "ipv4": "127.0.0.1", "ipv6": "::1",
     "hostname": "localhost", "uri-reference": "/", "duration": "PT0S", "json-pointer": "", "regex": "a", "byte": "",
 }  # fmt: skip
-# What a pattern may choose from at last: letters and figures in the usual lengths, and the values of formats.
+# The last candidates for a pattern: letters and digits in common lengths, and the values of formats.
 _CANDIDATES = (
     *(char * count for count in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 40, 64) for char in "aA0"),
     *_FORMATS.values(),
     *("#000000", "0.0", "0.0.0", "v0.0.0", "a1", "A1", "a_a", "a-a", "a.a", "a b", "00:00", "en-US", "/a", "+10000000"),
 )  # fmt: skip
 
-_Filled = tuple[Any, int]  # a value and how sure it is
+_Filled = tuple[Any, int]  # a value and how certain it is
 
 
 class _Impossible(Exception):
-    """No value was found that the schema allows."""
+    """There is no candidate that the schema allows."""
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid against ``schema`` wherever one can be found within bounded work; else {}."""
+    """A value that is valid for ``schema``, if bounded work finds one; else {}."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()
@@ -70,7 +70,7 @@ def fill(schema: Any, evidence: Evidence) -> Any:
     return {}
 
 
-# Keywords beside which an object has no properties of its own.
+# Keywords that do not describe properties.
 _NO_PROPERTIES = ("title", "description", "$schema", "additionalProperties")
 
 
@@ -94,9 +94,9 @@ class _Filler:
             yield flat["const"], NOTHING
             return
         if isinstance(flat.get("enum"), list):
-            chosen = self.evidence.choice(flat["enum"], name)
-            if chosen is not None:
-                yield chosen, NAMED
+            choice = self.evidence.choice(flat["enum"], name)
+            if choice is not None:
+                yield choice, NAMED
             yield from ((option, NOTHING) for option in flat["enum"])
             return
         for key in ("anyOf", "oneOf"):
@@ -122,31 +122,31 @@ class _Filler:
     def _branches(
         self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
     ) -> Iterator[_Filled]:
-        """The surest branch first. Without evidence: null where it is allowed, else the order of the schema."""
-        found: list[tuple[int, int, Any]] = []
+        """The most certain branch first. Without evidence: null if it is allowed, else the order of the schema."""
+        candidates: list[tuple[int, int, Any]] = []
         for place, branch in enumerate(branches):
-            joined = join(self.document.flat(branch), rest)
+            schema = join(self.document.flat(branch), rest)
             if alone and (others := branches[:place] + branches[place + 1 :]):
-                joined = join(joined, {"not": {"anyOf": others}})
-            for value, strength in self._whole(joined, name, depth):
+                schema = join(schema, {"not": {"anyOf": others}})
+            for value, strength in self._whole(schema, name, depth):
                 null_last = 1 if value is None and strength == NOTHING else 0
-                found.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
-        for minus, _, value in sorted(found, key=lambda row: row[:2]):
+                candidates.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
+        for minus, _, value in sorted(candidates, key=lambda row: row[:2]):
             yield value, -minus
 
     def _by_type(self, flat: dict[str, Any], name: str, depth: int) -> Iterator[_Filled]:
-        named = types(flat)
-        if "null" in named and len(named) > 1:
-            others = [kind for kind in named if kind != "null"]
+        kinds = types(flat)
+        if "null" in kinds and len(kinds) > 1:
+            others = [kind for kind in kinds if kind != "null"]
             sure = [pair for kind in others for pair in self._of(kind, flat, name, depth) if pair[1] >= KIND]
             yield from sure
             yield None, NOTHING
-            named = others
-        if not named and name:
+            kinds = others
+        if not kinds and name:
             yield from self.evidence.plain(name)
-        for kind in named or self._likely(flat, name):
+        for kind in kinds or self._likely(flat, name):
             yield from self._of(kind, flat, name, depth)
-        if not named:
+        if not kinds:
             anything: tuple[Any, ...] = ({}, [], None, 0, "", True)
             yield from ((value, NOTHING) for value in anything)
 
@@ -214,32 +214,32 @@ class _Filler:
             if (rows := self._rows(rest, depth)) and low <= len(rows[:high]):
                 yield rows[:high], NAMED
             for values, strength in self.evidence.lists(name):
-                kept = [value for value in values if self.document.valid(value, rest)]
-                if kept and len(kept) >= max(low, 1):
-                    yield kept[:high], strength
+                valid = [value for value in values if self.document.valid(value, rest)]
+                if valid and len(valid) >= max(low, 1):
+                    yield valid[:high], strength
         if isinstance(flat.get("default"), list):
             yield flat["default"], NOTHING
         if low == 0 and "contains" not in flat:
             yield [], NOTHING
         count = min(max(low, len(first) if low else 0), MOST_ITEMS)
         schemas = [*first, *([rest] * count)][:count]
-        made = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
-        yield made, NOTHING
+        items = [self.fill(schema, name, depth + 1)[0] for schema in schemas]
+        yield items, NOTHING
         if "contains" in flat:
-            wanted = [self.fill(flat["contains"], name, depth + 1)[0]] * min(
+            matching = [self.fill(flat["contains"], name, depth + 1)[0]] * min(
                 _whole_number(flat.get("minContains"), 1), MOST_ITEMS
             )
-            yield [*wanted, *made[len(wanted) :]], NOTHING
+            yield [*matching, *items[len(matching) :]], NOTHING
         if flat.get("uniqueItems") is True:
-            yield _distinct(made, self.document, rest), NOTHING
+            yield _distinct(items, self.document, rest), NOTHING
 
     def _rows(self, item: Any, depth: int) -> list[Any]:
-        """One object a row of a table that was read, or one a picture that was measured."""
-        known = properties(flat := self.document.flat(item))
-        if "object" not in types(flat) or not known:
+        """One object for each row of a table that was read, or for each picture that was measured."""
+        fields = properties(flat := self.document.flat(item))
+        if "object" not in types(flat) or not fields:
             return []
         page = self.evidence.page
-        cells = page.rows(list(known)) if page is not None else []
+        cells = page.rows(list(fields)) if page is not None else []
         if cells:
             return [made for row in cells if (made := self._row(item, row, depth)) is not None]
         made = []
@@ -262,18 +262,18 @@ class _Filler:
             return None
 
     def _object(self, flat: dict[str, Any], depth: int) -> Iterator[_Filled]:
-        known, needed = properties(flat), required(flat)
-        enough = NAMED if needed else KIND
-        made: dict[str, Any] = {}
+        fields, required_names = properties(flat), required(flat)
+        enough = NAMED if required_names else KIND
+        result: dict[str, Any] = {}
         best = NOTHING
         optional = 0
-        for name in [*known, *(name for name in needed if name not in known)]:
-            if name not in needed:
+        for name in [*fields, *(name for name in required_names if name not in fields)]:
+            if name not in required_names:
                 optional += 1
                 if self.evidence.is_empty or optional > MOST_OPTIONAL:
                     continue
-            schema = known.get(name, flat.get("additionalProperties", True))
-            if name in needed:
+            schema = fields.get(name, flat.get("additionalProperties", True))
+            if name in required_names:
                 value, strength = self.fill(schema, name, depth + 1)
             else:
                 try:
@@ -282,15 +282,15 @@ class _Filler:
                     continue
                 if strength < enough:
                     continue
-            made[name] = value
+            result[name] = value
             best = max(best, strength)
             if strength > NOTHING and not isinstance(value, (dict, list)):
                 self.evidence.use(value)
-        yield made, best
-        yield {name: value for name, value in made.items() if name in needed}, best
+        yield result, best
+        yield {name: value for name, value in result.items() if name in required_names}, best
         few = _whole_number(flat.get("minProperties"), 0)
-        if len(made) < few:
-            yield self._widened(flat, made, few, depth), best
+        if len(result) < few:
+            yield self._widened(flat, result, few, depth), best
 
     def _widened(self, flat: dict[str, Any], made: dict[str, Any], few: int, depth: int) -> dict[str, Any]:
         wide = dict(made)
@@ -312,7 +312,7 @@ def _whole_number(value: Any, otherwise: int) -> int:
 
 
 def _legal_numbers(flat: dict[str, Any], *, whole: bool) -> Iterator[int | float]:
-    """Zero where it is legal, else numbers close to the bounds."""
+    """Candidates for a number: zero first, then numbers close to the bounds."""
 
     def bound(key: str) -> float | None:
         value = flat.get(key)
@@ -347,16 +347,16 @@ def _tidy(value: float, *, whole: bool) -> int | float:
 
 
 def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
-    """The same number of items, no two alike."""
+    """The same number of items, all different."""
     options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []
-    seen: list[Any] = []
+    result: list[Any] = []
     for value in options:
         if (
-            len(seen) < len(made)
+            len(result) < len(made)
             and document.valid(value, schema)
-            and not any(value == one and type(value) is type(one) for one in seen)
+            and not any(value == one and type(value) is type(one) for one in result)
         ):
-            seen.append(value)
-    return seen
+            result.append(value)
+    return result

@@ -1,16 +1,14 @@
-"""What is answered where nothing is scripted. Four rules, the first that applies; no other words are interpreted.
+"""The default answers, if nothing is scripted: the first of four rules that applies. No other words are interpreted.
 
-1. A tool is called when the newest text of the user, or the last paragraph of the system messages, contains the exact
-   name of one that is offered, and this turn has no result of a tool yet: the first that is named there. A name is a
-   whole word: a letter of the Latin alphabet, a digit, `_` or `-` beside it make it another, a dot does not. Names
-   within JSON do not count. On `/v1` a `tool_choice` orders a call as well (the tool that it names, else the first),
-   or forbids it ("none").
-2. JSON is written when the request has a `response_format`, or a JSON Schema stands in the newest text of the user or
-   in a system message.
-3. Where there is media, all that was measured and read is told in one form (`describe`).
-4. Else what the tools of this turn returned, or one sentence that says that this is an emulator.
+1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
+   offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
+   word: a Latin letter, a digit, `_` or `-` next to it makes it another word, a dot does not. Names within JSON do not
+   count. On `/v1`, `tool_choice` also forces a call (of the tool it names, else the first) or forbids it ("none").
+2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
+3. A description of all that was measured and read, if there is media (`describe`).
+4. Otherwise the results of this turn's tools, or one sentence that says that this is an emulator.
 
-Arguments and JSON are filled by the names of properties, see `fill`. A turn is all since the last answer in words.
+Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ def _named(conversation: Conversation, names: list[str]) -> str | None:
 
 
 def wanted_schema(conversation: Conversation) -> dict[str, Any] | None:
-    """The JSON Schema of rule 2; None where no JSON is asked for."""
+    """The JSON Schema of rule 2; None if the request does not ask for JSON."""
     match conversation.ask.response_format:
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
@@ -75,7 +73,7 @@ def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
 
 
 def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:
-    """JSON by a schema. Where only the text asks for it, `stubborn` and `seed` vary the form, as models do."""
+    """JSON for a schema. If only the text asks for it, `stubborn` and `seed` vary the form, as models do."""
     ask = conversation.ask
     enforced = (ask.response_format or {}).get("type") in ("json_object", "json_schema")
     if ask.stubborn and not enforced and not conversation.answered_in_words:
@@ -92,14 +90,14 @@ def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> s
 
 
 def in_words(conversation: Conversation) -> str:
-    """What rules 3 and 4 say."""
+    """The answer of rules 3 and 4."""
     chinese = conversation.language == "zh"
-    told = []
+    texts = []
     for result in conversation.results:
         text = " ".join(result.text.split())
         text = text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}…"
-        told += [f"{result.name}: {text}" if result.name else text] if text else []
-    parts = [("工具返回：" if chinese else "The tools returned: ") + "; ".join(told)] if told else []
+        texts += [f"{result.name}: {text}" if result.name else text] if text else []
+    parts = [("工具返回：" if chinese else "The tools returned: ") + "; ".join(texts)] if texts else []
     parts += [describe(item, conversation.language) for item in conversation.media]
     if parts:
         return "\n".join(parts)

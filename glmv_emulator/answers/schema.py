@@ -1,6 +1,6 @@
-"""Reads a JSON Schema: follows local references, joins what applies together, and judges values by `jsonschema`.
+"""Reads a JSON Schema: follows local references, joins schemas that apply together, and validates by `jsonschema`.
 
-Nothing is ever fetched: a reference that leaves the document counts as a schema that allows everything.
+Nothing is fetched: a reference to another document counts as a schema that allows everything.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from referencing import Registry
 
 MOST_STEPS = 2_000  # schemas that are filled or flattened within one answer
 DEEPEST = 24
-# A pattern that only Python's own regular expressions know may take exponential time: it judges short texts only.
+# A pattern that only Python's `re` supports may take exponential time, so it is tried on short texts only.
 LONGEST_FOR_PYTHON = 16
 
 
 class TooMuch(Exception):
-    """A schema asks for more work than an answer is worth."""
+    """A schema needs more work than the limit for one answer."""
 
 
 @lru_cache(maxsize=512)
@@ -34,7 +34,7 @@ def _regex(pattern: str) -> SchemaValidator | None:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a regular expression occurs in a text; not, where that cannot be told in bounded time."""
+    """Whether a regular expression matches in a text; False if that cannot be decided in bounded time."""
     if (regex := _regex(pattern)) is not None:
         return regex.isinstance_python(text)
     try:
@@ -53,29 +53,29 @@ _LOOSE = validators.extend(Draft202012Validator, {"pattern": None})
 
 
 class Document:
-    """One schema document: the root that local references point into, and the work that is left.
+    """One schema document: the root for local references, and the remaining number of steps.
 
-    ``patterns`` says whether values are judged by `pattern`, too.
+    ``patterns`` is whether `pattern` is validated.
     """
 
     def __init__(self, root: Any, *, patterns: bool = True) -> None:
         self.root = root if isinstance(root, (dict, bool)) else {}
         self._steps = MOST_STEPS
-        # A registry that is given is never filled from the network.
+        # With an explicit registry, the library fetches nothing from the network.
         self._judge = (_STRICT if patterns else _LOOSE)(self.root, registry=Registry())
 
     def spend(self) -> None:
         """Count a step.
 
         Raises:
-            TooMuch: after the last one.
+            TooMuch: no step is left.
         """
         self._steps -= 1
         if self._steps < 0:
             raise TooMuch
 
     def follow(self, reference: str) -> Any:
-        """What a ``$ref`` points to; ``True`` (anything goes) when it leaves the document or misses."""
+        """The target of a ``$ref``; ``True`` (allows anything) if it is in another document or missing."""
         if not reference.startswith("#"):
             return True
         here: Any = self.root
@@ -92,7 +92,7 @@ class Document:
         return here
 
     def flat(self, schema: Any, depth: int = 0) -> dict[str, Any]:
-        """A schema with its references and ``allOf`` joined into it. ``{"not": {}}`` allows nothing."""
+        """A schema with its references and ``allOf`` joined into it; ``{"not": {}}`` means that nothing is allowed."""
         self.spend()
         if schema is False:
             return {"not": {}}
@@ -106,7 +106,7 @@ class Document:
         return flat
 
     def valid(self, value: Any, schema: Any) -> bool:
-        """Whether a value is valid; a schema that is broken itself allows everything."""
+        """Whether a value is valid; an invalid schema allows everything."""
         try:
             valid: bool = self._judge.evolve(schema=schema).is_valid(value)
             return valid
@@ -117,37 +117,37 @@ class Document:
 
 
 def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both schemas at once: the narrower bounds, all properties; what cannot be joined stays in ``allOf``."""
+    """A schema that requires both: the narrower bounds, all properties; other keywords go into ``allOf``."""
     joined = dict(one)
     for key, value in other.items():
         if key not in joined or joined[key] == value:
             joined[key] = value
             continue
-        held = joined[key]
+        old = joined[key]
         match key:
             case "required":
-                joined[key] = list(dict.fromkeys([*_list(held), *_list(value)]))
+                joined[key] = list(dict.fromkeys([*_list(old), *_list(value)]))
             case "properties" | "patternProperties" | "$defs" | "definitions":
-                both = dict(_dict(held))
+                both = dict(_dict(old))
                 for name, part in _dict(value).items():
                     both[name] = {"allOf": [both[name], part]} if name in both else part
                 joined[key] = both
             case "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties":
-                joined[key] = max(held, value)
+                joined[key] = max(old, value)
             case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties":
-                joined[key] = min(held, value)
+                joined[key] = min(old, value)
             case "enum":
-                joined[key] = [item for item in _list(held) if item in _list(value)]
+                joined[key] = [item for item in _list(old) if item in _list(value)]
             case "type":
-                both_names = _names(held), _names(value)
-                kept = [name for name in both_names[0] if name in both_names[1]]
-                if "integer" not in kept and any(
+                both_names = _names(old), _names(value)
+                types_of_both = [name for name in both_names[0] if name in both_names[1]]
+                if "integer" not in types_of_both and any(
                     "number" in one and "integer" in other for one, other in (both_names, both_names[::-1])
                 ):
-                    kept.append("integer")
-                joined[key] = kept
+                    types_of_both.append("integer")
+                joined[key] = types_of_both
             case "items" | "additionalProperties" | "not":
-                joined[key] = {"anyOf": [held, value]} if key == "not" else {"allOf": [held, value]}
+                joined[key] = {"anyOf": [old, value]} if key == "not" else {"allOf": [old, value]}
             case "description" | "title" | "default" | "examples" | "format":
                 joined[key] = value
             case _:
@@ -164,24 +164,24 @@ _SPOKEN_OF = (
 
 
 def types(schema: Mapping[str, Any]) -> list[str]:
-    """The types a schema names, or those that its keywords speak of; empty when it says nothing."""
+    """The types that a schema names, or the one that its keywords imply; empty if there are none."""
     if "type" in schema:
         return _names(schema["type"])
     return [kind for kind, keywords in _SPOKEN_OF if any(key in schema for key in keywords)][:1]
 
 
 def required(schema: Mapping[str, Any]) -> list[str]:
-    """The names of the properties that must be there."""
+    """The names of the required properties."""
     return [name for name in _list(schema.get("required")) if isinstance(name, str)]
 
 
 def properties(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schemas of the properties that are named."""
+    """The schemas of the named properties."""
     return _dict(schema.get("properties"))
 
 
 def item_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """The schemas of the first items by place, and that of all others."""
+    """The schemas of the first items by position, and the schema of all others."""
     return _list(schema.get("prefixItems")), schema.get("items", True)
 
 

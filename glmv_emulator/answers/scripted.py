@@ -1,4 +1,4 @@
-"""Answers that a test has written: the next ones in order, or a function for all of them."""
+"""Scripted answers of a test: a queue of answers, or a function for all requests."""
 
 from __future__ import annotations
 
@@ -45,67 +45,67 @@ class Scripted:
         """Add a call of another tool, or of the same, to this answer.
 
         Raises:
-            RuntimeError: when the answer is no longer waiting.
-            TypeError, ValueError: for a name or arguments that cannot be sent.
+            RuntimeError: the answer was already used or removed.
+            TypeError, ValueError: the name or the arguments cannot be sent.
         """
         self._script.extend(self, ToolCall(name, arguments))
         return self
 
 
 class Script:
-    """The answers that wait, and the function that answers when none does. Any thread may use it."""
+    """The queue of answers, and the function that answers when it is empty. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[Scripted] = []
         self._count = 0
-        self._first = 0  # numbers below it belong to a script that was reset
+        self._first = 0  # answers up to this number were removed by `reset`
         self._function: Answer | None = None
         self._errors: list[BaseException] = []
 
     def add(self, reply: Reply) -> Scripted:
-        """Let a reply be the last of those that wait."""
+        """Append a reply to the queue."""
         with self._lock:
             self._count += 1
             self._waiting.append(added := Scripted(self, self._count, reply))
         return added
 
     def extend(self, scripted: Scripted, call: ToolCall) -> None:
-        """Add a call to an answer that waits."""
+        """Add a call to an answer in the queue."""
         with self._lock:
             if scripted not in self._waiting:
-                raise RuntimeError(f"{scripted!r} waits no more, so no call can be added to it")
+                raise RuntimeError(f"cannot add a call to {scripted!r}: it was already used or removed")
             scripted.reply = replace(scripted.reply, tool_calls=(*scripted.reply.tool_calls, call))
 
     def take(self) -> Scripted | None:
-        """The next answer, or None."""
+        """Remove and return the next answer, or None."""
         with self._lock:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """An answer that was taken and did not reach its client waits again, in its place."""
+        """Return an answer that did not reach its client to its place in the queue."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)
 
     def unused(self) -> list[Reply]:
-        """The answers that wait, in order."""
+        """The answers in the queue, in order."""
         with self._lock:
             return [scripted.reply for scripted in self._waiting]
 
     @property
     def function(self) -> Answer | None:
-        """The function that answers what no waiting answer does."""
+        """The function that answers when the queue is empty."""
         return self._function
 
     def use(self, function: Answer) -> None:
-        """Let a function answer.
+        """Set the function that answers.
 
         Raises:
-            TypeError: for what cannot be called with a request, or returns a coroutine.
+            TypeError: the object cannot be called with an `Ask`, or is an async function.
         """
         if not callable(function):
-            raise TypeError(f"answer() takes a function from Ask to Reply or str, not {function!r}")
+            raise TypeError(f"answer() takes a function from Ask to Reply or str; got {function!r}")
         if inspect.iscoroutinefunction(function):
             raise TypeError("the function that answers is called in a thread: it must not be async")
         try:
@@ -117,49 +117,49 @@ class Script:
         self._function = function
 
     async def call(self, ask: Ask) -> Reply:
-        """The reply of the function, which runs in a thread of its own.
+        """The reply of the function, which runs in a new thread.
 
-        The thread is not waited for when the server ends, and takes none from other work: a function may block.
+        The function may block: the thread is not from a pool, and the server does not wait for it when it stops.
 
         Raises:
-            FunctionFailed: the function raises, or returns what is no answer; its exception is kept for `errors`.
+            FunctionFailed: the function raises, or returns neither a Reply nor a str; `errors` has the exception.
         """
         function = self._function or default_answer
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Reply | BaseException] = loop.create_future()
+        future: asyncio.Future[Reply | BaseException] = loop.create_future()
 
-        def told(result: Reply | BaseException) -> None:
-            if not answered.done():
-                answered.set_result(result)
+        def set_result(result: Reply | BaseException) -> None:
+            if not future.done():
+                future.set_result(result)
 
         def work() -> None:
             result = self._result(function, ask)
             with contextlib.suppress(RuntimeError):  # the server has ended
-                loop.call_soon_threadsafe(told, result)
+                loop.call_soon_threadsafe(set_result, result)
 
         threading.Thread(target=work, name="glmv-emulator-answer", daemon=True).start()
-        match await answered:
+        match await future:
             case Reply() as reply:
                 return reply
             case error:
                 raise FunctionFailed(error) from error
 
     def _result(self, function: Answer, ask: Ask) -> Reply | BaseException:
-        """What the function returns or raises. As a value: a future takes no StopIteration."""
+        """The function's reply, or its exception as a value, because a future does not accept StopIteration."""
         try:
             return as_reply(function(ask))
-        except BaseException as error:  # noqa: BLE001 - pytest.fail() and exit() raise no Exception
+        except BaseException as error:  # noqa: BLE001 - pytest.fail() and exit() raise other classes
             with self._lock:
                 self._errors.append(error)
             return error
 
     def errors(self) -> list[BaseException]:
-        """What the function raised, in order."""
+        """The exceptions of the function, in order."""
         with self._lock:
             return list(self._errors)
 
     def reset(self) -> None:
-        """As at the start: nothing waits, no function answers."""
+        """Return to the initial state: an empty queue and no function."""
         with self._lock:
             self._waiting.clear()
             self._errors.clear()
@@ -171,7 +171,7 @@ def as_reply(answer: object) -> Reply:
     """A str or a Reply -> a Reply.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: the value is neither.
     """
     match answer:
         case Reply():
@@ -179,21 +179,21 @@ def as_reply(answer: object) -> Reply:
         case str():
             return Reply(answer)
         case _:
-            raise TypeError(f"an answer is a Reply or a str, not {answer!r}")
+            raise TypeError(f"an answer must be a Reply or a str; got {answer!r}")
 
 
 def default_answer(ask: Ask) -> Reply:
-    """What the emulator answers to a request where nothing is scripted; for a function that answers only some."""
+    """The emulator's default answer to a request. A function for `Emulator.answer` can return it for some requests."""
     from glmv_emulator.answers.rules import answer
 
     return answer(ask)
 
 
 def shortened(reply: Reply, length: int = 60) -> str:
-    """A reply in one line, for people."""
-    called = ", ".join(f"{call.name}({call.written})" for call in reply.tool_calls)
-    shown = " ".join(piece for piece in (repr(reply.text) if reply.text or not called else "", called) if piece)
-    return shown if len(shown) <= length else f"{shown[:length]}…"
+    """A reply in one line, for messages."""
+    calls = ", ".join(f"{call.name}({call.written})" for call in reply.tool_calls)
+    text = " ".join(piece for piece in (repr(reply.text) if reply.text or not calls else "", calls) if piece)
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 default_answer.__module__ = "glmv_emulator"

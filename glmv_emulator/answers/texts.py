@@ -1,4 +1,4 @@
-"""Finds in a text what is marked as data: names of tools, JSON Schemas, `name: value`, quoted strings, numbers."""
+"""Finds marked data in a text: names of tools, JSON Schemas, `name: value`, quoted strings, numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from glmv_emulator.eyes.words import words
 
 Language = Literal["en", "zh"]
 
-MOST_STARTS = 200  # places of one text at which JSON is looked for
-MOST_TEXT = 20_000  # characters of one text in which values are looked for
+MOST_STARTS = 200  # positions of one text at which JSON is tried
+MOST_TEXT = 20_000  # characters of one text that are searched for values
 LONGEST_VALUE = 200
 
 _CHINESE = re.compile(r"[一-鿿]")
@@ -44,28 +44,28 @@ def language_of(text: str) -> Language:
 
 
 def named_in(text: str, names: Sequence[str]) -> str | None:
-    """The name that stands first in a text, as a whole word and outside of JSON.
+    """The name that comes first in a text, as a whole word and outside of JSON.
 
     Letters of the Latin alphabet, digits, `_` and `-` beside it make it another word; a dot does not.
     """
     plain = without_json(text)
-    found = [
+    matches = [
         (match.start(), name)
         for name in names
         if name and (match := re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plain, re.ASCII))
     ]
-    return min(found)[1] if found else None
+    return min(matches)[1] if matches else None
 
 
 def last_paragraph(text: str) -> str:
-    """The last paragraph of a text without its JSON; blank lines part paragraphs."""
+    """The last paragraph of a text without its JSON; blank lines separate paragraphs."""
     return next((part for part in reversed(re.split(r"\n\s*\n", without_json(text))) if part.strip()), "")
 
 
 @lru_cache(maxsize=64)
 def _json_in(text: str) -> tuple[tuple[int, int, str], ...]:
     """The outermost JSON objects and arrays of objects within a text: start, end, and the JSON."""
-    found = []
+    spans = []
     position = 0
     for _ in range(MOST_STARTS):
         starts = [at for at in (text.find("{", position), text.find("[{", position)) if at >= 0]
@@ -77,13 +77,13 @@ def _json_in(text: str) -> tuple[tuple[int, int, str], ...]:
         except (ValueError, RecursionError):
             position = start + 1
             continue
-        found.append((start, end, text[start:end]))
+        spans.append((start, end, text[start:end]))
         position = end
-    return tuple(found)
+    return tuple(spans)
 
 
 def without_json(text: str) -> str:
-    """The text with its JSON left out."""
+    """The text without its JSON."""
     pieces, position = [], 0
     for start, end, _ in _json_in(text):
         pieces.append(text[position:start])
@@ -95,9 +95,9 @@ ANY_OBJECT = {"type": "object"}
 
 
 def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
-    """The last JSON Schema that stands in the first text that has any; one for any object is the last choice."""
-    found = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
-    schemas = [schema for schema in found if schema is not None]
+    """The last JSON Schema in the first text that has one; one for any object only if there is no other."""
+    candidates = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    schemas = [schema for schema in candidates if schema is not None]
     return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
 
 
@@ -112,9 +112,9 @@ _SHAPES = {
 
 
 def as_schema(value: Any) -> dict[str, Any] | None:
-    """The JSON Schema that a value is, or that stands in it as in a `response_format` or in a tool.
+    """The JSON Schema in a value: the value itself, or a part of it as in a `response_format` or a tool; else None.
 
-    Ordinary data is none: its `type` is another word, its `properties` are values, or it has fields that no schema has.
+    Ordinary data is not a schema: its `type` is not a JSON type, its `properties` are values, or it has other fields.
     """
     match value:
         case {"json_schema": {"schema": dict() as inner}, **rest} if set(rest) <= {"type"}:
@@ -133,22 +133,22 @@ def as_schema(value: Any) -> dict[str, Any] | None:
 def _is_schema(value: dict[str, Any]) -> bool:
     if not _typed(value):
         return False
-    known = value.get("properties", {})
-    if not isinstance(known, dict) or not all(isinstance(one, bool) or _typed(one) for one in known.values()):
+    fields = value.get("properties", {})
+    if not isinstance(fields, dict) or not all(isinstance(one, bool) or _typed(one) for one in fields.values()):
         return False
     branches = [value[key] for key in ("anyOf", "oneOf", "allOf") if key in value]
     if not all(isinstance(branch, list) and all(map(_typed, branch)) for branch in branches):
         return False
-    if known or branches or isinstance(value.get("$ref"), str):
+    if fields or branches or isinstance(value.get("$ref"), str):
         return True
     keys = set(value) - {"type"}
-    # Data may have a type and a title, too; of objects a schema says more, or nothing at all.
-    said = bool(keys & _SHAPES) or ("type" in value and (not keys or value["type"] != "object"))
-    return said and keys <= _SHAPES | _NOTES
+    # Data may also have a type and a title. So a schema of type "object" needs another keyword, or must be alone.
+    has_keywords = bool(keys & _SHAPES) or ("type" in value and (not keys or value["type"] != "object"))
+    return has_keywords and keys <= _SHAPES | _NOTES
 
 
 def _typed(schema: Any) -> bool:
-    """Whether the `type` of what may be a schema is one that a schema has, or is left out."""
+    """Whether a possible schema has a valid `type` or none."""
     if not isinstance(schema, dict):
         return isinstance(schema, bool)
     kind = schema.get("type", "object")
@@ -157,9 +157,9 @@ def _typed(schema: Any) -> bool:
 
 
 def labelled(text: str, name: str) -> Iterator[str]:
-    """What stands behind `name:` or `name=`: a quoted string, or what comes up to a comma or the end of the sentence.
+    """The values after `name:` or `name=`: a quoted string, or the text up to a comma or the end of the sentence.
 
-    Behind `=` without blanks a value is one word.
+    After `=` a value is one word.
     """
     if not (parts := words(name)):
         return
@@ -177,7 +177,7 @@ def labelled(text: str, name: str) -> Iterator[str]:
 
 
 def quotations(text: str) -> list[str]:
-    """What stands in quotation marks of any kind, in order."""
+    """The texts in quotation marks of any kind, in order."""
     return [_group(match) for match in _QUOTED.finditer(text)]
 
 
@@ -186,12 +186,12 @@ def _group(match: re.Match[str]) -> str:
 
 
 def numbers(text: str) -> list[int | float]:
-    """The numbers that are written in figures, in order."""
+    """The numbers written in digits, in order."""
     return [number for match in _NUMBER.finditer(text) if (number := to_number(match.group())) is not None]
 
 
 def to_number(text: str) -> int | float | None:
-    """The number that a text is, with or without thousands separators."""
+    """A text that is a number, with or without thousands separators -> the number; else None."""
     digits = text.strip().replace(",", "").replace("−", "-")
     if not re.fullmatch(r"[-+]?\d{1,300}(?:\.\d+)?", digits):
         return None
@@ -199,13 +199,13 @@ def to_number(text: str) -> int | float | None:
 
 
 def of_format(text: str, form: str) -> list[str]:
-    """What in a text has one of `FORMATS`; dates as YYYY-MM-DD."""
-    found = [match.group() for match in FORMATS[form].finditer(text)]
-    return [iso_date(one) or one for one in found] if form == "date" else found
+    """The parts of a text that have a format of `FORMATS`; dates as YYYY-MM-DD."""
+    texts = [match.group() for match in FORMATS[form].finditer(text)]
+    return [iso_date(one) or one for one in texts] if form == "date" else texts
 
 
 def iso_date(text: str) -> str | None:
-    """A written date as YYYY-MM-DD; with dots, or where it must be, the day comes first."""
+    """A date as YYYY-MM-DD; the day is read first if the date has dots or if the first number is above 12."""
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:
         return None

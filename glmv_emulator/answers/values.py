@@ -1,4 +1,4 @@
-"""What an answer is made from, and what it is."""
+"""The types of a request (`Ask`) and of an answer (`Reply`)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Medium:
         kind: "image", "video" or "file".
         message: the index of its message.
         part: its index within that message's content.
-        url: its address, where it was sent by one.
-        seen: all that was measured, for the default rules; None for a file, and where nobody looked, as at an address
-            outside of the emulator.
-        data: its bytes, where they are known.
+        url: its URL, if it was sent by URL.
+        seen: its measurements, for the default rules; None for a file, and for a URL outside of the emulator, which is
+            not fetched.
+        data: its bytes, if they are known.
     """
 
     kind: Literal["image", "video", "file"]
@@ -37,27 +37,27 @@ class Medium:
 
     @property
     def width(self) -> int | None:
-        """Pixels across, as displayed; None where nobody looked."""
+        """Width in pixels as displayed; None if it was not measured."""
         return None if self.seen is None else self.seen.width
 
     @property
     def height(self) -> int | None:
-        """Pixels down, as displayed; None where nobody looked."""
+        """Height in pixels as displayed; None if it was not measured."""
         return None if self.seen is None else self.seen.height
 
     @property
     def seconds(self) -> float | None:
-        """How long a video lasts; None for pictures and files, and where it is unknown."""
+        """Duration of a video in seconds; None for pictures and files, or if it is unknown."""
         return getattr(self.seen, "duration", None) or None
 
     @property
     def colours(self) -> tuple[str, ...]:
-        """Names of the main colours, the largest first; of a video those of its first frame."""
+        """Names of the main colours, the largest share first; for a video, those of its first frame."""
         return () if self.seen is None else tuple(colour.name for colour in self.seen.colours)
 
     @property
     def text(self) -> str:
-        """The words and codes that can be read in a picture; "" without the extra `eyes`. The first time takes long."""
+        """The words and codes in a picture; "" without the extra `eyes`. Slow at first use."""
         from glmv_emulator.eyes.sheet import sheet_of
 
         sheet = sheet_of(self.data) if self.kind == "image" and self.seen is not None else None
@@ -66,21 +66,21 @@ class Medium:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request, as far as an answer depends on it.
+    """The parts of a request that an answer can depend on.
 
     Attributes:
-        model: its name, in lower case.
-        kind: "chat", "task" (asynchronous) or "batch" (a line of one).
-        messages: as they came.
-        media: the pictures, videos and files in them, in order.
-        tools: as they came.
-        tool_choice: as it came, where the server obeys it (`/v1`); None on the platform's own API, which does not.
-        response_format: as it came, where the server obeys it (`/v1`, and text models); None otherwise.
-        thinking: whether the model is to think.
-        stream: whether the answer is to be streamed.
-        seed: the request's, else the emulator's.
-        stubborn: whether the emulator was made so.
-        body: the whole body as it came.
+        model: the model's name, in lower case.
+        kind: "chat", "task" (asynchronous) or "batch" (one line of a batch).
+        messages: the messages, unchanged.
+        media: the pictures, videos and files in the messages, in order.
+        tools: the tools, unchanged.
+        tool_choice: the request's value on `/v1`; None on the platform's own API, which ignores it.
+        response_format: the request's value on `/v1` and for text models; None otherwise, where it is ignored.
+        thinking: whether the model shall think.
+        stream: whether the answer is streamed.
+        seed: the request's seed, else the emulator's.
+        stubborn: the emulator's setting `stubborn`.
+        body: the whole body, unchanged.
     """
 
     messages: Sequence[Mapping[str, Any]] = ()
@@ -98,7 +98,7 @@ class Ask:
 
     @property
     def text(self) -> str:
-        """The text of the newest message of the user that has any."""
+        """The text of the newest user message that has text."""
         texts = (text_of(message) for message in reversed(self.messages) if message.get("role") == "user")
         return next((text for text in texts if text.strip()), "")
 
@@ -121,14 +121,14 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that is called.
+    """A tool call of an answer.
 
     Args:
-        name: its name; nobody checks whether it is offered.
-        arguments: a dict, or a str that is sent as it is, such as JSON that breaks off.
+        name: the tool's name; it need not be one of the request's tools.
+        arguments: a dict, or a str that is sent unchanged, such as incomplete JSON.
 
     Raises:
-        TypeError, ValueError: for a name or arguments that cannot be sent.
+        TypeError, ValueError: the name or the arguments cannot be sent.
     """
 
     name: str
@@ -136,40 +136,40 @@ class ToolCall:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise TypeError(f"the name of a tool is a str that is not empty, not {self.name!r}")
+            raise TypeError(f"the name of a tool must be a non-empty str; got {self.name!r}")
         if isinstance(self.arguments, str):
             return
         if not isinstance(self.arguments, Mapping):
-            raise TypeError(f"the arguments of {self.name} are a dict or a str, not {self.arguments!r}")
+            raise TypeError(f"the arguments of {self.name} must be a dict or a str; got {self.arguments!r}")
         try:
             json.dumps(self.arguments)
         except (TypeError, ValueError, RecursionError) as problem:
-            raise ValueError(f"the arguments of {self.name} are no JSON: {problem}") from None
+            raise ValueError(f"the arguments of {self.name} are not serializable: {problem}") from None
 
     @property
     def written(self) -> str:
-        """The arguments as the wire has them."""
+        """The arguments as they are sent."""
         return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model says.
+    """An answer of the model.
 
     Args:
         text: the visible text.
-        reasoning: what it thought; sent also where the request turned thinking off.
-        tool_calls: the tools that it calls.
-        finish_reason: why it ends; wins over what follows from tool calls, `max_tokens` and content filters.
-        usage: tokens by the names prompt_tokens, completion_tokens, cached_tokens and reasoning_tokens; what is left
-            out is counted. The total is the sum of prompt and completion.
+        reasoning: the reasoning; it is sent even if the request turned thinking off.
+        tool_calls: the tool calls.
+        finish_reason: the finish reason; None derives it from tool calls, `max_tokens` and content filters.
+        usage: token counts by the names prompt_tokens, completion_tokens, cached_tokens and reasoning_tokens; missing
+            ones are computed. The total is the sum of prompt and completion.
         boxes: regions (x1, y1, x2, y2) in the model's grid of 0 to 1000; they follow the text in GLM's form,
             `<|begin_of_box|>[[x1,y1,x2,y2]]<|end_of_box|>`.
-        chunking: how a stream is cut: the tokens of one delta, or the pieces of the text one by one (the text is
-            their sum, and may be left out).
+        chunking: how a stream is cut: the number of tokens in a delta, or the list of the text's pieces (then `text`
+            is their sum and can be left out).
 
     Raises:
-        TypeError, ValueError: for a value that cannot be sent.
+        TypeError, ValueError: a value cannot be sent.
     """
 
     text: str = ""
@@ -183,12 +183,12 @@ class Reply:
     def __post_init__(self) -> None:
         for name in ("text", "reasoning"):
             if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} is a str, not {getattr(self, name)!r}")
+                raise TypeError(f"{name} must be a str; got {getattr(self, name)!r}")
         if self.finish_reason is not None and not (isinstance(self.finish_reason, str) and self.finish_reason):
-            raise TypeError(f"finish_reason is a str or None, not {self.finish_reason!r}")
+            raise TypeError(f"finish_reason must be a str or None; got {self.finish_reason!r}")
         calls = _several(self.tool_calls)
         if calls is None or not all(isinstance(one, ToolCall) for one in calls):
-            raise TypeError(f"tool_calls is a list of ToolCall, not {self.tool_calls!r}")
+            raise TypeError(f"tool_calls must be a list of ToolCall; got {self.tool_calls!r}")
         object.__setattr__(self, "tool_calls", calls)
         self._check_usage()
         self._check_boxes()
@@ -196,22 +196,22 @@ class Reply:
 
     def _check_usage(self) -> None:
         if self.usage is not None and not isinstance(self.usage, Mapping):
-            raise TypeError(f"usage is a dict of tokens or None, not {self.usage!r}")
+            raise TypeError(f"usage must be a dict of token counts or None; got {self.usage!r}")
         for name, tokens in (self.usage or {}).items():
             if name not in USAGE:
-                raise ValueError(f"usage has no {name!r}; it has {', '.join(USAGE)}")
+                raise ValueError(f"usage has no field {name!r}; its fields are {', '.join(USAGE)}")
             if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
-                raise ValueError(f"{name} is a number of tokens, not {tokens!r}")
+                raise ValueError(f"{name} must be a number of tokens; got {tokens!r}")
 
     def _check_boxes(self) -> None:
-        given = _several(self.boxes)
-        if given is None:
-            raise TypeError(f"boxes is a list of boxes (x1, y1, x2, y2), not {self.boxes!r}")
+        items = _several(self.boxes)
+        if items is None:
+            raise TypeError(f"boxes must be a list of boxes (x1, y1, x2, y2); got {self.boxes!r}")
         boxes = []
-        for one in given:
+        for one in items:
             box = _several(one)
             if box is None or not _is_box(box):
-                raise ValueError(f"a box is x1, y1, x2, y2 in whole numbers of 0 to {GRID}, not {one!r}")
+                raise ValueError(f"a box must be four integers x1, y1, x2, y2 from 0 to {GRID}; got {one!r}")
             boxes.append(box)
         object.__setattr__(self, "boxes", tuple(boxes))
 
@@ -221,22 +221,22 @@ class Reply:
                 return
             case int() if not isinstance(self.chunking, bool):
                 if self.chunking < 1:
-                    raise ValueError(f"a delta has at least one token, not {self.chunking}")
+                    raise ValueError(f"chunking must be at least 1 token; got {self.chunking}")
             case _:
                 pieces = _several(self.chunking)
                 if pieces is None:
-                    raise TypeError(f"chunking is a number of tokens or a list of str, not {self.chunking!r}")
+                    raise TypeError(f"chunking must be a number of tokens or a list of str; got {self.chunking!r}")
                 if not all(isinstance(piece, str) and piece for piece in pieces):
-                    raise TypeError(f"the pieces of a text are str that are not empty, not {self.chunking!r}")
+                    raise TypeError(f"the pieces in chunking must be non-empty str; got {self.chunking!r}")
                 whole = "".join(pieces)
                 if self.text not in ("", whole):
-                    raise ValueError(f"the pieces add up to {whole!r} and not to the text {self.text!r}")
+                    raise ValueError(f"the pieces in chunking add up to {whole!r}, but text is {self.text!r}")
                 object.__setattr__(self, "chunking", pieces)
                 object.__setattr__(self, "text", whole)
 
     @property
     def content(self) -> str:
-        """The text and the boxes behind it, as the wire has them."""
+        """The text, followed by the boxes, as they are sent."""
         if not self.boxes:
             return self.text
         boxes = ",".join(f"[{','.join(map(str, box))}]" for box in self.boxes)
@@ -244,7 +244,7 @@ class Reply:
 
 
 def _several(value: object) -> tuple[Any, ...] | None:
-    """The values in a list, or in whatever else can be gone through once; None for a text, a dict or one value."""
+    """The items of an iterable; None for a text, a dict or a single value."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else None
 
 

@@ -1,4 +1,4 @@
-"""The emulator's eyes: they measure pictures and videos, and guess at nothing."""
+"""Measures pictures and videos, and reads text in pictures; nothing is guessed."""
 
 from glmv_emulator.eyes.colours import Colour
 from glmv_emulator.eyes.picture import SeenImage, Unreadable, look_image

@@ -1,4 +1,4 @@
-"""From pixels to colours with a name and a share. Pure arithmetic; Pillow only counts the pixels."""
+"""Pixels -> colours with a name and a share. Pillow only counts the pixels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 Rgb = tuple[int, int, int]
 
-# One colour term, its Chinese name, and the points that stand for it. Several points a name, since a
-# term such as "brown" is a region and not a point.
+# Name of a colour, its Chinese name, and its points. A name has several points, since a colour such as "brown" is a
+# region.
 PALETTE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("black", "黑色", ("000000", "141414", "1c1c1e")),
     ("dark grey", "深灰色", ("404040", "555555")),
@@ -91,12 +91,12 @@ _POINTS = tuple((oklab(_rgb(point)), name, chinese) for name, chinese, points in
 
 @lru_cache(maxsize=65536)
 def colour_name(rgb: Rgb) -> tuple[str, str]:
-    """The English and the Chinese name of the nearest colour of the palette."""
+    """The English and Chinese name of the nearest colour in the palette."""
     light, across, along = oklab(rgb)
 
     def distance(point: tuple[tuple[float, float, float], str, str]) -> float:
         (other_light, other_across, other_along), _, _ = point
-        # A change of hue changes the name sooner than a change of light does.
+        # Hue counts twice, because it changes the name of a colour more than lightness does.
         return (light - other_light) ** 2 + 2 * ((across - other_across) ** 2 + (along - other_along) ** 2)
 
     _, name, chinese = min(_POINTS, key=distance)
@@ -104,9 +104,9 @@ def colour_name(rgb: Rgb) -> tuple[str, str]:
 
 
 def tint(colours: tuple[Colour, ...], name: str) -> float:
-    """How far a picture leans towards the colour ``name``: 0 is not at all, about 0.3 is all of it.
+    """How much of a colour ``name`` a picture has: 0 means nothing, about 0.3 means the whole picture.
 
-    For colours with a hue it is the mean projection on that hue; for black, grey and white it is the share.
+    For colours with a hue this is the mean projection on that hue; for black, grey and white it is the share.
     """
     _, across, along = oklab(_rgb(next(points for term, _, points in PALETTE if term == name)[0]))
     length = hypot(across, along)
@@ -120,10 +120,10 @@ def tint(colours: tuple[Colour, ...], name: str) -> float:
 
 
 def colours_of(picture: Image) -> tuple[Colour, ...]:
-    """The named colours of an RGB picture, largest share first."""
-    counted = picture.getcolors(picture.width * picture.height) or []
+    """The named colours of an RGB picture, the largest share first."""
+    pixels = picture.getcolors(picture.width * picture.height) or []
     sums: dict[tuple[str, str], list[int]] = {}
-    for count, pixel in counted:
+    for count, pixel in pixels:
         assert isinstance(pixel, tuple)
         red, green, blue = pixel
         entry = sums.setdefault(colour_name((red & ~7 | 4, green & ~7 | 4, blue & ~7 | 4)), [0, 0, 0, 0])
@@ -132,16 +132,16 @@ def colours_of(picture: Image) -> tuple[Colour, ...]:
         entry[2] += count * green
         entry[3] += count * blue
     total = sum(entry[0] for entry in sums.values()) or 1
-    found = [
+    colours = [
         Colour(name, chinese, (round(red / n), round(green / n), round(blue / n)), n / total)
         for (name, chinese), (n, red, green, blue) in sums.items()
     ]
-    found.sort(key=lambda colour: (-colour.share, colour.name))
-    kept = [colour for colour in found if colour.share >= SMALLEST_SHARE]
-    return tuple((kept or found)[:MOST_COLOURS])
+    colours.sort(key=lambda colour: (-colour.share, colour.name))
+    large = [colour for colour in colours if colour.share >= SMALLEST_SHARE]
+    return tuple((large or colours)[:MOST_COLOURS])
 
 
 def brightness_of(colours_counted: Image) -> float:
-    """Mean perceived light of an RGB picture, from 0 (black) to 1 (white)."""
+    """Mean perceived brightness of an RGB picture, from 0 (black) to 1 (white)."""
     luma = colours_counted.convert("L").histogram()
     return sum(level * count for level, count in enumerate(luma)) / (255 * sum(luma))

@@ -11,9 +11,9 @@ from glmv_emulator.eyes.picture import Unreadable
 
 @dataclass(slots=True)
 class Container:
-    """What a header says; zero and an empty string where it says nothing.
+    """The fields of a header; missing ones are 0 or "".
 
-    ``width`` and ``height`` are as the frames are stored; ``turned`` says that they are shown after a quarter turn.
+    ``width`` and ``height`` are those of the stored frames; ``turned`` means that players rotate them by 90 degrees.
     """
 
     name: str
@@ -25,14 +25,14 @@ class Container:
 
 
 def read_container(data: bytes) -> Container:
-    """Name and measure a video file. Raises `Unreadable` for anything else and for files that break off."""
+    """The container of a video file. Raises `Unreadable` for other files and for incomplete ones."""
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return _iso(data)
     if data[:4] == b"\x1a\x45\xdf\xa3":
         return _matroska(data)
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
         return _avi(data)
-    raise Unreadable("its first bytes belong to no video container that is known here")
+    raise Unreadable("its first bytes are not those of a supported video container")
 
 
 def _u(data: bytes, start: int, size: int) -> int:
@@ -59,7 +59,7 @@ _BRANCHES = (b"trak", b"mdia", b"minf", b"stbl")
 
 def _iso(data: bytes) -> Container:
     name = "mov" if data[4:8] != b"ftyp" or data[8:12] == b"qt  " else "mp4"
-    found = Container(name)
+    container = Container(name)
     moov = next(((body, end) for kind, body, end in _atoms(data, 0, len(data)) if kind == b"moov"), None)
     if moov is None:
         raise Unreadable("the video has no index (no 'moov' atom); was its end cut off?")
@@ -67,13 +67,13 @@ def _iso(data: bytes) -> Container:
         if kind == b"mvhd":
             long = data[body] == 1
             scale = _u(data, body + (20 if long else 12), 4)
-            found.duration = _u(data, body + (24 if long else 16), 8 if long else 4) / (scale or 1)
+            container.duration = _u(data, body + (24 if long else 16), 8 if long else 4) / (scale or 1)
         elif kind == b"trak":
-            _track(data, body, end, found)
-    return found
+            _track(data, body, end, container)
+    return container
 
 
-def _track(data: bytes, start: int, end: int, found: Container) -> None:
+def _track(data: bytes, start: int, end: int, container: Container) -> None:
     width = height = 0
     turned = False
     handler, codec = b"", ""
@@ -89,12 +89,12 @@ def _track(data: bytes, start: int, end: int, found: Container) -> None:
                 handler = data[body + 8 : body + 12]
             elif kind == b"stsd":
                 codec = data[body + 12 : body + 16].decode("latin-1").strip()
-    if handler == b"vide" and not found.width:
-        found.width, found.height, found.codec, found.turned = width, height, codec, turned
+    if handler == b"vide" and not container.width:
+        container.width, container.height, container.codec, container.turned = width, height, codec, turned
 
 
 def _quarter_turn(data: bytes, matrix: int) -> bool:
-    """Whether a matrix (nine numbers: a b u, c d v, x y w; ISO 14496-12, 8.3.2) makes rows columns."""
+    """Whether a matrix (nine numbers: a b u, c d v, x y w; ISO 14496-12, 8.3.2) swaps rows and columns."""
     a, b, c, d = (_u(data, matrix + offset, 4) for offset in (0, 4, 12, 16))
     return not a and not d and bool(b) and bool(c)
 
@@ -115,7 +115,7 @@ def _vint(data: bytes, start: int, *, keep_marker: bool) -> tuple[int, int]:
 
 
 def _matroska(data: bytes) -> Container:
-    found, scale, ticks = Container("mkv"), 1_000_000, 0.0
+    container, scale, ticks = Container("mkv"), 1_000_000, 0.0
     position = 0
     while position < len(data):
         ident, after = _vint(data, position, keep_marker=True)
@@ -132,20 +132,20 @@ def _matroska(data: bytes) -> Container:
             raise Unreadable("the video breaks off inside its header")
         content = data[body : body + size]
         if ident == _EBML_DOCTYPE and content == b"webm":
-            found.name = "webm"
+            container.name = "webm"
         elif ident == _SCALE:
             scale = int.from_bytes(content, "big")
         elif ident == _DURATION and size in (4, 8):
             (ticks,) = struct.unpack(">f" if size == 4 else ">d", content)
         elif ident == _CODEC and content.startswith(b"V_"):
-            found.codec = content.decode("latin-1")
+            container.codec = content.decode("latin-1")
         elif ident == _WIDTH:
-            found.width = int.from_bytes(content, "big")
+            container.width = int.from_bytes(content, "big")
         elif ident == _HEIGHT:
-            found.height = int.from_bytes(content, "big")
+            container.height = int.from_bytes(content, "big")
         position = body + size
-    found.duration = ticks * scale / 1e9
-    return found
+    container.duration = ticks * scale / 1e9
+    return container
 
 
 def _avi(data: bytes) -> Container:

@@ -1,4 +1,4 @@
-"""Frames of a video as pictures, for a model that takes pictures only."""
+"""Frames of a video as pictures, for models that accept only pictures."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import io
 from glmv_emulator.eyes.picture import Unreadable
 
 MOST_FRAMES = 8
-LONGEST_SIDE = 768  # pixels; a local model reads a picture of this size in seconds
+LONGEST_SIDE = 768  # pixels; a local model processes a picture of this size in seconds
 
 
 def sampled_frames(data: bytes, seconds: float) -> list[tuple[float, bytes]]:
-    """Up to eight frames, evenly over the video's duration in seconds: when each is shown, and the frame as JPEG.
+    """Up to eight frames at even distances: (time in seconds, frame as JPEG). ``seconds`` is the video's duration.
 
     Raises:
-        ImportError: where PyAV is not installed.
-        Unreadable: when no frame can be decoded.
+        ImportError: PyAV is not installed.
+        Unreadable: no frame can be decoded.
     """
     import av
 
-    found: list[tuple[float, bytes]] = []
+    frames: list[tuple[float, bytes]] = []
     try:
-        with av.open(io.BytesIO(data), "r") as opened:
-            stream = opened.streams.video[0]
+        with av.open(io.BytesIO(data), "r") as container:
+            stream = container.streams.video[0]
             for number in range(MOST_FRAMES):
                 target = seconds * number / MOST_FRAMES
                 if number:
-                    opened.seek(int(target * 1_000_000))
-                for frame in opened.decode(stream):
+                    container.seek(int(target * 1_000_000))
+                for frame in container.decode(stream):
                     at = float(frame.time or 0)
                     if at + 1e-3 >= target:
-                        if not found or at > found[-1][0]:
-                            found.append((at, _jpeg(frame)))
+                        if not frames or at > frames[-1][0]:
+                            frames.append((at, _jpeg(frame)))
                         break
     except (av.FFmpegError, IndexError, ValueError) as problem:
         raise Unreadable(f"its frames cannot be decoded ({problem})") from None
-    if not found:
-        raise Unreadable("there is no frame in it")
-    return found
+    if not frames:
+        raise Unreadable("it has no frames")
+    return frames
 
 
 def _jpeg(frame: object) -> bytes:
     picture = frame.to_image()  # type: ignore[attr-defined] # PyAV's classes have no stable public type
-    if turned := getattr(frame, "rotation", 0):
-        picture = picture.rotate(turned, expand=True)
+    if rotation := getattr(frame, "rotation", 0):
+        picture = picture.rotate(rotation, expand=True)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    made = io.BytesIO()
-    picture.save(made, "JPEG", quality=90)
-    return made.getvalue()
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()

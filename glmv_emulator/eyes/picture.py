@@ -1,4 +1,4 @@
-"""Looks at one picture: what its file says, and what its pixels are."""
+"""Measures a picture: the fields of its header, and its pixels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glmv_emulator.eyes.colours import SAMPLE_SIDE, Colour, brightness_of, colours_of
 
-# Pillow's own names; only decoders for these are ever started.
+# Pillow's names of the formats; other decoders are never used.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Twice the 6000 x 6000 that the platform documents: larger pictures are refused from their header.
 MOST_PIXELS = 2 * 6000 * 6000
 MOST_REMEMBERED = 64
 
-_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 turn the picture by a quarter
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate the picture by 90 degrees
 _NOT_PICTURES: dict[bytes, str] = {
     b"%PDF": "it is a PDF document",
     b"<svg": "it is an SVG drawing, which has no pixels",
@@ -33,7 +33,7 @@ _NOT_PICTURES: dict[bytes, str] = {
 
 
 class Unreadable(ValueError):
-    """The bytes cannot be looked at. ``reason`` says why, in words that fit behind a colon."""
+    """The bytes cannot be measured. ``reason`` is a sentence to use after a colon."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -42,7 +42,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SeenImage:
-    """What was measured of one picture. Sizes are pixels after EXIF orientation; shares and light are 0-1."""
+    """The measurements of a picture. Sizes are in pixels after EXIF rotation; shares and brightness are 0-1."""
 
     format: str
     width: int
@@ -61,14 +61,14 @@ _lock = threading.Lock()
 
 
 def look_image(data: bytes) -> SeenImage:
-    """Measure a picture file. Raises `Unreadable` when it is no picture, is too large or breaks off."""
+    """Measure a picture file. Raises `Unreadable` if it is not a picture, is too large or is incomplete."""
     digest = hashlib.sha256(data).hexdigest()
     with _lock:
-        if (known := _remembered.get(digest)) is not None:
+        if (seen := _remembered.get(digest)) is not None:
             _remembered.move_to_end(digest)
-            return known
+            return seen
     with warnings.catch_warnings():
-        # Pillow warns of large pictures and odd tags; what counts here is whether the pixels decode.
+        # Pillow warns about large pictures and unusual tags, but only undecodable pixels matter here.
         warnings.simplefilter("ignore")
         seen = _look(data, digest)
     with _lock:
@@ -79,13 +79,13 @@ def look_image(data: bytes) -> SeenImage:
 
 
 def open_picture(data: bytes) -> Image.Image:
-    """A picture whose header was read and whose size is within the cap; its pixels are not decoded yet."""
+    """Open a picture and check its header and size; its pixels are not decoded yet."""
     if not data:
-        raise Unreadable("there are no bytes in it")
+        raise Unreadable("it is empty")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        reason = _NOT_PICTURES.get(data[:4], "its first bytes belong to no picture format that is known here")
+        reason = _NOT_PICTURES.get(data[:4], "its first bytes are not those of a supported picture format")
         raise Unreadable(reason) from None
     except Image.DecompressionBombError:
         raise Unreadable(f"it has more than {MOST_PIXELS} pixels") from None
@@ -105,7 +105,7 @@ def _look(data: bytes, digest: str) -> SeenImage:
             turned = picture.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             frames = getattr(picture, "n_frames", 1) if name != "JPEG" else 1
             picture.seek(0)
-            # libjpeg decodes to a smaller size by itself, which is faster; it still reads every byte.
+            # libjpeg can decode to a smaller size, which is faster; it still reads every byte.
             picture.draft("RGB", (2 * SAMPLE_SIDE, 2 * SAMPLE_SIDE))
             picture.load()
             small = _shrink(picture)
@@ -127,16 +127,16 @@ def _look(data: bytes, digest: str) -> SeenImage:
 
 
 def upright(data: bytes, most_side: int) -> Image.Image:
-    """The first frame as RGB, turned as its EXIF says, on white, with no side above ``most_side``."""
+    """The first frame as RGB on white, rotated by its EXIF, with sides of at most ``most_side`` pixels."""
     with open_picture(data) as picture:
         try:
             picture.load()
-            turned = ImageOps.exif_transpose(picture)
+            rotated = ImageOps.exif_transpose(picture)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise Unreadable(f"its pixels break off or are damaged ({error})") from None
-    if max(turned.size) > most_side:
-        turned.thumbnail((most_side, most_side))
-    return _on_white(turned)[0]
+    if max(rotated.size) > most_side:
+        rotated.thumbnail((most_side, most_side))
+    return _on_white(rotated)[0]
 
 
 def _shrink(picture: Image.Image) -> Image.Image:
@@ -148,7 +148,7 @@ def _shrink(picture: Image.Image) -> Image.Image:
     if whole.mode not in ("RGB", "RGBA", "L"):
         whole = whole.convert("RGB")
     if factor > 1:
-        # Single pixels and no averages: black print on white paper must not become grey.
+        # Take single pixels instead of averages, so that black print on white paper does not become grey.
         size = (max(1, whole.width // factor), max(1, whole.height // factor))
         return whole.resize(size, Image.Resampling.NEAREST)
     return whole.copy()
@@ -176,7 +176,7 @@ def _on_white(picture: Image.Image) -> tuple[Image.Image, float]:
 
 
 def _check_end(name: str, data: bytes) -> None:
-    """Decoders forgive a file whose very last bytes are missing; its format still says where it must end."""
+    """Raise for a file whose last bytes are missing, which decoders accept; formats define where a file ends."""
     whole = True
     match name:
         case "JPEG":

@@ -1,6 +1,6 @@
-"""Reads the words and the codes in a picture, where the extra `eyes` is installed.
+"""Reads the words and codes in a picture, if the extra `eyes` is installed.
 
-The engines are loaded on first use and kept; so is what was read, by the picture's SHA-256.
+The engines are loaded at first use. Results are cached by the picture's SHA-256.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the upr
 
 LONGEST_SIDE = 2000  # pixels; larger pictures are shrunk before they are read
 MOST_REMEMBERED = 64
-# Scores run from 0 to 1. A lone character is taken for a speck unless the reader is quite sure.
+# Scores are from 0 to 1. A single character is often a speck, so it needs a higher score.
 LEAST_SCORE, LEAST_SCORE_ALONE = 0.6, 0.9
-FLAT = 8  # levels of a channel by which the pixels of a flat picture may differ, as JPEG makes them
+FLAT = 8  # levels by which the pixels of a one-colour picture may differ, because of JPEG
 _THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of words that stand together, and where."""
+    """A line of words, and its box."""
 
     text: str
     box: Box
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A QR or bar code: its kind, what it says, and where it stands."""
+    """A QR or bar code: its kind, its content, and its box."""
 
     kind: str
     text: str
@@ -48,7 +48,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that was read in a picture of ``width`` x ``height`` pixels."""
+    """The text in a picture of ``width`` x ``height`` pixels."""
 
     lines: tuple[Line, ...]
     codes: tuple[Code, ...]
@@ -67,15 +67,15 @@ def can_read() -> bool:
 
 
 def read_image(data: bytes) -> Reading | None:
-    """The words and codes in a picture that could be measured before; None without the extra `eyes`."""
+    """The words and codes in a picture that `look_image` accepts; None without the extra `eyes`."""
     if not can_read():
         return None
     digest = hashlib.sha256(data).hexdigest()
-    # One picture at a time: the reader itself uses all the threads it may.
+    # One picture at a time, because the engine already uses all its threads.
     with _lock:
-        if (known := _remembered.get(digest)) is not None:
+        if (reading := _remembered.get(digest)) is not None:
             _remembered.move_to_end(digest)
-            return known
+            return reading
         reading = _read(data)
         _remembered[digest] = reading
         while len(_remembered) > MOST_REMEMBERED:
@@ -86,7 +86,7 @@ def read_image(data: bytes) -> Reading | None:
 def _read(data: bytes) -> Reading:
     picture = upright(data, LONGEST_SIDE)
     if all(_is_flat(channel.histogram()) for channel in picture.split()):
-        return Reading((), (), *picture.size)  # one colour: the engines need not look
+        return Reading((), (), *picture.size)  # one colour: there is nothing to read
     with open_picture(data) as opened:
         longest = max(opened.size)
     scale = longest / max(picture.size)
@@ -122,11 +122,11 @@ def _engine() -> Any:  # RapidOCR ships no types
 def _lines(picture: Image) -> list[tuple[str, tuple[float, float, float, float]]]:
     import numpy as np
 
-    found = _engine()(np.asarray(picture)[:, :, ::-1])
-    if found.boxes is None:
+    result = _engine()(np.asarray(picture)[:, :, ::-1])
+    if result.boxes is None:
         return []
     lines = []
-    for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
+    for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
         text = _apart(text.strip())
         if not text or score < (LEAST_SCORE_ALONE if len(text) == 1 else LEAST_SCORE):
             continue
@@ -136,20 +136,20 @@ def _lines(picture: Image) -> list[tuple[str, tuple[float, float, float, float]]
 
 
 def _apart(text: str) -> str:
-    """A date and a time that were read as one word: "14.03.202609:41"."""
+    """Separate a date and a time that were read as one word: "14.03.202609:41"."""
     return re.sub(r"((?:19|20)\d\d)(\d\d:\d\d)", r"\1 \2", text)
 
 
 def _codes(picture: Image) -> list[tuple[str, str, tuple[float, float, float, float]]]:
     import zxingcpp
 
-    found: list[tuple[str, str, tuple[float, float, float, float]]] = []
+    codes: list[tuple[str, str, tuple[float, float, float, float]]] = []
     for code in zxingcpp.read_barcodes(picture):
         where = code.position
         corners = (where.top_left, where.top_right, where.bottom_left, where.bottom_right)
         across, down = [corner.x for corner in corners], [corner.y for corner in corners]
-        found.append((_kind(code.format), str(code.text), (min(across), min(down), max(across), max(down))))
-    return found
+        codes.append((_kind(code.format), str(code.text), (min(across), min(down), max(across), max(down))))
+    return codes
 
 
 def _kind(form: Any) -> str:

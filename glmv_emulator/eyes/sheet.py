@@ -1,6 +1,6 @@
-"""Makes sense of the words on a page: rows, labels and the values beside, below or above them."""
+"""The layout of the words on a page: rows, and labels with the values next to, below or above them."""
 
-# ruff: noqa: E501 - a row of words and patterns reads better unbroken
+# ruff: noqa: E501 - a row of words and patterns is easier to read on one line
 from __future__ import annotations
 
 import re
@@ -19,12 +19,12 @@ SYNONYMS = {
     "姓名": "nam", "名称": "nam", "地址": "addr", "address": "addr", "单价": "pric", "价格": "pric", "pric": "pric", "cost": "pric",
     "mail": "email", "邮箱": "email", "time": "time", "时间": "time", "problem": "fault", "defect": "fault", "故障": "fault",
 }  # fmt: skip
-# Names of what a page's largest print says.
+# Property names for the text in the largest print of a page.
 _HEADING = {
     "merchant", "stor", "shop", "vendor", "company", "business", "seller", "restaurant", "titl", "head", "header", "supplier", "caf", "issuer",
     "商家", "店名", "标题", "公司", "商店",
 }  # fmt: skip
-# Lines of a bill that are no items.
+# Lines of a bill that are not items.
 _SUMS = {
     "total", "subtotal", "tax", "chang", "cash", "card", "paid", "pay", "balanc", "due", "discount", "tip", "number", "amount", "vat",
 }  # fmt: skip
@@ -36,13 +36,13 @@ _CODES = re.compile(r"\b(?:EUR|USD|CNY|RMB|GBP|JPY|CHF|CAD|AUD|INR|KRW|HKD|SEK|N
 
 
 def label_words(text: str) -> set[str]:
-    """The words of a label, each as its most usual synonym."""
+    """The words of a label, replaced by their common synonym."""
     stems = {stem(word) for word in words(text) if len(word) > 1 or not word.isascii()}
     return {SYNONYMS.get(word, word) for word in stems} - {"the", "of", "on"}
 
 
 class Sheet:
-    """One picture's page."""
+    """The page in a picture."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
@@ -62,12 +62,12 @@ class Sheet:
         return [sorted(row, key=lambda line: line.box[0]) for row in rows]
 
     def text(self) -> str:
-        """All lines, row by row, and what the codes say."""
+        """All lines, row by row, and the contents of the codes."""
         rows = [" ".join(line.text for line in row) for row in self.grid]
         return "\n".join([*rows, *(code.text for code in self.codes)])
 
     def heading(self) -> str:
-        """The first line of the upper half in about the largest print."""
+        """The first line in the upper half of the page whose print is about the largest."""
         upper = [
             line
             for line in self.lines
@@ -78,24 +78,24 @@ class Sheet:
         return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
-        """The values that fit a property's name, or else the words of its title and description."""
-        wanted = {SYNONYMS.get(word, word) for word in key_words(name)}
-        if wanted & _HEADING:
+        """The values for a property's name; if there are none, those for its title and description (``hint``)."""
+        names = {SYNONYMS.get(word, word) for word in key_words(name)}
+        if names & _HEADING:
             return [heading] if (heading := self.heading()) else []
-        if "currency" in wanted or "货币" in wanted or "币种" in wanted:
+        if "currency" in names or "货币" in names or "币种" in names:
             return self._currencies()
-        if wanted & {"qr", "barcod", "cod"} and self.codes:
+        if names & {"qr", "barcod", "cod"} and self.codes:
             return [code.text for code in self.codes]
-        found = [value for _, value in self.labelled(wanted)]
-        if not found and hint:
-            said = label_words(hint)
-            found = [value for label, value in self.labelled(said, whole_label=True) if label]
-        return found
+        values = [value for _, value in self.labelled(names)]
+        if not values and hint:
+            hint_words = label_words(hint)
+            values = [value for label, value in self.labelled(hint_words, whole_label=True) if label]
+        return values
 
     def labelled(self, wanted: set[str], *, whole_label: bool = False) -> Iterator[tuple[str, str]]:
         """Labels that share words with ``wanted``, the closest first, each with its value.
 
-        ``whole_label``: all words of the label must be wanted.
+        With ``whole_label`` all words of the label must be in ``wanted``.
         """
         scored: list[tuple[float, float, int, str, str]] = []
         for index, (label, value) in enumerate(self._valued()):
@@ -108,7 +108,7 @@ class Sheet:
             yield label, value
 
     def _valued(self) -> Iterator[tuple[str, str]]:
-        """Labels, each with every value that may belong to it; the heading is no label."""
+        """Labels, each with every value that may belong to it; the heading is not a label."""
         heading = self.heading()
         for label, line, rest in self._labels():
             if not rest and line.text == heading and len(self._row_of(line)) == 1:
@@ -129,7 +129,7 @@ class Sheet:
 
     @staticmethod
     def _within(line: Line) -> str:
-        """A figure at the end of the same line: "Total 16.90"."""
+        """The number at the end of a line such as "Total 16.90", or ""."""
         match = re.search(r"^\D{2,}?\s+((?:[$€£¥￥]\s?)?\d[\d.,]*(?:\s?(?:[A-Z]{3}|[€元]))?)$", line.text)
         return (
             match.group(1)
@@ -141,7 +141,7 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values around a label: to its right, below it, above it; in a row of labels not to the right."""
+        """The values around a label: to its right, below it, above it; in a row of labels, not to its right."""
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
         is_head = len(row) > 2 and sum(bool(FIGURE.match(other.text)) for other in row) * 2 < len(row)
@@ -158,37 +158,37 @@ class Sheet:
         return [other.text for other in (*below, *figures)]
 
     def bars(self) -> list[tuple[str, float]]:
-        """The labels of a chart's axis, each with the figure above or below it; empty when there is no such row."""
+        """The labels of a chart's axis, each with the number above or below it; empty if there is no such row."""
         for row in self.grid:
             labels = [line for line in row if not FIGURE.match(line.text)]
             if len(labels) < 3 or len(labels) < len(row) - 1:
                 continue
-            found = []
+            bars = []
             for line in labels:
                 figure = next((value for value in self._beside(line) if FIGURE.match(value)), None)
                 number = to_figure(figure) if figure else None
                 if number is not None:
-                    found.append((line.text, number))
-            if len(found) == len(labels):
-                return found
+                    bars.append((line.text, number))
+            if len(bars) == len(labels):
+                return bars
         return []
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Labels with their values, as they are printed: within a line, or two beside each other in a row."""
-        found = []
+        """Labels with their values as printed: in one line, or next to each other in a row of two."""
+        pairs = []
         for row in self.grid:
             inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]
-            found += inside or (
+            pairs += inside or (
                 [(row[0].text.rstrip(" :："), row[1].text)] if len(row) == 2 and not FIGURE.match(row[0].text) else []
             )
-        return found
+        return pairs
 
     def table(self) -> list[list[str]]:
-        """The rows of three cells and more."""
+        """The rows with at least three cells."""
         return [[line.text for line in row] for row in self.grid if len(row) > 2]
 
     def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
-        """The rows of a table, or the items of a bill, by the names of the properties that are wanted."""
+        """The rows of a table, the items of a bill or the bars of a chart, as property name -> text."""
         return self._under_heads(names) or self._items(names) or self._bars(names)
 
     def _under_heads(self, names: Sequence[str]) -> list[dict[str, str]]:
@@ -196,38 +196,38 @@ class Sheet:
             heads = {name: line for name in names for line in row if _fits(name, line.text)}
             if len(heads) < 2 or len({id(line) for line in heads.values()}) < 2:
                 continue
-            found = []
+            rows = []
             for below in self.grid[index + 1 :]:
                 if len(below) < 2:
                     break
                 cells = {name: cell.text for name, head in heads.items() for cell in below if _same_column(head, cell)}
                 if len(cells) < 2 or (label_words(below[0].text) and label_words(below[0].text) <= _SUMS):
                     break
-                found.append(cells)
-            if found:
-                return found
+                rows.append(cells)
+            if rows:
+                return rows
         return []
 
     def _items(self, names: Sequence[str]) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = []
+        items: list[dict[str, str]] = []
         for row in self.grid:
             if len(row) < 2 or not _MONEY.search(row[-1].text) or not re.search(r"[^\W\d]{2}", row[0].text):
                 continue
             if label_words(row[0].text) & _SUMS:
-                if found:
+                if items:
                     break
                 continue
-            counted = _COUNTED.match(row[0].text)
+            count_match = _COUNTED.match(row[0].text)
             number = to_figure(row[-1].text) or 0.0
-            times = int(counted.group(1)) if counted else 1
+            times = int(count_match.group(1)) if count_match else 1
             item = {"quantity": str(times), "pric": f"{number:.2f}", "unit": f"{number / (times or 1):.2f}"}
-            item["nam"] = counted.group(2) if counted else row[0].text
-            found.append({name: item[key] for name in names if (key := _item_key(name)) is not None})
-        return [row for row in found if len(row) >= min(2, len(names))]
+            item["nam"] = count_match.group(2) if count_match else row[0].text
+            items.append({name: item[key] for name in names if (key := _item_key(name)) is not None})
+        return [row for row in items if len(row) >= min(2, len(names))]
 
     def _bars(self, names: Sequence[str]) -> list[dict[str, str]]:
-        found = self.bars()
-        if len(names) != 2 or not found:
+        bars = self.bars()
+        if len(names) != 2 or not bars:
             return []
         figures = {
             "valu",
@@ -247,7 +247,7 @@ class Sheet:
         if len(counts) != 1:
             return []
         other = next(name for name in names if name not in counts)
-        return [{other: label, counts[0]: f"{number:g}"} for label, number in found]
+        return [{other: label, counts[0]: f"{number:g}"} for label, number in bars]
 
     def _currencies(self) -> list[str]:
         text = self.text()
@@ -255,7 +255,7 @@ class Sheet:
 
 
 class Sheets:
-    """Several pages as one: the values of all of them."""
+    """Several pages: the values of all of them."""
 
     def __init__(self, sheets: Sequence[Sheet]) -> None:
         self.sheets = sheets
@@ -276,7 +276,7 @@ def _sheet(reading: Reading) -> Sheet:
 
 
 def sheet_of(data: bytes | None) -> Sheet | None:
-    """What was read in a picture that could be measured; None where nothing can be read."""
+    """The page in a picture that `look_image` accepts; None without the extra `eyes` or without bytes."""
     reading = read_image(data) if data is not None else None
     return None if reading is None else _sheet(reading)
 

@@ -1,4 +1,4 @@
-"""Looks at one video: its container, and its frames where PyAV is installed."""
+"""Measures a video: its container, and its frames if PyAV is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRAMES_LOOKED_AT = 4
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: when it is shown (seconds), its colours, its light (0-1)."""
+    """One frame: its time in seconds, its colours, its brightness (0-1)."""
 
     at: float
     colours: tuple[Colour, ...]
@@ -29,10 +29,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SeenVideo:
-    """What was measured of one video. ``frames`` is empty where PyAV is not installed.
+    """The measurements of a video. ``frames`` is empty if PyAV is not installed.
 
-    ``width`` and ``height`` are as players show it: a phone's upright video is stored lying, with a turn.
-    ``duration`` is 0 where the container does not tell it and PyAV is not there to find its end.
+    ``width`` and ``height`` are those that players show: phones store an upright video lying, with a rotation.
+    ``duration`` is 0 if the container does not have it and PyAV is not installed to find the end.
     """
 
     container: str
@@ -51,11 +51,11 @@ class SeenVideo:
 
 
 def look_video(data: bytes) -> SeenVideo:
-    """Measure a video file. Raises `Unreadable` when it is no video or breaks off."""
+    """Measure a video file. Raises `Unreadable` if it is not a video or is incomplete."""
     if not data:
-        raise Unreadable("there are no bytes in it")
+        raise Unreadable("it is empty")
     header = read_container(data)
-    found, seconds, turned = _watched(data)
+    frames, seconds, turned = _watched(data)
     sides = (header.width, header.height)
     width, height = sides[::-1] if (header.turned if turned is None else turned) else sides
     return SeenVideo(
@@ -66,52 +66,52 @@ def look_video(data: bytes) -> SeenVideo:
         codec=header.codec,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        frames=found,
+        frames=frames,
     )
 
 
 @lru_cache(maxsize=8)
 def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
-    """Some frames, the seconds up to the end, and whether frames are shown after a quarter turn (None: not known)."""
+    """Some frames, the duration in seconds, and whether players rotate them by 90 degrees (None: unknown)."""
     try:
         import av
-    except ImportError:  # PyAV belongs to an extra of its own
+    except ImportError:  # PyAV is in another extra
         return (), 0.0, None
     try:
-        with av.open(io.BytesIO(data)) as opened:
-            length = _seconds(opened)
-            found, turned = _decode(opened, length)
-            return tuple(found), length, turned
+        with av.open(io.BytesIO(data)) as container:
+            length = _seconds(container)
+            frames, turned = _decode(container, length)
+            return tuple(frames), length, turned
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise Unreadable(f"its frames cannot be decoded ({error})") from None
 
 
-def _seconds(opened: Any) -> float:  # PyAV's container class has no stable public type
-    """What its head says; of recordings and streams whose head does not know, where the last packet ends."""
-    if opened.duration:
-        return float(opened.duration) / 1_000_000
-    stream = opened.streams.video[0]
-    ends = [packet.pts + (packet.duration or 0) for packet in opened.demux(stream) if packet.pts is not None]
-    opened.seek(0)
+def _seconds(container: Any) -> float:  # PyAV's container class has no stable public type
+    """The duration in the header; if it is missing, as in recordings and streams, the end of the last packet."""
+    if container.duration:
+        return float(container.duration) / 1_000_000
+    stream = container.streams.video[0]
+    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+    container.seek(0)
     return float(max(ends, default=0) * stream.time_base)
 
 
-def _decode(opened: Any, length: float) -> tuple[list[Frame], bool | None]:
-    stream = opened.streams.video[0]
-    found: list[Frame] = []
+def _decode(container: Any, length: float) -> tuple[list[Frame], bool | None]:
+    stream = container.streams.video[0]
+    frames: list[Frame] = []
     turned: bool | None = None
     for number in range(FRAMES_LOOKED_AT):
         target = length * number / FRAMES_LOOKED_AT
         if number:
-            opened.seek(int(target * 1_000_000))
-        for frame in opened.decode(stream):
+            container.seek(int(target * 1_000_000))
+        for frame in container.decode(stream):
             at = float(frame.time or 0)
             if at + 1e-3 >= target:
                 turned = round(frame.rotation or 0) % 180 != 0
-                if not found or at > found[-1].at:
-                    found.append(_measure(frame.to_image(), at))
+                if not frames or at > frames[-1].at:
+                    frames.append(_measure(frame.to_image(), at))
                 break
-    return found, turned
+    return frames, turned
 
 
 def _measure(picture: Image, at: float) -> Frame:

@@ -1,4 +1,4 @@
-"""Words of print in English and Chinese: cut, lower-cased, lightly stemmed, and told apart by what they say."""
+"""Words in English and Chinese: split, lower-cased and lightly stemmed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IRREGULAR = {"colour": "color", "grey": "gray", "pictur": "imag", "photo": "ima
 
 
 def stem(word: str) -> str:
-    """The word without the endings of plural and tense; good enough to pair 'prices' with 'price'."""
+    """The word without endings of plural and tense; good enough to match 'prices' with 'price'."""
     word = word.lower()
     for ending, least in (("ations", 4), ("ation", 4), ("ings", 3), ("ing", 3), ("ies", 2), ("ied", 2), ("ed", 3)):
         if word.endswith(ending) and len(word) - len(ending) >= least:
@@ -32,7 +32,7 @@ def stem(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """All words in their order; snake_case and camelCase are cut, Chinese comes in pairs of characters."""
+    """All words in order; snake_case and camelCase are split, Chinese becomes pairs of characters."""
     return list(_words(text))
 
 
@@ -52,7 +52,7 @@ def key_words(name: str) -> list[str]:
 
 
 def to_figure(text: str) -> float | None:
-    """The number in a piece of print; a comma before two digits at the end is a decimal one, a space groups."""
+    """The number in a printed text; a comma before the last one or two digits is a decimal point."""
     match = re.search(r"[-−]?\d[\d.,\s]*", text)
     if match is None:
         return None

@@ -1,1 +1,1 @@
-"""What can go wrong between an application and the platform, and how a client took it."""
+"""Faults between an application and the platform, and verdicts on how a client handled them."""

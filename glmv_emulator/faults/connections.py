@@ -1,4 +1,4 @@
-"""Faults of the connection: it breaks, stalls or drips."""
+"""Faults of the connection: it breaks, pauses or sends byte by byte."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from glmv_emulator.http.playback import DONE, End, Pause, Raw, Response, Step
 beyond(
     2,
     "dns-failure",
-    "the host has no name",
-    "no retry where the name does not exist, retry where it cannot be looked up just now; the message speaks of the "
-    "network, DNS and VPN, and of `base_url` where the user set one",
+    "the host name does not exist",
+    "no retry if the name does not exist, retry if it cannot be looked up now; the message names network, DNS and "
+    "VPN, and `base_url` if the user set it",
     'give the client the base URL "http://host.invalid/api/paas/v4" (RFC 6761: such a name never exists)',
 )
 
 
-@fault(6, "reset-in-headers", "the connection is reset in the middle of the head", "try again: nothing was received")
+@fault(6, "reset-in-headers", "the connection is reset in the middle of the head", "retry: nothing was received")
 def reset_in_headers(answer: Response, context: Context) -> Response:
     return Response(0, {}, [Raw(b"HTTP/1.1 200 OK\r\ncontent-ty"), End("rst")])
 
 
-@fault(7, "reset-in-body", "the connection is reset in the middle of the body", "try again", needs="whole")
+@fault(7, "reset-in-body", "the connection is reset in the middle of the body", "retry", needs="whole")
 def reset_in_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
     return answer.with_steps([*_part(answer.steps, fraction)[0], End("rst")])
 
 
-@fault(7, "half-body", "the connection is closed in the middle of the body", "try again", needs="whole")
+@fault(7, "half-body", "the connection is closed in the middle of the body", "retry", needs="whole")
 def half_body(answer: Response, context: Context, fraction: float = 0.5) -> Response:
     return answer.with_steps([*_part(answer.steps, fraction)[0], End("fin")])
 
@@ -35,26 +35,26 @@ def half_body(answer: Response, context: Context, fraction: float = 0.5) -> Resp
 @fault(
     8,
     "stale-connection",
-    "a kept connection is closed when the next request comes",
-    "at once on a new connection, without counting it",
+    "an idle connection is closed when the next request comes",
+    "retry at once on a new connection, without counting the attempt",
     needs="reused",
 )
 def stale_connection(answer: Response, context: Context) -> Response:
     return Response(0, {}, [End("fin")])
 
 
-@fault(0, "no-answer", "the connection is closed before any byte", "try again")
+@fault(0, "no-answer", "the connection is closed before any byte", "retry")
 def no_answer(answer: Response, context: Context) -> Response:
     return Response(0, {}, [End("fin")])
 
 
-@fault(9, "idle-close", "the connection is closed after the answer", "nothing to see: a new one next time")
+@fault(9, "idle-close", "the connection is closed after the answer", "open a new connection for the next request")
 def idle_close(answer: Response, context: Context) -> Response:
     ending: list[Step] = [] if "content-length" in answer.headers else [Raw(b"0\r\n\r\n")]
     return answer.with_steps(_then(answer.steps, [*ending, End("fin")]))
 
 
-@fault(10, "stall-before-headers", "nothing comes", "give up at the timeout or the deadline")
+@fault(10, "stall-before-headers", "the server sends nothing", "give up at the timeout or the deadline")
 def stall_before_headers(answer: Response, context: Context) -> Response:
     return answer.after([context.hold()])
 
@@ -71,7 +71,7 @@ def stall(answer: Response, context: Context, after: int = 3) -> Response:
 
 
 def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
-    """A stream that holds before chunk number `after`, or before its [DONE] if it is shorter."""
+    """A stream that pauses before chunk number `after`, or before its [DONE] if it is shorter."""
     held = False
     chunks = 0
     for step in steps:
@@ -82,7 +82,7 @@ def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
         yield step
 
 
-@fault(12, "drip", "the body comes byte by byte", "end at the deadline, whatever comes", needs="whole")
+@fault(12, "drip", "the body comes byte by byte", "end at the deadline", needs="whole")
 def drip(answer: Response, context: Context, every: float = 0.25) -> Response:
     return answer.with_steps(_dripping(answer.steps, every))
 
@@ -126,8 +126,8 @@ def _then(steps: Iterable[Step], more: list[Step]) -> Iterator[Step]:
     yield from more
 
 
-_LISTENER = 'take the base URL of `emu.trap("{}")`'
-beyond(1, "connection-refused", "nobody listens", "try again, and name host and port", "call `emu.refuse()`")
+_LISTENER = 'use the base URL of `emu.trap("{}")`'
+beyond(1, "connection-refused", "no server listens on the port", "retry, and name host and port", "call `emu.refuse()`")
 beyond(
     3,
     "connect-blackhole",
@@ -142,13 +142,13 @@ beyond(
     "no retry; name the reason",
     'start `Emulator(tls=(certificate, key))` with such a certificate, as `emu.trap("tls-self-signed")` does',
 )
-beyond(5, "tls-reset", "the connection is reset in the TLS handshake", "try again", _LISTENER.format("tls-reset"))
+beyond(5, "tls-reset", "the connection is reset in the TLS handshake", "retry", _LISTENER.format("tls-reset"))
 beyond(
     40, "early-break", "the application stops reading a stream", "free connection and slot",
     "leave the loop of a stream early; `emu.requests[-1].ended_by` is then \"client\"",
 )  # fmt: skip
 beyond(
-    41, "cancelled", "a task is cancelled while it waits", "pass it on, and leak nothing",
+    41, "cancelled", "a task is cancelled while it waits", "pass the cancellation on, and leak nothing",
     "cancel a task while `emu.stall()` or `emu.slow()` holds; `emu.connections` counts what stayed open",
 )  # fmt: skip
 beyond(

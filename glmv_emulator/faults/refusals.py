@@ -1,4 +1,4 @@
-"""Faults that are answers: refusals, and bodies that are not what was asked for."""
+"""Faults that are responses: refusals, and bodies that are not valid answers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MEGABYTE = 1024 * 1024
 def _refusal(context: Context, code: str, status: int = 0, **headers: str) -> Response:
     if code not in CODES:
         raise ValueError(f"the platform documents no code {code!r}")
-    named = {name.replace("_", "-"): value for name, value in headers.items() if value}
-    return context.refuse(Refusal(code, status=status or None, headers=named))
+    named_headers = {name.replace("_", "-"): value for name, value in headers.items() if value}
+    return context.refuse(Refusal(code, status=status or None, headers=named_headers))
 
 
 @fault(0, "refusal", "a documented code", "as the code says")
@@ -36,7 +36,7 @@ def bare_status(answer: Response, context: Context, status: int = 503, retry_aft
     return Response(status, HTML | hint | {"content-length": str(len(page))}, [page])
 
 
-@fault(14, "retry-after", "429 with Retry-After", "wait at least so long, then try again")
+@fault(14, "retry-after", "429 with Retry-After", "wait as long, then retry")
 def retry_after(answer: Response, context: Context, seconds: str = "3", code: str = "1302") -> Response:
     return _refusal(context, code, retry_after=seconds)
 
@@ -51,32 +51,32 @@ def long_retry_after(answer: Response, context: Context, seconds: str = "3600") 
     return _refusal(context, "1302", retry_after=seconds)
 
 
-@fault(17, "busy", "429 with code 1302, too many calls at once", "try again later, and fewer at a time")
+@fault(17, "busy", "429 with code 1302, too many calls at once", "retry later, with fewer concurrent calls")
 def busy(answer: Response, context: Context, retry_after: str = "") -> Response:
     return _refusal(context, "1302", retry_after=retry_after)
 
 
-@fault(18, "overloaded", "429 with code 1305 (or 1303), the model is overloaded", "try again later")
+@fault(18, "overloaded", "429 with code 1305 (or 1303), the model is overloaded", "retry later")
 def overloaded(answer: Response, context: Context, code: str = "1305") -> Response:
     return _refusal(context, code)
 
 
-@fault(19, "arrears", "429 with code 1113 (or 1304, 1308): no money or allowance left", "do not try again: tell")
+@fault(19, "arrears", "429 with code 1113 (or 1304, 1308): no balance or quota left", "do not retry; report it")
 def arrears(answer: Response, context: Context, code: str = "1113") -> Response:
     return _refusal(context, code)
 
 
-@fault(20, "content-filter", "400 with code 1301", "do not try again: tell")
+@fault(20, "content-filter", "400 with code 1301", "do not retry; report it")
 def content_filter(answer: Response, context: Context) -> Response:
     return context.refuse(Refusal("1301", role="user"))
 
 
-@fault(21, "token-expired", "401 with code 1003", "sign a new token and try once more")
+@fault(21, "token-expired", "401 with code 1003", "sign a new token and retry once")
 def token_expired(answer: Response, context: Context) -> Response:
     return _refusal(context, "1003")
 
 
-@fault(22, "gateway-page", "502 (or 500, 503, 504) and 20 KB of HTML", "try again; never show the page")
+@fault(22, "gateway-page", "502 (or 500, 503, 504) and 20 KB of HTML", "retry; never show the page")
 def gateway_page(answer: Response, context: Context, status: int = 502, size: int = 20_000) -> Response:
     page = (b"<html><head><title>Bad Gateway</title></head><body>" + b"<p>\x1b[31mbad gateway</p>" * (size // 20))[
         :size
@@ -89,7 +89,7 @@ def error_in_200(answer: Response, context: Context, code: str = "1302") -> Resp
     return _refusal(context, code, 200)
 
 
-@fault(24, "login-page", "200 and a web page", "say that this is no answer of the platform")
+@fault(24, "login-page", "200 and a web page", "say that this is not a response of the platform")
 def login_page(answer: Response, context: Context) -> Response:
     page = b"<!DOCTYPE html><html><body><form>Sign in to the network</form></body></html>"
     return Response(200, HTML | {"content-length": str(len(page))}, [page])
@@ -101,14 +101,14 @@ def empty_body(answer: Response, context: Context, text: str = "") -> Response:
     return Response(200, JSON | {"content-length": str(len(body))}, [body] if body else [])
 
 
-@fault(26, "error-for-stream", "a stream was asked for and a JSON error comes", "its typed error", needs="stream")
+@fault(26, "error-for-stream", "a JSON error for a streamed request", "its typed error", needs="stream")
 def error_for_stream(answer: Response, context: Context, code: str = "1113", status: int = 0) -> Response:
     return _refusal(context, code, status)
 
 
-@fault(37, "gzip-bomb", "a small compressed body that grows to 256 MB", "stop at a bound", needs="whole")
+@fault(37, "gzip-bomb", "a small compressed body that grows to 256 MB", "stop at a size limit", needs="whole")
 def gzip_bomb(answer: Response, context: Context, megabytes: int = 256) -> Response:
-    # White space before JSON is JSON: who unpacks it all even gets the answer.
+    # JSON may begin with white space: a client that unpacks the whole body gets the answer.
     return Response(200, JSON | {"content-encoding": "gzip"}, _bomb(answer, megabytes))
 
 
@@ -118,16 +118,16 @@ def _bomb(answer: Response, megabytes: int) -> Iterator[Step]:
     for _ in range(megabytes):
         if packed := packer.compress(space):
             yield packed
-        yield Pause(0.0)  # others have their turn
+        yield Pause(0.0)  # lets other tasks run
     yield packer.compress(b"".join(step for step in answer.steps if isinstance(step, bytes))) + packer.flush()
 
 
-@fault(37, "huge-body", "a JSON body of 100 MB", "stop at a bound", needs="whole")
+@fault(37, "huge-body", "a JSON body of 100 MB", "stop at a size limit", needs="whole")
 def huge_body(answer: Response, context: Context, megabytes: int = 100) -> Response:
     return Response(200, JSON, _huge(b'{"choices":[{"message":{"content":"', b"a", b'"}}]}', megabytes))
 
 
-@fault(37, "endless-line", "a line of 64 MiB in a stream", "stop at a bound", needs="stream")
+@fault(37, "endless-line", "a line of 64 MiB in a stream", "stop at a size limit", needs="stream")
 def endless_line(answer: Response, context: Context, megabytes: int = 64) -> Response:
     return Response(200, answer.headers, _huge(b"data: ", b"a", b"", megabytes))
 
@@ -136,21 +136,21 @@ def _huge(head: bytes, filling: bytes, tail: bytes, megabytes: int) -> Iterator[
     yield head
     for _ in range(megabytes):
         yield filling * MEGABYTE
-        yield Pause(0.0)  # others have their turn
+        yield Pause(0.0)  # lets other tasks run
     yield tail
 
 
-@fault(38, "redirect", "307 (or 301 to 308) to another origin", "follow nothing: neither key nor body go there")
+@fault(38, "redirect", "307 (or 301 to 308) to another origin", "do not follow it: it must get neither key nor body")
 def redirect(answer: Response, context: Context, status: int = 307, to: str = "") -> Response:
     location = to or f"{context.other_origin}/redirected"
     return Response(status, {"location": location, "content-length": "0"}, [])
 
 
-@fault(39, "clock-skew", "401 with code 1003, the clock is an hour ahead", "sign once more, name the skew")
+@fault(39, "clock-skew", "401 with code 1003, the clock is an hour ahead", "sign again once, and name the skew")
 def clock_skew(answer: Response, context: Context, seconds: float = 3600.0) -> Response:
     return _refusal(context, "1003", date=formatdate(time.time() + seconds, usegmt=True))
 
 
-@fault(0, "garbage", "bytes that are no HTTP", "as a broken connection")
+@fault(0, "garbage", "bytes that are not HTTP", "like a broken connection")
 def garbage(answer: Response, context: Context) -> Response:
     return Response(0, {}, [Raw(b"\x16\x03\x03\x00\x02\x02\x28\r\n\r\n"), End("fin")])

@@ -1,4 +1,4 @@
-"""Which fault befalls which request, by script, by chance, by header or by profile."""
+"""Which fault occurs in which request: by script, at random, by header or by profile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The rows enter themselves into the table when these modules are imported.
+# Importing these modules adds their faults to the table.
 from glmv_emulator.faults import connections, refusals, streams  # noqa: F401
 from glmv_emulator.faults.table import FAULTS, Context, Fault, chosen, written
 from glmv_emulator.http.journal import Exchange
@@ -17,7 +17,7 @@ from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 HEADER = "x-glmv-fault"
-# Faults that send status 200 and no business code, and after which no client has the whole answer.
+# Faults with status 200 and no error code after which no client has the whole answer.
 BREAKING = {"reset-in-body", "half-body", "login-page", "empty-body", "huge-body", "endless-line", "truncated", "cut",
             "invalid-json"}  # fmt: skip
 FOR = {
@@ -29,7 +29,7 @@ FOR = {
 
 @dataclass(slots=True)
 class Planned:
-    """A fault that was asked for. `left` is how many requests it is for, None for all; `path` a part of their path."""
+    """A fault to cause. `left` is the remaining number of requests, None for all; `path` is a part of their path."""
 
     fault: Fault
     knobs: dict[str, Any]
@@ -37,14 +37,14 @@ class Planned:
     path: str | None = None
 
     def suits(self, exchange: Exchange) -> bool:
-        """A request without a say of its own on paths is one that asks for something: a POST."""
+        """Whether the fault applies to a request; without `path`, only to a POST."""
         there = exchange.method == "POST" if self.path is None else self.path in exchange.path
         return there and self.left != 0 and self.fault.suits(exchange)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A kind of day. Each of `faults` is as likely as the others; `chance` is that any befalls a request."""
+    """A named set of faults. `chance` is the probability of a fault in a request; all `faults` are equally likely."""
 
     what: str
     chance: float
@@ -62,7 +62,7 @@ PROFILES: Mapping[str, Profile] = {
         concurrency={"glm-4v-flash": 2, "glm-4.6v-flash": 2, "glm-4.6v": 2},
     ),
     "shaky network": Profile(
-        "connections break and stall in every place",
+        "connections break and pause at every stage",
         0.3,
         (
             "reset-in-headers",
@@ -76,36 +76,36 @@ PROFILES: Mapping[str, Profile] = {
         ),
     ),
     "bad gateway": Profile(
-        "something between the application and the platform answers in its place",
+        "a gateway between the application and the platform answers instead",
         0.3,
         ("gateway-page", "gateway-page; status=504", "login-page", "error-in-200", "empty-body", "redirect", "garbage"),
     ),
     "strange streams": Profile(
-        "all that a stream of events may hold, and some that it may not",
+        "event streams in unusual and in invalid forms",
         0.5,
         ("odd-framing", "double-done", "no-done", "invalid-utf8", "invalid-json", "filtered-midway", "withdrawn"),
     ),
-    "month's end": Profile("the allowance runs out now and then", 0.2, ("arrears", "arrears; code=1308", "code-1304")),
+    "month's end": Profile("the quota is used up now and then", 0.2, ("arrears", "arrears; code=1308", "code-1304")),
 }
 
 
 class Schedule:
-    """What goes wrong, and when. Any thread may add a fault; the emulator's loop takes it."""
+    """The faults to cause. Any thread may add a fault; the emulator's event loop takes it."""
 
     def __init__(
         self, *, faults: Sequence[str] = (), chance: float | None = None, profile: str | None = None, seed: int = 0
     ) -> None:
         if profile is not None and profile not in PROFILES:
-            raise ValueError(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+            raise ValueError(f"there is no profile {profile!r}; the profiles are {', '.join(PROFILES)}")
         day = PROFILES[profile] if profile is not None else Profile("", 0.0, ())
         if chance is not None and not 0 <= chance <= 1:
-            raise ValueError(f"chance is between 0 and 1, not {chance!r}")
+            raise ValueError(f"chance must be from 0 to 1; got {chance!r}")
         self._seed = seed
         scripted = bool(faults) and chance is None
         self._chance = 0.0 if scripted else day.chance if chance is None else chance
-        listed = tuple(faults) or day.faults
-        self._likely = [chosen(*written(one)) for one in listed]
-        # Without a chance, the faults of the constructor are a script: once each, in this order.
+        texts = tuple(faults) or day.faults
+        self._likely = [chosen(*written(one)) for one in texts]
+        # Without `chance`, the faults of the constructor are a script: each occurs once, in this order.
         self._first = self._likely if scripted else []
         self._always = [chosen(*written(one)) for one in day.always]
         self.concurrency = day.concurrency
@@ -114,22 +114,22 @@ class Schedule:
         self.reset()
 
     def reset(self) -> None:
-        """As it was at the start: the same faults will befall the same requests."""
+        """Return to the initial state: the same requests get the same faults again."""
         with self._lock:
-            self._random = random.Random(self._seed)  # noqa: S311 - weather, not a secret
+            self._random = random.Random(self._seed)  # noqa: S311 - not used for secrets
             self._planned = [Planned(fault, knobs) for fault, knobs in self._first]
             self._planned += [Planned(fault, knobs, None) for fault, knobs in self._always]
 
     def add(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
-        """Let a fault befall the next requests that it suits."""
+        """Cause a fault in the next requests to which it applies."""
         fault, checked = chosen(name, knobs)
         with self._lock:
             self._planned.append(Planned(fault, checked, times, path))
 
     def release(self) -> None:
-        """Let everything go on that a fault holds. To be called on the emulator's loop."""
-        held, self._held = self._held, []
-        for event in held:
+        """Continue all responses that a fault has paused. Call this on the emulator's event loop."""
+        events, self._held = self._held, []
+        for event in events:
             event.set()
 
     def hold(self) -> Hold:
@@ -138,10 +138,10 @@ class Schedule:
         return Hold(event)
 
     def asked(self, headers: Mapping[str, str]) -> Planned | None:
-        """The fault that a request asks for itself.
+        """The fault that a request names in its header, or None.
 
         Raises:
-            Refusal: when its header cannot be read.
+            Refusal: the header is invalid.
         """
         text = headers.get(HEADER)
         if text is None:
@@ -152,23 +152,23 @@ class Schedule:
             raise Refusal("1210", f"{HEADER}: {problem}") from None
 
     def awaits(self, headers: Mapping[str, str], exchange: Exchange) -> bool:
-        """Whether a fault may befall a request. Its answer has to be whole then before it can be changed."""
+        """Whether a fault may occur in a request. Then the whole answer is needed before it can be changed."""
         with self._lock:
             return HEADER in headers or self._chance > 0 or any(one.suits(exchange) for one in self._planned)
 
     def changing(
-        self, asked: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
+        self, own: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
     ) -> Callable[[Response], Response]:
-        """What an answer passes through before it is played; only one that was granted is changed."""
+        """A function that applies the faults to a response before it is sent; it does not change refusals."""
         context = Context(exchange, refuse, self.hold, other_origin)
 
         def change(answer: Response) -> Response:
             if answer.status != 200 or exchange.code is not None:
                 return answer
-            if asked is not None and not asked.fault.suits(exchange):
-                needs = f"{HEADER}: {asked.fault.name} is for requests {FOR[asked.fault.needs]}"
+            if own is not None and not own.fault.suits(exchange):
+                needs = f"{HEADER}: {own.fault.name} is for requests {FOR[own.fault.needs]}"
                 return refuse(Refusal("1210", needs))
-            for planned in self._taken(asked, exchange):
+            for planned in self._taken(own, exchange):
                 exchange.fault = exchange.fault or planned.fault.name
                 assert planned.fault.apply is not None
                 answer = planned.fault.apply(answer, context, **planned.knobs)
@@ -178,12 +178,12 @@ class Schedule:
 
         return change
 
-    def _taken(self, asked: Planned | None, exchange: Exchange) -> list[Planned]:
-        """One fault at most, and slowness, which comes on top of it."""
+    def _taken(self, own: Planned | None, exchange: Exchange) -> list[Planned]:
+        """The faults for a request: at most one, and `slow`, which is combined with others."""
         with self._lock:
-            found = [planned for planned in self._planned if planned.suits(exchange)]
-            slow = [planned for planned in found if planned.fault.name == "slow"][:1]
-            other = [asked] if asked else [planned for planned in found if planned.fault.name != "slow"][:1]
+            planned_faults = [planned for planned in self._planned if planned.suits(exchange)]
+            slow = [planned for planned in planned_faults if planned.fault.name == "slow"][:1]
+            other = [own] if own else [planned for planned in planned_faults if planned.fault.name != "slow"][:1]
             for planned in (*slow, *other):
                 if planned.left is not None:
                     planned.left -= 1
@@ -192,10 +192,10 @@ class Schedule:
     def _by_chance(self, exchange: Exchange) -> list[Planned]:
         if exchange.method != "POST" or not self._chance or self._random.random() >= self._chance:
             return []
-        suited = [(fault, knobs) for fault, knobs in self._likely if fault.suits(exchange)]
-        return [Planned(*self._random.choice(suited))] if suited else []
+        choices = [(fault, knobs) for fault, knobs in self._likely if fault.suits(exchange)]
+        return [Planned(*self._random.choice(choices))] if choices else []
 
 
 def table() -> list[Fault]:
-    """All faults, those with a number first."""
+    """All faults, the numbered ones first."""
     return sorted(FAULTS.values(), key=lambda fault: (fault.number or 99, fault.name))

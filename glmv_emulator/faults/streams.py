@@ -12,7 +12,7 @@ from glmv_emulator.platform import shapes
 from glmv_emulator.platform.errors import Refusal
 
 
-@fault(27, "truncated", "the stream ends in order, but before its end", "an error with what came", needs="stream")
+@fault(27, "truncated", "the stream ends normally, but too early", "an error with what came", needs="stream")
 def truncated(answer: Response, context: Context, after: int = 3) -> Response:
     return answer.with_steps([*_first(_unfinished(answer.steps), after), End("clean")])
 
@@ -28,7 +28,7 @@ def _breaking(how: str) -> End:
             return End("fin")
         case "rst":
             return End("rst")
-    raise ValueError(f"a connection breaks by 'fin' or 'rst', not {how!r}")
+    raise ValueError(f"how must be 'fin' or 'rst'; got {how!r}")
 
 
 @fault(29, "no-done", "the stream ends with its finish reason, without [DONE]", "a whole answer", needs="stream")
@@ -38,8 +38,8 @@ def no_done(answer: Response, context: Context) -> Response:
 
 @fault(30, "filtered-midway", "code 1301 inside the stream", "an error; clear what was shown", needs="stream")
 def filtered_midway(answer: Response, context: Context, after: int = 3, code: str = "1301") -> Response:
-    said = context.said(Refusal(code, role="assistant" if code == "1301" else None))
-    return answer.with_steps([*_first(_unfinished(answer.steps), after), _event(said), End("clean")])
+    body = context.said(Refusal(code, role="assistant" if code == "1301" else None))
+    return answer.with_steps([*_first(_unfinished(answer.steps), after), _event(body), End("clean")])
 
 
 @fault(30, "withdrawn", "finish_reason sensitive after some text", "an error; clear what was shown", needs="stream")
@@ -53,7 +53,7 @@ def network_error(answer: Response, context: Context, after: int = 3) -> Respons
 
 
 def _ended(answer: Response, context: Context, after: int, reason: str) -> Response:
-    """A stream that says why it ends before its text is whole."""
+    """A stream that ends early with a finish reason."""
     context.exchange.code = reason
     steps = list(answer.steps)
     last = next(step for step in steps if isinstance(step, bytes) and step != DONE and _reason(step))
@@ -66,12 +66,14 @@ def _ended(answer: Response, context: Context, after: int, reason: str) -> Respo
     return answer.with_steps([*_first(_unfinished(steps), after), _event(text), DONE])
 
 
-@fault(31, "busy-event", "code 1302 as the first event of a stream", "as 1302: nothing was shown", needs="stream")
+@fault(
+    31, "busy-event", "code 1302 as the first event of a stream", "like 1302, since nothing was shown", needs="stream"
+)
 def busy_event(answer: Response, context: Context, code: str = "1302") -> Response:
     return answer.with_steps([_event(context.said(Refusal(code))), End("clean")])
 
 
-@fault(32, "invalid-utf8", "bytes that are no UTF-8", "show U+FFFD and go on", needs="stream")
+@fault(32, "invalid-utf8", "bytes that are not UTF-8", "show U+FFFD and go on", needs="stream")
 def invalid_utf8(answer: Response, context: Context, after: int = 1) -> Response:
     return answer.with_steps(
         _spoilt(answer.steps, after, lambda frame: _CONTENT.sub(b"\\g<0>\xff\xfe", frame, count=1))
@@ -83,7 +85,7 @@ def invalid_json(answer: Response, context: Context, after: int = 3) -> Response
     return answer.with_steps(_spoilt(answer.steps, after, lambda frame: frame[: len(frame) // 2] + b"\n\n"))
 
 
-@fault(34, "double-done", "[DONE] twice and a chunk behind it", "ignore what follows the first", needs="stream")
+@fault(34, "double-done", "[DONE] twice and a chunk after it", "ignore what follows the first", needs="stream")
 def double_done(answer: Response, context: Context) -> Response:
     return answer.with_steps(_doubled(answer.steps))
 
@@ -113,7 +115,7 @@ _ENDINGS = (b"\r\n", b"\r", b"\n")
 
 def _odd(steps: Iterable[Step], what: frozenset[str]) -> Iterator[Step]:
     if unknown := what - {"bom", "ends", "comments", "lines", "unicode"}:
-        raise ValueError(f"odd-framing knows no {', '.join(sorted(unknown))}")
+        raise ValueError(f"odd-framing has no form {', '.join(sorted(unknown))}")
     if "bom" in what:
         yield b"\xef\xbb\xbf"
     if "comments" in what:
@@ -150,7 +152,7 @@ def _first(steps: Iterable[Step], count: int) -> Iterator[Step]:
 
 
 def _unfinished(steps: Iterable[Step]) -> Iterator[Step]:
-    """A stream up to where its end begins: no finish reason, no [DONE]."""
+    """A stream without its end: no finish reason, no [DONE]."""
     for step in steps:
         if step == DONE or (isinstance(step, bytes) and _reason(step)):
             return
@@ -163,11 +165,11 @@ def _reason(frame: bytes) -> bool:
 
 
 def _spoilt(steps: Iterable[Step], after: int, spoil: Callable[[bytes], bytes]) -> list[Step]:
-    """A stream whose frame number `after`, or the last one with text before it, is spoilt."""
-    made = list(steps)
-    places = [n for n, step in enumerate(made) if isinstance(step, bytes) and _CONTENT.search(step)]
+    """A stream in which `spoil` changes frame number `after`, or the last frame with text before it."""
+    result = list(steps)
+    places = [n for n, step in enumerate(result) if isinstance(step, bytes) and _CONTENT.search(step)]
     place = max((n for n in places if n <= after), default=places[0] if places else 0)
-    spoilt = made[place]
+    spoilt = result[place]
     assert isinstance(spoilt, bytes)
-    made[place] = spoil(spoilt)
-    return made
+    result[place] = spoil(spoilt)
+    return result

@@ -1,7 +1,7 @@
-"""What can go wrong between an application and the platform: a table of faults by name.
+"""The table of faults by name.
 
-`number` is the fault's number in docs/reliability.md. A fault is a function from the answer that would have been
-played to the one that is; what is beyond the reach of an answer says where to get it instead.
+`number` is the fault's number in docs/reliability.md. A fault is a function from the normal response to the faulty one.
+Faults that no response can cause have a text that says how to cause them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Knobs = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a fault may know of the request that it befalls.
+    """The request in which a fault occurs.
 
     Attributes:
         exchange: the request's entry in the journal.
-        refuse: makes the answer that refuses, in the envelope of the base and the caller's language.
-        hold: makes an step that waits until the schedule is told to go on.
-        other_origin: this emulator under its other name, which is another origin to any client.
+        refuse: makes the response of a refusal, in the form of the API and in the client's language.
+        hold: makes a step that waits until `Schedule.release`.
+        other_origin: another name of this emulator, which is another origin for clients.
     """
 
     exchange: Exchange
@@ -43,15 +43,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row.
+    """One fault.
 
     Attributes:
-        name, number: number 0 is for what has no row in docs/reliability.md.
+        name: the name.
+        number: its number in docs/reliability.md; 0 if it is not there.
         what: what happens.
         advice: what a client should do.
-        needs: which requests it can befall.
-        apply: makes the answer; None where no answer of a server can cause it.
-        instead: where to get it then.
+        needs: the kind of requests to which it applies.
+        apply: makes the response; None if no response can cause the fault.
+        instead: how to cause it then.
     """
 
     name: str
@@ -64,13 +65,13 @@ class Fault:
 
     @property
     def knobs(self) -> dict[str, Any]:
-        """What can be set, with what it is otherwise."""
+        """The options of the fault, with their defaults."""
         if self.apply is None:
             return {}
         return {knob.name: knob.default for knob in list(inspect.signature(self.apply).parameters.values())[2:]}
 
     def suits(self, exchange: Exchange) -> bool:
-        """Whether it can befall this request."""
+        """Whether the fault applies to a request."""
         match self.needs:
             case "any":
                 return True
@@ -86,57 +87,59 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any") -> Callable[[Apply], Apply]:
-    """Enter a function into the table."""
+    """Add a function to the table."""
 
-    def entered(apply: Apply) -> Apply:
+    def add(apply: Apply) -> Apply:
         FAULTS[name] = Fault(name, number, what, advice, needs, apply)
         return apply
 
-    return entered
+    return add
 
 
 def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None:
-    """Enter a fault that no answer can cause."""
+    """Add a fault that no response can cause."""
     FAULTS[name] = Fault(name, number, what, advice, instead=instead)
 
 
 def chosen(name: str, knobs: Knobs) -> tuple[Fault, dict[str, Any]]:
-    """A row by its name, or by the short forms `code-1302` and `status-503`, and its knobs, checked.
+    """The fault with this name, or with a short form such as `code-1302` or `status-503`, and its converted options.
 
     Raises:
-        ValueError: for a name or a knob that is not there, or a fault that no answer can cause.
+        ValueError: the name or an option does not exist, or no response can cause the fault.
     """
-    given = dict(knobs)
+    options = dict(knobs)
     for short, row, knob in (("code-", "refusal", "code"), ("status-", "bare-status", "status")):
         if name.startswith(short):
-            given[knob] = name.removeprefix(short)
+            options[knob] = name.removeprefix(short)
             name = row
     if name not in FAULTS:
-        raise ValueError(f"there is no fault {name!r}; there are {', '.join(sorted(FAULTS))}")
-    found = FAULTS[name]
-    if found.apply is None:
-        raise ValueError(f"no answer of a server can cause {name!r}: {found.instead}")
-    known = found.knobs
-    if unknown := sorted(given.keys() - known.keys()):
-        raise ValueError(f"{name!r} has no {', '.join(unknown)}; it has {', '.join(known) or 'nothing to set'}")
-    return found, {knob: _fitting(name, knob, value, known[knob]) for knob, value in given.items()}
+        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}")
+    entry = FAULTS[name]
+    if entry.apply is None:
+        raise ValueError(f"no response can cause {name!r}; instead, {entry.instead}")
+    defaults = entry.knobs
+    if unknown := sorted(options.keys() - defaults.keys()):
+        raise ValueError(
+            f"{name!r} has no option {', '.join(unknown)}; its options are {', '.join(defaults) or 'none'}"
+        )
+    return entry, {knob: _fitting(name, knob, value, defaults[knob]) for knob, value in options.items()}
 
 
 def _fitting(name: str, knob: str, value: Any, default: Any) -> Any:
-    """A value as the knob takes it: headers bring strings, and a code may be given as a number."""
+    """A value -> the type of the option: headers contain strings, and a code may be passed as a number."""
     try:
         return type(default)(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{knob} of {name!r} is like {default!r}, not {value!r}") from None
+        raise ValueError(f"{knob} of {name!r} must be a value like {default!r}; got {value!r}") from None
 
 
 def written(text: str) -> tuple[str, dict[str, str]]:
-    """`name; knob=value; knob=value` -> the name and the knobs."""
+    """`name; option=value; option=value` -> the name and the options."""
     name, *rest = (piece.strip() for piece in text.split(";"))
     knobs = {}
     for piece in filter(None, rest):
         knob, equals, value = piece.partition("=")
         if not equals:
-            raise ValueError(f"{piece!r} is not written as knob=value")
+            raise ValueError(f"{piece!r} is not written as option=value")
         knobs[knob.strip()] = value.strip()
     return name, knobs

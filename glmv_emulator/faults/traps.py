@@ -1,4 +1,4 @@
-"""Ports on loopback where a connection goes wrong before there is HTTP to speak of."""
+"""Ports on loopback whose connections fail before any HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADDRESS = "127.0.0.1"
 
 
 class Trap:
-    """A listening port; `base_url` leads a client into it."""
+    """A listening port; a client with its `base_url` connects to it."""
 
     def __init__(self, scheme: str, backlog: int) -> None:
         self._socket = socket.socket()
@@ -28,30 +28,30 @@ class Trap:
         self.base_url = f"{scheme}://{ADDRESS}:{self.address[1]}/api/paas/v4"
 
     def close(self) -> None:
-        # A thread that waits in accept() wakes up by a shutdown, not by a close.
+        # A shutdown wakes a thread that waits in accept(); a close does not.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         for opened in (*self.others, self._socket):
             opened.close()
 
     def serve(self, meet: Callable[[socket.socket], None]) -> None:
-        """Let `meet` do with each connection what it does; on a thread of its own."""
+        """Call `meet` with each connection, in a new thread."""
         threading.Thread(target=self._serve, args=(meet,), name="glmv-emulator-trap", daemon=True).start()
 
     def _serve(self, meet: Callable[[socket.socket], None]) -> None:
         while True:
             try:
-                met, _ = self._socket.accept()
+                connection, _ = self._socket.accept()
             except OSError:
                 return
             self.caught += 1
-            with met, contextlib.suppress(OSError):
-                met.settimeout(10)
-                meet(met)
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(10)
+                meet(connection)
 
 
 def blackhole() -> Trap:
-    """Nobody accepts, and the queue of those who wait is full: the kernel drops what else comes."""
+    """A port whose queue of connections is full and is never accepted from, so the kernel drops new ones."""
     trap = Trap("http", 0)
     for _ in range(4):
         waiting = socket.socket()
@@ -62,41 +62,41 @@ def blackhole() -> Trap:
 
 
 def tls_reset() -> Trap:
-    """The connection is reset once the client has said hello."""
+    """A port that resets the connection after the client's TLS hello."""
     trap = Trap("https", 16)
     trap.serve(_reset)
     return trap
 
 
-def _reset(met: socket.socket) -> None:
-    met.recv(1)
-    met.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def _reset(connection: socket.socket) -> None:
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def tls_self_signed() -> Trap:
-    """A certificate that nobody vouches for."""
+    """A port with a self-signed certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         context.load_cert_chain(*self_signed(Path(folder)))
     trap = Trap("https", 16)
 
-    def meet(met: socket.socket) -> None:
-        context.wrap_socket(met, server_side=True).close()
+    def meet(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).close()
 
     trap.serve(meet)
     return trap
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine and its key, made for the moment.
+    """Create a self-signed certificate for this machine and its key, valid for two days.
 
     Raises:
-        OSError: where there is no `openssl`.
+        OSError: `openssl` is not installed.
     """
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
-    subprocess.run([*making, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)  # noqa: S603 - no word of it comes from outside
+    subprocess.run([*making, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)  # noqa: S603 - all arguments are constants or paths made here
     return certificate, key
 
 

@@ -1,4 +1,4 @@
-"""Verdicts on a client, from what it sent and when: did it behave when things went wrong?"""
+"""Verdicts on a client's behaviour after faults, from its requests and their times."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 
 from glmv_emulator.http.journal import Exchange
 
-# Codes after which the same request may succeed (docs.bigmodel.cn, error codes: "try later", "network error").
+# Codes after which a retry may succeed (docs.bigmodel.cn, error codes: "try later", "network error").
 WORTH_ANOTHER_TRY = {"500", "1120", "1230", "1234", "1302", "1303", "1305", "1312"}
-# A new token may help once.
+# Codes after which one retry with a new token may succeed.
 WORTH_A_NEW_TOKEN = {"401", "1003"}
 STATUSES_WORTH_ANOTHER_TRY = {408, 429, 500, 502, 503, 504}
-# Streams that end before their end although nothing in the HTTP says so, and those where the connection breaks.
+# Faults that end a stream early, with or without an error of HTTP.
 UNFINISHED = {"truncated", "cut", "filtered-midway", "withdrawn", "network-error", "invalid-json", "stall"}
-# Bodies that are no answer although the status is 200.
+# Faults whose body is not an answer although the status is 200.
 NO_ANSWER = {"error-in-200", "login-page", "empty-body", "reset-in-body", "half-body", "busy-event", "error-for-stream"}
 BROKEN_BEFORE = {"reset-in-headers", "no-answer", "stale-connection", "garbage"}
-# A parameter is wrong, or missing (docs.bigmodel.cn, error codes).
+# Codes for a wrong or missing parameter (docs.bigmodel.cn, error codes).
 PARAMETER_REFUSED = {"1210", "1213", "1214", "1215"}
 MOST_ATTEMPTS = 6
-# Pauses are random from 0 on: one may be short, three in a row are none.
+# Pauses are random and may be near 0 once, but three short ones mean that the client does not pause.
 NO_PAUSE = 0.05
 PAUSES_MISSED = 3
 CLOCK_IS_OFF = 0.05
@@ -30,7 +30,7 @@ DONE_IS_DONE = 1.0
 
 @dataclass(slots=True)
 class Call:
-    """Requests that are one call of the application: the same body under the same key, sent again after it failed."""
+    """The requests of one call of the application: the same body with the same key, sent again after a failure."""
 
     attempts: list[Exchange] = field(default_factory=list)
 
@@ -40,24 +40,24 @@ class Call:
 
     @property
     def lost(self) -> bool:
-        """Whether its last attempt could not give an answer."""
+        """Whether its last attempt cannot have given an answer."""
         return _failed(self.last)
 
     def pairs(self) -> Iterator[tuple[Exchange, Exchange, float]]:
-        """Each attempt with the one after it, and the seconds between them."""
+        """Each attempt with the next one, and the seconds between them."""
         for one, other in zip(self.attempts, self.attempts[1:], strict=False):
             yield one, other, other.started - (one.ended or other.started)
 
     def __str__(self) -> str:
         begin = self.attempts[0].started
-        told = "; ".join(f"{one.started - begin:.2f} s {_told(one)}" for one in self.attempts)
+        attempts = "; ".join(f"{one.started - begin:.2f} s {_summary(one)}" for one in self.attempts)
         count = len(self.attempts)
-        return f"{self.attempts[0].model or self.attempts[0].path}, {count} attempt{'s' * (count > 1)}: {told}"
+        return f"{self.attempts[0].model or self.attempts[0].path}, {count} attempt{'s' * (count > 1)}: {attempts}"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A sin and its evidence. `advice` is what to do."""
+    """A rule that the client broke, the evidence, and advice."""
 
     name: str
     evidence: str
@@ -69,12 +69,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a client did.
+    """A report on a client.
 
     Attributes:
         calls: its calls in order, each with its attempts.
-        verdicts: what was wrong; empty for a client that behaves.
-        errors: how many calls the application saw fail, as it was told.
+        verdicts: the rules that it broke; empty if it broke none.
+        errors: the number of failed calls that the application noticed, as passed to `report`.
     """
 
     calls: list[Call]
@@ -90,7 +90,7 @@ class Report:
         return "\n".join(lines)
 
     def assert_resilient(self) -> None:
-        """Raises AssertionError with the whole report when there is a verdict."""
+        """Raise AssertionError with the whole report if there is a verdict."""
         if self.verdicts:
             raise AssertionError(str(self))
 
@@ -99,8 +99,8 @@ def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int
     """Exchanges -> calls and verdicts.
 
     Args:
-        allowed: model -> how many requests may run at once.
-        errors: how many calls the application saw fail.
+        allowed: model -> number of requests that may run at the same time.
+        errors: the number of failed calls that the application noticed.
     """
     calls = calls_of([one for one in exchanges if one.method == "POST" and not _elsewhere(one)])
     verdicts = [verdict for rule in _RULES for call in calls for verdict in rule(call)]
@@ -112,10 +112,10 @@ def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int
 
 
 def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
-    """Requests in order -> calls: one that repeats a request which had failed by then is its next attempt.
+    """Requests in order -> calls: a request that repeats a failed one is its next attempt.
 
-    An application may make the same call twice at once, and then nothing tells one's retry from the other's first
-    request. So where the same request was ever under way twice, a repetition that would be a sin begins a call.
+    An application may make equal calls at the same time. Then a retry of one looks like the first request of another.
+    So if equal requests have ever overlapped, a repetition that would break a rule counts as a new call.
     """
     calls: list[Call] = []
     alike: dict[str, list[Exchange]] = {}
@@ -138,12 +138,12 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
 
 
 def _due(exchange: Exchange, moment: float) -> bool:
-    """Whether a repetition at this moment waited as long as the answer had asked for."""
+    """Whether a repetition at this moment has waited as long as the response requested."""
     return moment - (exchange.ended or moment) >= (exchange.retry_after or 0.0) - CLOCK_IS_OFF
 
 
 def _over(exchange: Exchange, moment: float) -> bool:
-    # That a client left is seen a moment after it did, and it may be back by then.
+    # The emulator notices a moment late that a client has left, and the client may be back by then.
     late = CLOCK_IS_OFF if exchange.ended_by == "client" else 0.0
     return exchange.ended is not None and exchange.ended - late <= moment
 
@@ -156,9 +156,9 @@ def _print(exchange: Exchange) -> str:
 
 
 def _repeats(one: Exchange, other: Exchange) -> bool:
-    """Whether a body is the one of a request that looks the same in the journal, which keeps parts of long ones.
+    """Whether two requests that look the same in the journal have the same body; the journal shortens long ones.
 
-    A retry may have another `request_id`; where a parameter was refused, it may be the one, and the request corrected.
+    A retry may have another `request_id`. But if a parameter was refused, a new `request_id` may be its correction.
     """
     renamed = _id_in(one) != _id_in(other)
     return one.digest == other.digest or (renamed and one.code not in PARAMETER_REFUSED)
@@ -179,7 +179,7 @@ def _failed(exchange: Exchange) -> bool:
     return exchange.ended_by == "client" and exchange.fault in ("stall-before-headers", "stall-in-body", "drip", "slow")
 
 
-def _told(exchange: Exchange) -> str:
+def _summary(exchange: Exchange) -> str:
     result = f"HTTP {exchange.status}" if exchange.status else "no answer"
     code = f" code {exchange.code}" if exchange.code else ""
     wait = f" retry after {exchange.retry_after:g} s" if exchange.retry_after is not None else ""
@@ -196,14 +196,14 @@ def _may_be_retried(exchange: Exchange) -> bool:
     if exchange.code in WORTH_ANOTHER_TRY | WORTH_A_NEW_TOKEN or exchange.fault in BROKEN_BEFORE:
         return True
     if exchange.code is not None:
-        # A request that timed out here is still running there, and its own id is refused until it ends.
+        # After a timeout of the client, its request still runs, and the same id is refused until it ends.
         return exchange.code == "1231"
     return exchange.status in STATUSES_WORTH_ANOTHER_TRY or exchange.status in (0, 200)
 
 
 def _storm(call: Call) -> Iterator[Verdict]:
     if len(call.attempts) > MOST_ATTEMPTS:
-        yield Verdict("retry-storm", str(call), f"Try {MOST_ATTEMPTS} times at most.")
+        yield Verdict("retry-storm", str(call), f"Make at most {MOST_ATTEMPTS} attempts.")
         return
     hasty = [gap < NO_PAUSE and one.status >= 429 for one, _, gap in call.pairs()]
     if sum(hasty) >= PAUSES_MISSED:
@@ -213,7 +213,7 @@ def _storm(call: Call) -> Iterator[Verdict]:
 def _hasty(call: Call) -> Iterator[Verdict]:
     for one, other, gap in call.pairs():
         if one.retry_after is not None and not _due(one, other.started):
-            evidence = f"came back after {gap:.2f} s, was asked to wait {one.retry_after:g} s; {call}"
+            evidence = f"retried after {gap:.2f} s instead of {one.retry_after:g} s; {call}"
             yield Verdict("ignored-retry-after", evidence, "Wait as long as Retry-After says, or give up.")
             return
 
@@ -221,17 +221,17 @@ def _hasty(call: Call) -> Iterator[Verdict]:
 def _useless(call: Call) -> Iterator[Verdict]:
     tokens = sum(one.code in WORTH_A_NEW_TOKEN for one in call.attempts)
     if tokens > 2 or any(not _may_be_retried(one) for one, _, _ in call.pairs()):
-        yield Verdict("retried-unretryable", str(call), "Such an answer is the same each time: show it to the user.")
+        yield Verdict("retried-unretryable", str(call), "A retry gets the same answer: report it to the user.")
 
 
 def _gave_up(call: Call) -> Iterator[Verdict]:
     shown = call.last.status == 200 and call.last.chunks > 1
     if call.last.code in WORTH_A_NEW_TOKEN:
-        return  # there is none for a plain key
+        return  # a plain key cannot be signed again
     if len(call.attempts) == 1 and call.lost and _may_be_retried(call.last) and not shown:
         asked_long = call.last.retry_after is not None and call.last.retry_after > 60
         if call.last.fault not in NO_ANSWER - {"reset-in-body", "half-body", "busy-event"} and not asked_long:
-            yield Verdict("gave-up", str(call), "Try again: this passes by itself.")
+            yield Verdict("gave-up", str(call), "Retry: this error is temporary.")
 
 
 def _left_open(call: Call) -> Iterator[Verdict]:
@@ -250,7 +250,7 @@ def _hung(call: Call) -> Iterator[Verdict]:
 def _key_told(call: Call) -> Iterator[Verdict]:
     for one in call.attempts:
         if "<key>" in f"{one.body}{one.path}{one.headers}":
-            yield Verdict("key-in-body", str(call), "The key belongs into the header Authorization and nowhere else.")
+            yield Verdict("key-in-body", str(call), "Send the key only in the header Authorization.")
             return
 
 
@@ -263,39 +263,47 @@ def _at_once(exchanges: Sequence[Exchange], allowed: Mapping[str, int]) -> Itera
     for model, most in allowed.items():
         refused = sum(one.model == model and one.code == "1302" and one.fault is None for one in exchanges)
         if refused:
-            evidence = f"{refused} requests of {model} came while {most} were under way, which is all that is allowed"
-            yield Verdict("too-many-at-once", evidence, "Queue calls: no more at once than the account may have.")
+            evidence = f"{refused} requests for {model} came while {most} were running, which is the limit"
+            yield Verdict(
+                "too-many-at-once",
+                evidence,
+                "Queue calls, so that no more run at the same time than the account allows.",
+            )
 
 
 def _redirected(exchanges: Sequence[Exchange]) -> Iterator[Verdict]:
     for one in exchanges:
         if _elsewhere(one):
-            what = f"and took {one.size} bytes of body along" if one.size else "without a body"
+            what = f"with {one.size} bytes of body" if one.size else "without a body"
             yield Verdict(
-                "followed-redirect", f"went to another origin {what}", "Refuse redirects: they take data away."
+                "followed-redirect",
+                f"went to another origin {what}",
+                "Refuse redirects: they send data to another server.",
             )
 
 
 def _same_id(calls: Sequence[Call]) -> Iterator[Verdict]:
-    seen: dict[str, Call] = {}
+    calls_by_id: dict[str, Call] = {}
     for call in calls:
         for identity in {one.request_id for one in call.attempts if one.request_id}:
-            if identity in seen:
-                yield Verdict(
-                    "reused-request-id", f"{identity} in two calls; {call}", "Give each call an id of its own."
-                )
-            seen[identity] = call
+            if identity in calls_by_id:
+                yield Verdict("reused-request-id", f"{identity} in two calls; {call}", "Give each call another id.")
+            calls_by_id[identity] = call
 
 
 def _unseen(calls: Sequence[Call], errors: int) -> Iterator[Verdict]:
-    """Calls that could not succeed, beyond those that the application saw fail."""
+    """Calls that cannot have succeeded, beyond the number of failed calls that the application noticed."""
     lost = [call for call in calls if call.lost]
-    # What comes with an error status is seen by every client: errors are put down to those first.
+    # Every client notices an error status, so `errors` are first assigned to these calls.
     lost.sort(key=lambda call: (call.last.fault in UNFINISHED, call.last.status == 200))
     for call in lost[errors:]:
         if call.last.fault in UNFINISHED:
-            yield Verdict("trusted-truncated-stream", str(call), "A stream without its end is not an answer.")
+            yield Verdict(
+                "trusted-truncated-stream", str(call), "A stream without a finish reason is not a complete answer."
+            )
         elif call.last.status == 200:
-            yield Verdict("swallowed-error", str(call), "Look for an error in a body with status 200, too.")
+            yield Verdict("swallowed-error", str(call), "Check bodies with status 200 for an error, too.")
         else:
-            yield Verdict("swallowed-error", str(call), "Tell the user. If you do, call report(errors=how many).")
+            yield Verdict(
+                "swallowed-error", str(call), "Report the error to the user. If you do, call report(errors=...)."
+            )

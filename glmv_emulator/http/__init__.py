@@ -1,1 +1,1 @@
-"""Requests and responses as they pass: how a response is played, and what is kept of both."""
+"""Requests and responses: how a response is sent, and what the journal stores of both."""

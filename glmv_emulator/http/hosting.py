@@ -1,4 +1,4 @@
-"""Pictures that the emulator serves itself: the only URLs that it ever looks at."""
+"""Media that the emulator serves itself; it reads the media of no other URLs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FOLDER = "/hosted/"
 
 
 class Hosting:
-    """Bytes by the URL they are served at."""
+    """The served bytes, by URL."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[bytes, str]] = {}
         self.hosts = Hosts()
 
     def add(self, origin: str, source: str | Path | bytes) -> str:
-        """Serve a file or bytes; returns the URL. The same bytes have the same URL."""
+        """Serve a file or bytes; returns the URL. Equal bytes have the same URL."""
         data, name = (source, "bytes") if isinstance(source, bytes) else (Path(source).read_bytes(), Path(source).name)
         path = f"{FOLDER}{hashlib.sha256(data).hexdigest()[:16]}{Path(name).suffix.lower()}"
         kind = mimetypes.guess_type(name)[0] or _sniffed(data)
@@ -28,19 +28,19 @@ class Hosting:
         return origin + path
 
     def serve(self, path: str) -> tuple[bytes, str] | None:
-        """The bytes and media type at a path."""
+        """The bytes and media type at a path, or None."""
         return self._kept.get(path)
 
     def own(self, url: str) -> bytes | None:
-        """The bytes at a URL if it is one of ours; nothing is fetched for any other."""
+        """The bytes at a URL of this emulator; None for any other URL, which is not fetched."""
         try:
             parts = urlsplit(url)
         except ValueError:
             return None
         if parts.netloc not in self.hosts:
             return None
-        kept = self._kept.get(parts.path)
-        return None if kept is None else kept[0]
+        entry = self._kept.get(parts.path)
+        return None if entry is None else entry[0]
 
 
 def _sniffed(data: bytes) -> str:

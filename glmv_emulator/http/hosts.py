@@ -1,6 +1,7 @@
-"""Which names in a `Host` header are the emulator's own.
+"""Which names in a `Host` header are the emulator's.
 
-A web page can lead a browser to this machine under a name of its own (DNS rebinding), and only the header tells.
+A web page can make a browser connect to this machine under the page's host name (DNS rebinding). Only the `Host` header
+shows that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 # Every address of this machine.
-WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - told apart, not listened on
+WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared, not listened on
 # RFC 6762, RFC 6761 and ICANN's resolution 2024.07.29.06 keep these from the public DNS.
 LOCAL = (".local", ".localhost", ".internal")
 DEFAULT_PORTS = (80, 443)
@@ -19,8 +20,8 @@ DEFAULT_PORTS = (80, 443)
 class Hosts:
     """The names of an emulator that listens on an address and a port.
 
-    On loopback these are the loopback names with that port. Elsewhere they are all that nobody can register: addresses,
-    names without a dot, and local names, with any port, since containers and routers change it.
+    On loopback these are the loopback names with that port. On other addresses they are all names that nobody can
+    register: IP addresses, names without a dot, and local names; with any port, since containers and routers change it.
     """
 
     def __init__(self, address: str = LOOPBACK, port: int = 0) -> None:
@@ -43,18 +44,18 @@ class Hosts:
         return f"an IP address, a name without a dot, or one that ends in {', '.join(LOCAL)}"
 
     def of_page(self, origin: str, netloc: str) -> bool:
-        """Whether a web page of this origin, which asks for this host, is the emulator's own."""
+        """Whether a request with this `Origin` to this host comes from the emulator's own page."""
         asking = urlsplit(origin).netloc.lower()
         return bool(asking) and (asking == netloc.lower() or (self.is_loopback and asking in self))
 
 
 def loopback(address: str) -> bool:
-    """Whether only programs on this machine reach an address."""
+    """Whether only programs on this machine can reach an address."""
     return address.lower() == "localhost" or (_is_address(address) and ipaddress.ip_address(address).is_loopback)
 
 
 def bracketed(address: str) -> str:
-    """An address as it stands in a URL: IPv6 in brackets."""
+    """An address as written in a URL: IPv6 in brackets."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -67,7 +68,7 @@ def _is_address(name: str) -> bool:
 
 
 def _split(netloc: str) -> tuple[str, int | None]:
-    """A name, "" where there is none, and a port."""
+    """The name in a netloc ("" if it is invalid) and the port."""
     try:
         parts = urlsplit(f"//{netloc}")
         name, port = parts.hostname, parts.port

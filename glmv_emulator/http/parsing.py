@@ -1,4 +1,4 @@
-"""JSON as it comes from outside -> values that can be kept, shown and sent on."""
+"""JSON from clients -> values that can be stored, shown and sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parsed_json(raw: bytes) -> Any:
-    """A JSON document. Raises ValueError or RecursionError for bytes that are none, and for NaN and infinities."""
+    """Parse a JSON document. Raises ValueError or RecursionError if it is invalid or has NaN or infinities."""
     value = json.loads(raw, parse_constant=_no_constant)
     return _whole_characters(value) if b"\\ud" in raw or b"\\uD" in raw else value
 
@@ -17,7 +17,7 @@ def _no_constant(name: str) -> float:
 
 
 def _whole_characters(value: Any) -> Any:
-    """A value in which halves of surrogate pairs are U+FFFD: no text that is sent or shown can hold them."""
+    """A value with U+FFFD in place of halves of surrogate pairs, which UTF-8 cannot encode."""
     match value:
         case str():
             return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,4 +1,4 @@
-"""Plays an answer onto the wire, step by step: bytes, pauses, and the ways in which a connection can end."""
+"""Sends a response step by step: bytes, pauses, and ways to end the connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from glmv_emulator.http.journal import Exchange
 # The last event of a stream.
 DONE = b"data: [DONE]\n\n"
 
-Scope = Any  # the ASGI values are plain dicts and callables; starlette names their types, which tests do not need
+Scope = Any  # the ASGI values are plain dicts and callables
 Receive = Any
 Send = Any
 T = TypeVar("T")
@@ -24,28 +24,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is sent for so many seconds; None is until the client leaves."""
+    """Send nothing for a number of seconds; None means until the client leaves."""
 
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How the connection ends: "fin" closes it, "rst" resets it, "clean" ends the body as it should be."""
+    """End the connection: "fin" closes it, "rst" resets it, "clean" ends the body normally."""
 
     how: Literal["fin", "rst", "clean"]
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes past the HTTP library, straight into the socket."""
+    """Write bytes directly to the socket, without the HTTP library."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing is sent until the event is set, or the client leaves."""
+    """Send nothing until the event is set or the client leaves."""
 
     event: asyncio.Event
 
@@ -55,9 +55,9 @@ Step = bytes | Pause | End | Raw | Hold
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response as an ASGI application: its head, and the steps of its body. `status` 0 sends no head.
+    """A response as an ASGI application: its headers, and the steps of its body. `status` 0 sends no headers.
 
-    `before` are steps that come before the head, `live` are those that come behind `steps` while they are being made.
+    `before` are the steps before the headers; `live` are further steps after `steps`, made while they are sent.
     """
 
     status: int
@@ -67,11 +67,11 @@ class Response:
     live: AsyncGenerator[Step, None] | None = None
 
     def with_steps(self, steps: Iterable[Step]) -> Response:
-        """The same head, another body."""
+        """The response with another body."""
         return replace(self, steps=steps)
 
     def after(self, steps: Iterable[Step]) -> Response:
-        """The same, once these steps are over."""
+        """The response after these steps."""
         return replace(self, before=(*steps, *self.before))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +93,7 @@ class Response:
                 raise result
 
     async def play(self, scope: Scope, send: Send, exchange: Exchange) -> None:
-        """Send head and steps, one after the other."""
+        """Send the headers and the steps, one after the other."""
         for step in self.before:
             await _do(step, scope, send, exchange)
         if self.status:
@@ -113,7 +113,7 @@ class Response:
                 async for step in arriving:
                     await _do(step, scope, send, exchange)
         exchange.release()
-        # A client that has read the last bytes may be back before this coroutine has its next turn.
+        # A client that has read the last bytes may send its next request before this coroutine continues.
         exchange.ended = exchange.last_sent
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -123,11 +123,11 @@ async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
         case bytes():
             if step == DONE:
                 exchange.release()
-            # Counted before it is sent: who has read a chunk finds it in the journal.
+            # Counted before it is sent, so that a client that has read a chunk finds it in the journal.
             exchange.chunks += 1
             exchange.last_sent = time.monotonic()
             await send({"type": "http.response.body", "body": step, "more_body": True})
-            # The loop must turn, or a client that left would go unseen until the end.
+            # Let the event loop run, so that a client that leaves is noticed before the end.
             await asyncio.sleep(0)
         case Pause(seconds=None):
             await asyncio.Event().wait()
@@ -147,10 +147,10 @@ async def _do(step: Step, scope: Scope, send: Send, exchange: Exchange) -> None:
 
 
 async def until_left(receive: Receive, work: Awaitable[T]) -> T:
-    """What `work` returns; it is cancelled when the client leaves first.
+    """The result of `work`, which is cancelled if the client leaves first.
 
     Raises:
-        ConnectionError: when the client has left.
+        ConnectionError: the client has left.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_left(receive))

@@ -1,6 +1,6 @@
-"""What the page knows beyond the journal: answers as they left, when their pieces did, and pictures made small.
+"""Data for the page beyond the journal: the answers as sent, the times of their pieces, and thumbnails.
 
-All of it is bounded, and nothing is made before somebody looks: a request costs a few appends to lists.
+All of it is bounded. Thumbnails are made when the page is opened, so a request costs only a few appends to lists.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from glmv_emulator.eyes import SeenImage, SeenVideo
 from glmv_emulator.http.journal import MOST_EXCHANGES, Exchange
 
 MB = 1024 * 1024
-# Of one answer, and of all answers: a stream of 1000 chunks is about 250 kB.
+# Bytes of one answer, and of all answers; a stream of 1000 chunks has about 250 kB.
 LONGEST_ANSWER = 256 * 1024
 ALL_ANSWERS = 32 * MB
 MOST_MOMENTS = 2000
-# Pictures that nobody has looked at yet, and those that were made small (some 5 kB each).
+# Bytes of pictures without a thumbnail yet, and the number of thumbnails (about 5 kB each).
 ALL_PICTURES = 48 * MB
 MOST_THUMBNAILS = 1000
 SIDE = 160
@@ -34,7 +34,7 @@ SIDE = 160
 
 @dataclass(slots=True)
 class Kept:
-    """A picture under an id that nobody guesses: its file until it is made small, the thumbnail from then on."""
+    """A picture with an unguessable id: its file until the thumbnail is made, then the thumbnail."""
 
     id: str
     data: bytes | None
@@ -43,7 +43,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A medium of a request: where it stands, what was measured, and its thumbnail if there is one."""
+    """A medium of a request: its position, its measurements, and its thumbnail if there is one."""
 
     kind: Literal["image", "video", "file"]
     message: int
@@ -53,15 +53,15 @@ class Shown:
 
     @property
     def thumbnail(self) -> str | None:
-        """The id of its thumbnail, while there are bytes to make it of."""
-        kept = self.kept
-        return None if kept is None or (kept.data is None and kept.small is None) else kept.id
+        """The id of its thumbnail; None if there is none and no bytes to make it from."""
+        picture = self.kept
+        return None if picture is None or (picture.data is None and picture.small is None) else picture.id
 
 
 @dataclass(slots=True, eq=False)
 class Record:
     """One exchange as the page shows it. `at` is in seconds since the epoch, `moments` are (seconds, bytes),
-    `attempt` is (which, of how many) of the call that it belongs to."""
+    `attempt` is (number of the attempt, number of attempts of its call)."""
 
     exchange: Exchange
     number: int
@@ -76,7 +76,7 @@ class Record:
     state: tuple[object, ...] = ()
 
     def now(self) -> tuple[object, ...]:
-        """What changes when there is something new to show."""
+        """The values that change when the page has something new to show."""
         one = self.exchange
         return (
             one.status,
@@ -92,7 +92,7 @@ class Record:
 
 
 class Records:
-    """What is known of the exchanges of the journal, by exchange. The event loop writes, other threads may read."""
+    """The records of the journal's exchanges. The event loop writes, other threads may read."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
@@ -102,7 +102,7 @@ class Records:
         self._opened = self._revision = self._answers = 0
 
     def open(self, exchange: Exchange) -> Record:
-        """Begin a record of an exchange that has just begun."""
+        """Create the record of a new exchange."""
         with self._lock:
             self._opened += 1
             record = self._records[exchange] = Record(exchange, self._opened, time.time())
@@ -111,11 +111,11 @@ class Records:
         return record
 
     def head(self, record: Record, headers: Mapping[bytes, bytes]) -> None:
-        """The head of an answer leaves."""
+        """Record the headers of a response."""
         record.kind = headers.get(b"content-type", b"").decode("latin-1")
 
     def piece(self, record: Record, body: bytes) -> None:
-        """A piece of an answer's body leaves."""
+        """Record a piece of a response's body."""
         if not body:
             return
         if len(record.moments) < MOST_MOMENTS:
@@ -129,26 +129,28 @@ class Records:
                 self._forget_answers()
 
     def media(self, exchange: Exchange, media: Sequence[Medium]) -> None:
-        """The media of a request, once they were looked at."""
+        """Record the media of a request after they were measured."""
         with self._lock:
             record = self._records.get(exchange)
             if record is not None:
                 record.media = tuple(Shown(one.kind, one.message, one.part, one.seen, self._kept(one)) for one in media)
 
     def thumbnail(self, identity: str) -> tuple[bytes, str] | None:
-        """The small picture of an id and its media type. May take a while: for a thread beside the event loop."""
+        """The thumbnail with an id, and its media type. It may be slow, so call it in a worker thread."""
         with self._lock:
-            kept = next((kept for kept in self._pictures.values() if secrets.compare_digest(kept.id, identity)), None)
-            if kept is None or kept.small is not None or kept.data is None:
-                return None if kept is None else kept.small
-            data = kept.data
+            picture = next(
+                (picture for picture in self._pictures.values() if secrets.compare_digest(picture.id, identity)), None
+            )
+            if picture is None or picture.small is not None or picture.data is None:
+                return None if picture is None else picture.small
+            data = picture.data
         small = _small(data)
         with self._lock:
-            kept.small, kept.data = small, None
+            picture.small, picture.data = small, None
         return small
 
     def clear(self) -> None:
-        """Forget everything, as the journal does."""
+        """Remove all records, as the journal does."""
         with self._lock:
             self._records.clear()
             self._pictures.clear()
@@ -156,7 +158,7 @@ class Records:
             self._revision += 1
 
     def all(self) -> tuple[int, list[Record]]:
-        """A revision, and the records, newest first; what changed since the last call bears the new revision."""
+        """The revision, and the records, newest first; records changed since the last call have the new revision."""
         with self._lock:
             records = list(reversed(self._records.values()))
             changed = [(record, state) for record in records if (state := record.now()) != record.state]
@@ -177,7 +179,7 @@ class Records:
         if not isinstance(medium.seen, SeenImage) or medium.data is None:
             return None
         name = medium.seen.sha256
-        kept = self._pictures.setdefault(name, Kept(secrets.token_urlsafe(16), medium.data))
+        picture = self._pictures.setdefault(name, Kept(secrets.token_urlsafe(16), medium.data))
         self._pictures.move_to_end(name)
         while len(self._pictures) > MOST_THUMBNAILS:
             gone = self._pictures.popitem(last=False)[1]
@@ -191,11 +193,11 @@ class Records:
                 one.data = None
         for digest in [digest for digest, one in self._pictures.items() if one.data is None and one.small is None]:
             del self._pictures[digest]
-        return kept
+        return picture
 
 
 def _small(data: bytes) -> tuple[bytes, str]:
-    """A picture that was looked at before, within 160 x 160 pixels, without its metadata."""
+    """A measured picture -> a thumbnail of at most 160 x 160 pixels, without its metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as opened:
@@ -204,6 +206,6 @@ def _small(data: bytes) -> tuple[bytes, str]:
             picture = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "RGB")
     picture.thumbnail((SIDE, SIDE))
     picture.info.clear()
-    made = io.BytesIO()
-    picture.save(made, "PNG" if clear else "JPEG")
-    return made.getvalue(), "image/png" if clear else "image/jpeg"
+    file = io.BytesIO()
+    picture.save(file, "PNG" if clear else "JPEG")
+    return file.getvalue(), "image/png" if clear else "image/jpeg"

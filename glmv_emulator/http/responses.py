@@ -1,4 +1,4 @@
-"""Answers as HTTP: JSON, streams of events, refusals."""
+"""HTTP responses: JSON bodies and event streams."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def encoded(value: Any) -> bytes:
 
 
 def whole(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A body that is sent at once, with its length."""
+    """A JSON response that is sent at once, with its length."""
     return data(encoded(value), JSON, status, headers)
 
 
 def data(body: bytes, kind: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Bytes of a media type, with their length."""
+    """A response of bytes with a media type, with their length."""
     head = {"content-type": kind, "content-length": str(len(body))} | dict(headers or {})
     return Response(status, head, [body])
 
 
 def events(chunks: Iterable[dict[str, Any]], kind: str, pace: float) -> Response:
-    """A stream of server-sent events of a media type, ended by `[DONE]`; each chunk is a write of its own.
+    """A stream of server-sent events, ended by `[DONE]`; each chunk is a separate write.
 
-    `pace` is in seconds between two chunks.
+    `pace` is the time in seconds between two chunks.
     """
     return Response(200, {"content-type": kind, "cache-control": "no-cache"}, _steps(chunks, pace))
 
 
 def live(steps: AsyncGenerator[Step, None], kind: str) -> Response:
-    """A stream of a media type whose steps are being made while it is sent."""
+    """A stream whose steps are made while it is sent."""
     return Response(200, {"content-type": kind, "cache-control": "no-cache"}, (), live=steps)
 
 

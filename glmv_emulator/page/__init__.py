@@ -1,1 +1,1 @@
-"""The page at the emulator's root: its requests, live."""
+"""The web page of the emulator: its requests, live."""

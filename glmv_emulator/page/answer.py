@@ -1,4 +1,4 @@
-"""Reads an answer back from the bytes that left, whatever became of them on the way."""
+"""Parses an answer from the bytes that were sent, even if a fault has damaged them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_OTHER = 8_000
 
 @dataclass(slots=True)
 class Answer:
-    """What an answer says. `calls` are [name, arguments]; `other` is what is no answer of a chat."""
+    """The content of a response. `calls` are [name, arguments]; `other` is a body that is not a chat response."""
 
     text: str = ""
     reasoning: str = ""
@@ -29,7 +29,7 @@ class Answer:
 
 
 def read(body: bytes, kind: str) -> Answer:
-    """The bytes of a body of a media type -> what they say; never fails."""
+    """The bytes of a body with a media type -> its content; never raises."""
     answer = Answer()
     if kind.startswith("text/event-stream"):
         for event in _events(body):
@@ -61,7 +61,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _fold(answer: Answer, value: Any) -> bool:
-    """Add an answer, or a chunk of one; whether it was either."""
+    """Add an answer or a chunk; return whether the value was one of these."""
     if not isinstance(value, dict):
         return False
     if isinstance(value.get("error"), dict):

@@ -1,4 +1,4 @@
-"""The page at the emulator's root: its journal, live, for whoever sits at this machine."""
+"""The web page at the emulator's root, which shows its journal live."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from glmv_emulator.platform.state import State
 
 PATHS = ("/", "/favicon.ico")
 FOLDER = "/page/"
-# Judging compares bodies with one another: the newest requests are enough for a page.
+# Verdicts compare requests with each other, so the page computes them for the newest ones only.
 MOST_JUDGED = 200
 KINDS = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
 HEADERS = {
@@ -40,13 +40,13 @@ HEADERS = {
 
 
 def belongs(scope: Scope) -> bool:
-    """Whether a request is for the page, and so none for the journal."""
+    """Whether a request is for the page, and so not recorded in the journal."""
     path: str = scope["path"]
     return scope["method"] in ("GET", "HEAD") and (path in PATHS or path.startswith(FOLDER))
 
 
 class Page:
-    """An ASGI application of a document, a list of what is new in it, its files and its thumbnails."""
+    """The ASGI application of the page: the document, its updates, its files and its thumbnails."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -62,8 +62,8 @@ class Page:
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         if path == "/":
             base_url = f"{scope['scheme']}://{dict(scope['headers'])[b'host'].decode('latin-1')}/api/paas/v4"
-            said = await asyncio.to_thread(self._document, query, base_url)
-            return Response(said, 200, HEADERS, "text/html; charset=utf-8")
+            document = await asyncio.to_thread(self._document, query, base_url)
+            return Response(document, 200, HEADERS, "text/html; charset=utf-8")
         name = path.removeprefix(FOLDER)
         if name == "news":
             news = await asyncio.to_thread(self._news, query)
@@ -73,7 +73,7 @@ class Page:
         if name.startswith("picture/"):
             small = await asyncio.to_thread(self._state.records.thumbnail, name.removeprefix("picture/"))
             if small is not None:
-                # What an id names never changes.
+                # The picture of an id never changes.
                 return Response(small[0], 200, HEADERS | {"cache-control": "private, max-age=3600"}, small[1])
         return Response(b"not here\n", 404, HEADERS, "text/plain")
 
@@ -82,7 +82,7 @@ class Page:
         revision, everything, verdicts = self._entries()
         entries, older = chosen(everything, choice)
         upstream = self._state.upstream
-        said = answered_by(None if upstream is None else upstream.name)
+        claim = answered_by(None if upstream is None else upstream.name)
         return _rendered(
             "page.html",
             overview(everything, choice, verdicts)
@@ -91,12 +91,12 @@ class Page:
                 "older": older,
                 "token": self._token(revision),
                 "base_url": base_url,
-                "claim": f"{said[:1].upper()}{said[1:]}.",
+                "claim": f"{claim[:1].upper()}{claim[1:]}.",
             },
         )
 
     def _news(self, query: Mapping[str, str]) -> str | None:
-        """What changed since a token, as JSON; None when nothing did."""
+        """The changes since a token, as JSON; None if there are none."""
         if query.get("since") == self._token(self._state.records.all()[0]):
             return None
         choice = Choice.of(query)
@@ -104,12 +104,12 @@ class Page:
         entries, _ = chosen(everything, choice)
         run, _, seen = query.get("since", "").partition("-")
         since = int(seen) if run == self._state.records.run and seen.isdecimal() else -1
-        shown = overview(everything, choice, verdicts)
+        panel = overview(everything, choice, verdicts)
         news = {
             "token": self._token(revision),
-            "panel": _rendered("panel.html", shown),
-            "models": shown["models"],
-            "total": shown["total"],
+            "panel": _rendered("panel.html", panel),
+            "models": panel["models"],
+            "total": panel["total"],
             "order": [f"r{entry.record.number}" for entry in entries],
             "entries": [
                 _rendered("entry.html", {"entry": entry_data(entry), "unfolded": False})
@@ -117,14 +117,14 @@ class Page:
                 if entry.record.revision > since
             ],
         }
-        # Names of models come from requests: as ASCII, JSON holds a lone surrogate, too.
+        # Names of models come from requests and may contain a lone surrogate, which ASCII JSON can represent.
         return json.dumps(news)
 
     def _token(self, revision: int) -> str:
         return f"{self._state.records.run}-{revision}"
 
     def _entries(self) -> tuple[int, list[Entry], list[Verdict]]:
-        """A revision of the journal, all entries of it, newest first, and the verdicts on them."""
+        """The revision of the journal, its entries, newest first, and the verdicts on them."""
         with self._lock:
             revision, records = self._state.records.all()
             verdicts, attempts = self._verdicts(revision, records)
@@ -139,7 +139,8 @@ class Page:
     def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
         if self._judged[0] != (revision, len(records)):
             ended = [record.exchange for record in records[:MOST_JUDGED] if record.exchange.ended is not None]
-            # How many errors the application saw is not known here; so many as there are calls rules that out.
+            # The number of errors that the application noticed is unknown here. With the number of calls, no verdict
+            # depends on it.
             report = judge(ended, self._state.settings.concurrency, len(ended))
             attempts = {
                 one: (place, len(call.attempts)) for call in report.calls for place, one in enumerate(call.attempts, 1)
@@ -157,13 +158,13 @@ class Page:
         return Entry(record, answer, duration)
 
     def _told(self, answer: Answer) -> Answer:
-        """The same without keys and blobs, by the rules of the journal."""
+        """The answer without keys and blobs, by the rules of the journal."""
         redacted = self._state.journal.body
         for name in ("text", "reasoning", "calls", "error", "usage", "other"):
             was = getattr(answer, name)
             value = redacted(was)
             if isinstance(was, list | dict) and isinstance(value, str) and name != "other":
-                value = type(was)()  # longer than the journal keeps
+                value = type(was)()  # too long for the journal
             setattr(answer, name, value)
         return answer
 
@@ -180,7 +181,7 @@ def _templates() -> Environment:
 
 
 def _rendered(template: str, data: Mapping[str, Any]) -> str:
-    """HTML without lone surrogates, which a request may hold and UTF-8 may not."""
+    """HTML without lone surrogates, which a request may contain and UTF-8 cannot encode."""
     return _templates().get_template(template).render(data).encode("utf-8", "replace").decode("utf-8")
 
 

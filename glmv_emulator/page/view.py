@@ -1,4 +1,4 @@
-"""What the page shows, as plain data for its templates: strings, numbers, lists and dicts. Nothing here is HTML."""
+"""The data of the page for its templates: strings, numbers, lists and dicts, but no HTML."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MOST_MARKS = 160
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of the journal to show. `before` is the number of the request that the page ends above, 0 for none."""
+    """Which requests to show. `before`: only requests with a smaller number; 0 means all."""
 
     model: str = ""
     outcome: str = ""
@@ -47,7 +47,7 @@ class Choice:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Choice:
-        """The choice that an address makes; what cannot be chosen is left out."""
+        """The choice in the query of a URL; invalid values are ignored."""
         outcome, before = query.get("outcome", ""), query.get("before", "")
         number = int(before) if before.isdecimal() and len(before) < 12 else 0
         return cls(query.get("model", ""), outcome if outcome in OUTCOMES else "", number)
@@ -55,7 +55,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record with its answer, both without keys, and the seconds that it took."""
+    """A record with its answer, both without keys, and its duration in seconds."""
 
     record: Record
     answer: Answer
@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def outcome(self) -> str:
-        """In one word: "running", "fault", "refused" or "answered"."""
+        """The outcome: "running", "fault", "refused" or "answered"."""
         one = self.record.exchange
         if one.fault is not None:
             return "fault"
@@ -74,26 +74,26 @@ class Entry:
 
     @property
     def model(self) -> str | None:
-        """The model that the request is for, or asks for in vain."""
+        """The model of the request, or the name of an unknown model in it."""
         one = self.record.exchange
         asked = one.body.get("model") if isinstance(one.body, dict) else None
         return one.model or (asked if isinstance(asked, str) else None)
 
 
 def chosen(entries: Sequence[Entry], choice: Choice) -> tuple[list[Entry], int]:
-    """The newest entries that match, and the number that older ones lie below, 0 when there are none."""
-    found = [
+    """The newest entries that match, and the `before` for the next page, 0 if there is none."""
+    matching = [
         entry
         for entry in entries
         if choice.model in ("", entry.model)
         and choice.outcome in ("", entry.outcome)
         and (not choice.before or entry.record.number < choice.before)
     ]
-    return found[:ENTRIES], found[ENTRIES - 1].record.number if len(found) > ENTRIES else 0
+    return matching[:ENTRIES], matching[ENTRIES - 1].record.number if len(matching) > ENTRIES else 0
 
 
 def overview(entries: Sequence[Entry], choice: Choice, verdicts: Sequence[Verdict]) -> Data:
-    """What `panel.html` and the filter show: figures of the whole journal, verdicts on the client, and models."""
+    """The data of `panel.html` and the filter: figures of the whole journal, verdicts on the client, and models."""
     outcomes = Counter(entry.outcome for entry in entries)
     tokens = [entry.answer.usage.get("total_tokens") for entry in entries]
     models = sorted({entry.model for entry in entries if entry.model})
@@ -116,7 +116,7 @@ def overview(entries: Sequence[Entry], choice: Choice, verdicts: Sequence[Verdic
 
 
 def entry_data(entry: Entry) -> Data:
-    """What `entry.html` shows of one request."""
+    """The data of `entry.html` for one request."""
     record, one, answer = entry.record, entry.record.exchange, entry.answer
     total = answer.usage.get("total_tokens")
     small = [_thumbnail(shown, SMALL) for shown in record.media if shown.thumbnail]
@@ -141,7 +141,7 @@ def entry_data(entry: Entry) -> Data:
 
 
 def seconds(value: float) -> str:
-    """A time as people read it: `4 ms`, `1.25 s`."""
+    """A time for display: `4 ms`, `1.25 s`."""
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
@@ -149,12 +149,12 @@ def _tags(record: Record) -> list[str]:
     one = record.exchange
     attempt, attempts = record.attempt
     tools = len(_list(one.body, "tools"))
-    found = {
+    tags = {
         "stream": one.stream,
         f"{tools} tool{'s' * (tools != 1)}": tools,
         f"attempt {attempt} of {attempts}": attempts > 1,
     }
-    return [tag for tag, holds in found.items() if holds]
+    return [tag for tag, holds in tags.items() if holds]
 
 
 def _sent(record: Record) -> Data:
@@ -204,7 +204,7 @@ def _medium(kind: str, shown: Shown | None, source: str) -> Data:
     return {
         "kind": kind,
         "thumbnail": _thumbnail(shown, LARGE) if shown is not None and shown.thumbnail else None,
-        "measured": _measured(seen) if seen is not None else "nobody looked at it",
+        "measured": _measured(seen) if seen is not None else "not measured",
         "colours": [(colour.hex, f"{colour.name} {colour.share:.0%}") for colour in seen.colours[:COLOURS]]
         if seen is not None
         else [],
@@ -223,7 +223,7 @@ def _measured(seen: SeenImage | SeenVideo) -> str:
 
 
 def _thumbnail(shown: Shown, side: int) -> Data:
-    """A picture with the space that it will take, so that nothing moves when it comes."""
+    """A picture with its size on the page, so that the layout does not move when it is loaded."""
     seen = shown.seen
     assert seen is not None
     scale = min(1.0, side / max(seen.width, seen.height))
@@ -257,20 +257,20 @@ def _error(one: Exchange, answer: Answer) -> Data | None:
     code = str(error.get("code") or one.code or "")
     if not code and one.status < 400:
         return None
-    said = error.get("message")
+    message = error.get("message")
     meaning = CODES[code][2].format("…") if code in CODES else None
     return {
         "name": f"HTTP {one.status}" + (f", business code {code}" if code else ""),
-        "said": said,
-        "meaning": None if str(said).isascii() else meaning,
+        "said": message,
+        "meaning": None if str(message).isascii() else meaning,
         "retry_after": None if one.retry_after is None else f"{one.retry_after:g} s",
     }
 
 
 def _figures(one: Exchange, answer: Answer) -> dict[str, str]:
     usage = answer.usage
-    found = {
-        "answered by": None if _error(one, answer) else one.answered_by,  # a fault may have taken the answer's place
+    figures = {
+        "answered by": None if _error(one, answer) else one.answered_by,  # a fault may have replaced the answer
         "finish_reason": answer.finish_reason,
         "prompt": usage.get("prompt_tokens"),
         "completion": usage.get("completion_tokens"),
@@ -278,11 +278,14 @@ def _figures(one: Exchange, answer: Answer) -> dict[str, str]:
         "events": answer.events or None,
         "[DONE]": (answer.done and "came") or (answer.events and "missing") or None,
     }
-    return {name: _json(value) for name, value in found.items() if value is not None}
+    return {name: _json(value) for name, value in figures.items() if value is not None}
 
 
 def _timeline(moments: Sequence[tuple[float, int]], duration: float) -> Data:
-    """The wait before the first piece as a line, and a mark for each piece. `moments` are (seconds, bytes)."""
+    """The drawing of a response: a line for the wait before the first piece, and a mark for each piece.
+
+    `moments` are (seconds, bytes).
+    """
     span = max(duration, moments[-1][0] if moments else 0.0, 1e-6)
 
     def x(moment: float) -> str:
@@ -295,7 +298,7 @@ def _timeline(moments: Sequence[tuple[float, int]], duration: float) -> Data:
 
 
 def _timing(moments: Sequence[tuple[float, int]], duration: float, *, running: bool) -> str:
-    """The same in words."""
+    """The timeline as text."""
     if not moments:
         return f"nothing sent for {seconds(duration)}" + (" so far" if running else "")
     count = f"{len(moments)} chunk{'s' * (len(moments) > 1)}"
@@ -320,27 +323,27 @@ def _called(call: Any) -> tuple[str, str]:
 
 
 def _list(body: Any, name: str) -> list[Any]:
-    """A list in a body; empty where there is none."""
-    found = body.get(name) if isinstance(body, dict) else None
-    return found if isinstance(found, list) else []
+    """A list in a body; [] if there is none."""
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, list) else []
 
 
 def _asked(body: Any) -> str:
-    """The last thing that is written in a request."""
+    """The last text in a request."""
     for message in reversed(_list(body, "messages")):
         content = message.get("content") if isinstance(message, dict) else None
         for part in [content] if isinstance(content, str) else reversed(_list(message, "content")):
-            written = part.get("text") if isinstance(part, dict) else part
-            if isinstance(written, str) and written.strip():
-                return written
+            text = part.get("text") if isinstance(part, dict) else part
+            if isinstance(text, str) and text.strip():
+                return text
     return ""
 
 
 def _said(answer: Answer) -> str:
     if answer.error is not None:
         return str(answer.error.get("message", ""))
-    called = ", ".join(f"{name}({arguments})" for name, arguments in answer.calls)
-    return answer.text.strip() or called or answer.reasoning
+    calls = ", ".join(f"{name}({arguments})" for name, arguments in answer.calls)
+    return answer.text.strip() or calls or answer.reasoning
 
 
 def _excerpt(value: str) -> str:

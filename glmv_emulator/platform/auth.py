@@ -1,4 +1,4 @@
-"""Who is calling: a plain key or a signed token, judged as docs.bigmodel.cn, "HTTP API calls", describes them."""
+"""Checks of the key or the signed token of a request (docs.bigmodel.cn, "HTTP API calls")."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from glmv_emulator.platform.errors import Refusal
 
 
 def new_key() -> str:
-    """A key of the platform's form, id and secret joined by a dot, for one run."""
+    """Create a key in the platform's form, id and secret joined by a dot."""
     return f"{secrets.token_hex(16)}.{secrets.token_urlsafe(12).replace('.', '-')}"
 
 
 def check(header: str | None, key: str, now: float) -> None:
-    """Raise what the platform says to a wrong `Authorization` header. `now` is in seconds since the epoch."""
+    """Raise the platform's refusal of a wrong `Authorization` header. `now` is in seconds since the epoch."""
     if not header or not header.strip():
         raise Refusal("1001")
     # Early clients sent the bare token, so the scheme is optional.
     scheme, _, rest = header.strip().partition(" ")
-    given = rest.strip() if scheme.lower() == "bearer" else header.strip()
-    if not given:
+    credential = rest.strip() if scheme.lower() == "bearer" else header.strip()
+    if not credential:
         raise Refusal("1001")
-    if hmac.compare_digest(given.encode(), key.encode()):
+    if hmac.compare_digest(credential.encode(), key.encode()):
         return
-    if given.count(".") == 2:
-        _check_token(given, key, now)
+    if credential.count(".") == 2:
+        _check_token(credential, key, now)
         return
     raise Refusal("1002")
 
@@ -47,7 +47,7 @@ def _check_token(token: str, key: str, now: float) -> None:
     expires, signed_at = payload.get("exp"), payload.get("timestamp")
     if not isinstance(expires, int) or not isinstance(signed_at, int):
         raise Refusal("1002")
-    # Both are in milliseconds; a token in seconds looks long expired, as it does to the platform.
+    # Both are in milliseconds; a token with seconds counts as expired, as on the platform.
     if expires <= now * 1000:
         raise Refusal("1003")
 

@@ -1,4 +1,4 @@
-"""Batches: a file of requests, answered beside everything else, in an order that is not the input's."""
+"""Batches: a file of requests, answered in the background, in another order than the input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 class Batch:
-    """One batch and the task that works on it. Times are in milliseconds, as the platform really sends them."""
+    """One batch and its asyncio task. Times are in milliseconds, as the platform sends them."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body: dict[str, Any] = {
@@ -97,13 +97,13 @@ class Batch:
 
 
 class Batches:
-    """The batches of an emulator."""
+    """All batches of an emulator."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Batch] = {}
 
     def create(self, state: State, body: Any) -> dict[str, Any]:
-        """Begin a batch on an uploaded file."""
+        """Create and start a batch for an uploaded file."""
         if not isinstance(body, dict):
             raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
         for name in ("input_file_id", "endpoint"):
@@ -118,10 +118,10 @@ class Batches:
             raise Refusal("1214", "input_file_id")
         batch = Batch(body)
         self._kept[batch.body["id"]] = batch
-        shown = dict(batch.body)
+        response = dict(batch.body)
         work = batch.work(state, batch_lines(stored.data), delete_input=body.get("auto_delete_input_file") is True)
         batch.task = asyncio.ensure_future(work)
-        return shown
+        return response
 
     def retrieve(self, identity: str) -> dict[str, Any]:
         return self._find(identity).body

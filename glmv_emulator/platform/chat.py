@@ -1,4 +1,4 @@
-"""From a chat request to an answer: check, look, answer, cut to the limits, count."""
+"""A chat request -> an answer: check the request, measure its media, answer, apply the limits, count tokens."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from glmv_emulator.platform.messages import check as check_messages
 from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.proxy import check_fields
 from glmv_emulator.platform.rules import Parameters, check
-from glmv_emulator.platform.search import found
+from glmv_emulator.platform.search import search_results
 from glmv_emulator.platform.settings import Settings
 from glmv_emulator.platform.shapes import TOKENS_A_DELTA, Counted, Outcome, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, gathered
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
 
-# Words that stand for what a content filter catches, so that an application's handling of it can be tested.
+# Words that trigger the content filter, so that an application's handling of it can be tested.
 CAUGHT_INPUT = "EMU-SENSITIVE-INPUT"
 CAUGHT_OUTPUT = "EMU-SENSITIVE-OUTPUT"
 
@@ -34,7 +34,7 @@ Kind = Literal["chat", "task", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that was found good."""
+    """A valid request."""
 
     body: dict[str, Any]
     model: Model
@@ -47,7 +47,7 @@ class Prepared:
 
 
 def model_of(body: Any) -> tuple[Model, str]:
-    """The row that a body names, and the name as it was written."""
+    """The model of a body, and its name as written there."""
     if not isinstance(body, dict):
         raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
     name = body.get("model")
@@ -62,7 +62,7 @@ def model_of(body: Any) -> tuple[Model, str]:
 
 
 async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange | None = None) -> Prepared:
-    """Check a body and look at its media; raises `Refusal`. The exchange learns what was found on the way."""
+    """Check a body and measure its media; raises `Refusal`. The results are recorded in the exchange."""
     model, name = model_of(body)
     if exchange is not None:
         exchange.model, exchange.stream = model.name, body.get("stream") is True
@@ -80,15 +80,15 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
     prompt_tokens = prompt(messages or [], media, parameters.tools, model)
     if model.context is not None and prompt_tokens > state.settings.read(model.context):
         raise Refusal("1261")
-    written = [(message["role"], text) for message in messages or [] for text in texts(message)]
-    for number, (role, text) in enumerate(written):
+    texts_by_role = [(message["role"], text) for message in messages or [] for text in texts(message)]
+    for number, (role, text) in enumerate(texts_by_role):
         if CAUGHT_INPUT in text:
-            raise Refusal("1301", role="history" if number < len(written) - 1 else role)
+            raise Refusal("1301", role="history" if number < len(texts_by_role) - 1 else role)
     return Prepared(body, model, name, parameters, messages or [], media, prompt_tokens, dialect)
 
 
 def _as_platform(body: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A body for vLLM or SGLang in the platform's terms (README of zai-org/GLM-V: enable_thinking)."""
+    """A body for vLLM or SGLang -> the platform's body (README of zai-org/GLM-V: enable_thinking)."""
     check_fields(body, settings)
     extra = body.get("chat_template_kwargs")
     if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):
@@ -102,7 +102,7 @@ def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> 
 
 
 def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
-    """A request as what answers it knows it."""
+    """A request -> the `Ask` for scripts and rules."""
     parameters = prepared.parameters
     return Ask(
         messages=prepared.messages,
@@ -125,20 +125,20 @@ async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
     ask = ask_of(state, prepared, kind)
     if state.script.function is not None:
         return await state.script.call(ask)
-    # Reading a picture takes long; the other requests go on meanwhile.
+    # Reading a picture is slow, so it is done in a worker thread.
     return await asyncio.to_thread(default_answer, ask) if prepared.media else default_answer(ask)
 
 
 async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:
-    """What is answered to a request, within its limits: ``scripted`` where it was taken for this request.
+    """The answer to a request, within its limits. ``scripted`` is the scripted answer for it, if there is one.
 
     Raises:
-        Refusal: an upstream model gives no answer.
+        Refusal: the upstream server does not answer.
     """
     parameters = prepared.parameters
     if (upstream := upstream_for(state, prepared, scripted)) is not None:
         reader = await gathered(upstream, question_of(upstream, prepared, stream=False), reader_of(prepared))
-        return replace(outcome_of(state, prepared), **told(reader, prepared))
+        return replace(outcome_of(state, prepared), **outcome_fields(reader, prepared))
     reply = scripted.reply if scripted is not None else await _reply(state, prepared, kind)
     text, reasoning, calls, finish_reason, completion = _within(reply, parameters, prepared.messages)
     figures = {
@@ -147,11 +147,11 @@ async def answer(state: State, prepared: Prepared, scripted: Scripted | None = N
         "reasoning_tokens": count(reasoning),
     }
     figures |= reply.usage or {}
-    given = reply.usage or {}
-    # Reasoning is part of the completion, also where one of the two is given and the other counted.
-    if "reasoning_tokens" not in given:
+    script_usage = reply.usage or {}
+    # Reasoning is part of the completion, even if a script sets only one of the two counts.
+    if "reasoning_tokens" not in script_usage:
         figures["reasoning_tokens"] = min(figures["reasoning_tokens"], figures["completion_tokens"])
-    elif "completion_tokens" not in given:
+    elif "completion_tokens" not in script_usage:
         figures["completion_tokens"] = max(figures["reasoning_tokens"], figures["completion_tokens"])
     return outcome_of(
         state,
@@ -175,7 +175,7 @@ def outcome_of(
     usage: Counted | None = None,
     chunking: int | Sequence[str] = TOKENS_A_DELTA,
 ) -> Outcome:
-    """An answer under an id of its own."""
+    """An answer with a new id."""
     parameters = prepared.parameters
     proxied = prepared.dialect == "proxy"
     identity = new_id(state.settings.era, proxied=proxied)
@@ -192,11 +192,11 @@ def outcome_of(
         chunking=chunking,
         proxied=proxied,
         include_usage=parameters.include_usage,
-        # OpenAI-compatible servers send fragments unasked.
+        # OpenAI-compatible servers always send fragments.
         tool_stream=parameters.tool_stream or proxied,
         arguments_object="arguments-object" in state.settings.strict and not parameters.tool_stream,
         content_array="content-array" in state.settings.strict and prepared.model.kind == "vision",
-        web_search=() if proxied else found(parameters.tools, prepared.messages),
+        web_search=() if proxied else search_results(parameters.tools, prepared.messages),
     )
 
 
@@ -204,46 +204,46 @@ def _within(
     reply: Reply, parameters: Parameters, messages: list[dict[str, Any]]
 ) -> tuple[str, str, Sequence[ToolCall], str, int]:
     """Text, reasoning, calls, finish reason and completion tokens of a reply, cut to the limits of the request."""
-    text, given = reply.content, reply.finish_reason
+    text, reason = reply.content, reply.finish_reason
     ends = [text.index(word) for word in parameters.stop if word in text]
     if ends:
         text = text[: min(ends)]
-    if given is None and any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
+    if reason is None and any(CAUGHT_OUTPUT in written for written in texts(messages[-1])):
         half = text[: len(text) // 2]
         return half, reply.reasoning, (), "sensitive", count(reply.reasoning) + count(half)
-    # Thinking counts: it may eat the whole of max_tokens, and the text is empty then.
-    thought = tokens(reply.reasoning)
-    said = tokens(text)
-    left = max(0, parameters.max_tokens - len(thought))
-    if len(thought) > parameters.max_tokens or len(said) > left:
-        cut = "".join(said[:left]), "".join(thought[: parameters.max_tokens])
-        return *cut, (), given or "length", parameters.max_tokens
-    calls, called = _calls_within(reply.tool_calls, left - len(said))
-    if called > left - len(said):
-        return text, reply.reasoning, calls, given or "length", parameters.max_tokens
-    finish_reason = given or ("tool_calls" if calls else "stop")
-    return text, reply.reasoning, calls, finish_reason, len(thought) + len(said) + called
+    # Reasoning counts towards max_tokens; it may use all of it, and then the text is empty.
+    reasoning_tokens = tokens(reply.reasoning)
+    text_tokens = tokens(text)
+    left = max(0, parameters.max_tokens - len(reasoning_tokens))
+    if len(reasoning_tokens) > parameters.max_tokens or len(text_tokens) > left:
+        cut = "".join(text_tokens[:left]), "".join(reasoning_tokens[: parameters.max_tokens])
+        return *cut, (), reason or "length", parameters.max_tokens
+    calls, call_tokens = _calls_within(reply.tool_calls, left - len(text_tokens))
+    if call_tokens > left - len(text_tokens):
+        return text, reply.reasoning, calls, reason or "length", parameters.max_tokens
+    finish_reason = reason or ("tool_calls" if calls else "stop")
+    return text, reply.reasoning, calls, finish_reason, len(reasoning_tokens) + len(text_tokens) + call_tokens
 
 
 def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall], int]:
-    """Tool calls in so many tokens, and how many they would have. The arguments of one break off, as a model's do."""
-    kept, total = [], 0
+    """Tool calls cut to `left` tokens, and the tokens that all would have. As with a model, arguments may be cut."""
+    result, total = [], 0
     for call in calls:
         written = tokens(f"{call.name}{call.written}")
         cut = "".join(written[: max(0, left - total)])
         total += len(written)
         if total <= left:
-            kept.append(call)
+            result.append(call)
         elif len(cut) >= len(call.name):
-            kept.append(ToolCall(call.name, cut[len(call.name) :]))
-    return kept, total
+            result.append(ToolCall(call.name, cut[len(call.name) :]))
+    return result, total
 
 
-# Who answers
+# The source of an answer
 
 
 def source_of(state: State, prepared: Prepared, scripted: Scripted | None) -> Source:
-    """Where the answer to a request comes from. The content filter is tried on answers of the rules."""
+    """The source of the answer to a request. With a test word of the content filter, the rules answer."""
     if scripted is not None:
         return "script"
     if state.script.function is not None:
@@ -252,23 +252,23 @@ def source_of(state: State, prepared: Prepared, scripted: Scripted | None) -> So
     return "rules" if caught or state.upstream is None else "upstream"
 
 
-# What an upstream model answers
+# Answers of an upstream server
 
 
 def upstream_for(state: State, prepared: Prepared, scripted: Scripted | None) -> Upstream | None:
-    """The upstream model where it is to answer a request."""
+    """The upstream server if it answers this request, else None."""
     return state.upstream if source_of(state, prepared, scripted) == "upstream" else None
 
 
 def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Question:
-    """A request as it is translated for an upstream model."""
+    """A request -> the input for its translation to an upstream server."""
     proxied = prepared.dialect == "proxy"
-    wanted = prepared.body.get("response_format") if proxied else prepared.parameters.response_format
+    answer_format = prepared.body.get("response_format") if proxied else prepared.parameters.response_format
     return Question(
         body=prepared.body,
         messages=prepared.messages,
         media=prepared.media,
-        response_format=wanted,
+        response_format=answer_format,
         model=upstream.model or prepared.name,
         stream=stream,
         proxied=proxied,
@@ -276,15 +276,15 @@ def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Ques
 
 
 def reader_of(prepared: Prepared) -> Reader:
-    """What gathers an upstream model's answer to a request; reasoning is kept where the request lets it think."""
+    """A reader for an upstream server's answer; it keeps reasoning if the request has thinking enabled."""
     return Reader(thinking=prepared.parameters.thinking)
 
 
-def told(reader: Reader, prepared: Prepared) -> dict[str, Any]:
-    """The fields of an `Outcome` that an upstream model's answer fills. Tokens that it does not count are counted."""
+def outcome_fields(reader: Reader, prepared: Prepared) -> dict[str, Any]:
+    """The fields of an `Outcome` from an upstream server's answer; token counts that it lacks are computed."""
     calls = [ToolCall(name, written) for name, written in reader.calls]
-    thought = count(reader.reasoning)
-    completion = thought + count(reader.text) + sum(count(f"{call.name}{call.written}") for call in calls)
+    reasoning = count(reader.reasoning)
+    completion = reasoning + count(reader.text) + sum(count(f"{call.name}{call.written}") for call in calls)
     figures = reader.usage
     return {
         "text": reader.text,
@@ -294,7 +294,7 @@ def told(reader: Reader, prepared: Prepared) -> dict[str, Any]:
         "usage": Counted(
             prompt=_figure(figures.get("prompt_tokens"), prepared.prompt_tokens),
             completion=_figure(figures.get("completion_tokens"), completion),
-            reasoning=_figure(_inner(figures, "completion_tokens_details", "reasoning_tokens"), thought),
+            reasoning=_figure(_inner(figures, "completion_tokens_details", "reasoning_tokens"), reasoning),
             cached=_figure(_inner(figures, "prompt_tokens_details", "cached_tokens"), 0),
         ),
     }

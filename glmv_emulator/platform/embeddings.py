@@ -1,6 +1,6 @@
-"""Vectors of texts: hashed words and character n-grams, so that texts which share them are near each other.
+"""Text embeddings: hashed words and character n-grams, so that texts that share them are near each other.
 
-They are real enough to retrieve by, and are no model's: synonyms are strangers to them.
+They work for retrieval tests, but are not those of a model: synonyms are not near each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from glmv_emulator.platform.errors import Refusal
 from glmv_emulator.platform.models import Model, find
 from glmv_emulator.platform.usage import count
 
-# bigmodel.cn docs, embeddings: embedding-3 takes 64 texts of 3072 tokens; embedding-2 texts of 512, 8K together.
+# bigmodel.cn docs, embeddings: embedding-3 takes 64 texts of 3072 tokens; embedding-2 texts of 512, 8K in total.
 MOST_INPUTS = 64
 MOST_TOGETHER = {"embedding-2": 8192}
 GRAM_SIZES = (3, 4)
@@ -26,7 +26,7 @@ _WORD = re.compile(r"[^\W\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+|[\u3400-\u4db
 
 
 def answer(body: Any) -> dict[str, Any]:
-    """The response to an embeddings request; raises what the platform refuses."""
+    """The response to an embeddings request; raises the platform's refusals."""
     if not isinstance(body, dict):
         raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
     model = _model(body.get("model"))
@@ -71,7 +71,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def vector(text: str, dimensions: int) -> list[float]:
-    """A vector of length 1 in which each feature of the text has its place and sign."""
+    """A vector of length 1; each feature of the text is added at its own position with its own sign."""
     sums = [0.0] * dimensions
     for feature, weight in _features(text).items():
         number = int.from_bytes(hashlib.blake2b(feature.encode("utf-8", "replace"), digest_size=8).digest(), "big")
@@ -83,18 +83,18 @@ def vector(text: str, dimensions: int) -> list[float]:
 
 
 def _features(text: str) -> dict[str, float]:
-    counted: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     weights: dict[str, float] = {}
     for word in _WORD.findall(text.lower()):
         if ord(word[0]) >= 0x3400:
             parts = [*word, *(word[start : start + 2] for start in range(len(word) - 1))]
-            found = {part: 0.5 * len(part) for part in parts}
+            weighted = {part: 0.5 * len(part) for part in parts}
         else:
-            found = {f"#{gram}": GRAM_WEIGHT for gram in _grams(f"<{word}>")}
-            found[word] = min(1.0, len(word) / FULL_WEIGHT_AT)
-        counted.update(found.keys())
-        weights |= found
-    return {feature: weights[feature] * math.sqrt(number) for feature, number in counted.items()}
+            weighted = {f"#{gram}": GRAM_WEIGHT for gram in _grams(f"<{word}>")}
+            weighted[word] = min(1.0, len(word) / FULL_WEIGHT_AT)
+        counts.update(weighted.keys())
+        weights |= weighted
+    return {feature: weights[feature] * math.sqrt(number) for feature, number in counts.items()}
 
 
 def _grams(word: str) -> list[str]:

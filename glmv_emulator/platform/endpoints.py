@@ -1,4 +1,4 @@
-"""The platform's endpoints beside the chat: tasks, embeddings, tokenizer, files, batches."""
+"""The platform's endpoints other than chat: tasks, embeddings, tokenizer, files, batches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Parse = Callable[[Request, State], Awaitable[Any]]
 
 
 def routes(state: State, parsed: Parse, bases: tuple[str, ...]) -> list[Route]:
-    """Routes of these endpoints under each base; they share tickets, files and batches."""
+    """The routes of these endpoints under each base path; they share tasks, files and batches."""
     endpoints = _Endpoints(state, parsed)
     table: list[tuple[str, str, Endpoint]] = [
         ("POST", "/async/chat/completions", endpoints.submit),

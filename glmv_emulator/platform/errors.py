@@ -1,7 +1,7 @@
-"""What the emulator refuses, in the platform's codes, statuses and envelopes.
+"""Refusals with the platform's error codes, statuses and bodies.
 
-Source: docs.z.ai and docs.bigmodel.cn, "error codes". Where those pages name no HTTP status, the one that users
-report is taken; docs/fidelity.md says which.
+Source: docs.z.ai and docs.bigmodel.cn, "error codes". If those pages do not name the HTTP status, it is the one that
+users report; docs/fidelity.md lists these.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ CODES: Mapping[str, tuple[int, str, str]] = {
 }
 
 
-# Codes whose message says when an allowance is reset, by Beijing's clock: it is an hour away where nobody says more.
+# Codes whose message has the time when a quota is reset, in Beijing's time zone: by default in one hour.
 RESETS = ("1308", "1310")
 BEIJING = timezone(timedelta(hours=8))
 
 
 class Refusal(Exception):
-    """The platform says no. `details` are in Chinese and English; `role` is who wrote what a filter caught."""
+    """A refusal of the platform. `details` are in Chinese and English; `role` is the author of filtered content."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Refusal(Exception):
         return (en if english else zh).format(self.details[1 if english else 0])
 
     def envelope(self, *, english: bool, request_id: str | None = None) -> dict[str, Any]:
-        """The body: a code is a string, and a content filter stands beside the error in camel case."""
+        """The body. The code is a string; the content filter is beside the error, in camel case."""
         body: dict[str, Any] = {"error": {"code": self.code, "message": self.message(english=english)}}
         if self.role is not None:
             body = {"contentFilter": [{"level": 1, "role": self.role}]} | body
@@ -111,11 +111,11 @@ class Refusal(Exception):
 
     @property
     def openai_status(self) -> int:
-        """The HTTP status by which an OpenAI-compatible server says it: a model that it has not is not found."""
+        """The HTTP status of an OpenAI-compatible server; it is 404 for an unknown model."""
         return 404 if self.code == "1211" else self.status
 
     def openai_envelope(self) -> dict[str, Any]:
-        """The same in the words of an OpenAI-compatible server."""
+        """The body of an OpenAI-compatible server."""
         kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
         status = self.openai_status
         kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
@@ -124,7 +124,7 @@ class Refusal(Exception):
 
 
 class ThinkingCannotBeOff(Refusal):
-    """`thinking: disabled` for a model that always thinks, in the words that users recorded (1210)."""
+    """`thinking: disabled` for a model that always thinks, with the message that users recorded (1210)."""
 
     def __init__(self) -> None:
         super().__init__("1210")
@@ -136,7 +136,7 @@ class ThinkingCannotBeOff(Refusal):
 
 
 class NotImplementedHere(Refusal):
-    """The platform has this, the emulator has not: 404 with code 1222, since clients send a 5xx again."""
+    """The emulator lacks an endpoint of the platform: 404 with code 1222, because clients would retry a 5xx."""
 
     def __init__(self, what: str) -> None:
         super().__init__("1222", what)

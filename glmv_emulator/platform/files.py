@@ -1,4 +1,4 @@
-"""Uploaded files, and what is checked of them (docs.bigmodel.cn, file management and batch)."""
+"""Uploaded files and their checks (docs.bigmodel.cn, file management and batch)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PURPOSES = (
     "user_data",
 )
 OUTPUT = "batch_output"
-LARGEST_FILE = 100 * MB  # beyond it HTTP 435 (docs.z.ai, error codes)
+LARGEST_FILE = 100 * MB  # larger files get HTTP 435 (docs.z.ai, error codes)
 MOST_LINES = 50_000
 SHORTEST_CUSTOM_ID = 6
 BATCH_URLS = ("/v4/chat/completions", "/v1/chat/completions")
@@ -33,7 +33,7 @@ MOST_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file as it was uploaded, or as a batch wrote it."""
+    """An uploaded file, or a file that a batch wrote."""
 
     id: str
     name: str
@@ -43,10 +43,10 @@ class Stored:
 
     def shown(self, era: Era) -> dict[str, Any]:
         """The file as an object of the API."""
-        # Recorded in 2024: the name comes as fileName, though the SDK's type says filename.
+        # Recorded in 2024: the name is in fileName, although the SDK's type has filename.
         name = "fileName" if era == "2024" else "filename"
-        shown = {"id": self.id, "object": "file", "bytes": len(self.data), "created_at": self.created}
-        return shown | {name: self.name, "purpose": self.purpose, "status": "processed"}
+        fields = {"id": self.id, "object": "file", "bytes": len(self.data), "created_at": self.created}
+        return fields | {name: self.name, "purpose": self.purpose, "status": "processed"}
 
 
 class Files:
@@ -56,7 +56,7 @@ class Files:
         self._kept: dict[str, Stored] = {}
 
     def upload(self, name: str, purpose: Any, data: bytes | None) -> Stored:
-        """Check and keep an upload."""
+        """Check and store an uploaded file."""
         if data is None:
             raise Refusal("1213", "file")
         if purpose is None:
@@ -82,12 +82,12 @@ class Files:
         return stored
 
     def of_a_message(self, identity: str) -> bytes | None:
-        """The bytes of a file that a message may name: those uploaded with the purpose user_data."""
+        """The bytes of a file that a message may use, which has the purpose user_data; else None."""
         stored = self._kept.get(identity)
         return stored.data if stored is not None and stored.purpose == "user_data" else None
 
     def content(self, identity: str) -> Stored:
-        """A file for download; only what a batch wrote can be had back."""
+        """A file for download; only files that a batch wrote can be downloaded."""
         stored = self.find(identity)
         if stored.purpose != OUTPUT:
             raise Refusal("1210", "该文件不支持下载", "this file does not support downloading")
@@ -100,8 +100,8 @@ class Files:
 
     def list(self, query: Mapping[str, str], era: Era) -> dict[str, Any]:
         purpose = query.get("purpose")
-        wanted = [one for one in self._kept.values() if purpose in (None, one.purpose)]
-        return page([one.shown(era) for one in wanted], query)
+        matching = [one for one in self._kept.values() if purpose in (None, one.purpose)]
+        return page([one.shown(era) for one in matching], query)
 
 
 def page(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
@@ -114,14 +114,14 @@ def page(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any
     if after:
         places = [place for place, item in enumerate(ordered) if item["id"] == after]
         ordered = ordered[places[0] + 1 :] if places else []
-    shown = ordered[: int(limit)]
-    more = len(ordered) > len(shown)
-    ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {}
-    return {"object": "list", "data": shown, "has_more": more} | ends
+    items_of_page = ordered[: int(limit)]
+    more = len(ordered) > len(items_of_page)
+    ends = {"first_id": items_of_page[0]["id"], "last_id": items_of_page[-1]["id"]} if items_of_page else {}
+    return {"object": "list", "data": items_of_page, "has_more": more} | ends
 
 
 def batch_lines(data: bytes) -> list[dict[str, Any]]:
-    """The requests of a batch's file; one bad line refuses the whole file, as the platform does at upload."""
+    """The requests in a batch's file; one invalid line makes the whole file invalid, as on the platform."""
     lines = [line for line in data.splitlines() if line.strip()]
     if not lines or len(lines) > MOST_LINES:
         raise Refusal("1210", f"jsonl 行数应为 1 - {MOST_LINES}", f"a jsonl file has 1 - {MOST_LINES} lines")

@@ -1,4 +1,4 @@
-"""A streamed answer of the upstream model, in the platform's shapes, as it arrives."""
+"""Streams the upstream server's answer in the platform's shapes while it arrives."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 
 from glmv_emulator.answers.upstream import Piece
 from glmv_emulator.platform import shapes
-from glmv_emulator.platform.chat import Prepared, outcome_of, question_of, reader_of, told
+from glmv_emulator.platform.chat import Prepared, outcome_fields, outcome_of, question_of, reader_of
 from glmv_emulator.platform.shapes import Outcome
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, pieces
 
 
 async def chunks(upstream: Upstream, state: State, prepared: Prepared) -> AsyncGenerator[dict[str, Any], None]:
-    """The chunks of an answer, without the `[DONE]`; each is there as soon as the server has sent what is in it.
+    """The chunks of an answer, without the `[DONE]`; each is yielded as soon as the server has sent its content.
 
-    Tool calls come in fragments where the platform sends fragments (`tool_stream`) and behind `/v1`, else in one chunk
-    before the last.
+    Tool calls come in fragments with `tool_stream` and on `/v1`, else in one chunk before the last.
 
     Raises:
-        Refusal: when the server gives no answer, or breaks off.
+        Refusal: the server does not answer, or its answer breaks off.
     """
     era = state.settings.era
     reader = reader_of(prepared)
@@ -34,7 +33,7 @@ async def chunks(upstream: Upstream, state: State, prepared: Prepared) -> AsyncG
             for delta in _deltas(piece, begun):
                 yield shapes.delta_chunk(head, delta, era, first=first)
                 first = False
-    whole = replace(begun, **told(reader, prepared))
+    whole = replace(begun, **outcome_fields(reader, prepared))
     for chunk in shapes.last_chunks(whole, era, head, first=first):
         yield chunk
 

@@ -1,4 +1,4 @@
-"""Gets at the bytes of a medium, without ever leaving this machine, and looks at them."""
+"""Gets the bytes of media, without any network access, and measures them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Dialect = Literal["platform", "proxy"]
 
 
 def look(place: Place, model: Model, settings: Settings, dialect: Dialect, hosted: Own, uploaded: Own) -> Medium:
-    """The medium at a place, looked at if its bytes are here: base64, or hosted by or uploaded to this emulator."""
+    """The medium at a position, measured if its bytes are known: base64, or hosted by or uploaded to the emulator."""
     if place.type == "file":
         return _file(place, model, hosted, uploaded)
     url = place.value.get("url")
@@ -52,7 +52,7 @@ def _decoded(text: str, kind: str, settings: Settings, dialect: Dialect) -> byte
     if prefix is not None and (prefix["type"] or "").partition("/")[0].lower() != kind:
         raise _unreadable(kind, f"{prefix['type']}")
     try:
-        # The standard alphabet with padding and nothing between: blanks and line breaks make the platform fail.
+        # The platform accepts only the standard alphabet with padding, without blanks and line breaks.
         return binascii.a2b_base64(text[prefix.end() :] if prefix else text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise _unreadable(kind, "base64") from None
@@ -95,13 +95,13 @@ def _checked_video(data: bytes, model: Model, settings: Settings) -> SeenVideo:
 
 
 def _file(place: Place, model: Model, hosted: Own, uploaded: Own) -> Medium:
-    given = [name for name in ("file_id", "file_url", "file_data") if place.value.get(name)]
-    if len(given) != 1:
-        raise Refusal("1215" if given else "1213", " / ".join(given) or "file.file_id / file_url / file_data")
-    value = place.value[given[0]]
+    keys = [name for name in ("file_id", "file_url", "file_data") if place.value.get(name)]
+    if len(keys) != 1:
+        raise Refusal("1215" if keys else "1213", " / ".join(keys) or "file.file_id / file_url / file_data")
+    value = place.value[keys[0]]
     if not isinstance(value, str):
-        raise Refusal("1214", f"file.{given[0]}")
-    match given[0]:
+        raise Refusal("1214", f"file.{keys[0]}")
+    match keys[0]:
         case "file_id":
             data = uploaded(value) if model.file_id else None
             if data is None:
@@ -120,7 +120,7 @@ def _file(place: Place, model: Model, hosted: Own, uploaded: Own) -> Medium:
                 raise _bad_file() from None
     if data is not None and len(data) > FILE_BYTES:
         raise Refusal("1210", "文件大小超过限制 50M", "the file is over 50 MB")
-    url = value if given[0] == "file_url" else None
+    url = value if keys[0] == "file_url" else None
     return Medium("file", place.message, place.part, url, None, data)
 
 

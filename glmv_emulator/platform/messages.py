@@ -1,4 +1,4 @@
-"""Checks the turns of a conversation and finds the media in them (docs.bigmodel.cn, chat completion, "messages")."""
+"""Checks the messages of a request and finds the media in them (docs.bigmodel.cn, chat completion, "messages")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS: dict[str, Literal["image", "video", "file"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A medium as it was sent: where it stands, and its part's object."""
+    """The position of a medium in the messages, and its content part."""
 
     kind: Literal["image", "video", "file"]
     type: str
@@ -31,9 +31,9 @@ class Place:
 
 
 def check(messages: Any, model: Model, settings: Settings, *, proxied: bool = False) -> list[Place]:
-    """The media of a conversation in their order; raises the platform's refusal of one that is malformed.
+    """The media in messages, in order; raises the platform's refusal if the messages are invalid.
 
-    `proxied` is a conversation that came to `/v1`, where every role may have a list of parts, in any order.
+    `proxied` means that the request came to `/v1`, where every role may have a list of parts, in any order.
     """
     if messages is None:
         raise Refusal("1213", "messages")
@@ -43,19 +43,19 @@ def check(messages: Any, model: Model, settings: Settings, *, proxied: bool = Fa
         return _proxied(messages, model, settings)
     turns_only = settings.read(model.turns_only)
     tool_turns = takes_tool_turns(model, settings)
-    found: list[Place] = []
+    places: list[Place] = []
     for index, message in enumerate(messages):
         _check_role(message.get("role"), turns_only, tool_turns)
-        found += _content(message, index, model, settings, turns_only=turns_only)
+        places += _content(message, index, model, settings, turns_only=turns_only)
     _check_results(messages)
     _check_order([message["role"] for message in messages])
-    _check_counts(found, model, settings)
-    _check_mixture(found, model)
-    return found
+    _check_counts(places, model, settings)
+    _check_mixture(places, model)
+    return places
 
 
 def _proxied(messages: list[dict[str, Any]], model: Model, settings: Settings) -> list[Place]:
-    found: list[Place] = []
+    places: list[Place] = []
     for index, message in enumerate(messages):
         if message.get("role") not in proxy.ROLES:
             raise Refusal("1214", "messages.role")
@@ -65,7 +65,7 @@ def _proxied(messages: list[dict[str, Any]], model: Model, settings: Settings) -
             case None | str():
                 continue
             case list() as parts:
-                found += [
+                places += [
                     place
                     for part, value in enumerate(parts)
                     for place in _part(value, "user", index, part, model, settings, strict=False)
@@ -73,17 +73,17 @@ def _proxied(messages: list[dict[str, Any]], model: Model, settings: Settings) -
             case _:
                 raise Refusal("1214", "messages.content")
     _check_results(messages)
-    _check_counts(found, model, settings)
-    return found
+    _check_counts(places, model, settings)
+    return places
 
 
 def takes_tool_turns(model: Model, settings: Settings) -> bool:
-    """Whether a conversation may hold calls of tools and their results."""
+    """Whether the messages may contain tool calls and their results."""
     return settings.read(model.tools) and not (model.kind == "vision" and "tool-turns" in settings.strict)
 
 
 def _check_role(role: Any, turns_only: bool, tools: bool) -> None:
-    # "Incorrect role information" is what users report for a role that the model does not take.
+    # Users report the message "Incorrect role information" for a role that the model does not accept.
     allowed = ("user", "assistant") if turns_only else ROLES if tools else ROLES[:3]
     if role not in allowed:
         shown = str(role)[:32]
@@ -97,17 +97,19 @@ def _check_order(roles: list[str]) -> None:
 
 
 def _check_results(messages: list[dict[str, Any]]) -> None:
-    """A result that names a call names one that was made before it; a result without a name is taken."""
-    made: set[str] = set()
+    """Check that the call id of each tool result is that of an earlier call; a result without an id is accepted."""
+    call_ids: set[str] = set()
     for message in messages:
         if (
             message["role"] == "tool"
             and message.get("tool_call_id") is not None
-            and str(message["tool_call_id"]) not in made
+            and str(message["tool_call_id"]) not in call_ids
         ):
             raise Refusal("1214", "messages.tool_call_id")
         calls = message.get("tool_calls")
-        made |= {str(call.get("id")) for call in calls if isinstance(call, dict)} if isinstance(calls, list) else set()
+        call_ids |= (
+            {str(call.get("id")) for call in calls if isinstance(call, dict)} if isinstance(calls, list) else set()
+        )
 
 
 def _content(message: dict[str, Any], index: int, model: Model, settings: Settings, *, turns_only: bool) -> list[Place]:
@@ -146,9 +148,9 @@ def _part(
         if not isinstance(value.get("text"), str):
             raise Refusal("1213", "messages.content.text")
         return []
-    taken = _types_of(model, settings) if role == "user" else set()
-    if kind not in taken:
-        types = str(sorted(taken | {"text"}))
+    types_allowed = _types_of(model, settings) if role == "user" else set()
+    if kind not in types_allowed:
+        types = str(sorted(types_allowed | {"text"}))
         raise Refusal(
             "1210",
             f"messages.content.type 参数非法，取值范围 {types}",
@@ -173,8 +175,8 @@ def _types_of(model: Model, settings: Settings) -> set[str]:
     return types
 
 
-def _check_counts(found: list[Place], model: Model, settings: Settings) -> None:
-    number = {kind: sum(place.kind == kind for place in found) for kind in ("image", "video", "file")}
+def _check_counts(places: list[Place], model: Model, settings: Settings) -> None:
+    number = {kind: sum(place.kind == kind for place in places) for kind in ("image", "video", "file")}
     if number["image"] > settings.read(model.images):
         raise Refusal("1210", "输入图片数量超过限制", "too many pictures in the input")
     if number["video"] > model.videos:
@@ -183,12 +185,12 @@ def _check_counts(found: list[Place], model: Model, settings: Settings) -> None:
         raise Refusal("1210", "输入文件数量超过限制", "too many files in the input")
 
 
-def _check_mixture(found: list[Place], model: Model) -> None:
-    number = {kind: sum(place.kind == kind for place in found) for kind in ("image", "video", "file")}
+def _check_mixture(places: list[Place], model: Model) -> None:
+    number = {kind: sum(place.kind == kind for place in places) for kind in ("image", "video", "file")}
     # "Pictures, videos and files cannot be understood at the same time" (bigmodel.cn docs, GLM-4V to GLM-5.3-Flash).
     if sum(1 for many in number.values() if many) > 1:
-        given = " 与 ".join(kind for kind, many in number.items() if many)
-        raise Refusal("1215", given, given.replace("与", "and"))
-    for place in found:
+        kinds = " 与 ".join(kind for kind, many in number.items() if many)
+        raise Refusal("1215", kinds, kinds.replace("与", "and"))
+    for place in places:
         if place.kind == "video" and model.video_first and place.part != 0:
             raise Refusal("1210", "video_url 必须位于 content 首位", "video_url must be first in content")

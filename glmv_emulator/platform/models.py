@@ -1,4 +1,4 @@
-"""The emulator's own reading of the platform's model pages, from `models.toml` beside this file."""
+"""The emulator's table of models, from `models.toml` beside this file; it shares no data with the client's table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoSampling:
-    """How a video is cut into frames.
+    """How frames of a video are sampled.
 
-    `rates` are (seconds, frames of each second) for a video of so many seconds at most; a longer one counts as the
-    last of them. `frames` and `tokens` are the most that a video comes to.
+    `rates` are (seconds, frames per second): the rate for videos up to this duration. A longer video is sampled as
+    if it had the duration of the last row. `frames` and `tokens` are the maximum for a video.
     """
 
     rates: tuple[tuple[float, float], ...]
@@ -27,9 +27,9 @@ class VideoSampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What one model takes. `source` is a page of the platform; the file has the sources of single values.
+    """The limits of a model. `source` is a page of the platform; the file has the sources of single values.
 
-    None for `context` or `video_seconds` means that no source states it, so it is not checked.
+    None for `context` or `video_seconds` means that no source has the limit, so it is not checked.
     """
 
     name: str
@@ -61,24 +61,24 @@ class Model:
     dimensions: tuple[int, ...]
 
 
-def _value(name: str, written: Any) -> Any:
-    """A field's value as it is written in the file -> the value of the row."""
-    match name, written:
+def _value(name: str, value: Any) -> Any:
+    """The value of a field in the file -> the value in the row."""
+    match name, value:
         case _, {"doubt": doubt, "loose": loose, "strict": strict}:
             return Doubt(doubt, loose=_value(name, loose), strict=_value(name, strict))
         case "video_formats", list():
-            return frozenset(written)
+            return frozenset(value)
         case "dimensions", list():
-            return tuple(written)
+            return tuple(value)
         case "video_sampling", dict():
-            return VideoSampling(**written | {"rates": tuple((most, rate) for most, rate in written["rates"])})
+            return VideoSampling(**value | {"rates": tuple((most, rate) for most, rate in value["rates"])})
         case _:
-            return written
+            return value
 
 
 def _row(name: str, fields: dict[str, Any]) -> Model:
-    given = {field: _value(field, written) for field, written in fields.items() if field not in ("names", "video_mib")}
-    return Model(name=name, video_bytes=fields["video_mib"] * MB, **given)
+    values = {field: _value(field, written) for field, written in fields.items() if field not in ("names", "video_mib")}
+    return Model(name=name, video_bytes=fields["video_mib"] * MB, **values)
 
 
 _FILE = tomllib.loads(resources.files("glmv_emulator.platform").joinpath("models.toml").read_text("utf-8"))

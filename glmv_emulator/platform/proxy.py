@@ -1,7 +1,7 @@
-"""What `/v1` takes beyond the platform's own rules, as OpenAI-compatible servers do (vLLM, SGLang, llama.cpp, proxies).
+"""Rules of `/v1`, which behaves like an OpenAI-compatible server (vLLM, SGLang, llama.cpp, proxies).
 
 Source: OpenAI's API reference, chat completions; vLLM 0.33, `ChatCompletionRequest`; `transformers serve` 5.24, which
-refuses the fields of a body that it does not know.
+refuses unknown fields of a body.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIELDS = frozenset({
 
 
 class UnexpectedFields(Refusal):
-    """Fields that a strict server does not know, in the body that such servers answer with: HTTP 422."""
+    """HTTP 422 for fields that a strict server does not know, with the body of such servers."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__("1210", status=422)
@@ -37,13 +37,13 @@ class UnexpectedFields(Refusal):
 
 
 def check_fields(body: Mapping[str, Any], settings: Settings) -> None:
-    """Raise the refusal of a strict server where this one was made so (`strict={"fields"}`)."""
+    """Raise for unknown fields if the emulator has `strict={"fields"}`."""
     if "fields" in settings.strict and (unknown := body.keys() - FIELDS):
         raise UnexpectedFields([str(name) for name in unknown])
 
 
 def tool_choice(value: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """`tool_choice` as it came; raises 1214 for one that is none, or that asks for a tool that is not offered."""
+    """`tool_choice`, unchanged; raises 1214 if it is invalid or names a tool that the request does not have."""
     names = [tool["function"]["name"] for tool in tools if tool.get("type") == "function"]
     match value:
         case None | "none" | "auto":
@@ -56,18 +56,18 @@ def tool_choice(value: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def response_format(value: Any) -> dict[str, Any] | None:
-    """`response_format` as it came, None for plain text; raises 1214 for what is none."""
+    """`response_format`, unchanged, or None for plain text; raises 1214 if it is invalid."""
     match value:
         case None | {"type": "text"}:
             return None
         case {"type": "json_object"} | {"type": "json_schema", "json_schema": {"schema": dict()}}:
-            kept: dict[str, Any] = value
-            return kept
+            result: dict[str, Any] = value
+            return result
     raise Refusal("1214", "response_format")
 
 
 def include_usage(options: Any, *, stream: bool) -> bool:
-    """Whether a stream is to end with its usage; raises 1214 where there is no stream."""
+    """Whether a stream ends with its usage; raises 1214 if the request is not streamed."""
     if options is None:
         return False
     if not stream or not isinstance(options, dict):

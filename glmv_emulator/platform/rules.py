@@ -20,7 +20,7 @@ REQUEST_ID: range | Doubt[range] = Doubt("request-id-6", range(1, 65), range(6, 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What of the parameters matters to the answer."""
+    """The parameters that an answer depends on."""
 
     stream: bool
     max_tokens: int
@@ -36,43 +36,47 @@ class Parameters:
 
 
 def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bool = False) -> Parameters:
-    """The parameters of a body; raises 1210, 1213 or 1214 for one that is not as documented. Null is absent.
+    """The parameters of a body; raises 1210, 1213 or 1214 for values that are not as documented. Null means absent.
 
-    `proxied` is a body that came to `/v1`: there more is taken, and `tool_choice` and `response_format` are obeyed.
+    `proxied` means that the body came to `/v1`, which accepts more, and obeys `tool_choice` and `response_format`.
     """
-    given = {name: value for name, value in body.items() if value is not None}
+    fields = {name: value for name, value in body.items() if value is not None}
     for name in ("stream", "do_sample", "tool_stream"):
-        if not isinstance(given.get(name, False), bool):
+        if not isinstance(fields.get(name, False), bool):
             raise Refusal("1214", name)
-    if given.get("do_sample", True):
+    if fields.get("do_sample", True):
         # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
         open_ended = "range-open" in settings.strict and not proxied
         highest = proxy.HIGHEST_TEMPERATURE if proxied else 1.0
-        _number(given, "temperature", 0.0, highest, inside=open_ended)
-        _number(given, "top_p", 0.0 if proxied else model.lowest_top_p, 1.0, inside=open_ended)
+        _number(fields, "temperature", 0.0, highest, inside=open_ended)
+        _number(fields, "top_p", 0.0 if proxied else model.lowest_top_p, 1.0, inside=open_ended)
     most = settings.read(model.output)
-    name = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
-    max_tokens = given.get(name, min(model.default_output, most))
+    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    max_tokens = fields.get(name, min(model.default_output, most))
     if not _whole(max_tokens) or not 1 <= max_tokens <= most:
         raise Refusal("1214", f"{name}（1 - {most}）", f"{name} (1 - {most})")
     if not proxied:
-        _text(given, "user_id", USER_ID)
-    stream = given.get("stream", False)
-    tools = _tools(given.get("tools", []), model, settings)
-    wanted = given.get("response_format")
-    obeyed = model.kind == "text"
+        _text(fields, "user_id", USER_ID)
+    stream = fields.get("stream", False)
+    tools = _tools(fields.get("tools", []), model, settings)
+    answer_format = fields.get("response_format")
+    obeys_format = model.kind == "text"
     return Parameters(
         stream=stream,
         max_tokens=max_tokens,
-        stop=_stop(given.get("stop", []), settings, proxied=proxied),
+        stop=_stop(fields.get("stop", []), settings, proxied=proxied),
         tools=tools,
-        response_format=proxy.response_format(wanted) if proxied else _format(wanted) if obeyed else None,
-        thinking=_thinking(given.get("thinking"), model),
-        request_id=_request_id(given.get("request_id"), settings, proxied=proxied),
-        seed=given["seed"] if _whole(given.get("seed")) else None,
-        include_usage=proxied and proxy.include_usage(given.get("stream_options"), stream=stream),
-        tool_choice=proxy.tool_choice(given.get("tool_choice"), tools) if proxied else None,
-        tool_stream=given.get("tool_stream", False) and model.tool_stream,
+        response_format=proxy.response_format(answer_format)
+        if proxied
+        else _format(answer_format)
+        if obeys_format
+        else None,
+        thinking=_thinking(fields.get("thinking"), model),
+        request_id=_request_id(fields.get("request_id"), settings, proxied=proxied),
+        seed=fields["seed"] if _whole(fields.get("seed")) else None,
+        include_usage=proxied and proxy.include_usage(fields.get("stream_options"), stream=stream),
+        tool_choice=proxy.tool_choice(fields.get("tool_choice"), tools) if proxied else None,
+        tool_stream=fields.get("tool_stream", False) and model.tool_stream,
     )
 
 
@@ -80,8 +84,8 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(given: dict[str, Any], name: str, lowest: float, highest: float, *, inside: bool) -> None:
-    value = given.get(name)
+def _number(fields: dict[str, Any], name: str, lowest: float, highest: float, *, inside: bool) -> None:
+    value = fields.get(name)
     if value is None:
         return
     if (
@@ -93,14 +97,14 @@ def _number(given: dict[str, Any], name: str, lowest: float, highest: float, *, 
         raise Refusal("1214", f"{name}（{lowest:g} - {highest:g}）", f"{name} ({lowest:g} - {highest:g})")
 
 
-def _text(given: dict[str, Any], name: str, lengths: range) -> None:
-    value = given.get(name)
+def _text(fields: dict[str, Any], name: str, lengths: range) -> None:
+    value = fields.get(name)
     if value is not None and (not isinstance(value, str) or len(value) not in lengths):
         raise Refusal("1214", name)
 
 
 def _request_id(value: Any, settings: Settings, *, proxied: bool) -> str | None:
-    # The platform's own SDK tests send time.time(), so a number is taken as its digits.
+    # The tests of the platform's own SDK send time.time(), so a number is accepted as text.
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -152,7 +156,7 @@ def _check_tool(tool: Any, *, vision: bool) -> None:
 def _format(value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
-    # json_schema is taken and ignored, as users measured.
+    # json_schema is accepted and ignored, as users observed.
     if not isinstance(value, dict) or value.get("type") not in ("text", "json_object", "json_schema"):
         raise Refusal("1214", "response_format.type")
     return value if value["type"] == "json_object" else None

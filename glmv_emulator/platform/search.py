@@ -1,4 +1,4 @@
-"""What the tool `web_search` of text models finds: invented pages, since nothing is fetched.
+"""Results of the tool `web_search` of text models: invented pages, since nothing is fetched.
 
 Fields: docs.bigmodel.cn, chat completion, `web_search` of the response. Whether they are sent: the tool's own
 `search_result`, false where it is absent (docs.z.ai, chat completion, WebSearchObject).
@@ -18,21 +18,23 @@ DEFAULT_COUNT = 10
 LONGEST_QUERY = 70  # docs.bigmodel.cn, web search, `search_query`
 
 
-def found(tools: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The pages that are shown beside an answer; none unless a tool asks to have them shown."""
+def search_results(
+    tools: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """The pages that are sent with an answer; none unless a tool has `search_result` set."""
     for tool in tools:
-        asked = tool.get("web_search") if tool.get("type") == "web_search" else None
-        if isinstance(asked, dict) and asked.get("enable", True) is True and asked.get("search_result") is True:
-            return _pages(_query(asked, messages), asked.get("count"))
+        options = tool.get("web_search") if tool.get("type") == "web_search" else None
+        if isinstance(options, dict) and options.get("enable", True) is True and options.get("search_result") is True:
+            return _pages(_query(options, messages), options.get("count"))
     return ()
 
 
-def _query(asked: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
-    given = asked.get("search_query")
-    if isinstance(given, str) and given:
-        return given[:LONGEST_QUERY]
-    written = [text for message in messages if message.get("role") == "user" for text in texts(message)]
-    return written[-1][:LONGEST_QUERY] if written else ""
+def _query(options: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
+    query = options.get("search_query")
+    if isinstance(query, str) and query:
+        return query[:LONGEST_QUERY]
+    texts_of_user = [text for message in messages if message.get("role") == "user" for text in texts(message)]
+    return texts_of_user[-1][:LONGEST_QUERY] if texts_of_user else ""
 
 
 def _pages(query: str, count: Any) -> tuple[dict[str, Any], ...]:

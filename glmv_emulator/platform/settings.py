@@ -1,4 +1,4 @@
-"""What an emulator can be told at its start, and the doubts between which it can be told to choose."""
+"""The settings of an emulator, and the doubts that its setting `strict` resolves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Generic, Literal, TypeVar
 Era = Literal["2024", "2025", "2026"]
 T = TypeVar("T")
 
-# Where public sources disagree, the emulator takes the reading that allows more, unless told `strict={name}`.
+# If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the name.
 DOUBTS = {
     "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show raw base64 only",
     "output-2024": "glm-4v and glm-4v-plus write at most 1024 tokens; another page says 4095",
     "output-4.1v": "glm-4.1v-thinking-flash writes at most 16384 tokens; another page says 32768",
     "images-50": "glm-4.6v and glm-5v-turbo take at most 50 pictures; another page says 150",
     "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
-    "stop-one": "one stop word at most and in a list; newer pages say four, and OpenAI clients send a string",
-    "request-id-6": "request_id has 6 characters or more; docs.bigmodel.cn asks for a unique one only",
+    "stop-one": "at most one stop word, in a list; newer pages say four, and OpenAI clients send a string",
+    "request-id-6": "request_id has at least 6 characters; docs.bigmodel.cn only requires that it is unique",
     "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
     "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
@@ -27,31 +27,31 @@ DOUBTS = {
     "detail": "image_url has a url and nothing else; a shipped application sends detail too",
     "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
     "video-base64": "video_url takes a URL only; older examples send base64",
-    "arguments-object": "tool calls are answered with arguments as an object, as the schema has it, not as a string",
-    "fields": "/v1 refuses the fields of a body that OpenAI's request has not, with 422, as strict servers do",
+    "arguments-object": "tool calls have their arguments as an object, as in the schema, not as a string",
+    "fields": "/v1 refuses body fields that OpenAI's API does not have, with 422, like strict servers",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Raise ValueError for what is no time from 0 s on."""
+    """Raise ValueError unless the value is a finite number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} is a number of seconds from 0 on, not {value!r}")
+        raise ValueError(f"{name} must be a number of seconds, 0 or more; got {value!r}")
 
 
 def check_count(name: str, value: object, least: int) -> None:
-    """Raise ValueError for what is no whole number from `least` on."""
+    """Raise ValueError unless the value is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+        raise ValueError(f"{name} must be an integer, {least} or more; got {value!r}")
 
 
-# bigmodel.cn docs, video of 200 MB at most; in base64 that is 267 MB, and the rest of a body is small beside it.
+# bigmodel.cn docs: a video has at most 200 MB, which is 267 MB in base64; the rest of a body is small.
 LARGEST_BODY = 300 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt(Generic[T]):
-    """A limit that sources state differently."""
+    """A limit on which sources disagree."""
 
     name: str
     loose: T
@@ -64,9 +64,9 @@ class Doubt(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this emulator behaves. `pace` is in seconds between two chunks of a stream, `clock_offset` in seconds.
+    """The settings of an emulator. `pace` is the seconds between two chunks of a stream, `clock_offset` is in seconds.
 
-    `any_key` says whether `/v1` takes any key, as servers do that run without one.
+    `any_key` is whether `/v1` accepts any key, like servers that run without a key.
     """
 
     era: Era = "2026"
@@ -82,29 +82,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.era not in ("2024", "2025", "2026"):
-            raise ValueError(f"era is '2024', '2025' or '2026', not {self.era!r}")
+            raise ValueError(f"era must be '2024', '2025' or '2026'; got {self.era!r}")
         if unknown := self.strict - DOUBTS.keys():
-            raise ValueError(f"strict names no doubt of ours: {sorted(unknown)}; they are {sorted(DOUBTS)}")
+            raise ValueError(f"strict has unknown doubts {sorted(unknown)}; the doubts are {sorted(DOUBTS)}")
         check_seconds("pace", self.pace)
         for name, least in (("async_polls", 0), ("largest_body", 1)):
             check_count(name, getattr(self, name), least)
         if not isinstance(self.seed, int):
-            raise TypeError(f"seed is a whole number, not {self.seed!r}")
+            raise TypeError(f"seed must be an integer; got {self.seed!r}")
         for model, most in self.concurrency.items():
             check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
-        """The reading of a limit that holds here."""
+        """The reading of a limit for this emulator."""
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose
 
 
 def answered_by(upstream: str | None) -> str:
-    """Where the answers of an emulator come from, in one sentence for its commands and its page.
+    """A sentence about the source of the answers, for the commands and the page.
 
     Args:
-        upstream: the address of the server that answers; None where the emulator answers itself.
+        upstream: the address of the upstream server; None if there is none.
     """
     if upstream is None:
         return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"

@@ -1,7 +1,7 @@
-"""The shapes in which the platform answers, one way for each recorded era.
+"""The shapes of the platform's responses in each recorded era.
 
-2024: ids of 19 digits, `created` a string in streams, three figures of usage, a role in each delta.
-2025: ids of a date and hex digits, cached tokens, tool calls of index -1 and the finish reason on two chunks.
+2024: ids of 19 digits, `created` is a string in streams, three counts in usage, a role in each delta.
+2025: ids of a date and hex digits, cached tokens, tool calls with index -1 and the finish reason in two chunks.
 2026: `object`, reasoning tokens, the role in the first delta.
 """
 
@@ -17,7 +17,7 @@ from glmv_emulator.answers import ToolCall
 from glmv_emulator.platform.settings import Era
 from glmv_emulator.platform.usage import tokens
 
-# Recorded: with a charset behind gateways in 2024, without one later.
+# Recorded: with a charset (gateways, 2024), later without.
 EVENT_STREAM: dict[Era, str] = {
     "2024": "text/event-stream;charset=UTF-8",
     "2025": "text/event-stream",
@@ -29,7 +29,7 @@ ARGUMENTS_A_DELTA = 4
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Tokens of one exchange; the reasoning is part of the completion."""
+    """Token counts of an answer; the reasoning is part of the completion."""
 
     prompt: int
     completion: int
@@ -39,7 +39,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer before it has a shape."""
+    """An answer, independent of its shape."""
 
     id: str
     request_id: str
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def new_id(era: Era, *, proxied: bool = False) -> str:
-    """An id in the era's form that says whose it is."""
+    """A new id in the era's form, with a prefix that marks it as the emulator's."""
     if proxied:
         return f"chatcmpl-emu-{secrets.token_hex(12)}"
     if era == "2024":
@@ -69,16 +69,16 @@ def new_id(era: Era, *, proxied: bool = False) -> str:
 
 
 def usage(outcome: Outcome, era: Era) -> dict[str, Any]:
-    counted = outcome.usage
+    counts = outcome.usage
     figures: dict[str, Any] = {
-        "prompt_tokens": counted.prompt,
-        "completion_tokens": counted.completion,
-        "total_tokens": counted.prompt + counted.completion,
+        "prompt_tokens": counts.prompt,
+        "completion_tokens": counts.completion,
+        "total_tokens": counts.prompt + counts.completion,
     }
     if era != "2024":
-        figures["prompt_tokens_details"] = {"cached_tokens": counted.cached}
+        figures["prompt_tokens_details"] = {"cached_tokens": counts.cached}
     if era == "2026":
-        figures["completion_tokens_details"] = {"reasoning_tokens": counted.reasoning}
+        figures["completion_tokens_details"] = {"reasoning_tokens": counts.reasoning}
     return figures
 
 
@@ -113,7 +113,7 @@ def chunks(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
 
 
 def chunk_head(outcome: Outcome, era: Era) -> dict[str, Any]:
-    """What all chunks of an answer have in common."""
+    """The fields that all chunks of an answer have in common."""
     head = _head(outcome, era, "chat.completion.chunk")
     if era == "2024" and not outcome.proxied:
         head.pop("request_id", None)
@@ -122,23 +122,23 @@ def chunk_head(outcome: Outcome, era: Era) -> dict[str, Any]:
 
 
 def delta_chunk(head: dict[str, Any], delta: dict[str, Any], era: Era, *, first: bool) -> dict[str, Any]:
-    """A chunk with a delta, whose role may be left out."""
+    """A chunk with a delta; in 2026 only the first delta has a role."""
     if not first and era == "2026":
         delta.pop("role", None)
     return head | {"choices": [{"index": 0, "delta": delta}]}
 
 
 def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool) -> Iterator[dict[str, Any]]:
-    """The chunks behind the deltas: tool calls that are not in fragments, the finish reason, usage."""
+    """The chunks after the deltas: tool calls that are not in fragments, the finish reason, usage."""
     delta: dict[str, Any] = {"role": "assistant", "content": ""}
     if outcome.calls and not outcome.tool_stream:
         doubled = era == "2025" and not outcome.proxied
         indexes = [-1] * len(outcome.calls) if doubled else range(len(outcome.calls))
-        called = {"tool_calls": _calls(outcome, indexes)}
+        calls_delta = {"tool_calls": _calls(outcome, indexes)}
         if doubled:
-            choice = {"index": 0, "finish_reason": outcome.finish_reason, "delta": called}
+            choice = {"index": 0, "finish_reason": outcome.finish_reason, "delta": calls_delta}
         else:
-            choice = {"index": 0, "delta": ({"role": "assistant"} if first or era == "2024" else {}) | called}
+            choice = {"index": 0, "delta": ({"role": "assistant"} if first or era == "2024" else {}) | calls_delta}
         yield head | {"choices": [choice]}
     last = head | {"choices": [{"index": 0, "finish_reason": outcome.finish_reason, "delta": delta}]}
     if outcome.finish_reason == "sensitive":
@@ -148,17 +148,17 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
         if outcome.include_usage:
             yield head | {"choices": [], "usage": usage(outcome, era)}
     else:
-        # Measured by users: beside the choices of the chunk that has the finish reason and the usage.
+        # Users observed: it is in the chunk with the finish reason and the usage, beside the choices.
         pages = {"web_search": list(outcome.web_search)} if outcome.web_search else {}
         yield last | {"usage": usage(outcome, era)} | pages
 
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
-    """A last chunk -> the one of an answer that the content filter took back, as the platform's security page has it:
-    the delta bears the role of whose text was caught, the filter stands beside the choices, and there is no usage."""
+    """A last chunk -> that of an answer which the content filter withdrew, as in the platform's security page: the
+    delta has the role of the author of the filtered text, the filter is beside the choices, and there is no usage."""
     choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
-    kept = {name: value for name, value in last.items() if name != "usage"}
-    return kept | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}
+    fields = {name: value for name, value in last.items() if name != "usage"}
+    return fields | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}
 
 
 def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
@@ -176,10 +176,10 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
                 yield {"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def _cut(text: str, given: Sequence[str]) -> Iterator[str]:
-    """A text in given pieces, as far as it goes: limits may have made it shorter, and boxes make it longer."""
+def _cut(text: str, parts: Sequence[str]) -> Iterator[str]:
+    """A text cut into the given pieces; a limit may have shortened the text, and boxes may have made it longer."""
     at = 0
-    for piece in (*given, text):
+    for piece in (*parts, text):
         if cut := text[at : at + len(piece)]:
             yield cut
         at += len(piece)
@@ -205,7 +205,7 @@ def _calls(outcome: Outcome, indexes: range | list[int]) -> list[dict[str, Any]]
 
 
 def call_id(outcome: Outcome, number: int) -> str:
-    """The id of a tool call by its number in the answer."""
+    """The id of the tool call with this number in the answer."""
     return f"call_{outcome.id.removeprefix('chatcmpl-')}_{number}"
 
 

@@ -1,4 +1,4 @@
-"""What the endpoints, the middleware and the page of one emulator share."""
+"""The state that the endpoints, the middleware and the page of one emulator share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from glmv_emulator.platform.upstream import Upstream
 
 @dataclass(slots=True)
 class State:
-    """The state of a running emulator. Only its event loop changes it, but for what the Python object adds."""
+    """The state of a running emulator. Its event loop changes it; `Emulator` adds scripts and hosted media."""
 
     settings: Settings
     key: str
@@ -38,14 +38,14 @@ class State:
         return time.time() + self.settings.clock_offset
 
     def take(self, exchange: Exchange) -> Scripted | None:
-        """The scripted answer of a request that has come, or None. It waits again when the request fails."""
+        """The scripted answer for a request, or None. If the request fails, the answer returns to the queue."""
         scripted = self.script.take()
         if scripted is not None:
             exchange.unanswered.append(partial(self.script.put_back, scripted))
         return scripted
 
     def enter(self, exchange: Exchange, model: str, request_id: str | None) -> None:
-        """Count a request as running until its exchange ends; refuse a running id, and more than the limit."""
+        """Count a request as running until its exchange ends; raise if its id is running or the limit is reached."""
         if request_id is not None and request_id in self.running:
             raise Refusal("1231", request_id)
         limit = self.settings.concurrency.get(model)

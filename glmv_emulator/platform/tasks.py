@@ -1,4 +1,4 @@
-"""Asynchronous chat: a ticket at once, the answer for whoever comes back with it."""
+"""Asynchronous chat: a request returns a task id at once; later requests with the id return its status or answer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from glmv_emulator.platform.state import State
 
 log = logging.getLogger("glmv_emulator")
 
-# Users measured that another model than the one asked for answers here, and that the answer says which.
+# Users observed that another model than the requested one answers here; the response has its name.
 ANSWERS_INSTEAD = {"glm-4.6": "glm-4.7", "glm-4.7": "glm-4.7-ali"}
 MOST_TICKETS = 10_000
 
 
 @dataclass(slots=True)
 class Ticket:
-    """One task: `polls` is how often it is still said to be processing."""
+    """One task; `polls` is the number of further requests that get PROCESSING."""
 
     head: dict[str, Any]
     model: str
@@ -37,7 +37,7 @@ class Tickets:
         self._kept: dict[str, Ticket] = {}
 
     def open(self, state: State, prepared: chat.Prepared, scripted: Scripted | None) -> dict[str, Any]:
-        """Begin a task; returns what is said at once."""
+        """Start a task; returns the immediate response."""
         if not prepared.model.asynchronous:
             raise Refusal("1212", "ASYNC")
         if prepared.parameters.stream:
@@ -46,7 +46,7 @@ class Tickets:
         request_id = prepared.parameters.request_id or identity
         head = {"id": identity, "request_id": request_id, "model": prepared.model.name}
         answering = asyncio.ensure_future(chat.answer(state, prepared, scripted, "task"))
-        # A failure that nobody comes back for is nobody's.
+        # Read the exception, so that asyncio does not log it if no request asks for the result.
         answering.add_done_callback(lambda done: done.cancelled() or done.exception())
         model = ANSWERS_INSTEAD.get(prepared.model.name, prepared.model.name)
         if len(self._kept) >= MOST_TICKETS:
@@ -55,7 +55,7 @@ class Tickets:
         return head | {"task_status": "PROCESSING"}
 
     async def result(self, state: State, identity: str) -> dict[str, Any]:
-        """What is said of a task now."""
+        """The status of a task, with its answer if it is done."""
         ticket = self._kept.get(identity)
         if ticket is None:
             raise Refusal("1214", f"任务 {identity[:64]} 不存在，id", f"no task {identity[:64]}: id", status=404)
@@ -65,12 +65,12 @@ class Tickets:
         try:
             outcome = await asyncio.shield(ticket.answering)
         except Refusal as refusal:
-            # A task that fails does not say why; the log does.
+            # The response of a failed task has no reason, so the reason is logged.
             log.warning("the task %s failed: %s", identity, refusal.message(english=True))
             return ticket.head | {"model": ticket.model, "task_status": "FAIL"}
         head = ticket.head | {"model": ticket.model}
         if outcome.finish_reason == "sensitive":
             return head | {"task_status": "FAIL"}
         whole = shapes.whole(outcome, state.settings.era)
-        kept = {name: whole[name] for name in ("created", "choices", "usage", "web_search") if name in whole}
-        return head | {"task_status": "SUCCESS"} | kept
+        fields = {name: whole[name] for name in ("created", "choices", "usage", "web_search") if name in whole}
+        return head | {"task_status": "SUCCESS"} | fields

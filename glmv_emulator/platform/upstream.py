@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that answers in place of the emulator's own rules, and what its errors become here."""
+"""The upstream: an OpenAI-compatible server that answers instead of the rules. Its errors become platform errors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from glmv_emulator.answers.upstream import Malformed, Piece, Question, Reader, Reported, Unsendable, translated
 from glmv_emulator.platform.errors import CODES, Refusal
 
-LONGEST_NOTE = 300  # characters of what the server says
-# Statuses of the server -> codes of the platform; every other status of 400 and more is 1210, of 500 and more 500.
+LONGEST_NOTE = 300  # characters of the server's message
+# Status of the server -> code of the platform. Other statuses from 400 become 1210, from 500 they become 500.
 STATUSES = {401: "1000", 402: "1113", 403: "1220", 404: "1222", 405: "1222", 429: "1302", 503: "1305", 529: "1305"}
-# What vLLM, llama.cpp, Ollama and OpenAI say of a prompt that is too long.
+# Messages of vLLM, llama.cpp, Ollama and OpenAI for a prompt that is too long.
 TOO_LONG = re.compile(
     r"context[_ ](?:length|size|window)|maximum model length|max_model_len|prompt is too long|too long to fit",
     re.IGNORECASE,
@@ -25,7 +25,7 @@ NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance)|exceeded your current 
 
 
 class Upstream(Protocol):
-    """The server. `name` is its address as it may be shown, `model` what to ask for; None is the request's model."""
+    """The server. `name` is its address without secrets, `model` the model to request (None: that of the request)."""
 
     name: str
     model: str | None
@@ -34,21 +34,21 @@ class Upstream(Protocol):
         """The JSON values of the answer as they arrive: one, or those of a stream and the text `[DONE]`.
 
         Raises:
-            Refusal: when the server cannot be reached, refuses, breaks off or sends what is no JSON.
+            Refusal: the server cannot be reached, refuses, breaks off or sends invalid JSON.
         """
 
 
 class UpstreamRefusal(Refusal):
-    """An error of the server as a code of the platform, whose message names the server."""
+    """An error of the server as a platform error whose message names the server."""
 
     def __init__(self, code: str, name: str, said: str, slot: str | None = None, **more: Any) -> None:
-        """`slot` is what the code's message has a place for; what the server said itself where there is none."""
+        """`slot` fills the placeholder in the code's message; None fills it with the server's message."""
         said = " ".join(said.split())
         said = said if len(said) <= LONGEST_NOTE else f"{said[:LONGEST_NOTE]}…"
         self._note = (f"上游模型 {name}：{said}", f"upstream model {name}: {said}")
         self._appended = slot is not None or "{}" not in CODES[code][1]
         zh, en = (slot or "", slot or "") if self._appended else self._note
-        if code == "500":  # its message ends where the detail begins
+        if code == "500":  # the message of code 500 has no separator before the detail
             zh, en = f"：{zh}", f": {en}"
         super().__init__(code, zh, en, **more)
 
@@ -58,49 +58,49 @@ class UpstreamRefusal(Refusal):
 
 
 def unreachable(name: str, problem: str) -> Refusal:
-    """The server cannot be reached, is silent for too long, or breaks off."""
+    """The error for a server that cannot be reached, sends nothing for too long, or breaks off."""
     return UpstreamRefusal("1234", name, problem)
 
 
 def unreadable(name: str, problem: str) -> Refusal:
-    """The server's answer is not one of a chat."""
+    """The error for a response that is not a chat answer."""
     return UpstreamRefusal("500", name, problem)
 
 
 def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str, str] | None = None) -> Refusal:
-    """What the platform would say to an error of the server.
+    """An error of the server -> the corresponding platform error.
 
     Args:
-        name: the server's address as it may be shown.
+        name: the server's address without secrets.
         status: the HTTP status, or the code in an error that came with status 200.
-        error: the body, as JSON where it is JSON.
-        model: the name that the server was asked for.
-        headers: passed on, as `retry-after`.
+        error: the body, parsed if it is JSON.
+        model: the requested model.
+        headers: headers to pass on, such as `retry-after`.
     """
-    said, kind = _said(error)
-    text = f"{kind} {said}"
-    said = f"HTTP {status}, {said}" if said else f"HTTP {status}"
+    message, kind = _said(error)
+    text = f"{kind} {message}"
+    message = f"HTTP {status}, {message}" if message else f"HTTP {status}"
     if TOO_LONG.search(text):
-        return UpstreamRefusal("1261", name, said)
+        return UpstreamRefusal("1261", name, message)
     if FILTERED.search(text):
-        return UpstreamRefusal("1301", name, said, role="user")
+        return UpstreamRefusal("1301", name, message, role="user")
     if NO_MONEY.search(text):
-        return UpstreamRefusal("1113", name, said)
+        return UpstreamRefusal("1113", name, message)
     match STATUSES.get(status):
         case "1222" if status == 404 and NO_MODEL.search(text):
-            return UpstreamRefusal("1211", name, said, slot=model)
+            return UpstreamRefusal("1211", name, message, slot=model)
         case "1222":
-            return UpstreamRefusal("1222", name, said, slot="/chat/completions")
+            return UpstreamRefusal("1222", name, message, slot="/chat/completions")
         case "1220":
-            return UpstreamRefusal("1220", name, said, slot=model)
+            return UpstreamRefusal("1220", name, message, slot=model)
         case str(code):
-            return UpstreamRefusal(code, name, said, headers=headers)
+            return UpstreamRefusal(code, name, message, headers=headers)
         case None:
-            return UpstreamRefusal("1210" if 400 <= status < 500 else "500", name, said, headers=headers)
+            return UpstreamRefusal("1210" if 400 <= status < 500 else "500", name, message, headers=headers)
 
 
 def _said(error: Any) -> tuple[str, str]:
-    """The message of an error, and its type and code in one text. Servers put it in several forms."""
+    """The message of an error, and its type and code in one text; servers use several forms."""
     match error:
         case {"error": dict() | str() as inner}:
             return _said(inner)
@@ -115,13 +115,13 @@ def _said(error: Any) -> tuple[str, str]:
 
 
 async def pieces(upstream: Upstream, question: Question, reader: Reader) -> AsyncGenerator[Piece, None]:
-    """What the server answers, piece by piece as it arrives; the reader gathers it.
+    """The pieces of the server's answer as they arrive; the reader accumulates them.
 
     Raises:
-        Refusal: when there is no answer, or when it breaks off.
+        Refusal: there is no answer, or it breaks off.
     """
     try:
-        # Pictures are large, and frames of videos take a while: the other requests go on meanwhile.
+        # Large pictures and frames of videos are slow, so they are converted in a worker thread.
         body = await asyncio.to_thread(translated, question) if question.media else translated(question)
     except Unsendable as problem:
         raise Refusal("1210", problem.zh, problem.en) from None
@@ -141,13 +141,13 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
 
 
 def _status(error: Any) -> int:
-    """The HTTP status that an error inside an answer names, 500 where it names none."""
+    """The HTTP status in an error inside an answer; 500 if it has none."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
 async def gathered(upstream: Upstream, question: Question, reader: Reader) -> Reader:
-    """The reader, once the whole answer is in it."""
+    """Read the whole answer, and return the reader."""
     async with aclosing(pieces(upstream, question, reader)) as arriving:
         async for _ in arriving:
             pass

@@ -1,11 +1,11 @@
-"""How the emulator counts tokens. The formula is published in docs/fidelity.md; it is not the platform's tokenizer.
+"""The emulator's token counts. The formula is published in docs/fidelity.md; it is not the platform's tokenizer.
 
-A text token is one CJK character, or up to four letters or digits in a row, or one other sign; blanks belong to
-what follows them. A message costs three tokens more, a tool counts as its JSON. A picture costs one token for each
-28 x 28 pixels begun, at least 16, at most what its model's row says. A video is cut into so many frames of each second
-as its model's row says; two frames cost one token for each 28 x 28 pixels, rounded, and where a video would cost more
-than its row allows, its frames are made smaller (as the published processors of GLM-4.5V and GLM-4.6V do it). A medium
-that nobody looked at costs 640.
+A text token is one CJK character, or up to four letters or digits in a row, or one other character; blanks belong to
+the next token. A message costs three more tokens, a tool costs the tokens of its JSON. A picture costs one token for
+each started cell of 28 x 28 pixels, at least 16, at most the limit of its model. A video is sampled at the frame rate
+of its model; two frames cost one token for each 28 x 28 pixels, rounded. If a video would exceed its model's limit, its
+frames are scaled down (like in the published processors of GLM-4.5V and GLM-4.6V). A medium that was not measured costs
+640 tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CELL = 28
 LEAST_PICTURE = 16
 # Two frames of a video are one layer of tokens (temporal_patch_size of the published processors).
 LAYER = 2
-# So many that as many pictures by URL as a model takes fit into its context.
+# Small enough that a model's maximum number of pictures by URL fits into its context.
 UNSEEN = 640
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -33,7 +33,7 @@ _TOKEN = re.compile(rf"\s*(?:[{_CJK}]|[^\W{_CJK}]{{1,4}}|[^\w\s])|\s+")
 
 
 def tokens(text: str) -> list[str]:
-    """The tokens of a text; joined they are the text again."""
+    """The tokens of a text; joined, they are the text."""
     return _TOKEN.findall(text)
 
 
@@ -42,16 +42,16 @@ def count(text: str) -> int:
 
 
 def picture(width: int, height: int, cap: int) -> int:
-    """Tokens of a picture of so many pixels."""
+    """Tokens of a picture with this size in pixels."""
     cells = math.ceil(width / CELL) * math.ceil(height / CELL)
     return max(LEAST_PICTURE, min(cells, cap))
 
 
 def video(seconds: float, width: int, height: int, sampling: VideoSampling) -> int:
-    """Tokens of a video of so many seconds and pixels."""
-    counted = min(seconds, sampling.rates[-1][0])
-    rate = next(rate for most, rate in sampling.rates if counted <= most)
-    layers = math.ceil(max(1, min(int(counted * rate), sampling.frames)) / LAYER)
+    """Tokens of a video with this duration in seconds and size in pixels."""
+    counted_seconds = min(seconds, sampling.rates[-1][0])
+    rate = next(rate for most, rate in sampling.rates if counted_seconds <= most)
+    layers = math.ceil(max(1, min(int(counted_seconds * rate), sampling.frames)) / LAYER)
     across, down = max(1, round(width / CELL)), max(1, round(height / CELL))
     if layers * across * down > sampling.tokens:
         smaller = math.sqrt(layers * width * height / (sampling.tokens * CELL**2))
@@ -78,7 +78,7 @@ def prompt(messages: Sequence[Mapping[str, Any]], media: Iterable[Medium], tools
 
 
 def texts(message: Mapping[str, Any]) -> Iterable[str]:
-    """Everything written in a message: its content and the tool calls in it."""
+    """All texts of a message: its content and its tool calls."""
     content = message.get("content")
     if isinstance(content, str):
         yield content

@@ -1,1 +1,1 @@
-"""The server on loopback: connections, what stands before the endpoints, and which path leads to which."""
+"""The emulator's HTTP server: connections, middleware and routes."""

@@ -1,4 +1,4 @@
-"""The endpoints, and which path leads to which."""
+"""The routes, and the endpoints of chat and models."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream
 from glmv_emulator.server.middleware import Middleware
 
-# A body above this is parsed beside the event loop, which goes on serving others.
+# Larger bodies are parsed in a worker thread, so that the event loop can serve other requests.
 LARGE = 1024 * 1024
 BASES = ("/api/paas/v4", "/api/coding/paas/v4")
-# What the platform offers beside the chat (docs.bigmodel.cn, API reference) and the emulator does not.
+# Endpoints of the platform (docs.bigmodel.cn, API reference) that the emulator does not implement.
 ELSEWHERE = (
     "/layout_parsing",
     "/moderations",
@@ -44,14 +44,14 @@ ELSEWHERE = (
     "/agents",
     "/tools",
 )
-# A method that a path is not documented for is not implemented either.
+# Undocumented methods of a path get the same refusal.
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 OTHER_BASES = ("/api/anthropic/{rest:path}", "/api/v1/responses")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(state: State, schedule: Schedule) -> Middleware:
-    """The whole server as an ASGI application."""
+    """The server as an ASGI application."""
     routes = [Route(f"{FOLDER}{{name}}", _hosted(state), methods=["GET"])]
     for base in BASES:
         routes += [
@@ -72,7 +72,7 @@ def application(state: State, schedule: Schedule) -> Middleware:
 
 
 async def parsed(request: Request, state: State) -> Any:
-    """The JSON of a body; the journal gets its redacted copy."""
+    """Parse the JSON of a body, and write a redacted copy into the journal."""
     raw: bytes = request.scope["emu.body"]
     exchange: Exchange = request.scope["emu.exchange"]
 
@@ -110,7 +110,7 @@ def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
 
 
 async def _streamed(request: Request, state: State, prepared: Prepared, upstream: Upstream) -> Response:
-    """The answer of an upstream model as it arrives. Its first chunk is awaited, so that an error is a whole answer."""
+    """Stream the upstream's answer. The first chunk is awaited here, so that an error before it gets its own status."""
     pace, refuse = state.settings.pace, request.scope["emu.refuse"]
     arriving = live.chunks(upstream, state, prepared)
     first = await until_left(request.receive, anext(arriving))
@@ -124,12 +124,12 @@ async def _streamed(request: Request, state: State, prepared: Prepared, upstream
                         yield Pause(pace)
                     yield responses.event(chunk)
             except Refusal as refusal:
-                said = b"".join(step for step in refuse(refusal).steps)
-                yield b"data: " + said + b"\n\n"
+                body = b"".join(step for step in refuse(refusal).steps)
+                yield b"data: " + body + b"\n\n"
                 return
             yield DONE
 
-    # A fault that was asked for since then is for another request.
+    # A fault that was added in the meantime is for another request.
     request.scope["emu.change"] = None
     return responses.live(steps(), shapes.EVENT_STREAM[state.settings.era])
 
@@ -140,10 +140,10 @@ async def models(request: Request) -> Response:
 
 async def model(request: Request) -> Response:
     name: str = request.path_params["name"]
-    found = find(name)
-    if found is None:
+    row = find(name)
+    if row is None:
         raise Refusal("1211", "", name[:64], status=404)
-    return responses.whole(_model(found.name))
+    return responses.whole(_model(row.name))
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def _model(name: str) -> dict[str, Any]:
 
 def _hosted(state: State) -> Endpoint:
     async def picture(request: Request) -> Response:
-        kept = state.hosting.serve(request.url.path)
-        if kept is None:
+        medium = state.hosting.serve(request.url.path)
+        if medium is None:
             return responses.data(b"not hosted here\n", "text/plain", 404)
-        return responses.data(kept[0], kept[1])
+        return responses.data(medium[0], medium[1])
 
     return picture
 
@@ -167,7 +167,7 @@ async def elsewhere(request: Request) -> Response:
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
     if not scope["path"].startswith(BASES):
         raise NotImplementedHere(f"{scope['method']} {scope['path'][:200]}")
-    # Recorded for paths below the platform's bases that do not exist: HTTP 200 with a flat body.
+    # Recorded for unknown paths of the platform: HTTP 200 with a flat body.
     exchange: Exchange = scope["emu.exchange"]
     exchange.code = "500"
     await responses.whole({"code": 500, "msg": "404 NOT_FOUND", "success": False})(scope, receive, send)

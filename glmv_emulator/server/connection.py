@@ -1,4 +1,4 @@
-"""One connection: uvicorn's, with a limit on how long a client may take to say what it wants."""
+"""uvicorn's connection, with a time limit for the headers of a request."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Seconds for the head of a request; without a limit, a client that drips bytes holds its connection for ever.
+# Seconds for the headers of a request; without a limit, a slow client could keep a connection forever.
 HEAD_WITHIN = 30.0
 
 
 class Connection(H11Protocol):
-    """Closed when a request's head is not complete in time."""
+    """A connection that is closed if the headers of a request are not complete in time."""
 
     _patience: asyncio.TimerHandle | None = None
 

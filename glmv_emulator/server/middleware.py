@@ -1,4 +1,4 @@
-"""Stands before every request: who may ask, how large a request may be, and what is recorded."""
+"""The middleware of every request: access checks, size limit, faults, and recording in the journal."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from glmv_emulator.platform.state import State
 
 log = logging.getLogger("glmv_emulator")
 
-# A sender that is silent for so long in the middle of a body is sent away (408).
+# Seconds without a byte of the body after which a request gets 408.
 SLOWEST_BODY = 30.0
 PLATFORM = ("/api/paas/v4/", "/api/coding/paas/v4/")
 PROXY = "/v1/"
-# Somebody has set it as HTTPS_PROXY. A success would hand over the connection, which an ASGI server cannot do.
+# The answer to CONNECT, which clients send if the emulator is set as HTTPS_PROXY. An ASGI server cannot be a proxy.
 NO_PROXY = "the emulator is not a forward proxy: requests go to its base URL"
 
 
@@ -54,7 +54,7 @@ class Middleware:
             return
         exchange = self._state.journal.open(scope["method"], scope["path"], scope["headers"])
         scope["emu.exchange"] = exchange
-        # `receive` is a method of uvicorn's request, whose connection the faults need.
+        # The faults need the connection; `receive` is a method of uvicorn's request object, which has it.
         scope["emu.transport"] = receive.__self__.transport
         exchange.connection, exchange.nth = self._counted(scope["emu.transport"])
         try:
@@ -69,7 +69,7 @@ class Middleware:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         headers = _by_name(scope)
         try:
-            # Before the host, which is that of the server to connect to.
+            # CONNECT is checked before the host, because its host is that of another server.
             if scope["method"] == "CONNECT":
                 answer = whole({"error": {"code": "405", "message": NO_PROXY}}, 405, {"connection": "close"})
             elif (stranger := self._stranger(headers)) is not None:
@@ -100,7 +100,7 @@ class Middleware:
         await answer(scope, receive, send)
 
     def _stranger(self, headers: dict[str, str]) -> str | None:
-        """Why a request is none of a program on this machine: a web page that was led here, by name or by script."""
+        """The reason to refuse a request that comes from a foreign web page (by its host name or origin), or None."""
         hosts = self._state.hosting.hosts
         host = headers.get("host", "")
         if host not in hosts:
@@ -129,7 +129,7 @@ class Middleware:
         return b"".join(pieces)
 
     def _check_key(self, path: str, headers: dict[str, str]) -> None:
-        # The platform asks for the key before it looks at the path.
+        # The platform checks the key before the path.
         keyed = path.startswith(PROXY) and not self._state.settings.any_key
         if path.startswith(PLATFORM) or keyed:
             auth.check(headers.get("authorization"), self._state.key, self._state.now())
@@ -150,7 +150,7 @@ class Middleware:
         scope["emu.change"] = schedule.changing(schedule.asked(headers), exchange, refuse, other)
 
     def _counted(self, transport: Any) -> tuple[int, int]:
-        """The number of a connection, and of the request on it."""
+        """The number of the connection, and the number of the request on it."""
         number, requests = self._connections.get(transport, (self._latest + 1, 0))
         self._latest = max(self._latest, number)
         self._connections[transport] = (number, requests + 1)
@@ -190,7 +190,7 @@ def _asked_to_wait(headers: dict[bytes, bytes]) -> float | None:
 
 
 def refused(refusal: Refusal, path: str, headers: dict[str, str], exchange: Exchange) -> Response:
-    """The response to a request that is not granted, in the envelope of its base and the caller's language."""
+    """The response of a refusal, in the form of the API and in the client's language."""
     exchange.fail()
     exchange.code = refusal.code
     if path.startswith(PROXY):
@@ -201,13 +201,13 @@ def refused(refusal: Refusal, path: str, headers: dict[str, str], exchange: Exch
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more for the application, then whatever the connection says."""
-    given = False
+    """A `receive` that first returns the body that was already read, then the messages of the connection."""
+    done = False
 
     async def again() -> dict[str, Any]:
-        nonlocal given
-        if not given:
-            given = True
+        nonlocal done
+        if not done:
+            done = True
             return {"type": "http.request", "body": body, "more_body": False}
         message: dict[str, Any] = await receive()
         return message

@@ -1,4 +1,4 @@
-"""uvicorn, in a thread with an event loop of its own."""
+"""uvicorn in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 STARTS_WITHIN = 30.0
 BACKLOG = 2048
-# Turns of the loop from a connection's being accepted to its being known here, and from its end to its being forgotten:
-# asyncio takes three for either (a task, `connection_made`, the task's end).
+# Iterations of the event loop until an accepted connection is registered, and until a closed one is removed: asyncio
+# needs three for either (a task, `connection_made`, the task's end).
 TURNS = 4
 
 
 class Server:
-    """Serves one ASGI application; `start` returns when it listens, `stop` when its thread has ended."""
+    """Runs an ASGI application; `start` returns when it listens, `stop` when its thread has ended."""
 
     def __init__(
         self, application: Callable[[], Any], address: str, port: int, *, keep_alive: float, tls: tuple[str, str] | None
@@ -61,7 +61,7 @@ class Server:
         self._thread.join()
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine on the server's loop and hand back what it returns."""
+        """Run a coroutine on the server's event loop and return its result."""
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(STARTS_WITHIN)
 
@@ -74,7 +74,7 @@ class Server:
             self._ready.set()
 
     async def _serve(self) -> None:
-        # Imported here, so that a program which only imports the emulator does not wait for it.
+        # Imported here, so that importing the emulator is fast.
         from uvicorn import Config
         from uvicorn.server import ServerState
 
@@ -106,21 +106,21 @@ class Server:
         await self.close()
 
     async def listen(self) -> None:
-        """Take new connections, again after `stop_listening`."""
+        """Accept new connections; also after `stop_listening`."""
         assert self._config is not None
         assert self._loop is not None
         if self._listening is None:
-            bound = self._socket if self._socket.fileno() != -1 else _bound(self._address, self.port)
-            self._socket = bound
+            listener = self._socket if self._socket.fileno() != -1 else _bound(self._address, self.port)
+            self._socket = listener
             self._listening = await self._loop.create_server(
-                self._connection, sock=bound, ssl=self._config.ssl, backlog=BACKLOG
+                self._connection, sock=listener, ssl=self._config.ssl, backlog=BACKLOG
             )
 
     async def stop_listening(self) -> None:
-        """Refuse new connections; those that are open live on."""
+        """Refuse new connections; open ones stay."""
         if self._listening is not None:
-            # A server that closes while asyncio makes a transport for who was accepted leaves that socket to nobody.
-            with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
+            # If the server closed while asyncio creates the transport of an accepted socket, the socket would leak.
+            with contextlib.suppress(NotImplementedError):  # Windows accepts connections in another way
                 asyncio.get_running_loop().remove_reader(self._socket)
             await _turns()
             self._listening.close()
@@ -128,13 +128,13 @@ class Server:
             await asyncio.sleep(0)
 
     async def close_connections(self) -> None:
-        """Close what is open, as a machine does that goes down."""
+        """Close the open connections, like a machine that shuts down."""
         for connection in list(self._state.connections):
             connection.transport.close()
         await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """End everything at once: nobody waits for an emulator."""
+        """Abort all connections and tasks at once."""
         await self.stop_listening()
         for connection in list(self._state.connections):
             with contextlib.suppress(Exception):
@@ -145,7 +145,7 @@ class Server:
         await _turns()
 
     async def connections(self) -> int:
-        """How many are open. Asked on the loop, since asyncio closes a socket after its protocol heard of the end."""
+        """The number of open connections. It is async, so that pending closes on the event loop are counted."""
         return len(self._state.connections)
 
 
@@ -155,20 +155,20 @@ async def _turns() -> None:
 
 
 def _bound(address: str, port: int) -> socket.socket:
-    """A socket on an address, or on the first of a name, IPv4 before IPv6."""
+    """A socket bound to an address, or to the first address of a name, IPv4 before IPv6."""
     try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as problem:
-        raise OSError(f"{address} is no address that can be listened on ({problem})") from problem
-    family, *_, target = min(found, key=lambda one: one[0] != socket.AF_INET)
-    # With the protocol named, asyncio switches off Nagle's algorithm, which would hold small writes for 40 ms.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        raise OSError(f"cannot listen on {address}: it is not a valid address ({problem})") from problem
+    family, *_, target = min(addresses, key=lambda one: one[0] != socket.AF_INET)
+    # Only with an explicit protocol does asyncio disable Nagle's algorithm, which would delay small writes by 40 ms.
+    result = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(target)
+        result.bind(target)
     except OSError as problem:
-        made.close()
+        result.close()
         if problem.errno == errno.EADDRNOTAVAIL:
-            raise OSError(f"{address} is no address of this machine ({problem})") from problem
-        raise OSError(f"port {port} of {address} cannot be had ({problem}); port=0 takes a free one") from problem
-    return made
+            raise OSError(f"cannot listen on {address}: it is not an address of this machine ({problem})") from problem
+        raise OSError(f"cannot listen on port {port} of {address} ({problem}); port=0 uses a free one") from problem
+    return result

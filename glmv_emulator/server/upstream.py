@@ -1,4 +1,4 @@
-"""Asks the upstream model: the only requests that the emulator sends."""
+"""Requests to the upstream server, the only ones that the emulator sends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glmv_emulator.answers.upstream import DONE, Events
 from glmv_emulator.platform.upstream import refused, unreachable, unreadable
 
 CONNECTS_WITHIN = 10.0
-# Servers that check no key are given a word, as "ollama" or "EMPTY", which is no secret.
+# For servers without keys, users pass a word such as "ollama" or "EMPTY", which is not a secret.
 SHORTEST_SECRET = 8
 PASSED_ON = ("retry-after", "retry-after-ms")
 
@@ -24,33 +24,33 @@ class HttpUpstream:
     """An OpenAI-compatible server.
 
     Args:
-        base_url: up to `/v1`, http or https; `/chat/completions` is put behind it.
-        model: the model to ask for; None asks for the request's own.
-        key: sent as a bearer token; None sends none. It is in no message.
-        timeout: seconds that the server may be silent.
+        base_url: the URL up to `/v1`, http or https; `/chat/completions` is appended.
+        model: the model to request; None means that of the request.
+        key: sent as a bearer token; None sends no key. It does not appear in messages.
+        timeout: seconds for which the server may send nothing.
 
     Raises:
-        ValueError: for an address that is none, or a key that no header can hold.
+        ValueError: the URL is invalid, or the key cannot be sent in a header.
     """
 
     def __init__(self, base_url: str, model: str | None, key: str | None, timeout: float) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("upstream is the base URL of a server, as http://127.0.0.1:11434/v1")
+            raise ValueError("upstream must be the base URL of a server, such as http://127.0.0.1:11434/v1")
         if key is not None and not (key.isascii() and key.isprintable() and key):
-            raise ValueError("upstream_key has characters that no header can hold")
+            raise ValueError("upstream_key has characters that a header cannot contain")
         host = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self.model = model
         self._url = httpx.URL(base_url).copy_with(path=f"{parts.path.rstrip('/')}/chat/completions")
         self._key = key
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECTS_WITHIN))
-        # A proxy of the environment is for other machines.
+        # Proxies from the environment are not used for servers on this machine.
         self._environment = not _loopback(parts.hostname)
 
     @cached_property
     def _verify(self) -> Any:
-        """Made once: loading certificates takes longer than asking a server on this machine."""
+        """The TLS context, created once, because loading certificates is slow."""
         return httpx.create_ssl_context(trust_env=self._environment)
 
     async def ask(self, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
@@ -58,7 +58,7 @@ class HttpUpstream:
         headers = {"content-type": "application/json", "user-agent": "glmv-emulator"}
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key}"
-        # In ASCII, so that half a surrogate pair in a text is no error here.
+        # In ASCII, which can represent half of a surrogate pair.
         content = json.dumps(body).encode()
         try:
             async with (
@@ -66,9 +66,9 @@ class HttpUpstream:
                 http.stream("POST", self._url, content=content, headers=headers) as response,
             ):
                 if response.status_code != 200:
-                    told = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
-                    said = self._read(await response.aread())
-                    raise refused(self.name, response.status_code, said, str(body["model"]), told)
+                    headers_to_pass = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+                    message = self._read(await response.aread())
+                    raise refused(self.name, response.status_code, message, str(body["model"]), headers_to_pass)
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
                     async for event in _events(response):
                         if event == DONE:
@@ -78,21 +78,21 @@ class HttpUpstream:
                 else:
                     yield self._parsed((await response.aread()).decode("utf-8", "replace"))
         except httpx.TimeoutException as problem:
-            raise unreachable(self.name, f"silent for too long ({type(problem).__name__})") from None
+            raise unreachable(self.name, f"it sent nothing within the timeout ({type(problem).__name__})") from None
         except httpx.HTTPError as problem:
-            said = self._without_key(str(problem)) or "the connection broke"
-            raise unreachable(self.name, f"{said} ({type(problem).__name__})") from None
+            message = self._without_key(str(problem)) or "the connection broke"
+            raise unreachable(self.name, f"{message} ({type(problem).__name__})") from None
 
     def _parsed(self, text: str) -> Any:
-        """An answer, or a chunk of one. An error in its place may repeat the key, a text is left as it is."""
+        """Parse an answer or a chunk. Errors may repeat the key, so it is removed from them; answers are unchanged."""
         try:
             value = json.loads(text)
             return json.loads(self._without_key(text)) if isinstance(value, dict) and "error" in value else value
         except (ValueError, RecursionError):
-            raise unreadable(self.name, f"the answer is no JSON: {self._without_key(text)[:80]}") from None
+            raise unreadable(self.name, f"the answer is not JSON: {self._without_key(text)[:80]}") from None
 
     def _read(self, data: bytes) -> Any:
-        """The body of an error: its JSON, or its text."""
+        """The body of an error, parsed if it is JSON."""
         text = self._without_key(data.decode("utf-8", "replace"))
         try:
             return json.loads(text)

@@ -88,7 +88,7 @@ def asks(count: int, **more: Any) -> list[Ask]:
 
 def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(7)
-    assert list(platform.hand_in(given)) == []
+    assert list(platform.submit(given)) == []
     found = dict(platform.answers())
     assert set(found) == {ask.key for ask in given}
     for ask in given:
@@ -106,7 +106,7 @@ def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emul
                 client, chunks, model=MODEL, options={}, stop=threading.Event(), question_hash=question
             )
 
-        assert list(asking("one").hand_in(asks(2))) == []
+        assert list(asking("one").submit(asks(2))) == []
         assert list(asking("other").answers()) == []
         assert len(dict(asking("one").answers())) == 2
 
@@ -115,11 +115,11 @@ def test_a_job_is_cut_where_a_batch_is_full(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
-    list(platform.hand_in(asks(7)))
+    list(platform.submit(asks(7)))
     assert chunks.sizes == [3, 3, 1]
     chunks.sizes.clear()
     monkeypatch.setattr(module, "MAX_BYTES", 10_000)
-    list(platform.hand_in(asks(4, size=4_000)))
+    list(platform.submit(asks(4, size=4_000)))
     assert chunks.sizes == [2, 2]
 
 
@@ -127,7 +127,7 @@ def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv.endpoints.batches.MAX_REQUESTS", 2)
-    list(platform.hand_in(asks(5)))
+    list(platform.submit(asks(5)))
     assert sum(chunks.sizes) == 5
     assert max(chunks.sizes) <= 2
     assert len(dict(platform.answers())) == 5
@@ -135,7 +135,7 @@ def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
 
 def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: PlatformBatches) -> None:
     good, bad = asks(2), Ask("torn", fails=True)
-    [(key, error)] = platform.hand_in([good[0], bad, good[1]])
+    [(key, error)] = platform.submit([good[0], bad, good[1]])
     assert key == bad.key
     assert "no such file" in str(error)
     assert set(dict(platform.answers())) == {ask.key for ask in good}
@@ -150,7 +150,7 @@ def test_nothing_is_read_before_its_chunk_is_made(platform: PlatformBatches, mon
             assert len(read) >= 2 * (int(ask.text.split()[-1][:-1]) // 3)
             yield ask
 
-    list(platform.hand_in(source()))
+    list(platform.submit(source()))
     assert len(read) == 5
 
 
@@ -158,19 +158,19 @@ def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothin
     emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
     given = asks(3)
-    list(platform.hand_in(given))
+    list(platform.submit(given))
     [name] = chunks.kept
     chunks.kept[name] = None, chunks.kept[name][1]  # killed before the id came to the ledger
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
         again = made(client, chunks)
-        again.take_up()
+        again.resume()
         assert set(dict(again.answers())) == {ask.key for ask in given}
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
 def test_a_run_that_was_killed_before_the_order_forgets_it(platform: PlatformBatches, chunks: Chunks) -> None:
     chunks.chunk_planned("never-sent", ["k"])
-    platform.take_up()
+    platform.resume()
     assert chunks.kept == {}
 
 
@@ -179,7 +179,7 @@ def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
         platform = made(client, chunks, response_format=wanted)
-        list(platform.hand_in(asks(1)))
+        list(platform.submit(asks(1)))
         [(_, answer)] = platform.answers()
     assert isinstance(answer, glmv.Completion)
     assert answer.text.startswith("{")
@@ -195,7 +195,7 @@ def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
     given = asks(40)
-    list(platform.hand_in(given))
+    list(platform.submit(given))
     platform.cancel()
     found = dict(platform.answers())
     assert set(found) == {ask.key for ask in given}
@@ -204,7 +204,7 @@ def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(
 
 
 def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatches, chunks: Chunks) -> None:
-    list(platform.hand_in(asks(2)))
+    list(platform.submit(asks(2)))
     platform._stop.set()
     assert list(platform.answers()) == []
     assert len(chunks.chunks()) == 1
@@ -213,13 +213,13 @@ def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatc
 def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
-    list(platform.hand_in(asks(2)))
+    list(platform.submit(asks(2)))
     [(name, (_, keys))] = chunks.kept.items()
     chunks.kept[name] = "batch_of_another_key", keys
-    platform.take_up()
-    with pytest.raises(glmv.NotFoundError, match=r"knows no batch batch_of_another_key.*retry_failed=True"):
+    platform.resume()
+    with pytest.raises(glmv.NotFoundError, match=r"Batch batch_of_another_key was not found.*retry_failed=True"):
         list(platform.answers())
-    platform.take_up(retry_failed=True)
+    platform.resume(retry_failed=True)
     assert chunks.kept == {}
 
 
@@ -231,18 +231,18 @@ def test_trouble_while_batches_go_on_is_sat_out(platform: PlatformBatches, monke
 
     really = platform._results
     monkeypatch.setattr(platform, "_results", busy)
-    list(platform.hand_in(asks(2)))
+    list(platform.submit(asks(2)))
     troubles: list[glmv.GLMVError] = [glmv.ServerError("busy"), glmv.ConnectionFailed("reset")]
     assert len(dict(platform.answers())) == 2
     monkeypatch.setattr(module, "PATIENCE", -1.0)
-    list(platform.hand_in(asks(2)))
+    list(platform.submit(asks(2)))
     troubles.append(glmv.ServerError("busy for hours"))
     with pytest.raises(glmv.ServerError, match="busy for hours"):
         list(platform.answers())
 
 
 def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: PlatformBatches, chunks: Chunks) -> None:
-    list(platform.hand_in(asks(40)))
+    list(platform.submit(asks(40)))
     chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
     assert platform.cancel() <= 1
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
@@ -261,7 +261,7 @@ def test_handing_in_waits_until_the_platform_can_be_reached(
     batches = type(platform._client.batches)
     really = batches.create
     monkeypatch.setattr(batches, "create", away)
-    assert list(platform.hand_in(asks(2))) == []
+    assert list(platform.submit(asks(2))) == []
     assert told[-1] is None
     assert all(line and "No connection." in line for line in told[:-1])
     assert len(chunks.sizes) == len(chunks.kept) == 1
@@ -276,4 +276,4 @@ def test_a_request_that_may_have_arrived_is_not_handed_in_twice(
 
     monkeypatch.setattr(type(platform._client.batches), "create", broken)
     with pytest.raises(glmv.ConnectionFailed):
-        list(platform.hand_in(asks(2)))
+        list(platform.submit(asks(2)))

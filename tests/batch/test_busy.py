@@ -122,7 +122,7 @@ def test_a_run_that_is_stopped_while_it_waits_asks_again_next_time(
 
     quiet.meanwhile = meanwhile
     told = running.write(tmp_path / "o.jsonl")
-    assert said == ["The platform was too busy for 3 rows, asked again in 2 s (time 1 of 3)."]
+    assert said == ["The platform was too busy for 3 rows; trying again in 2 s (time 1 of 3)."]
     assert (told.answered, told.failed, told.waiting) == (COUNT - 3, 0, None)
     quiet.meanwhile = lambda: None
     again = job(emulator, photos).write(tmp_path / "o.jsonl")

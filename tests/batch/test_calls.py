@@ -72,7 +72,7 @@ def test_a_second_run_leaves_the_file_of_the_first_alone(emulator: Emulator, pho
 
     def second(row: Row) -> None:
         if not told:
-            with pytest.raises(glmv.InvalidRequestError, match="Another run holds the ledger") as refused:
+            with pytest.raises(glmv.InvalidRequestError, match="Another run uses the ledger") as refused:
                 job(emulator, photos).write(out)
             told.append(str(refused.value))
 

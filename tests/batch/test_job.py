@@ -143,7 +143,7 @@ def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos
     given = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
     rows = list(job(emulator, given).rows(order="input"))
     assert [(row.key, row.error) for row in rows[1:]] == [
-        (name, "There is no picture: nothing was asked.") for name in ("none", "nothing")
+        (name, "The item has no picture; nothing was sent.") for name in ("none", "nothing")
     ]
     assert rows[0].ok
     assert len(emulator.requests) == 1
@@ -272,7 +272,7 @@ def test_a_client_of_ones_own_and_a_key_are_one_too_many(emulator: Emulator) -> 
 def test_a_second_run_on_a_ledger_is_told_who_holds_it(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
     next(rows)
-    with pytest.raises(glmv.InvalidRequestError, match=r"Another run holds the ledger .*: process \d+ on .*, since 20"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"Another run uses the ledger .*: process \d+ on .*, since 20"):
         list(job(emulator, photos, "The second run's question?").rows(ledger=tmp_path / "l"))
     assert not any("second run" in str(request.body) for request in emulator.requests)
     rows.close()
@@ -326,7 +326,7 @@ def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: P
     list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
     with pytest.raises(
-        glmv.InvalidRequestError, match=r"holds answers of loopback, and now open\.bigmodel\.cn is asked"
+        glmv.InvalidRequestError, match=r"has answers of loopback, but this job uses open\.bigmodel\.cn"
     ):
         next(elsewhere.rows(ledger=tmp_path / "l"))
 
@@ -335,7 +335,7 @@ def test_a_disk_that_is_all_but_full_stops_the_job_before_anything_more_is_paid(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_room, "MARGIN", 1 << 62)
-    with pytest.raises(glmv.LimitExceeded, match="Make room and run again"):
+    with pytest.raises(glmv.LimitExceeded, match="Free disk space and run again"):
         list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     assert len(emulator.requests) == 0
     monkeypatch.undo()
@@ -355,7 +355,7 @@ def test_a_ledger_that_takes_no_more_ends_the_job_and_every_answer_is_in_it_or_w
     monkeypatch.setattr(sqlite3, "connect", small)
     given = [Item(f"{number:>03}", f"https://example.com/{number}.png") for number in range(400)]
     rows: list[Row] = []
-    with pytest.raises(glmv.LimitExceeded, match="takes no more"):
+    with pytest.raises(glmv.LimitExceeded, match="cannot be written"):
         rows.extend(job(emulator, given, max_concurrency=2).rows(ledger=tmp_path / "l"))
     asked = len(emulator.requests)
     assert 0 < asked < 400
@@ -381,10 +381,10 @@ def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_
 @pytest.mark.parametrize(
     ("budget", "model", "told"),
     [
-        ("much", MODEL, "A budget is"),
-        ("5", MODEL, "A budget is"),
+        ("much", MODEL, "budget must be written"),
+        ("5", MODEL, "budget must be written"),
         ("5 CNY", "unknown-model", "price of unknown-model is not known"),
-        ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
+        ("$5", "glm-4v-plus-0111", "known in CNY, not in USD"),
     ],
 )
 def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
@@ -394,7 +394,7 @@ def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, 
 
 @pytest.mark.parametrize(("prompt", "messages"), [(None, None), ("?", "?")])
 def test_one_question_is_asked_and_not_two(prompt: str | None, messages: str | None) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="Say what is asked"):
+    with pytest.raises(glmv.InvalidRequestError, match="Pass either prompt"):
         Job(["a.png"], prompt, messages=messages)
 
 
@@ -455,12 +455,12 @@ def test_rows_of_batches_are_those_of_the_source_as_it_stands(
 
 def test_rows_of_batches_have_no_order(emulator: Emulator) -> None:
     asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
-    with pytest.raises(glmv.InvalidRequestError, match="come as they arrive"):
+    with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
         next(asked.rows(order="input"))
 
 
 def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="take pictures for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
+    with pytest.raises(glmv.UnsupportedContent, match="accept pictures only for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
 

@@ -44,5 +44,5 @@ def test_a_function_that_fails_ends_the_job(server: Server) -> None:
 
 def test_what_is_no_key_is_refused(server: Server) -> None:
     wrong: Any = 5
-    with pytest.raises(glmv.InvalidRequestError, match="a string, a SecretStr or a function; got int"):
+    with pytest.raises(glmv.InvalidRequestError, match="a str, a SecretStr or a function; got int"):
         Job(URLS, "What is it?", api_key=wrong)

@@ -113,7 +113,7 @@ def test_a_job_waits_until_the_network_is_back(
     assert network.pauses == [2, 4, 8, 16, 32, 60]
     assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
     assert "Check the network, DNS and VPN" in told[0]
-    assert "Trying again in 60 s, for 62 s by now" in told[-1]
+    assert "Trying again in 60 s (waiting for 62 s so far)" in told[-1]
     assert all("text" in line for line in lines(tmp_path / "o.jsonl"))
 
 

@@ -132,7 +132,7 @@ def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: st
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet; got '\.xlsx'"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet file; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
 
 
@@ -285,7 +285,7 @@ def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind:
 
 @pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
 def test_columns_to_keep_are_names_or_all(tmp_path: Path, wrong: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="keep_columns is a list of names, or True for all; got"):
+    with pytest.raises(glmv.InvalidRequestError, match="keep_columns must be a list of names, or True for all; got"):
         sink(tmp_path / "o.jsonl", None, wrong)
 
 

@@ -126,7 +126,9 @@ def test_a_column_of_paths_is_iterated() -> None:
 
 def test_a_lazy_frame_is_told_how_it_becomes_a_table() -> None:
     polars = pytest.importorskip("polars")
-    with pytest.raises(glmv.InvalidRequestError, match=r"A LazyFrame has no rows yet: give what its collect\(\)"):
+    with pytest.raises(
+        glmv.InvalidRequestError, match=r"A LazyFrame has no rows yet: pass the result of its collect\(\)"
+    ):
         items(polars.LazyFrame({"photo": ["a.png"]}))
 
 
@@ -320,7 +322,7 @@ def test_a_list_of_ones_own_may_be_empty(emulator: Emulator, tmp_path: Path) -> 
 
 def test_a_table_without_pyarrow_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(glmv.InvalidRequestError, match=r'A Producer is read by pyarrow: pip install "glmv\[batch\]"'):
+    with pytest.raises(glmv.InvalidRequestError, match=r'a Producer needs pyarrow: pip install "glmv\[batch\]"'):
         items(Producer())
 
 

@@ -110,7 +110,7 @@ def test_what_the_emulator_answered_never_passes_for_the_platforms_word(photos: 
     tried = rows(tmp_path / "o.jsonl")
     result = CliRunner().invoke(app, words, env={**none, "ZHIPUAI_API_KEY": "test-id.test-secret"})
     assert result.exit_code == 1
-    assert "holds answers of loopback, and now open.bigmodel.cn is asked" in " ".join(result.stderr.split())
+    assert "has answers of loopback, but this job uses open.bigmodel.cn" in " ".join(result.stderr.split())
     assert rows(tmp_path / "o.jsonl") == tried
 
 

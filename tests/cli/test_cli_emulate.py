@@ -67,7 +67,7 @@ def test_an_emulator_without_options_is_one_without_arguments() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--port", "99999"], "a number from 0 to 65535, not 99999"),
+        (["--port", "99999"], "an integer from 0 to 65535; got 99999"),
         (["--no-such"], "--no-such"),
         (["--era", "1999"], "'2024', '2025', '2026'"),
         (["--strict", "base65"], "base64"),
@@ -75,20 +75,20 @@ def test_an_emulator_without_options_is_one_without_arguments() -> None:
         (["--pace", "-1"], "seconds"),
         (["--pace", "nan"], "seconds"),
         (["--pace", "x"], "seconds"),
-        (["--port", "x"], "whole number"),
-        (["--async-polls", "-1"], "whole number"),
+        (["--port", "x"], "integer"),
+        (["--async-polls", "-1"], "integer"),
         (["--upstream-timeout", "-1"], "seconds"),
-        (["--concurrency", "glm-9v=2"], "no model"),
-        (["--api-key", "schl\u00fcssel"], "any text that a header can hold"),
-        (["--async-polls", "x"], "whole number"),
+        (["--concurrency", "glm-9v=2"], "a model that the platform does not have"),
+        (["--api-key", "schl\u00fcssel"], "text that a header can contain"),
+        (["--async-polls", "x"], "integer"),
         (["--concurrency", "glm-4v"], "glm-4.6v=2"),
         (["--concurrency", "glm-4v=0"], "glm-4.6v=2"),
         (["--fault", "no-such"], "there is no fault 'no-such'"),
-        (["--fault", "cut; deep=1"], "'cut' has no deep"),
-        (["--chance", "2"], "between 0 and 1"),
+        (["--fault", "cut; deep=1"], "'cut' has no option deep"),
+        (["--chance", "2"], "from 0 to 1"),
         (["--profile", "sunny"], "busy evening"),
         (["--host", ""], "address of this machine"),
-        (["--api-key", ""], "any text"),
+        (["--api-key", ""], "text that a header can contain"),
         (["--tls", "no.pem", "such.pem"], "no.pem"),
     ],
     ids=" ".join,
@@ -146,7 +146,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence_with_exit_code_1(command: 
         port = emu.origin.rpartition(":")[2]
         code, out, error = run(command, "--port", port)
     assert (code, out, error.count("\n")) == (1, "", 1)
-    assert f"port {port} of 127.0.0.1 cannot be had" in error
+    assert f"cannot listen on port {port} of 127.0.0.1" in error
 
 
 def test_files_that_are_no_certificate_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,8 +93,8 @@ def test_making_a_model_needs_no_key_and_calling_it_says_where_keys_come_from() 
         ({"temprature": 0.5}, "Did you mean 'temperature'?"),
         ({"n": 2}, "batch()"),
         ({"logprobs": True}, "no log probabilities"),
-        ({"api_key": "other"}, "Make a model with it"),
-        ({"default_headers": {"authorization": "other"}}, "Make a model with it"),
+        ({"api_key": "other"}, "Pass it to the constructor"),
+        ({"default_headers": {"authorization": "other"}}, "Pass it to the constructor"),
     ],
 )
 def test_a_wrong_option_of_one_call_is_refused_before_anything_is_sent(options: dict[str, Any], hint: str) -> None:

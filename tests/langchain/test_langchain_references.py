@@ -161,7 +161,7 @@ def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
     for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
         with pytest.raises(UnsupportedContent, match=r"ChatGLMV\(picture_store=\.\.\.\)"):
             model.invoke([HumanMessage(["What?", block])])
-    with pytest.raises(UnsupportedContent, match="there are no file ids for it"):
+    with pytest.raises(UnsupportedContent, match="the platform has no file ids for it"):
         model.invoke([HumanMessage(["What?", {"type": "image", "file_id": "file-123"}])])
     assert emulator.requests == []
 
@@ -185,9 +185,9 @@ def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emu
 
 
 def test_a_video_in_an_image_block_is_refused(seeing: ChatGLMV, store: PictureStore) -> None:
-    with pytest.raises(InvalidRequestError, match="is of a video, which goes into a block of that type"):
+    with pytest.raises(InvalidRequestError, match="is a video: put it into a block of that type"):
         seeing.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
-    with pytest.raises(InvalidRequestError, match="is of an image, which goes into a block of that type"):
+    with pytest.raises(InvalidRequestError, match="is an image: put it into a block of that type"):
         seeing.invoke([HumanMessage([{"type": "video", "file_id": store.add(png())}])])
 
 
@@ -236,7 +236,7 @@ def test_a_store_is_given_to_a_model_that_is_made_already(
         assert sent(emulator) == [digest(png())]
     assert model.picture_store is None
     assigned.picture_store = None
-    with pytest.raises(UnsupportedContent, match="resolved from a store"):
+    with pytest.raises(UnsupportedContent, match="cannot be resolved without a store"):
         assigned.invoke(asked)
 
 

@@ -69,9 +69,9 @@ def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda client: GLMV(client=client, base_url="http://localhost/v4"), "base_url: the client that is shared"),
-        (lambda client: GLMV(client=client, api_base="http://localhost/v4"), "api_base: the client that is shared"),
-        (lambda _: GLMV(client="mine"), "client is a glmv.Client or a glmv.AsyncClient; got str"),
+        (lambda client: GLMV(client=client, base_url="http://localhost/v4"), "base_url: cannot be set together"),
+        (lambda client: GLMV(client=client, api_base="http://localhost/v4"), "api_base: cannot be set together"),
+        (lambda _: GLMV(client="mine"), "client must be a glmv.Client or a glmv.AsyncClient; got str"),
     ],
 )
 def test_what_contradicts_the_client_is_told(make: Callable[[Any], Any], told: str, shared: glmv.Client) -> None:

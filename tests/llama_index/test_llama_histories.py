@@ -110,7 +110,7 @@ def test_a_bad_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulato
     result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
     answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])
     assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
-    assert any("the model was told so" in note for note in answer.additional_kwargs["notes"])
+    assert any("the model got a sentence instead" in note for note in answer.additional_kwargs["notes"])
     with pytest.raises(glmv.UnsupportedContent):
         llm(emulator).chat([ChatMessage(role="user", blocks=[block])])
 

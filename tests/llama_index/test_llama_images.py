@@ -97,12 +97,12 @@ def test_a_loaded_picture_can_be_asked_about(folder: Path, draw: Callable[..., b
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere.png"])
 def test_a_missing_source_is_told(source: str, tmp_path: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="no such file or folder"):
+    with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(tmp_path / source)
 
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="no picture here"):
+    with pytest.raises(glmv.InvalidRequestError, match="found no picture"):
         load_images(tmp_path)
 
 
@@ -250,7 +250,7 @@ def test_a_picture_at_hand_is_told_how_to_become_a_document(source: Any) -> None
 
 
 def test_nothing_left_is_told_as_ever(folder: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="no such file or folder"):
+    with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(folder / "nowhere", on_error="skip")
     (folder / "b.png").write_bytes(b"junk")
     with pytest.raises(glmv.UnsupportedContent, match=r"b\.png"):
@@ -312,7 +312,7 @@ def test_a_file_url_is_a_file_of_this_machine(folder: Path) -> None:
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
 def test_what_is_not_there_is_told_of_other_file_systems(source: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=r"there is no"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"does not exist|found no picture|cannot open this file system"):
         load_images(source)
 
 

@@ -142,7 +142,7 @@ def test_what_names_no_file_is_taken_all_the_same(emu: Emulator, connect: Callab
 
 @pytest.mark.parametrize("given", ["", [""], None, 3, [3]])
 def test_folders_that_are_none_are_told(given: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="local_files is True, False or a list of folders"):
+    with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders"):
         GLMV(local_files=given)
 
 
@@ -156,7 +156,7 @@ def test_a_folder_set_later_holds_as_one(connect: Callable[..., GLMV], folders: 
 def test_something_else_set_later_is_told_at_the_call(connect: Callable[..., GLMV], red_path: Path) -> None:
     llm = connect()
     llm.local_files = 3
-    with pytest.raises(glmv.InvalidRequestError, match="local_files is True, False or a list of folders; got 3"):
+    with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders; got 3"):
         llm.complete("What?", image_documents=[red_path])
 
 
@@ -223,7 +223,7 @@ def test_one_document_of_several_is_left_out_when_asked(
 ) -> None:
     emu.say("red")
     llm = connect(on_unsupported="warn")
-    with pytest.warns(UserWarning, match=r"image_documents\[0\]: this Document holds no picture"):
+    with pytest.warns(UserWarning, match=r"image_documents\[0\]: this Document has no picture"):
         llm.complete("What?", image_documents=[Document(text="words"), red])
     assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]
 

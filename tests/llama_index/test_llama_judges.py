@@ -135,7 +135,7 @@ def test_what_is_twice_wrong_ends_as_the_table_says(
         if wrong == "missing":
             assert "calls no tool" in found.additional_kwargs["notes"][-1]
             assert found.message.content == "Somewhere below."
-            with pytest.raises(ValueError, match="expected, but the answer is text only"):
+            with pytest.raises(ValueError, match="expected, but the answer has only text"):
                 connect().get_tool_calls_from_response(found)
     else:
         with pytest.warns(match="problem with the generation of the structured output"):

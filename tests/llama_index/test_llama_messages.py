@@ -142,7 +142,7 @@ def test_audio_is_refused_by_name_and_place() -> None:
 
 
 def test_what_is_no_message_is_told_by_its_place() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] is a dict; give a ChatMessage"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] is a dict; use a ChatMessage"):
         to_glmv([{"role": "user", "content": "hi"}], Intake())  # type: ignore[list-item]  # what people write
 
 
@@ -213,7 +213,7 @@ def test_calls_are_not_sent_twice_when_blocks_and_additional_kwargs_have_them() 
 
 @pytest.mark.parametrize("block", [ThinkingBlock(content="hm"), ToolCallBlock(tool_name="zoom")])
 def test_thoughts_and_calls_of_others_are_refused(block: ContentBlock) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="belongs into a message of the assistant"):
+    with pytest.raises(glmv.UnsupportedContent, match="Put it into an assistant message"):
         user(block)
 
 

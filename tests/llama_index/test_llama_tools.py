@@ -127,7 +127,7 @@ def test_a_finished_answer_is_not_acted_on_by_half(arguments: str) -> None:
 
 
 def test_a_missing_call_is_an_error_where_one_is_needed() -> None:
-    with pytest.raises(ValueError, match="the answer is text only: 'red'"):
+    with pytest.raises(ValueError, match="the answer has only text: 'red'"):
         GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
 
 

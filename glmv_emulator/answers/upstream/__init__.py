@@ -1,4 +1,4 @@
-"""Translation between the platform's chat and an OpenAI-compatible server that answers in its place. No I/O here."""
+"""Translation between the platform's chat API and an OpenAI-compatible server that answers instead; without I/O."""
 
 from glmv_emulator.answers.upstream.answer import CallPiece, Malformed, Piece, Reader, Reported
 from glmv_emulator.answers.upstream.events import DONE, Events

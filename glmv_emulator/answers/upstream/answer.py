@@ -11,16 +11,16 @@ from glmv_emulator.answers.upstream.events import DONE
 from glmv_emulator.answers.values import joined_text
 
 OPENING, CLOSING = "<think>", "</think>"
-# Finish reason of the server -> the platform's. What is not listed ("eos", "abort") ends an answer in order.
+# Finish reason of the server -> the platform's. Others ("eos", "abort") become "stop".
 REASONS = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls", "content_filter": "sensitive"}
 
 
 class Malformed(Exception):
-    """A value that is no answer of a chat."""
+    """A value that is not a chat response."""
 
 
 class Reported(Exception):
-    """An error that stands where an answer was expected; `error` is what the server says of it."""
+    """An error in place of an answer; `error` is the server's error object."""
 
     def __init__(self, error: Any) -> None:
         super().__init__("an error in place of an answer")
@@ -29,7 +29,7 @@ class Reported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A part of a tool call. `name` is empty but for the first part of each; `number` counts calls from 0."""
+    """A part of a tool call. Only the first part of a call has a `name`; `number` counts calls from 0."""
 
     number: int
     name: str
@@ -38,7 +38,7 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What came with one chunk. One of the three is not empty."""
+    """The content of one chunk. Exactly one of the fields is not empty."""
 
     text: str = ""
     reasoning: str = ""
@@ -54,11 +54,11 @@ class _Called:
 
 @dataclass(slots=True)
 class Reader:
-    """Gathers one answer.
+    """Accumulates one answer.
 
     Reasoning is read from `reasoning_content` (vLLM, llama.cpp, SGLang), from `reasoning` (Ollama, newer vLLM), and
-    from a leading `<think>` of the text. With `thinking` false it is left out. An answer has `begun` with its first
-    choice, without which it is never `complete`.
+    from a leading `<think>` of the text. With `thinking` false it is left out. `begun` is True after the first choice;
+    without a choice the answer is never `complete`.
     """
 
     thinking: bool = True
@@ -74,15 +74,15 @@ class Reader:
 
     @property
     def calls(self) -> list[tuple[str, str]]:
-        """Name and arguments of each tool call; the arguments are the server's text, which may be no JSON."""
+        """Name and arguments of each tool call; the arguments are the server's text, which may be invalid JSON."""
         return [(call.name, call.arguments or "{}") for call in self._called]
 
     def add(self, value: Any) -> Iterator[Piece]:
-        """What one JSON value, or the text `[DONE]`, adds to the answer.
+        """Add one JSON value, or the text `[DONE]`; yield its pieces.
 
         Raises:
-            Malformed: when it is neither an answer nor a chunk of one.
-            Reported: when it is an error.
+            Malformed: the value is neither an answer nor a chunk.
+            Reported: the value is an error.
         """
         if value == DONE:
             self.complete = self.begun
@@ -105,7 +105,7 @@ class Reader:
                 yield from self._choice(choice)
 
     def end(self) -> Iterator[Piece]:
-        """What was held back until it was clear that no more comes."""
+        """Yield the pieces that were held back; to be called after the last value."""
         yield from self._kept(*self._tags.end())
         if self._called and self.finish_reason in (None, "stop"):
             self.finish_reason = "tool_calls"
@@ -115,9 +115,9 @@ class Reader:
         whole = isinstance(choice.get("message"), dict)
         message = choice["message"] if whole else choice.get("delta")
         if isinstance(message, dict):
-            told = message.get("reasoning_content") or message.get("reasoning")
-            if isinstance(told, str):
-                yield from self._kept(told, "")
+            reasoning = message.get("reasoning_content") or message.get("reasoning")
+            if isinstance(reasoning, str):
+                yield from self._kept(reasoning, "")
             yield from self._kept(*self._tags.feed(joined_text(message.get("content"))))
             if pieces := tuple(self._pieces(message.get("tool_calls"))):
                 yield Piece(calls=pieces)
@@ -146,45 +146,50 @@ class Reader:
             begins = number == len(self._called)
             if begins:
                 self._called.append(_Called(name or "", call.get("id")))
-            given = function.get("arguments")
-            piece = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
+            arguments = function.get("arguments")
+            piece = (
+                arguments
+                if isinstance(arguments, str)
+                else ""
+                if arguments is None
+                else json.dumps(arguments, ensure_ascii=False)
+            )
             self._called[number].arguments += piece
             yield CallPiece(number, (name or "") if begins else "", piece)
 
     def _number(self, call: dict[str, Any], name: str) -> int | None:
-        """Which call a part belongs to; a number that is not there yet begins one, None is a part of no call.
+        """The number of the call that a part belongs to; a new number begins a call, None means that there is no call.
 
-        Servers number calls by `index`. Some leave it out, and some give each call of an answer the index 0, but
-        ids of their own.
+        Servers number calls by `index`. Some leave it out, and some give every call the index 0 but a different id.
         """
         index, identity = call.get("index"), call.get("id")
-        known = self._position.get(index) if isinstance(index, int) else None
-        if known is None and not name:
+        number = self._position.get(index) if isinstance(index, int) else None
+        if number is None and not name:
             return len(self._called) - 1 if self._called else None
-        another = name and identity is not None and known is not None and self._called[known].identity != identity
-        if known is None or another:
-            known = len(self._called)
+        another = name and identity is not None and number is not None and self._called[number].identity != identity
+        if number is None or another:
+            number = len(self._called)
         if isinstance(index, int):
-            self._position[index] = known
-        return known
+            self._position[index] = number
+        return number
 
 
 class _Tags:
-    """Parts a leading `<think>...</think>` from the text behind it, however both are cut."""
+    """Separates a leading `<think>...</think>` from the text after it, however the chunks are cut."""
 
     def __init__(self) -> None:
         self._held = ""
         self._place = "start"  # then "opened", "reasoning", "behind" and "text"
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Reasoning and text that these characters make certain."""
+        """Add characters; return the reasoning and the text that are certain now."""
         self._held += text
         reasoning = ""
         if self._place == "start":
-            begun = self._held.lstrip()
-            if begun.startswith(OPENING):
-                self._place, self._held = "opened", begun.removeprefix(OPENING)
-            elif not OPENING.startswith(begun):
+            start = self._held.lstrip()
+            if start.startswith(OPENING):
+                self._place, self._held = "opened", start.removeprefix(OPENING)
+            elif not OPENING.startswith(start):
                 self._place = "text"
         if self._place == "opened":
             self._held = self._held.lstrip("\n")
@@ -194,22 +199,25 @@ class _Tags:
             if closed:
                 self._place, self._held = "behind", rest
             else:
-                kept = _started(self._held, CLOSING)
-                reasoning, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
+                uncertain = _started(self._held, CLOSING)
+                reasoning, self._held = (
+                    self._held[: len(self._held) - uncertain],
+                    self._held[len(self._held) - uncertain :],
+                )
         if self._place == "behind":
             self._held = self._held.lstrip()
             self._place = "text" if self._held else "behind"
         if self._place != "text":
             return reasoning, ""
-        told, self._held = self._held, ""
-        return reasoning, told
+        visible, self._held = self._held, ""
+        return reasoning, visible
 
     def end(self) -> tuple[str, str]:
-        """What was still held back."""
-        told, self._held = self._held, ""
-        return (told, "") if self._place == "reasoning" else ("", told)
+        """The reasoning and the text that were held back until the end."""
+        rest, self._held = self._held, ""
+        return (rest, "") if self._place == "reasoning" else ("", rest)
 
 
 def _started(text: str, tag: str) -> int:
-    """How many characters at the end of a text may be the beginning of a tag."""
+    """The number of characters at the end of a text that may be the beginning of a tag."""
     return next((size for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])), 0)

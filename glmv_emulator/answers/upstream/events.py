@@ -1,4 +1,4 @@
-"""The events of a stream, out of bytes that are cut anywhere."""
+"""Bytes of a stream, cut anywhere -> its events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DONE = "[DONE]"
 
 
 class Events:
-    """Decodes server-sent events (html.spec.whatwg.org, 9.2.5), of which the data alone matters here."""
+    """Decodes server-sent events (html.spec.whatwg.org, 9.2.5); only their data is used."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -30,5 +30,5 @@ class Events:
                 yield event.decode("utf-8", "replace")
 
     def end(self) -> Iterator[str]:
-        """The data of an event that the end of the body completes: some servers leave out the last blank line."""
+        """The data of an event without its blank line, which some servers leave out at the end of the body."""
         yield from self.feed(b"\n\n")

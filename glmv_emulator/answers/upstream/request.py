@@ -1,7 +1,7 @@
-"""The request that an OpenAI-compatible server gets in place of the platform's.
+"""A request to the platform -> the request to an OpenAI-compatible server.
 
-What the platform ignores is not sent on: `tool_choice`, and `response_format` to a vision model. Behind `/v1` both are
-sent as they came. `request_id`, `user_id` and whatever else is the platform's alone stay here.
+Fields that the platform ignores are not sent: `tool_choice`, and `response_format` for a vision model. Requests to
+`/v1` keep both. `request_id`, `user_id` and other fields that only the platform has are not sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAME_OF_PROXIES = ("tool_choice", "frequency_penalty", "presence_penalty", "para
 
 
 class Unsendable(Exception):
-    """Something that the server cannot be sent; `zh` and `en` say what and why."""
+    """Content that cannot be sent to the server; `zh` and `en` are the message."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
@@ -38,9 +38,9 @@ class Unsendable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request that was found good. `body` is as it came, but for `messages`, `response_format` and `stream`.
+    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace its own.
 
-    `model` is the name that the server knows, `proxied` whether the request came to `/v1`.
+    `model` is the model's name on the server, `proxied` whether the request came to `/v1`.
     """
 
     body: Mapping[str, Any]
@@ -53,47 +53,47 @@ class Question:
 
 
 def translated(question: Question) -> dict[str, Any]:
-    """The body of the request to the server. Samples frames of videos, which takes a while.
+    """The body of the request to the server. May take long, since it decodes frames of videos.
 
-    - Pictures whose bytes are here become data URIs; other URLs are sent on, for the server to fetch or refuse.
-    - Videos whose bytes are here become pictures of their frames; other URLs are sent on.
+    - Pictures whose bytes are known become data URIs; other URLs are passed on for the server to fetch or refuse.
+    - Videos whose bytes are known become pictures of their frames; other URLs are passed on.
     - Files become their text, or a picture.
-    - `do_sample` false becomes temperature 0; `max_completion_tokens` becomes `max_tokens`, which no server lacks.
-    - `thinking` becomes `chat_template_kwargs.enable_thinking` (vLLM, SGLang, llama.cpp) where the request has it.
+    - `do_sample` false becomes temperature 0; `max_completion_tokens` becomes `max_tokens`, which all servers support.
+    - `thinking` becomes `chat_template_kwargs.enable_thinking` (vLLM, SGLang, llama.cpp) if the request has it.
     - Tools of the platform itself (`web_search`, `retrieval`, `mcp`) are left out.
 
     Raises:
-        Unsendable: for a video where PyAV is missing, and for a file that is neither text nor picture.
+        Unsendable: a video needs PyAV, which is not installed, or a file is neither text nor a picture.
     """
-    given = {name: value for name, value in question.body.items() if value is not None}
-    made: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
+    fields = {name: value for name, value in question.body.items() if value is not None}
+    body: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
     if question.stream:
-        made["stream_options"] = {"include_usage": True}
+        body["stream_options"] = {"include_usage": True}
     for name in (*SAME, *(SAME_OF_PROXIES if question.proxied else ())):
-        if name in given:
-            made[name] = given[name]
-    if given.get("do_sample") is False:
-        made.pop("top_p", None)
-        made["temperature"] = 0
-    if most := given.get("max_completion_tokens", given.get("max_tokens")):
-        made["max_tokens"] = most
-    if stop := given.get("stop"):
-        made["stop"] = stop
-    if tools := [tool for tool in given.get("tools", []) if tool.get("type") == "function"]:
-        made["tools"] = tools
+        if name in fields:
+            body[name] = fields[name]
+    if fields.get("do_sample") is False:
+        body.pop("top_p", None)
+        body["temperature"] = 0
+    if most := fields.get("max_completion_tokens", fields.get("max_tokens")):
+        body["max_tokens"] = most
+    if stop := fields.get("stop"):
+        body["stop"] = stop
+    if tools := [tool for tool in fields.get("tools", []) if tool.get("type") == "function"]:
+        body["tools"] = tools
     else:
         for name in ("tool_choice", "parallel_tool_calls"):
-            made.pop(name, None)
+            body.pop(name, None)
     if question.response_format is not None and question.response_format.get("type") != "text":
-        made["response_format"] = question.response_format
-    if (thinking := _thinking(given)) is not None:
-        made["chat_template_kwargs"] = {"enable_thinking": thinking}
-    return made
+        body["response_format"] = question.response_format
+    if (thinking := _thinking(fields)) is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": thinking}
+    return body
 
 
-def _thinking(given: Mapping[str, Any]) -> bool | None:
-    """Whether the model is to think, where the request says so in the platform's words or in those of a server."""
-    match given:
+def _thinking(fields: Mapping[str, Any]) -> bool | None:
+    """Whether the model shall think, by the platform's field or a server's; None if the request has neither."""
+    match fields:
         case {"thinking": {"type": "enabled" | "disabled" as kind}}:
             return bool(kind == "enabled")
         case {"chat_template_kwargs": {"enable_thinking": bool(switched)}}:
@@ -104,38 +104,40 @@ def _thinking(given: Mapping[str, Any]) -> bool | None:
 
 def _messages(question: Question) -> list[dict[str, Any]]:
     media = {(medium.message, medium.part): medium for medium in question.media}
-    made = []
+    result = []
     unanswered: list[str] = []
     for index, message in enumerate(question.messages):
-        # Not every server knows the role `developer`.
+        # Not every server supports the role `developer`.
         role = "system" if message["role"] == "developer" else message["role"]
-        sent: dict[str, Any] = {"role": role, "content": _content(message.get("content"), index, media)}
+        converted: dict[str, Any] = {"role": role, "content": _content(message.get("content"), index, media)}
         calls = message.get("tool_calls")
         if role == "assistant" and isinstance(calls, list) and calls:
-            sent["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
-            unanswered = [call["id"] for call in sent["tool_calls"]]
+            converted["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
+            unanswered = [call["id"] for call in converted["tool_calls"]]
         if role == "tool":
-            # The platform takes a result without an id, the others do not: results come in the order of their calls.
-            named = message.get("tool_call_id")
-            sent["tool_call_id"] = str(named) if named is not None else unanswered[0] if unanswered else "call_0"
-            unanswered = [identity for identity in unanswered if identity != sent["tool_call_id"]]
-        made.append(sent)
-    return made
+            # The platform accepts a result without an id, other servers do not. Such results follow the calls' order.
+            call_id = message.get("tool_call_id")
+            converted["tool_call_id"] = (
+                str(call_id) if call_id is not None else unanswered[0] if unanswered else "call_0"
+            )
+            unanswered = [identity for identity in unanswered if identity != converted["tool_call_id"]]
+        result.append(converted)
+    return result
 
 
 def _call(call: Mapping[str, Any], number: int) -> dict[str, Any]:
     function = call.get("function") or {}
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    called = {"name": function.get("name"), "arguments": text}
-    return {"id": str(call.get("id") or f"call_{number}"), "type": "function", "function": called}
+    function_call = {"name": function.get("name"), "arguments": text}
+    return {"id": str(call.get("id") or f"call_{number}"), "type": "function", "function": function_call}
 
 
 def _content(content: Any, index: int, media: Mapping[tuple[int, int], Medium]) -> str | list[dict[str, Any]]:
     if not isinstance(content, list):
         return content if isinstance(content, str) else ""
     parts = [sent for place, part in enumerate(content) for sent in _part(part, media.get((index, place)))]
-    # Templates of text models know a string only.
+    # Chat templates of text models accept only a string.
     texts = [part["text"] for part in parts if part["type"] == "text"]
     return "\n".join(texts) if len(texts) == len(parts) else parts
 

@@ -121,32 +121,32 @@ def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
     [
         (lambda: ToolCall(""), "name of a tool"),
         (lambda: ToolCall("f", ["x"]), "dict or a str"),  # type: ignore[arg-type]
-        (lambda: ToolCall("f", {"x": object()}), "no JSON"),
-        (lambda: Reply(5), "text is a str"),  # type: ignore[arg-type]
-        (lambda: Reply(reasoning=None), "reasoning is a str"),  # type: ignore[arg-type]
+        (lambda: ToolCall("f", {"x": object()}), "not serializable"),
+        (lambda: Reply(5), "text must be a str"),  # type: ignore[arg-type]
+        (lambda: Reply(reasoning=None), "reasoning must be a str"),  # type: ignore[arg-type]
         (lambda: Reply(finish_reason=""), "finish_reason"),
         (lambda: Reply(tool_calls=["f"]), "list of ToolCall"),  # type: ignore[list-item]
         (lambda: Reply(tool_calls=5), "list of ToolCall"),  # type: ignore[arg-type]
         (lambda: Reply(tool_calls=ToolCall("f")), "list of ToolCall"),  # type: ignore[arg-type]
         (lambda: Reply(tool_calls={"f": 1}), "list of ToolCall"),  # type: ignore[arg-type]
         (lambda: Reply(tool_calls=None), "list of ToolCall"),  # type: ignore[arg-type]
-        (lambda: Reply(usage=5), "usage is a dict"),  # type: ignore[arg-type]
-        (lambda: Reply(usage=["prompt_tokens"]), "usage is a dict"),  # type: ignore[arg-type]
+        (lambda: Reply(usage=5), "usage must be a dict"),  # type: ignore[arg-type]
+        (lambda: Reply(usage=["prompt_tokens"]), "usage must be a dict"),  # type: ignore[arg-type]
         (lambda: Reply(boxes=5), "list of boxes"),  # type: ignore[arg-type]
         (lambda: Reply(boxes=[5]), "0 to 1000"),  # type: ignore[list-item]
         (lambda: Reply(boxes=["1234"]), "0 to 1000"),
         (lambda: Reply(chunking=2.5), "list of str"),  # type: ignore[arg-type]
         (lambda: Reply(chunking=True), "list of str"),
-        (lambda: Reply(usage={"tokens": 5}), "usage has no 'tokens'"),
+        (lambda: Reply(usage={"tokens": 5}), "usage has no field 'tokens'"),
         (lambda: Reply(usage={"prompt_tokens": -1}), "number of tokens"),
         (lambda: Reply(boxes=[(0, 0, 1001, 5)]), "0 to 1000"),
         (lambda: Reply(boxes=[(5, 0, 1, 5)]), "0 to 1000"),
-        (lambda: Reply(chunking=0), "at least one token"),
+        (lambda: Reply(chunking=0), "at least 1 token"),
         (lambda: Reply(chunking="abc"), "list of str"),
         (lambda: Reply("ab", chunking=["a", "c"]), "add up to 'ac'"),
         (lambda: Emulator().say(5), "Reply or a str"),  # type: ignore[arg-type]
         (lambda: Emulator().say("x", None), "Reply or a str"),  # type: ignore[arg-type]
-        (lambda: Emulator().call("f", x=object()), "no JSON"),
+        (lambda: Emulator().call("f", x=object()), "not serializable"),
         (lambda: Emulator().answer("x"), "takes a function"),  # type: ignore[arg-type]
         (lambda: Emulator().answer(lambda: "x"), "called with one Ask"),  # type: ignore[arg-type, misc]
     ],
@@ -347,7 +347,7 @@ def test_an_answer_that_a_reset_forgot_does_not_come_back(glm: Any) -> None:
 def test_no_call_is_added_to_an_answer_that_was_given(glm: Any) -> None:
     answer = glm.emu.call("f")
     glm.chat("Hm.")
-    with pytest.raises(RuntimeError, match="waits no more"):
+    with pytest.raises(RuntimeError, match="already used or removed"):
         answer.also("g")
 
 

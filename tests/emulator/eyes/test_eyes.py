@@ -82,7 +82,7 @@ def test_a_truncated_picture_is_noticed(name: str, cut: float) -> None:
 
 @pytest.mark.parametrize(
     ("data", "word"),
-    [(b"", "no bytes"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
+    [(b"", "empty"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
      (b"iVBORw0KGgo", "base64"), (b"data:image/png;base64,AAAA", "data URI")],
 )  # fmt: skip
 def test_what_is_no_picture_is_named(data: bytes, word: str) -> None:

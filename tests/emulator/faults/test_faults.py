@@ -325,11 +325,11 @@ def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
     ("fault", "says"),
     [
         ("bussy", "there is no fault 'bussy'"),
-        ("busy; after=3", "'busy' has no after; it has retry_after"),
+        ("busy; after=3", "'busy' has no option after; its options are retry_after"),
         ("truncated", "truncated is for requests that are streamed"),
-        ("cut; after=x", "after of 'cut' is like 3, not 'x'"),
-        ("cut; after", "'after' is not written as knob=value"),
-        ("dns-failure", "no answer of a server can cause"),
+        ("cut; after=x", "after of 'cut' must be a value like 3; got 'x'"),
+        ("cut; after", "'after' is not written as option=value"),
+        ("dns-failure", "no response can cause"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_and_the_reason_named(glm: Any, fault: str, says: str) -> None:
@@ -389,7 +389,7 @@ def test_a_busy_evening_lets_two_calls_of_a_model_through_at_once(emulate: Any) 
 
 @pytest.mark.parametrize("settings", [{"profile": "sunny"}, {"chance": 2.0}])
 def test_a_day_that_is_not_known_is_refused(settings: Any) -> None:
-    with pytest.raises(ValueError, match=r"there are busy evening|between 0 and 1"):
+    with pytest.raises(ValueError, match=r"the profiles are busy evening|from 0 to 1"):
         Emulator(**settings)
 
 

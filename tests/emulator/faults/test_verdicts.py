@@ -302,7 +302,7 @@ def test_a_report_reads_as_a_story(emu: Emulator, client: Client) -> None:
     told = str(emu.report())
     assert told.startswith("1 call, 2 requests, 0 errors seen by the application\n")
     assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in told
-    assert "! ignored-retry-after: came back after 0.1" in told
+    assert "! ignored-retry-after: retried after 0.1" in told
     with pytest.raises(AssertionError, match="ignored-retry-after"):
         emu.report().assert_resilient()
 

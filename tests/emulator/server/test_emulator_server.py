@@ -116,7 +116,7 @@ def test_each_run_makes_its_own_key_of_the_platforms_form() -> None:
 
 def test_a_port_that_is_taken_is_named(glm: Any) -> None:
     taken = int(glm.emu.base_url.split(":")[2].split("/")[0])
-    with pytest.raises(OSError, match=f"port {taken} .* port=0 takes a free one"):
+    with pytest.raises(OSError, match=f"port {taken} .* port=0 uses a free one"):
         Emulator(port=taken).start()
 
 
