@@ -602,3 +602,23 @@ async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
     assert (held, raised.value.attempts) == ([0, 0, 0, 0], 4)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_pause_longer_than_the_timeout_is_waited_for(blocking: bool) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        if len(requests) == 1:
+            return httpx.Response(429, json=BUSY, headers={"retry-after-ms": "300"})
+        return httpx.Response(200, json=ANSWER)
+
+    options: Any = Server(max_concurrency=1, timeout=0.1).options
+    transport = httpx.MockTransport(answer)
+    if blocking:
+        glm = glmv.Client(**options, http_client=httpx.Client(transport=transport))
+        found = await asyncio.to_thread(glm.chat, "hi")
+    else:
+        found = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
+    assert (found.text, len(requests)) == ("hello", 2)
