@@ -223,6 +223,26 @@ def test_who_waited_while_all_were_refused_for_a_minute_waits_no_more() -> None:
     assert not crowd.gate.stands_still(started)
 
 
+def test_pauses_of_more_than_a_minute_do_not_put_the_end_off() -> None:
+    crowd = Crowd(1)
+    started = crowd.now
+    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    crowd.now = crowd.gate.paused_until
+    assert not crowd.gate.stands_still(started)
+    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    assert crowd.gate.stands_still(started)
+
+
+def test_what_the_server_asks_a_later_refused_call_to_wait_is_kept_too() -> None:
+    crowd = Crowd(4)
+    a, b, c = (crowd.enter(name) for name in "abc")
+    a.leave(busy=Busy())
+    b.leave(busy=Busy(asked=20.0))
+    assert crowd.gate.paused_until - crowd.now == 22.0
+    c.leave(good=True)
+    assert crowd.gate.paused_until - crowd.now == 22.0
+
+
 def test_a_call_that_is_under_way_for_long_lets_others_wait() -> None:
     crowd = Crowd(1)
     started = crowd.now
