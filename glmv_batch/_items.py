@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
@@ -136,7 +136,7 @@ def _named_and_whole(found: Iterator[Item], keep: list[str]) -> Iterator[Item]:
     for number, item in enumerate(found, 1):
         if number == 1 and (missing := [name for name in keep if name not in item.columns]):
             raise glmv.InvalidRequestError(
-                f"keep_columns: item 1 has no column {', '.join(missing)}; it has "
+                f"keep_columns: item 1 has no column {', '.join(map(str, missing))}; it has "
                 f"{', '.join(map(str, item.columns)) or 'no columns'}. The picture itself is not kept."
             )
         yield item if item.name != "" else replace(item, name=str(number))
@@ -307,15 +307,17 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
 
 
 def _key(value: Any) -> Any:
-    """A key as the table has it: numbers, texts, dates and ids keep their type, so that outputs can be joined."""
-    if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
+    """A key as the table has it: numbers, texts, bytes, dates and ids keep their type, so that outputs can be joined."""
+    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "size", 1) == 1:  # a number of NumPy
         value = value.item()
-    return value if isinstance(value, str | int | float | Decimal | date | UUID) else str(value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    return value if isinstance(value, str | bytes | int | float | Decimal | date | time | UUID) else str(value)
 
 
 def _is_missing(value: Any) -> bool:
     is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str) and not value)
+    return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str | bytes) and not value)
 
 
 def _named(source: str) -> str:

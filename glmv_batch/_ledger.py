@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Self
 import glmv
 from glmv_batch._batches import Chunk
 from glmv_batch._fields import FACTS
+from glmv_batch._row import jsonable
 
 VERSION = 1
 # Bytes that must be free before anything is paid for: room for the answers under way, and for the log of SQLite.
@@ -243,7 +244,7 @@ class Ledger:
         tables = "chunk_items", "waiting"
         before = [self._rows(f"select 1 from {table} where key = ? limit 1", key) for table in tables]  # noqa: S608
         # Names of files need not be UTF-8, and JSON escapes what is not.
-        values = key, json.dumps(name, default=str), json.dumps(columns, default=str)
+        values = key, json.dumps(name, default=jsonable), json.dumps(columns, default=jsonable)
         self._rows("insert into waiting values (?, ?, ?)", *values)
         return any(before)
 

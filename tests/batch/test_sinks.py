@@ -361,3 +361,28 @@ def test_an_answer_is_read_from_a_table_of_text_as_it_was(tmp_path: Path, ending
     with out.open(encoding="utf-8", newline="") as text:
         found = list(csv.DictReader(text, delimiter="\t" if ending == "tsv" else ","))
     assert [(row["key"], row["text"], row["late"]) for row in found] == [("a", said, ""), ("b", "short", "\r")]
+
+
+@pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])
+def test_a_key_that_json_has_no_value_for_breaks_no_file(tmp_path: Path, key: Any, line: Any) -> None:
+    for ending in ("jsonl", "csv", "parquet"):
+        written(tmp_path / f"o.{ending}", [Row(key, "x")])
+    assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["key"] == line
+    assert (tmp_path / "o.csv").read_text("utf-8").splitlines()[1].startswith(f"{line or ''},x,")
+    assert table(tmp_path / "o.parquet")[0]["key"] == key
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("keep", [True, [0, None]])
+def test_columns_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
+    out = tmp_path / f"o.{ending}"
+    columns: Any = {0: "first", None: "nameless"}
+    with sink(out, None, keep) as file:
+        file.write(Row("a", "x", columns=columns))
+    if ending == "parquet":
+        (found,) = table(out)
+    elif ending == "csv":
+        (found,) = csv.DictReader(out.read_text("utf-8").splitlines())
+    else:
+        found = json.loads(out.read_text("utf-8"))
+    assert (found["0"], found["None"]) == ("first", "nameless")
