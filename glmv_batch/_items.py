@@ -307,7 +307,9 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
 
 
 def _key(value: Any) -> Any:
-    """A key as the table has it: numbers, texts, bytes, dates and ids keep their type, so that outputs can be joined."""
+    """A key as the table has it: numbers, texts, bytes, dates, times and ids keep their type, so that outputs can be
+    joined.
+    """
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "size", 1) == 1:  # a number of NumPy
         value = value.item()
     if isinstance(value, bytearray | memoryview):

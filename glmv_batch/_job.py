@@ -17,7 +17,7 @@ from pydantic import SecretStr
 import glmv
 from glmv_batch._batches import PlatformBatches, refuse_model
 from glmv_batch._items import count_of, items
-from glmv_batch._ledger import Ledger
+from glmv_batch._ledger import Ledger, LedgerUnreadable
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, json_schema_of
@@ -167,7 +167,10 @@ class Job:
             KeyboardInterrupt: after what was under way has ended and is kept.
         """
         out = Path(path)
-        beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
+        beside = Path(f"{os.fspath(path)}.ledger" if ledger is None else ledger)
+        # SQLite takes an empty file for a new database: everything would be paid for a second time.
+        if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
+            raise LedgerUnreadable(beside, ValueError(f"it is empty, and {out.name} has answers"))
         # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
         with (
             sink(out, json_schema_of(self._question.schema, "serialization"), keep_columns) as file,

@@ -111,7 +111,14 @@ class Ledger:
 
     def _begin(self, place: str) -> None:
         try:
-            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            self._db.execute("pragma locking_mode=EXCLUSIVE")
+            # Before anything is written: a database of somebody else's stays as it is.
+            tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
+            if tables and "meta" not in tables:  # the first that is made
+                raise glmv.InvalidRequestError(
+                    f"{self.path} is no ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
+                )
+            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
                 self._db.execute(f"pragma {pragma}")
             self._db.executescript(_TABLES)
             meta = dict(self._db.execute("select name, value from meta"))

@@ -98,11 +98,17 @@ class Parquet(Part):
 
 
 def _array(values: list[Any]) -> Any:
-    """Values of a column -> an array of the type that they have, of texts where they have several."""
+    """Values of a column -> an array of the type that they have, of texts where they have several or a file has none
+    for theirs.
+    """
     import pyarrow as pa
+    from pyarrow import parquet
 
     try:
-        return pa.array([text(value) if isinstance(value, str) else value for value in values])
+        found = pa.array([text(value) if isinstance(value, str) else value for value in values])
+        # Objects without fields and intervals have no type in Parquet: the writer refuses their schema.
+        parquet.ParquetWriter(pa.BufferOutputStream(), pa.schema([("column", found.type)])).close()
+        return found
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return _texts(values)
 

@@ -157,8 +157,8 @@ class Driver:
         return ticket
 
     def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float, *, blocking: bool) -> float:
-        """Seconds to wait before looking again: at most until none came free for as long as a read may take, not counting
-        a pause of the gate.
+        """Seconds to wait before looking again: at most until none came free for as long as a read may take. Pauses of
+        the gate do not count.
 
         Args:
             started: when the wait began, in monotonic seconds.

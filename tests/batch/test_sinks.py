@@ -386,3 +386,25 @@ def test_columns_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, k
     else:
         found = json.loads(out.read_text("utf-8"))
     assert (found["0"], found["None"]) == ("first", "nameless")
+
+
+@pytest.mark.parametrize("later", [None, {"a": 1}, 5])
+@pytest.mark.parametrize("value", [{}, [{}], {"inner": {"most": {}}}])
+def test_objects_without_fields_are_text_in_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any, later: Any
+) -> None:
+    monkeypatch.setattr(room, "ROW_GROUP", 1)
+    with sink(tmp_path / "o.parquet", None, True) as file:
+        for number, one in enumerate([value, later]):
+            file.write(Row(number, "x", columns={"more": one}))
+    first, second = table(tmp_path / "o.parquet")
+    assert json.loads(first["more"]) == value
+    assert second["more"] == (None if later is None else json.dumps(later))
+
+
+def test_an_interval_is_text_in_parquet(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    (columns,) = duckdb.sql("select interval 3 days as more").to_arrow_table().to_pylist()
+    with sink(tmp_path / "o.parquet", None, True) as file:
+        file.write(Row(1, "x", columns=columns))
+    assert table(tmp_path / "o.parquet")[0]["more"] == "[0, 3, 0]"
