@@ -6,7 +6,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 import glmv
 from glmv_batch._batches import PlatformBatches, refuse_model
-from glmv_batch._items import count_of, items
+from glmv_batch._items import Item, count_of, items
 from glmv_batch._ledger import Ledger, LedgerUnreadable
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
@@ -118,6 +118,7 @@ class Job:
         self._budget = budget
         self._new_budget()  # a wrong one is refused now
         self.progress = Progress(share=self._share)
+        self._is_read = False
         self._stop: Callable[[str], None] = lambda why: None
 
     def _connected(self, given: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
@@ -171,6 +172,10 @@ class Job:
         # SQLite takes an empty file for a new database: everything would be paid for a second time.
         if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
             raise LedgerUnreadable(beside, ValueError(f"it is empty, and {out.name} has answers"))
+        if self._is_read and isinstance(self._source, Iterator):
+            raise glmv.InvalidRequestError(
+                "The source of this job can be read once only, and was: the output would lose rows. Make a new job."
+            )
         # Closed here: who keeps an error, as a notebook does, would else keep the run and its ledger, too.
         with (
             sink(out, json_schema_of(self._question.schema, "serialization"), keep_columns) as file,
@@ -240,6 +245,13 @@ class Job:
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
     ) -> AsyncGenerator[Row, None]:
         """As `rows`, with `async for`, on the running loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise glmv.InvalidRequestError(
+                "arows runs in an event loop of asyncio, and none runs here: with trio, read `rows` in a thread "
+                "(`trio.to_thread.run_sync`)."
+            ) from None
         ready: asyncio.Queue[Row | None] = asyncio.Queue()
         run = self._run(ledger, order, retry_failed)
         self._stop = run.stop
@@ -287,7 +299,7 @@ class Job:
         threading.Thread(target=self._count, args=(self.progress, out), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
-                source=source,
+                source=self._read(source),
                 claim=(lambda: None) if file is None else file.claim,
                 question=self._question,
                 model=self._model,
@@ -302,6 +314,10 @@ class Job:
                 ordered=order == "input",
             )
         )
+
+    def _read(self, source: Iterator[Item]) -> Iterator[Item]:
+        self._is_read = True
+        yield from source
 
     def _new_budget(self) -> Budget:
         return Budget.of(self._budget, self._model, base_model=self._base_model)
