@@ -66,7 +66,7 @@ class KeptColumns:
     def _call(self, name: str) -> None:
         # The output already has a column `key`, that of the row.
         if name not in self._called and name != "key":
-            self._called[name] = free(name, SOURCE, [*self._taken, *self._called.values()])
+            self._called[name] = free(str(name), SOURCE, [*self._taken, *self._called.values()])
 
 
 def free(name: str, mark: str, taken: Iterable[str]) -> str:

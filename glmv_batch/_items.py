@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
@@ -135,7 +135,7 @@ def _named_and_whole(iterator: Iterator[Item], keep: list[str]) -> Iterator[Item
     for number, item in enumerate(iterator, 1):
         if number == 1 and (missing := [name for name in keep if name not in item.columns]):
             raise glmv.InvalidRequestError(
-                f"keep_columns: item 1 has no column {', '.join(missing)}; it has "
+                f"keep_columns: item 1 has no column {', '.join(map(str, missing))}; it has "
                 f"{', '.join(map(str, item.columns)) or 'no columns'}. The picture itself cannot be kept."
             )
         yield item if item.name != "" else replace(item, name=str(number))
@@ -307,15 +307,17 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
 
 
 def _key(value: Any) -> Any:
-    """The value of a key column -> the key: numbers, texts, dates and UUIDs keep their type for joins."""
-    if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
+    """The value of a key column -> the key: numbers, texts, bytes, dates, times and UUIDs keep their type for joins."""
+    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "size", 1) == 1:  # a number of NumPy
         value = value.item()
-    return value if isinstance(value, str | int | float | Decimal | date | UUID) else str(value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    return value if isinstance(value, str | bytes | int | float | Decimal | date | time | UUID) else str(value)
 
 
 def _is_missing(value: Any) -> bool:
     is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str) and not value)
+    return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str | bytes) and not value)
 
 
 def _named(source: str) -> str:

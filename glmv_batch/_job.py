@@ -6,7 +6,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 import glmv
 from glmv_batch._batches import PlatformBatches, refuse_model
-from glmv_batch._items import count_of, items
-from glmv_batch._ledger import Ledger
+from glmv_batch._items import Item, count_of, items
+from glmv_batch._ledger import Ledger, LedgerUnreadable
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
 from glmv_batch._question import Question, json_schema_of
@@ -121,6 +121,7 @@ class Job:
         self._budget = budget
         self._new_budget()  # raises now if it is invalid
         self.progress = Progress(share=self._share)
+        self._is_read = False
         self._stop: Callable[[str], None] = lambda why: None
 
     def _connected(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
@@ -170,7 +171,15 @@ class Job:
             KeyboardInterrupt: raised after the running calls have ended and their answers are stored.
         """
         out = Path(path)
-        beside = f"{os.fspath(path)}.ledger" if ledger is None else ledger
+        beside = Path(f"{os.fspath(path)}.ledger" if ledger is None else ledger)
+        # SQLite takes an empty file for a new database: all items would be paid for a second time.
+        if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
+            raise LedgerUnreadable(beside, ValueError(f"it is empty, and {out.name} has answers"))
+        if self._is_read and isinstance(self._source, Iterator):
+            raise glmv.InvalidRequestError(
+                "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "
+                "job."
+            )
         # Closed here, because a notebook keeps the last error, and with it the run and its ledger would stay open.
         with (
             sink(out, json_schema_of(self._question.schema, "serialization"), keep_columns) as file,
@@ -240,6 +249,13 @@ class Job:
         self, *, ledger: PathLike | None = None, order: Order = "arrival", retry_failed: bool = False
     ) -> AsyncGenerator[Row, None]:
         """`rows` for `async for`, on the running event loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise glmv.InvalidRequestError(
+                "arows needs a running event loop of asyncio. With trio, read `rows` in a thread "
+                "(`trio.to_thread.run_sync`)."
+            ) from None
         ready: asyncio.Queue[Row | None] = asyncio.Queue()
         run = self._run(ledger, order, retry_failed)
         self._stop = run.stop
@@ -289,7 +305,7 @@ class Job:
         threading.Thread(target=self._count, args=(self.progress, out), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(
-                source=source,
+                source=self._read(source),
                 claim=(lambda: None) if file is None else file.claim,
                 question=self._question,
                 model=self._model,
@@ -304,6 +320,10 @@ class Job:
                 ordered=order == "input",
             )
         )
+
+    def _read(self, source: Iterator[Item]) -> Iterator[Item]:
+        self._is_read = True
+        yield from source
 
     def _new_budget(self) -> Budget:
         return Budget.of(self._budget, self._model, base_model=self._base_model)

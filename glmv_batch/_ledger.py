@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Self
 import glmv
 from glmv_batch._batches import Chunk
 from glmv_batch._fields import FACTS
+from glmv_batch._row import jsonable
 
 VERSION = 1
 # Bytes of free disk space that a call needs: for the answers of the running calls, and for SQLite's log.
@@ -110,7 +111,14 @@ class Ledger:
 
     def _begin(self, place: str) -> None:
         try:
-            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            self._db.execute("pragma locking_mode=EXCLUSIVE")
+            # Before anything is written: a database of somebody else's stays as it is.
+            tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
+            if tables and "meta" not in tables:  # the first that is made
+                raise glmv.InvalidRequestError(
+                    f"{self.path} is no ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
+                )
+            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
                 self._db.execute(f"pragma {pragma}")
             self._db.executescript(_TABLES)
             meta = dict(self._db.execute("select name, value from meta"))
@@ -245,7 +253,7 @@ class Ledger:
         tables = "chunk_items", "waiting"
         before = [self._rows(f"select 1 from {table} where key = ? limit 1", key) for table in tables]  # noqa: S608
         # File names need not be UTF-8; JSON escapes the other characters.
-        values = key, json.dumps(name, default=str), json.dumps(columns, default=str)
+        values = key, json.dumps(name, default=jsonable), json.dumps(columns, default=jsonable)
         self._rows("insert into waiting values (?, ?, ?)", *values)
         return any(before)
 

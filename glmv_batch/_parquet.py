@@ -98,11 +98,15 @@ class Parquet(Part):
 
 
 def _array(values: list[Any]) -> Any:
-    """Values of a column -> an array of their common type, or of texts if they have several types."""
+    """Values of a column -> an array of their common type, or of texts where there is none that Parquet has."""
     import pyarrow as pa
+    from pyarrow import parquet
 
     try:
-        return pa.array([text(value) if isinstance(value, str) else value for value in values])
+        array = pa.array([text(value) if isinstance(value, str) else value for value in values])
+        # Objects without fields and intervals have no type in Parquet: the writer refuses their schema.
+        parquet.ParquetWriter(pa.BufferOutputStream(), pa.schema([("column", array.type)])).close()
+        return array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return _texts(values)
 

@@ -72,7 +72,7 @@ class Row:
             "retryable": self.retryable,
             "notes": list(self.notes) or None,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None or name == "key"}
 
 
 # The annotations above are not strings: strings would be looked up in the module `glmv_batch`, which lacks their names.

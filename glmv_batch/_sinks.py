@@ -21,6 +21,9 @@ from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
+# Characters of a field, which may be whatever was kept of the source: all that the module can count.
+LONGEST_FIELD = 2**31 - 1
+
 
 class Sink(Protocol):
     """A writer of rows."""
@@ -118,7 +121,10 @@ class CSV(Part):
         return ["key", *self.kept.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
 
     def _line(self, cells: Sequence[str]) -> None:
-        csv.writer(self._file, delimiter=self._separator, lineterminator="\n").writerow(cells)
+        # The module quotes the characters of its line end: with both of them a lone "\r" is quoted, too.
+        line = io.StringIO(newline="")
+        csv.writer(line, delimiter=self._separator, lineterminator="\r\n").writerow(cells)
+        self._file.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     def _widen(self, header: list[str]) -> None:
         """Rewrite the rows so far with more columns. The file stays the same one, because this job holds its lock."""
@@ -129,6 +135,7 @@ class CSV(Part):
             copy.seek(0)
             self._binary.seek(0)
             self._binary.truncate()
+            csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))  # one for the whole process
             rows = csv.DictReader(io.TextIOWrapper(copy, encoding="utf-8", newline=""), delimiter=self._separator)
             self._columns = header
             self._line(header)

@@ -324,23 +324,24 @@ class Gate:
 
     def _narrow(self, ticket: Ticket, busy: Busy, now: float) -> None:
         under_way = len(self._holders)
-        if now - self._refused_at > STANDSTILL:
+        if now - max(self._refused_at, self._paused_until) > STANDSTILL:
             self._in_a_row, self._refusal = 0, None
         if self._refusal is None or under_way:
             self._standing_since = now
         self._refused_at, self._refusal = now, busy
-        if ticket.epoch != self._epoch:
+        is_first = ticket.epoch == self._epoch
+        if not is_first:
             # It was sent before we narrowed. It tells only that what is under way is as much as there is room for.
             self._width = max(1.0, min(self._width, float(under_way)))
         else:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)
             self._epoch += 1
             self._good, self._step = 0, 1.0
-            if busy.pauses:
-                self._in_a_row += 1
-                self._paused_until = max(self._paused_until, now + self._pause(busy))
-                if busy.asked:
-                    self._asked_until = self._paused_until
+        if busy.pauses and (is_first or busy.asked):
+            self._in_a_row += is_first
+            self._paused_until = max(self._paused_until, now + self._pause(busy))
+            if busy.asked:
+                self._asked_until = self._paused_until
 
     def _pause(self, busy: Busy) -> float:
         """Seconds of the pause after a refusal."""

@@ -157,7 +157,8 @@ class Driver:
         return ticket
 
     def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float, *, blocking: bool) -> float:
-        """Seconds to wait before looking again: at most until none came free for as long as a read may take.
+        """Seconds to wait before looking again: at most until none came free for as long as a read may take. Pauses of
+        the gate do not count.
 
         Args:
             started: when the wait began, in monotonic seconds.
@@ -170,7 +171,7 @@ class Driver:
         if ticket.state != "waiting":
             return 0.0
         now = time.monotonic()
-        limit = max(gate.moved, started) + (step.patience or TIMEOUTS["read"])
+        limit = max(gate.moved, started, gate.paused_until) + (step.patience or TIMEOUTS["read"])
         left = (limit if step.until is None else min(limit, step.until)) - now
         if left <= 0 or gate.stands_still(started):
             holders = gate.holders()

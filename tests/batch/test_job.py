@@ -530,3 +530,28 @@ def test_a_job_is_made_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Pa
     monkeypatch.delenv("ZHIPUAI_API_KEY", raising=False)
     monkeypatch.delenv("ZAI_API_KEY", raising=False)
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
+
+
+def test_what_can_be_read_once_only_is_not_written_twice(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.tsv"
+    asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
+    with pytest.raises(glmv.InvalidRequestError, match="has no column"):
+        asked.write(tmp_path / "none.tsv", keep_columns=["none"])
+    with pytest.raises(glmv.InvalidRequestError, match="can be read only once, and it was read"):
+        asked.write(out)
+    asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
+    out.with_name("blocked").touch()
+    with pytest.raises(glmv.GLMVError):
+        asked.write(out, ledger=tmp_path / "blocked" / "ledger")  # nothing was read
+    asked.write(out)
+    whole = out.read_bytes()
+    with pytest.raises(glmv.InvalidRequestError, match="the output would lose rows"):
+        asked.write(out)
+    assert out.read_bytes() == whole
+    again = job(emulator, [str(path) for path in sorted(photos.iterdir())])
+    assert [again.write(out).known for _ in range(2)] == [len(COLORS)] * 2
+
+
+def test_without_a_loop_of_asyncio_arows_says_so(emulator: Emulator, photos: Path) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="with trio, read `rows` in a thread"):
+        anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would

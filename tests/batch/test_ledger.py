@@ -87,6 +87,16 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(path: Path) -> No
     assert path.read_bytes() == before
 
 
+def test_a_database_of_somebody_elses_is_refused_and_left_as_it_is(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("create table customers (name)")
+    before = path.read_bytes()
+    with pytest.raises(glmv.InvalidRequestError, match="is no ledger of glmv_batch: its tables are customers"):
+        Ledger(path, place="here")
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
+
+
 def test_a_ledger_of_another_version_is_refused(path: Path) -> None:
     Ledger(path, place="here").close()
     with closing(sqlite3.connect(path)) as db, db:
@@ -183,6 +193,19 @@ def no_objects(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("update answers set row = '[1]'")
         db.commit()
+
+
+def test_an_emptied_ledger_beside_its_answers_ends_the_job(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+    out, ledger = tmp_path / "o.csv", tmp_path / "other.ledger"
+    ledger.touch()  # a run that was killed as it began may leave it so
+    job(emulator, photos).write(out, ledger=ledger)
+    whole, asked = out.read_bytes(), len(emulator.requests)
+    ledger.write_bytes(b"")
+    with pytest.raises(
+        glmv.InvalidRequestError, match=r"other\.ledger is damaged: it is empty, and o\.csv has answers"
+    ):
+        job(emulator, photos).write(out, ledger=ledger)
+    assert (out.read_bytes(), len(emulator.requests)) == (whole, asked)
 
 
 @pytest.mark.parametrize("damage", [in_the_middle, in_the_rows, other_names, no_objects])

@@ -346,3 +346,65 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
         other.kill()
     written(out, [ANSWERED])
     assert [row["key"] for row in read(out)] == ["a.png"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("said", ["one\rtwo", "one\r\ntwo", "\r", "x" * 200_000])
+def test_an_answer_is_read_from_a_table_of_text_as_it_was(tmp_path: Path, ending: str, said: str) -> None:
+    csv.field_size_limit(131_072)  # as Python begins
+    out = tmp_path / f"o.{ending}"
+    rows = [Row("a", said), Row("b", "short", columns={"late": "\r"})]
+    with sink(out, None, True) as file:
+        for row in rows:
+            file.write(row)
+    csv.field_size_limit(max(csv.field_size_limit(), 200_000))
+    with out.open(encoding="utf-8", newline="") as text:
+        found = list(csv.DictReader(text, delimiter="\t" if ending == "tsv" else ","))
+    assert [(row["key"], row["text"], row["late"]) for row in found] == [("a", said, ""), ("b", "short", "\r")]
+
+
+@pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])
+def test_a_key_that_json_has_no_value_for_breaks_no_file(tmp_path: Path, key: Any, line: Any) -> None:
+    for ending in ("jsonl", "csv", "parquet"):
+        written(tmp_path / f"o.{ending}", [Row(key, "x")])
+    assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["key"] == line
+    assert (tmp_path / "o.csv").read_text("utf-8").splitlines()[1].startswith(f"{line or ''},x,")
+    assert table(tmp_path / "o.parquet")[0]["key"] == key
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("keep", [True, [0, None]])
+def test_columns_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
+    out = tmp_path / f"o.{ending}"
+    columns: Any = {0: "first", None: "nameless"}
+    with sink(out, None, keep) as file:
+        file.write(Row("a", "x", columns=columns))
+    if ending == "parquet":
+        (found,) = table(out)
+    elif ending == "csv":
+        (found,) = csv.DictReader(out.read_text("utf-8").splitlines())
+    else:
+        found = json.loads(out.read_text("utf-8"))
+    assert (found["0"], found["None"]) == ("first", "nameless")
+
+
+@pytest.mark.parametrize("later", [None, {"a": 1}, 5])
+@pytest.mark.parametrize("value", [{}, [{}], {"inner": {"most": {}}}])
+def test_objects_without_fields_are_text_in_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any, later: Any
+) -> None:
+    monkeypatch.setattr(room, "ROW_GROUP", 1)
+    with sink(tmp_path / "o.parquet", None, True) as file:
+        for number, one in enumerate([value, later]):
+            file.write(Row(number, "x", columns={"more": one}))
+    first, second = table(tmp_path / "o.parquet")
+    assert json.loads(first["more"]) == value
+    assert second["more"] == (None if later is None else json.dumps(later))
+
+
+def test_an_interval_is_text_in_parquet(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    (columns,) = duckdb.sql("select interval 3 days as more").to_arrow_table().to_pylist()
+    with sink(tmp_path / "o.parquet", None, True) as file:
+        file.write(Row(1, "x", columns=columns))
+    assert table(tmp_path / "o.parquet")[0]["more"] == "[0, 3, 0]"

@@ -223,6 +223,26 @@ def test_who_waited_while_all_were_refused_for_a_minute_waits_no_more() -> None:
     assert not crowd.gate.stands_still(started)
 
 
+def test_pauses_of_more_than_a_minute_do_not_put_the_end_off() -> None:
+    crowd = Crowd(1)
+    started = crowd.now
+    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    crowd.now = crowd.gate.paused_until
+    assert not crowd.gate.stands_still(started)
+    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    assert crowd.gate.stands_still(started)
+
+
+def test_what_the_server_asks_a_later_refused_call_to_wait_is_kept_too() -> None:
+    crowd = Crowd(4)
+    a, b, c = (crowd.enter(name) for name in "abc")
+    a.leave(busy=Busy())
+    b.leave(busy=Busy(asked=20.0))
+    assert crowd.gate.paused_until - crowd.now == 22.0
+    c.leave(good=True)
+    assert crowd.gate.paused_until - crowd.now == 22.0
+
+
 def test_a_call_that_is_under_way_for_long_lets_others_wait() -> None:
     crowd = Crowd(1)
     started = crowd.now
@@ -602,3 +622,23 @@ async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
     assert (held, raised.value.attempts) == ([0, 0, 0, 0], 4)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_pause_longer_than_the_timeout_is_waited_for(blocking: bool) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        if len(requests) == 1:
+            return httpx.Response(429, json=BUSY, headers={"retry-after-ms": "300"})
+        return httpx.Response(200, json=ANSWER)
+
+    options: Any = Server(max_concurrency=1, timeout=0.1).options
+    transport = httpx.MockTransport(answer)
+    if blocking:
+        glm = glmv.Client(**options, http_client=httpx.Client(transport=transport))
+        found = await asyncio.to_thread(glm.chat, "hi")
+    else:
+        found = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
+    assert (found.text, len(requests)) == ("hello", 2)
