@@ -1,13 +1,15 @@
 """Run the tests of a module against its mutants, and write docs/mutation.md: `make mutate`.
 
 The tests are collected once. They run once without a change, which tells the lines of the module that each test
-reaches; then, in a fork for each mutant, those that reach the changed lines run, the fastest first. A change to what an
-import runs needs a process in which the module is not imported yet, and all tests.
+reaches; then, in a fork for each mutant, those that reach the changed lines run, the fastest first. A constant is set
+to its changed value there, and all tests that run the module run. Where they notice nothing, and for other changes to
+what an import runs, the changed module is imported in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import functools
 import gc
@@ -66,10 +68,10 @@ class Run:
     failed: list[str] = field(default_factory=list)
 
     def tests_for(self, mutant: Mutant) -> list[str]:
-        """The tests that can notice a change, the fastest first; those that run the module before all others."""
-        fastest = sorted(self.seconds, key=lambda test: (not self.lines.get(test), self.seconds[test]))
+        """The tests that can notice a change, the fastest first: to what an import runs, all that run the module."""
+        fastest = sorted(self.seconds, key=self.seconds.__getitem__)
         if mutant.lines is None:
-            return fastest
+            return [test for test in fastest if self.lines.get(test)] or fastest
         return [test for test in fastest if mutant.lines & self.lines.get(test, set())]
 
 
@@ -219,7 +221,7 @@ def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], 
             if run.failed:
                 return
         for number, mutant in enumerate(chosen):
-            if mutant.lines is None:
+            if mutant.lines is None and _constant(mutant) is None:
                 continue
 
             def change(session: pytest.Session, mutant: Mutant = mutant) -> None:
@@ -228,7 +230,10 @@ def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], 
                 session.config.pluginmanager.register(limited)
                 resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
                 try:
-                    _swap(module, compile(mutant.tree, str(module), "exec", dont_inherit=True))
+                    if (constant := _constant(mutant)) is not None:
+                        _assign(module, constant)
+                    else:
+                        _swap(module, compile(mutant.tree, str(module), "exec", dont_inherit=True))
                 except (KeyError, ValueError):
                     os._exit(_NOT_SWAPPED)
 
@@ -240,8 +245,11 @@ def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], 
     if forks.is_fork:
         (folder / "run").write_bytes(pickle.dumps(run))
         return int(status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED})
-    statuses = zip(numbers, forks.statuses[2:], strict=True)
-    noticed = {number: status != 0 for number, status in statuses if status != _NOT_SWAPPED << 8}
+    noticed = {
+        number: status != 0
+        for number, status in zip(numbers, forks.statuses[2:], strict=True)
+        if status != _NOT_SWAPPED << 8 and (status or chosen[number].lines is not None)
+    }
     result.write_bytes(pickle.dumps((run, noticed)))
     return 0
 
@@ -261,8 +269,54 @@ def _swap(module: Path, code: CodeType) -> None:
     for item in gc.get_objects():
         if isinstance(item, FunctionType) and item.__code__.co_filename == str(module):
             item.__code__ = changed[item.__code__.co_qualname, item.__code__.co_firstlineno]
-        elif isinstance(item, _CACHE) and (item.__module__ or "").partition(".")[0] in {"glmv", *module.parts}:
+    _clear_caches()
+
+
+def _constant(mutant: Mutant) -> ast.Assign | ast.AnnAssign | None:
+    """The assignment of a module's constant in which the change is; None for a change elsewhere."""
+    if mutant.lines is not None:
+        return None
+    for statement in mutant.tree.body:
+        if statement.lineno <= mutant.line <= (statement.end_lineno or statement.lineno):
+            match statement:
+                case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name(), value=ast.expr()):
+                    return statement
+    return None
+
+
+def _assign(module: Path, statement: ast.Assign | ast.AnnAssign) -> None:
+    """Set a constant anew in its module, and where it was imported by its name.
+
+    Raises:
+        ValueError: its value cannot be computed.
+    """
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    assert isinstance(target, ast.Name)
+    variables = vars(sys.modules[_name(module)])
+    old = variables[target.id]
+    try:
+        exec(compile(ast.Module([statement], []), str(module), "exec", dont_inherit=True), variables)
+    except Exception as error:
+        raise ValueError from error
+    new = variables[target.id]
+    if isinstance(old, dict) and isinstance(new, dict):
+        old.clear()
+        old.update(new)
+    for each in list(sys.modules.values()):
+        if each is not None and vars(each).get(target.id) is old:
+            setattr(each, target.id, old if isinstance(old, dict) else new)
+    variables[target.id] = old if isinstance(old, dict) else new
+    _clear_caches()
+
+
+def _clear_caches() -> None:
+    for item in gc.get_objects():
+        if isinstance(item, _CACHE) and "glmv" in (item.__module__ or ""):
             item.cache_clear()
+
+
+def _name(module: Path) -> str:
+    return module.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
 
 
 class _Loader(importlib.abc.Loader):
@@ -290,9 +344,8 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def _at_import(module: Path, mutant: Mutant, tests: Sequence[str], run: Run) -> int:
     """Import a mutant in the place of its module, and run the tests."""
-    name = module.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
     code = compile(mutant.tree, str(module), "exec", dont_inherit=True)
-    sys.meta_path.insert(0, _Finder(name, module, code))
+    sys.meta_path.insert(0, _Finder(_name(module), module, code))
     return int(pytest.main([*QUIET, *tests], plugins=[Limited(run.tests_for(mutant), run.seconds)]) != 0)
 
 

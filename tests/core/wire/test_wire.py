@@ -1,7 +1,7 @@
 """What the platform, its gateways and its imitators send, and what becomes of it.
 
-The cases are those recorded of the platform, its SDKs and gateways; each streamed one is also read cut at every
-byte by `test_properties`.
+The shapes are those of the documentation, and those seen in SDKs, gateways and their bug reports, most of them of text
+models; the texts are ours. `test_properties` also reads streams of such shapes cut at any byte.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_recorded_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
     outcome = flow.decode(TEXTS[name])
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("The sky", "stop")
     assert outcome.text == "The sky"
@@ -288,7 +288,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_recorded_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
     outcome = flow.decode(CALLS[name])
     assert outcome.whole.tool_calls == (ToolCall("call_1", "add", '{"a": 1}'),)
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "tool_calls")
@@ -367,7 +367,7 @@ def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
         {"content": "\n<|begin_of_box|>The sky<|end_of_box|>", "tool_calls": None, "reasoning_content": None},
     ],
 )
-def test_every_recorded_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
+def test_every_known_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
     payload = {
         "choices": [{"finish_reason": "stop", "message": message}],
         "created": 1703487403,
