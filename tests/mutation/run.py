@@ -42,6 +42,9 @@ PAGE = ROOT / "docs" / "mutation.md"
 SLOWEST = 10.0
 """A test may take so many times as long as without a change, and `GRACE` seconds, before it counts as failed."""
 GRACE = 5.0
+TRACED = 100_000
+"""So many calls and lines of a test are traced; one with more is taken to run all `LINES`."""
+LINES = 10_000
 MEMORY = 6 << 30
 """Bytes that the tests of one mutant may take."""
 MOST = 0.1
@@ -84,13 +87,21 @@ class Observed:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         lines = self._run.lines.setdefault(item.nodeid, set())
+        left = TRACED
 
         def local(frame: FrameType, event: str, argument: object) -> Any:
-            if event == "line":
-                lines.add(frame.f_lineno)
-            return local
+            nonlocal left
+            lines.add(frame.f_lineno)
+            left -= 1
+            return local if left > 0 else None
 
         def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal left
+            left -= 1
+            if left <= 0:  # a long test: it is taken to run the whole module
+                lines.update(range(1, LINES))
+                sys.settrace(None)
+                return None
             return local if frame.f_code.co_filename == self._file else None
 
         started = time.monotonic()
