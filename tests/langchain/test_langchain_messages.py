@@ -424,7 +424,7 @@ def test_every_shape_of_an_uploaded_file_keeps_its_id(block: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("block", "name", "mime"),
     [
-        ({"type": "file", "base64": PDF, "mime_type": "application/pdf", "filename": "a.pdf"}, "a.pdf", "application/pdf"),
+        ({"type": "file", "base64": PDF, "filename": "a.pdf"}, "a.pdf", "application/pdf"),
         ({"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}}, "a.pdf", "application/pdf"),
         ({"type": "file", "base64": PDF, "extras": {"name": "a.pdf"}}, "a.pdf", "application/pdf"),
         ({"type": "file", "url": f"data:application/pdf;base64,{PDF}", "title": "a.pdf"}, "a.pdf", "application/pdf"),
