@@ -47,6 +47,9 @@ class Mutant:
     tree: ast.Module
     lines: frozenset[int] | None
 
+    def __str__(self) -> str:
+        return f"{self.line}: {self.change}"
+
 
 def mutants(source: str) -> Iterator[Mutant]:
     """All mutants of a module, in the order of its lines.

@@ -13,9 +13,11 @@ import ast
 import contextlib
 import functools
 import gc
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pickle
 import random
@@ -177,14 +179,38 @@ def _ended(child: int) -> int:
     return status
 
 
-def survivors(module: Path, tests: Sequence[str], most: int) -> tuple[int, list[Mutant]]:
+class Known:
+    """The mutants that earlier runs noticed, in a file, so that only survivors are tried again; None keeps nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._all: dict[str, list[str]] = json.loads(path.read_text()) if path is not None and path.exists() else {}
+
+    def of(self, module: Path) -> set[str]:
+        """The changes of a module, as it is written now, that were noticed."""
+        return set(self._all.get(self._key(module), ()))
+
+    def add(self, module: Path, mutant: Mutant) -> None:
+        """Keep one more."""
+        self._all.setdefault(self._key(module), []).append(str(mutant))
+        if self._path is not None:
+            self._path.write_text(json.dumps(self._all))
+
+    @staticmethod
+    def _key(module: Path) -> str:
+        return hashlib.sha256(module.read_bytes()).hexdigest()
+
+
+def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tuple[int, list[Mutant]]:
     """How many mutants of a module were tried, and those that no test noticed.
 
     Raises:
         SystemExit: the tests fail without a change.
     """
     every = list(mutants(module.read_text(encoding="utf-8")))
-    chosen = sorted(random.Random(0).sample(every, min(most, len(every))), key=lambda each: each.line)
+    sample = sorted(random.Random(0).sample(every, min(most, len(every))), key=lambda each: each.line)
+    before = known.of(module)
+    chosen = [mutant for mutant in sample if str(mutant) not in before]
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
         _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result))
@@ -194,12 +220,16 @@ def survivors(module: Path, tests: Sequence[str], most: int) -> tuple[int, list[
     if run.failed:
         raise SystemExit(f"Tests of {module.relative_to(ROOT)} fail without a change: {' '.join(run.failed)}")
     left = []
+    for number in filter(noticed.get, noticed):
+        known.add(module, chosen[number])
     for number, mutant in enumerate(chosen):
         if number not in noticed:
             noticed[number] = _apart(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
+            if noticed[number]:
+                known.add(module, mutant)
         if not noticed[number]:
             left.append(mutant)
-    return len(chosen), left
+    return len(sample), left
 
 
 def _apart(function: Callable[[], int]) -> int:
@@ -381,6 +411,7 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}; rows of modules that did not run stay"
     )
+    parser.add_argument("--known", type=Path, help="a file of mutants that are known to be noticed, kept up to date")
     options = parser.parse_args()
     table = tomllib.loads((HERE / "modules.toml").read_text(encoding="utf-8"))
     for name in IMPORTED_BEFORE:
@@ -390,7 +421,7 @@ def main() -> None:
     missed = False
     for name in options.modules or table["modules"]:
         known: dict[str, str] = table["equivalent"].get(name, {})
-        tried, left = survivors(ROOT / name, table["modules"][name], options.most)
+        tried, left = survivors(ROOT / name, table["modules"][name], options.most, Known(options.known))
         same = [mutant for mutant in left if mutant.change in known]
         others = [mutant for mutant in left if mutant.change not in known]
         share = len(others) / max(tried - len(same), 1)

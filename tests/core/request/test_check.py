@@ -16,6 +16,7 @@ from glmv.options import ChatRequest, Options
 from glmv.request.build import chat_request
 from glmv.request.check import check
 from glmv.types import Message, Text, ToolCall
+from glmv.wire.dialect import DIALECTS
 
 URL = Image.from_url("https://example.com/a.jpg")
 CLIP = Video.from_url("https://example.com/a.mp4")
@@ -323,3 +324,74 @@ class TestOptions:
     def test_a_tools_name_has_to_be_plain(self, name: Any) -> None:
         with pytest.raises(InvalidRequestError, match=r"tools\[0\].*letters"):
             checked("glm-4.6v", "hi", tools=[{"type": "function", "function": {"name": name}}])
+
+    def test_zero_is_the_lowest_temperature_for_servers_without_greedy_decoding(self) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0})
+        request = check(asked, replace(row, temperature=(0.01, 1.0)), DIALECTS["openai"])
+        assert dict(request.options) == {"temperature": 0.01}
+        (note,) = request.notes
+        assert note == (
+            "temperature=0 was sent as 0.01: glm-4.6v takes temperatures from there, and servers of dialect 'openai' "
+            "know no do_sample."
+        )
+
+    @pytest.mark.parametrize("name", ["temperature", "top_p"])
+    def test_the_bounds_of_a_range_are_in_it(self, name: str) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        narrow = replace(row, temperature=(0.1, 0.9), top_p=(0.1, 0.9))
+        for value in (0.1, 0.5, 0.9):
+            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            assert check(asked, narrow).options[name] == value
+        for value in (0.05, 0.95):
+            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            with pytest.raises(InvalidRequestError, match=f"{name}: glm-4.6v takes 0.1 to 0.9; got {value}"):
+                check(asked, narrow)
+
+    def test_as_many_tools_as_the_row_says_are_sent_and_names_of_64_characters(self) -> None:
+        tools = [{**TOOL, "function": {**TOOL["function"], "name": f"{'a_Z-9':x<61}{n:03}"}} for n in range(128)]
+        assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
+        assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
+
+    def test_what_a_tool_has_is_kept_beside_what_is_filled_in(self) -> None:
+        tool = {"type": "function", "function": {"name": "look", "description": None, "parameters": {"type": "object"}}}
+        (filled,) = checked("glm-4.6v", "hi", tools=[tool]).options["tools"]
+        assert filled["function"] == {"name": "look", "description": "look", "parameters": {"type": "object"}}
+        broken = {"type": "function", "function": "look"}
+        assert checked("glm-4.6v", "hi", tools=[broken]).options["tools"] == [broken]
+
+    @pytest.mark.parametrize(
+        ("model", "thinking", "does"),
+        [("glm-4v", {"type": "disabled"}, "never"), ("glm-4.1v-thinking-flash", {"type": "enabled"}, "always")],
+    )
+    def test_a_switch_that_a_model_does_not_have_is_left_out_with_a_note(
+        self, model: str, thinking: Any, does: str
+    ) -> None:
+        request = checked(model, "hi", thinking=thinking)
+        assert "thinking" not in request.options
+        assert f"thinking was left out: {model} has no switch, it {does} thinks." in request.notes
+
+    def test_the_note_on_stop_words_says_how_many_the_model_takes(self) -> None:
+        (one,) = checked("glm-4.6v", "hi", stop=["a", "b"]).notes
+        assert one == "glm-4.6v takes 1 stop word; answers are cut here at the others."
+        notes = checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).notes
+        assert "glm-5.3-flash takes 4 stop words; answers are cut here at the others." in notes
+
+    def test_servers_that_may_take_more_are_sent_what_is_over_a_limit_with_a_note(self) -> None:
+        row = find_model("glm-4v")
+        assert row is not None
+        search = {"type": "web_search", "web_search": {}}
+        options = {"tools": [TOOL], "reasoning_effort": "low", "thinking": True, "max_tokens": 10**6}
+        asked = chat_request("hi", Options(), {"model": "glm-4v", **options})
+        request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+        assert dict(request.options) == options
+        told = " ".join(request.notes)
+        for word in ("tools: ", "reasoning_effort: ", "thinking: ", "max_tokens: "):
+            assert word in told
+        vision = find_model("glm-4.6v")
+        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
+        request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")
+        assert request.options["tools"] == [search, TOOL]
+        assert "tools[0] is of type 'web_search'" in request.notes[0]
