@@ -85,6 +85,8 @@ class Observed:
 
     def __init__(self, module: Path, run: Run, *, traced: bool) -> None:
         self._file, self._run, self._traced = str(module), run, traced
+        # A cached result would keep a later test from running the lines that it depends on.
+        self._caches = _caches() if traced else []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -106,6 +108,8 @@ class Observed:
                 return None
             return local if frame.f_code.co_filename == self._file else None
 
+        for cache in self._caches:
+            cache.cache_clear()
         started = time.monotonic()
         if self._traced:
             threading.settrace(trace)
@@ -310,7 +314,8 @@ def _swap(module: Path, code: CodeType) -> None:
     for item in gc.get_objects():
         if isinstance(item, FunctionType) and item.__code__.co_filename == str(module):
             item.__code__ = changed[item.__code__.co_qualname, item.__code__.co_firstlineno]
-    _clear_caches()
+    for cache in _caches():
+        cache.cache_clear()
 
 
 def _constant(mutant: Mutant) -> ast.Assign | ast.AnnAssign | None:
@@ -347,13 +352,12 @@ def _assign(module: Path, statement: ast.Assign | ast.AnnAssign) -> None:
         if each is not None and vars(each).get(target.id) is old:
             setattr(each, target.id, old if isinstance(old, dict) else new)
     variables[target.id] = old if isinstance(old, dict) else new
-    _clear_caches()
+    for cache in _caches():
+        cache.cache_clear()
 
 
-def _clear_caches() -> None:
-    for item in gc.get_objects():
-        if isinstance(item, _CACHE) and "glmv" in (item.__module__ or ""):
-            item.cache_clear()
+def _caches() -> list[Any]:
+    return [item for item in gc.get_objects() if isinstance(item, _CACHE) and "glmv" in (item.__module__ or "")]
 
 
 def _name(module: Path) -> str:
