@@ -60,6 +60,7 @@ def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **option
         ("https://openrouter.ai/api/v1", "openrouter"),
         ("https://your-proxy.example/v1", "openai"),
         ("https://your-proxy.example/api/paas/v4/more", "openai"),
+        ("https://your-proxy.example/api/paas/v4X", "openai"),
         ("http://127.0.0.1:8000/v1", "openai"),
         ("https://notbigmodel.cn/v1", "openai"),
         ("https://z.ai.evil.example/v1", "openai"),
@@ -165,3 +166,37 @@ def test_what_a_proxy_answers_is_read_as_it_is() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     answer = glmv.Client(base_url="https://proxy.example/v1", http_client=http, model="GLM-4V").chat("hi")
     assert (answer.id, answer.model, answer.text) == ("chatcmpl-1", "GLM-4V-Plus", "hi")
+
+
+PROXY = "https://proxy.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "refused"),
+    [
+        ({}, {}, True),
+        ({"base_url": PROXY}, {}, False),
+        ({"base_url": "https://api.z.ai/v1"}, {}, True),
+        ({"base_url": "http://[broken"}, {}, False),
+        ({"dialect": "vllm"}, {}, False),
+        ({"dialect": "platform", "base_url": PROXY}, {}, True),
+        ({"dialect": "openai", "base_url": "https://api.z.ai/v1"}, {}, False),
+        ({}, {"GLMV_BASE_URL": PROXY}, False),
+        ({}, {"ZHIPUAI_BASE_URL": PROXY}, False),
+        ({}, {"ZAI_BASE_URL": PROXY}, False),
+        ({}, {"ZAI_BASE_URL": "https://api.z.ai/v1"}, True),
+        ({"base_url": "https://api.z.ai/v1"}, {"GLMV_BASE_URL": PROXY}, True),
+    ],
+)
+def test_the_ranges_of_the_platform_hold_where_the_platform_is_asked(
+    settings: dict[str, Any], environment: dict[str, str], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if not refused:
+        assert glmv.Settings(**settings, temperature=1.5).temperature == 1.5
+        return
+    with pytest.raises(glmv.InvalidRequestError, match=r"temperature.*0\.0 to 1\.0"):
+        glmv.Settings(**settings, temperature=1.5)
