@@ -67,6 +67,31 @@ def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
 
 
+def test_a_request_that_needs_no_change_is_returned_itself() -> None:
+    asked = chat_request("hello", Options(), {"model": "glm-4.6v"})
+    assert check(asked, find_model("glm-4.6v")) is asked
+    assert check(asked, None) is asked
+
+
+def test_a_model_that_reads_pages_takes_no_chat() -> None:
+    row = next(row for row in models() if not row.chats)
+    asked = chat_request("hi", Options(), {"model": row.name})
+    with pytest.raises(UnsupportedContent, match=f"{row.name} takes no chat completions"):
+        check(asked, row)
+    request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+    assert request.messages == asked.messages
+    assert f"{row.name} takes no chat completions" in request.notes[0]
+
+
+def test_notes_of_before_are_kept_and_each_note_comes_once() -> None:
+    asked = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
+    request = check(asked, find_model("glm-4.6v"))
+    assert request.notes[0] == "before"
+    again = check(replace(asked, notes=request.notes), find_model("glm-4.6v"))
+    assert again.notes == request.notes
+    assert again.cut == ("b",)
+
+
 def test_a_picture_within_the_limits_is_sent_untouched() -> None:
     image = picture()
     request = checked("GLM-4V", ["what is this?", image])
@@ -227,6 +252,48 @@ class TestRoles:
         turns = [Message("user", "hi"), turn]
         assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
         assert checked("glm-4.6v", turns).messages[1] is turn
+
+    @pytest.mark.parametrize("change", [{"tools": 0}, {"roles": ("system", "user", "assistant")}])
+    @pytest.mark.parametrize(
+        ("turn", "what"),
+        [
+            (Message("assistant", "", tool_calls=[ToolCall("1", "look")]), "calls of tools"),
+            (Message("tool", "red", tool_call_id="1"), "the result of a tool"),
+        ],
+    )
+    def test_turns_with_tools_need_a_model_with_their_role_and_with_tools(
+        self, change: dict[str, Any], turn: Message, what: str
+    ) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        asked = chat_request([Message("user", "hi"), turn], Options(), {"model": "glm-4.6v"})
+        with pytest.raises(UnsupportedContent, match=rf"messages\[1\] holds {what}, and glm-4.6v knows no tools"):
+            check(asked, replace(row, **change))
+
+    def test_on_another_server_nobody_has_to_ask_but_a_note_says_so(self) -> None:
+        row = find_model("glm-4.6v")
+        for turns, noted in (
+            ([Message("system", "hi")], True),
+            ([Message("assistant", "hi")], True),
+            ([Message("user", "hi")], False),
+            ([Message("user", "hi"), Message("assistant", "ho")], False),
+        ):
+            asked = chat_request(turns, Options(), {"model": "glm-4.6v"})
+            request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+            assert request.messages == tuple(turns)
+            assert any("There is no user message" in note for note in request.notes) is noted
+
+    def test_without_a_user_message_the_system_text_stays_where_it_is(self) -> None:
+        turns = [Message("system", "Be brief."), Message("assistant", "ho")]
+        asked = chat_request(turns, Options(), {"model": "glm-4v"})
+        request = check(asked, find_model("glm-4v"), DIALECTS["openai"], "https://proxy.example/v1")
+        assert request.messages == tuple(turns)
+        assert not any("went in front" in note for note in request.notes)
+
+    def test_an_empty_system_message_is_left_out_where_there_is_no_place_for_it(self) -> None:
+        request = checked("glm-4v", [Message("system", ""), Message("user", "Why?")])
+        assert request.messages == (Message("user", "Why?"),)
+        assert not any("went in front" in note for note in request.notes)
 
     @pytest.mark.parametrize("role", ["system", "assistant"])
     def test_somebody_has_to_ask(self, role: Any) -> None:
