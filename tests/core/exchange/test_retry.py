@@ -299,9 +299,7 @@ def test_a_request_that_may_have_arrived_is_sent_once_more_at_most() -> None:
         ("connect_timeout", Retry.TRANSIENT),
     ],
 )
-def test_a_request_that_must_not_be_sent_twice_is_repeated_only_if_it_cannot_have_arrived(
-    kind: str, again: Retry
-) -> None:
+def test_what_must_not_be_sent_twice_is_repeated_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
     assert World(repeatable=False).tries.failed(kind) is again
 
 
