@@ -2,8 +2,8 @@
 
 The tests are collected once. They run once without a change, which tells the lines of the module that each test
 reaches; then, in a fork for each mutant, those that reach the changed lines run, the fastest first. A constant is set
-to its changed value there, and all tests that run the module run. Where they notice nothing, and for other changes to
-what an import runs, the changed module is imported in a process of its own.
+to its changed value there, wherever it was imported, and all tests that run the module run. For other changes to what
+an import runs, the changed module is imported in a process of its own.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], 
     noticed = {
         number: status != 0
         for number, status in zip(numbers, forks.statuses[2:], strict=True)
-        if status != _NOT_SWAPPED << 8 and (status or chosen[number].lines is not None)
+        if status != _NOT_SWAPPED << 8
     }
     result.write_bytes(pickle.dumps((run, noticed)))
     return 0
