@@ -132,7 +132,6 @@ def test_no_retries_means_one_request(flow: Any) -> None:
         ("proxy", 4, glmv.ConnectionFailed),
         ("proxy_refused", 1, glmv.ConnectionFailed),
         ("proxy_auth", 1, glmv.ConnectionFailed),
-        ("network_error", 4, glmv.ConnectionFailed),
     ],
 )
 @pytest.mark.parametrize("stream", STREAM)
