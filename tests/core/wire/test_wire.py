@@ -689,6 +689,7 @@ def test_documents_are_refused_by_servers_that_take_none(file: File) -> None:
         (VLLM, {"type": "enabled", "clear_thinking": False},
          {"chat_template_kwargs": {"enable_thinking": True, "clear_thinking": False}}),
         (TRANSFORMERS, False, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (DIALECTS["llama.cpp"], True, {"chat_template_kwargs": {"enable_thinking": True}}),
     ],
 )  # fmt: skip
 def test_thinking_has_the_field_of_each_server(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
