@@ -196,7 +196,9 @@ class Known:
 
     def add(self, module: Path, mutant: Mutant) -> None:
         """Keep one more."""
-        self._all.setdefault(self._key(module), []).append(str(mutant))
+        changes = self._all.setdefault(self._key(module), [])
+        if str(mutant) not in changes:
+            changes.append(str(mutant))
         if self._path is not None:
             self._path.write_text(json.dumps(self._all))
 
@@ -217,7 +219,7 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tu
     chosen = [mutant for mutant in sample if str(mutant) not in before]
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
-        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result))
+        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, known))
         if not result.exists():
             raise SystemExit(f"The tests of {module.relative_to(ROOT)} did not run: {' '.join(tests)}")
         run, noticed = pickle.loads(result.read_bytes())
@@ -252,7 +254,9 @@ def _apart(function: Callable[[], int]) -> int:
     return _ended(child)
 
 
-def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path) -> int:
+def _in_functions(
+    module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path, known: Known
+) -> int:
     """Write a run without a change, and number of a mutant -> whether it is noticed, of those inside of functions."""
     run = Run()
     numbers: list[int] = []
@@ -284,6 +288,8 @@ def _in_functions(module: Path, tests: Sequence[str], chosen: Sequence[Mutant], 
 
             numbers.append(number)
             yield change
+            if forks.statuses[-1] not in {0, _NOT_SWAPPED << 8}:  # kept now, in case this run is stopped
+                known.add(module, mutant)
 
     forks = Forks(jobs)
     status = pytest.main([*QUIET, *tests], plugins=[forks])
