@@ -142,7 +142,7 @@ def _error(words: str) -> ValidationError:
     return ValidationError(words)
 
 
-_OURS = ("pattern", "patternProperties", "additionalProperties")
+_OURS = ("pattern", "additionalProperties")
 _WORDS = {
     "const": "has to be {}",
     "enum": "has to be one of {}",

@@ -1,7 +1,7 @@
 """Bytes of an answer -> completions and deltas. Pure: no I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion"; the 45 cases in tests/core/wire/test_wire.py
-were recorded from the platform, its SDKs and gateways in front of it.
+Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py holds
+further ones, seen in SDKs, gateways and their bug reports, most of them of text models, and written anew there.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class ToolCalls:
         if arguments is None:
             arguments = ""
         elif not isinstance(arguments, str):
-            # The response schema types it as an object, every recorded answer sends a string.
+            # The response schema types it as an object, answers that were seen hold a string.
             arguments = json.dumps(arguments, ensure_ascii=False)
         if not (call_id or name or arguments):
             return

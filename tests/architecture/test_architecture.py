@@ -312,7 +312,7 @@ def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
 
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
-    """String literals of several words -> a file that has them. Two Chinese characters count as a word."""
+    """String literals of several words, whole -> a file that has them. Two Chinese characters count as a word."""
     found = {}
     for package in packages:
         for path in files(package):
@@ -324,7 +324,7 @@ def phrases(packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def test_the_emulator_shares_no_phrase_with_the_client() -> None:
+def test_no_string_of_four_words_is_in_both_emulator_and_client() -> None:
     ours, theirs = phrases(CLIENT_SIDE), phrases(("glmv_emulator",))
     assert [f"{ours[phrase]} and {theirs[phrase]}: {phrase}" for phrase in ours.keys() & theirs.keys()] == []
 
@@ -412,7 +412,7 @@ def test_a_package_ships_its_types(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_files_stay_small(package: str) -> None:
+def test_no_file_is_larger_than_24_kib(package: str) -> None:
     assert [name_of(path) for path in files(package) if path.stat().st_size > BYTES_OF_A_FILE] == []
 
 

@@ -46,7 +46,7 @@ def arguments(draw: st.DrawFn) -> list[str]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The chunks of an answer, in the shapes that were recorded."""
+    """The chunks of an answer, in the shapes that are known."""
     chunks: list[dict[str, Any]] = []
     head = {"id": "1", "created": 1, "model": "glm-4.6v"}
 

@@ -356,3 +356,115 @@ def test_the_callers_messages_are_not_changed(red: str) -> None:
     before = message.model_dump_json()
     sent(message)
     assert message.model_dump_json() == before
+
+
+def texts(block: Any) -> list[str]:
+    [message] = sent(HumanMessage([block]))
+    return [item.text for item in message.content if isinstance(item, glmv.Text)]
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (
+            {"type": "search_result", "title": "Weather", "source": "https://w.example", "content": "Sun."},
+            ["Weather\n", "https://w.example\n", "Sun."],
+        ),
+        ({"type": "search_result", "title": 3, "content": [{"type": "text", "text": "Sun."}]}, ["Sun."]),
+        ({"type": "json", "json": {"city": "北京"}}, ['{"city": "北京"}']),
+        ({"type": "json", "json": [1, 2]}, ["[1, 2]"]),
+        ({"type": "custom_tool_call_output", "output": "", "value": "done"}, ["done"]),
+        (
+            {
+                "type": "document",
+                "title": "T",
+                "source": {"type": "content", "content": [{"type": "text", "text": "w"}]},
+            },
+            ["T\n", "w"],
+        ),
+        ({"type": "text-plain", "text": "words", "extras": {"filename": "a.txt"}}, ["a.txt\nwords"]),
+        ({"type": "text-plain", "text": "words", "name": "n", "title": "t"}, ["t\nwords"]),
+        ({"type": "text-plain", "text": "words", "filename": "f", "title": "t"}, ["f\nwords"]),
+        ({"type": "file", "url": "data:text/plain;charset=utf-8;base64,d29yZHM="}, ["words"]),
+        ({"type": "input_text", "text": "words"}, ["words"]),
+    ],
+)
+def test_results_of_searches_and_tools_are_sent_with_their_titles_and_sources(block: Any, words: list[str]) -> None:
+    assert texts(block) == words
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        ({"cachePoint": {"type": "default"}}, "cachePoint"),
+        ({"type": "cache_point"}, "cache_point"),
+        ({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}, "cache_control"),
+        ({"type": "image", "url": URL, "cache_control": {"type": "ephemeral"}}, "cache_control"),
+    ],
+)
+def test_marks_of_caches_are_left_out_with_a_note(block: dict[str, Any], name: str) -> None:
+    message = HumanMessage(["Hi"])
+    message.content = ["Hi", block]
+    assert notes(message) == (f"{name} was left out: GLM has no field for it.",)
+    assert texts("Hi") == ["Hi"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "source_type": "id", "id": "file-7"},
+        {"type": "file", "source": {"type": "file", "file_id": "file-7"}},
+        {"type": "input_file", "file_id": "file-7"},
+    ],
+)
+def test_every_shape_of_an_uploaded_file_keeps_its_id(block: dict[str, Any]) -> None:
+    assert part(block).file_id == "file-7"
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "mime"),
+    [
+        ({"type": "file", "base64": PDF, "filename": "a.pdf"}, "a.pdf", "application/pdf"),
+        ({"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}}, "a.pdf", "application/pdf"),
+        ({"type": "file", "base64": PDF, "extras": {"name": "a.pdf"}}, "a.pdf", "application/pdf"),
+        ({"type": "file", "url": f"data:application/pdf;base64,{PDF}", "title": "a.pdf"}, "a.pdf", "application/pdf"),
+        ({"type": "file", "url": PAPER, "filename": "b.pdf"}, "b.pdf", None),
+    ],
+)  # fmt: skip
+def test_a_document_keeps_its_name_and_type(block: dict[str, Any], name: str, mime: str | None) -> None:
+    found = part(block)
+    assert isinstance(found, glmv.File)
+    assert found.name == name
+    assert mime is None or found.mime == mime
+
+
+@pytest.mark.parametrize(
+    ("block", "hint"),
+    [
+        ({"type": "image", "image": "iVBORw0"}, "Its 'image' goes into 'base64'; langchain_glmv.image(source)"),
+        ({"type": "image", "bytes": b"x"}, "Its 'bytes' is bytes: langchain_glmv.image(source) makes the block"),
+        ({"type": "video", "video": b"x"}, "Its 'video' is bytes: langchain_glmv.video(source) makes the block"),
+        ({"type": "image", "file_id": "file-7"}, "Name an image by url or base64; there are no file ids for it."),
+        ({"type": "video"}, "Name a video by url or base64; langchain_glmv.video(source) does."),
+        ({"type": "file", "base64": "AAAA", "mime_type": "audio/wav"}, "audio/wav"),
+        ({"type": "file"}, "A file block names its document by url, base64 or file_id."),
+        ({"type": "search_result", "title": "t"}, "What works"),
+        ({"type": "non_standard", "value": {"type": "non_standard", "value": {}}}, "'non_standard'"),
+        ({}, "'nothing'"),
+    ],
+)
+def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) -> None:
+    message = HumanMessage("")
+    message.content = [block]
+    with pytest.raises(glmv.UnsupportedContent) as refusal:
+        sent(message)
+    assert str(refusal.value).startswith("messages[0] (human)")
+    assert hint in str(refusal.value)
+
+
+def test_the_place_of_a_broken_picture_is_named_once() -> None:
+    block = {"type": "search_result", "content": [{"type": "image", "base64": b64encode(b"no picture").decode()}]}
+    with pytest.raises(glmv.InvalidRequestError) as refusal:
+        sent(SystemMessage("Be brief."), HumanMessage([block]))
+    assert str(refusal.value).startswith("messages[1] (human), block 'image': ")
+    assert str(refusal.value).count("messages[") == 1

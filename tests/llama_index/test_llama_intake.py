@@ -24,6 +24,7 @@ from llama_index.core.schema import Document, ImageNode, MediaResource, NodeWith
 import glmv
 from glmv_emulator import Emulator
 from llama_index_glmv import GLMV, GLMVImageCaptioner
+from llama_index_glmv.intake import Intake, in_our_terms, in_terms
 
 QUESTION = TextBlock(text="What is it?")
 
@@ -233,3 +234,93 @@ def test_a_file_that_may_not_be_read_is_an_error_in_any_case(
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
         connect(local_files=False, on_unsupported="warn").chat(chat(ImageBlock(path=folders[0] / "red.png")))
+
+
+def test_an_open_file_is_sent_from_its_beginning_and_left_there(
+    emu: Emulator, connect: Callable[..., GLMV], red_path: Path, red: bytes
+) -> None:
+    emu.say("red", "red")
+    connect().chat([ChatMessage(role="user", blocks=[ImageBlock(image=red)])])
+    with red_path.open("rb") as file:
+        file.seek(20)
+        block = ImageBlock.model_construct(image=file, path=None, url=None, detail=None)
+        connect().chat([ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[block])])
+        assert file.tell() == 0
+    whole, opened = (request.body["messages"] for request in emu.requests)
+    assert opened == whole
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("glmv.Image.from_path", "ImageBlock(path=...)"),
+        ("Image.from_bytes", "ImageBlock(image=...)"),
+        ("glmv.Video.from_url", "VideoBlock(url=...)"),
+        ("Video.from_base64", "VideoBlock(video=...)"),
+        ("glmv.Image.from_path(path)", "glmv.Image.from_path(path)"),
+        (
+            "Where a history is shortened, let it begin with a user message.",
+            "Where a history is shortened, let it begin with a user message, as LlamaIndex's Memory does.",
+        ),
+    ],
+)
+def test_errors_name_blocks_of_llama_index_in_place_of_constructors(written: str, read: str) -> None:
+    assert in_terms(f"Use {written} here.") == f"Use {read} here."
+
+
+def test_only_refusals_are_put_into_the_terms_of_llama_index() -> None:
+    with pytest.raises(glmv.InvalidRequestError) as caught, in_our_terms():
+        raise glmv.UnsupportedContent("Use glmv.Image.from_path.")
+    assert (caught.value.message, str(caught.value)) == ("Use ImageBlock(path=...).",) * 2
+    with pytest.raises(ValueError, match=r"^Use glmv\.Image\.from_path\.$"), in_our_terms():
+        raise ValueError("Use glmv.Image.from_path.")
+
+
+@pytest.mark.parametrize("kind", [ImageBlock, VideoBlock, DocumentBlock])
+def test_an_empty_block_is_refused_by_its_place(kind: Any, connect: Callable[..., GLMV]) -> None:
+    empty = kind.model_construct(image=None, video=None, data=None, path=None, url=None, detail=None, title=None)
+    message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[empty])
+    place = rf"^messages\[0\] \(user\), {kind.__name__}: it is empty, it has neither content nor path nor url"
+    with pytest.raises(glmv.UnsupportedContent, match=place):
+        connect().chat([message])
+
+
+def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
+    emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folders[0].parent))
+    emu.say("red")
+    llm = connect(local_files=["~/ours"])
+    assert llm.local_files == [str(folders[0])]
+    assert llm.complete("What?", image_documents=["~/ours/red.png"]).text == "red"
+    with pytest.raises(glmv.InvalidRequestError, match="is not read"):
+        llm.complete("What?", image_documents=["~/others/red.png"])
+
+
+def test_a_path_that_is_none_is_refused_where_folders_are_named(
+    connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="is no path"):
+        connect(local_files=[folders[0]]).chat(chat(ImageBlock.model_construct(path="a\0b", image=None, url=None)))
+
+
+@pytest.mark.parametrize(("on_unsupported", "warns"), [("raise", False), ("warn", True)])
+def test_what_a_model_does_not_take_is_left_out_before_anything_is_read(on_unsupported: Any, warns: bool) -> None:
+    intake = Intake("glm-4-plus", row=glmv.find_model("glm-4-plus"), on_unsupported=on_unsupported)
+    picture = {"kind": glmv.Image, "url": "https://example.com/a.png"}
+    if warns:
+        with pytest.raises(glmv.UnsupportedContent, match=r"cannot be sent to glm-4-plus\. The model takes no images"):
+            intake.medium(**picture)
+    else:
+        assert intake.medium(**picture).url == "https://example.com/a.png"
+    assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
+
+
+def test_an_error_keeps_its_class_and_gets_its_place_once() -> None:
+    intake = Intake(on_unsupported="warn")
+    with pytest.raises(glmv.LimitExceeded) as caught:
+        intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")
+    assert caught.value.message == "messages[0]: too large"
+    with pytest.warns(UserWarning, match=r"^messages\[0\]: too odd\. It was left out\.$"):
+        intake.refuse(glmv.UnsupportedContent("messages[0]: too odd."), "messages[0]")
+    assert intake.notes == ["messages[0]: too odd. It was left out."]

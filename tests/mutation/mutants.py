@@ -39,11 +39,16 @@ class Mutant:
         line: of the source, from 1.
         change: what was changed, as "`a == b` -> `a != b`".
         tree: the changed module.
+        lines: a call runs one of these lines before it can notice the change; None where the import runs it.
     """
 
     line: int
     change: str
     tree: ast.Module
+    lines: frozenset[int] | None
+
+    def __str__(self) -> str:
+        return f"{self.line}: {self.change}"
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -59,10 +64,38 @@ def mutants(source: str) -> Iterator[Mutant]:
             changes = _changes(node)
             if left < len(changes):
                 before = ast.unparse(node)
+                lines = _lines(tree, node)
                 changes[left]()
-                yield Mutant(node.lineno, f"`{_short(before)}` -> `{_short(ast.unparse(node))}`", tree)
+                yield Mutant(node.lineno, f"`{_short(before)}` -> `{_short(ast.unparse(node))}`", tree, lines)
                 break
             left -= len(changes)
+
+
+def _lines(tree: ast.Module, node: ast.expr | ast.stmt) -> frozenset[int] | None:
+    """The lines of a node and of the head of its statement; None outside of functions."""
+    above = {below: each for each in ast.walk(tree) for below in ast.iter_child_nodes(each)}
+    lines = set(_head(node))
+    inside = False
+    each: ast.AST = node
+    while each in above:
+        if isinstance(each, ast.stmt) and not inside:
+            lines.update(_head(each))
+        parent = above[each]
+        match parent:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if each in parent.body:
+                return frozenset(lines)
+            case ast.Lambda(body=body) if each is body:
+                return frozenset(lines)
+        inside = inside or isinstance(each, ast.stmt)
+        each = parent
+    return None
+
+
+def _head(node: ast.expr | ast.stmt) -> range:
+    """The lines of an expression, or of a statement as far as the first one inside of it."""
+    inner = [each.lineno for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node]
+    last = node.end_lineno or node.lineno
+    return range(node.lineno, max(min([last + 1, *inner]), node.lineno + 1))
 
 
 def _short(code: str) -> str:

@@ -35,7 +35,7 @@ DONE = {
 
 
 def line(custom_id: str, text: str = "yes", **body: Any) -> bytes:
-    """A line of the output as it was recorded."""
+    """A line of the output."""
     answer = {
         "created": 1716472886,
         "usage": {"completion_tokens": 1, "prompt_tokens": 9, "total_tokens": 10},

@@ -16,6 +16,7 @@ from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
 from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
 from glmv.request.prepare import Call
 from glmv.sending import timeouts
+from glmv.wire.codes import Retry
 
 STREAM = [True, False]
 
@@ -128,6 +129,9 @@ def test_no_retries_means_one_request(flow: Any) -> None:
         ("read_timeout", 2, glmv.RequestTimeout),
         ("write_timeout", 2, glmv.RequestTimeout),
         ("closed", 1, glmv.ConnectionFailed),
+        ("proxy", 4, glmv.ConnectionFailed),
+        ("proxy_refused", 1, glmv.ConnectionFailed),
+        ("proxy_auth", 1, glmv.ConnectionFailed),
     ],
 )
 @pytest.mark.parametrize("stream", STREAM)
@@ -584,3 +588,15 @@ def test_an_answer_that_came_by_another_way_reads_the_same(flow: Any) -> None:
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
         answer_of(made, flow.policy(), flow.whole("bad", "sensitive"))
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_calls_that_succeed_refill_the_retry_budget(flow: Any, stream: bool) -> None:
+    while flow.budget.take(Retry.BUSY):
+        pass
+    assert flow.run(busy(flow), stream=stream).failure.attempts == 1  # nothing is left for a retry
+    for _ in range(int(RetryBudget.COST[Retry.BUSY])):
+        flow.run(good(flow, stream), stream=stream)
+    assert flow.run(busy(flow), good(flow, stream), stream=stream).whole.attempts == 2
+    # The success after a retry paid for the next one.
+    assert flow.run(busy(flow), good(flow, stream), stream=stream).whole.attempts == 2

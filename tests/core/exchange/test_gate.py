@@ -312,6 +312,67 @@ def test_who_leaves_while_the_books_are_open_is_struck_off_when_they_are_closed(
     assert waiting.state == "in"
 
 
+@pytest.mark.parametrize(
+    "act", [lambda gate: gate.enter("d", int), lambda gate: gate.widen_to(2)], ids=["enter", "widen"]
+)
+def test_a_call_that_left_meanwhile_is_struck_off_after_any_work_of_the_gate(act: Callable[[Gate], object]) -> None:
+    crowd = Crowd(1)
+    first, second, third = (crowd.enter(name) for name in "abc")
+    with crowd.gate._lock:
+        first.leave()
+    act(crowd.gate)
+    assert (first.state, second.state) == ("left", "in")
+    assert third.state == ("in" if crowd.gate.width == 2 else "waiting")
+    assert crowd.gate.in_use == crowd.gate.width
+
+
+def test_the_same_number_given_again_does_not_forget_that_the_platform_was_busy() -> None:
+    crowd = Crowd(4)
+    crowd.enter("a").leave(busy=True)
+    crowd.gate.widen_to(4)
+    assert crowd.gate.width == 1
+    crowd.gate.widen_to(5)
+    assert crowd.gate.width == 5
+
+
+def test_a_gate_says_when_a_slot_was_last_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    crowd = Crowd(1)
+    assert crowd.gate.moved == 100.0
+    now[0] = 110.0
+    first = crowd.enter("a call in thread a")
+    now[0] = 120.0
+    crowd.enter("b")
+    assert crowd.gate.moved == 110.0
+    assert crowd.gate.holders() == "1 of 1 slots of glm are held (a call in thread a, for 10.0 s)"
+    now[0] = 130.0
+    first.leave()
+    assert crowd.gate.moved == 130.0
+    assert crowd.gate.holders() == "1 of 1 slots of glm are held (b, for 0.0 s)"
+    crowd.gate._holders.clear()
+    assert crowd.gate.holders() == "0 of 1 slots of glm are held (by nobody)"
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, None), (6, "; and 1 more")])
+def test_five_holders_are_named_and_the_others_counted(count: int, more: str | None) -> None:
+    crowd = Crowd(8)
+    for number in range(count):
+        crowd.enter(f"call {number}")
+    held = crowd.gate.holders()
+    assert held.startswith(f"{count} of 8 slots of glm are held (call 0, for ")
+    assert ("call 4, for" in held, "call 5, for" in held) == (True, False)
+    assert ("more" in held) is (more is not None)
+    assert more is None or held.endswith(f"{more})")
+
+
+def test_a_refusal_narrows_to_seven_tenths_of_what_was_under_way() -> None:
+    crowd = Crowd(50)
+    held = [crowd.enter(str(number)) for number in range(20)]
+    held[0].leave(busy=True)
+    assert crowd.gate.width == 14
+
+
 def test_the_holders_are_named_for_people() -> None:
     crowd = Crowd(8)
     for name in "abcdefg":

@@ -11,7 +11,8 @@ import pytest
 
 from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
 from glmv.exchange.gate import Gate
-from glmv.exchange.retry import BUSY_PATIENCE, MAX_RETRY_AFTER, Policy, RetryBudget, Tries, retry_after
+from glmv.exchange.retry import BUSY_PATIENCE, MAX_RETRY_AFTER, Policy, RetryBudget, Tries, policy_of, retry_after
+from glmv.options import Connection
 from glmv.wire.codes import Retry
 
 NOW = 1_800_000_000.0
@@ -245,3 +246,152 @@ def test_a_clock_that_is_off_is_noticed_by_the_date_header(off: int, told: int) 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Foo 2026"])
 def test_a_date_that_is_none_says_nothing_of_the_clock(date: str) -> None:
     assert World().policy.skew(date) == 0
+
+
+def test_a_full_budget_pays_for_100_retries_when_busy_and_35_of_other_failures() -> None:
+    for kind, most in ((Retry.BUSY, 100), (Retry.TRANSIENT, 35)):
+        budget = RetryBudget()
+        assert sum(budget.take(kind) for _ in range(200)) == most
+
+
+def test_a_success_at_the_first_attempt_gives_back_a_fifth_of_a_retry() -> None:
+    budget = RetryBudget()
+    while budget.take(Retry.BUSY):
+        pass
+    successes = 0
+    while not budget.take(Retry.BUSY):
+        budget.earn(after_retry=False)
+        successes += 1
+    assert successes == 5
+
+
+def test_a_pause_of_two_minutes_is_waited_for_and_no_longer_one() -> None:
+    assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.0)) == [120.0] * 3
+    assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.1)) == []
+
+
+def test_a_deadline_is_past_when_its_moment_comes_and_not_a_second_earlier() -> None:
+    world = World(deadline=10.0)
+    for moment, past in ((50.0, False), (59.0, False), (59.99, False), (60.0, True), (61.0, True)):
+        world.now = moment
+        assert world.tries.past_deadline() is past
+    world.now = 59.99
+    world.tries.check()
+    world.now = 60.0
+    with pytest.raises(DeadlineExceeded, match="longer than its deadline of 10 s"):
+        world.tries.check()
+    assert World().tries.past_deadline() is False
+
+
+def test_preparing_the_pictures_is_a_part_of_the_deadline() -> None:
+    world = World(deadline=10.0, spent=4.0)
+    world.now = 55.0
+    assert not world.tries.past_deadline()
+    world.now = 56.0
+    assert world.tries.past_deadline()
+
+
+@pytest.mark.parametrize(
+    ("spent", "sentence"), [(1.0, ""), (4.0, " The pictures took 4.0 s of a deadline of 10 s to prepare.")]
+)
+def test_a_late_call_says_what_the_pictures_took_when_it_is_much(spent: float, sentence: str) -> None:
+    tries = World(deadline=10.0, spent=spent, host="api.example").tries
+    late = "The call to api.example took longer than its deadline of 10 s"
+    assert tries.too_late().message == f"{late}.{sentence}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "doing"),
+    [
+        ("connect_timeout", ", while it connected"),
+        ("write_timeout", ", while it sent the request"),
+        ("read_timeout", ", while it waited for an answer"),
+        ("", ""),
+    ],
+)
+def test_a_late_call_says_what_it_was_doing_and_what_failed_before(kind: str, doing: str) -> None:
+    late = World(deadline=10.0).tries.too_late(ServerError("It broke."), during=kind)
+    assert late.message == f"The call to the server took longer than its deadline of 10 s{doing}. Last: It broke."
+
+
+def test_a_step_ends_at_its_own_moment_or_at_the_deadline_whichever_comes_first() -> None:
+    bounded, free = World(deadline=10.0).tries, World().tries
+    assert (bounded.until(55.0), bounded.until(65.0), bounded.until(None)) == (55.0, 60.0, 60.0)
+    assert (free.until(55.0), free.until(None)) == (55.0, None)
+
+
+def test_the_error_of_a_deadline_names_the_failure_before_it_as_its_cause() -> None:
+    world = World(deadline=1.5)
+    busy = RateLimitError("busy", status_code=429, code="1302", request_id="r", retry_after=2.0)
+    world.tries.begin()
+    with pytest.raises(DeadlineExceeded) as raised:
+        world.pauses(Retry.BUSY, busy)
+    assert raised.value.__cause__ is busy
+    assert (raised.value.request_id, raised.value.retry_after) == ("r", 2.0)
+
+
+def test_a_pause_that_ends_before_the_deadline_is_waited_for() -> None:
+    world = World(deadline=2.5)
+    world.tries.begin()
+    assert world.tries.again(RateLimitError("busy"), Retry.BUSY) == 2.0
+    exact = World(deadline=2.0)
+    exact.tries.begin()
+    with pytest.raises(DeadlineExceeded):
+        exact.tries.again(RateLimitError("busy"), Retry.BUSY)
+
+
+def test_a_break_before_the_answer_of_a_later_attempt_is_tried_again_at_once() -> None:
+    world = World()
+    reset = ServerError("reset")
+    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    world.tries.begin()
+    world.tries.opened = True
+    assert world.tries.again(ServerError("500"), Retry.TRANSIENT) == 0.5
+    world.tries.begin()
+    assert world.tries.again(reset, Retry.TRANSIENT) == 0.0
+
+
+def test_a_request_that_may_have_arrived_is_sent_once_more_at_most() -> None:
+    for first, second in (("read_timeout", "write_timeout"), ("write_timeout", "read_timeout")):
+        tries = World().tries
+        assert (tries.failed(first), tries.failed(second)) == (Retry.TRANSIENT, Retry.NEVER)
+    tries = World().tries
+    assert [tries.failed("connect") for _ in range(3)] == [Retry.TRANSIENT] * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"),
+    [
+        ("read_timeout", Retry.NEVER),
+        ("write_timeout", Retry.NEVER),
+        ("reset", Retry.NEVER),
+        ("connect", Retry.TRANSIENT),
+        ("connect_timeout", Retry.TRANSIENT),
+    ],
+)
+def test_what_must_not_be_sent_twice_is_repeated_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
+    assert World(repeatable=False).tries.failed(kind) is again
+
+
+@pytest.mark.parametrize(
+    ("settings", "call", "expected"),
+    [
+        ({}, {}, (3, None, 300.0, 8.0, 0.0)),
+        ({"max_retries": 5, "deadline": 9.0, "idle_timeout": 7.0, "timeout": 6.0}, {}, (5, 9.0, 7.0, 6.0, 0.0)),
+        (
+            {"max_retries": 5, "deadline": 9.0, "idle_timeout": 7.0, "timeout": 6.0},
+            {"max_retries": 0, "deadline": None, "idle_timeout": 2.0, "timeout": 1.0, "spent": 0.5},
+            (0, None, 2.0, 1.0, 0.5),
+        ),
+        ({"timeout": 6.0}, {"idle_timeout": None}, (3, None, 6.0, 6.0, 0.0)),
+    ],
+    ids=["defaults", "of the client", "of the call", "idle as read"],
+)
+def test_the_figures_of_a_call_come_before_those_of_its_client(
+    settings: dict[str, Any], call: dict[str, Any], expected: tuple[object, ...]
+) -> None:
+    budget = RetryBudget()
+    policy = policy_of(Connection(**settings), call, host="h", budget=budget, renew=lambda: True, gate=None)
+    figures = (policy.max_retries, policy.deadline, policy.idle_timeout, policy.timeouts["connect"], policy.spent)
+    assert figures == expected
+    assert (policy.host, policy.budget, policy.renew(), policy.repeatable) == ("h", budget, True, True)

@@ -16,6 +16,7 @@ from glmv.options import ChatRequest, Options
 from glmv.request.build import chat_request
 from glmv.request.check import check
 from glmv.types import Message, Text, ToolCall
+from glmv.wire.dialect import DIALECTS
 
 URL = Image.from_url("https://example.com/a.jpg")
 CLIP = Video.from_url("https://example.com/a.mp4")
@@ -64,6 +65,31 @@ def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
     assert len(request.notes) == bool(model.doubt("status"))
     assert request.messages == (Message("user", "hello"),)
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
+
+
+def test_a_request_that_needs_no_change_is_returned_itself() -> None:
+    asked = chat_request("hello", Options(), {"model": "glm-4.6v"})
+    assert check(asked, find_model("glm-4.6v")) is asked
+    assert check(asked, None) is asked
+
+
+def test_a_model_that_reads_pages_takes_no_chat() -> None:
+    row = next(row for row in models() if not row.chats)
+    asked = chat_request("hi", Options(), {"model": row.name})
+    with pytest.raises(UnsupportedContent, match=f"{row.name} takes no chat completions"):
+        check(asked, row)
+    request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+    assert request.messages == asked.messages
+    assert f"{row.name} takes no chat completions" in request.notes[0]
+
+
+def test_notes_of_before_are_kept_and_each_note_comes_once() -> None:
+    asked = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
+    request = check(asked, find_model("glm-4.6v"))
+    assert request.notes[0] == "before"
+    again = check(replace(asked, notes=request.notes), find_model("glm-4.6v"))
+    assert again.notes == request.notes
+    assert again.cut == ("b",)
 
 
 def test_a_picture_within_the_limits_is_sent_untouched() -> None:
@@ -227,6 +253,48 @@ class TestRoles:
         assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
         assert checked("glm-4.6v", turns).messages[1] is turn
 
+    @pytest.mark.parametrize("change", [{"tools": 0}, {"roles": ("system", "user", "assistant")}])
+    @pytest.mark.parametrize(
+        ("turn", "what"),
+        [
+            (Message("assistant", "", tool_calls=[ToolCall("1", "look")]), "calls of tools"),
+            (Message("tool", "red", tool_call_id="1"), "the result of a tool"),
+        ],
+    )
+    def test_turns_with_tools_need_a_model_with_their_role_and_with_tools(
+        self, change: dict[str, Any], turn: Message, what: str
+    ) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        asked = chat_request([Message("user", "hi"), turn], Options(), {"model": "glm-4.6v"})
+        with pytest.raises(UnsupportedContent, match=rf"messages\[1\] holds {what}, and glm-4.6v knows no tools"):
+            check(asked, replace(row, **change))
+
+    def test_on_another_server_nobody_has_to_ask_but_a_note_says_so(self) -> None:
+        row = find_model("glm-4.6v")
+        for turns, noted in (
+            ([Message("system", "hi")], True),
+            ([Message("assistant", "hi")], True),
+            ([Message("user", "hi")], False),
+            ([Message("user", "hi"), Message("assistant", "ho")], False),
+        ):
+            asked = chat_request(turns, Options(), {"model": "glm-4.6v"})
+            request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+            assert request.messages == tuple(turns)
+            assert any("There is no user message" in note for note in request.notes) is noted
+
+    def test_without_a_user_message_the_system_text_stays_where_it_is(self) -> None:
+        turns = [Message("system", "Be brief."), Message("assistant", "ho")]
+        asked = chat_request(turns, Options(), {"model": "glm-4v"})
+        request = check(asked, find_model("glm-4v"), DIALECTS["openai"], "https://proxy.example/v1")
+        assert request.messages == tuple(turns)
+        assert not any("went in front" in note for note in request.notes)
+
+    def test_an_empty_system_message_is_left_out_where_there_is_no_place_for_it(self) -> None:
+        request = checked("glm-4v", [Message("system", ""), Message("user", "Why?")])
+        assert request.messages == (Message("user", "Why?"),)
+        assert not any("went in front" in note for note in request.notes)
+
     @pytest.mark.parametrize("role", ["system", "assistant"])
     def test_somebody_has_to_ask(self, role: Any) -> None:
         with pytest.raises(InvalidRequestError, match="no user message"):
@@ -323,3 +391,74 @@ class TestOptions:
     def test_a_tools_name_has_to_be_plain(self, name: Any) -> None:
         with pytest.raises(InvalidRequestError, match=r"tools\[0\].*letters"):
             checked("glm-4.6v", "hi", tools=[{"type": "function", "function": {"name": name}}])
+
+    def test_zero_is_the_lowest_temperature_for_servers_without_greedy_decoding(self) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0})
+        request = check(asked, replace(row, temperature=(0.01, 1.0)), DIALECTS["openai"])
+        assert dict(request.options) == {"temperature": 0.01}
+        (note,) = request.notes
+        assert note == (
+            "temperature=0 was sent as 0.01: glm-4.6v takes temperatures from there, and servers of dialect 'openai' "
+            "know no do_sample."
+        )
+
+    @pytest.mark.parametrize("name", ["temperature", "top_p"])
+    def test_the_bounds_of_a_range_are_in_it(self, name: str) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        narrow = replace(row, temperature=(0.1, 0.9), top_p=(0.1, 0.9))
+        for value in (0.1, 0.5, 0.9):
+            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            assert check(asked, narrow).options[name] == value
+        for value in (0.05, 0.95):
+            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            with pytest.raises(InvalidRequestError, match=f"{name}: glm-4.6v takes 0.1 to 0.9; got {value}"):
+                check(asked, narrow)
+
+    def test_as_many_tools_as_the_row_says_are_sent_and_names_of_64_characters(self) -> None:
+        tools = [{**TOOL, "function": {**TOOL["function"], "name": f"{'a_Z-9':x<61}{n:03}"}} for n in range(128)]
+        assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
+        assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
+
+    def test_what_a_tool_has_is_kept_beside_what_is_filled_in(self) -> None:
+        tool = {"type": "function", "function": {"name": "look", "description": None, "parameters": {"type": "object"}}}
+        (filled,) = checked("glm-4.6v", "hi", tools=[tool]).options["tools"]
+        assert filled["function"] == {"name": "look", "description": "look", "parameters": {"type": "object"}}
+        broken = {"type": "function", "function": "look"}
+        assert checked("glm-4.6v", "hi", tools=[broken]).options["tools"] == [broken]
+
+    @pytest.mark.parametrize(
+        ("model", "thinking", "does"),
+        [("glm-4v", {"type": "disabled"}, "never"), ("glm-4.1v-thinking-flash", {"type": "enabled"}, "always")],
+    )
+    def test_a_switch_that_a_model_does_not_have_is_left_out_with_a_note(
+        self, model: str, thinking: Any, does: str
+    ) -> None:
+        request = checked(model, "hi", thinking=thinking)
+        assert "thinking" not in request.options
+        assert f"thinking was left out: {model} has no switch, it {does} thinks." in request.notes
+
+    def test_the_note_on_stop_words_says_how_many_the_model_takes(self) -> None:
+        (one,) = checked("glm-4.6v", "hi", stop=["a", "b"]).notes
+        assert one == "glm-4.6v takes 1 stop word; answers are cut here at the others."
+        notes = checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).notes
+        assert "glm-5.3-flash takes 4 stop words; answers are cut here at the others." in notes
+
+    def test_servers_that_may_take_more_are_sent_what_is_over_a_limit_with_a_note(self) -> None:
+        row = find_model("glm-4v")
+        assert row is not None
+        search = {"type": "web_search", "web_search": {}}
+        options = {"tools": [TOOL], "reasoning_effort": "low", "thinking": True, "max_tokens": 10**6}
+        asked = chat_request("hi", Options(), {"model": "glm-4v", **options})
+        request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+        assert dict(request.options) == options
+        told = " ".join(request.notes)
+        for word in ("tools: ", "reasoning_effort: ", "thinking: ", "max_tokens: "):
+            assert word in told
+        vision = find_model("glm-4.6v")
+        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
+        request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")
+        assert request.options["tools"] == [search, TOOL]
+        assert "tools[0] is of type 'web_search'" in request.notes[0]

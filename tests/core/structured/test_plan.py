@@ -421,3 +421,181 @@ def test_there_is_no_second_turn_where_it_would_not_help(reason: str | None) -> 
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)
     assert caught.value is error
+
+
+@pytest.mark.parametrize(("reason", "hint"), [("length", True), ("stop", False)])
+@pytest.mark.parametrize(
+    ("wanted", "what"),
+    [({"response_format": PERSON}, "JSON"), ({"tools": [WEATHER], "tool_choice": "required"}, "a tool call")],
+)
+def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
+    reason: str, hint: bool, wanted: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
+) -> None:
+    emu.say(*[text("Ada was", finish_reason=reason)] * 4)
+    with pytest.raises(glmv.MalformedResponse) as failed:
+        ask(glm, False, **wanted)
+    message = f"The model was asked for {what} and gave an answer that does not fit: "
+    assert failed.value.message.startswith(message)
+    assert failed.value.message.endswith(" It was cut off by max_tokens: allow more.") is hint
+    returned = ask(glm, False, on_misfit="return", **wanted)
+    assert returned.text == "Ada was"
+    assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
+    assert returned.notes[-1].endswith(" It was cut off by max_tokens: allow more.") is hint
+
+
+@both
+def test_json_without_a_schema_is_asked_for_in_words_and_checked(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text("No JSON."), text('So: {"a": 1}'))
+    assert ask(glm, stream, response_format={"type": "json_object"}).text == '{"a": 1}'
+    system, user = emu.requests[0].body["messages"]
+    assert (system["role"], user["role"]) == ("system", "user")
+    assert system["content"].startswith("Reply with a single JSON object and nothing else")
+    assert "response_format" not in emu.requests[0].body
+
+
+@both
+def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text("Ada."))
+    assert ask(glm, stream, response_format={"type": "text"}).text == "Ada."
+    assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]
+    assert "response_format" not in emu.requests[0].body
+
+
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [
+        (call("weather", "[1]"), "the arguments of weather are not a JSON object"),
+        (call("weather", "3"), "the arguments of weather are not a JSON object"),
+        (call("weather", '{"town": '), "the arguments of weather are not JSON ("),
+        (call("moon", "{}"), "it calls 'moon', which is none of weather, clock"),
+        (text("Sun."), "it calls no tool"),
+        (call("weather", "{}"), "in the arguments of weather, the answer lacks 'town'"),
+    ],
+    ids=["a list", "a number", "cut", "another tool", "prose", "misfit"],
+)
+def test_the_model_is_told_what_is_wrong_with_its_call(
+    first: Reply, problem: str, emu: Emulator, glm: glmv.Client
+) -> None:
+    emu.say(first, call("weather", '{"town": "Jinan"}'))
+    answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice="required")
+    assert [found.name for found in answer.tool_calls] == ["weather"]
+    told = emu.requests[1].body["messages"][-1]["content"]
+    assert told.startswith(f"Your last reply cannot be used, since {problem}")
+    assert "Call one of the tools weather, clock now." in told
+    assert f"The model was asked a second time, since of its first answer {problem}" in answer.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [("required", "Call one of the tools weather, clock now."), ("clock", "Call the tool clock now.")],
+)
+def test_the_instruction_names_the_tools_that_may_be_called(
+    choice: str, words: str, emu: Emulator, glm: glmv.Client
+) -> None:
+    emu.say(call("clock", ""))
+    answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice=choice)
+    assert [found.name for found in answer.tool_calls] == ["clock"]
+    assert words in emu.requests[0].body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("choice", [None, False, "auto", {"type": "auto"}])
+def test_a_choice_that_is_left_to_the_model_asks_for_nothing(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text("Hello"))
+    assert ask(glm, False, tools=[WEATHER], tool_choice=choice).text == "Hello"
+    assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]
+    assert emu.requests[0].body.get("tool_choice") == ("auto" if choice else None)
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "required"}, {"name": "weather"}])
+def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(call("weather", '{"town": "Jinan"}'))
+    assert ask(glm, False, tools=[WEATHER], tool_choice=choice).tool_calls
+    assert emu.requests[0].body["messages"][0]["role"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tools": [WEATHER], "tool_choice": "moon"}, 'tool_choice names "moon", which is not among the tools'),
+        ({"tool_choice": "required"}, "needs tools to choose from; there are none"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "moon"}}, "tool_choice is 'auto', 'none', 'required', the name"),
+        ({"response_format": {"type": "xml"}}, "response_format is {'type': 'json_object'} or"),
+        ({"response_format": {"type": "json_schema"}}, "response_format is {'type': 'json_object'} or"),
+    ],
+)
+def test_what_is_no_choice_and_no_format_is_refused_with_what_is_one(
+    options: dict[str, Any], message: str, emu: Emulator, glm: glmv.Client
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as refused:
+        ask(glm, False, **options)
+    assert message.replace('"', "'") in refused.value.message.replace('"', "'")
+    assert emu.requests == []
+
+
+def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulator) -> None:
+    emu.say(call("clock", "{}"), call("weather", '{"town": "A"}'))
+    with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="llama.cpp") as server:
+        ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")
+        ask(server, False, tools=[WEATHER, CLOCK], tool_choice="required")
+    named, any_of_them = (request.body for request in emu.requests)
+    assert ([tool["function"]["name"] for tool in named["tools"]], named["tool_choice"]) == (["clock"], "required")
+    assert (len(any_of_them["tools"]), any_of_them["tool_choice"]) == (2, "required")
+    assert named["messages"] == any_of_them["messages"] == [{"role": "user", "content": "Who is that?"}]
+
+
+@pytest.mark.parametrize(
+    ("said", "policy", "returned"),
+    [
+        (WRONG, "raise", False),
+        (WRONG, "return_value", True),
+        ("Ada.", "return_value", False),
+        ("Ada.", "return", True),
+    ],
+)
+def test_a_second_answer_that_does_not_fit_is_returned_where_the_call_says_so(
+    said: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    emu.say(text(said), text(said))
+    if not returned:
+        with pytest.raises(glmv.MalformedResponse) as failed:
+            ask(glm, False, response_format=PERSON, on_misfit=policy)
+        assert failed.value.attempts == 2
+        return
+    answer = ask(glm, False, response_format=PERSON, on_misfit=policy)
+    assert (answer.text, answer.attempts) == (said, 2)
+    assert "this answer does not fit" in answer.notes[-1]
+    assert "returned with a note" in caplog.text
+    assert said not in caplog.text
+
+
+@both
+def test_prose_before_a_call_is_held_until_the_call_comes(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(Reply(chunking=["I look. "], tool_calls=[ToolCall("clock", "{}")], usage=USAGE))
+    answer = ask(glm, stream, tools=[CLOCK], tool_choice="required")
+    assert (answer.text, [found.name for found in answer.tool_calls]) == ("I look. ", ["clock"])
+    assert answer.attempts == 1
+
+
+def test_the_second_turn_quotes_calls_and_stands_for_silence_where_there_was_nothing() -> None:
+    called = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
+    silent = glmv.Completion(text="", finish_reason="stop")
+    for partial, quoted in ((called, "{"), (silent, "(nothing)")):
+        answer, _ = glmv.second_turn(glmv.MalformedResponse("m", attempts=1, partial=partial))
+        assert answer.text == quoted
+
+
+def test_there_is_no_second_turn_after_a_second_turn_or_without_an_answer() -> None:
+    partial = glmv.Completion(text="red", finish_reason="stop", attempts=1)
+    for error in (glmv.MalformedResponse("m", attempts=2, partial=partial), glmv.MalformedResponse("m", attempts=1)):
+        with pytest.raises(glmv.MalformedResponse) as caught:
+            glmv.second_turn(error)
+        assert caught.value is error
+
+
+def test_json_beside_tools_asks_for_json_where_no_tool_is_called(emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(RIGHT))
+    assert ask(glm, False, tools=[WEATHER], response_format=PERSON).text == RIGHT
+    assert "in which you call no tool" in emu.requests[0].body["messages"][0]["content"]
+    emu.say(text(RIGHT))
+    ask(glm, False, response_format=PERSON)
+    assert "in which you call no tool" not in emu.requests[1].body["messages"][0]["content"]

@@ -161,3 +161,75 @@ def test_importing_the_core_imports_no_validator() -> None:
     code = "import sys, glmv; [getattr(glmv, name) for name in glmv.__all__]; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "problem"),
+    [
+        (5, {"const": 4}, "the answer has to be 4"),
+        (5, {"enum": [1, 2]}, "the answer has to be one of [1, 2]"),
+        ({"n": 0}, {"properties": {"n": {"minimum": 1}}}, "n has to be at least 1"),
+        ({"n": 9}, {"properties": {"n": {"maximum": 8}}}, "n has to be at most 8"),
+        ([9], {"items": {"exclusiveMaximum": 9}}, "[0] has to be less than 9"),
+        ([0], {"items": {"exclusiveMinimum": 0}}, "[0] has to be more than 0"),
+        (3, {"multipleOf": 2}, "the answer has to be a multiple of 2"),
+        ("a", {"minLength": 2}, "the answer has to be at least 2 characters long"),
+        ("abc", {"maxLength": 2}, "the answer has to be at most 2 characters long"),
+        ([], {"minItems": 1}, "the answer has to have at least 1 items"),
+        ([1, 2], {"maxItems": 1}, "the answer has to have at most 1 items"),
+        ([1, 1], {"uniqueItems": True}, "the answer has to have items that all differ"),
+        (1, {"not": {"type": "integer"}}, 'the answer must not fit {"type": "integer"}'),
+        ("x", {"pattern": "^y"}, 'the answer has to match the pattern "^y"'),
+        (
+            {"a": {"b": "x"}},
+            {"properties": {"a": {"properties": {"b": {"type": "number"}}}}},
+            "a.b has to be of type number",
+        ),
+        ("x", {"type": ["number", "null"]}, "the answer has to be of type number or null"),
+        ({}, {"required": ["a", "b"]}, "the answer lacks 'a', 'b'"),
+        ({"x": 1}, {"type": "object", "additionalProperties": False}, "the answer has 'x', which is not asked for"),
+        ({"x": 1}, {"properties": {"x": False}}, "the answer must not hold 1"),
+        ("x", {"anyOf": [{"type": "number"}]}, "the answer has to be of type number"),
+        ("x", {"oneOf": [{"type": "number"}]}, "the answer has to be of type number"),
+        ("x", {"anyOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 forms it may have"),
+        ("x", {"oneOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 forms it may have"),
+        (
+            1,
+            {"oneOf": [{"type": "number"}, {"minimum": 0}]},
+            "the answer fits several of the 2 forms it may have, and has to fit one",
+        ),
+        ([1], {"contains": {"type": "string"}}, 'the answer has to meet contains: {"type": "string"}'),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_model_is_told_what_was_expected_and_where(value: Any, schema: Any, problem: str) -> None:
+    assert misfit(value, schema) == problem
+
+
+def test_additional_properties_are_those_that_are_not_named_and_match_no_pattern() -> None:
+    schema = {
+        "properties": {"a": {}, "b": {}},
+        "patternProperties": {"^x_": {}},
+        "additionalProperties": {"type": "null"},
+    }
+    assert misfit({"a": 1, "x_1": 1, "b": 1, "other": None}, schema) is None
+    assert misfit({"a": 1, "x_1": 1, "b": 1, "other": 1}, schema) == "other has to be of type null"
+    assert (
+        misfit({"x_1": 1, "other": 1}, {**schema, "additionalProperties": False})
+        == "the answer has 'other', which is not asked for"
+    )
+    assert misfit([1], schema) is None
+
+
+def test_patterns_of_names_judge_their_values_alone() -> None:
+    schema = {"patternProperties": {"^n_": {"type": "integer"}, "^s_": {"type": "string"}}}
+    assert misfit({"n_a": 1, "s_a": "x", "z": None}, schema) is None
+    assert misfit({"z": None, "n_a": 1, "s_a": 2}, schema) == "s_a has to be of type string"
+    assert misfit(["n_a"], schema) is None
+
+
+def test_a_long_value_of_a_schema_is_shortened_in_the_message() -> None:
+    problem = misfit(1, {"const": "x" * 1000})
+    assert problem is not None
+    assert problem.startswith('the answer has to be "xxx')
+    assert len(problem) < 300

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image as Pillow
 
 import glmv
 from glmv.wire.dialect import DIALECTS, dialect_of
@@ -50,7 +52,17 @@ def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **option
         ("https://api.z.ai/api/coding/paas/v4/", "platform"),
         ("https://OPEN.BigModel.CN/api/paas/v4", "platform"),
         ("http://127.0.0.1:9999/api/paas/v4", "platform"),
+        ("http://127.0.0.1:9999/api/coding/paas/v4/", "platform"),
+        # By host alone, whatever the path.
+        ("https://open.bigmodel.cn/api/v5", "platform"),
+        ("https://bigmodel.cn", "platform"),
+        ("https://api.z.ai/v1", "platform"),
+        ("https://z.ai/", "platform"),
+        (" https://api.z.ai/v1 ", "platform"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
         ("https://your-proxy.example/v1", "openai"),
+        ("https://your-proxy.example/api/paas/v4/more", "openai"),
+        ("https://your-proxy.example/api/paas/v4X", "openai"),
         ("http://127.0.0.1:8000/v1", "openai"),
         ("https://notbigmodel.cn/v1", "openai"),
         ("https://z.ai.evil.example/v1", "openai"),
@@ -156,3 +168,127 @@ def test_what_a_proxy_answers_is_read_as_it_is() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     answer = glmv.Client(base_url="https://proxy.example/v1", http_client=http, model="GLM-4V").chat("hi")
     assert (answer.id, answer.model, answer.text) == ("chatcmpl-1", "GLM-4V-Plus", "hi")
+
+
+PROXY = "https://proxy.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "refused"),
+    [
+        ({}, {}, True),
+        ({"base_url": PROXY}, {}, False),
+        ({"base_url": "https://api.z.ai/v1"}, {}, True),
+        ({"base_url": "http://[broken"}, {}, False),
+        ({"dialect": "vllm"}, {}, False),
+        ({"dialect": "platform", "base_url": PROXY}, {}, True),
+        ({"dialect": "openai", "base_url": "https://api.z.ai/v1"}, {}, False),
+        ({}, {"GLMV_BASE_URL": PROXY}, False),
+        ({}, {"ZHIPUAI_BASE_URL": PROXY}, False),
+        ({}, {"ZAI_BASE_URL": PROXY}, False),
+        ({}, {"ZAI_BASE_URL": "https://api.z.ai/v1"}, True),
+        ({"base_url": "https://api.z.ai/v1"}, {"GLMV_BASE_URL": PROXY}, True),
+    ],
+)
+def test_the_ranges_of_the_platform_hold_where_the_platform_is_asked(
+    settings: dict[str, Any], environment: dict[str, str], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if not refused:
+        assert glmv.Settings(**settings, temperature=1.5).temperature == 1.5
+        return
+    with pytest.raises(glmv.InvalidRequestError, match=r"temperature.*0\.0 to 1\.0"):
+        glmv.Settings(**settings, temperature=1.5)
+
+
+ENGINES = ("vllm", "llama.cpp", "transformers")
+LOOK = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
+WAIT = {"type": "function", "function": {"name": "wait", "description": "d", "parameters": {"type": "object"}}}
+CALLED = {
+    **ANSWER,
+    "choices": [
+        {
+            "finish_reason": "tool_calls",
+            "message": {
+                "content": "{}",
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+            },
+        }
+    ],
+}
+each = pytest.mark.parametrize("name", sorted(DIALECTS))
+
+
+def at(name: str) -> dict[str, Any]:
+    return {"dialect": name, "base_url": "https://server.example/v1", "model": "mine"}
+
+
+@each
+def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None:
+    paper = ["?", glmv.File.from_url("https://example.com/a.pdf")]
+    search = [{"type": "web_search", "web_search": {}}]
+    if name in ENGINES:
+        with pytest.raises(glmv.UnsupportedContent, match="take no documents"):
+            sent(paper, **at(name))
+        with pytest.raises(glmv.UnsupportedContent, match="take functions only"):
+            sent("hi", tools=search, **at(name))
+        return
+    assert sent(paper, **at(name))[1]["messages"][0]["content"][1]["type"] == "file_url"
+    assert sent("hi", tools=search, **at(name))[1]["tools"] == search
+
+
+@each
+def test_a_choice_of_tools_is_a_field_where_the_server_obeys_it_and_words_elsewhere(name: str) -> None:
+    _, body = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
+    _, required = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
+    names = [tool["function"]["name"] for tool in body["tools"]]
+    match name:
+        case "openrouter" | "vllm":
+            assert body["tool_choice"] == {"type": "function", "function": {"name": "look"}}
+            assert (names, required["tool_choice"]) == (["look", "wait"], "required")
+        case "llama.cpp":
+            assert (names, body["tool_choice"], required["tool_choice"]) == (["look"], "required", "required")
+        case _:
+            assert (names, "tool_choice" in body, "tool_choice" in required) == (["look"], False, False)
+    in_words = [message["role"] for message in required["messages"]] == ["system", "user"]
+    assert in_words is (name not in ("openrouter", "vllm", "llama.cpp"))
+
+
+@each
+def test_json_is_a_field_where_the_server_obeys_it_and_words_elsewhere(name: str) -> None:
+    answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
+    _, body = sent("hi", answer, response_format={"type": "json_object"}, **at(name))
+    obeys = name in ("openrouter", "vllm", "llama.cpp")
+    assert body.get("response_format") == ({"type": "json_object"} if obeys else None)
+    assert [message["role"] for message in body["messages"]] == (["user"] if obeys else ["system", "user"])
+
+
+def notes_on(size: tuple[int, int], name: str) -> str:
+    picture = io.BytesIO()
+    Pillow.new("RGB", size).save(picture, "PNG")
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
+    glm = glmv.Client(KEY, http_client=http, **at(name))
+    return " ".join(glm.chat(["?", glmv.Image.from_bytes(picture.getvalue())]).notes)
+
+
+@each
+def test_pictures_that_the_published_processor_refuses_are_noted_where_it_reads_them(name: str) -> None:
+    reads = name in ("vllm", "transformers")
+    assert ("less than 28 pixels" in notes_on((27, 27), name)) is reads
+    assert ("200" in notes_on((201 * 28, 28), name)) is reads
+    assert notes_on((28, 28), name) == notes_on((200 * 28, 28), name) == ""
+
+
+@each
+def test_limits_of_the_platform_refuse_there_are_noted_at_proxies_and_mean_nothing_to_engines(name: str) -> None:
+    pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
+    glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})
+    if name == "platform":
+        with pytest.raises(glmv.LimitExceeded, match="5 pictures"):
+            glm.chat(pictures)
+        return
+    assert any("5 pictures" in note for note in glm.chat(pictures).notes) is (name not in ENGINES)

@@ -1,7 +1,7 @@
 """What the platform, its gateways and its imitators send, and what becomes of it.
 
-The cases are those recorded of the platform, its SDKs and gateways; each streamed one is also read cut at every
-byte by `test_properties`.
+The shapes are those of the documentation, and those seen in SDKs, gateways and their bug reports, most of them of text
+models; the texts are ours. `test_properties` also reads streams of such shapes cut at any byte.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_recorded_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
     outcome = flow.decode(TEXTS[name])
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("The sky", "stop")
     assert outcome.text == "The sky"
@@ -288,7 +288,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_recorded_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
     outcome = flow.decode(CALLS[name])
     assert outcome.whole.tool_calls == (ToolCall("call_1", "add", '{"a": 1}'),)
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "tool_calls")
@@ -367,7 +367,7 @@ def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
         {"content": "\n<|begin_of_box|>The sky<|end_of_box|>", "tool_calls": None, "reasoning_content": None},
     ],
 )
-def test_every_recorded_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
+def test_every_known_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
     payload = {
         "choices": [{"finish_reason": "stop", "message": message}],
         "created": 1703487403,
@@ -653,3 +653,145 @@ def test_json_of_very_many_small_values_is_refused_before_it_takes_memory(value:
 def test_the_largest_answer_of_vectors_is_read() -> None:
     vector = b"[" + b",".join([b"0.12345678"] * 4096) + b"]"
     assert len(parse(b"[" + b",".join([vector] * 64) + b"]")) == 64
+
+
+LITELLM, OPENROUTER, TRANSFORMERS = DIALECTS["litellm"], DIALECTS["openrouter"], DIALECTS["transformers"]
+
+
+@pytest.mark.parametrize("dialect", [PLATFORM, OPENAI])
+def test_a_document_in_the_message_is_a_data_uri_with_its_name(dialect: Any) -> None:
+    named, unnamed = File.from_bytes(b"%PDF-1.4", name="a.pdf"), File.from_bytes(b"%PDF-1.4")
+    data = f"data:application/pdf;base64,{named.base64().decode()}"
+    content = written([Message("user", [named, unnamed, Text("?")])], dialect)["messages"][0]["content"]
+    assert content == [
+        {"type": "file", "file": {"file_data": data, "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_data": data}},
+        {"type": "text", "text": "?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", [File.from_bytes(b"%PDF-1.4"), File.from_id("f"), File.from_url("https://e.org/a.pdf")]
+)
+def test_documents_are_refused_by_servers_that_take_none(file: File) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match="take no documents"):
+        written([file, "?"], VLLM)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "thinking", "expected"),
+    [
+        (OPENAI, True, {"thinking": {"type": "enabled"}}),
+        (LITELLM, False, {"thinking": {"type": "disabled"}, "allowed_openai_params": ["thinking"]}),
+        (LITELLM, None, {}),
+        (OPENROUTER, True, {"reasoning": {"enabled": True}}),
+        (OPENROUTER, {"type": "disabled", "clear_thinking": False}, {"reasoning": {"enabled": False}}),
+        (VLLM, {"type": "enabled", "clear_thinking": False},
+         {"chat_template_kwargs": {"enable_thinking": True, "clear_thinking": False}}),
+        (TRANSFORMERS, False, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (DIALECTS["llama.cpp"], True, {"chat_template_kwargs": {"enable_thinking": True}}),
+    ],
+)  # fmt: skip
+def test_thinking_has_the_field_of_each_server(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
+    body = written("hi", dialect, thinking=thinking)
+    assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_a_stream_is_asked_for_its_usage_where_a_server_does_not_send_it_unasked(name: str) -> None:
+    asked = {"include_usage": True}
+    body = written("hi", DIALECTS[name], stream=True)
+    assert body["stream"] is True
+    assert body.get("stream_options") == (None if name in ("platform", "transformers") else asked)
+    assert "stream_options" not in written("hi", DIALECTS[name], stream_options=asked)
+    assert "stream_options" not in written("hi", DIALECTS[name], stream=True, stream_options=False)
+
+
+def test_own_fields_of_the_body_do_not_undo_those_of_the_server() -> None:
+    extra = {"chat_template_kwargs": {"mine": 1}, "stream_options": {"continuous": True}, "seed": 2}
+    body = written("hi", VLLM, stream=True, thinking=True, extra_body=extra)
+    assert body["chat_template_kwargs"] == {"enable_thinking": True, "mine": 1}
+    assert body["stream_options"] == {"include_usage": True, "continuous": True}
+    assert body["seed"] == 2
+    listed = written("hi", LITELLM, thinking=True, extra_body={"allowed_openai_params": ["thinking", "seed"]})
+    assert listed["allowed_openai_params"] == ["thinking", "seed"]
+    replaced = written("hi", VLLM, thinking=True, extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+    assert replaced["chat_template_kwargs"] == {"enable_thinking": False}
+    deep = written("hi", OPENROUTER, thinking=True, extra_body={"reasoning": {"effort": "low"}, "model": "other"})
+    assert (deep["reasoning"], deep["model"]) == ({"enabled": True, "effort": "low"}, "other")
+
+
+def test_tools_of_other_types_are_refused_by_servers_of_functions() -> None:
+    function = {"type": "function", "function": {"name": "f"}}
+    assert written("hi", VLLM, tools=[function])["tools"] == [function]
+    with pytest.raises(glmv.UnsupportedContent, match=r"tools\[1\] is of type 'web_search'.*'vllm'.*functions only"):
+        written("hi", VLLM, tools=[function, {"type": "web_search", "web_search": {}}])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "expected"),
+    [
+        (OPENAI, {"user_id": "user-1", "request_id": "abcdef"}, {"user": "user-1"}),
+        (OPENAI, {"do_sample": False, "top_p": 0.5, "temperature": 0.7}, {"temperature": 0}),
+        (OPENAI, {"do_sample": True, "top_p": 0.5}, {"top_p": 0.5}),
+        (PLATFORM, {"do_sample": False, "user_id": "user-1"}, {"do_sample": False, "user_id": "user-1"}),
+        (PLATFORM, {"parallel_tool_calls": False}, {}),
+    ],
+)
+def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
+    dialect: Any, options: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    body = written("hi", dialect, **options)
+    assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
+
+
+def test_each_attempt_has_its_request_id_where_the_body_has_a_field_for_it() -> None:
+    request = chat_request("hi", Options(), {"request_id": "of-the-user"})
+
+    def sent(dialect: Any, request_id: str | None) -> Any:
+        return json.loads(bytes(encode(request, dialect, stream=False, request_id=request_id))).get("request_id")
+
+    assert [sent(PLATFORM, each) for each in (None, "of-the-attempt", "")] == ["of-the-user", "of-the-attempt", None]
+    assert sent(OPENAI, "of-the-attempt") is None
+
+
+def test_a_body_with_a_picture_is_sent_in_parts_and_one_of_words_in_one() -> None:
+    assert not encode(chat_request("hi", Options(), {}), PLATFORM, stream=False).large
+    assert encode(chat_request([Image.from_bytes(PNG)], Options(), {}), PLATFORM, stream=False).large
+    assert repr(Body([b"ab", b"c"])) == "Body(3 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("usage", "cached", "reasoning"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}, 4, 2),
+        ({"prompt_tokens_details": {"cached_tokens": "4"}}, 4, None),
+        ({"prompt_tokens_details": {"cached_tokens": True}}, None, None),
+    ],
+)
+def test_cached_and_reasoning_tokens_are_read_where_they_are_counted(
+    usage: dict[str, Any], cached: int | None, reasoning: int | None
+) -> None:
+    assert usage_of(usage) == Usage(0, 0, 0, cached, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("9" * 19, int("9" * 19)),
+        ("9" * 20, 0),
+        (7.9, 7),
+        (float(2**63), 0),
+        (-(2.0**62), -(2**62)),
+    ],
+)
+def test_counts_are_read_of_texts_and_fractions_as_far_as_they_are_counts(value: Any, read: int) -> None:
+    assert usage_of({"total_tokens": value}).total_tokens == read
+
+
+def test_a_broken_answer_is_quoted_by_its_first_160_characters() -> None:
+    assert excerpt(b"x" * 160) == repr("x" * 160)
+    assert excerpt(b"x" * 161) == repr("x" * 160) + "…"
+    assert excerpt(b"  a\tb  ") == "'a b'"
