@@ -62,7 +62,7 @@ class Processor:
             width: pixels.
             height: pixels.
             seconds: its duration.
-            frame_rate: frames a second. None or 0 means unknown: then the video has a frame for each sample.
+            frame_rate: frames a second. None or 0 means unknown, and is treated as high enough.
         """
         layers = math.ceil(self.frames(seconds, frame_rate) / LAYER)
         cells = self._cells(width, height, layers, self.video_tokens)
@@ -113,7 +113,7 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Rounds the sides to the nearest cell. Out of bounds, scales both by one factor, and rounds down or up to cells."""
+    """Rounds the sides to the nearest cell. Out of bounds, scales both by one factor and rounds down or up."""
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)
     cells = round(width / CELL) * round(height / CELL)

@@ -35,7 +35,7 @@ class Rates:
     cached: float | None = None
 
     def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
-        """The cost of a call. `prompt` and `answer` are numbers of tokens; `cached` is how many of `prompt` were cached."""
+        """The cost of a call. All arguments are numbers of tokens; `cached` is the part of `prompt` that was cached."""
         reused = min(cached, prompt) if self.cached is not None else 0
         spent = (prompt - reused) * self.input + reused * (self.cached or 0) + answer * self.output
         return spent / MILLION
@@ -70,7 +70,7 @@ class Price:
         return self.input == self.output == 0
 
     def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
-        """The cost of a call. `prompt` and `answer` are numbers of tokens; `cached` is how many of `prompt` were cached."""
+        """The cost of a call. All arguments are numbers of tokens; `cached` is the part of `prompt` that was cached."""
         long = self.long if prompt >= self.long_from else None
         return (long or Rates(self.input, self.output, self.cached)).amount(prompt, answer, cached)
 
