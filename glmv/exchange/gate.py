@@ -330,7 +330,7 @@ class Gate:
             self._standing_since = now
         self._refused_at, self._refusal = now, busy
         if ticket.epoch != self._epoch:
-            # It was sent before the last reduction. It shows only that the server accepts no more than the present calls.
+            # It was sent before the last reduction: the server accepts no more than the running calls.
             self._width = max(1.0, min(self._width, float(under_way)))
         else:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)

@@ -106,8 +106,8 @@ class RetryBudget:
     def is_empty(self) -> str:
         """The sentence for the error of a call that is not retried because the bucket is empty."""
         return (
-            f"There was no retry: the retry budget of this client is used up (retry_budget={self.retries}), because too "
-            "many of its calls failed."
+            f"There was no retry: the retry budget of this client is used up (retry_budget={self.retries}), because "
+            "too many of its calls failed."
         )
 
 
@@ -272,7 +272,7 @@ class Tries:
         return self.policy.too_late(_WAITS.get(during, ""), cause)
 
     def failed(self, kind: str) -> Retry:
-        """A connection failure -> when to retry. A request that may have reached the server is sent again once at most."""
+        """A connection failure -> when to retry. A request that may have arrived is sent again once at most."""
         if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
             return Retry.NEVER
         if kind in _AFTER_BODY:
@@ -307,7 +307,7 @@ class Tries:
         return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
-        """Count a refusal, which is free while the queue moves: other calls were answered since the last one, or run."""
+        """Count a refusal. It is free while other calls run, or were answered since the last refusal."""
         now = self.policy.clock()
         if self._refused is None:
             self._first_refused = now
