@@ -85,7 +85,7 @@ class Image(VisualMedium):
             if picture.width * picture.height > most:
                 hint = "" if small or picture.format != "jpg" else ", or save it as a JPEG that is not progressive"
                 raise LimitExceeded(
-                    f"{label} has {picture.width}x{picture.height} pixels by its header; the limit is {most:,}, because "
+                    f"{label} has {picture.width}x{picture.height} pixels by its header; the limit is {most:,}: "
                     f"decoding more could use up the memory. Scale it down first{hint}."
                 )
         self._picture = picture
@@ -336,7 +336,7 @@ class Image(VisualMedium):
         To process many pictures, call this ahead of time from worker threads.
         """
         return self.fitted(
-            # A limit of "5 MB" may mean 5,000,000 or 5 MiB: pictures are fitted to the first, and refused above the second.
+            # A limit of "5 MB" may be 5,000,000 bytes or 5 MiB: fit to the smaller number, refuse above the larger one.
             max_bytes=None if model.image_bytes is None else model.image_bytes * 10**6 // MIB,
             max_side=model.image_side,
             formats=model.image_formats,
