@@ -17,7 +17,7 @@ from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
 
 class Picture(NamedTuple):
-    """The facts of a picture's header. Sides are pixels as displayed, after the EXIF orientation, or None if unknown."""
+    """The facts of a picture's header. Sides are pixels as displayed, after EXIF orientation, or None if unknown."""
 
     format: str
     width: int | None

@@ -3,8 +3,8 @@
 The platform requires a user message, as the first one after system messages (docs.bigmodel.cn, chat completion,
 messages: "不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty user message, and it requires the
 call of each tool result. A history that breaks these rules is changed, with a note, if it has only one possible
-meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are: system messages
-between turns, several user messages in a row. Other servers get every history as it is.
+meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are: system
+messages between turns, several user messages in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
