@@ -20,7 +20,7 @@ from glmv.types import Message, Part, Text
 
 Outcome = Literal["left out", "system", "sent", "refused"]
 
-CURE = "If you shorten a history, let it begin with a user message."
+CURE = "Where a history is shortened, let it begin with a user message."
 """Advice for a history without its beginning; adapters replace it by advice for their framework."""
 
 

@@ -32,4 +32,4 @@ class Limits:
         """
         if self.hold:
             raise kind(message)
-        self.tell(f"{message} It was sent anyway: this server may have other limits than the platform.")
+        self.tell(f"{message} It was sent all the same: this server may have other limits than the platform.")
