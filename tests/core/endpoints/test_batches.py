@@ -212,7 +212,7 @@ def test_a_request_id_for_all_is_refused(wire: Any) -> None:
 
 
 def test_an_empty_batch_is_refused(wire: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="no request"):
+    with pytest.raises(glmv.InvalidRequestError, match="at least one request"):
         wire(platform()).client().batches.create([])
 
 

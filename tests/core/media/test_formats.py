@@ -106,7 +106,7 @@ def test_pages_that_are_left_out_are_noted_and_can_be_had(kind: str, word: str) 
     for pixel, wanted in zip(got, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert pixel == pytest.approx(wanted, abs=12)
     assert len(image.pages(2)) == 2
-    with pytest.raises(InvalidRequestError, match="pages takes 1"):
+    with pytest.raises(InvalidRequestError, match="pages takes an int of 1"):
         image.pages(0)
 
 
@@ -139,7 +139,7 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
     tags[pixels.SUBFILE_TYPE] = 1
     image = Image.from_bytes(encoded(Pillow.new("RGB", (120, 80), "red"), "TIFF", tiffinfo=tags), name="IMG_1.dng")
     note = str(image.fitted(**LIMITS)[1])
-    assert "thumbnail of a" in note
+    assert "thumbnail of this" in note
     assert "export the photograph" in note
 
 

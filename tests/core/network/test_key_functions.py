@@ -166,7 +166,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: "", "returned an empty string"),
     (lambda: " \n", "returned an empty string"),
     (lambda: SecretStr(""), "returned an empty string"),
-    (lambda: "ключ", "beyond ASCII"),
+    (lambda: "ключ", "non-ASCII"),
     (lambda one: one, "raised TypeError"),
 ]
 

@@ -93,7 +93,7 @@ class TestCounts:
         [("glm-4", URL, "pictures"), ("glm-4v", CLIP, "videos"), ("glm-4v-plus", PAPER, "files")],
     )
     def test_a_kind_that_the_model_does_not_take_is_refused(self, model: str, part: Any, word: str) -> None:
-        assert f"{model} takes no {word}" in refused(UnsupportedContent, model, ["hi", part])
+        assert f"{model} does not accept {word}" in refused(UnsupportedContent, model, ["hi", part])
 
     def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
         assert "takes 1 video in" in refused(LimitExceeded, "glm-4.5v", ["hi", CLIP, CLIP])
@@ -204,7 +204,7 @@ class TestRoles:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
-        assert "without system messages" in request.notes[0]
+        assert "have no system messages" in request.notes[0]
 
     def test_it_stands_alone_when_the_user_said_nothing(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
@@ -300,7 +300,7 @@ class TestOptions:
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
 
     def test_tools_are_for_models_that_know_them(self) -> None:
-        assert "knows no tools" in refused(UnsupportedContent, "glm-4v", "hi", tools=[TOOL])
+        assert "does not support tools" in refused(UnsupportedContent, "glm-4v", "hi", tools=[TOOL])
         assert checked("glm-4.6v", "hi", tools=[TOOL]).options["tools"] == [TOOL]
         assert "128 tools at most" in refused(LimitExceeded, "glm-4.6v", "hi", tools=[TOOL] * 129)
 

@@ -41,9 +41,9 @@ def roles(request: ChatRequest) -> list[str]:
 
 
 CHANGED: list[tuple[list[Message], list[str], str]] = [
-    ([A, U], ["system", "user"], "messages[0], words of the assistant"),
-    ([S, A, U], ["system", "user"], "messages[1], words of the assistant"),
-    ([A, A, U, A, U], ["system", "user", "assistant", "user"], "messages[1], words of the assistant"),
+    ([A, U], ["system", "user"], "messages[0], an assistant message before"),
+    ([S, A, U], ["system", "user"], "messages[1], an assistant message before"),
+    ([A, A, U, A, U], ["system", "user", "assistant", "user"], "messages[1], an assistant message before"),
     ([RESULT, U], ["user"], "messages[0], a tool's result, was left out"),
     ([S, RESULT, A, U], ["system", "user"], "messages[1], a tool's result, was left out"),
     ([U, RESULT, A, U], ["user", "assistant", "user"], "messages[1], a tool's result, was left out"),
