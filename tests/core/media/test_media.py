@@ -201,7 +201,7 @@ def test_a_path_that_looks_like_a_forgotten_scheme_is_asked_back() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(InvalidRequestError, match=r"there is no file 'nowhere\.png'"):
+    with pytest.raises(InvalidRequestError, match=r"the file 'nowhere\.png' does not exist"):
         Image.from_path("nowhere.png")
 
 

@@ -163,7 +163,7 @@ def test_what_is_no_open_file_and_no_pillow_picture_is_told(wrong: Any) -> None:
 
 
 def test_a_video_is_read_from_an_open_file(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedContent, match="no video"):
+    with pytest.raises(UnsupportedContent, match="not a video"):
         Video.of(io.BytesIO(picture()))
 
 

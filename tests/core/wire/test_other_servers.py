@@ -434,7 +434,7 @@ OVER: list[tuple[str, Any, dict[str, Any], str]] = [
     ("glm-4v", "hi", {"thinking": True}, "thinking: glm-4v cannot think"),
     ("glm-4.6v", "hi", {"reasoning_effort": "minimal"}, "reasoning_effort: glm-4.6v"),
     ("glm-4v", "hi", {"tools": [TOOL]}, "tools: glm-4v does not support tools"),
-    ("glm-4.6v", "hi", {"tools": [CLOCK] * 129}, "takes 128 tools"),
+    ("glm-4.6v", "hi", {"tools": [CLOCK] * 129}, "takes at most 128 tools"),
     ("glm-ocr", "hi", {}, "glm-ocr is not a chat"),
     ("glm-4.6v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
     ("glm-4v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
