@@ -116,7 +116,7 @@ def _redacted_span(span: ReadableSpan) -> ReadableSpan:
 
 
 def _redacted_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The attributes with base64 shortened; None when there is none in them."""
+    """The attributes with base64 shortened; None if they have no base64."""
     old = dict(attributes or {})
     new = {key: _redacted_attribute(value) for key, value in old.items()}
     return None if new == old else new

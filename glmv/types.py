@@ -25,7 +25,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 @public_class
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A run of text in a message."""
+    """A text part of a message."""
 
     text: str
 

@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     """The facts of a request that are needed to read its answer.
 
     Attributes:
-        cut: stop words at which the answer is cut here, because the model does not take them.
+        cut: stop words that are not sent; the client cuts the answer at them.
         notes: on changes of the request, one line each.
         causes: the notes that are possible reasons for a refusal.
         sizes: (width, height) in pixels of the pictures in the request, None if unknown, to locate boxes.

@@ -175,7 +175,7 @@ def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> Fo
 
 
 def _word_in(text: str) -> str | None:
-    """The string, number or word if a text, or the only fence in it, has nothing else; or None."""
+    """The string, number or word that is the whole text, or the whole content of its only fence; or None."""
     fence = _FENCE.fullmatch(text.strip())
     word = (fence[1] if fence else text).strip()
     return word if word[:1] not in ("{", "[") and _value_of(word) is not None else None

@@ -161,7 +161,7 @@ class Stream(httpcore.NetworkStream):
             raise
         except httpcore.WriteTimeout as error:
             if self._http and self._stream.get_extra_info("is_readable"):
-                raise httpcore.WriteError("The server answered and did not read on.") from error
+                raise httpcore.WriteError("The server responded before it had read the whole request.") from error
             self.close()
             raise
         except Exception:
@@ -256,7 +256,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
                 await self._write_and_listen(buffer, call.seconds(timeout))
         except (httpcore.WriteError, httpcore.WriteTimeout) as error:
             if self._early:
-                raise httpcore.WriteError("The server answered and did not read on.") from error
+                raise httpcore.WriteError("The server responded before it had read the whole request.") from error
             await self.aclose()
             raise
         except Exception:
