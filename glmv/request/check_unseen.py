@@ -40,7 +40,7 @@ def tell_unseen(
                 case Text(text=text) if message.role == "user" and (kind := _kind_of(text)) and exists(text.strip()):
                     tell(
                         f"messages[{index}]: the text {shown(text.strip())} is the name of a file and was sent as text."
-                        f" To send the file, pass glmv.{kind}.from_path(...)."
+                        f" To send the file, use glmv.{kind}.from_path."
                     )
                 case Image() | Video() | File() if part.url is not None and is_private(host_of(part.url)) and is_far():
                     tell(

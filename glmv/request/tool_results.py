@@ -110,7 +110,7 @@ class _ResultText:
             what = next(name for name in lost.groups() if name)
             raise UnsupportedContent(
                 f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: let the tool "
-                "return glmv.Image.of(...) of it."
+                "return what glmv.Image.of makes of it."
             )
         value = _value(text)
         match value:
