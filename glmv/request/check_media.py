@@ -120,7 +120,7 @@ def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limit
             )
     present = [(what, positions[0]) for what, positions, _ in groups if positions]
     if len(present) > 1 and not model.mixed_media:
-        # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024 says the same of video and image
+        # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024: video and image
         (one, here), (other, there), *_ = present
         frames = _FRAMES if "video" in (one, other) else ""
         limits.over(
