@@ -12,7 +12,7 @@ import typing as _typing
 
 from glmv._version import __version__
 
-# Public names stand here for type checkers, below for the program, and in `__all__`; a test compares the three.
+# Public names are listed here for type checkers, below for the program, and in `__all__`; a test compares the lists.
 if _typing.TYPE_CHECKING:
     from glmv._version import why_not_imported
     from glmv.catalog.lookup import find_model, models
@@ -71,8 +71,8 @@ if _typing.TYPE_CHECKING:
     )
     from glmv.wire.finish_reasons import is_withdrawn
 
-# The same names by the module that defines them: each is loaded when one of its names is first asked for, because
-# pydantic's models cost more than httpx, and a picture's size or an error's class needs none of them.
+# The same names, by the module that defines them. A module is imported when one of its names is first used: importing
+# pydantic's models takes longer than importing httpx, and the size of a picture or an error class does not need them.
 _NAMES = {
     "_version": ("why_not_imported",),
     "catalog.lookup": ("find_model", "models"),

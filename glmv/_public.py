@@ -1,4 +1,4 @@
-"""What public classes show: the package `glmv`, not the module that they happen to be in, and their fields."""
+"""How public classes appear in reprs, pickles and help: as classes of the package `glmv`, with their fields."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ C = TypeVar("C", bound=type)
 
 
 def public_class(kind: C) -> C:
-    """Makes a class name `glmv` as its module, so that pickles and reprs survive a move inside the package.
+    """Sets `glmv` as the module of a class, so that pickles and reprs survive a move inside the package.
 
-    Tools evaluate annotations that are strings in the module that a class names, and `glmv` lacks most of their names.
-    Therefore the evaluated ones are kept, in the class and in the fields of a dataclass.
+    Tools evaluate annotations that are strings in the module of the class, and `glmv` lacks most of their names.
+    Therefore annotations are evaluated here, in the class and in the fields of a dataclass.
 
     Raises:
-        NameError: when an annotation names what its module does not define above the class.
+        NameError: when an annotation uses a name that its module does not define above the class.
     """
     annotations = get_annotations(kind, eval_str=True)
     for name, field in getattr(kind, "__dataclass_fields__", {}).items():
@@ -30,17 +30,17 @@ def public_class(kind: C) -> C:
 class _Signature:
     """The signature of a model's class, with all fields.
 
-    pydantic makes it with the validators, and these are made when first needed (`defer_build`). Until then a class
-    would show the signature of one of its bases.
+    pydantic makes the signature together with the validators, when they are first needed (`defer_build`). Until then a
+    class would show the signature of a base class.
     """
 
     def __get__(self, instance: object, owner: type[BaseModel]) -> Signature:
         if instance is not None:
             raise AttributeError("__signature__")  # instances are not called
         owner.model_rebuild()
-        made: Any = vars(owner)["__signature__"]
-        shown: Signature = made if isinstance(made, Signature) else made.__get__(None, owner)
-        return shown
+        value: Any = vars(owner)["__signature__"]
+        signature: Signature = value if isinstance(value, Signature) else value.__get__(None, owner)
+        return signature
 
 
 class ShowsFields(BaseModel):
@@ -48,6 +48,6 @@ class ShowsFields(BaseModel):
 
     __signature__: ClassVar[Any] = _Signature()
 
-    def __init_subclass__(cls, **given: Any) -> None:
-        super().__init_subclass__(**given)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
         type.__setattr__(cls, "__signature__", _Signature())

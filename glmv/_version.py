@@ -1,19 +1,19 @@
-"""The version, in the one place the build reads it from."""
+"""The version. The build reads it from this file."""
 
 __version__ = "0.2.0"
 
 
 def why_not_imported(error: ImportError, name: str, framework: str, needs: str, extra: str) -> ImportError:
-    """An error of importing a framework -> one that says in a sentence what is missing or too old.
+    """An ImportError about a framework -> one whose message says what is missing or too old.
 
     Args:
-        error: what came; one that is about something else is returned as it is.
-        name: the package of ours that is imported.
-        framework: as it is installed, such as "langchain-core".
-        needs: the oldest version that will do.
-        extra: of glmv, which installs it.
+        error: the ImportError; one that is not about the framework is returned as it is.
+        name: the adapter package that failed to import, such as "langchain_glmv".
+        framework: the distribution's name, such as "langchain-core".
+        needs: the oldest version that works.
+        extra: the extra of glmv that installs it.
     """
-    from importlib.metadata import PackageNotFoundError, version  # for mistakes alone, as `re` below
+    from importlib.metadata import PackageNotFoundError, version  # imported only after an error, as `re` below
 
     module = framework.replace("-", "_")
     module = "llama_index" if module == "llama_index_core" else module
@@ -21,16 +21,16 @@ def why_not_imported(error: ImportError, name: str, framework: str, needs: str, 
         return error
     cure = f'pip install -U "glmv[{extra}]"'
     try:
-        found = version(framework)
+        installed = version(framework)
     except PackageNotFoundError:
-        told = f"{name} needs {framework} {needs} or newer, which is not installed: {cure}"
-        return ModuleNotFoundError(told, name=name)
-    if _numbers(found) >= _numbers(needs):
+        message = f"{name} needs {framework} {needs} or newer, which is not installed: {cure}"
+        return ModuleNotFoundError(message, name=name)
+    if _numbers(installed) >= _numbers(needs):
         return error
-    return ImportError(f"{name} needs {framework} {needs} or newer, and {found} is installed: {cure}", name=name)
+    return ImportError(f"{name} needs {framework} {needs} or newer, and {installed} is installed: {cure}", name=name)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     import re
 
-    return tuple(int(found[0]) for part in version.split(".") if (found := re.match(r"\d+", part)))
+    return tuple(int(match[0]) for part in version.split(".") if (match := re.match(r"\d+", part)))

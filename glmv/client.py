@@ -1,4 +1,4 @@
-"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py holds them to the same text."""
+"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py compares their texts."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _T = TypeVar("_T")
 
 
 class Base:
-    """What both clients are: settings, a server, a retry budget; and how messages become a call."""
+    """What both clients have in common: settings, the server's address, a retry budget, and how to make a request."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        """Takes the fields of `glmv.Settings`, and empties `given`."""
-        self._begin(without_values(lambda: Settings(**given), given))
+    def __init__(self, keywords: dict[str, Any]) -> None:
+        """Takes the fields of `glmv.Settings`, and empties `keywords`."""
+        self._begin(without_values(lambda: Settings(**keywords), keywords))
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """A client for settings that are made already; they are read at each call."""
+        """A client from a `Settings` object, which is read at each call."""
         client = cls.__new__(cls)
-        client._begin(settings)  # noqa: SLF001 - our own, before anyone has seen it
+        client._begin(settings)  # noqa: SLF001 - an object of this class
         return client
 
     def _begin(self, settings: Settings) -> None:
@@ -58,7 +58,7 @@ class Base:
 
     @property
     def address(self) -> Address:
-        """Where requests go; decided when first needed, so that no key is asked for before."""
+        """Where requests go. It is decided when first needed, so that no key is read before that."""
         if self._address is None:
             self._address = address_of(self.settings, os.environ)
         return self._address
@@ -72,16 +72,16 @@ class Base:
         return Context(self.settings, self.address, self._budget)
 
     def slots(self, model: str) -> Gate:
-        """The gate that calls of this model pass; its width is that of the model's row (see `base_model`)."""
+        """The gate that limits concurrent calls of this model, by the number in the model's row (see `base_model`)."""
         context = self._context()
         return context.gate(model, context.row(model))
 
     def proxy_variables(self) -> list[str]:
-        """What the environment says of proxies, a sentence each: no passwords, and what of it is ignored."""
+        """A sentence for each proxy variable of the environment: its value without password, or that it is ignored."""
         return proxy_variables()
 
     def __repr__(self) -> str:
-        settings = getattr(self, "settings", None)  # absent when the constructor refused its arguments
+        settings = getattr(self, "settings", None)  # absent when the constructor raised
         return f"{type(self).__name__}({f'model={settings.model!r}' if settings else ''})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -121,7 +121,7 @@ def _embedding(
 
 @public_class
 class Client(Endpoints, Base):
-    """GLM-4V over HTTP, blocking. Safe to share between threads; connections are kept and used again.
+    """GLM-4V over HTTP, blocking. Safe to share between threads; connections are reused.
 
     Args:
         api_key: the platform's key; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, at the first call. A function that
@@ -131,16 +131,16 @@ class Client(Endpoints, Base):
     Raises:
         InvalidRequestError: for an unknown option or a value out of its range.
 
-    Without `base_url`: GLMV_BASE_URL, then ZHIPUAI_BASE_URL or ZAI_BASE_URL as the key's variable is; else a key
-    from ZAI_API_KEY goes to api.z.ai and any other to open.bigmodel.cn.
+    Without `base_url`, the address is GLMV_BASE_URL; else ZHIPUAI_BASE_URL with a key from ZHIPUAI_API_KEY and
+    ZAI_BASE_URL with one from ZAI_API_KEY; else api.z.ai for a key from ZAI_API_KEY and open.bigmodel.cn for any other.
     """
 
     @shows(ClientKeywords)
     def __init__(self, api_key: ApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
-        given = cast("dict[str, Any]", options)
-        given["api_key"] = api_key
+        keywords = cast("dict[str, Any]", options)
+        keywords["api_key"] = api_key
         del api_key
-        super().__init__(given)
+        super().__init__(keywords)
 
     def _begin(self, settings: Settings) -> None:
         super()._begin(settings)
@@ -148,12 +148,12 @@ class Client(Endpoints, Base):
 
     @shows(CallKeywords)
     def chat(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Completion:
-        """Ask, and get the whole answer.
+        """Send messages and return the whole answer.
 
         Args:
             messages: a string, a part, a list of strings and parts (one user turn), or a list of `Message` or
                 OpenAI-shaped dicts.
-            model: another model than the client's, for this call.
+            model: the model for this call, instead of the client's.
             options: fields of `glmv.Options` for this call, and timeout, deadline, idle_timeout, max_retries,
                 extra_headers, on_sensitive, boxes_of, validate, may_replace, on_misfit, keep_pictures (see
                 `glmv.ChatRequest`).
@@ -167,24 +167,24 @@ class Client(Endpoints, Base):
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Generator[Delta]:
-        """Ask, and get the answer piece by piece as it comes; arguments and errors as `chat`.
+        """Send messages and yield the answer in deltas as they arrive; arguments and errors as `chat`.
 
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
         connection and the slot.
 
-        JSON or a tool call that does not fit is asked for once more as long as nothing of it was yielded; after that,
-        `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed then, too: its first delta
-        has `replaces=True`, and all deltas before it are void.
+        When JSON or a tool call does not fit its schema, the model is asked once more if no delta was yielded yet;
+        else `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed in either case: its
+        first delta has `replaces=True`, and all deltas before it are void.
 
-        A server without a reasoning parser sends a thought as text, up to a `</think>` that nothing opened. With
-        `thinking=True` text is held until that mark comes, or the end; else it is yielded as text. When the mark comes
-        then, `may_replace=True` yields one delta with `replaces=True` that has the thought as reasoning; without it,
-        the text keeps the mark, and a note says what to do.
+        A server without a reasoning parser sends the reasoning as text, which ends with `</think>`. With
+        `thinking=True` the text is held back until `</think>` or the end of the stream. Without it the text is yielded
+        at once; when `</think>` comes, `may_replace=True` yields one delta with `replaces=True` that holds that text as
+        reasoning. Without `may_replace` the text keeps the tag, and a note says what to do.
         """
         return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
     def run(self, request: ChatRequest) -> Completion:
-        """`chat` for a request that is made already."""
+        """As `chat`, for a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while True:
@@ -193,7 +193,7 @@ class Client(Endpoints, Base):
                 return answer
 
     def run_stream(self, request: ChatRequest) -> Generator[Delta]:
-        """`stream` for a request that is made already."""
+        """As `stream`, for a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while not plan.done:
@@ -215,7 +215,7 @@ class Client(Endpoints, Base):
         Args:
             texts: one text or several, none of them empty.
             model: "embedding-3" or "embedding-2".
-            dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 has 1024 and no choice.
+            dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 always has 1024.
 
         Raises:
             LimitExceeded: for dimensions that the model does not have.
@@ -230,17 +230,17 @@ class Client(Endpoints, Base):
         return self._result(count_tokens(context, messages, model, tools))
 
     def reach(self, timeout: float = 3.0) -> str | None:
-        """Connect to the server as a call does, by the same proxy and TLS. No key is sent, and nothing is paid for.
+        """Connect to the server as a call does, with the same proxy and TLS. No key is sent, and it costs nothing.
 
         Args:
             timeout: seconds for each phase of the request.
 
         Returns:
-            What it went through, as "the proxy 10.0.0.1:3128 (HTTPS_PROXY)"; None where no proxy is known of.
+            The proxy in between, such as "the proxy 10.0.0.1:3128 (HTTPS_PROXY)"; None when no proxy is known.
 
         Raises:
-            ConnectionFailed: nobody answered.
-            InvalidRequestError: a variable names a proxy or certificates that cannot be used.
+            ConnectionFailed: the server did not answer.
+            InvalidRequestError: an environment variable names a proxy or a certificate file that cannot be used.
         """
         where = replace(self.address, signer=None)
         driver = self._driver(reach(where, timeout), where=where)
@@ -282,17 +282,17 @@ class Client(Endpoints, Base):
 class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 
-    A function given as `api_key` may be asynchronous; one that is not runs in a worker thread.
+    When `api_key` is a function it may be asynchronous; a blocking one runs in a worker thread.
 
-    It may outlive its event loop: connections are kept for each running loop, so three `asyncio.run` in a row work.
+    It may be used in several event loops, one after the other: each loop has its own connections.
     """
 
     @shows(ClientKeywords)
     def __init__(self, api_key: AsyncApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
-        given = cast("dict[str, Any]", options)
-        given["api_key"] = api_key
+        keywords = cast("dict[str, Any]", options)
+        keywords["api_key"] = api_key
         del api_key
-        super().__init__(given)
+        super().__init__(keywords)
 
     def _begin(self, settings: Settings) -> None:
         super()._begin(settings)
@@ -303,26 +303,26 @@ class AsyncClient(AsyncEndpoints, Base):
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Completion:
         """As `Client.chat`. Large content is read, checked, fitted and encoded in a worker thread."""
-        given = cast("dict[str, Any]", options)
+        keywords = cast("dict[str, Any]", options)
         if is_large(messages):
-            return await self.run(await self._converted(messages, model, given))
-        return await self.run(request_of(messages, self.settings, model, given))
+            return await self.run(await self._converted(messages, model, keywords))
+        return await self.run(request_of(messages, self.settings, model, keywords))
 
     @shows(CallKeywords)
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> AsyncGenerator[Delta]:
         """As `Client.stream`. Large content is read, checked, fitted and encoded in a worker thread."""
-        given = cast("dict[str, Any]", options)
+        keywords = cast("dict[str, Any]", options)
         if is_large(messages):
-            return self.run_stream(partial(self._converted, messages, model, given))
-        return self.run_stream(request_of(messages, self.settings, model, given))
+            return self.run_stream(partial(self._converted, messages, model, keywords))
+        return self.run_stream(request_of(messages, self.settings, model, keywords))
 
     async def _converted(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
         return await self._result(self._context().converted(messages, model, options))
 
     async def run(self, request: ChatRequest) -> Completion:
-        """`chat` for a request that is made already."""
+        """As `chat`, for a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while True:
@@ -333,7 +333,7 @@ class AsyncClient(AsyncEndpoints, Base):
     async def run_stream(
         self, request: ChatRequest | Callable[[], Coroutine[Any, Any, ChatRequest]]
     ) -> AsyncGenerator[Delta]:
-        """`stream` for a request that is made already, or for a function that makes it when awaited."""
+        """As `stream`, for a `ChatRequest` or an asynchronous function that returns one."""
         if not isinstance(request, ChatRequest):
             request = await request()
         context = self._context()

@@ -1,4 +1,4 @@
-"""Both clients of a component, made when first used."""
+"""The blocking and the asynchronous client of a component, created when first used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glmv.options import Connection, Settings
 if TYPE_CHECKING:
     from glmv.client import AsyncClient, Client
 
-# Fields that decide where to connect and as whom: with others, other clients are needed.
+# Fields that decide where to connect and with which key: when one of them changes, new clients are needed.
 _CONNECTION = (
     "api_key", "base_url", "auth", "token_ttl", "max_concurrency", "http_client", "http_async_client",
     "default_headers", "allow_http", "dialect", "base64_as",
@@ -23,9 +23,9 @@ _CONNECTION = (
 _values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_CONNECTION)
 
 
-@cache  # not an import each time: there is none while an interpreter ends, and a model may be closed there
+@cache  # imported once: imports fail while the interpreter shuts down, and a model may be closed at that time
 def _kinds() -> tuple[type[Client], type[AsyncClient]]:
-    """Both classes, loaded with the first component that is made: httpx is most of what importing an adapter adds."""
+    """Both client classes, imported with the first component: httpx is most of the import time of an adapter."""
     from glmv.client import AsyncClient, Client
 
     return Client, AsyncClient
@@ -33,10 +33,10 @@ def _kinds() -> tuple[type[Client], type[AsyncClient]]:
 
 @public_class
 class Clients:
-    """Both clients of one place, made when first used. No network and no look at the key before that.
+    """Both clients of one connection, created when first used. Before that, no key is read and nothing is sent.
 
-    A component keeps one and asks it by `of(self)` before each call: a copy of the component may have got another
-    key or base. Copies and pickles begin without connections.
+    A component keeps one and calls its `of(self)` before each request, because a copy of the component may have
+    another key or base URL. Copies and pickles begin without connections.
     """
 
     def __init__(self, settings: Connection | None = None) -> None:
@@ -47,14 +47,14 @@ class Clients:
         self._async: AsyncClient | None = None
 
     def of(self, settings: Connection) -> Clients:
-        """These clients when they are for the same place, else new ones."""
+        """These clients when the settings connect to the same server with the same key, else new ones."""
         return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
 
     # pydantic compares private attributes, too: components are equal when their settings are.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Clients)
 
-    __hash__ = None  # type: ignore[assignment]  # as every class that says what is equal and can change
+    __hash__ = None  # type: ignore[assignment]  # as in every mutable class that defines equality
 
     def __copy__(self) -> Clients:
         return Clients(self._settings)
@@ -67,25 +67,25 @@ class Clients:
 
     @property
     def sync(self) -> Client:
-        """The blocking one."""
+        """The blocking client."""
         if self._sync is None:
             self._sync = _kinds()[0].of(_settings(self._settings))
         return self._sync
 
     @property
     def asynchronous(self) -> AsyncClient:
-        """The asynchronous one."""
+        """The asynchronous client."""
         if self._async is None:
             self._async = _kinds()[1].of(_settings(self._settings))
         return self._async
 
     def close(self) -> None:
-        """Close the blocking one."""
+        """Close the blocking client."""
         if self._sync is not None:
             self._sync.close()
 
     async def aclose(self) -> None:
-        """Close both."""
+        """Close both clients."""
         self.close()
         if self._async is not None:
             await self._async.aclose()
@@ -93,9 +93,9 @@ class Clients:
 
 @public_class
 class Component(Connection):
-    """Settings, and the clients that they are for: what a framework's model or embedding is made of.
+    """Settings and the clients made from them: the base class of the models and embeddings of both frameworks.
 
-    It may be closed, or used in a `with` or `async with` block; whoever drops it without that leaks nothing.
+    It may be closed, or used in a `with` or `async with` block. Without either, nothing leaks.
     """
 
     _clients: Clients = PrivateAttr(default_factory=Clients)
@@ -103,20 +103,20 @@ class Component(Connection):
     @property
     def clients(self) -> Clients:
         """The pair of clients for the settings as they are now; no connection is made before a call."""
-        kept = self._clients
-        clients = kept.of(self)
-        if clients is not kept:
+        current = self._clients
+        clients = current.of(self)
+        if clients is not current:
             self._clients = clients
         return clients
 
     def close(self) -> None:
         """Close the connections of blocking calls. The next call opens new ones."""
-        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        clients, self._clients = self.clients, Clients()  # a copy has clients of its own
         clients.close()
 
     async def aclose(self) -> None:
         """Close all connections. The next call opens new ones."""
-        clients, self._clients = self.clients, Clients()  # a copy's are its own
+        clients, self._clients = self.clients, Clients()  # a copy has clients of its own
         await clients.aclose()
 
     def __enter__(self) -> Self:
@@ -133,7 +133,7 @@ class Component(Connection):
 
 
 def _connection(settings: Connection) -> tuple[Any, ...]:
-    """What clients have to be made anew for: where to connect and as whom; of a mere connection, whatever it says."""
+    """The values that need new clients when they change: `_CONNECTION`, or all fields of a bare `Connection`."""
     fields = vars(settings)
     return _values(fields) if isinstance(settings, Settings) else tuple(map(fields.get, Connection.model_fields))
 

@@ -1,7 +1,7 @@
-"""Keys stay out of sight: in text that a server sent, in what is printed, and in tracebacks that print variables.
+"""Keeps keys out of servers' texts, printed values, and tracebacks that print variables.
 
 `Secrets` masks known values in bytes and text. `SecretHeaders` and `SecretBytes` hold values that are sent and never
-printed. `without_values` runs what may refuse its arguments, and raises from a frame that does not hold them.
+printed. `without_values` calls a function that may raise, and raises its error from a frame without the arguments.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from glmv._public import public_class
 
 T = TypeVar("T")
 
-# Options and headers whose values are credentials, by parts of their names; "max_tokens" is not one.
+# Parts of the names of options and headers whose values are credentials; "max_tokens" does not match.
 _SECRET_NAME = re.compile("key|header|client|secret|auth|cookie|token(?!s)|password|session|signature")
-# Headers whose values are masked where a server repeats them. Ids of requests, protocols and dates are not credentials.
+# Headers whose values are masked when a server repeats them. Request ids, protocols and dates are not credentials.
 _SECRET_HEADER = re.compile("key|secret|auth|cookie|token(?!s)|password|signature|credential|session(-id)?$")
 # What separates the parts of a header's value: "Bearer x", "session=x; lang=y", "Credential=x, Signature=y".
 _PARTS = re.compile(r"[\s;,=]+")
-# A shorter value, or one of letters alone, is a placeholder such as "EMPTY" or "not-needed" (vLLM, LM Studio, Ollama):
+# A shorter value, or one of letters only, is a placeholder such as "EMPTY" or "not-needed" (vLLM, LM Studio, Ollama):
 # masking it would damage answers that contain the word. The platform's keys have 49 characters.
 _SHORTEST = 8
 _SHORTEST_WITHOUT_DIGITS = 16
-# Keys of a function that are masked: calls that are under way may have one of the last few.
+# How many keys that a function returned are masked: running calls may still use one of the last few.
 _NEWEST = 32
 # The first segment of every token that `transport.auth.sign` makes: {"alg":"HS256","sign_type":"SIGN","typ":"JWT"}.
 _TOKEN_HEAD = b"eyJhbGciOiJIUzI1NiIsInNpZ25fdHlwZSI6IlNJR04iLCJ0eXAiOiJKV1QifQ"
@@ -45,7 +45,7 @@ def is_secret(name: str) -> bool:
 
 
 class SecretBytes(bytes):
-    """A header's value on its way to the HTTP library: sent whole, printed as nothing."""
+    """A header's value for the HTTP library: it is sent, but its repr does not show it."""
 
     def __repr__(self) -> str:
         return "SecretBytes(...)"
@@ -59,7 +59,7 @@ class SecretHeaders:
 
     `extra_headers` of a call may be one of these instead of a dict.
 
-    It is not a mapping: tools that report variables look into mappings.
+    It is not a mapping, because tools that print variables print the values of mappings.
     """
 
     __slots__ = ("_values",)
@@ -88,10 +88,10 @@ class SecretHeaders:
 
 
 class NewKeys:
-    """Keys that a function returned, to be masked from then on. The newest are kept.
+    """The last keys that a function returned, which are masked from then on.
 
     Attributes:
-        masks: forms of the keys, each with as many asterisks.
+        masks: pairs of a form of a key and as many asterisks.
     """
 
     __slots__ = ("_values", "masks")
@@ -105,20 +105,22 @@ class NewKeys:
         value = SecretBytes(key, "ascii")
         if value not in self._values:
             self._values = (*self._values, value)[-_NEWEST:]
-            self.masks = _masks({found for each in self._values for found in _credentials(bytes(each).decode())})
+            self.masks = _masks(
+                {credential for each in self._values for credential in _credentials(bytes(each).decode())}
+            )
 
     def __repr__(self) -> str:
         return "NewKeys(...)"
 
 
 class Secrets:
-    """The credentials of one client or call, to be masked wherever a server repeats them.
+    """The credentials of one client or call, which are masked wherever a server repeats them.
 
     Args:
-        key: an API key, or "". Of the platform's form "id.secret" the secret half is masked by itself, too.
-        headers: headers that are sent; the values of those with a telling name are masked, whole and in parts, and
-            the user and password of Basic authentication (RFC 7617), too.
-        keys: where keys are added that become known later; sums of secrets share it.
+        key: an API key, or "". If it has the platform's form "id.secret", the secret half alone is masked, too.
+        headers: headers of the request. Values of headers that hold credentials, by their names, are masked, whole and
+            in parts; so are the user and password of Basic authentication (RFC 7617).
+        keys: keys that are added later. Sums of `Secrets` share this object.
     """
 
     __slots__ = ("_keys", "_masks")
@@ -138,7 +140,7 @@ class Secrets:
             if secret in data:
                 data = data.replace(secret, stars)
         if _TOKEN_HEAD in data:
-            data = _TOKEN.sub(lambda found: b"*" * len(found[0]), data)
+            data = _TOKEN.sub(lambda match: b"*" * len(match[0]), data)
         return data
 
     def mask_text(self, text: str) -> str:
@@ -148,7 +150,7 @@ class Secrets:
     def mask_values(self, payload: Any) -> Any:
         """Parsed JSON with every credential in its keys and strings replaced.
 
-        JSON can write any character as `\\uXXXX`, so that bytes alone do not show every credential.
+        JSON can write any character as `\\uXXXX`, so masking the bytes does not find every credential.
         """
         match payload:
             case str():
@@ -170,7 +172,7 @@ class Secrets:
 
 
 def _credentials(key: str) -> set[str]:
-    """A key and, of the form "id.secret", its secret half; none where it is a placeholder."""
+    """The key, and its secret half if it has the form "id.secret"; an empty set for a placeholder."""
     values = {key} if _is_credential(key) else set()
     if values and key.count(".") == 1 and len(half := key.partition(".")[2]) >= _SHORTEST:
         values.add(half)
@@ -178,7 +180,7 @@ def _credentials(key: str) -> set[str]:
 
 
 def _masks(values: Iterable[str]) -> tuple[tuple[bytes, bytes], ...]:
-    """Every form of the values with as many asterisks, the longest first."""
+    """Pairs of a form of a value and as many asterisks, the longest first."""
     forms = {form.encode() for value in values for form in _forms(value)}
     return tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
 
@@ -189,7 +191,7 @@ def _is_credential(value: str) -> bool:
 
 
 def _parts(value: str) -> set[str]:
-    """A header's value, its parts, and what the base64 of Basic authentication holds."""
+    """A header's value, its parts, and the decoded user and password of Basic authentication."""
     parts = {value, *_PARTS.split(value)}
     scheme, _, encoded = value.partition(" ")
     if scheme.lower() == "basic":
@@ -211,21 +213,21 @@ def _forms(value: str) -> set[str]:
         in_json,
         in_json.replace("/", "\\/"),
         *quoted,
-        *(re.sub("%..", lambda found: found[0].lower(), each) for each in quoted),
+        *(re.sub("%..", lambda match: match[0].lower(), each) for each in quoted),
         escaped,
         escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
     }
 
 
 def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
-    """Run what may refuse its arguments. Empties `given`, and raises a refusal without the frames that hold them.
+    """Call a function, and raise its ValueError without the frames that hold its arguments.
 
     Args:
-        make: makes a thing of the arguments in `given`.
-        given: the dictionaries that hold the arguments. They are empty afterwards, whatever happens.
+        make: a function without parameters, which uses the arguments in `given`.
+        given: the dictionaries that hold the arguments. They are emptied in any case.
 
     Raises:
-        ValueError: what `make` raised, with a traceback that begins here. `glmv.InvalidRequestError` is one.
+        ValueError: the one that `make` raised, such as `glmv.InvalidRequestError`; its traceback begins here.
     """
     try:
         return make()
@@ -242,12 +244,12 @@ def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
 ApiKey = str | SecretStr | Callable[[], str | SecretStr]
 """A key, or a function that returns it, which is called before each attempt."""
 AsyncApiKey = ApiKey | Callable[[], Awaitable[str | SecretStr]]
-"""`ApiKey`, or an asynchronous function, which only the asynchronous client can call."""
+"""`ApiKey`, or an asynchronous function, which only the asynchronous client accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOrFunction:
-    """Keeps a function as it is, and makes a secret of a key."""
+    """Validates a key as `SecretStr`, and leaves a function as it is."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(self._check, handler.generate_schema(SecretStr))

@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as one tree; whoever caught it can tell whose turn it is.
+"""All errors, as one tree of classes. The class says who can act: the caller, the account's owner, or nobody (retry).
 
     GLMVError
-    ├── InvalidRequestError      the request is at fault: change it            (also a ValueError)
-    │   ├── LimitExceeded        a documented limit of the model, refused before sending
-    │   ├── UnsupportedContent   content that this model or wire has no place for
+    ├── InvalidRequestError      the request is wrong: change it               (also a ValueError)
+    │   ├── LimitExceeded        it exceeds a documented limit of the model; not sent
+    │   ├── UnsupportedContent   content that the model or server does not accept
     │   ├── ContextLengthError   the prompt is longer than the model's window
     │   └── NotFoundError        no such model, endpoint, file or task
     ├── AuthenticationError      the key is missing, wrong or expired
     ├── PermissionDeniedError    the key is right but may not do this
     ├── QuotaError               arrears, or a daily or weekly allowance is used up
-    ├── ContentFilterError       the platform withdrew or refused the content
-    ├── RateLimitError           busy: try again later                          retryable
+    ├── ContentFilterError       the platform refused or withdrew content
+    ├── RateLimitError           the server is busy                             retryable
     ├── ServerError              the platform failed                            retryable
     ├── ConnectionFailed         no connection, or it broke before an answer    retryable
-    │   └── RequestTimeout       nothing came within the timeout
-    ├── DeadlineExceeded         the caller's own total deadline passed
-    ├── GateTimeout              no free slot in this process in time
-    └── MalformedResponse        an answer that is not what the platform documents
-        ├── StreamTruncated      the stream ended without its end
-        └── StreamInterrupted    the connection broke inside the stream
+    │   └── RequestTimeout       a timeout passed
+    ├── DeadlineExceeded         the deadline of the whole call passed
+    ├── GateTimeout              no slot for the call came free in time
+    └── MalformedResponse        the response is not what the platform documents
+        ├── StreamTruncated      the stream ended too early
+        └── StreamInterrupted    the connection broke during the stream
 
-An error never holds the key, a header, or a request body.
+An error never contains the key, a header or a request body.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from glmv._public import public_class
 if TYPE_CHECKING:
     from glmv.types import Completion
 
-# Characters of a code or an id that are kept. The platform's have 4 and 32; a server of another kind may send anything.
+# The most characters of a code or an id. The platform's have 4 and 32; another server may send any length.
 _LABEL = 200
 
 
 @public_class
 class GLMVError(Exception):
-    """Base of all errors that leave a public call.
+    """Base of all errors that public functions raise.
 
     Attributes:
-        message: what happened, what was expected and what to do, for a person.
-        status_code: HTTP status, or None when no answer came.
+        message: what happened, what was expected and what to do, as text.
+        status_code: HTTP status, or None without a response.
         code: the platform's business code as a string ("1302"), or None.
-        request_id: the id to give to the platform's support, or None.
+        request_id: the id that the platform's support asks for, or None.
         retryable: whether the same call may succeed later.
-        retry_after: seconds the platform asked to wait, or None.
-        attempts: requests that were sent for this call, 0 when refused before sending.
-        partial: what had been received of the answer, or None.
+        retry_after: seconds to wait, as the server asked, or None.
+        attempts: number of requests that were sent for this call; 0 when the client refused it.
+        partial: the part of the answer that was received, or None.
     """
 
     retryable: bool = False
@@ -87,14 +87,14 @@ class GLMVError(Exception):
             f"request_id {self.request_id}" if self.request_id else "",
             f"{self.attempts} attempts" if self.attempts > 1 else "",
         ]
-        told = ", ".join(fact for fact in facts if fact)
-        return f"{self.message} ({told})" if told else self.message
+        details = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({details})" if details else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {k: v for k, v in vars(self).items() if k != "message"})
 
     def add_cure(self, cure: str) -> Self:
-        """Add what to do to the message, as sentences of their own, and keep it as a note, too."""
+        """Append advice to the message, as separate sentences, and add it as a note of the exception, too."""
         end = "" if self.message.endswith((".", "!", "?", "。", "！", "？")) else "."
         self.message = f"{self.message}{end} {cure}"
         self.args = (self.message,)
@@ -102,7 +102,7 @@ class GLMVError(Exception):
         return self
 
     def fill(self, **facts: Any) -> Self:
-        """Set facts that were not known where the error was made; the known ones stay."""
+        """Set attributes that are still empty; the others stay."""
         for name, value in facts.items():
             if value is not None and not getattr(self, name, None):
                 setattr(self, name, label(value) if name in ("code", "request_id") else value)
@@ -110,7 +110,7 @@ class GLMVError(Exception):
 
 
 def label(value: str | None) -> str | None:
-    """A code or an id as a server sent it: bounded, with control characters escaped, so that terminals show it."""
+    """A code or an id from a server, shortened, and with control characters escaped so that a terminal shows it."""
     if value is None:
         return None
     text = value[: _LABEL + 1]
@@ -127,10 +127,10 @@ def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMV
 
 @public_class
 class InvalidRequestError(GLMVError, ValueError):
-    """The request is at fault and would fail again.
+    """The request is wrong and would fail again.
 
-    `kind` is "settings" where no request is at fault but a variable of this machine, which names a proxy or a file of
-    certificates that cannot be used; else None.
+    `kind` is "settings" when not the request is wrong but an environment variable, which names a proxy or certificate
+    file that cannot be used; else None.
     """
 
     kind: str | None = None
@@ -138,22 +138,22 @@ class InvalidRequestError(GLMVError, ValueError):
 
 @public_class
 class LimitExceeded(InvalidRequestError):
-    """A documented limit of the model is broken; nothing was sent."""
+    """The request exceeds a documented limit of the model; nothing was sent."""
 
 
 @public_class
 class UnsupportedContent(InvalidRequestError):
-    """Content that the model, the role or the wire has no place for; nothing was sent."""
+    """The model, the role or the wire format does not accept this content; nothing was sent."""
 
 
 @public_class
 class ContextLengthError(InvalidRequestError):
-    """The prompt does not fit into the model's context window, or leaves no space in it for an answer."""
+    """The prompt does not fit into the model's context window, or leaves no space for an answer."""
 
 
 @public_class
 class NotFoundError(InvalidRequestError):
-    """There is no such model, endpoint, file or task."""
+    """The model, endpoint, file or task does not exist."""
 
 
 @public_class
@@ -168,15 +168,15 @@ class PermissionDeniedError(GLMVError):
 
 @public_class
 class QuotaError(GLMVError):
-    """The account is in arrears, or an allowance is used up; `reset_at` says until when if it is known."""
+    """The account is in arrears, or an allowance is used up; `reset_at` is the time when it is renewed, if known."""
 
 
 @public_class
 class ContentFilterError(GLMVError):
     """The platform refused or withdrew content.
 
-    `partial` holds what had been streamed, so that an app can clear its screen; `content_filter` says
-    which role and level, as the platform sent it.
+    `partial` is what was streamed before, so that an application can remove it; `content_filter` has the role and
+    level, as the platform sent them.
     """
 
 
@@ -198,8 +198,9 @@ class ServerError(GLMVError):
 class ConnectionFailed(GLMVError):
     """There was no connection, or it broke before an answer.
 
-    `kind` says how: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout", ...; "proxy",
-    "proxy_refused" and "proxy_auth" are a forward proxy's doing.
+    `kind` is the way it failed: "connect", "connect_timeout", "dns", "no_such_host",
+    "tls", "reset", "read_timeout", ...; "proxy",
+    "proxy_refused" and "proxy_auth" come from a forward proxy.
     """
 
     retryable = True
@@ -213,26 +214,26 @@ class RequestTimeout(ConnectionFailed):
 
 @public_class
 class DeadlineExceeded(GLMVError):
-    """The whole call took longer than `deadline`; `partial` holds what had come."""
+    """The whole call took longer than `deadline`; `partial` is what was received."""
 
 
 @public_class
 class GateTimeout(GLMVError):
-    """No slot of this process' concurrency gate came free in time; the message says who holds them."""
+    """No slot of the process' concurrency gate came free in time; the message lists the calls that hold them."""
 
     kind: str | None = None
 
 
 @public_class
 class MalformedResponse(GLMVError):
-    """The answer is not what the platform documents."""
+    """The response is not what the platform documents."""
 
 
 @public_class
 class StreamTruncated(MalformedResponse):
-    """The stream ended without finish reason and without `[DONE]`; `partial` holds what had come."""
+    """The stream ended without finish reason and without `[DONE]`; `partial` is what was received."""
 
 
 @public_class
 class StreamInterrupted(MalformedResponse):
-    """The connection broke inside the stream, or the server gave the answer up; `partial` holds what had come."""
+    """The connection broke during the stream, or the server stopped the answer; `partial` is what was received."""

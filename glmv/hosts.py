@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-# Hosts of the platform, and the paths by which servers stand in for it.
+# Hosts of the platform, and the paths of its API, by which a stand-in for it is recognized.
 _PLATFORM_HOSTS = ("bigmodel.cn", "z.ai")
 _PLATFORM_PATHS = ("/api/paas/v4", "/api/coding/paas/v4")
 
 
 def is_platform(base_url: str) -> bool:
-    """Whether a base URL is the platform's, or that of a server that stands in for it."""
+    """Whether a base URL is the platform's, or that of a stand-in such as the emulator."""
     try:
         url = urlsplit(base_url.strip())
         host = url.hostname or ""
     except ValueError:
-        return False  # not a URL: refused as such where the address is needed
-    known = any(host == own or host.endswith(f".{own}") for own in _PLATFORM_HOSTS)
-    return known or url.path.rstrip("/").endswith(_PLATFORM_PATHS)
+        return False  # not a URL: `address_of` raises the error
+    is_host = any(host == own or host.endswith(f".{own}") for own in _PLATFORM_HOSTS)
+    return is_host or url.path.rstrip("/").endswith(_PLATFORM_PATHS)
 
 
 # The variables that may name another server, see `glmv/transport/address.py`.
@@ -28,8 +28,8 @@ _BASE_URLS = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
 
 
 def asks_platform(settings: Mapping[str, Any]) -> bool:
-    """Whether calls with these settings go to the platform, as far as they and the environment say."""
+    """Whether calls with these settings go to the platform, judged by the settings and the environment."""
     if (dialect := settings.get("dialect")) is not None:
         return bool(dialect == "platform")
-    named = settings.get("base_url")
-    return all(map(is_platform, filter(None, [named] if named else map(os.environ.get, _BASE_URLS))))
+    base_url = settings.get("base_url")
+    return all(map(is_platform, filter(None, [base_url] if base_url else map(os.environ.get, _BASE_URLS))))

@@ -1,9 +1,9 @@
-"""Keywords by name and type, so that editors complete them and type checkers see a misspelt one.
+"""Keywords by name and type, so that editors complete them and type checkers report a misspelt one.
 
-`glmv.options` has the same names as fields of pydantic models, which judge values. A test compares both.
+`glmv.options` has the same names as fields of pydantic models, which validate the values. A test compares both.
 """
 
-# No `from __future__ import annotations`: a TypedDict keeps its annotations as they are written here.
+# No `from __future__ import annotations` here: it would turn the annotations of a TypedDict into strings.
 import inspect
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict, TypeVar
@@ -44,7 +44,7 @@ class OptionKeywords(TypedDict, total=False):
 class CallKeywords(OptionKeywords, total=False):
     """Keywords of one call, as of `Client.chat`; `glmv.Options` and `glmv.ChatRequest` say what each means.
 
-    For functions that hand keywords on: `def ask(text: str, **options: Unpack[glmv.CallKeywords])`.
+    For functions that pass keywords on: `def ask(text: str, **options: Unpack[glmv.CallKeywords])`.
     """
 
     base_model: str | None
@@ -89,7 +89,7 @@ class ClientKeywords(OptionKeywords, total=False):
 
 
 class _Unset:
-    """Stands as the default of a keyword that is not passed on when it is not given."""
+    """The default that help shows for an optional keyword: when the caller omits it, it is not passed on."""
 
     def __repr__(self) -> str:
         return "..."
@@ -105,7 +105,7 @@ def shows(kind: Any) -> Callable[[F], F]:
         kind: the TypedDict that the function unpacks: `CallKeywords`, `ClientKeywords`, or one that extends them.
 
     Returns:
-        A decorator; what it decorates stays the same function.
+        A decorator, which returns the same function.
     """
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     of_client = kind is ClientKeywords

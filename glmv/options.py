@@ -1,7 +1,7 @@
-"""What people ask for: options validated by pydantic, and the request they become.
+"""Options of clients and calls, validated by pydantic, and the request that they become.
 
 Ranges are those of the platform's chat reference (docs.bigmodel.cn, "对话补全", and docs.z.ai,
-"Chat Completion"); a model's own narrower limits are in its catalogue row and are
+"Chat Completion"). The narrower limits of a model are in its catalogue row and are
 checked in `request/check_options.py`.
 """
 
@@ -56,9 +56,9 @@ def _finite(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Platform:
-    """A limit that the platform documents. It holds where the platform is asked.
+    """A limit that the platform documents. It is checked only when requests go to the platform.
 
-    The server is named by fields before this one (`Connection`), or in the context of the validation.
+    Fields validated before this one (`Connection`), or the context of the validation, say which server it is.
     """
 
     le: float | None = None
@@ -81,13 +81,13 @@ class _Platform:
 
 
 def _row_name(value: str | None) -> str | None:
-    """The name of a row, or what hosts make of it -> the name of the row."""
+    """A model name as any host writes it -> the name of its catalogue row."""
     if value is None:
         return None
     if (row := find_model(value)) is not None:
         return row.name
     names = [row.name for row in models()]
-    raise ValueError(f"it is none of the models in the catalogue.{nearest(value, names)} They are {', '.join(names)}")
+    raise ValueError(f"not a model of the catalogue.{nearest(value, names)} The models are {', '.join(names)}")
 
 
 Share = Annotated[float, BeforeValidator(_finite), Field(ge=0.0, le=1.0)]
@@ -98,35 +98,38 @@ Seconds = Annotated[float, Field(gt=0)]
 
 @public_class
 class Options(ShowsFields):
-    """Options of one call. None means: not sent, the server's default holds.
+    """Options of one call. None means that the option is not sent, so the server's default applies.
 
-    Ranges are the platform's, and hold where it is asked. At other servers what is set is sent, in their terms.
+    Ranges are those of the platform and are checked only for it. Other servers get the values unchecked, in the form
+    that they expect.
 
     Attributes:
-        temperature: 0.0 to 1.0, elsewhere as high as the server takes it; sent as given; 0 and 1 are not rewritten.
+        temperature: 0.0 to 1.0; other servers may accept more. 0 and 1 are sent as they are.
         top_p: 0.0 to 1.0.
         max_tokens: tokens of the answer at most, thinking included; 1 or more.
-        stop: words at which the answer ends; more than the model takes are cut on our side.
-        do_sample: False is greedy decoding: temperature and top_p are ignored. Outside of the platform it is sent as
-            temperature 0.
-        thinking: True, False, "auto" (not sent), or the wire's own dict. Engines are sent `chat_template_kwargs` with
-            `enable_thinking`, OpenRouter `reasoning`, and other proxies the platform's own field.
-        reasoning_effort: "high", "low", "max", where the model takes it.
-        tools: functions in the OpenAI shape; `web_search` and `retrieval` dicts pass as they are.
-        tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform knows
-            "auto" only; the others are met by instruction, check and one repair turn.
+        stop: words at which the answer ends. Those beyond the model's limit are not sent; the client cuts the answer at
+            them.
+        do_sample: False means greedy decoding, which ignores temperature and top_p. Other servers than the platform
+            get temperature 0 instead.
+        thinking: True, False, "auto" (not sent), or the dict of the wire format. Inference engines get
+            `chat_template_kwargs` with `enable_thinking`, OpenRouter gets `reasoning`, and other proxies get the
+            platform's field.
+        reasoning_effort: "high", "low" or "max", for models that support it.
+        tools: functions in the OpenAI shape; `web_search` and `retrieval` dicts are sent as they are.
+        tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform supports
+            "auto" only; for the others the client adds an instruction, checks the answer and may ask once more.
         parallel_tool_calls: False keeps the first tool call only.
-        response_format: {"type": "json_object"} or {"type": "json_schema", ...}; met the same way where
-            the model has no such field.
-        tool_stream: stream the arguments of tool calls piece by piece, where the model does.
-        stream_options: sent with streams only. When absent, servers that report usage in streams on demand are asked
-            for it; False asks for nothing.
+        response_format: {"type": "json_object"} or {"type": "json_schema", ...}; handled the same way for
+            models without such a field.
+        tool_stream: stream the arguments of tool calls piece by piece, for models that support it.
+        stream_options: sent with streams only. By default, servers that report usage in streams only on request are
+            asked for it; False turns that off.
         sensitive_word_check, seed: sent as they are.
-        request_id: 1 to 64 characters; made by us when absent. docs.z.ai wants 6: a shorter one is sent with a note.
-            Outside of the platform none is made, and yours is sent as the header X-Request-Id.
-        user_id: the end user for abuse tracking, 6 to 128 characters. Outside of the platform it is sent as `user`.
-        extra_body: further keys of the body. They replace those of ours; `chat_template_kwargs`, `reasoning` and
-            `stream_options` are merged, key by key.
+        request_id: 1 to 64 characters; the client makes one when it is absent. docs.z.ai wants 6 or more: a shorter one
+            is sent with a note. For other servers none is made, and yours is sent as the header X-Request-Id.
+        user_id: the end user, for abuse tracking; 6 to 128 characters. Other servers get it as `user`.
+        extra_body: further keys of the body. They replace the keys that the client sets; `chat_template_kwargs`,
+            `reasoning` and `stream_options` are merged, key by key.
     """
 
     # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
@@ -156,40 +159,43 @@ class Options(ShowsFields):
 
 @public_class
 class Connection(ShowsFields):
-    """Where a client connects, as whom, and how long it waits and retries.
+    """The server and key of a client, its time limits and its retries.
 
     Attributes:
         api_key: the platform's key, "id.secret"; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, when first needed. A
             function that returns the key is called before each attempt; in asynchronous calls it may be asynchronous,
-            and a blocking one runs in a worker thread. What it raises, and what is no key, is an `AuthenticationError`.
-            Copies share it, and pickles leave it out.
-        base_url: the API's base; None is decided by the environment and the key (see `glmv.Client`). A key that is
-            given and stands in ZAI_API_KEY counts as from there; one that stands nowhere goes to ZHIPUAI_BASE_URL or
-            ZAI_BASE_URL, unless that stands beside another key, and else to open.bigmodel.cn. The key of a function
-            is not known before: it goes where such a base URL says, else where a key that is set there belongs.
-        auth: "key" sends the key as it is; "token" signs a short-lived token with it.
-        token_ttl: lifetime of a signed token in seconds; 0 or less means the plain key.
+            and a blocking one runs in a worker thread. When it raises, or returns something that is not a key, the call
+            raises `AuthenticationError`. Copies share the function; pickles do not contain it.
+        base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
+            that equals ZAI_API_KEY is treated as that variable. A key that is in no variable goes to ZHIPUAI_BASE_URL
+            or ZAI_BASE_URL, unless ZHIPUAI_API_KEY or ZAI_API_KEY beside it has another key, and else to
+            open.bigmodel.cn. A function's key is not known beforehand: it goes to such a base URL, else where a key in
+            a variable would go.
+        auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
+        token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
             300, write 60.
-        deadline: seconds for all of a call, from waiting for a slot to the last byte. Waiting for a slot ends
-            with `GateTimeout`, which says who holds the slots: at the deadline, or when none came free for as long as
-            the read timeout.
+        deadline: seconds for the whole call, from waiting for a slot to the last byte. Waiting for a slot ends with
+            `GateTimeout`, whose message lists the calls that hold the slots: at the deadline, or when no slot came free
+            within the read timeout.
         idle_timeout: seconds between two events of a stream; None is the read timeout.
-        max_retries: a call makes at most `max_retries + 1` requests; those that are refused as too many at once are not
-            counted while other calls of its gate are answered. 0 fails at once.
-        retry_budget: retries that all calls of a client may make in a row in an outage; each answer earns a little of
-            them back. Refusals as too many at once cost nothing. None is without a bound, 0 is without retries.
-        max_concurrency: calls under way at once for this account and model; None is the documented number.
-        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they stay as they are.
-            In a blocking one a call's deadline is looked at between reads, so one read may last for its timeout.
+        max_retries: a call makes at most `max_retries + 1` requests. Requests that the server refuses because of too
+            many concurrent calls do not count while other calls of the same gate succeed. 0 turns retries off.
+        retry_budget: retries that all calls of a client together may make during an outage; each success gives a part
+            of a retry back. Refusals because of too many concurrent calls cost nothing. None means no bound, 0 no
+            retries.
+        max_concurrency: concurrent calls for this account and model; None is the documented number.
+        http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they are not
+            modified. With your own blocking client the deadline is checked between reads, so a call may end late by up
+            to the read timeout.
         default_headers: headers for every request.
-        allow_http: allow `http://` to other hosts than this machine.
-        dialect: how the server speaks: "platform"; "openai", a proxy in front of the platform, "litellm" and
-            "openrouter", where a note tells of what the platform would refuse; "vllm" (also SGLang), "llama.cpp" and
-            "transformers", for which the platform's limits say nothing. None is told by the URL: "platform",
-            "openrouter" or "openai".
-        base64_as: "raw" or "data_uri", where a server wants another form than its dialect has.
-        tracing: False makes no spans (docs/telemetry.md); None: unless GLMV_TRACING is "off".
+        allow_http: allow `http://` for other hosts than this machine.
+        dialect: the variant of the API that the server has. "platform"; "openai" (a proxy in front of the platform),
+            "litellm" and "openrouter", where a request over the platform's limits is sent with a note; "vllm" (also
+            SGLang), "llama.cpp" and "transformers", where those limits do not apply. None: the URL decides between
+            "platform", "openrouter" and "openai".
+        base64_as: "raw" or "data_uri", for a server that needs another form than its dialect.
+        tracing: False makes no spans (docs/telemetry.md); None makes them unless GLMV_TRACING is "off".
     """
 
     # By name, too: pydantic's plugin for mypy checks no keywords of a class that is only populated by AliasChoices.
@@ -219,56 +225,56 @@ class Connection(ShowsFields):
     base64_as: Literal["raw", "data_uri"] | None = None
     tracing: bool | None = None
 
-    if not TYPE_CHECKING:  # checkers know the keywords of pydantic's own
+    if not TYPE_CHECKING:  # type checkers use the signature that pydantic's plugin makes
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **values: Any) -> None:
             def validate() -> None:
                 try:
-                    super(Connection, self).__init__(**given)
-                except ValidationError as error:  # its text and its data would show a key under a misspelt name
+                    super(Connection, self).__init__(**values)
+                except ValidationError as error:  # its text and data would show a key passed under a misspelt name
                     raise InvalidRequestError(explained(error, type(self))) from None
 
-            without_values(validate, given)
+            without_values(validate, values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # pydantic does not validate what is set later; a bare key would show up where only SecretStr is expected.
+        # pydantic does not validate assignments; a plain str would be printed where a SecretStr is not.
         super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
 
     def __getstate__(self) -> dict[str, Any]:
-        # pydantic would pickle secrets in the clear; whoever unpickles reads the key from the environment again.
+        # pydantic would pickle secrets in plain text. After unpickling, the key is read from the environment again.
         fields = dict(self.__dict__)
         state = super().__getstate__()
-        kept = dict(state["__dict__"])
+        values = dict(state["__dict__"])
         for name in fields.keys() - self.__dict__.keys():
-            # LlamaIndex takes what cannot be pickled, as the method of an object with a lock, out of the model itself.
+            # LlamaIndex removes values that cannot be pickled from the model itself: put them back.
             self.__dict__[name] = fields[name]
         headers = {name: value for name, value in (self.default_headers or {}).items() if not is_secret(name)}
-        return {**state, "__dict__": {**kept, "api_key": None, "default_headers": headers or None}}
+        return {**state, "__dict__": {**values, "api_key": None, "default_headers": headers or None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # What a function's owner holds (locks, connections) cannot be copied, and copies share a gate.
+        # A function may refer to locks and connections, which cannot be copied; and copies share a gate.
         key = self.__dict__.get("api_key")
         return super().__deepcopy__({**(memo or {}), id(key): key})
 
 
 @public_class
 class Settings(Options, Connection):  # pydantic takes fields from the last base on: the ranges need `dialect` first
-    """Everything a chat client is made with: the connection, the model and the default options.
+    """All settings of a chat client: the connection, the model and the default options.
 
     Attributes:
-        model: name of the model, in any case, as the server knows it.
-        base_model: the model of the catalogue that it is, where its name does not tell (`glmv.find_model`): limits,
-            context window, prices and the number of calls at once are that model's. A name with what another host adds
-            says nothing of that number; `base_model` does. It is not sent.
-        on_sensitive: "raise" withdraws what the platform finds unsafe by `ContentFilterError` (a finish reason of
-            "sensitive", or code 1301; other servers say "content_filter"); "return" hands over what came of it, with
-            that finish reason.
-        keep_pictures: pictures that a request holds at most, all turns together: where there are more, as in a long run
-            of an agent that takes screenshots, words stand for the oldest, and a note tells how many. Those of the last
-            message with pictures are always sent. None sends all.
-        picture_cache_bytes: bytes of fitted pictures, as base64, that are kept for later calls, so that those of a
-            history are fitted once; 0 keeps none. The cache belongs to the process: clients share it, and each keeps
-            it within its own figure when it adds a picture.
+        model: the server's name of the model, in upper or lower case.
+        base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
+            the limits, the context window, the prices and the number of concurrent calls. (A name with a prefix or
+            suffix of another host gives all but that number.) It is not sent.
+        on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
+            "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
+            reason.
+        keep_pictures: the most pictures in one request, over all turns. When there are more, as in a long run of an
+            agent that takes screenshots, a text replaces each of the oldest, and a note says how many. The pictures of
+            the last message that has some are always sent. None sends all.
+        picture_cache_bytes: bytes of fitted pictures, as base64, that are cached for later calls, so that pictures of a
+            history are fitted once; 0 caches none. All clients of the process share the cache; a client that adds a
+            picture shrinks it to its own limit.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
@@ -278,16 +284,16 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
     picture_cache_bytes: Annotated[int, Field(ge=0)] = PICTURE_CACHE_BYTES
 
     def catalog_row(self, model: str | None = None) -> Model | None:
-        """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known.
+        """The catalogue row of `base_model` if it is set, else of the model's name; None for an unknown model.
 
         Args:
-            model: another model that a call names; its own name decides.
+            model: another model for one call; then its name decides.
         """
         own = model is None or model == self.model
         return find_model((own and self.base_model) or model or self.model)
 
 
-# What one call may set beside the options of the body.
+# Keywords of one call that are not options of the body.
 CALL_OPTIONS = (
     "base_model",
     "timeout",
@@ -307,19 +313,19 @@ CALL_OPTIONS = (
 @public_class
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call. `options` holds what was set, by the names of `Options`; an absent name is not sent.
+    """One call. `options` holds the options that are set, by the names of `Options`; others are not sent.
 
-    `call` holds what concerns the call and not the body: base_model, timeout, deadline, idle_timeout, max_retries,
-    extra_headers, on_sensitive, `boxes_of`, the index of the picture (over all turns) in whose pixels boxes are told
-    when there are several, `may_replace`, whether a stream may begin anew (`Delta.replaces`), and `validate`: a
-    function that gets the answer's text and raises ValueError when it will not do, or a pydantic class, which judges
-    in place of the JSON Schema (used for structured output: what is wrong is shown to the model once), and
-    `on_misfit`: what becomes of a second answer that is not the JSON or the tool call that was asked for. "raise" is
-    `MalformedResponse`; "return" hands it over with a note, and leaves the arguments of tool calls to the caller;
-    "return_value" hands over what is JSON, though not of the schema, with a note. `keep_pictures` of a call is applied
-    when the request is made and not kept. `spent` is there when making the request took so many seconds of its
-    deadline.
-    `cut` holds stop words that the model does not take; we cut the answer at them.
+    `cut` holds stop words beyond the model's limit: the client cuts the answer at them. `call` holds the keywords that
+    are not part of the body: base_model, timeout, deadline, idle_timeout, max_retries, extra_headers, on_sensitive, and
+
+    - `boxes_of`: the index of the picture (over all turns) whose pixels boxes are given in, when there are several.
+    - `may_replace`: whether a stream may start over (`Delta.replaces`).
+    - `validate`: a function that takes the answer's text and raises ValueError when it is not acceptable, or a pydantic
+      class, which replaces the JSON Schema. The model is shown the error and asked once more.
+    - `on_misfit`: what to do when the second answer does not fit either. "raise" raises `MalformedResponse`; "return"
+      returns the answer with a note, and does not check the arguments of tool calls; "return_value" does the same if
+      the answer is JSON, and raises if it is not.
+    - `spent`: seconds of the deadline that making the request took. `keep_pictures` is applied while it is made.
     """
 
     model: str
@@ -334,23 +340,23 @@ class ChatRequest:
         return replace(self, **changes)
 
     def after(self, seconds: float) -> Self:
-        """The same request, of whose deadline so many seconds have passed: making it took them."""
+        """The same request, with the seconds of its deadline that making it took."""
         return replace(self, call={**self.call, "spent": seconds})
 
     @property
     def row(self) -> Model | None:
-        """The catalogue row of the model: that of `base_model`, else of its name; None when it is not known."""
+        """The catalogue row of `base_model` if it is set, else of the model's name; None for an unknown model."""
         return find_model(self.call.get("base_model") or self.model)
 
 
 def validated(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of one call -> those that were given by the names of `Options`, validated; None takes a default away.
+    """Keywords of one call -> the same, validated, by the names of `Options`; None removes a default.
 
     Args:
-        settings: `dialect` and `base_url` of them say whether the ranges of the platform hold.
+        settings: their `dialect` and `base_url` decide whether the platform's ranges are checked.
 
     Raises:
-        InvalidRequestError: naming each keyword that is wrong, what was given and the documented range.
+        InvalidRequestError: its message names each wrong keyword, its value and the documented range.
     """
     try:
         options = Options.model_validate(given, context=settings)
@@ -364,17 +370,17 @@ _RANGES = ("temperature", "request_id", "user_id")
 
 
 def hold_ranges(options: Mapping[str, Any]) -> None:
-    """Hold options against the ranges of the platform, where it turns out that the platform is asked.
+    """Check options against the platform's ranges, for a request that goes to the platform.
 
     Raises:
         InvalidRequestError: as `validated`.
     """
-    if given := {name: options[name] for name in _RANGES if name in options}:
-        validated(given, {"dialect": "platform"})
+    if limited := {name: options[name] for name in _RANGES if name in options}:
+        validated(limited, {"dialect": "platform"})
 
 
 class CallOptions(BaseModel):
-    """What concerns one call and not its body, beside `validate`."""
+    """Keywords of one call that are not part of its body, except `validate`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 
@@ -405,25 +411,25 @@ def call_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
-    """pydantic's findings in one readable line each, without the values of secrets."""
+    """The errors of pydantic as one line: the first three, without the values of secrets."""
     lines = []
-    for found in error.errors(include_url=False, include_context=False):
-        name = ".".join(str(step) for step in found["loc"])
+    for problem in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(step) for step in problem["loc"])
         chats = issubclass(model, Options)
-        if found["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
+        if problem["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
             lines.append("extra_headers goes with one call; headers of every call are default_headers={...}")
-        elif found["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
-            lines.append(f"{name}: embeddings have no such option, chat models have")
-        elif found["type"] == "extra_forbidden":
-            known = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
-            further = " Further keys of the body go into extra_body={...}." if "extra_body" in known else ""
-            lines.append(f"unknown option {shown(name, 120)}.{nearest(name, known)}{further}")
+        elif problem["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
+            lines.append(f"{name}: an option of chat models; embeddings do not have it")
+        elif problem["type"] == "extra_forbidden":
+            names = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
+            further = " Further keys of the body go into extra_body={...}." if "extra_body" in names else ""
+            lines.append(f"unknown option {shown(name, 120)}.{nearest(name, names)}{further}")
         else:
-            # Without a name it concerns all that was given, and the key is among that.
-            value = "" if not name or is_secret(name) else f"; got {reprlib.repr(found['input'])}"
-            takes = _range(model.model_fields.get(name))
-            told = found["msg"].removeprefix("Value error, ")
-            lines.append(f"{shortened(name)}{name and ': '}{told}{takes and f' (it takes {takes})'}{value}")
+            # An error without a name is about the whole input, which holds the key.
+            value = "" if not name or is_secret(name) else f"; got {reprlib.repr(problem['input'])}"
+            allowed = _range(model.model_fields.get(name))
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{shortened(name)}{name and ': '}{reason}{allowed and f' (it allowed {allowed})'}{value}")
     return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 

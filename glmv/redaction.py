@@ -1,4 +1,4 @@
-"""Base64 shortened to its length and digest, in what others write down: traces, logs, spans of OpenTelemetry."""
+"""Shortens base64 to its length and digest in traces, logs and OpenTelemetry spans that other libraries write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOB = re.compile(
     rf"|(?:{_CHARS}{{76}}{_BREAK}){{6,}}{_CHARS}*={{0,2}}"
     rf"|{_CHARS}{{512,}}={{0,2}}"
 )
-_LONG = 512  # bytes that are longer than what somebody wants to read in a trace
+_LONG = 512  # shorter bytes stay as they are
 # The keys of all kinds of blocks that hold base64, of any length.
 _KEYS = ("base64", "data", "file_data")
 _VALUE = rf"(?:{_LINES}+{_CHARS}*|{_CHARS}{{64,}})={{0,2}}"
@@ -39,9 +39,8 @@ _WRITTEN = re.compile(
 def redact(value: Any) -> Any:
     """Any trace, message, prompt, result or text -> the same with base64 and bytes shortened to length and digest.
 
-    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)`, and for handlers of your own; for spans there
-    is `redact_spans`. What comes in is not changed: dicts, lists, tuples and pydantic objects, as messages and results
-    are, are copied.
+    Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)` and for your own handlers; for spans there is
+    `redact_spans`. The value itself is not changed: dicts, lists, tuples and pydantic objects are copied.
     """
     match value:
         case str():
@@ -66,11 +65,11 @@ def redact(value: Any) -> Any:
 def redact_spans(exporter: SpanExporter) -> SpanExporter:
     """An exporter of OpenTelemetry's spans -> one that exports them with base64 shortened to its length and digest.
 
-    For OpenInference, whose spans hold a call's whole input as JSON, and any other tracer that writes what was said
+    For OpenInference, whose spans hold the whole input of a call as JSON, and any other tracer that writes messages
     into attributes of spans or of their events:
     `provider.add_span_processor(BatchSpanProcessor(redact_spans(OTLPSpanExporter(...))))`.
 
-    Spans are copied where there is something to shorten; other exporters of the same provider see them whole.
+    Spans are copied where there is something to shorten; other exporters of the same provider get the original ones.
 
     Args:
         exporter: an `opentelemetry.sdk.trace.export.SpanExporter`.
@@ -117,7 +116,7 @@ def _redacted_span(span: ReadableSpan) -> ReadableSpan:
 
 
 def _redacted_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The attributes with base64 shortened; None when there is none in them."""
+    """The attributes with base64 shortened; None if they have no base64."""
     old = dict(attributes or {})
     new = {key: _redacted_attribute(value) for key, value in old.items()}
     return None if new == old else new
@@ -126,15 +125,15 @@ def _redacted_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]
 def _redacted_attribute(value: Any) -> Any:
     match value:
         case str():
-            return redact(_WRITTEN.sub(lambda found: found[1] + found[2] + _short(found[3]), value))
+            return redact(_WRITTEN.sub(lambda match: match[1] + match[2] + _short(match[3]), value))
         case tuple() | list():
             return tuple(_redacted_attribute(inner) for inner in value)
         case _:
             return value
 
 
-def _shortened(found: re.Match[str]) -> str:
-    return _short(found.group())
+def _shortened(match: re.Match[str]) -> str:
+    return _short(match.group())
 
 
 def _short(blob: str) -> str:

@@ -9,18 +9,18 @@ from pydantic import BeforeValidator
 
 from glmv.errors import InvalidRequestError
 
-# Retries in a row that all calls of a client may make while nothing is answered: 500 tokens of botocore's standard mode
-# at 14 a retry.
+# Retries that all calls of a client may make while no call succeeds: botocore's standard mode has 500 tokens, and a
+# retry costs 14.
 RETRY_BUDGET = 35
 # The platform's own SDKs connect for 8 s and read for 300 s (zhipuai `_constants.py`): thinking models are slow.
 TIMEOUTS = {"connect": 8.0, "read": 300.0, "write": 60.0}
 
 
 def timeouts(timeout: Any) -> dict[str, float | None]:
-    """Seconds, an `httpx.Timeout`, or None -> what the library wants for each phase.
+    """Seconds, an `httpx.Timeout`, or None -> seconds for each phase of a request.
 
     Raises:
-        InvalidRequestError: it is neither, or not a number of seconds above 0.
+        InvalidRequestError: for anything else, and for a number that is not above 0.
     """
     match timeout:
         case None:
@@ -51,7 +51,7 @@ def _blocking(value: object) -> object:
 
 
 def _http_client(name: str, wanted: str, value: object) -> object:
-    """Refuses what is no HTTP client, or one of the other kind. What only looks like one is taken, too."""
+    """Raises for anything that is not an HTTP client of the right kind. Any object with its two methods passes."""
     if value is None:
         return None
     bases = {base.__name__ for base in type(value).__mro__ if base.__module__.partition(".")[0] in ("httpx", "httpx2")}

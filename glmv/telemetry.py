@@ -1,9 +1,9 @@
-"""What OpenTelemetry is told of a call, where a program has set it up (the extra `otel`).
+"""Spans and metrics of calls, for programs that have configured OpenTelemetry (the extra `otel`).
 
 Names and units are those of the GenAI semantic conventions (github.com/open-telemetry/semantic-conventions-genai,
-docs/gen-ai: gen-ai-spans.md and gen-ai-metrics.md, status "Development"); what they have no name for begins with
-`glmv.`. A span covers one exchange with all its retries, as they ask; a second turn that asks for better JSON is an
-exchange of its own. No content is told unless `CAPTURE` is set, and the bytes of a picture never are.
+docs/gen-ai: gen-ai-spans.md and gen-ai-metrics.md, status "Development"); names that they do not have begin
+with `glmv.`. As they require, a span covers one exchange with all its retries; a second turn that asks for better JSON
+is a separate exchange. Content is recorded only if `CAPTURE` is set, and the bytes of a picture never are.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
     from opentelemetry.trace import Span, Tracer
 
-# Content is opted in to by this variable (gen-ai-spans.md, "Capturing instructions, inputs, and outputs"; the values
-# beside "true" are those of opentelemetry-util-genai).
+# This variable turns the recording of content on (gen-ai-spans.md, "Capturing instructions, inputs, and outputs"; the
+# values beside "true" are those of opentelemetry-util-genai).
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURES = ("true", "span_only", "span_and_event")
 SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
-# Switches our spans off where the setting `tracing` says nothing: somebody else's tracer counts the same call.
+# The variable that turns spans off when the setting `tracing` is None, for programs with another tracer for LLM calls.
 TRACING = "GLMV_TRACING"
 _OFF = ("off", "false", "no", "0")
-# OpenTelemetry's own switch, in the context of a call: a key of this name, or one that `create_key` made of it, which
-# has "-" and a random id behind it (opentelemetry.instrumentation.utils asks for both).
+# OpenTelemetry's own switch, in the context of a call: a key of this name, or the name with "-" and a random id, as
+# `create_key` makes it (opentelemetry.instrumentation.utils looks for both).
 _SUPPRESSED = "suppress_instrumentation"
 
 # "This metric SHOULD be specified with ExplicitBucketBoundaries of" (gen-ai-metrics.md).
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**power for power in range(14))
 
-# Options of a request that the conventions have a name for.
+# Options of a request, with their names in the conventions.
 _OPTIONS = {
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
@@ -58,7 +58,7 @@ _T = TypeVar("_T")
 
 
 class Operation(NamedTuple):
-    """What is known of a call before it begins."""
+    """The facts about a call that are known before it begins."""
 
     name: str
     model: str
@@ -70,13 +70,13 @@ class Operation(NamedTuple):
 def watched(
     flow: Generator[Step, Any, _T], operation: Operation, where: Address, *, tracing: bool | None = None
 ) -> Generator[Step, Any, _T]:
-    """The very same flow where nobody watches; else one that tells OpenTelemetry what becomes of it.
+    """The same flow when OpenTelemetry is not configured; else a flow that also records a span and metrics.
 
     Args:
-        tracing: whether there is a span; None asks the variable `TRACING`. Metrics are told in any case.
+        tracing: whether to make a span; None: the variable `TRACING` decides. Metrics are recorded in any case.
     """
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
-        return flow  # whoever sets a provider up has imported one of the two: nothing is imported for its own sake
+        return flow  # a program that configures a provider has imported one of the two: do not import them for nothing
     from opentelemetry import metrics, trace
 
     providers = trace.get_tracer_provider(), metrics.get_meter_provider()
@@ -89,13 +89,13 @@ def watched(
 
 
 def _is_suppressed() -> bool:
-    """Whether the program asked, with `suppress_instrumentation()`, that nothing be told of what it does now."""
+    """Whether the program has turned instrumentation off here with `suppress_instrumentation()`."""
     from opentelemetry.context import get_current
 
     return any(value for key, value in get_current().items() if key.partition("-")[0] == _SUPPRESSED)
 
 
-# The API package's own providers do nothing; one that does is of an SDK.
+# The providers of the API package record nothing; those of an SDK do.
 _IDLE = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
@@ -113,8 +113,10 @@ def _tools(tracing: Any, measuring: Any) -> _Tools:
     meter = measuring.get_meter("glmv", __version__, SCHEMA)
 
     def histogram(name: str, unit: str, description: str, bounds: tuple[float, ...]) -> Histogram:
-        made: Histogram = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=bounds)
-        return made
+        instrument: Histogram = meter.create_histogram(
+            name, unit, description, explicit_bucket_boundaries_advisory=bounds
+        )
+        return instrument
 
     return _Tools(
         tracing.get_tracer("glmv", __version__, schema_url=SCHEMA),
@@ -147,30 +149,30 @@ def _told(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any,
 
 
 def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
-    """Passes steps on, and what came of them back; from the first chunk on there is nothing in between."""
-    came: Any = None
+    """Passes steps to the driver and their results to the flow. After the first chunk it delegates to the flow."""
+    result: Any = None
     problem: Exception | None = None
     while True:
         try:
-            step = flow.send(came) if problem is None else flow.throw(problem)
+            step = flow.send(result) if problem is None else flow.throw(problem)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # what the flow returned
         if isinstance(step, Hand):
             watch.first()
             yield step
             return (yield from flow)
-        came = problem = None
+        result = problem = None
         watch.begins(step)
         try:
-            came = yield step
-        except Exception as caught:  # noqa: BLE001 - handed to the flow
+            result = yield step
+        except Exception as caught:  # noqa: BLE001 - thrown into the flow
             problem = caught
         finally:
-            watch.ends(step, came, problem)
+            watch.ends(step, result, problem)
 
 
 class _Watch:
-    """One exchange as OpenTelemetry sees it."""
+    """Records the span and the metrics of one exchange."""
 
     def __init__(self, tools: _Tools, operation: Operation, where: Address, *, tracing: bool) -> None:
         self._tools = tools
@@ -205,16 +207,16 @@ class _Watch:
             facts["gen_ai.request.stream"] = True
         if self._operation.options.get("response_format"):
             facts["gen_ai.output.type"] = "json"
-        for name, told in _OPTIONS.items():
+        for name, attribute in _OPTIONS.items():
             if (value := self._operation.options.get(name)) is not None:
-                facts[told] = value
+                facts[attribute] = value
         name = f"{self._operation.name} {self._operation.model}"
         span = self._tools.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=facts)
         self._context = set_span_in_context(span)
         return span
 
     def begins(self, step: Step) -> None:
-        """A step is about to be taken."""
+        """The driver begins a step."""
         self._since = time.monotonic()
         if isinstance(step, Send):
             if self._dropped:
@@ -222,14 +224,14 @@ class _Watch:
                 self._span.add_event("glmv.retry", {"error.type": self._trouble})
             self._sent, self._dropped, self._trouble = self._since, False, "_OTHER"
             if self._context is None:
-                return  # without a span of ours the caller's own stays the current one
-            # Whoever traces the HTTP library finds our span as the parent of theirs.
+                return  # without a span of this client, the caller's span stays the current one
+            # So the span of an instrumented HTTP library becomes a child of this one.
             from opentelemetry.context import attach
 
             self._token = attach(self._context)
 
-    def ends(self, step: Step, came: Any, problem: Exception | None) -> None:
-        """It was taken, or something went wrong, or the call was left in it."""
+    def ends(self, step: Step, result: Any, problem: Exception | None) -> None:
+        """The step ended, failed, or the caller left during it."""
         match step:
             case Enter():
                 self._waited += time.monotonic() - self._since
@@ -241,31 +243,31 @@ class _Watch:
                 pass
         if problem is not None:
             self._trouble = problem.kind if isinstance(problem, Failure) else type(problem).__name__
-        elif isinstance(came, Opened) and came.status >= 300:
-            # An error in the body of a 200 is known to the flow alone: a retry after it stays "_OTHER".
-            self._trouble = str(came.status)
+        elif isinstance(result, Opened) and result.status >= 300:
+            # Only the flow knows of an error in the body of a 200: a retry after one has the error type "_OTHER".
+            self._trouble = str(result.status)
 
     def _detach(self) -> None:
         from opentelemetry.context import detach, get_current
 
-        # A call that garbage collection closes ends in somebody else's context.
+        # Garbage collection may close a call in another context, which must not be changed.
         if self._context is not None and get_current() is self._context:
             detach(self._token)
 
     def first(self) -> None:
-        """The first chunk is about to be handed over."""
+        """The caller is about to get the first chunk."""
         self._handed = True
-        took = time.monotonic() - self._sent
-        self._tools.first_chunk.record(took, self._common)
-        self._span.set_attribute("gen_ai.response.time_to_first_chunk", took)
+        seconds = time.monotonic() - self._sent
+        self._tools.first_chunk.record(seconds, self._common)
+        self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
 
     def answered(self, answer: Any) -> None:
-        """It went well."""
+        """The exchange succeeded."""
         self._facts(answer)
         self._end(None)
 
     def failed(self, error: BaseException) -> None:
-        """It ended in an error; what had come of the answer is told, for it was paid."""
+        """The exchange failed. A partial answer is recorded, because it is billed."""
         if isinstance(error, GLMVError):
             if error.partial is not None:
                 self._facts(error.partial)
@@ -277,13 +279,13 @@ class _Watch:
         self._end(type(error).__name__)
 
     def left(self) -> None:
-        """The caller went away: out of a stream that it had begun to read, or it was cancelled."""
+        """The caller left: it closed a stream that it had begun to read, or the call was cancelled."""
         if self._handed:
             self._span.set_attribute("glmv.left_early", True)
         self._end(None if self._handed else "cancelled")
 
     def _facts(self, answer: Any) -> None:
-        """An answer of any operation -> attributes, and its tokens -> the metric."""
+        """Records the attributes of the answer to any operation, and the metric of its tokens."""
         facts: dict[str, Any] = {}
         if answer.model:
             self._common["gen_ai.response.model"] = facts["gen_ai.response.model"] = answer.model
@@ -295,8 +297,8 @@ class _Watch:
             if answer.finish_reason:
                 facts["gen_ai.response.finish_reasons"] = [answer.finish_reason]
             if self._captures:
-                said = _message(answer.message()) | {"finish_reason": answer.finish_reason}
-                facts["gen_ai.output.messages"] = _json([said])
+                message = _message(answer.message()) | {"finish_reason": answer.finish_reason}
+                facts["gen_ai.output.messages"] = _json([message])
         usage: Usage | None = answer.usage
         if usage is not None:
             facts["gen_ai.usage.input_tokens"] = usage.prompt_tokens
@@ -329,14 +331,14 @@ class _Watch:
 
 
 def _no_span() -> Span:
-    """A span that keeps nothing and that nobody sees."""
+    """A span that records nothing."""
     from opentelemetry.trace import INVALID_SPAN
 
     return INVALID_SPAN
 
 
 def _provider(where: Address) -> str:
-    """The provider's name in the conventions' manner; they have none for it yet, and allow one's own."""
+    """The name of the provider. The conventions have none for this platform yet, and allow custom names."""
     if where.dialect.name not in ("platform", "openai"):
         return where.dialect.name
     host = urlsplit(where.base_url).hostname or ""
@@ -348,8 +350,8 @@ def _message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
         answer = {"type": "tool_call_response", "id": message.tool_call_id, "response": message.text}
         return {"role": "tool", "parts": [answer]}
-    thought = [{"type": "reasoning", "content": message.reasoning}] if message.reasoning else []
-    return {"role": message.role, "parts": [*thought, *map(_part, message.content), *map(_call, message.tool_calls)]}
+    reasoning = [{"type": "reasoning", "content": message.reasoning}] if message.reasoning else []
+    return {"role": message.role, "parts": [*reasoning, *map(_part, message.content), *map(_call, message.tool_calls)]}
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -360,10 +362,10 @@ def _part(part: Part) -> dict[str, Any]:
             kind = {"modality": modality(part), "mime_type": part.mime}
             if part.url is not None:
                 return {"type": "uri", **kind, "uri": public_url(part.url)}
-            # The bytes stay out, by whatever switch: what is left tells which picture it was.
+            # Without the bytes, whatever the settings; the digest identifies the picture.
             return {"type": "blob", **kind, "content": "", "bytes": part.size, "sha256": part.digest}
         case _:
-            raise TypeError(f"no such part: {part!r}")
+            raise TypeError(f"not a content part: {part!r}")
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

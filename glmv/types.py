@@ -1,7 +1,7 @@
-"""Messages that go in, deltas and completions that come out. No I/O.
+"""The values of the public interface: messages as input, deltas and completions as output. No I/O.
 
-What people give us is validated (`Options` by pydantic, messages by `match`); what the platform streams is
-carried in slotted dataclasses, because it is made once a chunk (ADR-0007).
+Input is validated (`Options` by pydantic, messages by `match`). Output is slotted dataclasses, because one is
+made for each chunk of a stream (ADR-0007).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 @public_class
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A run of text in a message."""
+    """A text part of a message."""
 
     text: str
 
@@ -37,9 +37,9 @@ Part = Text | Media
 @public_class
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model wants called.
+    """A call of a function that the model asks for.
 
-    `arguments` is the JSON text as the model wrote it; it may be broken, so parse it with care.
+    `arguments` is the JSON text as the model wrote it; it may be invalid JSON.
     """
 
     id: str
@@ -54,10 +54,10 @@ class Message:
 
     Args:
         role: "system", "user", "assistant" or "tool".
-        content: parts in the order the model shall see them; a string is one `Text`.
+        content: parts in the order in which the model reads them; a string is one `Text`.
         tool_calls: calls that an assistant message made.
         tool_call_id: the call that a tool message answers.
-        reasoning: what the model thought, to be sent back where thinking is preserved.
+        reasoning: the model's reasoning, sent back to models that continue from it.
     """
 
     role: Role
@@ -89,7 +89,7 @@ class Message:
 
 
 def part_of(item: object) -> Part | None:
-    """A part, or a string as `Text`; None for anything else. All that is asked whether it is a part is asked here."""
+    """A part as it is, or a string as `Text`; None for anything else. Only this function decides what a part is."""
     match item:
         case str():
             return Text(item)
@@ -100,7 +100,7 @@ def part_of(item: object) -> Part | None:
 
 
 def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
-    """Content as people write it -> parts. Strings become `Text`.
+    """Content in any accepted form -> parts. Strings become `Text`.
 
     Raises:
         UnsupportedContent: for anything that is not a part.
@@ -127,7 +127,7 @@ def media_in(content: Iterable[Part]) -> list[tuple[int, Media]]:
 
 
 def modality(part: Media) -> Literal["image", "video", "file"]:
-    """What kind of media a part is.
+    """The kind of media of a part.
 
     Raises:
         TypeError: for anything but a picture, a video or a file.
@@ -144,7 +144,7 @@ def modality(part: Media) -> Literal["image", "video", "file"]:
 
 
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    """A region of the grid -> the same in pixels of a picture of this size."""
+    """A region of the grid -> the same region in pixels of a picture of this size."""
     x1, y1, x2, y2 = grid
     return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
 
@@ -156,8 +156,8 @@ class Box:
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same in pixels of the original picture, when there is one measured picture or the call named one
-            (`boxes_of=1`); `on` tells them of any picture.
+        pixels: the same in pixels of the original picture, when the request has one picture of known size or the call
+            names one (`boxes_of=1`). `on` returns them for any picture.
         image: index of that picture in the request, or None.
     """
 
@@ -169,10 +169,10 @@ class Box:
         """The region in pixels of a picture: x1, y1, x2, y2.
 
         Raises:
-            InvalidRequestError: for a picture of which nothing is known but its URL.
+            InvalidRequestError: the size of the picture is not known, because it is a URL.
         """
         if not (picture.width and picture.height):
-            raise InvalidRequestError(f"{picture!r} was not measured here, so that it has no pixels to tell.")
+            raise InvalidRequestError(f"The size in pixels of {picture!r} is not known: it was not read here.")
         return in_pixels(self.grid, picture.width, picture.height)
 
 
@@ -205,10 +205,10 @@ class Delta:
     """A piece of an answer.
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
-    `boxes` and `attempts`, however often the wire repeats them; it carries no text. `raw` is the chunk as it came.
-    `replaces` is True for a delta that takes the place of all deltas before it: the first of a second answer, or the
-    one that shows that a server has sent the thought as text; only streams that were asked for with `may_replace=True`
-    have it.
+    `boxes` and `attempts`, even if several chunks repeat them; it has no text. `raw` is the chunk as received.
+    `replaces` is True for a delta that replaces all deltas before it: the first one of a second answer, or one that
+    moves text into the reasoning, after a server sent the reasoning as text. It needs a stream with
+    `may_replace=True`.
     """
 
     text: str = ""
@@ -237,17 +237,17 @@ class Completion:
 
     Attributes:
         text: the visible answer.
-        reasoning: what the model thought, "" when it did not say.
-        tool_calls: functions it wants called.
+        reasoning: the model's reasoning, "" when the server sent none.
+        tool_calls: the function calls that the model asks for.
         finish_reason: as the platform sent it: "stop", "length", "tool_calls", "sensitive", ...
         usage: tokens, or None when the platform sent none.
-        id, request_id, created, model: as the platform sent them; `model` may differ from the one asked for.
-        content_filter: roles and levels when content was filtered.
+        id, request_id, created, model: as the platform sent them; `model` may differ from the requested one.
+        content_filter: roles and levels, when the platform filtered content.
         web_search: results of the platform's search, as data.
-        boxes: regions of the picture that the answer names.
-        notes: what was changed or left out on the way, one line each.
-        attempts: requests that were sent for this call.
-        raw: the body as it came; of a stream, its last chunk.
+        boxes: regions of pictures in the answer's text.
+        notes: what the client changed or left out, and other remarks, one line each.
+        attempts: number of requests that were sent for this call.
+        raw: the body as received; for a stream, its last chunk.
     """
 
     text: str = ""
@@ -271,7 +271,7 @@ class Completion:
         return Message("assistant", self.text, tool_calls=self.tool_calls, reasoning=self.reasoning or None)
 
     def as_delta(self) -> Delta:
-        """The whole answer as the one delta of a stream, so that one mapping serves both."""
+        """The whole answer as a stream of one delta, so that adapters need only one conversion."""
         return Delta(
             text=self.text,
             reasoning=self.reasoning,
@@ -290,9 +290,9 @@ _shared_of = attrgetter(*_SHARED)
 
 @public_class
 class Accumulator:
-    """Adds deltas up: cumulative text for those who need it, and the completion at the end.
+    """Adds deltas up: the text so far at any time, and the completion at the end.
 
-    A delta that replaces what came before it is the first of a new sum.
+    A delta with `replaces=True` starts over.
     """
 
     __slots__ = ("_calls", "_facts", "_reasoning", "_text")
@@ -307,7 +307,7 @@ class Accumulator:
         self._facts: dict[str, Any] = {}
 
     def add(self, delta: Delta) -> None:
-        """Take one more delta."""
+        """Add a delta."""
         if delta.replaces:
             self._clear()
         if delta.text:
@@ -317,14 +317,14 @@ class Accumulator:
         for piece in delta.tool_calls:
             while len(self._calls) <= piece.index:
                 self._calls.append((["", ""], []))
-            known, arguments = self._calls[piece.index]
-            known[0] = known[0] or piece.id
-            known[1] = known[1] or piece.name
+            identity, arguments = self._calls[piece.index]
+            identity[0] = identity[0] or piece.id
+            identity[1] = identity[1] or piece.name
             if piece.arguments:
                 arguments.append(piece.arguments)
         if delta.last or not self._facts:
-            told = zip(_SHARED, _shared_of(delta), strict=True)
-            self._facts |= {name: value for name, value in told if value is not None}
+            facts = zip(_SHARED, _shared_of(delta), strict=True)
+            self._facts |= {name: value for name, value in facts if value is not None}
 
     @property
     def text(self) -> str:
@@ -342,12 +342,12 @@ class Accumulator:
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls so far; the arguments of the last may be cut."""
+        """The tool calls so far; the arguments of the last one may be incomplete."""
         for _, arguments in self._calls:
             if len(arguments) > 1:
                 arguments[:] = ["".join(arguments)]
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """What has come so far, as an answer."""
+        """The answer so far."""
         return Completion(self.text, self.reasoning, self.tool_calls, **self._facts)

@@ -17,12 +17,12 @@ _UNDOCUMENTED = "undocumented"
 
 
 # The patterns below are compiled when a name needs them: the platform's own names do not.
-# Who publishes the weights, as hosts write it in front of a name.
+# The publisher of the weights, as hosts write it in front of a name.
 _PUBLISHERS = "zai-org|z-ai|zai|zhipuai|zhipu|thudm|bigmodel"
-# A publisher joined to the name by another mark than a slash: "zai-org-glm-4.6v" (Venice), "zai-org_GLM-4.6V"
+# A publisher joined to the name by another character than a slash: "zai-org-glm-4.6v" (Venice), "zai-org_GLM-4.6V"
 # (quantized copies), "us.zai.glm-4.6v" (Bedrock, with a region).
 _PUBLISHED = rf"(?:[a-z]{{2,6}}\.)?(?:{_PUBLISHERS})(?:--|[-_.])(?=glm|autoglm)"
-# What is written behind a name: how the weights are stored, the format of a file, how they are hosted, a day.
+# Suffixes of a name: quantization, file format, hosting, a date.
 _STORED = (
     r"(?:\.gguf"
     r"|[-_.](?:gguf|mlx|awq|gptq|bnb|exl[23]|hf|ud|dynamic|quantized|marlin|maas|tee|cloud|v\d+"
@@ -30,52 +30,51 @@ _STORED = (
     r"|(?:nv|mx)?fp(?:4(?:_moe)?|8|16)|bf16|int[48](?:-mixed)?|[2-8]-?bit|w\d+a\d+(?:fp8)?"
     r"|i?q\d(?:_[a-z0-9]+)*|20\d{6}|2\d{5}))$"
 )
-# Behind a colon or an at sign: a variant, a provider, a version. A number of parameters may be another model's.
+# A suffix behind ":" or "@": a variant, a provider, a version. Not a number of parameters: it may mean another model.
 _TAG = r"[:@](?!\d+(?:\.\d+)?b\b)[a-z0-9][a-z0-9._:-]*$"
-# The numbers of parameters with which the weights of these rows are published (huggingface.co/zai-org), as a part of
-# the name or a tag: "GLM-4.6V-Flash-9B-Q4_K_M", "glm-4.6v:106b", "AutoGLM-Phone-9B-Multilingual".
+# The numbers of parameters of these rows' published weights (huggingface.co/zai-org), as a part of the name or a
+# suffix: "GLM-4.6V-Flash-9B-Q4_K_M", "glm-4.6v:106b", "AutoGLM-Phone-9B-Multilingual".
 _SIZED = r"(?<=^glm-4\.6v-flash)[-:@_]9b\b|(?<=^glm-4\.[56]v)[:@]106b\b|(?<=^autoglm-phone)-9b\b"
 # Names without a dot: "glm-4p5v" (Fireworks), "glm-4-6v", "glm4.6v".
 _DOTLESS = r"(?<=^glm-)(\d)[p_-](\d)(?!\d)"
-# "glm4.6v", "glm4v", and not "glm4": at Ollama that is GLM-4-9B (ollama.com/library/glm4).
+# "glm4.6v", "glm4v", but not "glm4", which is GLM-4-9B at Ollama (ollama.com/library/glm4).
 _JOINED = r"^glm(?=\d+[.pv_-])"
 # "Free variants provide access to models without cost": openrouter.ai/docs/guides/routing/model-variants/free.
 _FREE = tuple(
     Price(0, 0, currency, "2026-11", "openrouter.ai/docs, model variants: free", any_server=True)
     for currency in ("USD", "CNY")
 )
-# Characters of a name that are looked at: the longest path that a system takes, and its last part.
+# The most characters of a name: of a path, and of its last part.
 _LONGEST_PATH, _LONGEST_NAME = 4096, 128
 
 
 def find_model(name: str) -> Model | None:
-    """The row of a model by its name, in any case, and with what hosts add to it.
+    """The row of a model by its name, in upper or lower case, with or without the prefixes and suffixes of hosts.
 
-    That is a path in front of it ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v"), the
-    publisher ("zai-org-glm-4.6v", "zai.glm-4.6v"), and behind it a variant ("z-ai/glm-4.6v:free") or how the weights
-    are stored ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
+    Those are a path in front ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v"), the
+    publisher ("zai-org-glm-4.6v", "zai.glm-4.6v"), and behind the name a variant ("z-ai/glm-4.6v:free") or the format
+    of the weights ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
 
     Returns:
-        The row; with a price of zero for a variant that is free by its name; without `concurrency` where the name holds
-        what another host adds, since how many calls that host takes at once is its own affair; None when the model is
-        not known.
+        The row, or None for an unknown model. A name with such a prefix or suffix gives a row without `concurrency`,
+        because another host has its own limit; a variant ":free" gives a row with a price of zero.
     """
-    return _found(name.strip().lower()) if len(name) <= _LONGEST_PATH else None
+    return _row(name.strip().lower()) if len(name) <= _LONGEST_PATH else None
 
 
 @lru_cache(maxsize=512)
-def _found(written: str) -> Model | None:
+def _row(written: str) -> Model | None:
     rows = _rows()
     if written in rows:
         return rows[written]
-    found = next((rows[each] for each in _names(written) if each in rows), None)
-    if found is None:
+    row = next((rows[each] for each in _names(written) if each in rows), None)
+    if row is None:
         return None
-    return replace(found, concurrency=None, prices=_FREE if written.endswith(":free") else found.prices)
+    return replace(row, concurrency=None, prices=_FREE if written.endswith(":free") else row.prices)
 
 
 def _names(written: str) -> Iterator[str]:
-    """A name in lower case -> the names of rows that it may stand for, the likeliest first."""
+    """A name in lower case -> the names of rows that it may mean, the most likely first."""
     name = re.split(r"[/\\]", written.rstrip("/\\"))[-1]
     if name.startswith("models--"):  # the folder of a cache: "models--zai-org--GLM-4.6V"
         name = name.rsplit("--", 1)[-1]
@@ -102,24 +101,24 @@ def models() -> tuple[Model, ...]:
 
 @cache
 def _rows() -> dict[str, Model]:
-    """Name -> row, read when it is first needed."""
+    """All rows by name; the file is read once, when first needed."""
     return rows_of(resources.files("glmv.catalog").joinpath("models.toml").read_text("utf-8"))
 
 
 def rows_of(text: str) -> dict[str, Model]:
-    """The text of a `models.toml` -> its rows by name; the head of that file says what it may hold.
+    """The text of a `models.toml` -> its rows by name. The comment at the top of that file describes its keys.
 
     Raises:
-        KeyError: for an unknown key, source or doubt, or a row that is `like` none above it.
-        ValueError: for a name that has a row already.
+        KeyError: for an unknown key, source or doubt, or a `like` that names no row above it.
+        ValueError: for a name with two rows.
     """
-    import tomllib  # when a row is first looked up
+    import tomllib  # imported when a row is first looked up
 
     file = tomllib.loads(text)
-    _known(file, {"sources", "doubts", "processors", "model"})
+    _check_keys(file, {"sources", "doubts", "processors", "model"})
     rows: dict[str, Model] = {}
     for written in file["model"]:
-        _known(written, _FIELDS | {"names", "like", "image_mib", "video_mib", "file_mib"})
+        _check_keys(written, _FIELDS | {"names", "like", "image_mib", "video_mib", "file_mib"})
         values = dict(_value(key, value, file) for key, value in written.items() if key not in {"names", "like"})
         for name in written["names"]:
             if name in rows:
@@ -130,13 +129,13 @@ def rows_of(text: str) -> dict[str, Model]:
     return rows
 
 
-def _known(table: Mapping[str, Any], keys: frozenset[str] | set[str]) -> None:
+def _check_keys(table: Mapping[str, Any], keys: frozenset[str] | set[str]) -> None:
     if unknown := table.keys() - keys:
         raise KeyError(f"unknown keys: {', '.join(sorted(unknown))}")
 
 
 def _value(key: str, written: Any, file: Mapping[str, Any]) -> tuple[str, Any]:
-    """A key and a value as they are written in the file -> the field and its value."""
+    """A key and a value of the file -> the field of `Model` and its value."""
     match key, written:
         case _, str() if written == _UNDOCUMENTED:
             return key, None

@@ -1,4 +1,4 @@
-"""How many tokens pictures and videos come to, by the published preprocessing of the open weights. Pure."""
+"""Counts the tokens of pictures and videos by the published preprocessing of the open weights. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from glmv._public import public_class
 
 CELL = 28
-"""Pixels of a side that become one token: patch_size 14, and merge_size 2, of every family."""
+"""A token covers a square of this many pixels a side: patch_size 14 times merge_size 2, in every model family."""
 
 LAYER = 2
 """Frames of a video that share their tokens (temporal_patch_size); a picture counts as two such frames."""
@@ -18,26 +18,26 @@ LAYER = 2
 # `<|begin_of_video|>` and `<|end_of_video|>` around a video.
 _MARKS = 2
 
-# GLM's tokenizer splits numbers into groups of three digits: a time from here on is one token longer.
+# GLM's tokenizer splits numbers into groups of three digits, so a time of 1000 s or more has one token more.
 _LONG_SECONDS = 1000
 
 
 @public_class
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The picture and video processors of one family of open weights, as far as they decide about tokens.
+    """The parameters of the picture and video processors of one model family that determine the number of tokens.
 
     Attributes:
         source: where they are published.
-        rounding: sides are rounded to the nearest cell, and kept within the bounds by shrinking; or "up".
-        least_tokens: of a picture or a video, which is made larger up to there.
-        picture_tokens, video_tokens: at most; what is more is made smaller.
-        most_aspect: the longer side by the shorter one, at most; None for any.
-        video_rates: (seconds, frames a second): for a video of so many seconds at most. A longer one than the last row
-            says counts as that long.
-        video_frames: at most, whatever the length.
-        stamp_tokens: of the time that stands behind each layer of a video, in text, up to 999 s.
-        whole_seconds: frames are looked for up to the last whole second of a video only.
+        rounding: how sides become whole cells: "nearest", or "up".
+        least_tokens: the fewest tokens; a smaller picture or video is enlarged.
+        picture_tokens, video_tokens: the most tokens; a larger picture or video is shrunk.
+        most_aspect: the largest ratio of the longer side to the shorter one; None for any.
+        video_rates: pairs (seconds, frames a second): the rate for videos of up to that length. A video longer than the
+            last pair is counted with that length.
+        video_frames: the most frames of a video of any length.
+        stamp_tokens: tokens of the time, as text, behind each layer of a video, up to 999 s.
+        whole_seconds: whether frames are taken up to the last whole second of a video only.
     """
 
     source: str
@@ -52,17 +52,17 @@ class Processor:
     whole_seconds: bool = False
 
     def picture(self, width: int, height: int) -> int:
-        """Tokens of a picture of so many pixels, its two marks included."""
+        """Tokens of a picture, including its two marks. Sides in pixels."""
         return self._cells(width, height, 1, self.picture_tokens) + _MARKS
 
     def video(self, width: int, height: int, seconds: float, frame_rate: float | None = None) -> int:
-        """Tokens of a video, marks and times of its frames included.
+        """Tokens of a video, including marks and the times of its frames.
 
         Args:
             width: pixels.
             height: pixels.
-            seconds: how long it lasts.
-            frame_rate: its frames a second. None or 0 is unknown, and counts as enough.
+            seconds: its duration.
+            frame_rate: frames a second. None or 0 means unknown, and is treated as high enough.
         """
         layers = math.ceil(self.frames(seconds, frame_rate) / LAYER)
         cells = self._cells(width, height, layers, self.video_tokens)
@@ -70,7 +70,7 @@ class Processor:
         return layers * (cells + _MARKS + self.stamp_tokens) + round(longer) + _MARKS
 
     def frames(self, seconds: float, frame_rate: float | None = None) -> int:
-        """Different frames that are taken from a video of so many seconds and frames a second (None: enough)."""
+        """How many different frames are taken from a video; arguments as `video`."""
         counted = min(seconds, self.video_rates[-1][0])
         rate = next(rate for most, rate in self.video_rates if counted <= most)
         wanted = max(1, min(int(counted * rate), self.video_frames))
@@ -80,11 +80,11 @@ class Processor:
         if not self.whole_seconds or total < wanted:
             return min(wanted, total)
         taken, last = _steps(total, frame_rate, rate, int(seconds), wanted)
-        # Where the steps find too few, as many as are wanted are spread from the first frame to the last one found.
+        # If that gives too few frames, the wanted number is spread evenly from the first frame to the last one taken.
         return wanted if taken >= wanted else min(wanted, last + 1)
 
     def _cells(self, width: int, height: int, layers: int, most: int) -> int:
-        """Tokens of one of `layers` pictures of one size that together have between the least and the most tokens."""
+        """Tokens of each of `layers` pictures of one size, which together have `least_tokens` to `most` tokens."""
         match self.rounding:
             case "nearest":
                 return _nearest(width, height, layers, self.least_tokens, most)
@@ -93,10 +93,10 @@ class Processor:
 
 
 def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) -> tuple[int, int]:
-    """Go through `total` frames in steps of 1/rate seconds up to `until`: how many are taken, and the last one's index.
+    """Take frames in steps of 1/rate seconds up to `until`. Returns how many, and the index of the last one.
 
-    It stops after one more than `most`. The sums are those of the published processors, rounding errors included, since
-    a frame at the very moment of a step is taken or left by them.
+    It stops after `most` + 1 frames. The sums are those of the published processors, including their rounding errors,
+    which decide about a frame at the exact time of a step.
     """
     taken, last, moment = 0, -1, 0.0
     apart, step = 1 / frame_rate, 1 / rate
@@ -113,7 +113,7 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Sides to the nearest cell. Where that is out of bounds: both by one factor, then down or up to a whole cell."""
+    """Rounds the sides to the nearest cell. Out of bounds, scales both by one factor and rounds down or up."""
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)
     cells = round(width / CELL) * round(height / CELL)
@@ -127,7 +127,7 @@ def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int
 
 
 def _up(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Sides up to whole cells; beyond the most, the largest picture of the same shape that fits."""
+    """Rounds the sides up to whole cells. Over `most` tokens, takes the largest picture of the same shape that fits."""
     cells = _covering(width, height)
     if layers * cells < least:
         factor = math.sqrt(least * CELL**2 / (layers * width * height))

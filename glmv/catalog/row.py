@@ -1,4 +1,4 @@
-"""What a catalogue row holds."""
+"""The types of a catalogue row."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ CHAT = "/chat/completions"
 
 Currency = Literal["CNY", "USD"]
 
-# What the platform is paid in, by the end of its hosts' names.
+# The currency of the platform's prices, by the end of the host name.
 _PAID_IN: dict[str, Currency] = {"bigmodel.cn": "CNY", "z.ai": "USD"}
 
 
 def currency_at(base_url: str) -> Currency | None:
-    """What is paid in at a server; None for one that is not the platform's, whose prices nobody here knows."""
+    """The currency of a server's prices; None for a server that is not the platform's: its prices are unknown."""
     host = urlsplit(base_url).hostname or ""
-    return next((paid for end, paid in _PAID_IN.items() if host == end or host.endswith(f".{end}")), None)
+    return next((currency for end, currency in _PAID_IN.items() if host == end or host.endswith(f".{end}")), None)
 
 
 @public_class
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a million tokens cost. `cached` is for those of the prompt that the platform had in its cache."""
+    """Prices of a million tokens. `cached` is the price of prompt tokens that the platform had in its cache."""
 
     input: float
     output: float
     cached: float | None = None
 
     def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
-        """What a call cost, by its tokens; `cached` are those of the prompt that the platform had in its cache."""
-        again = min(cached, prompt) if self.cached is not None else 0
-        spent = (prompt - again) * self.input + again * (self.cached or 0) + answer * self.output
+        """The cost of a call. All arguments are numbers of tokens; `cached` is the part of `prompt` that was cached."""
+        reused = min(cached, prompt) if self.cached is not None else 0
+        spent = (prompt - reused) * self.input + reused * (self.cached or 0) + answer * self.output
         return spent / MILLION
 
 
 @public_class
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens cost, as it was listed on a day. Prices change: the platform's own page holds.
+    """The listed prices of a million tokens on a date. Prices change: the platform's page is authoritative.
 
     Attributes:
-        input, output: of tokens of the prompt and the answer.
-        cached: of those of the prompt that the platform had in its cache; None where no price of its own is listed.
+        input, output: price of prompt tokens and of answer tokens.
+        cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
         currency, date, source: of the listed price.
-        long: what all tokens cost when the prompt has `long_from` or more; None where that is the same.
-        any_server: whether it holds at whatever server, as where a name itself says that the model is free.
+        long: the prices of all tokens when the prompt has `long_from` tokens or more; None if they are the same.
+        any_server: whether it is the price at every server, as of a model that is free by its name.
     """
 
     input: float
@@ -70,7 +70,7 @@ class Price:
         return self.input == self.output == 0
 
     def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
-        """What a call cost, by its tokens; `cached` are those of the prompt that the platform had in its cache."""
+        """The cost of a call. All arguments are numbers of tokens; `cached` is the part of `prompt` that was cached."""
         long = self.long if prompt >= self.long_from else None
         return (long or Rates(self.input, self.output, self.cached)).amount(prompt, answer, cached)
 
@@ -78,40 +78,40 @@ class Price:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of the platform: what its documents say it takes.
+    """One model of the platform, with its limits as documented.
 
-    None means: not documented, so nothing is refused for it. 0 or () means: documented as not taken.
-    Where documents disagree the widest reading stands here and `doubts` names the others.
+    None means that a limit is not documented, so no request is refused for it. 0 or () means that the model does not
+    accept such content. Where documents disagree, the row has the widest limit and `doubts` names the others.
 
     Attributes:
-        name: as it goes on the wire.
-        source: where the row comes from.
+        name: as it is sent.
+        source: where the values are documented.
         status: "active", "legacy" (no longer offered to new users) or "preview".
-        endpoint: the path under the base URL that it answers at; see `chats`.
+        endpoint: the path of its endpoint under the base URL; see `chats`.
         context: tokens of prompt and answer together.
         max_output, default_output: tokens of the answer, thinking included.
-        roles: of messages. Without "system", its text goes in front of the first user text.
+        roles: of messages. Without "system", system text is put in front of the first user text.
         string_content: whether a user's content may be a plain string; if not, it is sent as a list of parts.
-        images, videos, files: how many of them a request may hold.
-        images_sure, output_sure: what every document allows, where `images` or `max_output` is the widest reading.
+        images, videos, files: the most of each in a request.
+        images_sure, output_sure: what all documents allow, where they disagree about `images` or `max_output`.
         image_bytes, image_side, image_formats: of one picture (side in pixels).
-        image_base64, video_base64: whether it may be sent inside the request, or by URL only.
+        image_base64, video_base64: whether a request may contain the data; else a URL only.
         video_bytes, video_seconds, video_formats: of one video.
         video_first: whether a video has to come before the text.
-        mixed_media: whether pictures, videos and files may stand in one request.
+        mixed_media: whether one request may have pictures, videos and files.
         file_bytes: of one file; `file_forms`: "url", "data", "id".
-        thinking: "no", "switch" (on unless switched off) or "always".
-        thinking_values: what `thinking.type` takes on the wire.
-        reasoning_effort: what that takes.
-        tools: functions at most; `tool_types`: what a tool's `type` may be.
+        thinking: "no", "switch" (on by default) or "always".
+        thinking_values: values of `thinking.type` in the request body.
+        reasoning_effort: values of that option.
+        tools: the most tools; `tool_types`: values of a tool's `type`.
         response_format: whether JSON mode is documented.
-        stop: stop words that the platform takes; the rest is cut on our side.
-        temperature, top_p: lowest and highest value; with their defaults.
-        concurrency: requests under way at once, for an account of the lowest level.
-        batch: whether the platform's guide to batches names it among the models that they take.
-        prices: of a million tokens, in each currency in which one is listed; see `price_at` and `price_in`.
-        processor: what counts the tokens of pictures and videos; None where no preprocessing is published.
-        doubts: where documents disagree, each line begins with the field's name.
+        stop: how many stop words are sent; the client cuts the answer at the others.
+        temperature, top_p: lowest and highest value; `default_temperature` and `default_top_p` are the defaults.
+        concurrency: concurrent requests of an account of the lowest level.
+        batch: whether the platform's guide to batches names the model.
+        prices: in each currency with a listed price; see `price_at` and `price_in`.
+        processor: counts the tokens of pictures and videos; None when no preprocessing is published.
+        doubts: where documents disagree; each line begins with the name of a field.
     """
 
     name: str
@@ -159,25 +159,25 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether it takes chat completions; a model with another endpoint is refused with a word on it."""
+        """Whether it is a chat model; one with another endpoint is refused with a message that names the endpoint."""
         return self.endpoint == CHAT
 
     @property
     def sees(self) -> bool:
-        """Whether it takes pictures in chat."""
+        """Whether it accepts pictures in chat."""
         return self.images != 0 and self.chats
 
     def price_in(self, currency: str) -> Price | None:
-        """The price that is listed in a currency, "CNY" or "USD"; None where none is known."""
+        """The price in a currency, "CNY" or "USD"; None when it is unknown."""
         return next((price for price in self.prices if price.currency == currency), None)
 
     def price_at(self, base_url: str) -> Price | None:
-        """The price at a server: bigmodel.cn is paid in CNY, z.ai in USD; None elsewhere, and where none is known.
+        """The price at a server: in CNY at bigmodel.cn, in USD at z.ai; None elsewhere, and when it is unknown.
 
-        What is free by its name ("z-ai/glm-4.6v:free") is free at every server.
+        A model that is free by its name ("z-ai/glm-4.6v:free") is free at every server.
         """
         return next((price for price in self.prices if price.any_server), self.price_in(currency_at(base_url) or ""))
 
     def doubt(self, field: str) -> str | None:
-        """What documents disagree about in this field, or None."""
-        return next((told.partition(": ")[2] for told in self.doubts if told.startswith(f"{field}: ")), None)
+        """How documents disagree about a field, or None."""
+        return next((line.partition(": ")[2] for line in self.doubts if line.startswith(f"{field}: ")), None)

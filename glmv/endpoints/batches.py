@@ -1,9 +1,9 @@
 """Batches: many requests in one file, answered within a day or so at half the price.
 
-Of the models that see, they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.
+Of the vision models, batches accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.
 
-Source: docs.bigmodel.cn, "批量处理" (a JSONL line a request, 50,000 lines and 100 MB a file, `custom_id` of 6
-characters or more, pictures but no videos, of the models with eyes those whose row says so) and the platform's cookbook
+Source: docs.bigmodel.cn, "批量处理" (one JSONL line for each request, at most 50,000 lines and 100 MB, `custom_id`
+of 6 characters or more, pictures but no videos, and the list of models) and the platform's cookbook
 (github.com/MetaGLM/glm-cookbook, glm_batch_api: times in milliseconds, answers in another order than the requests).
 """
 
@@ -39,7 +39,7 @@ MAX_REQUESTS = 50_000
 MIN_CUSTOM_ID = 6
 ENDED = ("completed", "failed", "expired", "cancelled")
 ENDPOINT = "/v4/chat/completions"
-# Seconds between two questions: a batch takes minutes to hours.
+# Seconds between two requests for the state: a batch takes minutes to hours.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 _OURS = "glmv-"
 
@@ -47,7 +47,7 @@ Requests = Iterable[Messages | ChatRequest] | Mapping[str, Messages | ChatReques
 
 
 class Line(NamedTuple):
-    """What has to be known of a request when its answer comes."""
+    """The facts of a request that are needed to read its answer."""
 
     custom_id: str
     reading: Reading = Reading()
@@ -56,16 +56,16 @@ class Line(NamedTuple):
 @public_class
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests that were handed in together.
+    """A batch: requests that were submitted together.
 
     Attributes:
-        id: what `get`, `wait`, `results` and `cancel` take.
+        id: for `get`, `wait`, `results` and `cancel`.
         status: "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled".
-        input_file_id, output_file_id, error_file_id: files on the platform, None while there is none.
-        total, completed, failed: how many requests, None while the platform has not counted.
+        input_file_id, output_file_id, error_file_id: ids of files on the platform, None if absent.
+        total, completed, failed: numbers of requests, None until the platform has counted them.
         created_at: seconds since the epoch.
-        notes: what was changed or is in doubt, one line each.
-        raw: the body as it came.
+        notes: what the client changed, and doubts about the request, one line each.
+        raw: the JSON object as received.
     """
 
     id: str
@@ -83,14 +83,14 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the batch has ended, in any way."""
         return self.status in ENDED
 
 
 @public_class
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request: an answer, or an error of the class that `Client.chat` would have raised."""
+    """The result of one request: an answer, or an error of the class that `Client.chat` would have raised."""
 
     custom_id: str
     completion: Completion | None = None
@@ -108,37 +108,37 @@ def create(
     auto_delete_input_file: bool | None = None,
     **options: Unpack[CallKeywords],
 ) -> Generator[Step, Any, Batch]:
-    """Hand in many requests at once.
+    """Submit many requests at once.
 
     Args:
-        requests: what `Client.chat` takes as messages, one a request; or such by custom_id (6 characters or
-            more); or the id of a file that was uploaded with purpose "batch".
-        model, options: of all requests, as in `Client.chat`.
+        requests: a list of messages as in `Client.chat`, one entry for each request; or a mapping from custom_id (6
+            characters or more) to messages; or the id of a file that was uploaded with purpose "batch".
+        model, options: for all requests, as in `Client.chat`.
         metadata, auto_delete_input_file: sent as they are.
 
     Raises:
-        LimitExceeded: above 50,000 requests or 100 MB; nothing was sent.
-        UnsupportedContent: for videos and files; nothing was sent.
+        LimitExceeded: more than 50,000 requests or 100 MB; nothing was sent.
+        UnsupportedContent: a request has a video or a file; nothing was sent.
     """
     lines: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
     if isinstance(requests, str):
         if options or model:
-            raise InvalidRequestError("The file holds the requests already: model and options cannot be changed.")
+            raise InvalidRequestError("The requests are in the file already: model and options cannot be set here.")
         file_id = requests
     else:
-        given = cast("dict[str, Any]", options)
-        write = partial(written, context, requests, model, given)
-        data, lines, notes = yield from worked(lambda: without_values(write, given), context.policy())
+        call_options = cast("dict[str, Any]", options)
+        write = partial(written, context, requests, model, call_options)
+        data, lines, notes = yield from worked(lambda: without_values(write, call_options), context.policy())
         file_id = (yield from upload(context, data, purpose="batch", name="batch.jsonl")).id
-    wanted = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
-    payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in wanted.items() if v is not None}}
+    optional = {"metadata": metadata, "auto_delete_input_file": auto_delete_input_file}
+    payload = {"input_file_id": file_id, "endpoint": ENDPOINT, **{k: v for k, v in optional.items() if v is not None}}
     try:
         answer = yield from context.fetch("POST", "/batches", payload, repeatable=False)
     except GLMVError as error:
         error.add_cure(
-            f"The requests lie on the platform as file {shortened(file_id)}; create({shown(file_id)}) takes them "
-            "from there."
+            f"The requests were uploaded as file {shortened(file_id)}: to try again without uploading them, call "
+            f"create({shown(file_id)})."
         )
         raise
     return _batch(answer, Batch("", "", notes=notes, _lines=lines))
@@ -147,10 +147,10 @@ def create(
 def written(
     context: Context, requests: Requests, model: str | None, options: Mapping[str, Any]
 ) -> tuple[bytes, tuple[Line, ...], tuple[str, ...]]:
-    """Requests -> (the JSONL file, a line's facts each, notes).
+    """Requests -> the JSONL file, a `Line` for each request, and notes.
 
     Raises:
-        LimitExceeded, UnsupportedContent, InvalidRequestError: naming the request; nothing was sent.
+        LimitExceeded, UnsupportedContent, InvalidRequestError: the message names the request; nothing was sent.
     """
     pieces: list[bytes] = []
     lines: list[Line] = []
@@ -158,7 +158,7 @@ def written(
     size = 0
     for custom_id, item in _named(requests):
         if len(lines) == MAX_REQUESTS:
-            raise LimitExceeded(f"A batch takes {MAX_REQUESTS:,} requests; there are more. Make several batches.")
+            raise LimitExceeded(f"A batch takes at most {MAX_REQUESTS:,} requests; got more. Make several batches.")
         try:
             request = item if isinstance(item, ChatRequest) else context.request(item, model, dict(options))
             _fits(request)
@@ -168,16 +168,18 @@ def written(
             error.message = f"{shortened(custom_id)}: {error.message}"
             raise
         if row is not None and row.sees and not row.batch:
-            known = ", ".join(known.name for known in models() if known.batch)
-            notes[f"model: of models with eyes, the batch guide names {known}; {request.model} was sent."] = None
+            listed_models = ", ".join(each.name for each in models() if each.batch)
+            notes[f"model: the batch guide lists the vision models {listed_models}; {request.model} was sent."] = None
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT}, ensure_ascii=False)
         pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")
         size += len(pieces[-1])
         if size > MAX_FILE_BYTES:
-            raise LimitExceeded(f"A batch takes 100 MB; it is full at {shortened(custom_id)}. Make several batches.")
+            raise LimitExceeded(
+                f"A batch takes at most 100 MB; {shortened(custom_id)} exceeds it. Make several batches."
+            )
         lines.append(Line(custom_id, call.reading))
     if not lines:
-        raise InvalidRequestError("There is no request for the batch.")
+        raise InvalidRequestError("A batch needs at least one request; got none.")
     return b"".join(pieces), tuple(lines), tuple(notes)
 
 
@@ -193,45 +195,45 @@ def _named(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
 
 def _fits(request: ChatRequest) -> None:
     if "request_id" in request.options:
-        raise InvalidRequestError("request_id cannot be given: requests of a batch are told by their custom_id.")
+        raise InvalidRequestError("request_id cannot be set in a batch: custom_id identifies its requests.")
     for part in (part for message in request.messages for part in message.content):
         if not isinstance(part, Text | Image):
-            raise UnsupportedContent(f"Batches take text and pictures, no {type(part).__name__}.")
+            raise UnsupportedContent(f"A batch takes text and pictures; got {type(part).__name__}.")
 
 
 def get(context: Context, /, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
-    """How a batch stands."""
-    known = batch if isinstance(batch, Batch) else Batch(batch, "")
-    path = f"/batches/{quoted('batch', known.id)}"
-    return _batch((yield from context.fetch("GET", path, deadline=deadline)), known)
+    """The current state of a batch."""
+    before = batch if isinstance(batch, Batch) else Batch(batch, "")
+    path = f"/batches/{quoted('batch', before.id)}"
+    return _batch((yield from context.fetch("GET", path, deadline=deadline)), before)
 
 
 def listed(context: Context, /, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
-    """The batches of the account, as many as `limit` says; None is all."""
+    """The batches of the account, at most `limit`; None is all."""
     return [_batch(row, Batch("", "")) for row in (yield from pages(context, "/batches", {}, limit))]
 
 
 def cancel(context: Context, /, batch: str | Batch) -> Generator[Step, Any, Batch]:
-    """Stop a batch; what is answered already can be fetched."""
-    known = batch if isinstance(batch, Batch) else Batch(batch, "")
-    return _batch((yield from context.fetch("POST", f"/batches/{quoted('batch', known.id)}/cancel")), known)
+    """Stop a batch. The answers that exist already can be fetched."""
+    before = batch if isinstance(batch, Batch) else Batch(batch, "")
+    return _batch((yield from context.fetch("POST", f"/batches/{quoted('batch', before.id)}/cancel")), before)
 
 
 def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = None) -> Generator[Step, Any, Batch]:
-    """Ask with growing pauses until a batch has ended, in whatever way.
+    """Wait until a batch has ended in any way, with growing pauses between the requests for its state.
 
     Args:
-        batch: what `create` returned, or its id.
-        deadline: seconds; None waits as long as it takes: the platform itself ends a batch after some days.
+        batch: the batch that `create` returned, or its id.
+        deadline: seconds; None has no limit: the platform ends a batch after some days.
 
     Raises:
-        DeadlineExceeded: when it has not ended in time; the batch goes on.
+        DeadlineExceeded: it has not ended in time; it continues on the platform.
     """
     name = batch.id if isinstance(batch, Batch) else batch
     return (
         yield from waited(
             lambda left: get(context, batch, deadline=left),
-            lambda found: found.ended,
+            lambda current: current.ended,
             pauses(FIRST_PAUSE, LONGEST_PAUSE),
             deadline,
             context.clock,
@@ -243,27 +245,27 @@ def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = No
 def results(
     context: Context, /, batch: str | Batch, *, response_format: Mapping[str, Any] | None = None
 ) -> Generator[Step, Any, list[BatchResult]]:
-    """What came of each request, in the order of the requests.
+    """The result of each request, in the order of the requests.
 
     Args:
-        batch: what `create` or `wait` returned, or its id. With an id alone, the order of custom_ids that you
-            chose is not known: results come as the platform wrote them.
-        response_format: what the requests asked for: each text is reduced to its JSON then, and an answer that
-            does not fit is a `MalformedResponse` with the answer in `partial`, for nobody asks a second time.
+        batch: the batch that `create` or `wait` returned, or its id. With an id, the order of your own custom_ids is
+            not known: then results have the order of the output file.
+        response_format: that of the requests. Each text is reduced to its JSON. The result for an answer that does not
+            fit is a `MalformedResponse` with the answer in `partial`, because a batch has no second turn.
 
     Raises:
-        InvalidRequestError: when the batch has not ended, or its file was refused.
+        InvalidRequestError: the batch has not ended, or the platform refused its file.
     """
-    found = yield from get(context, batch)
-    if not found.ended:
-        raise InvalidRequestError(f"Batch {found.id} has not ended ({found.status}): wait for it first.")
+    current = yield from get(context, batch)
+    if not current.ended:
+        raise InvalidRequestError(f"Batch {current.id} has not ended (status {current.status}): wait for it first.")
     data = b""
-    for file_id in (found.output_file_id, found.error_file_id):
+    for file_id in (current.output_file_id, current.error_file_id):
         if file_id is not None:
             data += (yield from content(context, file_id)) + b"\n"
-    if found.status == "failed" and not data.strip():
-        raise InvalidRequestError(f"Batch {found.id} failed: {_reasons(found.raw.get('errors'))}.")
-    return (yield from worked(partial(_answers, context, found, data, response_format), context.policy()))
+    if current.status == "failed" and not data.strip():
+        raise InvalidRequestError(f"Batch {current.id} failed: {_reasons(current.raw.get('errors'))}.")
+    return (yield from worked(partial(_answers, context, current, data, response_format), context.policy()))
 
 
 def _answers(
@@ -283,27 +285,29 @@ def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchRe
 
 
 def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
-    """The output's lines -> one result a request, in the order of the requests."""
+    """The lines of the output -> one result for each request, in the order of the requests."""
     rows: dict[str, Mapping[str, Any]] = {}
-    strange: list[BatchResult] = []
-    for line in data.split(b"\n"):  # never at U+2028 and its like, which may stand inside a string
+    unreadable: list[BatchResult] = []
+    for line in data.split(b"\n"):  # not `splitlines`: it would also split at U+2028, which may be inside a string
         if not line.strip():
             continue
         try:
             row = parse(line, "A line of the batch's output")
             rows.setdefault(str(row["custom_id"]), row)
         except MalformedResponse as error:
-            strange.append(BatchResult("", error=error))
+            unreadable.append(BatchResult("", error=error))
         except (KeyError, TypeError):
-            strange.append(BatchResult("", error=MalformedResponse("A line of the batch's output has no custom_id.")))
+            unreadable.append(
+                BatchResult("", error=MalformedResponse("A line of the batch's output has no custom_id."))
+            )
     lines = batch._lines or tuple(map(Line, _order(rows, batch.total)))  # noqa: SLF001 - made in this file
-    asked = {line.custom_id for line in lines}
-    lines += tuple(Line(custom_id) for custom_id in rows if custom_id not in asked)
-    return [_result(context, line, rows.get(line.custom_id), batch) for line in lines] + strange
+    requested = {line.custom_id for line in lines}
+    lines += tuple(Line(custom_id) for custom_id in rows if custom_id not in requested)
+    return [_result(context, line, rows.get(line.custom_id), batch) for line in lines] + unreadable
 
 
 def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
-    """The ids of the requests in their order, as far as it can be told without the requests: ours are numbered."""
+    """The custom_ids in the order of the requests if the client made them, by their numbers; else as in the output."""
     if not all(name.startswith(_OURS) for name in rows):
         return list(rows)
     return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})
@@ -311,26 +315,28 @@ def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
 
 def _result(context: Context, line: Line, row: Mapping[str, Any] | None, batch: Batch) -> BatchResult:
     if row is None:
-        lost = MalformedResponse(f"There is no answer to {line.custom_id}: the batch is {batch.status}.")
-        return BatchResult(line.custom_id, error=lost)
+        problem = MalformedResponse(
+            f"The output has no answer to {line.custom_id}; the status of the batch is {batch.status}."
+        )
+        return BatchResult(line.custom_id, error=problem)
     response = row.get("response")
     response = response if isinstance(response, Mapping) else {}
     body, status = response.get("body"), response.get("status_code")
     status = status if isinstance(status, int) else None
-    found = envelope(body) or (envelope(row) if row.get("error") else None)
-    if found is None and (status or 200) >= 300:
-        found = Envelope(None, "", None, None)
+    error_body = envelope(body) or (envelope(row) if row.get("error") else None)
+    if error_body is None and (status or 200) >= 300:
+        error_body = Envelope(None, "", None, None)
     try:
-        if found is not None:
-            raise error_from(status, found)
+        if error_body is not None:
+            raise error_from(status, error_body)
         if not isinstance(body, dict):
-            raise MalformedResponse(f"The line for {line.custom_id} has no answer in it; it has {sorted(row)}.")
+            raise MalformedResponse(f"The line for {line.custom_id} has no answer; its fields are {sorted(row)}.")
         return BatchResult(line.custom_id, context.answer(body, line.reading))
     except GLMVError as error:
-        kept = withdrawn(error, context)
+        completion = withdrawn(error, context)
         return (
-            BatchResult(line.custom_id, replace(kept, notes=line.reading.notes))
-            if kept
+            BatchResult(line.custom_id, replace(completion, notes=line.reading.notes))
+            if completion
             else BatchResult(line.custom_id, error=error)
         )
 
@@ -338,27 +344,27 @@ def _result(context: Context, line: Line, row: Mapping[str, Any] | None, batch: 
 def _reasons(errors: object) -> str:
     rows = errors.get("data") if isinstance(errors, Mapping) else errors
     rows = rows if isinstance(rows, list) else []
-    told = [str(row.get("message") or row.get("code")) for row in rows if isinstance(row, Mapping)]
-    return "; ".join(told[:5])[:500] or "the platform gave no reason"
+    reasons = [str(row.get("message") or row.get("code")) for row in rows if isinstance(row, Mapping)]
+    return "; ".join(reasons[:5])[:500] or "the platform gave no reason"
 
 
-def _batch(payload: Mapping[str, Any], known: Batch) -> Batch:
+def _batch(payload: Mapping[str, Any], before: Batch) -> Batch:
     counts = payload.get("request_counts")
     counts = counts if isinstance(counts, Mapping) else {}
-    name = payload.get("id") or known.id
+    name = payload.get("id") or before.id
     if not name:
-        raise MalformedResponse(f"A batch object holds no id; it has {sorted(payload)}.")
+        raise MalformedResponse(f"A batch object of the response has no id; its fields are {sorted(payload)}.")
 
     def count(of: str) -> int | None:
         return counts[of] if isinstance(counts.get(of), int) else None
 
     def file(of: str) -> str | None:
-        return str(payload[of]) if payload.get(of) else None  # "" while there is none
+        return str(payload[of]) if payload.get(of) else None  # "" while the file does not exist
 
     return replace(
-        known,
+        before,
         id=str(name),
-        status=str(payload.get("status") or known.status),
+        status=str(payload.get("status") or before.status),
         input_file_id=file("input_file_id"),
         output_file_id=file("output_file_id"),
         error_file_id=file("error_file_id"),

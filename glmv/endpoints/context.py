@@ -1,4 +1,4 @@
-"""What requests to all endpoints have in common: the context that makes them, and the functions that run them."""
+"""Shared by all endpoints: the context that makes requests, and functions that turn flows into methods."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Run(Protocol):
-    """Runs a flow to its end, blocking."""
+    """Runs a flow to its end and blocks meanwhile."""
 
     def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
 
 class AsyncRun(Protocol):
-    """Runs a flow to its end, awaiting."""
+    """Runs a flow to its end, as a coroutine."""
 
     async def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
 
 class Context(NamedTuple):
-    """What every request to an endpoint is made from.
+    """Everything that is needed to make a request to an endpoint.
 
     Attributes:
         settings: of the client.
-        address: where the requests go.
-        budget: of retries, shared by the calls of the client.
+        address: of the server.
+        budget: the retry budget, shared by the calls of the client.
         clock: returns monotonic seconds.
     """
 
@@ -62,19 +62,19 @@ class Context(NamedTuple):
         """Messages and options of one call -> the request. Empties `options`."""
         return request_of(messages, self.settings, model, options)
 
-    def row(self, asked: ChatRequest | str) -> Model | None:
-        """The catalogue row of a request's model, or of a model by name, unless it says nothing of this server."""
+    def row(self, subject: ChatRequest | str) -> Model | None:
+        """The catalogue row of a request or of a model by name; None where it does not apply to this server."""
         if self.address.dialect.limits == "none":
             return None
-        return asked.row if isinstance(asked, ChatRequest) else self.settings.catalog_row(asked)
+        return subject.row if isinstance(subject, ChatRequest) else self.settings.catalog_row(subject)
 
     def gate(self, model: str, row: Model | None) -> Gate:
-        """The gate that calls of a model pass."""
+        """The gate that limits the concurrent calls of a model."""
         address, limit = self.address, row.concurrency if row else None
         return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
 
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
-        """A chat request and the row of its model -> the call. Raises as `request.prepare.prepare`."""
+        """A chat request and the row of its model -> the call. Errors as `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
         return prepare(
             request,
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
-        """A chat request -> what the flow takes. Raises as `prepare`."""
+        """A chat request -> the arguments of the flow. Errors as `prepare`."""
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
@@ -96,7 +96,7 @@ class Context(NamedTuple):
     def converted(
         self, messages: Messages, model: str | None, options: dict[str, Any]
     ) -> Generator[Step, Any, ChatRequest]:
-        """As `request`, for a flow: large messages are work for a thread."""
+        """As `request`, as a flow: large messages are converted in a worker thread."""
         make = functools.partial(self.request, messages, model, options)
         if not is_large(messages):
             return make()
@@ -105,7 +105,7 @@ class Context(NamedTuple):
         return request.after(policy.spent)
 
     def prepared(self, request: ChatRequest, *, stream: bool = False) -> Generator[Step, Any, tuple[Call, Policy]]:
-        """As `chat`, for a flow: a request that holds much is work for a thread."""
+        """As `chat`, as a flow: a large request is prepared in a worker thread."""
         if not is_large(request.messages):
             return self.chat(request, stream=stream)
         row = self.row(request)
@@ -114,7 +114,7 @@ class Context(NamedTuple):
         return call._replace(large=True), policy
 
     def policy(self, call: Mapping[str, Any] = _NOTHING, gate: Gate | None = None) -> Policy:
-        """How often and how long to try, with the options of one call."""
+        """The retries and time limits of one call."""
         address = self.address
         policy = policy_of(self.settings, call, host=address.host, budget=self.budget, renew=address.renew, gate=gate)
         policy.clock = self.clock
@@ -138,27 +138,30 @@ class Context(NamedTuple):
         """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
 
         Args:
-            path: relative to the base URL, ids in it quoted (see `quoted`).
-            payload: JSON to send, or a body that is made already.
-            model: whose gate the request passes; None is without one.
-            query: what goes behind the "?"; None values are left out.
-            deadline: seconds, when shorter than the settings' own.
-            spent: seconds of it that making the payload took.
-            repeatable: whether it does no harm when a request that broke on its way is sent once more.
-            limit: bytes that the response may have.
+            method: of HTTP.
+            path: relative to the base URL, with ids quoted (see `quoted`).
+            payload: JSON to send, or an encoded body.
+            model: the model whose gate the request passes; None means no gate.
+            query: parameters of the URL; None values are left out.
+            headers: of this request.
+            deadline: seconds, if shorter than the deadline of the settings.
+            spent: seconds of the deadline that making the payload took.
+            repeatable: whether a request that may have reached the server can be sent again without harm.
+            raw: return the bytes of the response.
+            limit: the most bytes of the response.
 
         Raises:
-            InvalidRequestError: when the payload cannot be written as JSON.
+            InvalidRequestError: the payload cannot be written as JSON.
         """
         body = payload if payload is None or isinstance(payload, Body) else json_body(payload)
-        asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
+        parameters = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         policy = self.policy(gate=self.gate(model, self.row(model)) if model else None)
         policy.repeatable, policy.spent = repeatable, spent
         if deadline is not None:
             policy.deadline = min(deadline, policy.deadline or deadline)
         call = Call(
             method,
-            f"{path}?{asked}" if asked else path,
+            f"{path}?{parameters}" if parameters else path,
             lambda _: body,
             headers=SecretHeaders(headers),
             secrets=self.address.secrets,
@@ -168,22 +171,22 @@ class Context(NamedTuple):
         return fetch(call, policy, raw=raw)
 
     def answer(self, payload: dict[str, Any], reading: Reading) -> Completion:
-        """The answer of a task or of a line of a batch.
+        """The answer in the result of a task or in a line of a batch.
 
         Raises:
-            GLMVError: what its finish reason stands for, or that it is not an answer.
+            GLMVError: its finish reason means an error, or the payload is not an answer.
         """
         call = Call("GET", "", lambda _: None, reading=reading, sensitive=self.settings.on_sensitive)
         return answer_of(call, self.policy(), payload)
 
 
 def is_limit(value: object) -> bool:
-    """Whether this is a number of seconds above 0; what is not is refused where options are validated."""
+    """Whether this is a number of seconds above 0. The validation of options refuses other values."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 class _Methods:
-    """Methods that `blocking` and `awaiting` made get the names that they have in the class."""
+    """Gives methods that `blocking` and `awaiting` made the names that they have in the class."""
 
     def __init_subclass__(cls) -> None:
         for name, method in vars(cls).items():
@@ -213,7 +216,7 @@ class AsyncEndpoint(_Methods):
 
 
 def _as_method(method: Callable[..., Any], flow: Callable[..., Any]) -> None:
-    """Gives a method the documentation and the signature of its flow: without the context, and what is returned."""
+    """Gives a method the docstring and signature of its flow, without the context and with the flow's return type."""
     functools.update_wrapper(method, flow)
     signature = inspect.signature(flow)
     _, *parameters = signature.parameters.values()
@@ -230,9 +233,9 @@ def blocking(
     """A function that makes a flow -> a method that runs it."""
 
     def method(self: Endpoint, /, *args: P.args, **options: P.kwargs) -> T:
-        made = flow(self._context(), *args, **options)
+        steps = flow(self._context(), *args, **options)
         options.clear()  # it may hold headers with credentials
-        return self._run(made)
+        return self._run(steps)
 
     _as_method(method, flow)
     return method
@@ -244,19 +247,19 @@ def awaiting(
     """A function that makes a flow -> an asynchronous method that runs it."""
 
     async def method(self: AsyncEndpoint, /, *args: P.args, **options: P.kwargs) -> T:
-        made = flow(self._context(), *args, **options)
+        steps = flow(self._context(), *args, **options)
         options.clear()  # it may hold headers with credentials
-        return await self._run(made)
+        return await self._run(steps)
 
     _as_method(method, flow)
     return method
 
 
 def quoted(what: str, name: object) -> str:
-    """An id as it may stand in a path.
+    """An id, quoted for use in a path.
 
     Raises:
-        InvalidRequestError: for anything but a string with something in it: "" would ask for all of them.
+        InvalidRequestError: for anything but a non-empty string: an empty id would address the whole list.
     """
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError(f"The id of a {what} is the string that the platform gave it; got {shown(name)}.")
@@ -264,9 +267,9 @@ def quoted(what: str, name: object) -> str:
 
 
 def seconds(moment: object) -> int | None:
-    """A moment as the platform tells it -> whole seconds since the epoch.
+    """A time as the platform sends it -> whole seconds since the epoch.
 
-    Files count in seconds and batches in milliseconds, whatever their reference says.
+    Files have seconds and batches milliseconds, although the reference says otherwise.
     """
     match moment:
         case bool():

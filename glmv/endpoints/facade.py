@@ -1,6 +1,6 @@
-"""The endpoints beside chat, as properties of both clients. Each is loaded when it is first asked for.
+"""The endpoints beside chat, as properties of both clients. Each is imported when it is first used.
 
-Few programs need them, and a tenth of what importing the core costs is theirs.
+Few programs need them, and importing them is a tenth of the import time of the core.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Endpoints:
-    """Of the blocking client."""
+    """The endpoints of the blocking client."""
 
     _context: Callable[[], Context]
     _result: Callable[..., Any]
 
     @property
     def tasks(self) -> Tasks:
-        """Asynchronous calls: hand a request in, come back for the answer."""
+        """Asynchronous calls: submit a request and fetch the answer later."""
         from glmv.endpoints.tasks import Tasks
 
         return Tasks(self._context, self._result)
@@ -38,14 +38,14 @@ class Endpoints:
 
     @property
     def batches(self) -> Batches:
-        """Many requests in one file, at half the price; for pictures glm-4v, glm-4v-plus and glm-4v-plus-0111 alone."""
+        """Many requests in one file, at half the price; pictures for glm-4v, glm-4v-plus, glm-4v-plus-0111 only."""
         from glmv.endpoints.batches import Batches
 
         return Batches(self._context, self._result)
 
 
 class AsyncEndpoints:
-    """Of the asynchronous one."""
+    """The endpoints of the asynchronous client."""
 
     _context: Callable[[], Context]
     _result: Callable[..., Any]

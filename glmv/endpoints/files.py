@@ -26,11 +26,11 @@ from glmv.wire.encode import Body
 from glmv.wire.envelopes import envelope, error_from
 
 MAX_FILE_BYTES = 100 * MIB
-# An output file answers 50,000 requests; more than half a gigabyte in memory is somebody's mistake.
+# An output file has up to 50,000 answers; a larger file than this is not read into memory.
 MAX_CONTENT_BYTES = 512 * MIB
-# Rows of one page of a list, as in the reference of the interface that this one follows.
+# Rows of one page of a list, as in the reference of OpenAI's interface, which this one follows.
 MAX_PAGE = 100
-# An error in place of the content is short; content that is longer is not looked through for one.
+# An error that comes instead of the content is short; longer content is not searched for one.
 _ERROR_BYTES = 64 * 1024
 
 Upload = str | PathLike[str] | bytes | bytearray | memoryview
@@ -39,15 +39,15 @@ Upload = str | PathLike[str] | bytes | bytearray | memoryview
 @public_class
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that lies on the platform.
+    """A file on the platform.
 
     Attributes:
-        id: what `content`, `delete`, `glm.batches.create` and `glmv.File.from_id` take.
-        name: its file name (the platform writes `fileName`, its reference `filename`).
+        id: for `content`, `delete`, `glm.batches.create` and `glmv.File.from_id`.
+        name: its file name (`fileName` in responses, `filename` in the reference).
         bytes: its size.
         purpose, status: as the platform sent them.
         created_at: seconds since the epoch.
-        raw: the body as it came.
+        raw: the JSON object as received.
     """
 
     id: str
@@ -65,13 +65,13 @@ def upload(
     """Send a file of up to 100 MB.
 
     Args:
-        file: a path (links are followed, nothing but a regular file is read), or bytes.
+        file: the path of a regular file (links are followed), or bytes.
         purpose: "user_data" for documents to ask about (`glmv.File.from_id`), "batch" for batches; also
             "file-extract", "retrieval", "fine-tune", "code-interpreter", "agent", "voice-clone-input".
-        name: the file name to send; None is the path's own. Its ending tells the platform what it is.
+        name: the file name to send; None is that of the path. The platform recognizes the format by its ending.
 
     Raises:
-        LimitExceeded: above 100 MB; nothing was sent.
+        LimitExceeded: the file is larger than 100 MB; nothing was sent.
     """
     policy = context.policy()
     content_type, body = yield from worked(partial(_form, file, purpose, name), policy)
@@ -91,9 +91,9 @@ def _form(file: Upload, purpose: str, name: str | None) -> tuple[str, Body]:
 
 
 def multipart(fields: Mapping[str, str], name: str, data: bytes, boundary: str) -> tuple[str, Body]:
-    """Fields and one file -> (content type, body) of a form.
+    """Fields and one file -> content type and body of a multipart form.
 
-    Names are escaped as browsers do (html.spec.whatwg.org, "multipart form data"): a name cannot end its header.
+    Names are escaped as browsers do (html.spec.whatwg.org, "multipart form data"): so a name cannot end its header.
     """
     lines = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(field)}"\r\n\r\n{value}\r\n'
@@ -115,7 +115,7 @@ def _escaped(name: str) -> str:
 def listed(
     context: Context, /, *, purpose: str | None = None, limit: int | None = None
 ) -> Generator[Step, Any, list[StoredFile]]:
-    """The files of the account, as many as `limit` says; None is all."""
+    """The files of the account, at most `limit`; None is all."""
     query = {"purpose": purpose}
     return [stored(row) for row in (yield from pages(context, "/files", query, limit))]
 
@@ -123,46 +123,47 @@ def listed(
 def pages(
     context: Context, path: str, query: Mapping[str, Any], limit: int | None
 ) -> Generator[Step, Any, list[Mapping[str, Any]]]:
-    """The rows of a list that comes in pages: `has_more` says that there are more, `after` which were seen."""
+    """The rows of a list in pages. `has_more` in a response says that more follow; `after` is the last id received."""
     rows: dict[str, Mapping[str, Any]] = {}
     size = None if limit is None else min(limit, MAX_PAGE)
     while True:
-        asked = {**query, "limit": size, "after": next(reversed(rows), None)}
-        answer = yield from context.fetch("GET", path, query=asked)
-        found = answer.get("data")
-        if not isinstance(found, list):
-            raise MalformedResponse(f"A list of {path[1:]} holds no data; it has {sorted(answer)}.")
-        new = {str(row.get("id")): row for row in found if isinstance(row, Mapping)}
-        more = answer.get("has_more") is True and new.keys() - rows.keys()  # a server that ignores `after` ends, too
+        parameters = {**query, "limit": size, "after": next(reversed(rows), None)}
+        answer = yield from context.fetch("GET", path, query=parameters)
+        items = answer.get("data")
+        if not isinstance(items, list):
+            raise MalformedResponse(f"The list of {path[1:]} has no data; its fields are {sorted(answer)}.")
+        new = {str(row.get("id")): row for row in items if isinstance(row, Mapping)}
+        # New rows are required, so that a server that ignores `after` does not cause an endless loop.
+        more = answer.get("has_more") is True and new.keys() - rows.keys()
         rows |= new
         if not more or (limit is not None and len(rows) >= limit):
             return list(rows.values())[:limit]
 
 
 def delete(context: Context, /, file_id: str) -> Generator[Step, Any, None]:
-    """Remove a file."""
+    """Delete a file."""
     yield from context.fetch("DELETE", f"/files/{quoted('file', file_id)}")
 
 
 def content(context: Context, /, file_id: str) -> Generator[Step, Any, bytes]:
-    """The bytes of a file. The platform gives out the output files of batches only."""
+    """The bytes of a file. The platform returns the output files of batches only."""
     path = f"/files/{quoted('file', file_id)}/content"
     data: bytes = yield from context.fetch("GET", path, raw=True, limit=MAX_CONTENT_BYTES)
     if len(data) <= _ERROR_BYTES and data.lstrip()[:1] == b"{":
         try:
-            found = parse(data)
+            payload = parse(data)
         except MalformedResponse:
             return data
-        # Errors come with HTTP 200 as well; a line of a batch is none, whatever it reports.
-        if "custom_id" not in found and (error := envelope(found)):
+        # Errors come with HTTP 200 as well. A line of a batch's output is not one, even if it reports an error.
+        if "custom_id" not in payload and (error := envelope(payload)):
             raise error_from(200, error)
     return data
 
 
 def stored(row: object) -> StoredFile:
-    """A file object of the wire -> ours."""
+    """A file object of a response -> StoredFile."""
     if not isinstance(row, Mapping) or not row.get("id"):
-        raise MalformedResponse(f"A file object holds no id: it is {type(row).__name__}.")
+        raise MalformedResponse(f"A file object of the response has no id; it is {type(row).__name__}.")
     name = row.get("fileName") or row.get("filename")
     return StoredFile(
         str(row["id"]),

@@ -1,4 +1,4 @@
-"""Whether a server can be reached: a request without a key that asks for nothing."""
+"""Tests whether a server can be reached, with a request without a key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from glmv.transport.address import Address
 
 
 def reach(where: Address, timeout: float) -> Generator[Step, Any, None]:
-    """Ask once. Whatever the server answers, it was reached.
+    """Send one request. Any response shows that the server can be reached.
 
     Args:
         where: the server.
-        timeout: seconds for each phase.
+        timeout: seconds for each phase of the request.
 
     Raises:
-        ConnectionFailed: nobody answered.
+        ConnectionFailed: the server did not answer.
     """
     call = Call("GET", "", lambda _: None, secrets=where.secrets, request_id="")
     try:

@@ -1,4 +1,4 @@
-"""Asynchronous calls: hand a request in, come back for the answer.
+"""Asynchronous calls: submit a request and fetch the answer later.
 
 Source: docs.bigmodel.cn, "对话补全(异步)" and "查询异步结果" (paths, `task_status`: PROCESSING, SUCCESS or FAIL).
 """
@@ -22,25 +22,25 @@ from glmv.structured.plan import first_turn
 from glmv.types import Completion
 from glmv.wire.codes import WITHDRAWN, reason_of
 
-# Seconds between two questions: the first pause, what each is longer than the one before, and the longest.
+# Seconds between two requests for the status: the first pause, the factor between two pauses, and the longest pause.
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 1.0, 1.5, 10.0
-# No document says how long a task may take; whoever knows better gives `deadline`.
+# No document says how long a task may take: this is the default of `deadline`, in seconds.
 PATIENCE = 3600.0
 
 
 @public_class
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request that was handed in.
+    """A submitted request.
 
     Attributes:
-        id: what `result` and `wait` take.
-        status: "PROCESSING", "SUCCESS", or what the platform says.
-        request_id, model: as the platform sent them. The endpoint swaps models (glm-4.6 was seen to become
-            glm-4.7): `completion.model` says which one answered.
+        id: for `result` and `wait`.
+        status: "PROCESSING", "SUCCESS", or another value that the platform sent.
+        request_id, model: as the platform sent them. The endpoint may use another model (glm-4.7 for glm-4.6, once):
+            `completion.model` is the one that answered.
         completion: the answer, once the status is "SUCCESS".
-        notes: what was changed on the way in, one line each.
-        raw: the body as it came.
+        notes: what the client changed in the request, one line each.
+        raw: the JSON object as received.
     """
 
     id: str
@@ -55,82 +55,82 @@ class Task:
 
     @property
     def done(self) -> bool:
-        """Whether the answer is here."""
+        """Whether the task has its answer."""
         return self.completion is not None
 
 
 def asked(
     context: Context, messages: Messages, model: str | None, options: dict[str, Any]
 ) -> Generator[Step, Any, Task]:
-    """Hand messages in; returns the task."""
+    """Submit messages; returns the task."""
     return (yield from submit(context, (yield from context.converted(messages, model, options))))
 
 
 def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]:
-    """Hand a request in; returns the task."""
+    """Submit a request; returns the task."""
     call, policy = yield from context.prepared(once(request, context))
     payload = yield from fetch(call._replace(path="/async/chat/completions"), policy)
     return _task(payload, Task("", "", notes=call.reading.notes, _asked=request.model, _reading=call.reading))
 
 
 def once(request: ChatRequest, context: Context) -> ChatRequest:
-    """A request that has one turn: what the platform has no field for is asked in words, and not checked.
+    """A request for a single turn: the prompt asks for features without a field, and the answer is not checked.
 
     Raises:
         InvalidRequestError: as `first_turn`.
     """
-    asked = first_turn(request, context.address.dialect)
-    if asked.messages == request.messages:
-        return asked
-    told = "JSON or a tool call was asked for in words; there is no second turn here, so the answer is not checked."
-    return asked.but(notes=(*asked.notes, told))
+    prepared = first_turn(request, context.address.dialect)
+    if prepared.messages == request.messages:
+        return prepared
+    note = "The prompt asks for JSON or a tool call. There is no second turn here, so the answer is not checked."
+    return prepared.but(notes=(*prepared.notes, note))
 
 
 def result(context: Context, /, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
-    """How a task stands: with its `completion` when it is done.
+    """The current state of a task, with its `completion` when it is done.
 
     Args:
-        task: what `submit` returned, or its id.
-        deadline: seconds, when shorter than the client's own.
+        task: the task that `submit` returned, or its id.
+        deadline: seconds, if shorter than the client's deadline.
 
     Raises:
-        GLMVError: when the task failed, of the class of the code that the platform gave; ServerError without one.
+        GLMVError: the task failed. The class is that of the platform's code; ServerError without a code.
     """
-    known = task if isinstance(task, Task) else Task(task, "")
-    path = f"/async-result/{quoted('task', known.id)}"
+    before = task if isinstance(task, Task) else Task(task, "")
+    path = f"/async-result/{quoted('task', before.id)}"
     try:
         payload = yield from context.fetch("GET", path, deadline=deadline)
     except ContentFilterError as error:
-        if (kept := withdrawn(error, context)) is None:
+        if (completion := withdrawn(error, context)) is None:
             raise
-        return replace(known, status="FAIL", completion=replace(kept, notes=known.notes))
-    found = _task(payload, known)
-    match found.status:
+        return replace(before, status="FAIL", completion=replace(completion, notes=before.notes))
+    current = _task(payload, before)
+    match current.status:
         case "FAIL":
-            failed = ServerError(f"Task {found.id} failed; the platform says no more.")
-            raise failed.fill(request_id=found.request_id)
+            failed = ServerError(f"Task {current.id} failed; the platform gave no reason.")
+            raise failed.fill(request_id=current.request_id)
         case "SUCCESS":
-            return _answered(found, context)
+            return _answered(current, context)
         case _:
-            return found
+            return current
 
 
 def wait(context: Context, /, task: str | Task, *, deadline: float | None = None) -> Generator[Step, Any, Task]:
-    """Ask with growing pauses until the answer is there.
+    """Wait until a task is done, with growing pauses between the requests for its state.
 
     Args:
-        task: what `submit` returned, or its id.
+        task: the task that `submit` returned, or its id.
         deadline: seconds; None is an hour.
 
     Raises:
-        DeadlineExceeded: when the answer is not there in time; the task goes on.
-        GLMVError: when the task failed; the class says why.
+        DeadlineExceeded: the task is not done in time; it continues on the platform.
+        GLMVError: the task failed; the class says why.
     """
     name = task.id if isinstance(task, Task) else task
     return (
         yield from waited(
             lambda left: result(context, task, deadline=left),
-            lambda found: found.done,
+            lambda current: current.done,
             pauses(FIRST_PAUSE, LONGEST_PAUSE),
             deadline or PATIENCE,
             context.clock,
@@ -147,49 +147,60 @@ def waited(
     clock: Callable[[], float],
     what: str,
 ) -> Generator[Step, Any, T]:
-    """Look again and again, until it is done or the patience (seconds) ends."""
+    """Call `look` until `done` accepts its result.
+
+    Args:
+        look: takes the seconds that are left, or None.
+        done: whether a result is final.
+        between: seconds of each pause.
+        patience: seconds until `DeadlineExceeded`, or None.
+        clock: returns monotonic seconds.
+        what: the beginning of that error's message.
+    """
     until = None if patience is None else clock() + patience
     for pause in between:
-        found = yield from look(None if until is None else max(until - clock(), 0.001))
-        if done(found):
-            return found
+        state = yield from look(None if until is None else max(until - clock(), 0.001))
+        if done(state):
+            return state
         if until is not None and clock() + pause >= until:
-            raise DeadlineExceeded(f"{what} after {patience:g} s. It goes on: ask again later.", retryable=True)
+            raise DeadlineExceeded(
+                f"{what} after {patience:g} s. It is still running: ask again later.", retryable=True
+            )
         yield Pause(pause)
     raise AssertionError("pauses end")
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
-    """Growing pauses without end."""
+    """An endless series of growing pauses, in seconds."""
     while True:
         yield first
         first = min(first * GROWTH, longest)
 
 
-def _task(payload: Mapping[str, Any], known: Task) -> Task:
-    name = payload.get("id") or known.id
+def _task(payload: Mapping[str, Any], before: Task) -> Task:
+    name = payload.get("id") or before.id
     if not name:
-        raise MalformedResponse(f"The answer to a task holds no id; it has {sorted(payload)}.")
+        raise MalformedResponse(f"The response about a task has no id; its fields are {sorted(payload)}.")
     return replace(
-        known,
+        before,
         id=str(name),
         status=str(payload.get("task_status") or ("SUCCESS" if payload.get("choices") else "PROCESSING")).upper(),
-        request_id=str(payload["request_id"]) if payload.get("request_id") else known.request_id,
-        model=str(payload["model"]) if payload.get("model") else known.model,
+        request_id=str(payload["request_id"]) if payload.get("request_id") else before.request_id,
+        model=str(payload["model"]) if payload.get("model") else before.model,
         raw=payload,
     )
 
 
 def _answered(task: Task, context: Context) -> Task:
-    notes, answered = task.notes, task.model or ""
-    if task._asked and answered.lower() != task._asked.lower():  # noqa: SLF001 - a field of this module's class
-        notes += (f"model: {task._asked} was asked for and {answered} answered.",)  # noqa: SLF001 - see above
+    notes, model = task.notes, task.model or ""
+    if task._asked and model.lower() != task._asked.lower():  # noqa: SLF001 - a field of this module's class
+        notes += (f"model: the request was for {task._asked}; {model} answered.",)  # noqa: SLF001 - see above
     reading = task._reading._replace(notes=notes)  # noqa: SLF001 - see above
     return replace(task, completion=context.answer(dict(task.raw), reading))
 
 
 def withdrawn(error: GLMVError, context: Context) -> Completion | None:
-    """The answer that stands for unsafe content (1301) where the app judges that itself; None where it is an error."""
+    """An empty answer for flagged content (code 1301) with `on_sensitive="return"`; None for any other error."""
     if error.code not in WITHDRAWN or context.settings.on_sensitive == "raise":
         return None
     return Completion(
@@ -205,7 +216,7 @@ class Tasks(Endpoint):
 
     @shows(CallKeywords)
     def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
-        """Hand a request in and do not wait for its answer; arguments and errors as `Client.chat`."""
+        """Submit a request without waiting for its answer; arguments and errors as `Client.chat`."""
         return self._run(asked(self._context(), messages, model, cast("dict[str, Any]", options)))
 
     result = blocking(result)

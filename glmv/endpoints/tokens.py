@@ -1,4 +1,4 @@
-"""How many tokens messages have, counted by the platform. Source: docs.bigmodel.cn, "文本分词器" (POST /tokenizer)."""
+"""The platform's count of the tokens of messages. Source: docs.bigmodel.cn, "文本分词器" (POST /tokenizer)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from glmv.wire.encode import Body, encode
 def count_tokens(
     context: Context, messages: Messages, model: str | None, tools: list[dict[str, Any]] | None
 ) -> Generator[Step, Any, int]:
-    """Messages and tools -> tokens of the prompt, pictures and videos included."""
+    """Messages and tools -> the number of tokens of the prompt, including pictures and videos."""
     policy = context.policy()
     make = partial(_body, context, messages, model, tools)
     body = (yield from worked(make, policy)) if is_large(messages) else make()
@@ -29,17 +29,17 @@ def count_tokens(
 def _body(context: Context, messages: Messages, model: str | None, tools: list[dict[str, Any]] | None) -> Body:
     request = context.request(messages, model, {"tools": tools})
     row = context.row(request)
-    named = {name: value for name, value in request.options.items() if name == "tools"}
+    options = {name: value for name, value in request.options.items() if name == "tools"}
     keep = context.settings.picture_cache_bytes
-    asked = check(request.but(options=named), row, context.address.dialect, keep=keep)
-    return encode(asked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
+    checked = check(request.but(options=options), row, context.address.dialect, keep=keep)
+    return encode(checked, context.address.dialect, stream=False, lists=row is not None and not row.string_content)
 
 
 def _count(answer: Mapping[str, Any]) -> int:
     usage = answer.get("usage")
-    # The reference has `usage`; a client in the field reads `tokens` at the top.
-    for found in (usage if isinstance(usage, Mapping) else {}, {"total_tokens": answer.get("tokens")}):
+    # The reference has `usage`; another client reads `tokens` at the top level.
+    for counts in (usage if isinstance(usage, Mapping) else {}, {"total_tokens": answer.get("tokens")}):
         for name in ("prompt_tokens", "total_tokens"):
-            if isinstance(count := found.get(name), int):
+            if isinstance(count := counts.get(name), int):
                 return count
-    raise MalformedResponse(f"The tokenizer's answer holds no count; it has {sorted(answer)}.")
+    raise MalformedResponse(f"The tokenizer's response has no token count; its fields are {sorted(answer)}.")

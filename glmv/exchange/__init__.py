@@ -1,1 +1,1 @@
-"""What a call does, decided step by step without I/O: steps, flow, retries, the gate."""
+"""The logic of a call without I/O: steps, flow, retries, the gate."""

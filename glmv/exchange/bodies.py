@@ -1,4 +1,4 @@
-"""Bodies of responses: decompressed within a bound, parsed, or turned into the error that they stand for."""
+"""Bodies of responses: decompressed with a limit, parsed, or converted to the error that they report."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from glmv.wire.decode import excerpt, parse
 from glmv.wire.envelopes import Envelope, envelope, error_from, meaning
 from glmv.wire.shapes import unwrapped
 
-# A streamed token takes up to 1 KB with its chunk around it; 128K tokens are the longest documented answer.
+# A chunk of one token has up to 1 KB; the longest documented answer has 128K tokens. Twice that is the limit.
 MAX_STREAM_BYTES = 2 * 128 * 1024 * 1024
 # Decompressed bytes at a time.
 PIECE = 64 * 1024
-# What is read of a body that comes with an error status: so many bytes, for so many seconds. The status is known, and
-# a body that stalls only delays what it says.
+# Limits for the body of a response with an error status, in bytes and seconds. The status is known already: a slow body
+# would only delay the error.
 MAX_ERROR_BYTES = 1024 * 1024
 ERROR_PATIENCE = 10.0
 
 
 def is_cut(body: bytes) -> bool:
-    """Whether this is the beginning of a JSON object or list that ends too early."""
+    """Whether this is a JSON object or list that ends too early."""
     text = body.decode("utf-8-sig", "replace").lstrip()
     if text[:1] not in ("{", "["):
         return False
@@ -48,17 +48,17 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
     """The body of a successful answer -> its JSON object.
 
     Raises:
-        Failure: when it ends in the middle, although the transport ended in order.
-        GLMVError: when it is an error, or no JSON object.
+        Failure: the JSON ends too early, although the connection ended properly.
+        GLMVError: the body reports an error, or is not a JSON object.
     """
     kind = opened.headers.get("content-type", "")
     if not body or body.isspace():
         if opened.headers.get("content-encoding", "identity") != "identity":
-            raise Failure("reset", "The answer breaks off before its first compressed byte.")
-        raise MalformedResponse("The answer has no body.", status_code=opened.status)
+            raise Failure("reset", "The response ended before the first byte of its compressed body.")
+        raise MalformedResponse("The response has no body.", status_code=opened.status)
     if "html" in kind and body.lstrip()[:1] != b"{":
         raise MalformedResponse(
-            f"The answer is a web page ({kind}), not JSON: is base_url right, and is there a proxy that wants a login? "
+            f"The response is a web page ({kind}), not JSON: is base_url right? Does a proxy want a login? "
             f"{excerpt(body)}",
             status_code=opened.status,
         )
@@ -67,42 +67,42 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
     except MalformedResponse as problem:
         if not is_cut(body):
             raise
-        raise Failure("reset", f"The answer breaks off in the middle, after {len(body)} bytes.") from problem
-    found = envelope(payload)
-    if found and ("error" in payload or unwrapped(payload) is None):
-        raise error_from(opened.status, found, retry_after=retry_after(opened.headers, tries.policy.wall()))
+        raise Failure("reset", f"The response ended in the middle of its JSON, after {len(body)} bytes.") from problem
+    error = envelope(payload)
+    if error and ("error" in payload or unwrapped(payload) is None):
+        raise error_from(opened.status, error, retry_after=retry_after(opened.headers, tries.policy.wall()))
     if not isinstance(payload, dict):
-        raise MalformedResponse(f"The answer is not a JSON object: {excerpt(body)}", status_code=opened.status)
+        raise MalformedResponse(f"The response is not a JSON object: {excerpt(body)}", status_code=opened.status)
     return payload
 
 
 def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries, problem: Exception | None = None) -> GLMVError:
-    """An answer with an error status -> the error. The status counts, whatever became of the body.
+    """A response with an error status -> the error. The status decides, even if the body could not be read.
 
     Args:
         opened: status and headers.
-        body: what could be read of the body, masked.
-        secrets: to mask what escapes in JSON hide.
-        tries: for clocks.
+        body: the part of the body that was read, masked.
+        secrets: masked again after parsing, because JSON may escape characters.
+        tries: has the clocks.
         problem: why the body could not be read to its end, or None.
     """
     wait = retry_after(opened.headers, tries.policy.wall())
-    found = _found(body, secrets)
-    if found is not None:
-        error = error_from(opened.status, found, retry_after=wait)
+    reported = _reported_error(body, secrets)
+    if reported is not None:
+        error = error_from(opened.status, reported, retry_after=wait)
     else:
         text = body[: 4 * PIECE].decode("utf-8", "replace")
-        known, code = meaning(opened.status, Envelope(None, text, None, None))
-        said = f" The body says {excerpt(body)}" if body.strip() else ""
+        row, code = meaning(opened.status, Envelope(None, text, None, None))
+        detail = f" The body says {excerpt(body)}" if body.strip() else ""
         if problem is not None:
-            said += f" The body could not be read: {problem}"
-        to = opened.headers.get("location", "")[:100]
-        said = f" It points to {to!r}." if to and 300 <= opened.status < 400 else said
-        error = known.kind(
-            f"The server answered HTTP {opened.status}. {known.advice}{said}",
+            detail += f" The body could not be read: {problem}"
+        location = opened.headers.get("location", "")[:100]
+        detail = f" It redirects to {location!r}." if location and 300 <= opened.status < 400 else detail
+        error = row.kind(
+            f"The server answered HTTP {opened.status}. {row.advice}{detail}",
             status_code=opened.status,
             code=code,
-            retryable=known.retry in (Retry.TRANSIENT, Retry.BUSY),
+            retryable=row.retry in (Retry.TRANSIENT, Retry.BUSY),
             retry_after=wait,
         )
     if isinstance(error, AuthenticationError):
@@ -110,8 +110,8 @@ def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries, problem
     return error.fill(request_id=opened.headers.get("x-request-id") or opened.headers.get("x-log-id"))
 
 
-def _found(body: bytes, secrets: Secrets) -> Envelope | None:
-    """The error in the body of a refused request, even in one that ends too early; None where there is none."""
+def _reported_error(body: bytes, secrets: Secrets) -> Envelope | None:
+    """The error in the body of an error response, even in an incomplete one; None if it has none."""
     if not body.strip():
         return None
     try:
@@ -119,25 +119,28 @@ def _found(body: bytes, secrets: Secrets) -> Envelope | None:
     except MalformedResponse:
         if not is_cut(body):
             return None
-        # Strings that are not whole are left out, so that no code is cut short.
+        # Incomplete strings are dropped, so that no code is cut short.
         payload = secrets.mask_values(from_json(body.decode("utf-8-sig", "replace"), allow_partial=True))
     return envelope(payload, refused=True)
 
 
 def _skew(headers: Mapping[str, str], tries: Tries) -> str:
-    """A clock that is off makes signed tokens invalid: say so, do not correct it."""
+    """A sentence about a wrong local clock, which makes signed tokens invalid; "" if it is right or unknown."""
     off = tries.policy.skew(headers.get("date", ""))
-    return f" This machine's clock is off by {off:+.0f} s against the server's: set it right." if off else ""
+    if not off:
+        return ""
+    way = "ahead of" if off > 0 else "behind"
+    return f" The local clock is {abs(off):.0f} s {way} the server's, so signed tokens are not valid: set it (NTP)."
 
 
 class Unpacker:
-    """Bytes of one response as they come -> pieces of its body, none of them empty, within a bound.
+    """Bytes of one response as received -> non-empty pieces of its decompressed body, with a limit on its size.
 
     Args:
-        limit: bytes that the body may have.
+        limit: the most bytes of the body.
 
     Attributes:
-        limit: the same; it may be raised while the body is read.
+        limit: as above; it may be raised while the body is read.
     """
 
     def __init__(self, limit: int) -> None:
@@ -145,21 +148,21 @@ class Unpacker:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        """The pieces of the body in these bytes, of which there is at least one.
+        """Returns the pieces of the body in `data`, which is not empty.
 
         Raises:
-            MalformedResponse: the body is larger than the limit, or what was compressed is damaged.
+            MalformedResponse: the body is larger than the limit, or the compressed data is damaged.
         """
         self._size += len(data)
         if self._size > self.limit:
             raise MalformedResponse(
-                f"The body is larger than {self.limit} bytes; an answer is far smaller. It was dropped."
+                f"The response body is larger than {self.limit} bytes, the limit for such a response. It was dropped."
             )
         return (data,)
 
 
 class Inflater(Unpacker):
-    """The same for a compressed body: in small pieces, so that a bomb is stopped before it goes off."""
+    """The same for a compressed body: in small pieces, so that a decompression bomb is stopped at the limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -172,19 +175,19 @@ class Inflater(Unpacker):
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                raise MalformedResponse(f"The body cannot be decompressed ({error}).") from None
+                raise MalformedResponse(f"The response body cannot be decompressed ({error}).") from None
             data = self._inflate.unconsumed_tail
             if piece:
                 yield from super().feed(piece)
 
 
 def unpacker(headers: Mapping[str, str], limit: int) -> Unpacker:
-    """What reads the body of a response with these headers.
+    """The `Unpacker` for a response with these headers.
 
-    We ask for `identity`; a server that compresses all the same is read with a bound on what comes out.
+    Requests ask for `identity`. If a server compresses anyway, the limit is on the decompressed size.
 
     Raises:
-        MalformedResponse: the body is compressed in a way that is not read here.
+        MalformedResponse: the encoding is not supported.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     match encoding:
@@ -193,4 +196,4 @@ def unpacker(headers: Mapping[str, str], limit: int) -> Unpacker:
         case "gzip" | "x-gzip" | "deflate":
             return Inflater(limit)
         case _:
-            raise MalformedResponse(f"The body is compressed by {encoding!r}, which was not asked for.")
+            raise MalformedResponse(f"The response body has the encoding {encoding!r}; expected gzip, deflate or none.")

@@ -1,11 +1,11 @@
-"""What a call does, step by step, without doing it: retries, deadlines and errors are decided here, once.
+"""The flow of a call as a series of steps, without I/O. Retries, deadlines and errors are decided here.
 
-`exchange` is a generator. It yields a step ("enter the gate", "send this", "read on", "pause") and is given what
-came of it, or has a `Failure` thrown in. The two clients differ only in how they take a step (ADR-0002), and this
-file is tested with no client at all: `next(flow)`, `flow.send(Opened(429, {}))`, `flow.throw(Failure("reset", ""))`.
+`exchange` returns a generator. It yields a step ("enter the gate", "send this", "read on", "pause"); the driver sends
+the result of the step in, or throws a `Failure`. The two clients differ only in their drivers (ADR-0002), and this
+file is tested without a client: `next(flow)`, `flow.send(Opened(429, {}))`, `flow.throw(Failure("reset", ""))`.
 
-Rules kept here: nothing is retried after a piece of the answer was handed over; an error after that carries what
-was handed over; a deadline covers everything from waiting for a slot to the last byte.
+Three rules: nothing is retried after the caller got a part of the answer; an error after that has this part in
+`partial`; a deadline covers everything from waiting for a slot to the last byte.
 """
 
 from __future__ import annotations
@@ -50,25 +50,26 @@ from glmv.wire.codes import WITHDRAWN, Retry, row
 from glmv.wire.decode import excerpt
 from glmv.wire.sse import JSONLinesDecoder, SSEDecoder, is_event_stream, is_json_lines
 
-# After the finish reason only usage and [DONE] can follow: a server that keeps the line open is not waited for.
+# Seconds to wait for more after the finish reason: only usage and [DONE] can follow, and some servers do not close the
+# stream.
 LINGER = 2.0
-# Bytes of a request from which on its size may be why a connection broke: nginx takes 1 MiB by default
+# From this size of a request, in bytes, its size may be why a connection broke: nginx accepts 1 MiB by default
 # (nginx.org, client_max_body_size).
 LARGE_BODY = 1024 * 1024
 
 
 def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any, Completion]:
-    """A chat call: hands deltas out while it streams, and returns the whole answer.
+    """A chat call: yields deltas when it streams, and returns the whole answer.
 
     Raises:
-        GLMVError: of the class that the platform's code, or what broke, stands for.
+        GLMVError: of the class for the platform's code or for the failure.
     """
     once = _streamed if stream else _whole
     return _tried(call, policy, partial(_with_withdrawn, once) if call.sensitive == "return" else once)
 
 
 def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, Any, Any]:
-    """A call of any other endpoint: returns its parsed JSON, or its bytes when `raw`."""
+    """A call of any other endpoint: returns the parsed JSON of the response, or its bytes when `raw`."""
     return _tried(call, policy, _bytes if raw else _json)
 
 
@@ -76,30 +77,30 @@ T = TypeVar("T")
 
 
 def worked(function: Callable[[], T], policy: Policy, until: float | None = None) -> Generator[Step, Any, T]:
-    """What a function returns that prepares large content. Its seconds are counted in `policy.spent`.
+    """Runs a function that prepares large content, and returns its result. Adds its time to `policy.spent`.
 
     Args:
         function: takes no arguments.
         policy: of the call.
-        until: the deadline in monotonic seconds; None is what is left of it before the first attempt.
+        until: the deadline in monotonic seconds; None computes it from the policy, before the first attempt.
 
     Raises:
-        DeadlineExceeded: the deadline has come.
+        DeadlineExceeded: the deadline has passed.
     """
     started = policy.clock()
     if until is None and policy.deadline is not None:
         until = started + policy.deadline - policy.spent
     late = False
-    made: Any = None
+    value: Any = None
     try:
-        made = yield Work(function, until)
+        value = yield Work(function, until)
     except Failure:
         late = True
     ended = policy.clock()
     policy.spent += ended - started
     if late or (until is not None and ended >= until):
         raise policy.too_late()
-    return made  # type: ignore[no-any-return]  # what the function returned
+    return value  # type: ignore[no-any-return]  # what the function returned
 
 
 Attempt = Callable[[Call, Tries], Generator[Step, Any, Any]]
@@ -115,11 +116,11 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         else:
             policy.budget.earn(after_retry=tries.attempt > 1)
             return result
-        # Outside of `except`, so that the error does not drag along what was being handled.
+        # Outside of `except`, so that the error does not get the handled exception as its context.
         yield Drop(busy=tries.busy(error, kind))
         pause = tries.again(error, kind)
         if pause is None:
-            raise _told(error, tries, call.reading)
+            raise _with_facts(error, tries, call.reading)
         if pause:
             yield Pause(pause)
 
@@ -127,7 +128,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
 def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
     policy = tries.policy
     request_id = secrets.token_hex(16) if call.request_id is None else call.request_id
-    # Before a slot is taken, which nobody should hold who waits for a thread.
+    # Before taking a slot, because a call that waits for a thread must not hold one.
     body = (yield from worked(partial(call.body, request_id), policy, tries.deadline)) if call.large else None
     yield Enter(tries.deadline, policy.gate, policy.timeouts["read"])
     tries.begin()
@@ -147,18 +148,18 @@ def _open(call: Call, tries: Tries) -> Generator[Step, Any, Opened]:
 
 
 def _with_hint_on_size(failure: Failure, body: Any) -> Failure:
-    """Servers close the connection on a body that is too large, and their answer is lost with it."""
+    """Adds a hint to the failure of a large request: servers close the connection when a body is too large."""
     if failure.kind not in ("reset", "write_timeout") or body is None or len(body) < LARGE_BODY:
         return failure
     return Failure(
         failure.kind,
-        f"{failure} The request has {len(body) / 1e6:.1f} MB: where that is more than the server or a proxy takes, "
+        f"{failure} The request has {len(body) / 1e6:.1f} MB: if that is more than the server or a proxy accepts, "
         "send fewer or smaller pictures.",
     )
 
 
 def _refusal(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, Failure | GLMVError]:
-    """Reads what comes with an error status, and returns the error."""
+    """Reads the body of a response with an error status, and returns the error."""
     body = bytearray()
     problem: Exception | None = None
     try:
@@ -166,14 +167,14 @@ def _refusal(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, F
         yield from _collect(body, unpacker(opened.headers, min(call.limit, MAX_ERROR_BYTES)), tries, until)
     except (Failure, GLMVError) as unread:
         problem = unread
-    told = call.secrets.mask(bytes(body))
-    if opened.intermediate is not None and problem is None and not is_json(told):
+    masked = call.secrets.mask(bytes(body))
+    if opened.intermediate is not None and problem is None and not is_json(masked):
         return opened.intermediate
-    return refused(opened, told, call.secrets, tries, problem)
+    return refused(opened, masked, call.secrets, tries, problem)
 
 
 def _body(call: Call, tries: Tries, unpack: Unpacker, begun: Sequence[bytes] = ()) -> Generator[Step, Any, bytes]:
-    """Reads a body to its end. `begun` are pieces that were read already; b"" behind them is the end."""
+    """Reads a body to its end. `begun` has the pieces that were read already; a final b"" is the end of the body."""
     body = bytearray(b"".join(begun))
     if not begun or begun[-1]:
         yield from _collect(body, unpack, tries, tries.deadline)
@@ -181,13 +182,13 @@ def _body(call: Call, tries: Tries, unpack: Unpacker, begun: Sequence[bytes] = (
 
 
 def _collect(body: bytearray, unpack: Unpacker, tries: Tries, until: float | None) -> Generator[Step, Any, None]:
-    """Adds the decompressed body to `body`, so that what came before a failure is there."""
+    """Appends the decompressed body to `body`, which keeps the part before a failure."""
     while data := (yield Read(until)):
         tries.check()
         for piece in unpack.feed(data):
             body += piece
         if until is not None and tries.policy.clock() >= until:
-            raise Failure("read_timeout", "It did not end in time.")
+            raise Failure("read_timeout", "The body did not end in time.")
 
 
 def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:
@@ -206,7 +207,7 @@ def _json(call: Call, tries: Tries) -> Generator[Step, Any, Any]:
 
 
 def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    """One attempt of a chat call whose app judges content itself: what the platform withdraws is an answer."""
+    """One attempt of a chat call with `on_sensitive="return"`: withdrawn content is returned as an answer."""
     try:
         answer: Completion = yield from once(call, tries)
         return answer
@@ -226,7 +227,7 @@ def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     unpack = unpacker(opened.headers, call.limit)
     begun, events = yield from _head(opened, tries, unpack)
     if events is not None:
-        # Some gateways stream whatever was asked for.
+        # Some API gateways stream although the request did not ask for it.
         yield from _events(shaper, tries, events, unpack, begun, hand=False)
         shaper.end()
         answer = tries.accumulator.completion()
@@ -240,15 +241,15 @@ def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
 def _head(
     opened: Opened, tries: Tries, unpack: Unpacker, patience: float | None = None
 ) -> Generator[Step, Any, tuple[list[bytes], SSEDecoder | None]]:
-    """Reads until the first bytes tell what the body is.
+    """Reads until the first bytes show whether the body is a stream.
 
     Args:
-        unpack: reads the body.
-        patience: seconds that may pass until the first of them, or None.
+        unpack: decompresses the body.
+        patience: the most seconds until the first bytes, or None.
 
     Returns:
-        The pieces that were read, and what decodes the stream, or None when the body is no stream. b"" behind the
-        pieces is the end of the body.
+        The pieces that were read, and the decoder of the stream, or None when the body is not a stream. A final b""
+        piece is the end of the body.
     """
     kind = _kind(opened)
     declared = kind == "text/event-stream"
@@ -281,10 +282,10 @@ def _head(
 
 
 def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
-    """An answer that came by another way, as a task's result or a line of a batch, as `exchange` would return it.
+    """The payload of a task's result or of a line of a batch -> the answer, as `exchange` would return it.
 
     Raises:
-        GLMVError: what its finish reason stands for, or that it is no answer.
+        GLMVError: its finish reason means an error, or the payload is not an answer.
     """
     tries = Tries(policy)
     tries.begin()
@@ -292,7 +293,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
         error, _ = _judged(problem, tries)
-        raise _told(error, tries, call.reading) from None
+        raise _with_facts(error, tries, call.reading) from None
 
 
 def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: int | None = None) -> Completion:
@@ -300,7 +301,7 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
     if not shaper.answers:
         missing = "choice that can be read" if payload.get("choices") else "choices"
         raise MalformedResponse(
-            f"The answer has no {missing}; it has {_names(payload)}: {excerpt(repr(payload).encode())}",
+            f"The response has no {missing}; its fields are {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
     shaper.end()
@@ -317,10 +318,10 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
     if events is None:
         body = yield from _body(call, tries, unpack, begun)
         payload = payload_of(opened, body, call.secrets, tries)  # raises the error that the JSON holds
-        delta = shaper.take(payload)  # some gateways answer at once although a stream was asked for
+        delta = shaper.take(payload)  # some API gateways do not stream although the request asked for it
         if not shaper.answers:
             raise MalformedResponse(
-                f"A stream was asked for and {_kind(opened) or 'something without a content type'} came; it has "
+                f"Expected a stream; got a response of type {_kind(opened) or '(none)'}. Its fields are "
                 f"{_names(payload)}: {excerpt(body)}",
                 status_code=opened.status,
             )
@@ -337,27 +338,27 @@ def _kind(opened: Opened) -> str:
 
 
 def _names(payload: Mapping[str, Any]) -> str:
-    """The fields of a body, for a message."""
-    shown = ["".join(c if c.isprintable() else " " for c in str(name)[:40]) for name in list(payload)[:20]]
-    return (", ".join(shown) + ("…" if len(payload) > 20 else ""))[:200] or "no fields"
+    """The names of a body's fields, for an error message."""
+    names = ["".join(c if c.isprintable() else " " for c in str(name)[:40]) for name in list(payload)[:20]]
+    return (", ".join(names) + ("…" if len(payload) > 20 else ""))[:200] or "no fields"
 
 
 def _events(
     shaper: Shaper, tries: Tries, events: SSEDecoder, unpack: Unpacker, begun: Sequence[bytes], *, hand: bool = True
 ) -> Generator[Step, Any, None]:
-    """Reads a stream, of which `begun` was read already, to its end; hands out what it shows, or only adds it up."""
+    """Reads a stream to its end, after the pieces in `begun`. Yields its deltas if `hand`; else only adds them up."""
     if not isinstance(unpack, Inflater):
         unpack.limit = MAX_STREAM_BYTES
     decoder = shaper.decoder
     clock, idle = tries.policy.clock, tries.policy.idle_timeout
     last_event = clock()
-    left = list(reversed(begun))
+    unread = list(reversed(begun))
     while True:
         patience = idle if decoder.finish_reason is None else LINGER
-        is_new = not left
+        is_new = not unread
         try:
-            if left:
-                data = left.pop()
+            if unread:
+                data = unread.pop()
             else:
                 data = yield Read(tries.until(last_event + patience if patience else None))
         except (Failure, GLMVError) as failure:
@@ -366,35 +367,35 @@ def _events(
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
-        came = False
+        has_events = False
         try:
             pieces = unpack.feed(data) if is_new else (data,)
-            for found in map(events.feed, pieces) if data else [events.flush()]:
-                deltas, broken = shaper.events(found)
+            for parsed in map(events.feed, pieces) if data else [events.flush()]:
+                deltas, broken = shaper.events(parsed)
                 if deltas and hand:
                     tries.handed = True
                     yield deltas
                 if broken is not None:
                     if not data and broken.retryable and isinstance(broken, MalformedResponse):
-                        raise StreamTruncated(f"The stream breaks off inside an event: {broken}")
+                        raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
-                came = came or bool(found)
+                has_events = has_events or bool(parsed)
                 if decoder.ended:
                     break
         except MalformedResponse:
             if not decoder.finished:
                 raise
-            break  # the answer is complete: what breaks behind it takes nothing away
+            break  # the answer is complete: a failure after it does not matter
         if decoder.ended or not data:
             break
-        if came:
+        if has_events:
             last_event = clock()
         elif idle and decoder.finish_reason is None and clock() - last_event > idle:
-            raise _idle(idle)  # the driver ends a silent read; a connection kept open by comments is ended here
+            raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
         if tries.deadline is not None and decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
-        raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is not whole.")
+        raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")
 
 
 def _idle(seconds: float) -> Failure:
@@ -402,7 +403,7 @@ def _idle(seconds: float) -> Failure:
 
 
 def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
-    """What went wrong -> the error to raise if it is not tried again, and when to try again."""
+    """A failure or error -> the error to raise if there is no retry, and the kind of retry."""
     kind: Retry
     match problem:
         case Failure(kind="network_error"):
@@ -414,25 +415,26 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
         case Failure():
             kind = tries.failed(problem.kind)
             timeout = problem.kind.endswith("timeout")
-            lost = (RequestTimeout if timeout else ConnectionFailed)(str(problem), retryable=kind is not Retry.NEVER)
+            kind_of_error = RequestTimeout if timeout else ConnectionFailed
+            lost = kind_of_error(str(problem), retryable=kind is not Retry.NEVER)
             lost.kind = problem.kind
             error = lost
         case StreamTruncated():
             kind, error = (Retry.NEVER if tries.handed else Retry.TRANSIENT), problem
             error.retryable = True
         case MalformedResponse():
-            # A damaged event is retryable; what is merely no answer is not.
+            # A damaged event is retryable; a complete response that is not an answer is not.
             kind, error = (Retry.TRANSIENT if problem.retryable else Retry.NEVER), problem
         case GateTimeout():
             kind, error = Retry.NEVER, tries.waited_in_vain(problem)
         case GLMVError():
             error = problem
-            told = problem.code or problem.status_code or isinstance(problem, ServerError)
-            kind = row(problem.status_code, problem.code).retry if told else Retry.NEVER
+            has_code = problem.code or problem.status_code or isinstance(problem, ServerError)
+            kind = row(problem.status_code, problem.code).retry if has_code else Retry.NEVER
             if kind is not Retry.TOKEN and not problem.retryable:
                 kind = Retry.NEVER
             if problem.code == "1231" and tries.timed_out:
-                # The request that timed out on our side is still running there.
+                # The server still runs the earlier request, which timed out here.
                 kind = Retry.BUSY
             if kind is Retry.TOKEN and not (tries.renewals == 0 and tries.policy.renew()):
                 kind = Retry.NEVER
@@ -445,9 +447,9 @@ def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     return error, (Retry.NEVER if tries.handed else kind)
 
 
-def _told(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
-    told = None
-    if isinstance(error, InvalidRequestError):  # what was changed or in doubt may be what the server refuses
+def _with_facts(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
+    received = None
+    if isinstance(error, InvalidRequestError):  # a change or doubt in the notes may be why the server refused it
         for note in reading.notes:
             if note in reading.causes and not isinstance(error, ContextLengthError):
                 error.add_cure(note)
@@ -459,9 +461,9 @@ def _told(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):
         if decoder is not None and (rest := decoder.rest()) is not None:
             tries.accumulator.add(rest)
-        told = tries.accumulator.completion()
-        told.attempts = tries.attempt
+        received = tries.accumulator.completion()
+        received.attempts = tries.attempt
         if decoder is not None:
-            told.usage = decoder.usage
+            received.usage = decoder.usage
             error.fill(request_id=decoder.facts.get("request_id"))
-    return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=told)
+    return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=received)

@@ -1,15 +1,15 @@
-"""How many calls may be under way for an account, host and model in this process. First come, first served.
+"""Limits the concurrent calls of this process for an account, host and model. First come, first served.
 
-The platform counts requests in flight, not requests a minute (docs.bigmodel.cn, "速率限制"), and refuses the one too
-many with 1302. A gate that knows the number sends 100 calls through 10 slots with 100 requests.
+The platform limits concurrent requests, not requests a minute (docs.bigmodel.cn, "速率限制"), and refuses those above
+the limit with code 1302. A gate with 10 slots needs exactly 100 requests for 100 calls.
 
-Where others use the account, too, the platform says "busy" all the same. Then a gate does what TCP does where a
-network is full (RFC 5681): its width shrinks by a share, at once, and grows by a step after a round of answers. It
-gives no slot for a moment, which grows with each refusal in a row; an answer ends it, as the slot of that call is free
-there now. A refused call comes back to its place in the queue.
+If other programs use the account, too, the platform may still refuse calls. Then a gate does what TCP does in a
+congested network (RFC 5681): it reduces its width (the number of slots) at once by a factor, and increases it again
+after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
+a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`, which calls back when a slot is free, or when it is the one
-that has to look again at the end of a pause (`Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when a slot is free, or when this
+ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-# Where no number is documented: the pool limit of the platform's own SDKs (zhipuai and zai `_constants.py`).
+# The width if no number is documented: the pool limit of the platform's own SDKs (zhipuai and zai `_constants.py`).
 DEFAULT_WIDTH = 50
-# What is left of the width when the platform says "busy".
+# The factor for the width after a refusal.
 NARROW = 0.7
-# The width grows by one after so many answers for each slot that it has, and by more each time that goes well.
+# The width grows after this many answers for each of its slots: by 1 first, then each time by this factor more.
 ROUNDS = 1.5
 FASTER = 1.3
-# Seconds of the pause after a refusal, by how much it grows with each further one in a row, and its bound. The pause
-# is random, from half of that to all of it, so that processes do not come back together.
+# The pause after a refusal: seconds, factor for each further refusal in a row, and the longest. The actual pause is
+# random between half of it and all of it, so that processes do not return at the same time.
 PAUSE, LONGER, LONGEST = 0.5, 1.5, 8.0
-# Seconds in which all calls are refused and none is answered; who waited through them waits no more.
+# After this many seconds in which all calls were refused, a call that waited through them fails.
 STANDSTILL = 60.0
-# Gates without a call that are kept for what they have learnt. Servers with their users' keys have one for each.
+# How many unused gates keep their width. A server that uses the keys of its users has a gate for each key.
 KEPT = 256
 
 State = Literal["waiting", "in", "left"]
 
 
 class Caller(NamedTuple):
-    """The thread, and where a loop runs in it the task, that asks for a slot."""
+    """The thread that asks for a slot, and its asyncio task if there is one."""
 
     thread: int
     task: weakref.ref[object] | None
 
 
 class Busy(NamedTuple):
-    """The platform refused a call as one too many.
+    """A refusal of a call because of too many concurrent calls.
 
     Attributes:
-        pauses: whether the gate gives no slot for a moment; else it only narrows.
-        asked: seconds that the server asks to wait, or None.
+        pauses: whether the gate pauses; else it only reduces its width.
+        asked: seconds to wait, as the server asked, or None.
         status, code: of the refusal, for messages.
     """
 
@@ -66,15 +66,15 @@ class Busy(NamedTuple):
 
 
 class Ticket:
-    """A place in the queue, then a slot. `leave` it in any state, once or more.
+    """A place in the queue, and later a slot. `leave` may be called in any state and more than once.
 
     Attributes:
-        what: who asks, for messages.
-        by: the thread and task that ask, or None.
-        number: the place in the queue: lower ones come first.
-        refused: how often the call was refused.
-        since: when it came, or got its slot, in monotonic seconds.
-        state: "waiting", "in" with a slot, or "left".
+        what: the kind of call, for messages.
+        by: the thread and task of the call, or None.
+        number: the place in the queue: lower numbers come first.
+        refused: how often the server refused the call.
+        since: when it entered the queue or got its slot, in monotonic seconds.
+        state: "waiting", "in" (it has a slot), or "left".
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -93,11 +93,11 @@ class Ticket:
         self.epoch = 0
 
     def leave(self, *, busy: Busy | None = None, good: bool = False) -> None:
-        """Give the slot or the place in the queue back; the next in the queue is called.
+        """Release the slot or the place in the queue; the next call in the queue is notified.
 
         Args:
-            busy: the platform said that there are too many calls.
-            good: it answered.
+            busy: the refusal, if the server refused the call because of too many concurrent calls.
+            good: whether the server answered the call.
         """
         self._gate.leave(self, busy=busy, good=good)
 
@@ -107,8 +107,8 @@ class Gate:
 
     Args:
         name: for messages.
-        width: calls at once.
-        clock, chance: monotonic seconds, and a random number from 0 to 1.
+        width: the number of slots.
+        clock, chance: return monotonic seconds, and a random number from 0 to 1.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Gate:
         self._holders: OrderedDict[int, Ticket] = OrderedDict()
         self._numbers = itertools.count()
         self._queue: deque[Ticket] = deque()
-        self._again: list[Ticket] = []  # refused calls, by number; all of them came before those in `_queue`
+        self._again: list[Ticket] = []  # refused calls by number, which is lower than the numbers in `_queue`
         self._epoch = 0
         self._good = 0
         self._step = 1.0
@@ -142,73 +142,73 @@ class Gate:
 
     @property
     def width(self) -> int:
-        """Calls that may be under way now."""
+        """The current number of slots."""
         return max(1, int(self._width))
 
     @property
     def in_use(self) -> int:
-        """Calls that are under way now."""
+        """The number of slots in use."""
         return len(self._holders)
 
     @property
     def moved(self) -> float:
-        """When a slot was last given (monotonic seconds): while it moves, waiting makes sense."""
+        """When a call last got a slot, in monotonic seconds. While this changes, waiting makes sense."""
         return self._moved
 
     @property
     def answered(self) -> int:
-        """Calls that were answered so far: while it grows, the queue moves."""
+        """The number of calls that the server answered. While it grows, the queue moves."""
         return self._answered
 
     @property
     def paused_until(self) -> float:
-        """Before this moment no slot is given, unless a call is answered (monotonic seconds)."""
+        """The end of the pause, in monotonic seconds. An answer ends the pause earlier."""
         return self._paused_until
 
     @property
     def refusal(self) -> Busy | None:
-        """The last refusal, if nothing was answered since; else None."""
+        """The last refusal, if no call was answered since; else None."""
         return self._refusal
 
     def stands_still(self, started: float) -> bool:
-        """Whether all calls were refused, and none answered, for so long since `started` that waiting is in vain.
+        """Whether the server has refused all calls for `STANDSTILL` seconds since `started`: then waiting is useless.
 
-        It takes a refusal to say so: a call that is under way for long may still be answered.
+        Without a refusal this is False: a call that takes long may still be answered.
         """
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
     def looks_at(self, ticket: Ticket) -> float | None:
-        """When this waiting ticket has to call `look`, as it is first when a pause ends; None for the others."""
+        """When this ticket has to call `look`: at the end of the pause, if it is the first one then. Else None."""
         return self._paused_until if ticket is self._looks and self._paused_until > self.clock() else None
 
     def look(self) -> None:
-        """Give out the slots that are free by now."""
+        """Give the free slots to waiting calls."""
         with self._lock:
-            called = self._call()
-        _notify(called)
-        self._settle()
+            notified = self._give_slots()
+        _notify(notified)
+        self._process_releases()
 
     def widen_to(self, width: int) -> None:
-        """Take the user's own number; what was learnt from "busy" is forgotten."""
+        """Set the width to the user's number. Reductions after refusals are undone."""
         with self._lock:
             if width == self._most:
                 return
             self._most, self._width, self._step = width, float(width), 1.0
-            called = self._call()
-        _notify(called)
-        self._settle()
+            notified = self._give_slots()
+        _notify(notified)
+        self._process_releases()
 
     def enter(
         self, what: str, notify: Callable[[], None], *, after: Ticket | None = None, by: Caller | None = None
     ) -> Ticket:
-        """Ask for a slot. The ticket's `state` is "in" when there is one now; else `notify` is called once there is.
+        """Ask for a slot. The ticket's `state` is "in" if one is free now; else `notify` is called when one is.
 
         Args:
-            what: who asks, for the message to others who wait in vain.
-            notify: called from whatever thread leaves; must not block. It may be called before there is a slot, too,
-                and then `looks_at` tells of a new moment.
-            after: the ticket with which the same call was refused; it gets its place again.
-            by: the thread and task that ask.
+            what: the kind of call, for the message of calls that get no slot.
+            notify: called from the thread of another call; must not block. It may also be called without a free slot:
+                then `looks_at` returns a new time.
+            after: the ticket of the same call when it was refused; the call gets its old place in the queue.
+            by: the thread and task of the call.
         """
         with self._lock:
             if after is None:
@@ -217,32 +217,32 @@ class Gate:
             else:
                 ticket = Ticket(self, what, notify, after.number, after.refused + 1, by)
                 bisect.insort(self._again, ticket, key=_number)
-            called = self._call()
-        _notify([other for other in called if other is not ticket])
-        self._settle()
+            notified = self._give_slots()
+        _notify([other for other in notified if other is not ticket])
+        self._process_releases()
         return ticket
 
     def leave(self, ticket: Ticket, *, busy: Busy | None, good: bool) -> None:
         """See `Ticket.leave`."""
         self._leaving.append((ticket, busy, good))
-        self._settle()
+        self._process_releases()
 
-    def _settle(self) -> None:
-        """Strike those off who left.
+    def _process_releases(self) -> None:
+        """Process pending releases.
 
-        Garbage collection closes forgotten streams at any moment, also while this very thread holds the lock. So
-        who leaves never waits for it: who holds it looks again after giving it back.
+        Garbage collection may close a forgotten stream at any time, also while this thread holds the lock. So a release
+        never waits for the lock: the thread that holds it processes new releases after it has released the lock.
         """
         while self._leaving and self._lock.acquire(blocking=False):
             try:
                 while self._leaving:
-                    self._strike(*self._leaving.popleft())
-                called = self._call()
+                    self._release(*self._leaving.popleft())
+                notified = self._give_slots()
             finally:
                 self._lock.release()
-            _notify(called)
+            _notify(notified)
 
-    def _strike(self, ticket: Ticket, busy: Busy | None, good: bool) -> None:
+    def _release(self, ticket: Ticket, busy: Busy | None, good: bool) -> None:
         match ticket.state:
             case "waiting":
                 (self._queue if ticket.refused == 0 else self._again).remove(ticket)
@@ -254,49 +254,49 @@ class Gate:
         ticket.state = "left"
 
     def holders(self) -> str:
-        """Who holds the slots, for people."""
+        """A sentence about the calls that hold the slots, for error messages."""
         now = self.clock()
         with self._lock:
             held = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
-        self._settle()
-        shown = "; ".join(held[:5]) + (f"; and {len(held) - 5} more" if len(held) > 5 else "")
-        told = f"{len(held)} of {self.width} slots of {self.name} are held ({shown or 'by nobody'})"
+        self._process_releases()
+        listed = "; ".join(held[:5]) + (f"; and {len(held) - 5} more" if len(held) > 5 else "")
+        text = f"{len(held)} of {self.width} slots of {self.name} are in use ({listed or 'by no call'})"
         refusal = self._refusal
         if refusal is None or not self._in_a_row:
-            return told
-        return f"{told}, and the server refuses calls as too many at once ({refusal.code or refusal.status})"
+            return text
+        return f"{text}, and the server refuses calls: too many at once ({refusal.code or refusal.status})"
 
     def own(self, by: Caller, *, blocking: bool) -> str | None:
-        """Who of the holders is of the same task, or thread where that is blocked, for people; None when nobody is."""
+        """The call of the same task (if `blocking`: thread) that holds a slot, for error messages; or None."""
         now = self.clock()
         with self._lock:
             for held in self._holders.values():
                 if held.by is not None and (held.by.thread == by.thread if blocking else held.by.task == by.task):
                     return f"{held.what}, for {now - held.since:.1f} s"
-        self._settle()
+        self._process_releases()
         return None
 
-    def _call(self) -> list[Ticket]:
-        """Gives the free slots out, and returns whom to call: those, and who has to look again after a pause."""
+    def _give_slots(self) -> list[Ticket]:
+        """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next to call `look`."""
         now = self.clock()
-        called = []
+        notified = []
         while now >= self._paused_until and (self._queue or self._again) and len(self._holders) < self.width:
             ticket = self._next()
             ticket.state = "in"
             ticket.epoch = self._epoch
             ticket.since = self._moved = now
             self._holders[id(ticket)] = ticket
-            called.append(ticket)
+            notified.append(ticket)
         first = None
         if now < self._paused_until and (self._queue or self._again):
             first = self._again[0] if self._again else self._queue[0]
             if first is not self._looks:
-                called.append(first)
+                notified.append(first)
         self._looks = first
-        return called
+        return notified
 
     def _next(self) -> Ticket:
-        # While nobody is answered, the calls that were refused least try: no call uses up its attempts alone.
+        # While no call is answered, the call with the fewest refusals tries, so that no call uses up all its attempts.
         if self._again and self._refusal is not None and not self._holders:
             if self._queue:
                 return self._queue.popleft()
@@ -313,7 +313,7 @@ class Gate:
             self._answered += 1
             self._refusal = None
             self._in_a_row //= 2
-            # This call's slot is free there, whoever else uses the account.
+            # The slot of this call is free at the server now, even if other programs use the account.
             self._paused_until = max(min(self._paused_until, now), self._asked_until)
             if self._width < self._most:
                 self._good += 1
@@ -331,7 +331,7 @@ class Gate:
         self._refused_at, self._refusal = now, busy
         is_first = ticket.epoch == self._epoch
         if not is_first:
-            # It was sent before we narrowed. It tells only that what is under way is as much as there is room for.
+            # It was sent before the last reduction: the server accepts no more than the running calls.
             self._width = max(1.0, min(self._width, float(under_way)))
         else:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)
@@ -344,10 +344,10 @@ class Gate:
                 self._asked_until = self._paused_until
 
     def _pause(self, busy: Busy) -> float:
-        """Seconds of the pause after a refusal."""
+        """The pause after a refusal, in seconds."""
         if busy.asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner; up to a
-            # tenth later, so that not all processes come back at once.
+            # tenth later, so that not all processes return at once.
             return busy.asked + self._chance() * min(0.1 * busy.asked, 3.0)
         longest = min(LONGEST, PAUSE * LONGER ** (self._in_a_row - 1))
         return longest * (0.5 + 0.5 * self._chance())
@@ -357,15 +357,15 @@ def _number(ticket: Ticket) -> int:
     return ticket.number
 
 
-def _notify(called: list[Ticket]) -> None:
-    for ticket in called:
+def _notify(tickets: list[Ticket]) -> None:
+    for ticket in tickets:
         try:
             ticket.notify()
-        except RuntimeError:  # the event loop that waited is closed: nobody will use this slot
+        except RuntimeError:  # the event loop of the call is closed: the call will not use its slot
             ticket.leave()
 
 
-# A gate lives as long as a call or a client's user holds it; the last few that were asked for are kept, too.
+# A gate lives as long as something refers to it, and the last `KEPT` ones live longer.
 _gates: weakref.WeakValueDictionary[tuple[str, str, str], Gate] = weakref.WeakValueDictionary()
 _kept: OrderedDict[tuple[str, str, str], Gate] = OrderedDict()
 _gates_lock = threading.Lock()
@@ -375,28 +375,28 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
     """The gate that all clients of one account share for a model.
 
     Args:
-        account: a name for the key that does not tell it.
-        host, model: where and what; the model's case does not matter.
-        width: the user's own number, or None.
-        documented: the catalogue's number, or None when there is none.
+        account: a name for the key, which does not reveal it.
+        host, model: of the calls; upper and lower case of the model are equal.
+        width: the user's number of slots, or None.
+        documented: the number of the catalogue, or None.
     """
     key = (account, host, model.lower())
     with _gates_lock:
-        found = _gates.get(key)
-        if found is None:
-            found = _gates[key] = Gate(model.lower(), width or documented or DEFAULT_WIDTH)
+        shared = _gates.get(key)
+        if shared is None:
+            shared = _gates[key] = Gate(model.lower(), width or documented or DEFAULT_WIDTH)
             width = None
-        _kept[key] = found
+        _kept[key] = shared
         _kept.move_to_end(key)
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
     if width is not None:
-        found.widen_to(width)
-    return found
+        shared.widen_to(width)
+    return shared
 
 
 def _after_fork() -> None:
-    """A child has none of the calls that its parent has under way."""
+    """Removes all gates in a forked child process, which has none of its parent's calls."""
     global _gates_lock  # the parent's lock may be held by a thread that does not exist here
     _gates_lock = threading.Lock()
     _gates.clear()

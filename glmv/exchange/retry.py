@@ -1,10 +1,10 @@
-"""How often and how long to try: attempts, pauses, the retry budget and the deadline. Pure: clocks are given.
+"""Attempts, pauses, the retry budget and the deadline. Pure: clocks are parameters.
 
-A call that is refused as one too many at once waits in its gate, which pauses for all of its calls; see `gate.py`.
+A call that the server refuses because of too many concurrent calls waits in its gate; see `gate.py`.
 
-The figures are those of well-tried clients: full jitter and the token bucket of botocore's standard mode (capacity
-500, 14 a retry, 5 for throttling, 1 back for a success), and openai-python's reading of Retry-After (seconds or a
-date, up to 120 s, nonsense ignored).
+The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (capacity
+500; a retry costs 14, after throttling 5; a success returns 1), and openai-python's rules for Retry-After (seconds or
+a date, up to 120 s, invalid values are ignored).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from glmv.wire.codes import Retry
 if TYPE_CHECKING:
     from glmv.exchange.shaping import Shaper
 
-# A server that asks for a longer pause is not waited for: the caller decides.
+# If the server asks for a longer wait, in seconds, the call fails, and the caller decides.
 MAX_RETRY_AFTER = 120.0
 # Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
-# 2 s for "busy": a thousand callers that are refused together come back over 2 s, no 50 ms with more than a twentieth.
+# 2 s for BUSY: a thousand calls that are refused together return spread over 2 s, at most a twentieth in any 50 ms.
 PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
-# Seconds since its first refusal for which the refusals of a call that is one too many are free while others are
-# answered. After them they count against `max_retries`.
+# For so many seconds after its first refusal because of too many calls, further refusals of a call are free while other
+# calls are answered. After that they count against `max_retries`.
 BUSY_PATIENCE = 300.0
-# A clock further off than this is worth a word: signed tokens live 210 s by default.
+# A difference of clocks above this, in seconds, is reported: signed tokens are valid for 210 s by default.
 MAX_SKEW = 60.0
 
-# Kinds of failure on the way -> when to try again. "reset" is a connection that broke: the first one before any answer
-# is tried again at once and for free, since a kept connection may have been closed by the server just then.
+# Kinds of connection failure -> when to retry. "reset" is a broken connection: the first one before any response is
+# retried at once and for free, because the server may just have closed an idle connection.
 FAILURES: dict[str, Retry] = {
     "connect": Retry.TRANSIENT,
     "connect_timeout": Retry.TRANSIENT,
@@ -57,9 +57,9 @@ FAILURES: dict[str, Retry] = {
     "closed": Retry.NEVER,
 }
 _AFTER_BODY = ("read_timeout", "write_timeout")
-# The share of a deadline from which on what preparing the content took of it is told.
+# When preparing the content took more than this share of the deadline, the error message says so.
 _TOLD_SHARE = 0.1
-# What a call was doing when a wait of this kind ended.
+# The activity of a call when the deadline ended a wait of this kind.
 _WAITS = {
     "connect_timeout": ", while it connected",
     "write_timeout": ", while it sent the request",
@@ -68,12 +68,12 @@ _WAITS = {
 
 
 class RetryBudget:
-    """A token bucket over all calls of a client: while a server is out of order, little is tried again.
+    """A token bucket for all calls of a client: it limits retries while a server is down.
 
-    Refusals as too many at once cost nothing: the gate's pauses bound them.
+    Refusals because of too many concurrent calls cost nothing: the pauses of the gate limit them.
 
     Args:
-        retries: how many the full bucket pays for; None is without a bound.
+        retries: the number of retries that a full bucket pays for; None means no limit.
     """
 
     COST = {Retry.BUSY: 5.0, Retry.TRANSIENT: 14.0, Retry.TOKEN: 0.0}  # noqa: RUF012 - a constant table
@@ -92,7 +92,7 @@ class RetryBudget:
         return math.inf if self.retries is None else self.retries * self.COST[Retry.TRANSIENT]
 
     def take(self, kind: Retry) -> bool:
-        """Pay for one retry; False when the bucket does not hold enough."""
+        """Pay for one retry; returns False when the bucket has too few tokens."""
         cost = self.COST[kind]
         if self._tokens < cost:
             return False
@@ -100,33 +100,34 @@ class RetryBudget:
         return True
 
     def earn(self, *, after_retry: bool) -> None:
-        """A success puts tokens back; one that needed a retry returns what the cheapest retry cost."""
+        """Return tokens after a success: after a retry as many as the cheapest retry costs, else `EARN`."""
         self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
 
     def is_empty(self) -> str:
-        """The sentence for the error of a call that is not tried again for this."""
+        """The sentence for the error of a call that is not retried because the bucket is empty."""
         return (
-            f"It was not tried again: the retry budget of this client is used up (retry_budget={self.retries}), as too "
-            "many of its calls failed."
+            f"There was no retry: the retry budget of this client is used up (retry_budget={self.retries}), because "
+            "too many of its calls failed."
         )
 
 
 @dataclass(slots=True)
 class Policy:
-    """The patience of one call.
+    """The retries and time limits of one call.
 
     Attributes:
-        max_retries: requests at most, less one, those apart that were refused while others of the gate were answered.
-        deadline: seconds for all of the call, or None.
+        max_retries: the most requests after the first one. Refusals while other calls of the gate are answered do not
+            count.
+        deadline: seconds for the whole call, or None.
         idle_timeout: seconds between two events of a stream, or None.
         timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
-        gate: whose slots the attempts take, or None for endpoints without one.
-        host: where the requests go, for messages.
-        repeatable: whether a request that may have arrived may be sent once more.
-        budget: shared by the calls of a client.
-        renew: forgets a signed token, so that the next request carries a new one; False when none is signed.
+        gate: the gate for slots, or None for endpoints without one.
+        host: of the server, for messages.
+        repeatable: whether a request that may have reached the server may be sent again.
+        budget: the retry budget, shared by the calls of a client.
+        renew: drops the signed token, so that the next request has a new one; returns False without signed tokens.
         spent: seconds of the deadline that reading, checking and fitting the content took.
-        clock, wall, chance: monotonic seconds, seconds since the epoch, a random number from 0 to 1.
+        clock, wall, chance: return monotonic seconds, seconds since the epoch, a random number from 0 to 1.
     """
 
     max_retries: int = 3
@@ -144,16 +145,16 @@ class Policy:
     spent: float = 0.0
 
     def too_late(self, doing: str = "", cause: Exception | None = None) -> DeadlineExceeded:
-        """The error for a call that took longer than its deadline; arguments as they are in its message."""
+        """The error for a call that took longer than its deadline. `doing` and `cause` become part of its message."""
         assert self.deadline is not None
         spent = f" {prepared_in(self.spent, self.deadline)}" if self.spent > self.deadline * _TOLD_SHARE else ""
-        last = f" Last: {cause}" if cause else ""
+        last_error = f" The last error was: {cause}" if cause else ""
         return DeadlineExceeded(
-            f"The call to {self.host} took longer than its deadline of {self.deadline:g} s{doing}.{spent}{last}"
+            f"The call to {self.host} took longer than its deadline of {self.deadline:g} s{doing}.{spent}{last_error}"
         )
 
     def skew(self, date: str) -> float:
-        """Seconds that this machine's clock is ahead of a `Date` header; 0 when it is close or unknown."""
+        """Seconds that the local clock is ahead of a `Date` header; 0 when the difference is small or unknown."""
         try:
             off = self.wall() - parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):
@@ -170,11 +171,11 @@ def policy_of(
     renew: Callable[[], bool],
     gate: Gate | None,
 ) -> Policy:
-    """The policy of one call: the call's own figures before those of the settings.
+    """The policy of one call: options of the call override those of the settings.
 
     Args:
         settings: of the client.
-        call: of a request, see `ChatRequest.call`.
+        call: options of the call, see `ChatRequest.call`.
         host, budget, renew, gate: see `Policy`.
     """
     retries = settings.max_retries if call.get("max_retries") is None else call["max_retries"]
@@ -193,12 +194,12 @@ def policy_of(
 
 
 def prepared_in(seconds: float, deadline: float) -> str:
-    """The sentence that says what preparing pictures took of a deadline."""
+    """The sentence about the time that preparing pictures took."""
     return f"The pictures took {seconds:.1f} s of a deadline of {deadline:g} s to prepare."
 
 
 class Tries:
-    """The attempts of one call: what was tried, and whether to try again."""
+    """The attempts of one call, and the decision whether to try again."""
 
     __slots__ = (
         "_answered",
@@ -224,17 +225,17 @@ class Tries:
         self._started = policy.clock()
         self.deadline = None if policy.deadline is None else self._started + policy.deadline - policy.spent
         self.attempt = 0
-        self.handed = False  # a piece of the answer is with the caller: no retry from here on
-        self.opened = False  # this attempt got an answer's headers
+        self.handed = False  # the caller has a part of the answer: no retry any more
+        self.opened = False  # this attempt received the headers of a response
         self.timed_out = False
         self.renewals = 0
         self.request_id: str | None = None
-        self.accumulator = Accumulator()  # what this attempt has received
+        self.accumulator = Accumulator()  # the answer that this attempt received
         self.shaper: Shaper | None = None  # of a chat call's attempt
         self._reset = False
         self._free = 0  # attempts that do not count
         self._answered = 0 if policy.gate is None else policy.gate.answered
-        self._refused: GLMVError | None = None  # the last refusal as too many at once
+        self._refused: GLMVError | None = None  # the last refusal because of too many concurrent calls
         self._first_refused = 0.0
 
     def begin(self) -> None:
@@ -249,14 +250,14 @@ class Tries:
         return min(moment, self.deadline)
 
     def past_deadline(self) -> bool:
-        """Whether the deadline has come (within what a timer is late)."""
+        """Whether the deadline has passed; 2 ms early counts, because timers are not exact."""
         return self.deadline is not None and self.policy.clock() >= self.deadline - 0.002
 
     def check(self) -> None:
-        """Stop a body that drips beyond the deadline.
+        """Stop reading a slow body at the deadline.
 
         Raises:
-            DeadlineExceeded: when it has come.
+            DeadlineExceeded: the deadline has passed.
         """
         if self.deadline is not None and self.past_deadline():
             raise self.too_late()
@@ -265,13 +266,13 @@ class Tries:
         """The error for a call that took longer than its deadline.
 
         Args:
-            cause: what failed last, in an earlier attempt.
+            cause: the error of the last attempt.
             during: the kind of failure that the deadline itself caused, a key of `FAILURES`, or "".
         """
         return self.policy.too_late(_WAITS.get(during, ""), cause)
 
     def failed(self, kind: str) -> Retry:
-        """A failure on the way -> when to try again. A request that may have arrived is sent once more at most."""
+        """A connection failure -> when to retry. A request that may have arrived is sent again once at most."""
         if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
             return Retry.NEVER
         if kind in _AFTER_BODY:
@@ -281,32 +282,32 @@ class Tries:
         return FAILURES[kind]
 
     def busy(self, error: GLMVError, kind: Retry) -> Busy | None:
-        """What the gate is told when a call of it failed; None where that says nothing of how many are allowed."""
+        """The refusal to report to the gate; None for an error that is not about too many concurrent calls."""
         if kind is not Retry.BUSY:
             return None
         asked = error.retry_after
-        # Without retries the caller owns the pauses, too: its next call is sent at once.
+        # Without retries the caller also decides about pauses: its next call is sent at once.
         pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
-        held = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
-        return Busy(pauses, held, error.status_code, error.code)
+        wait = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
+        return Busy(pauses, wait, error.status_code, error.code)
 
     def waited_in_vain(self, error: GateTimeout) -> GLMVError:
-        """The error of a call that got no slot: its last refusal, if it was refused."""
+        """The error of a call that got no slot: its last refusal, if there was one."""
         if self._refused is None:
-            busy = None if self.policy.gate is None else self.policy.gate.refusal
-            if error.kind != "busy" or busy is None:
+            refusal = None if self.policy.gate is None else self.policy.gate.refusal
+            if error.kind != "busy" or refusal is None:
                 return error
-            return RateLimitError(error.message, status_code=busy.status, code=busy.code)
+            return RateLimitError(error.message, status_code=refusal.status, code=refusal.code)
         if self.past_deadline():
             return self._no_time_after(self._refused)
         return self._refused.add_cure(error.message)
 
     def _queues(self, error: GLMVError, kind: Retry) -> bool:
-        """Whether a call was refused as one too many, and waits for the gate and not for a time of its own."""
+        """Whether a refused call waits in its gate, instead of a pause of its own."""
         return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
-        """A refusal is free while the queue moves: others were answered since the last one, or are under way."""
+        """Count a refusal. It is free while other calls run, or were answered since the last refusal."""
         now = self.policy.clock()
         if self._refused is None:
             self._first_refused = now
@@ -317,10 +318,10 @@ class Tries:
             self._free += 1
 
     def again(self, error: GLMVError, kind: Retry) -> float | None:
-        """Seconds to wait before the next attempt, or None when there is none; 0 too where the gate pauses.
+        """Seconds to wait before the next attempt, or None if there is none; 0 also when the gate pauses instead.
 
         Raises:
-            DeadlineExceeded: when the pause would end after the deadline.
+            DeadlineExceeded: the pause would end after the deadline.
         """
         gate = self.policy.gate
         queues = self._queues(error, kind)
@@ -346,7 +347,7 @@ class Tries:
             return None
         elif asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
-            # up to a tenth later, so that not all come back at once.
+            # up to a tenth later, so that not all calls return at once.
             pause = asked + self.policy.chance() * min(0.1 * asked, 3.0)
         else:
             base, cap = PAUSES[kind]
@@ -364,7 +365,7 @@ class Tries:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """`retry-after-ms` or `Retry-After` -> seconds; None when absent, negative or nonsense.
+    """`retry-after-ms` or `Retry-After` -> seconds; None if it is absent, negative or invalid.
 
     Args:
         headers: with names in lower case.

@@ -1,4 +1,4 @@
-"""Chunks -> deltas as the caller gets them: cut at stop words, added up, closed by one terminal delta."""
+"""Chunks of a stream -> the deltas that the caller gets: cut at stop words, added up, ended by one last delta."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from glmv.wire.marks import THOUGHT_END, StopCutter, read_boxes
 from glmv.wire.sse import Event
 
 _THOUGHT_IN_TEXT = (
-    "The server sent the thought as text: it needs a reasoning parser (vLLM and SGLang: --reasoning-parser glm45). Set "
-    "thinking=True, and a stream shows the thought as such."
+    "The server sent the reasoning as text: it needs a reasoning parser (vLLM and SGLang: --reasoning-parser glm45). "
+    "With thinking=True a stream returns it as reasoning."
 )
 _CALLS_IN_TEXT = (
     "The server left {count} tool call(s) in the text: it needs a tool parser (vLLM and SGLang: --tool-call-parser "
     "glm45)."
 )
-# `[DONE]` in any case and with spaces around it is shorter than this.
+# The most bytes of `[DONE]` in upper or lower case and with spaces around it.
 _DONE_BYTES = 32
 
 
@@ -34,8 +34,8 @@ class Shaper:
     """Makes the deltas of one attempt.
 
     Args:
-        call: its `reading` says how, its `secrets` are masked.
-        tries: gets the accumulator and the shaper of this attempt.
+        call: its `reading` has the parameters; its `secrets` are masked.
+        tries: its accumulator and shaper are set to those of this attempt.
     """
 
     __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")
@@ -44,16 +44,16 @@ class Shaper:
         self._call = call
         self._tries = tries
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
-        self._said: Envelope | None = None  # an event with a message alone, the reason if no answer comes
-        self._notes: tuple[str, ...] = ()  # of what the server left undone
+        self._said: Envelope | None = None  # an event with only a message: the error if no answer follows
+        self._notes: tuple[str, ...] = ()  # about the server's parsers
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         tries.accumulator = Accumulator()
         tries.shaper = self
 
-    def events(self, found: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
-        """Events up to `[DONE]` -> their deltas, and the error that came behind them."""
+    def events(self, events: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
+        """Events up to `[DONE]` -> their deltas, and the error that follows them, or None."""
         deltas = Hand()
-        for kind, data in found:
+        for kind, data in events:
             if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
                 self.decoder.ended = True
                 break
@@ -61,14 +61,14 @@ class Shaper:
                 delta = self.event(kind, self._call.secrets.mask(data))
             except GLMVError as error:
                 if self.decoder.finished and not isinstance(error, ContentFilterError):
-                    continue  # the answer is complete: only a withdrawal says anything about it
+                    continue  # the answer is complete: only its withdrawal matters
                 return deltas, error
             if delta is not None:
                 deltas.append(delta)
         return deltas, None
 
     def event(self, kind: str, data: bytes) -> Delta | None:
-        """One event of the stream -> its delta, if it shows anything."""
+        """One event of the stream -> its delta; None if the event has no content."""
         if not data:
             return None
         try:
@@ -76,7 +76,7 @@ class Shaper:
         except MalformedResponse as problem:
             if kind == "error":
                 raise _reported(data) from None
-            problem.retryable = True  # damaged on its way
+            problem.retryable = True  # probably damaged in transfer
             raise
         if not isinstance(payload, dict):
             if kind == "error":
@@ -85,9 +85,9 @@ class Shaper:
                 return None
             raise MalformedResponse(f"An event of the stream is not a JSON object: {excerpt(data)}", retryable=True)
         if kind == "error" or "choices" not in payload or "error" in payload:
-            found = envelope(payload, refused=kind == "error")
-            if found:
-                raise error_from(None, found)
+            error = envelope(payload, refused=kind == "error")
+            if error:
+                raise error_from(None, error)
             if kind == "error":
                 raise ServerError(f"The stream reports an error: {excerpt(data)}")
             self._said = lone_message(payload) or self._said
@@ -95,7 +95,7 @@ class Shaper:
 
     @property
     def answers(self) -> bool:
-        """Whether there is an answer in what came."""
+        """Whether the events have an answer."""
         return self.decoder.answered or self.decoder.has_others
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
@@ -114,20 +114,20 @@ class Shaper:
         return delta
 
     def _thought_ended(self, delta: Delta) -> Delta | None:
-        """What was shown as text was a thought that this delta ends: the sum says so, and the stream where it may.
+        """This delta shows that the text so far was reasoning: the sum is corrected, and the stream if it may replace.
 
-        Where the caller allows no delta to replace others, what was shown stays, and the mark shows where it ends.
+        If the caller does not accept deltas that replace others, the text stays, and `</think>` marks its end.
         """
         delta.replaces = False
         total = self._tries.accumulator
-        shown, end = total.text, delta.reasoning
+        text, end = total.text, delta.reasoning
         self._notes = (_THOUGHT_IN_TEXT,)
         if self._call.reading.cut:
             self._cutter = StopCutter(self._call.reading.cut)
-        if not shown:
+        if not text:
             return self._kept(delta) if delta.text or delta.reasoning or delta.tool_calls else None
         calls = [ToolCallDelta(at, call.id, call.name, call.arguments) for at, call in enumerate(total.tool_calls)]
-        delta.reasoning = total.reasoning + shown + end
+        delta.reasoning = total.reasoning + text + end
         delta.tool_calls = [*calls, *delta.tool_calls]
         delta.replaces = True
         if self._cutter is not None:
@@ -138,7 +138,7 @@ class Shaper:
         return replace(delta, text=f"{end}{THOUGHT_END}\n{delta.text}", reasoning="", tool_calls=(), replaces=False)
 
     def withdraw(self, error: ContentFilterError) -> list[Delta]:
-        """The end of an answer that the platform refused, or withdrew while it streamed."""
+        """The last deltas of an answer that the platform refused or withdrew."""
         facts = self.decoder.facts
         if error.request_id:
             facts.setdefault("request_id", error.request_id)
@@ -149,19 +149,19 @@ class Shaper:
         return self.end()
 
     def end(self) -> list[Delta]:
-        """What was held back, and the terminal delta; or the error that the finish reason stands for."""
+        """The text that was held back, and the last delta. Raises the error that the finish reason means, if any."""
         call, decoder = self._call, self.decoder
-        deltas = [kept for delta in decoder.other() if (kept := self._kept(delta)) is not None]
+        deltas = [shaped for delta in decoder.other() if (shaped := self._kept(delta)) is not None]
         if not decoder.answered:
             if self._said is not None:
                 raise error_from(None, self._said)
-            raise MalformedResponse("The stream ended without an answer in it.")
+            raise MalformedResponse("The stream ended without an answer.")
         if (rest := self._kept(decoder.rest())) is not None:
             deltas.append(rest)
         total = self._tries.accumulator
         nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))
         if nothing and decoder.unread and ending_of(decoder.finish_reason) is None:
-            raise MalformedResponse(f"The answer has no content that can be read; it has {sorted(decoder.unread)}.")
+            raise MalformedResponse(f"The answer has no readable content; its fields are {sorted(decoder.unread)}.")
         last = decoder.finish()
         if self._cutter is not None:
             if tail := self._cutter.finish():
@@ -182,33 +182,33 @@ class Shaper:
         return deltas
 
     def _check_ending(self, last: Delta) -> None:
-        """Raises what the finish reason stands for, where it is no success."""
-        reason, got = last.finish_reason, self._tries.accumulator
+        """Raises the error that the finish reason means, unless it is a success."""
+        reason, total = last.finish_reason, self._tries.accumulator
         match ending_of(reason):
             case Ending.BROKEN:
-                raise Failure("network_error", f"The server broke off the answer (finish_reason {reason}).")
+                raise Failure("network_error", f"The server stopped inside the answer (finish_reason {reason}).")
             case Ending.LOOPED:
-                told = got.completion()
-                told.attempts, told.usage = self._tries.attempt, self.decoder.usage
+                partial = total.completion()
+                partial.attempts, partial.usage = self._tries.attempt, self.decoder.usage
                 raise MalformedResponse(
-                    f"The server stopped an answer that repeats itself (finish_reason {reason}): change the question, "
-                    "or the sampling.",
-                    partial=told,
+                    f"The server stopped the answer because it repeats itself (finish_reason {reason}): change the "
+                    "prompt, or temperature and top_p.",
+                    partial=partial,
                 )
             case Ending.WITHDRAWN if self._call.sensitive == "raise":
                 raise ContentFilterError(
-                    f"The server found the content unsafe and withdrew it (finish_reason {reason}): "
-                    "remove what was shown of it.",
+                    f"The server flagged the content and withdrew it (finish_reason {reason}): "
+                    "remove the part that was shown.",
                     content_filter=last.content_filter,
                 )
-            case Ending.FULL if not (got.text or got.reasoning or got.tool_calls):
+            case Ending.FULL if not (total.text or total.reasoning or total.tool_calls):
                 raise ContextLengthError(
                     f"The prompt leaves no space for an answer in the model's context window (finish_reason {reason}). "
                     "Shorten the conversation, or send fewer or smaller pictures."
                 )
 
 
-def _reported(said: str | bytes) -> GLMVError:
-    """An `error` event whose data is no JSON object -> the error."""
-    text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+def _reported(data: str | bytes) -> GLMVError:
+    """An `error` event whose data is not a JSON object -> the error."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     return error_from(None, Envelope(None, text, None, None))

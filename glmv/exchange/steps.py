@@ -1,4 +1,4 @@
-"""The steps of a call: what the flow asks a driver to do, and what the driver gives back."""
+"""The steps of a call: a flow yields them, and a driver takes them and sends back their results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glmv.types import Delta
 
 
 class Failure(Exception):
-    """What went wrong on the way, in terms of no HTTP library. `kind` is a key of `exchange.retry.FAILURES`."""
+    """A failure of the connection, independent of the HTTP library. `kind` is a key of `exchange.retry.FAILURES`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -19,9 +19,9 @@ class Failure(Exception):
 
 
 class Enter(NamedTuple):
-    """Take a slot of the gate, if there is one; give up at `until` (monotonic seconds).
+    """Take a slot of the gate, if there is a gate; give up at `until` (monotonic seconds).
 
-    `patience` is how many seconds may pass in which no slot comes free; None is the default read timeout.
+    `patience` is the most seconds during which no slot comes free; None is the default read timeout.
     """
 
     until: float | None
@@ -30,10 +30,10 @@ class Enter(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send a request; answer with `Opened`. `until` bounds everything up to the answer's headers.
+    """Send a request; the result is `Opened`. `until` is the deadline for the headers of the response.
 
     `path` is relative to the base URL. `secrets` are masked in everything that the server sends. `timeouts` are
-    seconds for each phase, as `glmv.sending.timeouts` has them.
+    seconds for each phase, see `glmv.sending.timeouts`.
     """
 
     method: str
@@ -46,10 +46,10 @@ class Send(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The status and headers (names in lower case) of an answer whose body is still to be read.
+    """The status and headers (names in lower case) of a response whose body is not read yet.
 
-    `intermediate` is the failure that it stands for where its body is not in the server's form: a forward proxy on the
-    way may have written it. None where there is no such proxy, or its status is not one that proxies answer.
+    `intermediate` is the failure to report if the body is not JSON, because then a forward proxy may have written the
+    response. None without such a proxy, or for a status that proxies do not send.
     """
 
     status: int
@@ -58,39 +58,39 @@ class Opened(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Read on; answer with bytes as they came, b"" at the end."""
+    """Read from the body; the result is the next bytes, b"" at the end."""
 
     until: float | None
 
 
 class Hand(list[Delta]):
-    """Hand these deltas, at least one, to the caller."""
+    """Give these deltas, at least one, to the caller."""
 
 
 class Drop(NamedTuple):
-    """Close the answer and leave the slot.
+    """Close the response and release the slot.
 
-    `busy`: the platform said that there are too many calls. Where the gate pauses for that, the next `Enter` gets the
-    place in the queue that the call had.
+    `busy`: the platform refused the call because of too many concurrent calls. If the gate pauses for that, the next
+    `Enter` of the call gets its old place in the queue.
     """
 
     busy: Busy | None = None
 
 
 class Finish(NamedTuple):
-    """The answer is whole: read its formal end for a moment so that the connection can be used again."""
+    """The answer is complete: read to the end of the response for a moment, so that the connection can be reused."""
 
 
 class Pause(NamedTuple):
-    """Wait for so many seconds."""
+    """Wait for a number of seconds."""
 
     seconds: float
 
 
 class Work(NamedTuple):
-    """Call a function that reads, checks, fits or encodes large content; answer with what it returns.
+    """Call a function that reads, checks, fits or encodes large content; the result is its return value.
 
-    An event loop has it called in a thread, and is waited for up to `until` (monotonic seconds).
+    An asynchronous driver calls it in a worker thread, and waits for it until `until` (monotonic seconds).
     """
 
     function: Callable[[], Any]

@@ -1,4 +1,4 @@
-"""What a message can contain beside text."""
+"""The public types of media in messages: Image, Video, File."""
 
 from __future__ import annotations
 

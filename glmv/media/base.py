@@ -1,4 +1,4 @@
-"""What pictures, videos and files have in common: a URL that the platform fetches, or bytes at hand."""
+"""Base classes of pictures, videos and files: a URL that the platform fetches, or bytes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_HEAD = 1200  # bytes that tell what something is, also as base64
+_HEAD = 1200  # enough first bytes to recognize a format, also in base64
 
 
 @runtime_checkable
 class Readable(Protocol):
-    """An open file, or what behaves like one: `io.BytesIO`, an upload of a web framework, a member of an archive."""
+    """An open file or a similar object: `io.BytesIO`, an upload of a web framework, a member of an archive."""
 
     def read(self, size: int = ..., /) -> Any:
-        """Up to `size` bytes."""
+        """Returns up to `size` bytes."""
 
 
 class Medium:
-    """A URL that the platform fetches, or bytes at hand.
+    """A URL that the platform fetches, or bytes.
 
-    A class of media names itself in `_noun`, says how it is made in `_constructors`, how large it may be in
-    `_max_bytes`, and reads what it wants to know of its bytes in `_read`.
+    A subclass defines `_noun` (its name in messages), `_constructors` (a list for messages), `_max_bytes`, and `_read`,
+    which reads facts from the bytes.
     """
 
     __slots__ = ("_blob", "_name", "_url")
@@ -55,48 +55,48 @@ class Medium:
 
     @classmethod
     def _max_bytes(cls) -> int:
-        """Bytes of its content at most."""
+        """The most bytes of the content."""
         raise NotImplementedError
 
     def _read(self) -> None:
-        """Set the attributes that the class has beside these, from the bytes if there are any.
+        """Set the attributes of the subclass, from the bytes if there are any.
 
         Raises:
-            UnsupportedContent, LimitExceeded: the bytes are not what this class holds.
+            UnsupportedContent, LimitExceeded: the bytes are not valid content of this class.
         """
         raise NotImplementedError
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file. Links are followed; only a regular file whose first bytes fit is taken.
+        """Read a file. Links are followed. It must be a regular file, and its first bytes must have a known format.
 
         Raises:
-            InvalidRequestError: there is no such file, or it cannot be read.
+            InvalidRequestError: the file does not exist or cannot be read.
             UnsupportedContent: it is not a regular file, or its content is of another kind.
-            LimitExceeded: it has more bytes than are read of its kind.
+            LimitExceeded: it is larger than the limit for its kind.
         """
         return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
 
     @classmethod
     def from_file(cls, file: Readable, *, name: str | None = None) -> Self:
-        """Read an open file from its start, and leave it there, so that it can be read again.
+        """Read an open file from its start, and set it back there, so that it can be read again.
 
         Args:
-            file: opened for bytes; an upload of Streamlit or FastAPI is one, too.
-            name: for messages only; its own, if it has one.
+            file: opened in binary mode; an upload of Streamlit or FastAPI is accepted, too.
+            name: for messages only; None is the name of the file, if it has one.
 
         Raises:
-            InvalidRequestError: it was opened as text, is closed, or is read by `await` only.
+            InvalidRequestError: it was opened as text, is closed, or its `read` is asynchronous.
             UnsupportedContent: its content is of another kind.
-            LimitExceeded: it has more bytes than are read of its kind.
+            LimitExceeded: it is larger than the limit for its kind.
         """
         if not isinstance(file, Readable):
             raise InvalidRequestError(f"{cls._noun} from a file needs an open file; got {kind_of(file)}")
-        # Starlette's upload reads by `await`, and holds an open file that does not.
+        # The `read` of Starlette's upload is asynchronous, but the upload has an open file with a blocking one.
         inner = getattr(file, "file", None) if inspect.iscoroutinefunction(getattr(file, "read", None)) else file
         if inner is None:
             raise InvalidRequestError(
-                f"{cls._noun}: the read() of this {type(file).__name__} has to be awaited: give what it returns, "
+                f"{cls._noun}: the read() of this {type(file).__name__} is asynchronous: use "
                 f"glmv.{cls.__name__}.from_bytes(await file.read())."
             )
         named = name or getattr(file, "filename", None) or getattr(file, "name", None)
@@ -105,23 +105,23 @@ class Medium:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Self:
-        """Take the bytes of a file; `name` is for messages only."""
+        """Make one from the bytes of a file; `name` is for messages only."""
         return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Self:
-        """Take base64 or a base64 `data:` URI. It is kept as it is; only its header is decoded.
+        """Make one from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
 
-        What a `data:` prefix says about the format is not believed: the first bytes decide.
+        The media type of a `data:` URI is ignored: the first bytes decide the format.
         """
         return cls._make(Blob.from_base64(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI.
+        """Make one from an http or https URL, which the platform fetches, or from a base64 `data:` URI.
 
         Raises:
-            UnsupportedContent: any other scheme, or none.
+            UnsupportedContent: the URL has another scheme, or none.
         """
         if isinstance(url, str) and scheme_of(url) == "data":
             return cls.from_base64(url.strip())
@@ -129,12 +129,12 @@ class Medium:
 
     @property
     def url(self) -> str | None:
-        """The URL that the platform will fetch, or None when the bytes are at hand."""
+        """The URL that the platform will fetch, or None for bytes."""
         return self._url
 
     @property
     def name(self) -> str | None:
-        """The file name, if there is one."""
+        """The file name, or None."""
         return self._name
 
     @property
@@ -153,7 +153,7 @@ class Medium:
         return None if self._blob is None else self._blob.sha256
 
     def base64(self) -> bytes:
-        """The content as base64: ASCII, no line breaks, no `data:` prefix. Encoded once and kept.
+        """The content as base64: ASCII, no line breaks, no `data:` prefix. It is encoded once.
 
         Raises:
             UnsupportedContent: for a URL, whose content is not at hand.
@@ -171,7 +171,7 @@ class Medium:
     @property
     def _at_hand(self) -> Blob:
         if self._blob is None:
-            raise UnsupportedContent(f"{self!r} holds no bytes: the platform fetches it, this library does not.")
+            raise UnsupportedContent(f"The bytes of {self!r} are not available: only the platform fetches the URL.")
         return self._blob
 
     @property
@@ -201,9 +201,9 @@ class Medium:
 
 
 class VisualMedium(Medium):
-    """What pictures and videos have in common: their first bytes identify them.
+    """Base class of pictures and videos, whose formats are recognized by their first bytes.
 
-    A class of these says in `_sources` what `of` takes, and recognizes its formats in `_recognizes`.
+    A subclass lists in `_sources` what `of` accepts, and recognizes its formats in `_recognizes`.
     """
 
     __slots__ = ()
@@ -211,23 +211,22 @@ class VisualMedium(Medium):
     _sources: ClassVar[str]
 
     suffixes: ClassVar[tuple[str, ...]]
-    """How names of files of this kind end, in small letters. The first bytes of a file decide what it is."""
+    """Endings of the names of such files, in lower case. The format itself is recognized by the first bytes."""
 
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
-        """Whether these first bytes (600, where there are as many) are of a format of this class."""
+        """Whether the first bytes of a file (600 if it has so many) are those of a format of this class."""
         raise NotImplementedError
 
     @classmethod
     def from_message(cls, text: str) -> Self:
-        """Take what a message says, which nobody vouches for: no file is opened for it.
+        """Make one from a string in a message, which is not trusted: no file is opened.
 
         Args:
-            text: an http or https URL, a base64 `data:` URI, or plain base64, which is the platform's own wire
-                form.
+            text: an http or https URL, a base64 `data:` URI, or plain base64, which the platform itself uses.
 
         Raises:
-            UnsupportedContent: anything else, such as a path.
+            UnsupportedContent: it is anything else, such as a path.
         """
         if scheme_of(text) is not None:
             return cls.from_url(text)
@@ -237,20 +236,19 @@ class VisualMedium(Medium):
         hint = (
             f"Did you mean {with_scheme(text)}?"
             if looks_like_host(text)
-            else f"No file is opened because a message says so: make it with glmv.{cls.__name__}.from_path."
+            else f"A path in a message is never opened: use glmv.{cls.__name__}.from_path."
         )
         raise UnsupportedContent(
-            f"{cls._noun}: a message gives it by http(s) URL, data: URI or base64, and {shortened(text)!r} is none. "
-            + hint
+            f"{cls._noun}: a message may have an http(s) URL, a data: URI or base64; got {shortened(text)!r}. " + hint
         )
 
     @classmethod
     def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Self) -> Self:
-        """Take whatever the programmer has: a URL, a path, bytes, base64, an open file, or what this class makes.
+        """Make one from any source: a URL, a path, bytes, base64, an open file, or an object of this class.
 
-        A str that has a scheme is a URL, one that begins as such a medium in base64 is that, any other is a path and is
-        opened: not for strings out of a message. Bytes may be base64, too. An open file is read from its start and left
-        there.
+        A str with a scheme is a URL; one that decodes to a known format is base64; any other is a path, which is
+        opened. So do not pass strings from a message. Bytes may be base64, too. An open file is read from its start and
+        set back there.
         """
         if isinstance(source, cls):
             return source

@@ -1,6 +1,6 @@
-"""Bytes at hand, raw or as base64: encoded once, decoded only where they are read.
+"""Bytes, raw or as base64: encoded once, decoded only where they are read.
 
-The only module of media that encodes or decodes base64, and the only one that opens a file.
+Only this module of media encodes or decodes base64 and opens files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Read = Callable[[int, int], bytes]
 """Reads up to a number of bytes (second) at an offset (first)."""
 
 DIGEST_LENGTH = 12
-"""Hex digits of the SHA-256 that name content: 48 bits, plenty to tell the media of one program apart."""
+"""Hex digits of a short SHA-256: 48 bits are enough to distinguish the media of one program."""
 
 _ENCODED = 3 << 14  # raw bytes that are encoded at a time; a multiple of 3
 _EVERYTHING = 1 << 62  # more bytes than any file has
@@ -33,11 +33,11 @@ _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _DATA_URI = re.compile(rb"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
-_ESCAPE = re.compile(rb"%(2[0BFbf]|3[Dd]|0[9AaDd])")  # blanks, +, / and = as forms and query strings carry them
+_ESCAPE = re.compile(rb"%(2[0BFbf]|3[Dd]|0[9AaDd])")  # spaces, +, / and = as forms and query strings encode them
 
 
 class Blob:
-    """Immutable bytes, kept raw until they are encoded and as base64 from then on (never both for long).
+    """Immutable bytes, stored raw until they are encoded and as base64 after that (never both for long).
 
     Attributes:
         size: length of the raw bytes.
@@ -53,7 +53,7 @@ class Blob:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, cap: int, what: str) -> Blob:
-        """Take raw bytes. Raises `LimitExceeded` above `cap` bytes."""
+        """Make a blob from raw bytes. Raises `LimitExceeded` above `cap` bytes."""
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidRequestError(f"{what} from bytes needs bytes; got {kind_of(data)}")
         raw = bytes(data)
@@ -62,43 +62,43 @@ class Blob:
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, cap: int, what: str) -> Blob:
-        """Take base64 text as people have it and keep it encoded.
+        """Make a blob from base64 text, which stays encoded.
 
-        Whitespace is removed (the platform answers 1210 to it now and then), a `data:` prefix is dropped, also a
-        doubled one; the URL-safe alphabet, escapes such as %2B and missing padding are mended.
+        Whitespace is removed (the platform sometimes answers 1210 to it), and so is a `data:` prefix, also a doubled
+        one. The URL-safe alphabet, escapes such as %2B and missing padding are corrected.
 
         Raises:
             LimitExceeded: above `cap` decoded bytes.
-            InvalidRequestError: when it is not base64.
+            InvalidRequestError: it is not base64.
         """
         if isinstance(data, str):
             try:
                 data = data.encode("ascii")
             except UnicodeEncodeError:
-                raise InvalidRequestError(f"{what}: this is no base64, it holds non-ASCII characters.") from None
+                raise InvalidRequestError(f"{what}: this is not base64: it has non-ASCII characters.") from None
         elif not isinstance(data, bytes | bytearray):
             raise InvalidRequestError(f"{what} from base64 needs str or bytes; got {type(data).__name__}.")
         start = 0
         while prefix := _DATA_URI.match(data, start):
             if b"base64" not in prefix[2].lower():
-                raise UnsupportedContent(f"{what}: a data: URI must say ;base64, this one holds plain text.")
+                raise UnsupportedContent(f"{what}: a data: URI must say ;base64; this one has plain text.")
             start = prefix.end()
-        # A quarter more than the smallest encoding leaves room for line breaks and refuses the rest unread.
+        # A quarter more than the smallest encoding allows for line breaks; longer text is refused unread.
         if len(data) - start > cap * 5 // 3 + 1024:
             _check_size((len(data) - start) * 3 // 4, cap, what)
         text = bytes(memoryview(data)[start:] if start else data).translate(_URL_SAFE, _WHITESPACE)
         if b"%" in text:
-            text = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text).translate(None, _WHITESPACE)
-        del data  # a video is large: at most two copies live at a time
+            text = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text).translate(None, _WHITESPACE)
+        del data  # a video is large: keep at most two copies at a time
         end = len(text)
         while end and end > len(text) - 4 and text[end - 1] == ord("="):
             end -= 1
         if text.translate(None, _ALPHABET) != text[end:] or end % 4 == 1:
-            strange = text[:end].translate(None, _ALPHABET)[:1]
-            reason = f"It holds {strange.decode('ascii', 'replace')!r}, which is none of its characters."
-            if not strange:
-                reason = "It is cut short." if end % 4 == 1 else "It goes on behind its end (=)."
-            raise InvalidRequestError(f"{what}: this is no base64 ({end:,} characters). {reason}")
+            wrong = text[:end].translate(None, _ALPHABET)[:1]
+            reason = f"It has the character {wrong.decode('ascii', 'replace')!r}, which base64 does not use."
+            if not wrong:
+                reason = "It is cut short." if end % 4 == 1 else "It continues after its end (=)."
+            raise InvalidRequestError(f"{what}: this is not base64 ({end:,} characters). {reason}")
         size = end * 3 // 4
         _check_size(size, cap, what)
         padding = b"=" * (-end % 4)
@@ -106,17 +106,17 @@ class Blob:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], *, cap: int, what: str) -> Blob:
-        """Read a regular file, following links. Nothing is read of anything else.
+        """Read a regular file, following links. Other kinds of files are not opened.
 
         Raises:
-            InvalidRequestError: when there is no such file, it is not a regular file or may not be read.
+            InvalidRequestError: the file does not exist, is not a regular file or cannot be read.
             LimitExceeded: above `cap` bytes, before reading.
         """
         try:
             path = home(path)
-            if not stat.S_ISREG(Path(path).stat().st_mode):  # asked first: opening a device can have effects
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # checked first: opening a device can have effects
                 raise UnsupportedContent(f"{what} {shown(os.fspath(path))} is not a regular file.")
-            # Should it be exchanged for a FIFO meanwhile, O_NONBLOCK lets the open return at once.
+            # If the file is replaced by a FIFO meanwhile, O_NONBLOCK lets the open return at once.
             flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - Path.open takes no flags
                 facts = os.fstat(file.fileno())
@@ -125,7 +125,8 @@ class Blob:
                 _check_size(facts.st_size, cap, f"{what} {shown(os.fspath(path))}")
                 raw = file.read(facts.st_size)
         except FileNotFoundError:
-            raise InvalidRequestError(f"{what}: there is no file {shown(os.fspath(path))}.{_url_hint(path)}") from None
+            message = f"{what}: the file {shown(os.fspath(path))} does not exist.{_url_hint(path)}"
+            raise InvalidRequestError(message) from None
         except (OSError, ValueError, TypeError) as error:
             if isinstance(error, InvalidRequestError):
                 raise
@@ -135,11 +136,11 @@ class Blob:
 
     @staticmethod
     def read_file(file: Any, *, cap: int, what: str) -> bytes:
-        """All of an open file from its start, where it is left; of one that cannot go back, what is left of it.
+        """Read an open file from its start, and set it back there; read the rest of a file that is not seekable.
 
         Raises:
             InvalidRequestError: it is closed, was opened as text, or cannot be read.
-            LimitExceeded: above `cap` bytes, of which no more are read.
+            LimitExceeded: it has more than `cap` bytes. No more than these are read.
         """
         try:
             goes_back = _goes_back(file)
@@ -155,14 +156,14 @@ class Blob:
             raise InvalidRequestError('the open file cannot be read as bytes: open it with open(path, "rb").')
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidRequestError(
-                f"{what}: read() of {type(file).__name__} returns {type(data).__name__}, no bytes."
+                f"{what}: read() of {type(file).__name__} returns {type(data).__name__}, not bytes."
             )
         if len(data) > cap:
-            raise LimitExceeded(f"{what} has more than {human_size(cap)}, and more is not read. Make it smaller.")
+            raise LimitExceeded(f"{what} is larger than the limit of {human_size(cap)}. Make it smaller.")
         return bytes(data)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` raw bytes from `offset`, decoding no more than these."""
+        """Up to `size` raw bytes from `offset`. Only these are decoded."""
         raw = self._raw
         if raw is not None:
             return raw[offset : offset + size]
@@ -177,17 +178,17 @@ class Blob:
         return raw if raw is not None else binascii.a2b_base64(self._text)
 
     def base64(self) -> bytes:
-        """Base64 as ASCII bytes without line breaks. The raw bytes are let go: it can be decoded again."""
+        """Base64 as ASCII bytes without line breaks. The raw bytes are dropped, because base64 can be decoded again."""
         encoded = self._encoded
         if encoded is None:
             raw = memoryview(self.data())
-            # In steps that stay in the processor's cache, because b2a_base64 sets aside twice the length of what it
-            # is given; into a buffer of the final size; the value of a BytesIO is its own buffer, not a copy.
+            # In steps that fit into the processor's cache, because b2a_base64 allocates twice the length of what it
+            # encodes; into a buffer of the final size. `getvalue` of a BytesIO returns this buffer, not a copy.
             out = io.BytesIO(bytes((len(raw) + 2) // 3 * 4))
             for offset in range(0, len(raw), _ENCODED):
                 out.write(binascii.b2a_base64(raw[offset : offset + _ENCODED], newline=False))
             encoded = out.getvalue()
-            self._encoded = encoded  # set before the raw bytes go, so that another thread always finds one
+            self._encoded = encoded  # before the raw bytes are dropped, so that other threads have one of them
             self._raw = None
         return encoded
 
@@ -197,7 +198,7 @@ class Blob:
         return self._encoded
 
     def begins(self, text: bytes) -> int | None:
-        """Where in base64 that this was made of its own begins; None unless it stands there to the end as it is."""
+        """Where this blob's base64 begins in the text it was made from; None if the text does not end with it."""
         start = len(text) - len(self._encoded or b"")
         return start if self._encoded and start >= 0 and text.endswith(self._encoded) else None
 
@@ -218,11 +219,11 @@ class Blob:
 
 
 class BlobFile(io.RawIOBase):
-    """A function `read(offset, size)` as a binary file, for libraries that take files. It reads only what they ask for.
+    """A function `read(offset, size)` as a binary file, for libraries that take files. It reads only the needed parts.
 
     Args:
         read: reads up to `size` bytes at an offset, as `Blob.read`.
-        size: bytes of the whole; None when unknown, and then all is read when its end is asked for.
+        size: number of bytes; None when unknown: then seeking from the end reads everything.
     """
 
     def __init__(self, read: Read, size: int | None = None) -> None:
@@ -258,13 +259,13 @@ class BlobFile(io.RawIOBase):
                     self._size = len(self._read(0, _EVERYTHING))
                 base = self._size
         if base + offset < 0:
-            raise ValueError(f"Position {base + offset} is before the start.")
+            raise ValueError(f"The position {base + offset} is before the start of the file.")
         self._position = base + offset
         return self._position
 
 
 def is_file(path: str) -> bool:
-    """Whether there is such a file on this machine. Nothing is opened, and no other machine is asked."""
+    """Whether the path is a file on this machine. Nothing is opened, and no other machine is contacted."""
     if path.startswith(("//", "\\\\")):  # a share of another machine, to which Windows would log in
         return False
     try:
@@ -280,8 +281,8 @@ def home(path: Any) -> Any:
 
 
 def _content_of(file: Any, cap: int) -> Any:
-    """What an open file holds from where it is, and of more than `cap` bytes one more than that."""
-    if isinstance(file, io.RawIOBase):  # it may give less than it is asked for
+    """The rest of an open file from its position, but at most `cap` + 1 bytes."""
+    if isinstance(file, io.RawIOBase):  # it may return less than requested
         buffered = io.BufferedReader(file)
         try:
             return buffered.read(cap + 1)
@@ -299,9 +300,9 @@ def _goes_back(file: Any) -> bool:
 
 
 def head_of(text: str, size: int = 600) -> bytes:
-    """The first bytes that base64 text decodes to, b"" when it is not base64."""
+    """The first bytes of decoded base64 text, b"" if it is not base64."""
     start = "".join(unquote(text[: size * 2]).split())
-    for length in (size // 3 * 4, 60):  # what follows the first line may be anything, when a path is asked about
+    for length in (size // 3 * 4, 60):  # 60: only the first line may be base64
         try:
             return Blob.from_base64(start[:length], cap=size * 2, what="").data()
         except InvalidRequestError:
@@ -311,7 +312,7 @@ def head_of(text: str, size: int = 600) -> bytes:
 
 def _check_size(size: int, cap: int, what: str) -> None:
     if size > cap:
-        raise LimitExceeded(f"{what} has {human_size(size)}; more than {human_size(cap)} is not read. Make it smaller.")
+        raise LimitExceeded(f"{what} is {human_size(size)}; the limit is {human_size(cap)}. Make it smaller.")
 
 
 def _url_hint(path: object) -> str:

@@ -1,6 +1,6 @@
-"""Recognizes the container of a video by its first bytes, and reads from MP4 and QuickTime how long it lasts.
+"""Recognizes the container of a video by its first bytes, and reads the duration of MP4 and QuickTime.
 
-The frames (`mdat`) are not read: a reader jumps over them. What else a video says of itself, PyAV reads (`frames`).
+The frames (`mdat`) are skipped, not read. PyAV reads all other facts (`frames`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from glmv.media.blob import Read
 
 HEAD = 600
-"""First bytes of a file that tell its container: a transport stream has no magic number, but repeats a byte."""
+"""How many first bytes show the container: a transport stream has no magic number, but repeats a byte."""
 
 
 class Container(NamedTuple):
-    """The format of a container, and seconds if its header is MP4's or QuickTime's and says them.
+    """The format of a container, and its duration in seconds if it is MP4 or QuickTime and its header has one.
 
-    `misfit` says why it cannot be sent or played, if it cannot.
+    `misfit` is the reason why it cannot be sent or played, or "".
     """
 
     format: str
@@ -35,9 +35,9 @@ class Kind(NamedTuple):
 
     Attributes:
         mime: its media type.
-        suffixes: how the names of such files end, in small letters.
-        begins: whether the first `HEAD` bytes are those of such a file.
-        demuxer: FFmpeg's name of what reads it.
+        suffixes: endings of the names of such files, in lower case.
+        begins: returns whether the first `HEAD` bytes are those of such a file.
+        demuxer: FFmpeg's name of its demuxer.
     """
 
     mime: str
@@ -47,17 +47,17 @@ class Kind(NamedTuple):
 
 
 def _boxed(head: bytes) -> bool:
-    """MP4 and its relatives, but for pictures and audio."""
+    """MP4 and related formats, but not pictures and audio."""
     return head[4:8] == b"ftyp" and head[8:12] not in STILL_BRANDS and head[8:11] not in {b"M4A", b"M4B"}
 
 
 def _quicktime(head: bytes) -> bool:
-    """By its brand, or from before `ftyp` was invented."""
+    """QuickTime by its brand, or an old file without `ftyp`."""
     return (_boxed(head) and head[8:12] == b"qt  ") or head[4:8] in {b"moov", b"wide", b"mdat", b"skip"}
 
 
 def _transport(head: bytes) -> bool:
-    """Packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2); on Blu-ray 4 bytes are before each."""
+    """Packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2); on Blu-ray each has 4 bytes in front."""
     return any(
         len(head) > start + size and all(byte == 0x47 for byte in head[start::size][:3])
         for start, size in ((0, 188), (4, 192))
@@ -66,8 +66,8 @@ def _transport(head: bytes) -> bool:
 
 _EBML = b"\x1a\x45\xdf\xa3"
 
-# In the order in which they are asked. The demuxers are named, because FFmpeg may not guess another one, such as a
-# playlist that names other files.
+# In the order in which they are checked. The demuxers are named, so that FFmpeg does not guess another one, such as one
+# for playlists, which open other files.
 KINDS = {
     "mov": Kind("video/quicktime", (".mov", ".qt"), _quicktime, "mov"),
     "mp4": Kind("video/mp4", (".mp4", ".m4v", ".3gp"), _boxed, "mp4"),
@@ -92,11 +92,11 @@ KINDS = {
 
 
 SUFFIXES = tuple(suffix for row in KINDS.values() for suffix in row.suffixes)
-"""How names of video files end."""
+"""Endings of the names of video files."""
 
 
 def container_of(head: bytes) -> str | None:
-    """The container that the first `HEAD` bytes announce ("mp4", "mov", "mkv", ...), or None."""
+    """The container that the first `HEAD` bytes show ("mp4", "mov", "mkv", ...), or None."""
     return next((name for name, row in KINDS.items() if row.begins(head)), None)
 
 
@@ -108,8 +108,8 @@ def measure(read: Read, size: int) -> Container | None:
         size: bytes of the file.
 
     Returns:
-        Its container, with what is wrong with an MP4 or QuickTime file that is cut short, lacks a readable table of
-        contents (`moov`) or has no picture; or None when it is not a video of these containers.
+        Its container; `misfit` is set for an MP4 or QuickTime file that is cut short, has no readable table of contents
+        (`moov`) or has no picture. None for anything that is not a video in one of these containers.
     """
     kind = container_of(read(0, HEAD))
     if kind not in {"mp4", "mov"}:
@@ -130,10 +130,10 @@ def measure(read: Read, size: int) -> Container | None:
 
 
 def _duration(read: Read, start: int, end: int) -> float | None:
-    """Seconds by the `mvhd` of a `moov`; None when unknown, as in recordings by fragments (ISO/IEC 14496-12, 8.2.2)."""
+    """Seconds in the `mvhd` of a `moov`; None when unknown, as in fragmented recordings (ISO/IEC 14496-12, 8.2.2)."""
     for name, low, _ in boxes(read, start, end):
         if name == b"mvhd":
-            # Version 1 has a duration of 64 bits. All ones mean unknown, and so does 0.
+            # Version 1 has a duration of 64 bits. All bits set, or 0, mean unknown.
             if read(low, 1) == b"\x01":
                 scale, ticks = struct.unpack(">IQ", read(low + 20, 12))
                 unknown = 2**64 - 1
@@ -145,7 +145,7 @@ def _duration(read: Read, start: int, end: int) -> float | None:
 
 
 def _silent(read: Read, start: int, end: int) -> bool:
-    """Whether a `moov` has sound and nothing to see: tracks tell by the `hdlr` of their `mdia` (14496-12, 8.4.3)."""
+    """Whether a `moov` has only sound, by the `hdlr` in the `mdia` of its tracks (14496-12, 8.4.3)."""
     kinds = {
         read(low + 8, 4)
         for name, track, track_end in boxes(read, start, end)

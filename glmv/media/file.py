@@ -1,4 +1,4 @@
-"""Documents as values: a URL, an id of an uploaded file, or bytes at hand."""
+"""Documents in messages: a URL, the id of an uploaded file, or bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_FILE_BYTES = 50 * MIB
-"""Bytes of a document that are read at most (docs.z.ai, chat completion, file: 50 MB each)."""
+"""The most bytes of a document (docs.z.ai, chat completion, file: 50 MB each)."""
 
-# What the platform documents for file_url (pdf, txt, word, jsonl, xlsx, pptx) and their plain relatives.
-# The standard library's `mimetypes` would open system files, and differ from machine to machine.
+# The documented formats of file_url (pdf, txt, word, jsonl, xlsx, pptx) and similar ones. The standard library's
+# `mimetypes` would read system files, and its results differ between machines.
 _MIME = {
     ".pdf": "application/pdf",
     ".txt": "text/plain",
@@ -37,7 +37,7 @@ _UNKNOWN = "application/octet-stream"
 
 
 class File(Medium):
-    """A document for the model to read. Equal when the content is."""
+    """A document for the model. Two are equal if their contents are."""
 
     __slots__ = ("_id", "_mime")
 
@@ -59,14 +59,14 @@ class File(Medium):
     def from_bytes(
         cls, data: bytes | bytearray | memoryview, *, name: str | None = None, mime: str | None = None
     ) -> Self:
-        """Take the bytes of a document; `name` tells the platform what it is."""
+        """Make a document from bytes; the platform recognizes its format by the ending of `name`."""
         self = super().from_bytes(data, name=name)
         self._mime = mime or self._mime
         return self
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None, mime: str | None = None) -> Self:
-        """Take base64 or a base64 `data:` URI, whose media type is kept."""
+        """Make a document from base64 or a base64 `data:` URI, whose media type is used."""
         text = data[:100] if isinstance(data, str) else bytes(data[:100]).decode("latin-1")
         if mime is None and scheme_of(text) == "data":
             mime = text.partition(":")[2].partition(",")[0].partition(";")[0].strip().lower()
@@ -76,16 +76,16 @@ class File(Medium):
 
     @classmethod
     def from_url(cls, url: str, *, name: str | None = None) -> Self:
-        """Take an http or https URL for the platform to fetch, or a base64 `data:` URI."""
+        """Make a document from an http or https URL, which the platform fetches, or from a base64 `data:` URI."""
         if isinstance(url, str) and scheme_of(url) == "data":
             return cls.from_base64(url.strip(), name=name)
         return cls._make(url=checked_url(url, cls._noun), name=name)
 
     @classmethod
     def from_id(cls, file_id: str) -> Self:
-        """Take the id of a file that was uploaded to the platform with purpose "user_data"."""
+        """Make a document from the id of a file that was uploaded to the platform with purpose "user_data"."""
         if not isinstance(file_id, str) or not file_id.strip():
-            raise InvalidRequestError("A file id is the non-empty string that the upload answered.")
+            raise InvalidRequestError("A file id is the non-empty string that the upload returned.")
         self = cls._make()
         self._id = file_id
         return self

@@ -1,4 +1,4 @@
-"""The formats of pictures: one table of how each is told by its first bytes, and who reads it. Pure."""
+"""The formats of pictures: a table of their first bytes and their readers. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 HEAD = 64
-"""First bytes of a file that tell its format."""
+"""How many first bytes show the format of a file."""
 
 
 class Format(NamedTuple):
     """A format of pictures.
 
     Attributes:
-        name: as `Image.format` has it.
+        name: the value of `Image.format`.
         mime: its media type.
-        suffixes: how the names of such files end, in small letters.
-        begins: whether the first `HEAD` bytes are those of such a file.
-        reader: module and class that read it, where it is not measured by hand; of Pillow, or pillow_heif.
-        drawn: whether its pixels are usually drawn (screens, charts, text): JPEG would blur their edges.
-        many: what one of several pictures in a file is called; "" where a file holds one, or copies of one.
-        spoken: its name in messages; "" is the name in capitals.
+        suffixes: endings of the names of such files, in lower case.
+        begins: returns whether the first `HEAD` bytes are those of such a file.
+        reader: module and class of Pillow or pillow_heif that read it, if `headers` does not measure it.
+        drawn: whether it is usual for screenshots, charts and text, whose edges JPEG would blur.
+        many: the word for one of several pictures in a file; "" if a file has one picture, or copies of one.
+        spoken: its name in messages; "" means the name in capitals.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Format(NamedTuple):
     spoken: str = ""
 
 
-# Brands that may stand in the `ftyp` box of a still picture (ISO/IEC 23008-12, AV1 Image File Format).
+# Brands in the `ftyp` box of a still picture (ISO/IEC 23008-12, AV1 Image File Format).
 STILL_BRANDS = {
     **dict.fromkeys([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"], "heic"),
     **dict.fromkeys([b"avif", b"avis"], "avif"),
@@ -50,18 +50,18 @@ def _still(name: str) -> Callable[[bytes], bool]:
 
 
 def _bmp(head: bytes) -> bool:
-    """The length of the second header tells it; the reserved bytes of the first hold anything in real files."""
+    """BMP by the length of its second header: real files have any values in the reserved bytes of the first header."""
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 def _ico(head: bytes) -> bool:
-    """A directory of at least one entry, whose reserved byte is 0, and the first picture's place behind it."""
+    """ICO by a directory of at least one entry, with reserved byte 0 and an offset of the first picture after it."""
     count, offset = int.from_bytes(head[4:6], "little"), int.from_bytes(head[18:22], "little")
     return head[:4] == b"\0\0\1\0" and len(head) >= 22 and head[9] == 0 < count and offset >= 6 + 16 * count
 
 
 def _pcx(head: bytes) -> bool:
-    """Manufacturer 10, version 0 to 5, run-length encoding, 1 to 8 bits, and corners in order."""
+    """PCX by manufacturer 10, version 0 to 5, run-length encoding, 1 to 8 bits, and corners in order."""
     if len(head) < 12 or head[0] != 10 or head[1] not in {0, 2, 3, 5} or head[2] != 1 or head[3] not in {1, 2, 4, 8}:
         return False
     left, top, right, bottom = (int.from_bytes(head[at : at + 2], "little") for at in (4, 6, 8, 10))
@@ -69,7 +69,7 @@ def _pcx(head: bytes) -> bool:
 
 
 def _tga(head: bytes) -> bool:
-    """TGA has no magic number: a kind of picture that fits its colour map, sides, and bits of a pixel."""
+    """TGA, which has no magic number: by a type that fits its colour map, its sides, and its bits per pixel."""
     if len(head) < 18:
         return False
     mapped, kind, bits, flags = head[1], head[2], head[16], head[17]
@@ -80,7 +80,7 @@ def _tga(head: bytes) -> bool:
 
 _PNM = re.compile(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d")
 
-# In the order in which they are asked: what begins with a magic number goes before what is told by its fields.
+# In the order in which they are checked: formats with a magic number first.
 FORMATS = {
     row.name: row
     for row in (
@@ -163,16 +163,16 @@ FORMATS = {
 
 
 SUFFIXES = tuple(suffix for row in FORMATS.values() for suffix in row.suffixes)
-"""How names of picture files end."""
+"""Endings of the names of picture files."""
 
 
 def format_of(head: bytes) -> str | None:
-    """The picture format that the first `HEAD` bytes announce ("jpg", "png", ...), or None."""
+    """The picture format that the first `HEAD` bytes show ("jpg", "png", ...), or None."""
     return next((name for name, row in FORMATS.items() if row.begins(head)), None)
 
 
 def spoken(name: str | None) -> str:
-    """A format as messages name it: "JPEG" for "jpg"."""
+    """The name of a format in messages: "JPEG" for "jpg"."""
     row = FORMATS.get(name or "")
     return (row and row.spoken) or str(name).upper()
 

@@ -1,4 +1,4 @@
-"""Duration, sides, frame rate and frames of a video, by PyAV (extra `video`): what alone in media imports it."""
+"""Reads the duration, sides, frame rate and frames of a video with PyAV (extra `video`), which only it imports."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from glmv.media.blob import Read
 
 MAX_FRAMES = 150
-"""Frames that are taken at most: the most pictures that any model is documented to take in one request."""
+"""The most frames to take: the largest documented number of pictures in one request."""
 
 
 _ODDEST = 8
-"""The widest pixels that are believed; broken recordings say anything."""
+"""The largest ratio of a pixel's sides that is accepted; damaged recordings may have any value."""
 
 
 class Measured(NamedTuple):
-    """What PyAV reads of a video: seconds, sides in pixels as displayed, frames a second; None is unknown."""
+    """The facts that PyAV reads: seconds, sides in pixels as displayed, frames a second; None means unknown."""
 
     duration: float | None = None
     width: int | None = None
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
 
 
 def measure(read: Read, size: int, kind: str) -> Measured:
-    """Measure a video. Its first frame is decoded, since a frame says how it is turned.
+    """Measure a video. Its first frame is decoded, because the rotation is in the frames.
 
     Args:
         read: reads up to n bytes at an offset.
@@ -42,7 +42,7 @@ def measure(read: Read, size: int, kind: str) -> Measured:
         kind: its container, as `containers` names it.
 
     Returns:
-        What could be read; nothing where PyAV is missing or the video is damaged.
+        The facts that could be read; all None if PyAV is missing or the video is damaged.
     """
     try:
         av: Any = import_module("av")
@@ -56,12 +56,12 @@ def measure(read: Read, size: int, kind: str) -> Measured:
             stream = container.streams.video[0]
             rate = float(stream.average_rate) if stream.average_rate else None
             return Measured(duration, *_sides(av, container, stream), rate)
-    except Exception:  # noqa: BLE001 - decoders raise anything at damaged files; what is unknown is sent as it is
+    except Exception:  # noqa: BLE001 - decoders raise any error for damaged files; the video is sent unmeasured
         return Measured()
 
 
 def _lenient(av: Any) -> dict[str, str]:
-    """Options by which a title that is not UTF-8 does not stop the reading. PyAV 19 dropped the option."""
+    """Options with which a title that is not UTF-8 does not raise an error. PyAV 19 has no such option."""
     return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
@@ -73,14 +73,14 @@ def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None
         return width, height
     try:
         frame = next(container.decode(stream), None)
-    except av.FFmpegError:  # the table of contents is sound, the frame is not
+    except av.FFmpegError:  # the table of contents is valid, but the frame is not
         frame = None
     width, height = _shown(stream, width, height)
     return (height, width) if frame is not None and round(frame.rotation or 0) % 180 else (width, height)
 
 
 def _shown(stream: Any, width: int, height: int) -> tuple[int, int]:
-    """The sides as players show them: pixels of anamorphic video are no squares."""
+    """The sides as displayed: the pixels of anamorphic video are not square."""
     ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not ratio or ratio == 1 or not 1 / _ODDEST <= ratio <= _ODDEST:
         return width, height
@@ -93,7 +93,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
     Args:
         data: the video file; `label` names it in errors.
         n: how many, 1 to `MAX_FRAMES`.
-        duration: seconds, or None to have the decoder find out.
+        duration: seconds; None: PyAV determines it.
         kind: its container, as `containers` names it.
 
     Yields:
@@ -113,9 +113,9 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
             if not container.streams.video:
                 raise UnsupportedContent(f"{label}: it has sound but no picture.")
             count = 0
-            for found in _pick(container, n, duration):
+            for frame in _pick(container, n, duration):
                 count += 1
-                yield found
+                yield frame
             if not count:
                 raise UnsupportedContent(f"{label}: none of its frames can be decoded. It is damaged or cut short.")
     except av.FFmpegError as error:
@@ -134,25 +134,25 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
     for target in wanted:
         at, frame = _frame_at(container, stream, first, target)
         if frame is not None and at > last:
-            shown = _shown(stream, frame.width, frame.height)
-            yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, shown)
+            sides = _shown(stream, frame.width, frame.height)
+            yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, sides)
             last = at
 
 
 _BACK = 3.0
-"""Seconds before the wanted frame at which a second search begins: broadcasts have a key frame each second or two."""
+"""A second search begins so many seconds before the wanted frame: broadcasts have a key frame each second or two."""
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
     """The frame that is shown `target` seconds after `first`, and when it is shown; None behind the last.
 
-    Seeking jumps to the key frame before, and decoding goes on from there. A stream without an index, as of MPEG-TS,
-    may jump behind what is wanted, even when that is the start: then it begins earlier, at last before the start.
+    Seeking jumps to the key frame before it, and decoding continues from there. In a stream without an index, such as
+    MPEG-TS, it may jump too far, even from the start: then the search begins again earlier, at last before the start.
     """
     half = 0.5 / float(stream.average_rate or 25)
     for start in (target, target - _BACK, -_BACK):
         container.seek(int((first + start) / stream.time_base), stream=stream)
-        early = False  # whether a frame before the wanted one was decoded, so that this start was early enough
+        early = False  # whether a frame before the wanted one was decoded: this start was early enough
         for frame in container.decode(stream):
             at = float(frame.pts * stream.time_base) - first if frame.pts is not None else target
             if not early and at - half > target and start > -_BACK:
@@ -166,6 +166,6 @@ def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple
 
 
 def _length(container: Any, stream: Any, first: float) -> float:
-    """Seconds of a recording that does not say how long it is: where its last packet ends. Nothing is decoded."""
+    """The duration in seconds of a recording without one in its header: the end of its last packet. No decoding."""
     ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
     return float(max(ends, default=0) * stream.time_base) - first

@@ -1,7 +1,7 @@
-"""Recognizes pictures by their first bytes, and measures them: JPEG and PNG from their headers, others by Pillow.
+"""Recognizes pictures by their first bytes, and measures them: JPEG and PNG by their headers, others with Pillow.
 
-Every function reads through `read(offset, size) -> bytes`, so that a file, bytes and base64 text are measured
-alike and only the bytes that matter are read. Damaged headers end in `None`, never in an exception.
+Every function reads through `read(offset, size) -> bytes`, so that the same code measures files, bytes and base64
+text, and only the needed bytes are read. For damaged headers the result is `None`, not an exception.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
 
 class Picture(NamedTuple):
-    """What a picture's header says. Sides are in pixels as displayed, after the EXIF orientation; None is unknown."""
+    """The facts of a picture's header. Sides are pixels as displayed, after EXIF orientation, or None if unknown."""
 
     format: str
     width: int | None
@@ -38,12 +38,12 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
         size: bytes of the file; None when unknown.
 
     Returns:
-        Its format, sides and orientation, or None when the first bytes are not a picture's or the header of a JPEG
-        or PNG is damaged. Of another format that Pillow cannot measure, or that is measured without Pillow, the sides
-        are None.
+        Its format, sides and orientation. The sides of a format other than JPEG and PNG are None if Pillow is missing
+        or cannot measure it. None instead of all if the first bytes are not those of a picture, or if the header of a
+        JPEG or PNG is damaged.
 
     Raises:
-        LimitExceeded: Pillow refuses to measure a picture of so many pixels.
+        LimitExceeded: Pillow refuses the picture because of its number of pixels.
     """
     kind = format_of(read(0, HEAD))
     if kind is None:
@@ -59,7 +59,7 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
     return Picture(kind, *pixels.displayed(width, height, orientation), orientation)
 
 
-# What people hand over instead of a picture: first bytes, what it is, what would work.
+# Common files that are not pictures: first bytes, and a description with advice.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF; send it with glmv.File, or render its pages as pictures"),
     (b"PK\x03\x04", "a ZIP archive or an Office document; send it with glmv.File"),
@@ -83,7 +83,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def describe(head: bytes) -> str:
-    """Name, for an error message, what the first 512 bytes of something that is no picture look like."""
+    """Describes a file that is not a picture by its first 512 bytes, for an error message."""
     if not head:
         return "nothing (0 bytes)"
     for magic, name in _OTHERS:
@@ -96,10 +96,10 @@ def describe(head: bytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"WAVE"}:
         return "an AVI video without its header" if head[8:12] == b"AVI " else "an audio file"
     if (kind := format_of(head)) is not None:
-        return f"a damaged picture: it begins as {kind.upper()} but its header is cut or broken"
+        return f"a damaged picture: it begins as {kind.upper()}, but its header is cut short or damaged"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"<svg" in head.lower():
-        return "SVG, which is text and no pixels; render it to PNG first"
+        return "SVG, which has no pixels; render it to PNG first"
     if text[:5].lower() == b"<?xml":
         return "XML text"
     if text[:9].lower() in {b"<!doctype", b"<html>"} or text[:5].lower() == b"<html":
@@ -124,13 +124,13 @@ def _jpeg(read: Read) -> _Measured:
             return width, height, orientation
         if marker == 0xE1 and read(offset + 4, 6) == b"Exif\0\0":
             orientation = _orientation(read, offset + 10, offset + 2 + length)
-    raise ValueError("There is no frame header.")
+    raise ValueError("The JPEG has no frame header.")
 
 
 def decodes_in_strips(read: Read) -> bool:
-    """Whether a decoder of this JPEG needs memory for a strip only: one sequential scan has all its colours.
+    """Whether decoding this JPEG needs memory for a strip only, because one sequential scan has all colours.
 
-    Of a progressive one, and of one with a scan for each colour, a decoder keeps all coefficients until the end.
+    For a progressive JPEG, or one with a scan for each colour, a decoder keeps all coefficients in memory.
     """
     colours = 0
     try:
@@ -148,7 +148,7 @@ def _png(read: Read) -> _Measured:
     """`IHDR` comes first; `eXIf` may come before or after the pixels (PNG, third edition, 11.3.3)."""
     name, width, height = struct.unpack(">4sII", read(12, 12))
     if name != b"IHDR":
-        raise ValueError("There is no IHDR.")
+        raise ValueError("The PNG has no IHDR.")
     offset = 8
     for _ in range(MAX_SEGMENTS):
         header = read(offset, 8)
@@ -162,12 +162,12 @@ def _png(read: Read) -> _Measured:
 
 
 def is_deep_grey(read: Read) -> bool:
-    """Whether a PNG is grey of 16 bits (PNG, third edition, 11.2.1), which Pillow and its users do not agree about."""
+    """Whether a PNG is 16-bit grey (PNG, third edition, 11.2.1), whose levels decoders interpret differently."""
     return read(24, 2) == b"\x10\0"
 
 
 def frames_of_png(read: Read) -> int:
-    """Frames of an animated PNG, by its `acTL`, which stands before the pixels (PNG, third edition, 11.3.6); else 1."""
+    """Frames of an animated PNG by its `acTL`, which comes before the pixels (PNG, third edition, 11.3.6); else 1."""
     offset = 8
     for _ in range(MAX_SEGMENTS):
         header = read(offset, 8)
@@ -183,9 +183,9 @@ _MEASURE = {"jpg": _jpeg, "png": _png}
 
 
 def _orientation(read: Read, start: int, end: int) -> int:
-    """The orientation in an EXIF block, 1 to 8; 1 when there is none or the block is damaged.
+    """The orientation in an EXIF block, 1 to 8; 1 if there is none or the block is damaged.
 
-    An EXIF block has the form of a TIFF file: its first directory holds the tags (TIFF 6.0, section 2).
+    An EXIF block has the form of a TIFF file: its first directory has the tags (TIFF 6.0, section 2).
     """
 
     def block(offset: int, size: int) -> bytes:

@@ -1,7 +1,7 @@
-"""Pictures as values.
+"""Pictures in messages.
 
-The type carries the trust. `from_path` is an explicit act of the programmer and opens a file; `from_message`
-takes what a message says and never does. A URL is handed on for the platform to fetch and never fetched here.
+The constructor decides about trust. `from_path` opens a file, because the programmer asks for it explicitly;
+`from_message` is for strings in messages and never opens a file. A URL is passed on to the platform, not fetched here.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from glmv.media.pixels import PILImage
 
 MAX_PICTURE_BYTES = 100 * 10**6
-"""Bytes of a picture that are read at most. The platform takes 5 MB; fitting makes that of larger ones."""
+"""The most bytes of a picture file. The platform accepts 5 MB; fitting shrinks larger pictures to that."""
 
 
 class Image(VisualMedium):
-    """A picture: bytes at hand, measured from their header, or a URL that the platform fetches.
+    """A picture: bytes, measured from their header, or a URL that the platform fetches.
 
     Args of the constructors:
-        fit: whether it may be re-encoded when the model would refuse it (too large, other format, turned by
-            EXIF); what was done is told in `answer.notes`. With False it is refused instead.
+        fit: whether it may be re-encoded when the model would refuse it (too large, another format, rotated by EXIF);
+            `answer.notes` says what was changed. With False the request is refused instead.
 
-    Equal when the content is. No pixels are decoded here; a header that announces more than `MAX_PIXELS` is refused,
-    but a JPEG has up to `MAX_JPEG_PIXELS`, because it can be decoded smaller than it is.
+    Two are equal if their contents are. No pixels are decoded here. A picture with more than `MAX_PIXELS` by its header
+    is refused; a JPEG may have up to `MAX_JPEG_PIXELS`, because it can be decoded at a smaller size.
     """
 
     __slots__ = ("_checked", "_cut", "_fits", "_fitted", "_picture", "_remarks")
@@ -76,8 +76,8 @@ class Image(VisualMedium):
         label = shortened(self._name, 120) if self._name else "the picture"
         if picture is None:
             raise UnsupportedContent(
-                f"{label}: this is no picture, it is {headers.describe(self._blob.read(0, 512))}. "
-                f"Pictures are {listed()}, told by their first bytes and not by their name."
+                f"{label}: this is not a picture, but {headers.describe(self._blob.read(0, 512))}. "
+                f"Supported formats are {listed()}; the content decides, not the name."
             )
         if picture.width is not None and picture.height is not None and picture.width * picture.height > MAX_PIXELS:
             small = picture.format == "jpg" and headers.decodes_in_strips(self._blob.read)
@@ -85,17 +85,17 @@ class Image(VisualMedium):
             if picture.width * picture.height > most:
                 hint = "" if small or picture.format != "jpg" else ", or save it as a JPEG that is not progressive"
                 raise LimitExceeded(
-                    f"{label} announces {picture.width}x{picture.height} pixels; more than {most:,} are not "
-                    f"taken, because decoding them could use up the memory. Scale it down first{hint}."
+                    f"{label} has {picture.width}x{picture.height} pixels by its header; the limit is {most:,}: "
+                    f"decoding more could use up the memory. Scale it down first{hint}."
                 )
         self._picture = picture
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], *, fit: bool = True) -> Self:
-        """Read a picture file. Links are followed; only a regular file that begins as a picture is taken.
+        """Read a picture file. Links are followed. It must be a regular file with the first bytes of a picture.
 
         Raises:
-            InvalidRequestError: there is no such file, or it cannot be read.
+            InvalidRequestError: the file does not exist or cannot be read.
             UnsupportedContent: it is not a regular file, or not a picture.
             LimitExceeded: it has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
         """
@@ -105,21 +105,21 @@ class Image(VisualMedium):
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True) -> Self:
-        """Take the bytes of a picture file; `name` is for messages only."""
+        """Make a picture from the bytes of a file; `name` is for messages only."""
         self = super().from_bytes(data, name=name)
         self._fits = fit
         return self
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None, fit: bool = True) -> Self:
-        """Take base64 or a base64 `data:` URI. It is kept as it is; only its header is decoded.
+        """Make a picture from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
 
-        What a `data:` prefix says about the format is not believed: the first bytes decide.
+        The media type of a `data:` URI is ignored: the first bytes decide the format.
         """
-        if (found := key_of(data)) is None:
+        if (keyed := key_of(data)) is None:
             self = super().from_base64(data, name=name)
         else:
-            data, key = found
+            data, key = keyed
             checked = CHECKED.get(key)
             self = super().from_base64(data, name=name) if checked is None else cls._again(data, checked, name)
             if checked is None:
@@ -129,7 +129,7 @@ class Image(VisualMedium):
 
     @classmethod
     def _again(cls, data: bytes, checked: Checked, name: str | None) -> Self:
-        """The picture of base64 that was checked before."""
+        """The picture for base64 that was checked before."""
         self = cls.__new__(cls)
         self._blob, self._url, self._name = Blob(None, data[checked.start :], checked.size), None, name
         self._fits, self._fitted, self._cut, self._remarks = True, {}, checked.cut, ()
@@ -144,15 +144,15 @@ class Image(VisualMedium):
 
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
-        """Encode a Pillow picture, turned upright by its EXIF: as JPEG when it was one, else as PNG."""
+        """Encode a Pillow picture, rotated as its EXIF says: as JPEG if it was read from one, else as PNG."""
         pil = sys.modules.get("PIL.Image")
         if pil is not None and not isinstance(picture, pil.Image):
             raise UnsupportedContent(f"from_pil takes a Pillow picture; got {kind_of(picture)}")
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
             raise LimitExceeded(
-                f"The Pillow picture has {width}x{height} pixels; more than {MAX_PIXELS:,} are not taken. Scale it "
-                "down with its thumbnail(), or read a JPEG with from_path, which decodes it smaller than it is."
+                f"The Pillow picture has {width}x{height} pixels; the limit is {MAX_PIXELS:,}. Scale it down with its "
+                "thumbnail(), or read a JPEG with from_path, which decodes it at a smaller size."
             )
         encoded = pixels.encode(picture)
         self = cls.from_bytes(encoded.data, name=name, fit=fit)
@@ -161,11 +161,11 @@ class Image(VisualMedium):
 
     @classmethod
     def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | PILImage | Self) -> Self:
-        """Take whatever the programmer has: a URL, path, bytes, base64, open file, Pillow picture, or an `Image`.
+        """Make a picture from any source: a URL, path, bytes, base64, open file, Pillow picture, or an `Image`.
 
-        A str that has a scheme is a URL, one that begins as a picture in base64 is that, any other is a path and is
-        opened: not for strings out of a message. An open file, or an upload of a web framework, is read from its start
-        and left there.
+        A str with a scheme is a URL; one that decodes to a picture is base64; any other is a path, which is opened. So
+        do not pass strings from a message. An open file, or an upload of a web framework, is read from its start and
+        set back there.
         """
         pil = sys.modules.get("PIL.Image")
         if pil is not None and isinstance(source, pil.Image):
@@ -197,15 +197,15 @@ class Image(VisualMedium):
 
     @property
     def width(self) -> int | None:
-        """Pixels across as displayed, after the EXIF orientation.
+        """The width in pixels as displayed, after the EXIF orientation.
 
-        None for a URL, and where Pillow cannot say it: JPEG and PNG are measured without it, other formats are not.
+        None for a URL, and for formats other than JPEG and PNG if Pillow is missing or cannot read them.
         """
         return None if self._picture is None else self._picture.width
 
     @property
     def height(self) -> int | None:
-        """Pixels down as displayed, after the EXIF orientation; None where `width` is."""
+        """The height in pixels as displayed, after the EXIF orientation; None if `width` is None."""
         return None if self._picture is None else self._picture.height
 
     @property
@@ -229,14 +229,14 @@ class Image(VisualMedium):
         """The same picture within limits.
 
         Args:
-            max_bytes: bytes of the file at most; None for no limit.
-            max_side: pixels of the longer side at most; None for no limit.
-            formats: formats that are taken, by the names of `format`; () for any.
-            keep: bytes of fitted pictures that the process keeps, see `Settings.picture_cache_bytes`.
+            max_bytes: the most bytes of the file; None for no limit.
+            max_side: the most pixels of the longer side; None for no limit.
+            formats: accepted formats, by the names of `format`; () for any.
+            keep: bytes of fitted pictures that the process caches, see `Settings.picture_cache_bytes`.
 
         Returns:
-            The picture, and one line about what was done; itself and None when nothing was. Kept, so that the
-            next turn does not fit it again. A picture that EXIF turns is made upright.
+            The picture and one line about the changes; or itself and None without changes. The result is cached, so
+            that the next turn does not fit it again. A picture with an EXIF rotation is rotated.
 
         Raises:
             UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
@@ -252,9 +252,9 @@ class Image(VisualMedium):
         picture = self._picture
         small = max_bytes is None or self._blob.size <= max_bytes
         if max_side is not None:
-            # A picture whose size is unknown may be too large; decoding it decides.
+            # A picture of unknown size may be too large: it is decoded to know.
             small = small and picture.longer_side is not None and picture.longer_side <= max_side
-        # Readers of 16 bits clip or scale: what the levels mean is decided here, as it is for a TIFF.
+        # Decoders of 16-bit grey either clip or scale the levels: this is decided here, as for a TIFF.
         deep = picture.format == "png" and pixels.available() and headers.is_deep_grey(self._blob.read)
         if small and not deep and (not formats or picture.format in formats):
             if picture.orientation == 1:
@@ -267,24 +267,24 @@ class Image(VisualMedium):
         return self._fitted[limits]
 
     def _fit(self, picture: headers.Picture, limits: tuple[Any, ...], keep: int) -> tuple[Blob, tuple[str, ...]]:
-        """The picture file within limits and the remarks on it, out of the cache where they are there."""
+        """The picture file within limits and the remarks on it, from the cache if possible."""
         blob = self._at_hand
         key = None
         if keep:
             key = (self._checked.key if self._checked else blob.sha256, limits)
-            if (found := FITTED.get(key)) is not None:
-                return found
+            if (cached := FITTED.get(key)) is not None:
+                return cached
         fitted = pixels.fit(blob.data(), self._label, picture, *limits)
-        made = Blob.from_bytes(fitted.data, cap=len(fitted.data), what=self._label), fitted.remarks
+        result = Blob.from_bytes(fitted.data, cap=len(fitted.data), what=self._label), fitted.remarks
         if key is not None:
-            FITTED.put(key, made, -(-len(fitted.data) // 3) * 4, keep)
-        return made
+            FITTED.put(key, result, -(-len(fitted.data) // 3) * 4, keep)
+        return result
 
     @property
     def cut_short(self) -> str | None:
-        """What is missing of a file that was cut short, such as half a download; None for a whole one and for a URL.
+        """A message if the file was cut short, as by a failed download; None for a complete file and for a URL.
 
-        Nothing is decoded but a JPEG without its end marker, which some cameras leave out.
+        Only a JPEG without its end marker is decoded for this, because some cameras omit the marker.
         """
         if self._picture is None or self._blob is None:
             return None
@@ -298,20 +298,20 @@ class Image(VisualMedium):
         return self._cut[0]
 
     def pages(self, n: int | None = None) -> list[Self]:
-        """The pages of a TIFF or the frames of an animation as pictures, for a model sees only the first of a file.
+        """The pages of a TIFF or the frames of an animation as pictures, because a model sees only the first one.
 
         Each is upright, and a JPEG of more than 89 megapixels is scaled down.
 
         Args:
-            n: the first so many; None for all, of which there may be 150.
+            n: how many, from the first on; None for all, at most 150.
 
         Raises:
-            LimitExceeded: it has more pages than that.
-            InvalidRequestError: `n` is no number of pages.
+            LimitExceeded: it has more than 150 pages.
+            InvalidRequestError: `n` is not a positive int.
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
         """
         if n is not None and (type(n) is not int or n < 1):
-            raise InvalidRequestError(f"pages takes 1 or more, as an int; got {shown(n)}.")
+            raise InvalidRequestError(f"pages takes an int of 1 or more; got {shown(n)}.")
         data = self.data()
         assert self._picture is not None
         label, many = self._label, FORMATS[self._picture.format].many or "page"
@@ -321,7 +321,7 @@ class Image(VisualMedium):
         ]
 
     def to_pil(self) -> PILImage:
-        """The picture in Pillow (of several the first), upright; a JPEG of more than 89 megapixels is scaled down.
+        """The picture (the first one of several) for Pillow, upright; a JPEG of over 89 megapixels is scaled down.
 
         Raises:
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or it cannot be decoded.
@@ -331,12 +331,12 @@ class Image(VisualMedium):
         return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
-        """The same picture within the limits of a model's row, as `fitted`; what a call does with it in any case.
+        """The same picture within the limits of a model's row; returns as `fitted`. A call does this by itself.
 
-        For many pictures it can be done before the calls, in threads.
+        To process many pictures, call this ahead of time from worker threads.
         """
         return self.fitted(
-            # A limit of "5 MB" may mean 5,000,000 or 5 MiB: fitted by the first, refused by the second.
+            # A limit of "5 MB" may be 5,000,000 bytes or 5 MiB: fit to the smaller number, refuse above the larger one.
             max_bytes=None if model.image_bytes is None else model.image_bytes * 10**6 // MIB,
             max_side=model.image_side,
             formats=model.image_formats,
@@ -344,11 +344,13 @@ class Image(VisualMedium):
         )
 
     def _first_of(self, kind: str) -> str | None:
-        """What is told of an animation that is sent as it is."""
+        """The note about an animated PNG that is sent as it is, or None."""
         frames = headers.frames_of_png(self._at_hand.read) if kind == "png" else 1
         if frames < 2:
             return None
-        return self._told([f"frame 1 of {frames}: whether the others are seen, no document says"])
+        return self._told(
+            [f"it has {frames} frames; the documents do not say whether the model sees more than the first"]
+        )
 
     def _told(self, facts: Iterable[str]) -> str:
         return f"{self._label}: {'; '.join(facts)}"
@@ -357,7 +359,7 @@ class Image(VisualMedium):
         image = self._make(blob, name=self._name)
         changes = [f"re-encoded as {spoken(image.format)}"]
         if self.orientation != 1:
-            changes.append("turned upright as its EXIF says")
+            changes.append("rotated as its EXIF says")
         if self.width is not None and (self.width, self.height) != (image.width, image.height):
             changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
         changes.append(f"{human_size(self.size or 0)} to {human_size(blob.size)}")
@@ -375,6 +377,6 @@ class Image(VisualMedium):
 
 
 _SIDEWAYS = (
-    "its EXIF turns it, and no document says that the platform does; it was sent as it is. "
-    'To turn it: pip install "glmv[images]".'
+    "its EXIF has a rotation, which the platform may ignore; it was sent as it is. "
+    'To rotate it, install Pillow: pip install "glmv[images]".'
 )

@@ -1,6 +1,6 @@
-"""What this process remembers of pictures, so that those of a history are checked and fitted once.
+"""Caches of this process, so that the pictures of a history are checked and fitted once.
 
-Two tables by content: facts of checked base64, without the content; and fitted pictures, bounded in bytes.
+Two tables with digests of the content as keys: facts of checked base64, without the content; and fitted pictures.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 PICTURE_CACHE_BYTES = 64 * 10**6
-"""Bytes of fitted pictures that are kept at most, as base64: ten photographs of 4.8 MB."""
+"""The most bytes of cached fitted pictures, as base64: ten photographs of 4.8 MB."""
 
 _MOST_CHECKED = 4096
-# Base64 from which on its SHA-256 is sooner made than its characters are checked; less is checked each time.
+# From this length of base64, computing its SHA-256 is faster than checking its characters. Shorter text is not cached.
 _WORTH_IT = 16 * 1024
 
 
 class Checked:
-    """What is known of base64 that was checked before.
+    """The facts of base64 that was checked before.
 
     Attributes:
-        key: the SHA-256 of the text as it was given.
-        start: characters of it before the base64, such as `data:image/png;base64,`.
-        size: bytes that it decodes to.
-        picture: what the header says.
-        digest: see `Blob.digest`; None as long as nobody asked for it.
-        cut: see `Image.cut_short`, in a tuple; None as long as nobody looked.
+        key: the SHA-256 of the original text.
+        start: number of characters before the base64, such as `data:image/png;base64,`.
+        size: number of decoded bytes.
+        picture: the facts in the picture's header.
+        digest: see `Blob.digest`; None until it is computed.
+        cut: see `Image.cut_short`, in a tuple; None until it is checked.
     """
 
     __slots__ = ("cut", "digest", "key", "picture", "size", "start")
@@ -46,10 +46,10 @@ class Checked:
 
 
 class Kept(Generic[V]):
-    """A table whose oldest entries go when it is full. Safe to share between threads.
+    """A cache that drops its oldest entries when it is full. Safe to share between threads.
 
     Attributes:
-        size: of all entries together.
+        size: the sum of the sizes of all entries.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Kept(Generic[V]):
         self.size = 0
 
     def get(self, key: Hashable) -> V | None:
-        """An entry, which is the youngest from now on; None where there is none."""
+        """Returns an entry and marks it as the newest; None if it does not exist."""
         with self._lock:
             if key not in self._entries:
                 return None
@@ -66,7 +66,7 @@ class Kept(Generic[V]):
             return self._entries[key][0]
 
     def put(self, key: Hashable, value: V, size: int, most: int) -> None:
-        """Keep an entry, and of the others the youngest: all together have no more than `most`."""
+        """Adds an entry, and drops the oldest ones until the sum of sizes is at most `most`."""
         if size > most:
             return
         with self._lock:
@@ -76,7 +76,7 @@ class Kept(Generic[V]):
                 self.size -= self._entries.popitem(last=False)[1][1]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drops all entries."""
         with self._lock:
             self._entries.clear()
             self.size = 0
@@ -84,11 +84,11 @@ class Kept(Generic[V]):
 
 CHECKED: Kept[Checked] = Kept()
 FITTED: Kept[tuple[Blob, tuple[str, ...]]] = Kept()
-"""By content and limits: the picture file, and the remarks on it (see `glmv.media.pixels.Fitted`)."""
+"""Fitted picture files by content and limits, each with its remarks (see `glmv.media.pixels.Fitted`)."""
 
 
 def key_of(text: Any) -> tuple[bytes, bytes] | None:
-    """Base64 as it was given -> the same as bytes, and its key; None where it is short, or no ASCII text."""
+    """Base64 -> the same as bytes, and its key; None if it is short or not ASCII."""
     if not isinstance(text, str | bytes) or len(text) < _WORTH_IT:
         return None
     try:
@@ -99,5 +99,5 @@ def key_of(text: Any) -> tuple[bytes, bytes] | None:
 
 
 def remember(checked: Checked) -> None:
-    """Keep the facts of checked base64."""
+    """Cache the facts of checked base64."""
     CHECKED.put(checked.key, checked, 1, _MOST_CHECKED)

@@ -1,4 +1,4 @@
-"""Pictures measured, decoded and re-encoded by Pillow (extra `images`): the only module of media that imports it."""
+"""Measures, decodes and re-encodes pictures with Pillow (extra `images`), which only this module of media imports."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ if TYPE_CHECKING:
     from glmv.media.headers import Picture
 
 MAX_PIXELS = 89_478_485
-"""Pixels of a picture at most, announced by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
+"""The most pixels of a picture by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
 
 MAX_JPEG_PIXELS = 300_000_000
-"""The same of a JPEG that can be decoded at a half, a quarter or an eighth of its size: cameras have 200 million."""
+"""The same for a JPEG that can be decoded at a half, a quarter or an eighth of its size: cameras have 200 million."""
 
 MAX_PAGES = 150
-"""Pages of a file that are made pictures at most: the most that any model is documented to take in one request."""
+"""The most pages that are converted to pictures: the largest documented number of pictures in one request."""
 
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a picture is turned (EXIF 2.32): 1 is upright, 5 to 8 are turned by a quarter."""
+"""The EXIF tag for the orientation (EXIF 2.32): 1 is upright, 5 to 8 are rotated by 90 degrees."""
 
 QUALITIES = (92, 85, 75, 60)
-"""JPEG qualities that are tried before the picture is made smaller."""
+"""JPEG qualities to try before the sides are reduced."""
 
 SHRINK = 0.75
-"""What each side is multiplied by when no quality is small enough."""
+"""The factor for each side when the file is too large at all qualities."""
 
 SMALLEST_SIDE = 64
-"""Below this a picture shows a model nothing: give up rather than send it."""
+"""The smallest longer side in pixels: a smaller picture is refused, because a model would not see anything on it."""
 
 LEAST_SHARE = 1 / 4
-"""Of 16 bits: where the lightest level is below, the levels are those of a sensor or a scan of fewer bits."""
+"""If the lightest level is below this share of 16 bits, the levels are those of a sensor or scan with fewer bits."""
 
-_LOOK_AHEAD = 16  # bytes behind the last pixels of a JPEG that a decoder wants to see
+_LOOK_AHEAD = 16  # bytes that a decoder reads after the last pixels of a JPEG
 
-# Their readers turn the picture themselves: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
+# Pillow's readers rotate these formats: HEIC and AVIF by a property of the file, TIFF by its orientation tag.
 _UPRIGHT = {"avif", "heic"}
 _TURNED_BY_READER = {"heic", "tiff"}
 
 
 def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
-    """Sides and orientation of a picture as its header says. No pixels are decoded.
+    """Reads the sides and the orientation of a picture from its header. No pixels are decoded.
 
     Args:
-        file: its bytes, of which only those are read that the header takes.
-        kind: its format, one that is not measured by hand.
+        file: the picture file, of which only the header is read.
+        kind: its format, one that `headers` does not measure itself.
 
     Returns:
-        Width and height as displayed, and the EXIF orientation, 1 to 8. None when Pillow (of HEIC: pillow_heif) is
+        Width and height as displayed, and the EXIF orientation, 1 to 8. None if Pillow (for HEIC: pillow_heif) is
         missing or cannot read the header.
 
     Raises:
-        LimitExceeded: Pillow refuses to go on, because the header announces so many pixels.
+        LimitExceeded: Pillow refuses the picture because of its number of pixels.
     """
     try:
         from PIL import Image
@@ -76,12 +76,12 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
         picture = _reader(kind)(file)
         width, height = picture.size
     except Image.DecompressionBombError as error:
-        raise LimitExceeded(f"The picture announces too many pixels: {error}") from None
-    except Exception:  # noqa: BLE001 - readers raise anything at damaged files; fitting names the reason
+        raise LimitExceeded(f"The picture has too many pixels by its header: {error}") from None
+    except Exception:  # noqa: BLE001 - readers raise any error for damaged files; fitting reports the reason
         return None
     try:
         orientation = checked_orientation(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - as above; a damaged EXIF block turns nothing
+    except Exception:  # noqa: BLE001 - as above; a damaged EXIF block is ignored
         orientation = 1
     if kind not in _TURNED_BY_READER:
         width, height = displayed(width, height, orientation)
@@ -89,7 +89,7 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
 
 
 def _reader(kind: str) -> Any:
-    """The class that reads a format. `PIL.Image.open` would load all, and warn of a picture that is refused anyway."""
+    """The class that reads a format. `PIL.Image.open` would import all of them, and warn about refused pictures."""
     module, name = FORMATS[kind].reader
     return getattr(import_module(module), name)
 
@@ -100,12 +100,12 @@ def checked_orientation(orientation: object) -> int:
 
 
 def displayed(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """The sides as displayed: 5 to 8 are turned by a quarter, so that they change places."""
+    """The sides as displayed: orientations 5 to 8 swap them."""
     return (height, width) if orientation >= 5 else (width, height)
 
 
 class Fitted(NamedTuple):
-    """A picture file within limits, and what else is to be told of it: pages left out, levels stretched."""
+    """A picture file within limits, and remarks about it: pages that were left out, levels that were stretched."""
 
     data: bytes
     remarks: tuple[str, ...] = ()
@@ -119,15 +119,15 @@ def fit(
     max_side: int | None = None,
     formats: tuple[str, ...] = (),
 ) -> Fitted:
-    """Decode a picture (of an animation the first frame), turn it upright, and encode it within limits.
+    """Decode a picture (the first frame of an animation), rotate it upright, and encode it within limits.
 
-    Drawn pictures and those with transparency stay lossless as PNG while they fit; else JPEG on white.
+    Drawings and pictures with transparency become PNG, without loss, if that is small enough; others JPEG on white.
 
     Args:
-        data: the picture file. `facts` is what its header says, `label` names it in errors.
-        max_bytes: bytes of the result at most, or None.
-        max_side: pixels of its longer side at most, or None.
-        formats: formats that are taken; () for any.
+        data: the picture file. `facts` are those of its header; `label` names it in errors.
+        max_bytes: the most bytes of the result, or None.
+        max_side: the most pixels of its longer side, or None.
+        formats: accepted formats; () for any.
     """
     go_on()
     picture, remarks = _decode(data, label, facts, max_side)
@@ -149,11 +149,11 @@ def _encoded(picture: PILImage, label: str, facts: Picture, max_bytes: int | Non
 
 
 def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[bytes]:
-    """The pages or frames of a file, each upright as a JPEG or PNG.
+    """The pages or frames of a file, each upright, as a JPEG or PNG.
 
     Args:
-        data: the picture file. `facts` is what its header says, `label` names it in errors.
-        n: the first so many; None for all.
+        data: the picture file. `facts` are those of its header; `label` names it in errors.
+        n: how many, from the first on; None for all.
 
     Raises:
         LimitExceeded: there are more than `MAX_PAGES`, or one has too many pixels.
@@ -183,7 +183,7 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
 
 
 def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
-    """The picture of a file (of several the first), upright, with 8 bits; a JPEG of more than `MAX_PIXELS` smaller.
+    """The first picture of a file, upright, with 8 bits; a JPEG of more than `MAX_PIXELS` is scaled down.
 
     Raises:
         LimitExceeded, UnsupportedContent: as `fit`.
@@ -192,10 +192,10 @@ def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
 
 
 def decodes(data: bytes) -> bool:
-    """Whether a JPEG without its end marker has all its pixels; False where Pillow is missing.
+    """Whether a JPEG without its end marker has all its pixels; False if Pillow is missing.
 
-    Tried at an eighth of its size. Zeros can be decoded as pixels, and are what a download that broke off leaves where
-    the place for the file was set aside: of those at the end no more are given than a decoder looks ahead.
+    It is decoded at an eighth of its size. A failed download may leave zeros at the end of the file, which decode as
+    pixels: these are cut off, except for the bytes that a decoder reads after the last pixels.
     """
     if not available():
         return False
@@ -203,13 +203,13 @@ def decodes(data: bytes) -> bool:
         picture = _reader("jpg")(io.BytesIO(data.rstrip(b"\0") + bytes(_LOOK_AHEAD)))
         picture.draft(None, (max(1, picture.width // 8), max(1, picture.height // 8)))
         picture.load()
-    except Exception:  # noqa: BLE001 - decoders raise anything at damaged files
+    except Exception:  # noqa: BLE001 - decoders raise any error for damaged files
         return False
     return True
 
 
 def encode(picture: PILImage) -> Fitted:
-    """A Pillow picture as a file: JPEG when it was read from one, else PNG. EXIF orientation is applied."""
+    """A Pillow picture -> a file: JPEG if it was read from one, else PNG. The EXIF orientation is applied."""
     pillow("a Pillow picture")
     from PIL import ImageOps
 
@@ -228,25 +228,25 @@ def available() -> bool:
 
 
 def pillow(label: str) -> ModuleType:
-    """`PIL.Image`, or an error that says how to get it."""
+    """Returns `PIL.Image`; raises UnsupportedContent with the command to install it if it is missing."""
     try:
         from PIL import Image
     except ImportError:
         raise UnsupportedContent(
-            f'{label} has to be re-encoded for this model, which needs Pillow: pip install "glmv[images]". '
-            "Or send it within the limits: JPEG or PNG, upright, small enough."
+            f'{label} must be re-encoded for this model, which needs Pillow: pip install "glmv[images]". '
+            "Or send a JPEG or PNG within the limits, without an EXIF rotation."
         ) from None
     return Image
 
 
 def _decode(data: bytes, label: str, facts: Picture, max_side: int | None) -> tuple[PILImage, tuple[str, ...]]:
-    """The first picture of a file, upright and in 8 bits, no side longer than `max_side`; and what to tell of it."""
+    """The first picture of a file, upright and in 8 bits, no side longer than `max_side`; and remarks about it."""
     picture = _opened(data, label, facts)
     try:
         _check_pixels(picture, label)
         if facts.width and facts.height and picture.width * picture.height > facts.width * facts.height * 2:
-            # A file can announce less to one reader than to another: what was measured is what may be decoded.
-            raise LimitExceeded(f"{label}: the picture inside is larger than its header says.")
+            # Two readers may see different sizes in one file: only the measured size may be decoded.
+            raise LimitExceeded(f"{label}: the picture is larger than its header says.")
         remarks = _remarks(picture, facts)
         _draft(picture, max_side)
         upright, levels = _upright(picture, max_side)
@@ -284,20 +284,20 @@ def _damaged(data: bytes, label: str, facts: Picture, error: Exception) -> Unsup
 def _check_pixels(picture: PILImage, label: str) -> None:
     most = MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS
     if picture.width * picture.height > most:
-        raise LimitExceeded(f"{label} has {picture.width}x{picture.height} pixels; more than {most:,} are not taken.")
+        raise LimitExceeded(f"{label} has {picture.width}x{picture.height} pixels; the limit is {most:,}.")
 
 
 def _draft(picture: PILImage, max_side: int | None) -> None:
-    """Let the decoder of a JPEG skip what would be scaled away, and keep the memory within that of `MAX_PIXELS`."""
+    """Decode a JPEG at a smaller size, if it will be scaled down anyway or would need too much memory."""
     if picture.format == "JPEG":
         scale = draft_scale(picture.width, picture.height, max_side)
         picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
 
 
 def draft_scale(width: int, height: int, max_side: int | None) -> int:
-    """By how much a JPEG's sides are divided while it is decoded: 1, 2, 4 or 8.
+    """The divisor of a JPEG's sides while it is decoded: 1, 2, 4 or 8.
 
-    As much as leaves `max_side`, and at least so much that no more than `MAX_PIXELS` are decoded.
+    It is the largest that leaves `max_side`, and large enough that at most `MAX_PIXELS` are decoded.
     """
     longer = max(width, height)
     for scale in (1, 2, 4, 8):
@@ -313,7 +313,7 @@ def _upright(picture: PILImage, max_side: int | None) -> tuple[PILImage, tuple[s
     picture.load()
     upright, remarks = _eight_bit(picture)
     if max_side is not None:
-        upright.thumbnail((max_side, max_side))  # before it is turned, which needs the memory twice
+        upright.thumbnail((max_side, max_side))  # before the rotation, which needs twice the memory
     return ImageOps.exif_transpose(upright), remarks
 
 
@@ -321,23 +321,23 @@ DNG_VERSION, SUBFILE_TYPE = 50706, 254  # tags of TIFF: Adobe's DNG 1.4, and TIF
 
 
 def _remarks(picture: PILImage, facts: Picture) -> tuple[str, ...]:
-    """What of a file is not sent: its other pages, or the photograph that a camera's raw file holds."""
+    """Remarks on the parts of a file that are not sent: its other pages, or the photograph in a camera's raw file."""
     tags = getattr(picture, "tag_v2", {})
     if DNG_VERSION in tags or tags.get(SUBFILE_TYPE) == 1:
         what = "DNG" if DNG_VERSION in tags else "camera's raw file"
-        return (f"this is the thumbnail of a {what}: export the photograph as JPEG to have it sent",)
+        return (f"only the thumbnail of this {what} is sent: export the photograph as JPEG to send it",)
     count = _count(picture, facts)
     if count < 2:
         return ()
     many = FORMATS[facts.format].many
-    return (f"{many} 1 of {count}: the others are left out, glmv.Image.pages() gives them",)
+    return (f"{many} 1 of {count}: the others are left out; glmv.Image.pages() returns them",)
 
 
 def _count(picture: PILImage, facts: Picture) -> int:
-    """Pages or frames; 1 of formats whose further pictures are copies of the first, such as previews."""
+    """The number of pages or frames; 1 for formats whose other pictures are copies of the first, such as previews."""
     try:
         return int(getattr(picture, "n_frames", 1)) if FORMATS[facts.format].many else 1
-    except Exception:  # noqa: BLE001 - readers raise anything at damaged files; decoding names the reason
+    except Exception:  # noqa: BLE001 - readers raise any error for damaged files; decoding reports the reason
         return 1
 
 
@@ -346,7 +346,7 @@ def _register_heif(label: str) -> None:
         heif = import_module("pillow_heif")
     except ImportError:
         raise UnsupportedContent(
-            f"{label} is HEIC, which this model does not take and Pillow alone cannot read: "
+            f"{label} is HEIC, which this model does not accept and Pillow alone cannot read: "
             'pip install "glmv[heic]", or export it as JPEG.'
         ) from None
     heif.register_heif_opener()
@@ -355,7 +355,9 @@ def _register_heif(label: str) -> None:
 def _allowed(formats: tuple[str, ...], label: str) -> set[str]:
     encodings = {"jpg", "png"} & set(formats) if formats else {"jpg", "png"}
     if not encodings:
-        raise UnsupportedContent(f"{label}: it can be re-encoded as JPEG or PNG, but the model takes {formats} only.")
+        raise UnsupportedContent(
+            f"{label}: it can be re-encoded as JPEG or PNG, but the model accepts only {', '.join(formats)}."
+        )
     return encodings
 
 
@@ -368,7 +370,9 @@ def _shrunk(picture: PILImage, label: str, max_bytes: int | None, attempts: Any)
                 return encoded
         width, height = (max(1, round(side * SHRINK)) for side in picture.size)
         if max(width, height) < SMALLEST_SIDE:
-            raise LimitExceeded(f"{label} cannot be made smaller than {max_bytes:,} bytes and still be seen.")
+            raise LimitExceeded(
+                f"{label} cannot be reduced to {max_bytes:,} bytes with sides of {SMALLEST_SIDE} pixels or more."
+            )
         picture = picture.resize((width, height))
 
 
@@ -389,7 +393,7 @@ def _opaque(picture: PILImage) -> PILImage:
 
 
 def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
-    """Grey of 16 or 32 bits as 8 bits, and a remark where levels change: Pillow's conversion would clip to white."""
+    """Converts grey of 16 or 32 bits to 8 bits, with a remark if levels change. Pillow's conversion would clip them."""
     if not picture.mode.startswith(("I", "F")):
         return picture, ()
     real = picture.convert("F")
@@ -407,14 +411,14 @@ def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
 
 
 KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
-"""What black and white are in pictures of more than 8 bits: of fractions, of bytes, of 16 bits."""
+"""The levels of black and white in pictures of more than 8 bits: fractions, bytes, 16 bits."""
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:
-    """The levels that become black and white, by the darkest and the lightest of a picture. Pure.
+    """The levels that become black and white, from the darkest and the lightest level of a picture. Pure.
 
-    The first range of `KEPT_LEVELS` that holds them, as far as they use it; else from the darkest to the lightest, so
-    that a scan of 12 bits is seen. A picture of one level that is in no range is white.
+    They are the first range of `KEPT_LEVELS` that contains both and that they use well; else the darkest and the
+    lightest level, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.
     """
     fractions, octets, words = KEPT_LEVELS
     if mode.startswith("F") and low >= 0 and high <= 1:
@@ -430,7 +434,7 @@ def levels(mode: str, low: float, high: float) -> tuple[float, float]:
 
 def _jpeg(picture: PILImage, quality: int) -> bytes:
     out = io.BytesIO()
-    # Not `optimize=True`: it holds the interpreter's lock for all of the picture, 0.1 s and more.
+    # Not `optimize=True`: it holds the interpreter's lock for the whole picture, 0.1 s and more.
     picture.save(out, "JPEG", quality=quality, icc_profile=picture.info.get("icc_profile"))
     return out.getvalue()
 
@@ -443,7 +447,7 @@ def _png(picture: PILImage) -> bytes:
 
 
 def encode_frame(picture: PILImage, rotation: float, shown: tuple[int, int]) -> bytes:
-    """A frame of a video as JPEG of the sides that are shown, then turned counterclockwise by `rotation` degrees."""
+    """A video frame as JPEG, scaled to the sides in `shown` and rotated counterclockwise by `rotation` degrees."""
     if picture.size != shown:
         picture = picture.resize(shown)
     return _jpeg(picture.rotate(rotation, expand=True) if rotation else picture, QUALITIES[0])

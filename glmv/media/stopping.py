@@ -1,4 +1,4 @@
-"""Whether somebody still waits for what a worker thread does: asked between two pictures, and between two tries."""
+"""Lets a worker thread stop when its caller has gone: checked between two pictures, and between two encodings."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 STOPS: ContextVar[Callable[[], bool] | None] = ContextVar("glmv_stops", default=None)
-"""Of the work of this context: returns whether its caller has gone. None where nobody can go, as in a blocking call."""
+"""Returns whether the caller of the work in this context has gone. None for a blocking call, which cannot go."""
 
 
 class Stopped(BaseException):
-    """The caller has gone. Not an `Exception`: no handler of damaged pictures may take it for one."""
+    """The caller has gone. Not an `Exception`, so that handlers for damaged pictures do not catch it."""
 
 
 def go_on() -> None:
-    """Go on, unless the caller has gone.
+    """Check whether the caller is still there.
 
     Raises:
-        Stopped: it has.
+        Stopped: the caller has gone.
     """
     stops = STOPS.get()
     if stops is not None and stops():

@@ -1,4 +1,4 @@
-"""Pictures and videos in a folder, named by their content. A short reference stands for each, in messages and state."""
+"""Stores pictures and videos in a folder, named by their content. Messages and state use a short reference for each."""
 
 from __future__ import annotations
 
@@ -23,34 +23,33 @@ if TYPE_CHECKING:
     from glmv.media.pixels import PILImage
 
 _DIGITS = re.compile(r"[0-9a-f]{64}")
-# The folders inside the store's, by what they hold; the most bytes of such a file.
+# The subfolders of a store: the class of their content, and the most bytes of a file.
 _FOLDERS: dict[str, tuple[type[Image | Video], int]] = {
     "pictures": (Image, MAX_PICTURE_BYTES),
     "videos": (Video, MAX_VIDEO_BYTES),
 }
-_PREFIX, _SUFFIX = ".glmv-", ".part"  # of the names of files that are being written
+_PREFIX, _SUFFIX = ".glmv-", ".part"  # of the names of incomplete files
 _NEW = 60.0  # seconds for which a file counts as new in any case
-_ABANDONED = 3600.0  # seconds from which on the process that wrote such a file is gone: a write takes far less
+_ABANDONED = 3600.0  # after so many seconds an incomplete file is abandoned: writing one takes far less
 
 
 @public_class
 class PictureStore:
     """A folder of pictures and videos, each written once and named by its SHA-256.
 
-    `add` returns a reference of 76 characters, which stands for the content in messages, checkpoints, caches and
-    traces; `get` returns the content. Several threads and processes may use one folder at a time. A file is complete
-    or absent: it is written beside its place, brought to the disk and renamed. Content is checked against its
-    reference each time that it is read.
+    `add` returns a reference of 76 characters, which messages, checkpoints, caches and traces contain instead of the
+    content; `get` returns the content. Several threads and processes may use one folder at the same time. A file is
+    complete or absent: it is written under another name, synced to the disk and renamed. Each time content is read, it
+    is checked against its reference.
 
-    A folder that does not exist is made when something is first added, for this user only (mode 0700); in one that
-    exists, whoever may read the folder may read its files. Whoever knows a reference gets the content from the store,
-    so users who may not see each other's pictures need a folder each.
+    A folder that does not exist is created with the first `add`, for this user only (mode 0700). In an existing folder,
+    users who may read the folder may read its files. A program that knows a reference gets the content from the store:
+    give each user a separate folder if they must not see each other's pictures.
 
-    A pickle holds the folder and no content. Two stores are equal when their folders are.
+    A pickle contains the path of the folder, but no content. Two stores are equal if their folders are.
 
     Args:
-        folder: where the files are; `~` is the home directory, a relative path counts from the working directory as it
-            is now.
+        folder: the path of the folder; `~` is the home directory, and a relative path is made absolute now.
 
     Attributes:
         prefix: the beginning of all references.
@@ -74,7 +73,7 @@ class PictureStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         path = os.fspath(folder) if isinstance(folder, str | os.PathLike) else None
         if not isinstance(path, str) or not path or "\0" in path:  # an empty path would be the working directory
-            raise InvalidRequestError(f"A PictureStore is made of the path of a folder; got {shown(folder)}.")
+            raise InvalidRequestError(f"A PictureStore needs the path of a folder; got {shown(folder)}.")
         self._folder = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - links stay links
 
     @property
@@ -83,66 +82,65 @@ class PictureStore:
         return self._folder
 
     def add(self, source: str | os.PathLike[str] | bytes | bytearray | memoryview | PILImage | Image | Video) -> str:
-        """Write a picture or a video, unless it is there already.
+        """Store a picture or a video, unless it is stored already.
 
-        The bytes are kept as they are; names and `fit=False` of an `Image` are not.
+        The bytes are stored unchanged; the name and `fit=False` of an `Image` are not stored.
 
         Args:
-            source: what `Image.of` or `Video.of` take, of which a str that is not a `data:` URI is a path: not for
-                strings out of a message.
+            source: an argument of `Image.of` or `Video.of`. A str that is not a `data:` URI is a path, so do not pass
+                strings from a message.
 
         Returns:
-            The reference. When it is returned the content is on the disk, so a database may keep it.
+            The reference. The content is on the disk then, so a database may store the reference.
 
         Raises:
             InvalidRequestError: the file cannot be read.
-            UnsupportedContent: it is neither a picture nor a video, or it is a URL, whose content is not at hand.
-            LimitExceeded: it is larger than media of its kind may be.
+            UnsupportedContent: it is neither a picture nor a video, or it is a URL, whose content is not available.
+            LimitExceeded: it is larger than the limit for its kind.
             OSError: the folder cannot be written.
         """
         medium = _medium(source)
         digest = medium.sha256
         if digest is None:
-            raise UnsupportedContent(f"{medium!r} holds no bytes to store: put the URL itself into the message.")
-        found = self._find(digest)
-        if found is not None and _holds(found, digest):
-            _renew(found)
+            raise UnsupportedContent(f"{medium!r} has no bytes to store: put the URL itself into the message.")
+        path = self._find(digest)
+        if path is not None and _holds(path, digest):
+            _renew(path)
         else:
-            self._write(found or self._place(medium, digest), medium.data())
+            self._write(path or self._place(medium, digest), medium.data())
         return self.prefix + digest
 
     def get(self, reference: str) -> Image | Video:
         """The content of a reference.
 
         Raises:
-            InvalidRequestError: it is not a reference, there is nothing of it in this store, or the file holds
-                something else by now.
+            InvalidRequestError: it is not a reference, this store does not have it, or its file was changed.
         """
         digest = self._digest(reference)
-        path = self._found(reference)
+        path = self._existing(reference)
         kind, cap = _FOLDERS[path.parts[-3]]
         blob = Blob.from_path(path, cap=cap, what=reference)
         try:
             medium = kind.from_bytes(blob.data())
-        except InvalidRequestError:  # what was added was such a medium
+        except InvalidRequestError:  # a stored file was valid: it was changed
             medium = None
         if medium is None or medium.sha256 != digest:
             raise InvalidRequestError(f"The file of {reference} was changed or damaged: add the original again.")
         return medium
 
     def path(self, reference: str) -> Path:
-        """The file of a reference, for what takes paths. Its content is not checked here.
+        """The file of a reference, for functions that need a path. Its content is not checked.
 
         Raises:
-            InvalidRequestError: it is not a reference, or there is nothing of it in this store.
+            InvalidRequestError: it is not a reference, or this store does not have it.
         """
-        return self._found(reference)
+        return self._existing(reference)
 
     def remove(self, reference: str) -> bool:
-        """Delete the content of a reference. Messages that name it cannot be sent any more.
+        """Delete the content of a reference. Messages with this reference cannot be sent any more.
 
         Returns:
-            Whether there was something to delete.
+            Whether the store had it.
 
         Raises:
             InvalidRequestError: it is not a reference.
@@ -150,29 +148,29 @@ class PictureStore:
         """
         removed = False
         while (path := self._find(self._digest(reference))) is not None:
-            path.unlink(missing_ok=True)  # another process may have been faster
+            path.unlink(missing_ok=True)  # another process may delete it first
             removed = True
         return removed
 
     def references(self) -> Iterator[str]:
-        """The references of all that is stored, in no order; for removing what nothing names any more."""
+        """All references, in any order; use it to remove those that are not needed any more."""
         for folder in _FOLDERS:
             for path in (self._folder / folder).glob("??/*"):
                 if _DIGITS.fullmatch(path.stem):
                     yield self.prefix + path.stem
 
     def _digest(self, reference: str) -> str:
-        """The hex digits of a reference; nothing else becomes part of a path."""
+        """The hex digits of a reference; only these become part of a path."""
         if isinstance(reference, str) and reference.startswith(self.prefix):
             digest = reference.removeprefix(self.prefix)
             if _DIGITS.fullmatch(digest):
                 return digest
         raise InvalidRequestError(
             f"{shortened(str(reference))!r} is not a reference of a PictureStore, "
-            f"which is {self.prefix!r} and 64 hex digits in small letters."
+            f"which is {self.prefix!r} and 64 hex digits in lower case."
         )
 
-    def _found(self, reference: str) -> Path:
+    def _existing(self, reference: str) -> Path:
         path = self._find(self._digest(reference))
         if path is None:
             raise InvalidRequestError(
@@ -193,7 +191,7 @@ class PictureStore:
                 folder, extension = "pictures", medium.format
             case Video():
                 folder, extension = "videos", medium.container
-        # 256 folders, because looking into one takes as long as it has files. The extension is for what takes paths.
+        # 256 folders, because searching a folder takes time for each of its files. The extension is for other programs.
         return self._folder / folder / digest[:2] / f"{digest}.{extension}"
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -207,8 +205,8 @@ class PictureStore:
             with open(handle, "wb") as file:  # noqa: PTH123 - it is open
                 file.write(data)
                 file.flush()
-                # A rename can reach the disk before the content does: a power cut would leave an empty file under a
-                # reference that a database has.
+                # Without this a rename could reach the disk before the content: after a power cut, a reference in a
+                # database would belong to an empty file.
                 os.fsync(handle)
             os.chmod(name, mode & 0o666)  # noqa: PTH101 - it is a str
             os.replace(name, path)  # noqa: PTH105 - it is a str
@@ -247,7 +245,7 @@ class PictureStore:
 
 
 def _medium(source: Any) -> Image | Video:
-    """What the programmer has -> a picture; or a video, if it is that."""
+    """A source -> a picture or a video."""
     if isinstance(source, Video):
         return source
     try:
@@ -260,7 +258,7 @@ def _medium(source: Any) -> Image | Video:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Whether a file holds this content: one that was damaged since is written again."""
+    """Whether a file has this content. A damaged file is written again."""
     try:
         return Blob.from_path(path, cap=MAX_VIDEO_BYTES, what="").sha256 == digest
     except InvalidRequestError:
@@ -268,8 +266,8 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _renew(path: Path) -> None:
-    """Make an old file new: whoever removes what no message names leaves new ones alone, their messages come later."""
-    with suppress(OSError):  # it can only be read
+    """Update the time of an old file, so that a cleanup of unused files keeps it: messages with it may follow."""
+    with suppress(OSError):  # it is read-only
         if path.stat().st_mtime < time.time() - _NEW:
             os.utime(path)
 
@@ -284,7 +282,7 @@ def _make_folder(folder: Path, mode: int) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk. Windows cannot, and keeps them by itself."""
+    """Sync the names in a folder to the disk. Windows has no such call, and does it by itself."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,4 +1,4 @@
-"""How files of pictures and videos are built, and whether they were cut short. Nothing is decoded. Pure."""
+"""The structure of picture and video files, and whether a file was cut short. Nothing is decoded. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from glmv.media.blob import Read
 
 MAX_SEGMENTS = 4096
-"""Header segments that are read at most; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+"""The most header segments that are read; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
 
 START_OF_SCAN = 0xDA
 _STEP = 1 << 16  # bytes at a time, from the end
 
 
 def cut_short(read: Read, size: int, kind: str) -> str | None:
-    """What is missing of a picture or a video.
+    """Checks whether a picture or video file is complete.
 
     Args:
         read: reads up to n bytes at an offset.
@@ -26,15 +26,15 @@ def cut_short(read: Read, size: int, kind: str) -> str | None:
         kind: its format, as `formats` and `containers` name it.
 
     Returns:
-        How many bytes there are, and how many there should be where the file says it; None for a whole file, and for a
-        format that does not say where it ends.
+        A message with the number of bytes, and the expected number if the file says it; None for a complete file, and
+        for a format that does not say where it ends.
     """
     judge = _JUDGES.get(kind)
     return None if judge is None else judge(read, size)
 
 
 def _jpeg(read: Read, size: int) -> str | None:
-    """The end marker stands behind the start of the pixels, and inside of them its two bytes cannot (T.81, B.1.1.5)."""
+    """Looks for the end marker after the start of the pixels, which cannot contain its two bytes (T.81, B.1.1.5)."""
     try:
         start = next((offset for marker, offset, _ in segments(read) if marker == START_OF_SCAN), None)
     except struct.error:
@@ -75,7 +75,7 @@ def _boxed(read: Read, size: int) -> str | None:
     for name, _, end in boxes(read, 0, size, whole=False):
         if name == b"moof":
             return None
-        if end > size and name in {b"mdat", b"moov", b"meta", b"idat"}:  # whatever else follows may be junk
+        if end > size and name in {b"mdat", b"moov", b"meta", b"idat"}:  # other data at the end may be junk
             return f"it has {size:,} of at least {end:,} bytes"
     return None
 
@@ -86,7 +86,7 @@ _JUDGES = {"jpg": _jpeg, "png": _png, "webp": _webp, **dict.fromkeys(["heic", "a
 def boxes(read: Read, start: int, end: int, *, whole: bool = True) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2).
 
-    `whole` keeps the end of a box within `end`; without it, it is what the box says.
+    With `whole`, the end of a box is at most `end`; without it, it is the end that the box header says.
     """
     for _ in range(MAX_SEGMENTS):
         header = read(start, 16) if start < end else b""
@@ -112,7 +112,7 @@ def segments(read: Read) -> Iterator[tuple[int, int, int]]:
         if marker == 0xFF:  # fill byte
             offset += 1
             continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers that stand alone
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a length
             offset += 2
             continue
         (length,) = struct.unpack(">H", read(offset + 2, 2))

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 
 def shortened(text: str, size: int = 60) -> str:
-    """The first `size` characters of a text: an error message never holds a whole file."""
+    """The first `size` characters of a text, so that an error message never contains a whole file."""
     return text if len(text) <= size else text[: size - 1] + "…"
 
 
 def shown(source: object, size: int = 240) -> str:
-    """A value of the user in an error message: quoted, and with its end where it is long: a path ends in a name.
+    """The repr of a user's value for an error message. A long one is cut in the middle, because a path ends in a name.
 
     Args:
         source: any value.
-        size: characters of its `repr` that are shown.
+        size: the most characters of its repr.
     """
     text = repr(source)
     return text if len(text) <= size else f"{text[: size // 3]}…{text[-(size - size // 3 - 1) :]}"
@@ -30,29 +30,29 @@ def human_size(size: int) -> str:
 
 
 def is_array(value: object) -> bool:
-    """Whether this is an array of numpy, a tensor of PyTorch, or a relative of theirs."""
+    """Whether this is a numpy array, a PyTorch tensor or a similar object."""
     return hasattr(value, "__array__") or (hasattr(value, "shape") and hasattr(value, "dtype"))
 
 
 def kind_of(value: object) -> str:
-    """The class of what was given, for an error message; of an array also what to do, since its numbers may mean much.
+    """The class of a value, for an error message; for an array also advice, because its layout is not known.
 
     Returns:
-        Words behind "got ", with a full stop.
+        The words after "got ", with a full stop.
     """
     name = type(value).__name__
     if not is_array(value):
         return f"{name}."
     numbers = "tensor.cpu().numpy()" if hasattr(value, "cpu") else "array"
     return (
-        f"{name}. Make a picture of it with PIL.Image.fromarray({numbers}), channels last, and give that (OpenCV's are "
-        "BGR: array[..., ::-1]; of encoded bytes, as of cv2.imencode, give array.tobytes())."
+        f"{name}. Convert it with PIL.Image.fromarray({numbers}), channels last, and pass the picture (OpenCV's arrays "
+        "are BGR: array[..., ::-1]; of encoded bytes, as from cv2.imencode, pass array.tobytes())."
     )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: " Did you mean 'x'?" or ""."""
-    import difflib  # for mistakes alone
+    import difflib  # imported only for an error
 
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""URLs of media: which are passed on to the platform, and how they are shown. None is fetched here."""
+"""Checks URLs of media, which the platform fetches, and shortens them for messages. Nothing is fetched here."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def with_scheme(text: str) -> str:
 
 
 def checked_url(url: str, what: str) -> str:
-    """A URL the platform may fetch, as it came (but for blanks around it). It is never fetched here.
+    """Checks a URL that the platform shall fetch, and returns it without surrounding spaces. It is not fetched here.
 
     Raises:
-        InvalidRequestError: when it is not a str.
-        UnsupportedContent: when it is not an http or https URL.
+        InvalidRequestError: it is not a str.
+        UnsupportedContent: it is not an http or https URL.
     """
     if not isinstance(url, str):
         raise InvalidRequestError(f"{what} from a URL needs a str; got {type(url).__name__}.")
@@ -56,7 +56,7 @@ def checked_url(url: str, what: str) -> str:
     except ValueError:
         host = None
     if not host or any(ord(letter) < 0x20 for letter in url):
-        raise UnsupportedContent(f"{what}: {shown!r} is no URL that could be fetched.")
+        raise UnsupportedContent(f"{what}: {shown!r} is not a valid http or https URL.")
     return url
 
 
@@ -66,12 +66,12 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{shortened(parts.netloc.rpartition('@')[2], 120)}{shortened(parts.path)}"
 
 
-# Names that no resolver of the internet answers (RFC 6761, 6762, 8375; ICANN's .internal), and those of home routers.
+# Host names that do not exist in public DNS (RFC 6761, 6762, 8375; ICANN's .internal), and those of home routers.
 _OWN_NAMES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".home", ".corp", ".test")
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is this machine, or can be reached from its own network alone. No resolver is asked."""
+    """Whether a host is this machine or in a private network, judged by its name. No DNS query is made."""
     host = host.lower().rstrip(".")
     try:
         return not ipaddress.ip_address(host).is_global
@@ -80,7 +80,7 @@ def is_private(host: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL in small letters, without its port; "" when there is none."""
+    """The host of a URL in lower case, without the port; "" if it has none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Videos as values, recognized by their container."""
+"""Videos in messages, recognized by their container."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _KINDS = "MP4, MOV, MKV and WEBM, and for their frames AVI, FLV, WMV, MPG and TS"
 
 MAX_VIDEO_BYTES = 200 * MIB
-"""Bytes of a video that are read at most: the most any model takes (bigmodel.cn docs, video_url: 200M)."""
+"""The most bytes of a video file: the largest limit of any model (bigmodel.cn docs, video_url: 200M)."""
 
 
 class Video(VisualMedium):
-    """A video: bytes at hand, measured from their container, or a URL that the platform fetches.
+    """A video: bytes, measured from their container, or a URL that the platform fetches.
 
-    Equal when the content is. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first
-    bytes, and of AVI, FLV, WMV, MPEG and MPEG-TS, which no model takes, the `frames`.
-    `from_path` and its like read at most `MAX_VIDEO_BYTES`.
+    Two are equal if their contents are. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first
+    bytes; so are AVI, FLV, WMV, MPEG and MPEG-TS, which no model accepts, for their `frames`.
+    The constructors read at most `MAX_VIDEO_BYTES`.
     """
 
     __slots__ = ("_container", "_measured")
@@ -70,21 +70,21 @@ class Video(VisualMedium):
 
     @property
     def duration(self) -> float | None:
-        """Seconds.
+        """The duration in seconds.
 
-        None when unknown: a URL, a live recording that does not say, or without PyAV (extra `video`) anything but
-        an MP4 or QuickTime file whose header says it.
+        None when unknown: for a URL, for a live recording without it, and, if PyAV (extra `video`) is missing, for all
+        files but MP4 and QuickTime with the duration in their header.
         """
         return (self._container and self._container.duration) or self._by_pyav.duration
 
     @property
     def width(self) -> int | None:
-        """Pixels across as displayed; None when unknown, and without PyAV (extra `video`)."""
+        """The width in pixels as displayed; None when unknown, and without PyAV (extra `video`)."""
         return self._by_pyav.width
 
     @property
     def height(self) -> int | None:
-        """Pixels down as displayed; None when unknown, and without PyAV (extra `video`)."""
+        """The height in pixels as displayed; None when unknown, and without PyAV (extra `video`)."""
         return self._by_pyav.height
 
     @property
@@ -94,7 +94,7 @@ class Video(VisualMedium):
 
     @property
     def _by_pyav(self) -> Measured:
-        """What PyAV reads of it, when it is first asked for: most calls never need it."""
+        """The facts that PyAV reads, when they are first needed: most calls do not need them."""
         if self._measured is None:
             if self._blob is None or self._container is None:
                 return Measured()
@@ -102,12 +102,12 @@ class Video(VisualMedium):
         return self._measured
 
     def frames(self, n: int) -> list[Image]:
-        """`n` pictures evenly spaced over the video (the middle of each n-th), for models that take no video.
+        """`n` pictures evenly spaced over the video (the middle of each n-th), for models that do not accept videos.
 
-        Fewer when the video has fewer frames. They are upright JPEGs of the video's own size.
+        They are fewer if the video has fewer frames, and they are upright JPEGs of the video's size.
 
         Raises:
-            UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or nothing decodes.
+            UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or no frame can be decoded.
         """
         from glmv.media.image import Image
 
@@ -125,7 +125,7 @@ class Video(VisualMedium):
 
 
 def _misfit(head: bytes) -> str:
-    """What content that is not a readable video is, for an error message."""
+    """The end of the error message for content that is not a video."""
     kind = format_of(head)
     content = f"a picture ({kind}); use glmv.Image" if kind else headers.describe(head)
-    return f"this is no video, it is {content}. Videos are {_KINDS}, told by their first bytes."
+    return f"this is not a video, but {content}. Supported formats are {_KINDS}; the content decides, not the name."

@@ -12,7 +12,7 @@ from glmv.options import CALL_OPTIONS, DEFAULT_MODEL, ChatRequest, Options, call
 from glmv.request.messages import Messages, media_moved, messages_of, pictures_kept
 from glmv.request.tool_results import media_in_results
 
-# What frameworks pass by themselves and the platform has no place for.
+# Keywords that frameworks pass by themselves and that the platform does not have.
 _DROPPED = {"strict": "a flag of OpenAI's schemas"}
 
 _OPTION_NAMES = tuple(Options.model_fields)
@@ -23,7 +23,7 @@ def request_of(messages: Messages, settings: BaseModel, model: str | None, optio
 
     Args:
         messages, settings: as `chat_request`.
-        model: another model than that of the settings, or None.
+        model: the model of the call, or None for that of the settings.
         options: keywords of the call.
 
     Raises:
@@ -38,35 +38,35 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
     """Messages, a model's defaults and one call's keywords -> a request.
 
     Args:
-        messages: what `Client.chat` takes.
-        defaults: `Settings`, or another model with fields of `Options` and a `model`.
-        overrides: fields of `Options`, `model`, and what concerns the call alone (`timeout`, `extra_headers`, ...).
-            None takes a default away.
+        messages: as in `Client.chat`.
+        defaults: `Settings`, or another pydantic object with fields of `Options` and a `model`.
+        overrides: fields of `Options`, `model`, and keywords of the call (`timeout`, `extra_headers`, ...). None
+            removes a default.
 
     Raises:
         InvalidRequestError: for an unknown or misspelt keyword, or a value out of its documented range.
         UnsupportedContent: for content that cannot be sent.
     """
-    kept = vars(defaults)
-    options = {name: value for name in _OPTION_NAMES if (value := kept.get(name)) is not None}
+    settings = vars(defaults)
+    options = {name: value for name in _OPTION_NAMES if (value := settings.get(name)) is not None}
     call: dict[str, Any] = {}
     notes: list[str] = []
-    own = model = kept.get("model", DEFAULT_MODEL)
+    own = model = settings.get("model", DEFAULT_MODEL)
     if overrides:
-        given = dict(overrides)
-        model = given.pop("model", None) or model
-        given.pop("stream", None)  # frameworks pass it along; the method called decides
-        dropped = [name for name in _DROPPED if given.pop(name, None) is not None]
-        notes = [f"{name} was left out: it is {_DROPPED[name]}, GLM has no such field." for name in dropped]
-        call = call_options({name: given.pop(name) for name in CALL_OPTIONS if name in given})
-        asked = validated(given, kept)
-        options = {name: value for name, value in (options | asked).items() if value is not None}
-    # The settings' own names the row of the settings' own model; another one has a name of its own.
-    if (model == own and "base_model" not in call) and (base := kept.get("base_model")) is not None:
+        keywords = dict(overrides)
+        model = keywords.pop("model", None) or model
+        keywords.pop("stream", None)  # frameworks pass it; the called method decides
+        dropped = [name for name in _DROPPED if keywords.pop(name, None) is not None]
+        notes = [f"{name} was left out: it is {_DROPPED[name]}; GLM has no such field." for name in dropped]
+        call = call_options({name: keywords.pop(name) for name in CALL_OPTIONS if name in keywords})
+        new = validated(keywords, settings)
+        options = {name: value for name, value in (options | new).items() if value is not None}
+    # `base_model` of the settings belongs to the model of the settings, not to another model of the call.
+    if (model == own and "base_model" not in call) and (base := settings.get("base_model")) is not None:
         call["base_model"] = base
     conversation = media_in_results(messages_of(messages, notes.append), notes.append)
     conversation = media_moved(conversation, notes.append)
-    most = call.pop("keep_pictures", kept.get("keep_pictures"))
-    if most is not None:
-        conversation = pictures_kept(conversation, most, notes.append)
+    keep_pictures = call.pop("keep_pictures", settings.get("keep_pictures"))
+    if keep_pictures is not None:
+        conversation = pictures_kept(conversation, keep_pictures, notes.append)
     return ChatRequest(model, conversation, options, call, (), tuple(notes))

@@ -1,7 +1,7 @@
-"""A kind of note: why a server may refuse a request."""
+"""A kind of note: a possible reason why the server refuses a request."""
 
 
 class Cause(str):
-    """A note that says why a server may refuse a request, and often what to do: it joins the message of the error."""
+    """A note on why the server may refuse a request. If it does, the note becomes part of the error message."""
 
     __slots__ = ()

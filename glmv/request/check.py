@@ -1,8 +1,7 @@
-"""A request and its model's row -> the request as documented, or a refusal before anything is sent.
+"""A request and its model's row -> the request within the documented limits, or an error before anything is sent.
 
-On the platform a call is refused when every document forbids it. Between two readings it is sent and a note names the
-doubt. Another server may take what the platform does not: there it is sent, and a note names the limit. Requests are
-values: the caller's are never changed.
+For the platform, a request is refused if all documents forbid it. If documents disagree, it is sent with a note. For
+another server, which may have other limits, it is sent with a note on the limit. The caller's request is not modified.
 """
 
 from __future__ import annotations
@@ -36,31 +35,31 @@ def check(
     *,
     keep: int = PICTURE_CACHE_BYTES,
 ) -> ChatRequest:
-    """Hold a request against its model's row.
+    """Check a request against its model's row.
 
     Args:
-        request: what was asked.
-        model: the row, or None for a model that is not in the catalogue: the request passes as it is.
-        dialect: of the server, whose fields are written.
-        base_url: of the server; one of a private network can fetch from it.
+        request: the request.
+        model: the row, or None for a model that is not in the catalogue: then limits are not checked.
+        dialect: of the server.
+        base_url: of the server; a server in a private network can fetch from that network.
         keep: see `Settings.picture_cache_bytes`.
 
     Returns:
-        The request with pictures fitted, system text and videos where the model wants them, options in their
-        documented range, `cut` holding the stop words that are left to us, and `notes` telling what was done.
+        The request with fitted pictures, system text and videos in the positions that the model requires, and options
+        in their documented range. `cut` has the stop words that are not sent, and `notes` lists the changes.
 
     Raises:
-        LimitExceeded: a count, size, side or duration is over every documented limit.
-        UnsupportedContent: a file that was cut short; a role, part or tool that the model has no place for, or a model
-            that does not chat.
-        InvalidRequestError: an option is out of its documented range, or a history is not what the platform takes.
+        LimitExceeded: a count, size, side or duration exceeds all documented limits.
+        UnsupportedContent: a file was cut short, the model does not support a role, part or tool, or it is not a chat
+            model.
+        InvalidRequestError: an option is out of its documented range, or the platform does not accept the history.
     """
     if dialect.limits == "refuse":
         hold_ranges(request.options)
     limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
     media = placed_media(request.messages)
     check_served(media, dialect, limits.tell)
-    # The platform, and what stands in for it on this machine, are in another network than the user's.
+    # The platform is outside of the user's network. A stand-in for it on this machine is treated as the platform.
     tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
         messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages
@@ -68,14 +67,14 @@ def check(
     if not model.chats:
         limits.over(
             UnsupportedContent,
-            f"{model.name} takes no chat completions: it reads pages at POST {model.endpoint}, with "
-            f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not cover (zai-sdk does: '
+            f"{model.name} is not a chat model: it reads pages at POST {model.endpoint}, with "
+            f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not support (zai-sdk does: '
             "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
         return _noted(request, limits)
     _roles(request.messages, model, limits)
     messages = checked_media(request.messages, media, model, limits)
-    if limits.hold:  # after the media, whose errors name messages by the caller's indexes
+    if limits.hold:  # after the media, whose errors have the indexes of the caller's messages
         messages = as_taken(messages, limits.tell)
     if "system" not in model.roles:
         messages = _without_system(messages, model, limits)
@@ -88,14 +87,14 @@ def check(
 
 
 def _noted(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with changes and their notes; itself where there is no note on one."""
+    """The request with changes and their notes; the same object without new notes."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)
 
 
 def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
-    """Turns that the model has no place for, and a conversation in which nobody asks."""
+    """Check for tool messages that the model does not support, and for a conversation without a user message."""
     asks = False
     for index, message in enumerate(messages):
         asks = asks or message.role in {"user", "tool"}
@@ -103,21 +102,21 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
             what = "the result of a tool" if message.role == "tool" else "calls of tools"
             limits.over(
                 UnsupportedContent,
-                f"messages[{index}] holds {what}, and {model.name} knows no tools. "
-                "Use a model that does, such as glm-4.6v, or put it into words.",
+                f"messages[{index}] has {what}, but {model.name} does not support tools. "
+                "Use a model that does, such as glm-4.6v, or write it as text.",
             )
     if not (asks or limits.hold):
-        # Where the limits hold `as_taken` looks at the whole history.
+        # With the platform's limits, `as_taken` checks the whole history.
         limits.over(
-            InvalidRequestError, "There is no user message: the platform wants one beside system and assistant."
+            InvalidRequestError, "There is no user message: the platform requires one beside system and assistant."
         )
 
 
 def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits) -> tuple[Message, ...]:
-    """The system text goes in front of the first user text."""
-    said = "\n\n".join(message.text for message in messages if message.role == "system" and message.text)
+    """Put the system text in front of the first user text."""
+    system_text = "\n\n".join(message.text for message in messages if message.role == "system" and message.text)
     rest = [message for message in messages if message.role != "system"]
-    if not said:
+    if not system_text:
         return tuple(rest)
     first = next((index for index, message in enumerate(rest) if message.role == "user"), None)
     if first is None:
@@ -125,10 +124,12 @@ def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits)
     content = list(rest[first].content)
     for at, part in enumerate(content):
         if isinstance(part, Text):
-            content[at] = Text(f"{said}\n\n{part.text}")
+            content[at] = Text(f"{system_text}\n\n{part.text}")
             break
     else:
-        content.append(Text(said))
+        content.append(Text(system_text))
     rest[first] = replace(rest[first], content=tuple(content))
-    limits.tell(f"{model.name} is documented without system messages: that text went in front of the first user's.")
+    limits.tell(
+        f"The documents of {model.name} have no system messages: the system text was put before the first user text."
+    )
     return tuple(rest)

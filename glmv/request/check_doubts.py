@@ -1,4 +1,4 @@
-"""Where the platform's documents disagree about what a request uses, a note names the doubt."""
+"""Notes on features of a request about which the platform's documents disagree."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _LEAST_REQUEST_ID = 6
 
 
 def tell_doubts(request: ChatRequest, media: Sequence[Media], model: Model, tell: Callable[[str], None]) -> None:
-    """Tell of each doubt of a row that a request relies on.
+    """Record a note for each doubt of a row that concerns the request.
 
     Args:
-        request: as it was asked, before anything in it was fitted.
+        request: the original request, before pictures are fitted.
         media: the pictures, videos and files in it.
         model: the row of its model.
-        tell: takes a line for `answer.notes`.
+        tell: records a note.
 
     Raises:
-        ValueError: for a doubt about a field of which this module does not know when a request relies on it.
+        ValueError: a doubt is about a field that this module does not know.
     """
-    for written in model.doubts:
-        field, _, doubt = written.partition(": ")
+    for line in model.doubts:
+        field, _, doubt = line.partition(": ")
         for what in _relied_on(field, request, media, model):
             tell(Cause(f"{what}, which is in doubt: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
-        told = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai wants 6 to 64 characters."
-        tell(Cause(told))
+        note = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai requires 6 to 64 characters."
+        tell(Cause(note))
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
-    """What of a request relies on the value of a field, in words; nothing where it does not."""
+    """Sentences on how a request relies on the value of a field; none if it does not."""
     name, options = model.name, request.options
     match field:
         case "status":
@@ -54,8 +54,8 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
             wanted = options.get("max_tokens") or 0
             return [f"max_tokens={wanted} was sent to {name}"] if wanted > (model.output_sure or 0) else []
         case "roles":
-            given = any(message.role == "system" and message.text for message in request.messages)
-            return [f"{name} was given the system message inside the user's"] if given else []
+            has_system = any(message.role == "system" and message.text for message in request.messages)
+            return [f"The system message was sent to {name} inside the user's"] if has_system else []
         case "images" | "video_base64" | "video_formats" | "file_forms" if not media:
             return []
         case "images":
@@ -84,7 +84,7 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
         case "thinking_values":
             return [f"thinking was switched off for {name}"] if _thinking(request) == "disabled" else []
         case _:
-            raise ValueError(f"{name}: there is no rule for when a request relies on {field}")
+            raise ValueError(f"{name}: check_doubts has no rule for the field {field}")
 
 
 def _thinking(request: ChatRequest) -> object:
@@ -93,5 +93,5 @@ def _thinking(request: ChatRequest) -> object:
 
 
 def _at_least(request: ChatRequest) -> int:
-    """Tokens that the texts of a request come to: four letters, or about one Chinese character (three bytes), each."""
+    """An estimate of the tokens of a request's texts: four bytes each, about four letters or one Chinese character."""
     return sum(len(message.text.encode(errors="replace")) for message in request.messages) // 4

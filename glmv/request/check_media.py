@@ -1,4 +1,4 @@
-"""Pictures, videos and files of a request -> the same within their model's row, or a refusal."""
+"""Checks pictures, videos and files of a request against the model's row, and fits pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("glmv")
 
 
 class Position(NamedTuple):
-    """Where a part is in the request."""
+    """The position of a content part in the request."""
 
     message: int
     part: int
@@ -36,24 +36,24 @@ class Position(NamedTuple):
 
 
 def placed_media(messages: tuple[Message, ...]) -> list[tuple[Position, Media]]:
-    """All pictures, videos and files of a request, with where they are."""
+    """All pictures, videos and files of a request, with their positions."""
     return [(Position(m, p), part) for m, message in enumerate(messages) for p, part in media_in(message.content)]
 
 
 def checked_media(
     messages: tuple[Message, ...], media: Sequence[tuple[Position, Media]], model: Model, limits: Limits
 ) -> tuple[Message, ...]:
-    """Hold the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
+    """Check the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
 
     Args:
         messages: of the request.
-        media: those in them, see `placed_media`.
+        media: the media in them, see `placed_media`.
         model: the row.
-        limits: takes notes, and says what becomes of what is over a limit.
+        limits: records notes, and decides whether a request over a limit is refused.
 
     Raises:
-        LimitExceeded, UnsupportedContent: naming the limit, the model, the position and what would work, where `limits`
-            hold; or a part cannot be sent anywhere.
+        LimitExceeded, UnsupportedContent: if `limits` refuses; the message names the limit, the model, the position and
+            an alternative. Also if a part cannot be sent to any server.
     """
     if not media:
         return messages
@@ -62,15 +62,15 @@ def checked_media(
 
 
 def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, tell: Callable[[str], None]) -> None:
-    """Hold pictures against what holds of every model at a server: they are whole, and of sides that it reads.
+    """Check pictures against the limits of a server for all its models: complete files, and sides that it can read.
 
     Args:
         media: of the request, see `placed_media`.
         dialect: of the server.
-        tell: takes a line for each note.
+        tell: records a note.
 
     Raises:
-        UnsupportedContent: a picture was cut short, by how many bytes it has.
+        UnsupportedContent: the file of a picture was cut short.
     """
     for position, part in media:
         if isinstance(part, Image) and part.fit:
@@ -84,23 +84,23 @@ def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[
             "it as it is."
         )
     if dialect.most_aspect is not None:
-        _tell_aspect(image, dialect.most_aspect, "the published processor, by which this server reads pictures,", tell)
+        _tell_aspect(image, dialect.most_aspect, "the published image processor, which this server uses,", tell)
     if dialect.limits == "none" and (count := (image.width or 0) * (image.height or 0)) > MAX_PIXELS:
-        told = (
-            f"{image!r} has {count // 10**6} megapixels, and engines that read pictures with Pillow refuse so many: "
-            "give image.fitted(max_side=6000)[0] if no answer comes."
+        note = (
+            f"{image!r} has {count // 10**6} megapixels; servers that decode pictures with Pillow refuse that: "
+            "if there is no answer, send image.fitted(max_side=6000)[0]."
         )
-        tell(Cause(told))
+        tell(Cause(note))
     if image.width and image.height and min(image.width, image.height) < dialect.least_side:
-        told = (
-            f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of the processor that "
-            "this server reads pictures with refuse: make it larger if no answer comes."
+        note = (
+            f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of this server's "
+            "image processor refuse: if there is no answer, enlarge it."
         )
-        tell(Cause(told))
+        tell(Cause(note))
 
 
 def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limits) -> None:
-    """How many of what a request holds, and what may not stand together."""
+    """Check the numbers of pictures, videos and files, and whether they may be combined."""
     groups = [
         ("picture", [position for position, part in parts if isinstance(part, Image)], model.images),
         ("video", [position for position, part in parts if isinstance(part, Video)], model.videos),
@@ -110,22 +110,22 @@ def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limit
         if not positions or most is None:
             continue
         if most == 0:
-            limits.over(UnsupportedContent, f"{positions[0]}: {model.name} takes no {what}s. {_INSTEAD[what]}")
+            limits.over(UnsupportedContent, f"{positions[0]}: {model.name} does not accept {what}s. {_INSTEAD[what]}")
         elif len(positions) > most:
             limit = f"{most} {what}" + "s" * (most > 1)
             limits.over(
                 LimitExceeded,
-                f"{model.name} takes {limit} in a request, all turns together; here are {len(positions)}, the first "
-                f"too many at {positions[most]}. Leave some out or ask in several requests.",
+                f"{model.name} takes {limit} in a request, over all turns; got {len(positions)}. The first one above "
+                f"the limit is at {positions[most]}. Leave some out, or ask in several requests.",
             )
     present = [(what, positions[0]) for what, positions, _ in groups if positions]
     if len(present) > 1 and not model.mixed_media:
-        # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024 says so of video and image
+        # "不支持同时理解文件、视频和图像" (docs.bigmodel.cn, GLM-4.6V); the guide of 2024: video and image
         (one, here), (other, there), *_ = present
         frames = _FRAMES if "video" in (one, other) else ""
         limits.over(
             UnsupportedContent,
-            f"{model.name} takes no {one} and {other} in the same request; here are a {one} at {here} and a "
+            f"{model.name} does not accept a {one} and a {other} in the same request; got a {one} at {here} and a "
             f"{other} at {there}. Ask in two requests{frames}.",
         )
 
@@ -139,14 +139,14 @@ _FRAMES = ", or turn the video into pictures with video.frames(8)"
 
 
 def _fitted(message: Message, index: int, model: Model, limits: Limits) -> Message:
-    """Every part within the row's limits; videos first where the model wants them there."""
+    """The message with fitted pictures, and with videos first if the model requires it."""
     content = tuple(_part(part, Position(index, p), model, limits) for p, part in enumerate(message.content))
     if model.video_first:
         ordered = tuple(sorted(content, key=lambda part: not isinstance(part, Video)))
         if not all(map(operator.is_, ordered, content)):
-            limits.tell(f"The video was moved to the front of messages[{index}], where {model.name} wants it.")
+            limits.tell(f"The video was moved to the front of messages[{index}], where {model.name} requires it.")
             content = ordered
-    same = all(map(operator.is_, content, message.content))  # to compare pictures takes their digests
+    same = all(map(operator.is_, content, message.content))  # comparing pictures with == would compute their digests
     return message if same else replace(message, content=content)
 
 
@@ -170,8 +170,8 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
     if not model.image_base64:
         limits.over(
             UnsupportedContent,
-            f"{position}: {model.name} takes pictures by URL only, and {image!r} is at hand. "
-            "Give a public URL with Image.from_url, or use a model that takes base64, such as glm-4.6v-flash.",
+            f"{position}: {model.name} takes pictures by URL only; {image!r} is not a URL. "
+            "Pass a public URL with Image.from_url, or use a model that takes base64, such as glm-4.6v-flash.",
         )
     if not image.fit:
         _misfit(image, position, model, limits)
@@ -186,24 +186,24 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
 
 
 def _tell_narrow(image: Image, model: Model, limits: Limits) -> None:
-    """Tell of a picture that is too narrow: servers of the open weights refuse it, the platform does not say."""
+    """Record a note on a picture that is too narrow: the published processor refuses it; the platform may not."""
     if model.processor and model.processor.most_aspect is not None:
         _tell_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.tell)
 
 
-def _tell_aspect(image: Image, most: float, who: str, tell: Callable[[str], None]) -> None:
+def _tell_aspect(image: Image, most: float, processor: str, tell: Callable[[str], None]) -> None:
     if not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):
-        told = (
-            f"{image!r} is more than {most:g} times as long as it is wide, and {who} "
-            "refuses that: cut it into pieces if no answer comes."
+        note = (
+            f"{image!r} is more than {most:g} times as long as it is wide, and {processor} "
+            "refuses that: if there is no answer, cut it into pieces."
         )
-        tell(Cause(told))
+        tell(Cause(note))
 
 
 def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> None:
-    hint = "Leave fit=False out to have it fitted, or change it yourself."
+    hint = "Remove fit=False to have it fitted, or change it yourself."
     if model.image_formats and image.format not in model.image_formats:
         limits.over(
             UnsupportedContent,
@@ -228,12 +228,12 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
         return video
     if not model.video_base64:
         limits.over(
-            UnsupportedContent, f"{position}: {model.name} takes videos by URL only. Give one with Video.from_url."
+            UnsupportedContent, f"{position}: {model.name} takes videos by URL only. Pass one with Video.from_url."
         )
     if model.video_formats and video.container not in model.video_formats:
         limits.over(
             UnsupportedContent,
-            f"{position}: {model.name} takes {_spoken(model.video_formats)} videos; {video!r} is none. "
+            f"{position}: {model.name} takes {_spoken(model.video_formats)} videos; got {video!r}. "
             "Convert it, or send pictures of it: *video.frames(8).",
         )
     if model.video_bytes is not None and (video.size or 0) > model.video_bytes:
@@ -250,7 +250,7 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        limits.tell(Cause(f"{model.name} takes videos of at most {most}; how long {video!r} lasts is not told in it."))
+        limits.tell(Cause(f"{model.name} takes videos of at most {most}; the duration of {video!r} is not known."))
     return video
 
 
@@ -262,7 +262,7 @@ def _file(file: File, position: Position, model: Model, limits: Limits) -> File:
     form = "url" if file.url is not None else "id" if file.file_id is not None else "data"
     if model.file_forms and form not in model.file_forms:
         ways = " or ".join(_FORMS[form] for form in model.file_forms)
-        limits.over(UnsupportedContent, f"{position}: {model.name} takes no file by {form}; use {ways}.")
+        limits.over(UnsupportedContent, f"{position}: {model.name} does not accept a file by {form}; use {ways}.")
     if model.file_bytes is not None and (file.size or 0) > model.file_bytes:
         limits.over(
             LimitExceeded,

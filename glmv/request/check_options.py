@@ -1,4 +1,4 @@
-"""Options and a model's row -> the options as the platform documents them."""
+"""Options and a model's row -> the options within the documented limits."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 def checked_options(
     options: Mapping[str, Any], model: Model, limits: Limits, dialect: Dialect
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Hold options against a row.
+    """Check options against a row.
 
     Args:
-        options: by the names of `glmv.Options`, in the terms of the server; only what was set.
-        limits: takes notes, and says what becomes of what is over a limit.
+        options: the options that are set, in the form for the server.
+        model: the row.
+        limits: records notes, and decides whether a request over a limit is refused.
         dialect: of the server.
 
     Returns:
-        The options to send, and the stop words that are left to us.
+        The options to send, and the stop words that are not sent.
 
     Raises:
-        InvalidRequestError, LimitExceeded, UnsupportedContent: naming the option, the range and the model, where the
-            limits hold.
+        InvalidRequestError, LimitExceeded, UnsupportedContent: if `limits` refuses; the message names the option, the
+            range and the model.
     """
     if not options:
         return options, ()
@@ -60,15 +61,15 @@ def _sampling(options: dict[str, Any], model: Model, limits: Limits, dialect: Di
         # The lowest one, as the platform's own SDKs send it (zhipuai `completions.py`).
         options["temperature"] = model.temperature[0]
         limits.tell(
-            f"temperature=0 was sent as {model.temperature[0]:g}: {model.name} takes temperatures from there, and "
-            f"servers of dialect {dialect.name!r} know no do_sample."
+            f"temperature=0 was sent as {model.temperature[0]:g}, the lowest temperature of {model.name}; "
+            f"servers of dialect {dialect.name!r} do not have do_sample."
         )
     elif temperature == 0 and model.temperature[0] > 0:
         del options["temperature"]
         options["do_sample"] = False
         limits.tell(
-            f"temperature=0 was sent as do_sample=false: {model.name} takes temperatures from "
-            f"{model.temperature[0]:g}, and greedy decoding is what 0 means."
+            f"temperature=0 was sent as do_sample=false, which is the same: the lowest temperature of {model.name} is "
+            f"{model.temperature[0]:g}."
         )
     for name, (low, high) in (("temperature", model.temperature), ("top_p", model.top_p)):
         value = options.get(name)
@@ -98,13 +99,13 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     if wants != does:
         limits.over(
             InvalidRequestError,
-            f"thinking: {model.name} always thinks, this cannot be switched off. glm-4.5v and glm-4.6v have a switch."
+            f"thinking: {model.name} always thinks; it cannot be switched off. glm-4.5v and glm-4.6v have a switch."
             if does
             else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can.",
         )
         return
     del options["thinking"]
-    limits.tell(f"thinking was left out: {model.name} has no switch, it {'always' if does else 'never'} thinks.")
+    limits.tell(f"thinking was left out: {model.name} {'always' if does else 'never'} thinks and has no switch.")
 
 
 def thinking_kind(thinking: Any) -> Any:
@@ -116,11 +117,11 @@ def _tools(tools: list[dict[str, Any]], model: Model, limits: Limits) -> list[di
     if tools and not model.tools:
         limits.over(
             UnsupportedContent,
-            f"tools: {model.name} knows no tools; glm-4.6v and glm-5.3-flash do, and so do the text models.",
+            f"tools: {model.name} does not support tools; glm-4.6v, glm-5.3-flash and the text models do.",
         )
         return tools
     if len(tools) > model.tools:
-        limits.over(LimitExceeded, f"tools: {model.name} takes {model.tools} tools at most; got {len(tools)}.")
+        limits.over(LimitExceeded, f"tools: {model.name} takes at most {model.tools} tools; got {len(tools)}.")
     return [_tool(tool, index, model, limits) for index, tool in enumerate(tools)]
 
 
@@ -129,7 +130,7 @@ def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dic
     if kind not in model.tool_types:
         limits.over(
             UnsupportedContent,
-            f"tools[{index}] is of type {shown(kind)}; {model.name} takes {', '.join(model.tool_types)}.",
+            f"tools[{index}] has the type {shown(kind)}; {model.name} takes {', '.join(model.tool_types)}.",
         )
         return tool
     function = tool.get("function")
@@ -139,7 +140,7 @@ def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dic
     if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
         limits.over(
             InvalidRequestError,
-            f"tools[{index}]: the platform takes names of 1 to 64 letters, digits, _ and -; got {shown(name)}.",
+            f"tools[{index}]: a name has 1 to 64 letters, digits, _ and -; got {shown(name)}.",
         )
     # name, description and parameters are all required (docs.z.ai, chat completion, FunctionObject).
     needed = {"description": name, "parameters": {"type": "object", "properties": {}}}
@@ -158,6 +159,6 @@ def _stop(options: dict[str, Any], model: Model, limits: Limits) -> tuple[str, .
     if rest:
         options["stop"] = list(words[: model.stop])
         limits.tell(
-            f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; answers are cut here at the others."
+            f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; the client cuts answers at the others."
         )
     return rest

@@ -1,4 +1,4 @@
-"""Notes on what the model will not see: URLs that the server cannot fetch, and names of files that are text."""
+"""Notes on content that the model will not see: URLs that the server cannot fetch, and file names sent as text."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def tell_unseen(
     is_far: Callable[[], bool],
     exists: Callable[[str], bool] = is_file,
 ) -> None:
-    """Note what of a request does not reach the model as its writer may believe.
+    """Record notes on content that the model will not see, although the user may expect it.
 
     Args:
         messages: of the request.
-        tell: takes a line for each.
-        is_far: tells whether the server is in another network than the user's; else it fetches from there, too.
-        exists: whether a path is a file on this machine; nothing is opened.
+        tell: records a note.
+        is_far: returns whether the server is outside of the user's network, so that it cannot fetch from there.
+        exists: returns whether a path is a file on this machine; nothing is opened.
     """
     for index, message in enumerate(messages):
         for part in message.content:
@@ -40,11 +40,11 @@ def tell_unseen(
                 case Text(text=text) if message.role == "user" and (kind := _kind_of(text)) and exists(text.strip()):
                     tell(
                         f"messages[{index}]: the text {shown(text.strip())} is the name of a file and was sent as text."
-                        f" To send the file make it with glmv.{kind}.from_path."
+                        f" To send the file, use glmv.{kind}.from_path."
                     )
                 case Image() | Video() | File() if part.url is not None and is_private(host_of(part.url)) and is_far():
                     tell(
-                        f"messages[{index}]: {part!r} is in a private network, where the server can fetch nothing: "
+                        f"messages[{index}]: {part!r} is in a private network, which the server cannot reach: "
                         f"read it yourself and send the content with glmv.{type(part).__name__}.from_bytes."
                     )
                 case _:
@@ -52,7 +52,7 @@ def tell_unseen(
 
 
 def _kind_of(text: str) -> str | None:
-    """The class of media whose file this text may name, by its ending."""
+    """The media class for a text that may be a file name, by its ending; or None."""
     text = text.strip()
     if len(text) > _LONGEST_PATH:
         return None

@@ -1,10 +1,10 @@
-"""A history as people keep it -> one that the platform takes: a table of rules.
+"""A conversation history -> one that the platform accepts, by a table of rules.
 
-The platform wants a user message, and the first one after system messages (docs.bigmodel.cn, chat completion, messages:
-"不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty one, and a tool's result wants the call that
-it answers. A history that breaks this and has one possible meaning is changed, with a note; another one is refused
-before it is sent. What has another order and is taken stays as it is: system messages between turns, several user
-messages in a row. Other servers get every history as it is.
+The platform requires a user message, as the first one after system messages (docs.bigmodel.cn, chat completion,
+messages: "不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty user message, and it requires the
+call of each tool result. A history that breaks these rules is changed, with a note, if it has only one possible
+meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are: system
+messages between turns, several user messages in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from glmv.types import Message, Part, Text
 Outcome = Literal["left out", "system", "sent", "refused"]
 
 CURE = "Where a history is shortened, let it begin with a user message."
-"""What to do about a history that begins in its middle; adapters name what does so in their framework."""
+"""Advice for a history without its beginning; adapters replace it by advice for their framework."""
 
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """What rules ask: messages, the index of the first user message that is not empty, and of the last message."""
+    """The facts for rules: messages, and the indexes of the first user message and the last message with content."""
 
     messages: tuple[Message, ...]
     first_user: int
@@ -37,24 +37,24 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """A tool's result without a call before it. One that names no call answers the newest, if there is one."""
+        """Whether a message is a tool's result without its call before it. A result without an id needs any call."""
         message, made = self.messages[index], self.made[index]
         if message.role != "tool":
             return False
         return message.tool_call_id not in made if message.tool_call_id is not None else not made
 
     def was_read(self, index: int) -> bool:
-        """Whether the assistant went on after a message."""
+        """Whether an assistant message follows a message."""
         return any(later.role == "assistant" for later in self.messages[index + 1 :])
 
 
 class Rule(NamedTuple):
-    """One row of the table; the first that applies decides.
+    """One row of the table; the first one that applies decides.
 
     Attributes:
-        applies: whether it is for the message at an index.
-        outcome: what becomes of the message.
-        words: of the note or the error, after `messages[i]`.
+        applies: returns whether it applies to the message at an index.
+        outcome: what to do with the message.
+        words: the text of the note or the error, after `messages[i]`.
     """
 
     applies: Callable[[_History, int], bool]
@@ -66,7 +66,7 @@ RULES = (
     Rule(
         lambda history, at: _is_empty(history.messages[at], "user") and at < history.last,
         "left out",
-        ", an empty user message, was left out: the platform refuses one.",
+        ", an empty user message, was left out: the platform refuses empty messages.",
     ),
     Rule(
         lambda history, at: _is_empty(history.messages[at], "user"),
@@ -81,13 +81,13 @@ RULES = (
     Rule(
         lambda history, at: history.is_orphan(at) and (not history.asked_before(at) or history.was_read(at)),
         "left out",
-        ", a tool's result, was left out: the call that it answers is not in the history.",
+        ", a tool's result, was left out: its tool call is not in the history.",
     ),
     Rule(
         lambda history, at: history.is_orphan(at),
         "sent",
-        " is a tool's result, and the call that it answers is not in the history: put the assistant message with that "
-        "call before it.",
+        " is a tool's result, but its tool call is not in the history: put the assistant message with the call before "
+        "it.",
     ),
     Rule(
         lambda history, at: (
@@ -96,12 +96,12 @@ RULES = (
             and bool(history.messages[at].tool_calls)
         ),
         "refused",
-        f" holds tool calls of the assistant, and no user message is before it: the platform wants one there. {CURE}",
+        f" has tool calls of the assistant without a user message before it, which the platform requires. {CURE}",
     ),
     Rule(
         lambda history, at: history.messages[at].role == "assistant" and not history.asked_before(at),
         "system",
-        ", words of the assistant before the first user message, was sent as system text: the platform wants a user "
+        ", an assistant message before the first user message, was sent as system text: the platform requires a user "
         "message first.",
     ),
 )
@@ -110,14 +110,14 @@ _BEGAN = "You began this conversation with these words:\n"
 
 
 def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
-    """A history -> the one that the platform takes; the same object if it is that already.
+    """A history -> one that the platform accepts; the same object if nothing is changed.
 
     Args:
         messages: with media in user messages only.
-        tell: takes a note for each message that was changed or left out.
+        tell: records a note for each message that was changed or left out.
 
     Raises:
-        InvalidRequestError: it has no user message, or what it means cannot be told; names the message and the cure.
+        InvalidRequestError: it has no user message, or its meaning is unclear; the text names the message and advice.
     """
     first = next((message.role for message in messages if message.role != "system"), None)
     if first == "user" and not any(map(_is_odd, messages)):
@@ -145,10 +145,10 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
                 _add_system(taken, message.text)
                 changed = True
     if history.first_user == len(messages):
-        held = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
+        roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
-            "There is no user message: the platform wants one beside system and assistant; "
-            f"messages[0] to messages[{len(messages) - 1}] are of {held}. {CURE}"
+            "There is no user message: the platform requires one beside system and assistant; "
+            f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {CURE}"
         )
     return tuple(taken) if changed else messages
 
@@ -156,11 +156,11 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
 def _history(messages: tuple[Message, ...]) -> _History:
     full = [index for index, message in enumerate(messages) if not _is_empty(message, "user", "system", "assistant")]
     made: list[frozenset[str]] = []
-    known: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
     for message in messages:
-        made.append(known)
+        made.append(calls)
         if message.tool_calls:
-            known |= {call.id for call in message.tool_calls}
+            calls |= {call.id for call in message.tool_calls}
     first = next((index for index in full if messages[index].role == "user"), len(messages))
     return _History(messages, first, full[-1] if full else len(messages) - 1, tuple(made))
 
@@ -179,7 +179,7 @@ def _shows(part: Part) -> bool:
 
 
 def _add_system(taken: list[Message], text: str) -> None:
-    """Put what the assistant said first at the end of the system text."""
+    """Append an assistant message from the start of the history to the system text."""
     words = f"{_BEGAN}{text}"
     if not (taken and taken[-1].role == "system"):
         taken.append(Message("system", words))

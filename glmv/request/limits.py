@@ -1,4 +1,4 @@
-"""What becomes of a request that is over a limit of its model's row: it is refused, or sent with a note."""
+"""Handles requests that exceed a limit of the model's row: they are refused, or sent with a note."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Limits:
     """Collects notes on one request.
 
     Args:
-        notes: those that there are already.
-        hold: whether the row's limits are those of the server, see `Dialect.limits`.
+        notes: the existing notes.
+        hold: whether the server has the limits of the row, see `Dialect.limits`.
         keep: see `Settings.picture_cache_bytes`.
     """
 
@@ -21,14 +21,14 @@ class Limits:
         self.hold = hold
 
     def tell(self, note: str) -> None:
-        """Take a line for `answer.notes`."""
+        """Record a note for `Completion.notes`."""
         self.notes.append(note)
 
     def over(self, kind: type[GLMVError], message: str) -> None:
-        """Something is over a limit, or the row does not have it. Returns where it is sent all the same.
+        """Report that a request exceeds a limit, or uses something that the model does not support.
 
         Raises:
-            GLMVError: of this kind, where the limits hold.
+            GLMVError: of this kind, if the server has the limits of the row. Else a note is recorded.
         """
         if self.hold:
             raise kind(message)

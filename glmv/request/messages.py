@@ -1,6 +1,6 @@
-"""Everything that people pass as messages -> a tuple of `Message`, with media in user messages only.
+"""All accepted forms of messages -> a tuple of `Message`, with media in user messages only.
 
-Strings in messages are never trusted.
+Strings in messages are not trusted.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ Tell = Callable[[str], None]
 
 
 def _silent(_: str) -> None:
-    """For those who do not want to know what was left out."""
+    """Drops notes."""
 
 
 def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
-    """Everything `chat` accepts as messages -> a tuple of `Message`.
+    """All forms of messages that `chat` accepts -> a tuple of `Message`.
 
-    A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of
-    OpenAI-shaped dicts is a conversation. Lists of strings alone are one user turn, too. `tell` gets a line for
-    whatever has no place on the wire, as the `detail` of a picture.
+    A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of OpenAI-shaped dicts is
+    a conversation. `tell` records a note for each field that GLM does not have, such as the `detail` of a picture.
 
     Raises:
-        UnsupportedContent: when something else is in it, naming the place.
-        InvalidRequestError: when there is no message.
+        UnsupportedContent: something else is in it; the text names the position.
+        InvalidRequestError: there is no message.
     """
     if (part := part_of(messages)) is not None:
         return (Message("user", part),)
@@ -48,9 +47,9 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
         case Iterable():
             items = list(messages)
         case _:
-            raise UnsupportedContent(f"messages is a str, a part, or a list of them; got {type(messages).__name__}.")
+            raise UnsupportedContent(f"messages takes a str, a part, or a list of them; got {type(messages).__name__}.")
     if not items:
-        raise InvalidRequestError("messages is empty: give at least one user message.")
+        raise InvalidRequestError("messages is empty: pass at least one user message.")
     if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
         return tuple(_message(item, index, tell) for index, item in enumerate(items))
     return (
@@ -84,7 +83,7 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
 }
 _MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content"}
-# What people's messages hold because another API has a place for it (OpenAI's names and answers, Anthropic's caching).
+# Keys of other APIs in messages, which are left out (OpenAI's names and answers, Anthropic's caching).
 _FOREIGN_KEYS = {"name", "cache_control", "refusal", "annotations", "audio", "function_call"}
 
 
@@ -98,11 +97,9 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
     if unknown := extra - _FOREIGN_KEYS:
         key = min(unknown)
-        raise UnsupportedContent(
-            f"messages[{index}] has a key {shown(key)} that is not part of a message.{nearest(key, _MESSAGE_KEYS)}"
-        )
+        raise UnsupportedContent(f"messages[{index}] has an unknown key {shown(key)}.{nearest(key, _MESSAGE_KEYS)}")
     for key in sorted(extra):
-        tell(f"messages[{index}]: {key} was left out, GLM has no such field.")
+        tell(f"messages[{index}]: {key} was left out; GLM has no such field.")
     content = item.get("content")
     parts: list[Part] = []
     match content:
@@ -131,7 +128,7 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
 
 
 def _part_of(part: object, index: int, role: Role, tell: Tell) -> Part:
-    """As `dict_part`; a medium of a tool that cannot be sent becomes words."""
+    """As `dict_part`, but media of a tool message that cannot be sent become a text."""
     try:
         return dict_part(part, index, role, tell)
     except InvalidRequestError as error:
@@ -170,7 +167,7 @@ def _name(file: Mapping[Any, Any]) -> str | None:
     return str(file["filename"]) if file.get("filename") else None
 
 
-# What the object inside a part may hold (docs.bigmodel.cn and docs.z.ai: "additionalProperties: false").
+# Keys of the object inside a part (docs.bigmodel.cn and docs.z.ai: "additionalProperties: false").
 _PART_KEYS = {
     "image_url": {"url"},
     "video_url": {"url"},
@@ -189,13 +186,13 @@ def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
     if isinstance(inner, Mapping):
         extra |= inner.keys() - _PART_KEYS.get(kind, set())
     for name in sorted(map(str, extra)):
-        tell(f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out, GLM has no such field.")
+        tell(f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out; GLM has no such field.")
 
 
 def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part:
-    """One content part of the OpenAI or GLM wire shape -> a part.
+    """A content part in the form of OpenAI or GLM -> a part.
 
-    Strings in messages are not trusted: a path is refused and never opened (see SECURITY.md).
+    Strings in messages are not trusted: a path raises an error and is never opened (see SECURITY.md).
     """
     if (ready := part_of(part)) is not None:
         return ready
@@ -227,14 +224,14 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
 def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...]:
     """The same conversation with all pictures, videos and files in user messages.
 
-    The platform reads media from users only (docs.bigmodel.cn, "对话补全": the content of other roles is a string),
-    but tools return screenshots and assistants draw. Media go into the user message that follows, or into one of
-    their own, each after a line that says whose they are; a line stays where they stood. A run of tool messages
-    stays whole, since results must follow their calls.
+    The platform reads media in user messages only (docs.bigmodel.cn, "对话补全": the content of other roles is a
+    string), but tools return screenshots, and assistants may draw. Media are moved into the next user message, or into
+    a new one, each after a text that names their origin; a text replaces them at their old position. Successive tool
+    messages are not separated, because results must follow their calls.
 
     Args:
         messages: a conversation.
-        tell: called with one line for each message whose media moved.
+        tell: records a note for each message whose media were moved.
     """
     if all(message.role == "user" or not media_in(message.content) for message in messages):
         return messages
@@ -254,7 +251,7 @@ def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...
             if media_in(message.content):
                 whose = _whose(message, names)
                 message = _split(message, whose, waiting, counts)
-                tell(f"messages[{index}]: media of {whose} moved into a user message; GLM reads them from users only.")
+                tell(f"messages[{index}]: media of {whose} were moved into a user message; GLM reads them only there.")
         result.append(message)
     if waiting:
         result.append(Message("user", waiting))
@@ -284,12 +281,12 @@ def _whose(message: Message, names: dict[str, str]) -> str:
 
 
 def pictures_kept(messages: tuple[Message, ...], most: int, tell: Tell) -> tuple[Message, ...]:
-    """The same conversation with the newest pictures; words stand where older ones were.
+    """The same conversation with only the newest pictures; a text replaces each older one.
 
     Args:
         messages: a conversation, with media in user messages only.
-        most: pictures that are kept. Those of the last message that has some are kept in any case.
-        tell: called with one line if pictures were left out.
+        most: how many pictures to keep. Those of the last message with pictures are kept in any case.
+        tell: records a note if pictures were left out.
     """
     places = [
         (m, p)

@@ -1,4 +1,4 @@
-"""A request and a server's dialect -> the call that the flow runs. Pure."""
+"""A request and a server's dialect -> the call for the flow. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from glmv.wire.encode import Body, encode
 from glmv.wire.marks import Thought
 from glmv.wire.markup import Tools, tools_of
 
-# A whole answer is far below; a body beyond this is dropped unread (also after decompression).
+# The most bytes of a response that is not a stream, after decompression; an answer is much smaller.
 MAX_BODY_BYTES = 32 * 1024 * 1024
 NO_HEADERS = SecretHeaders()
 NO_SECRETS = Secrets()
@@ -26,18 +26,18 @@ NO_TOOLS: Tools = {}
 
 
 class Reading(NamedTuple):
-    """What has to be known of a request to read its answer.
+    """The facts of a request that are needed to read its answer.
 
     Attributes:
-        cut: stop words at which the answer is cut here, because the model does not take them.
-        notes: what was changed on the way, one line each.
-        causes: those of the notes for which a server may refuse the request.
-        sizes: (width, height) in pixels of the pictures in the request, None where unknown, to place boxes.
-        boxes_of: index of the picture in whose pixels boxes are given; None is the only one.
-        thought: whether the text may begin inside a thought, see `glmv.wire.marks.TagFilter`.
-        tools: the functions that the request offers, with the JSON Schemas of their parameters.
+        cut: stop words that are not sent; the client cuts the answer at them.
+        notes: on changes of the request, one line each.
+        causes: the notes that are possible reasons for a refusal.
+        sizes: (width, height) in pixels of the pictures in the request, None if unknown, to locate boxes.
+        boxes_of: index of the picture in whose pixels boxes are given; None means the only picture.
+        thought: whether the text may begin with reasoning, see `glmv.wire.marks.TagFilter`.
+        tools: the functions in the request, with the JSON Schemas of their parameters.
         may_replace: whether a delta may replace those before it.
-        markup: whether calls in GLM's markup that end the text are tool calls: the platform leaves none there.
+        markup: whether GLM's markup at the end of the text is read as tool calls; the platform never sends it.
     """
 
     cut: tuple[str, ...] = ()
@@ -52,18 +52,18 @@ class Reading(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call, whatever its endpoint, as the flow takes it.
+    """One call of any endpoint, for the flow.
 
     Attributes:
         method, path: of the request; the path is relative to the base URL.
-        body: makes the body of one attempt from the request id of that attempt.
-        headers: of the call alone.
-        secrets: credentials that are masked in what the server sends.
-        request_id: the user's own, which is kept over retries; None makes a new one for each attempt, "" none.
+        body: takes the request id of an attempt and returns its body.
+        headers: those of this call.
+        secrets: credentials that are masked in everything that the server sends.
+        request_id: the user's, for all attempts; None makes a new one for each attempt, "" sends none.
         reading: how its answer is read.
         sensitive: "raise" or "return", see `Settings.on_sensitive`.
-        limit: bytes that the response may have.
-        large: whether making the body is work for a thread.
+        limit: the most bytes of the response.
+        large: whether the body is made in a worker thread.
     """
 
     method: str
@@ -89,23 +89,24 @@ def prepare(
     base_url: str = "",
     keep: int = PICTURE_CACHE_BYTES,
 ) -> Call:
-    """A request -> the call, with everything that can be refused before sending refused.
+    """A request -> the call. Raises all errors that can be detected before sending.
 
     Args:
-        request: what was asked.
-        row: the catalogue row of the model, where there is one that says something of this server.
-        dialect: how the server speaks.
+        request: the request.
+        row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
+        dialect: of the server.
         secrets: credentials that are sent to it.
-        on_sensitive: of the client; the request's own goes first.
+        on_sensitive: of the client; the value of the request overrides it.
         stream: whether the answer is streamed.
-        base_url: of the server, for the notes on what it cannot fetch.
+        base_url: of the server, for notes on URLs that it cannot fetch.
         keep: see `Settings.picture_cache_bytes`.
 
     Raises:
-        LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or there is no such picture.
+        LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or
+            `boxes_of` is out of range.
     """
-    asked = request.messages  # boxes are given in pixels of the caller's pictures, not of those fitted for the wire
-    own_id = request.options.get("request_id")  # elsewhere than on the platform `check` leaves it out of the options
+    original = request.messages  # boxes are given in pixels of the caller's pictures, not of the fitted ones
+    own_id = request.options.get("request_id")  # for other servers `check` removes it from the options
     request = check(request, row, dialect, base_url, keep=keep)
     lists = row is not None and not row.string_content
 
@@ -114,13 +115,15 @@ def prepare(
 
     sizes = tuple(
         (part.width, part.height) if part.width and part.height else None
-        for message in asked
+        for message in original
         for part in message.content
         if isinstance(part, Image)
     )
     boxes_of = request.call.get("boxes_of")
     if boxes_of is not None and boxes_of >= len(sizes):
-        raise InvalidRequestError(f"boxes_of={boxes_of}: pictures count from 0 over all turns; here are {len(sizes)}.")
+        raise InvalidRequestError(
+            f"boxes_of={boxes_of} is out of range: there are {len(sizes)} pictures, counted from 0 over all turns."
+        )
     headers = request.call.get("extra_headers") or NO_HEADERS
     if own_id and not dialect.own_fields:
         headers = _identified(headers, own_id)
@@ -147,16 +150,16 @@ def prepare(
 
 
 def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
-    """Headers with the id of a request, where its body has no field for one."""
+    """The headers with the request id added, for servers without a field for it in the body."""
     if not (request_id.isascii() and request_id.isprintable()):
         raise InvalidRequestError(
-            f"request_id is sent as the header X-Request-Id there, which holds printable ASCII; got {request_id!r}."
+            f"This server gets request_id as the header X-Request-Id, which takes printable ASCII; got {request_id!r}."
         )
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})
 
 
 def _thought(thinking: object, dialect: Dialect) -> Thought:
-    """Whether text may begin inside a thought: the platform sends thoughts apart, other servers with a parser only."""
+    """Whether text may begin with reasoning: the platform separates it, other servers only with a reasoning parser."""
     match thinking:
         case _ if dialect.name == "platform":
             return "marked"

@@ -1,4 +1,4 @@
-"""Whether there is so much in messages that an event loop should not handle them itself."""
+"""Decides whether messages are too large to be handled in an event loop."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from glmv.media import File, Image, Video
 from glmv.types import Message, Text
 
 LARGE = 128 * 1024
-"""Characters or bytes from which on a worker thread is worth its switch of about 0.1 ms: to check so much base64, or to
-write it as JSON, takes 0.3 ms."""
+"""From this number of characters or bytes a worker thread is worth its switch, which takes about 0.1 ms: checking so
+much base64, or writing it as JSON, takes 0.3 ms."""
 
 
 def is_large(value: object) -> bool:
-    """Whether messages, or what will be made messages, hold much to read, check or encode.
+    """Whether messages, or values that will become messages, have much content to read, check or encode.
 
-    True for a picture, video or file whose bytes are at hand, for an open file, and for `LARGE` characters or more in
-    all strings, however deep they are in lists, dicts and pydantic objects.
+    True for a picture, video or file with bytes, for an open file, and for `LARGE` characters or more in all strings
+    together, at any depth in lists, dicts and pydantic objects.
     """
     left, todo = LARGE, [value]
     while todo:

@@ -1,9 +1,8 @@
-"""What the text of a tool's result holds beside words: pictures and videos that a framework wrote out.
+"""Finds pictures and videos in the text of tool results, where a framework wrote them as JSON or as a Python repr.
 
-Agents write a result that they have no message for as JSON, or as Python writes it: a model would be shown the letters
-of base64, which cost thousands of tokens and mean nothing to it. Here such a text becomes the parts that it stands for.
-A link that cannot be sent, and base64 of something else, is told to the model in words: a tool's output is no mistake
-of the programmer, and does not end the run.
+Without this, the model would read base64 as text, which costs thousands of tokens and means nothing to it. Such a text
+is replaced by the content parts that it describes. A link that cannot be sent, and base64 of other data, is replaced by
+a text for the model: a tool's output is not the programmer's mistake, so it does not raise an error.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.types import Media, Message, Part, Text
 
-# Most texts hold nothing of these and are not looked at further.
+# A text without a match has no media: most texts are not examined further.
 _SUSPECT = re.compile(
     r"""[A-Za-z0-9+/_-]{60}|["']type["']\s*:\s*["'](?:image|video|input_image|resource_link)
     |<PIL\.|,\ sha256\ [0-9a-f]{12}\)|\b(?:Image|Video|File)\(https?:|<_io\.BytesIO\ |\bResourceLink\(
     |\btype='resource_link'|\bb["'][^"']""",
     re.VERBOSE,
 )
-# How Python writes what holds a picture and is lost: alone, or in a list, a tuple or a dict.
+# The repr of an object whose picture is lost: alone, or in a list, a tuple or a dict.
 _LOST = re.compile(
     r"""\s*(?:[\[({].{0,2000}?)?(?:<(PIL\.[\w.]+)\ image\ mode=
     |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
     |<(_io\.BytesIO)\ object)""",
     re.DOTALL | re.VERBOSE,
 )
-# Base64 of both alphabets: in one piece, or in lines, as MIME and `base64.encodebytes` write it.
+# Base64 in both alphabets: in one piece, or in lines as MIME and `base64.encodebytes` write it.
 _LETTER = "[A-Za-z0-9+/_-]"
 _BREAK = r"(?:\r?\n|(?:\\r)?\\n)"  # also as Python and JSON write it
 _LINES = "|".join(rf"(?:{_LETTER}{{{width}}}{_BREAK}){{2,}}{_LETTER}{{0,{width}}}" for width in (76, 64))
@@ -48,11 +47,11 @@ _BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL
 _LINK = re.compile(r"ResourceLink\((?:[^()]|\([^()]*\))*\)|\A\w+=.*\btype='resource_link'.*\Z", re.DOTALL)
 _LONG = 1000  # characters of base64 that are neither a picture nor words
 _DEEPEST = 20
-# Stands for a medium while other data is written; random, so that no tool can write it.
+# Replaces media while other data is written as JSON; random, so that a tool cannot produce it.
 _MARK = secrets.token_hex(8)
 _MARKS = re.compile(rf'"@{_MARK}:(\d+)@"|@{_MARK}:(\d+)@')
 
-# Keys of content blocks: a dict with another key is data of the tool.
+# Keys of content blocks: a dict with any other key is data of the tool.
 _BLOCK_KEYS = {
     "type", "base64", "url", "mime_type", "mimeType", "data", "source", "source_type", "image_url", "video_url", "id",
     "index", "extras", "detail", "cache_control", "filename", "name", "title", "text", "annotations", "_meta", "meta",
@@ -68,14 +67,14 @@ _KINDS: dict[str, type[Image | Video]] = {
 
 
 def media_in_results(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
-    """The same conversation with the media that texts of tools hold as parts of those messages.
+    """The same conversation, with media in the texts of tool messages converted to parts of those messages.
 
     Args:
-        messages: a conversation; only tool messages are looked at.
-        tell: takes a note for each text that was changed.
+        messages: a conversation; only tool messages are examined.
+        tell: records a note for each text that was changed.
 
     Raises:
-        UnsupportedContent: a text is how Python writes an object that held a picture, which is lost.
+        UnsupportedContent: a text is the repr of an object with a picture, which is lost.
     """
     if not any(message.role == "tool" for message in messages):
         return messages
@@ -110,7 +109,7 @@ class _ResultText:
         if lost := _LOST.match(text):
             what = next(name for name in lost.groups() if name)
             raise UnsupportedContent(
-                f"{self._where} (tool): its text is how Python writes {what}, and the picture is lost: let the tool "
+                f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: let the tool "
                 "return what glmv.Image.of makes of it."
             )
         value = _value(text)
@@ -130,7 +129,7 @@ class _ResultText:
     # ---- blocks of messages
 
     def _blocks(self, items: list[Any] | tuple[Any, ...]) -> list[Part] | None:
-        """A list of texts and content blocks, with a medium among them -> parts; None for any other list."""
+        """A list of texts and content blocks with at least one medium -> parts; None for any other list."""
         if not all(isinstance(item, str) or (isinstance(item, dict) and item.keys() <= _BLOCK_KEYS) for item in items):
             return None
         if not any(isinstance(item, dict) and _is_medium(item) for item in items):
@@ -139,47 +138,47 @@ class _ResultText:
         for item in items:
             match item:
                 case str(text) | {"type": "text", "text": str(text)}:
-                    found = list(self._in_text(text))
+                    new_parts = list(self._in_text(text))
                 case _ if (part := self._block(item, links=True)) is not None:
-                    found = [part]
+                    new_parts = [part]
                 case _:
                     return None
-            parts += [Text("\n"), *found] if parts else found
+            parts += [Text("\n"), *new_parts] if parts else new_parts
         return parts
 
     def _block(self, block: Mapping[str, Any], *, links: bool) -> Part | None:
-        """A content block -> its part, or words in its place; None for anything else."""
+        """A content block -> its part, or a text if it cannot be sent; None for anything else."""
         if not (block.keys() <= _BLOCK_KEYS and _is_medium(block)):
             return None
         kind = _kind(block)
-        held = _held(block)
-        if held is None:
+        content = _content(block)
+        if content is None:
             return None
-        is_link = not held.startswith("data:") and "://" in held[:40]
+        is_link = not content.startswith("data:") and "://" in content[:40]
         if is_link and not links:
             return None
         try:
-            return kind.from_message(held) if is_link or held.startswith("data:") else kind.from_base64(held)
+            return kind.from_message(content) if is_link or content.startswith("data:") else kind.from_base64(content)
         except InvalidRequestError as error:
             return in_words(kind, error, self._where, self._tell)
 
     # ---- media inside of other data
 
     def _in_value(self, value: Any, text: str) -> list[Part]:
-        found: list[Part] = []
-        changed = self._walked(value, found, 0)
+        media: list[Part] = []
+        changed = self._walked(value, media, 0)
         if changed == value:
             return [Text(text)]
         written = json.dumps(changed, ensure_ascii=False, default=str)
         parts: list[Part] = []
         at = 0
         for mark in _MARKS.finditer(written):
-            parts += [Text(written[at : mark.start()]), found[int(mark[1] or mark[2])]]
+            parts += [Text(written[at : mark.start()]), media[int(mark[1] or mark[2])]]
             at = mark.end()
         parts.append(Text(written[at:]))
         return [part for part in parts if part != Text("")]
 
-    def _walked(self, value: Any, found: list[Part], depth: int) -> Any:
+    def _walked(self, value: Any, media: list[Part], depth: int) -> Any:
         if depth > _DEEPEST:
             return value
         part: Part | None = None
@@ -187,9 +186,9 @@ class _ResultText:
             case dict():
                 part = self._block(value, links=False)
                 if part is None:
-                    return {key: self._walked(item, found, depth + 1) for key, item in value.items()}
+                    return {key: self._walked(item, media, depth + 1) for key, item in value.items()}
             case list() | tuple() | set():
-                return [self._walked(item, found, depth + 1) for item in value]
+                return [self._walked(item, media, depth + 1) for item in value]
             case bytes():
                 part = self._bytes(value)
                 if part is None:
@@ -203,28 +202,28 @@ class _ResultText:
                     if isinstance(one, Text):
                         marks.append(one.text)
                     else:
-                        found.append(one)
-                        marks.append(f"@{_MARK}:{len(found) - 1}@")
+                        media.append(one)
+                        marks.append(f"@{_MARK}:{len(media) - 1}@")
                 return "".join(marks)
             case _:
                 return value
-        found.append(part)
-        return f"@{_MARK}:{len(found) - 1}@"
+        media.append(part)
+        return f"@{_MARK}:{len(media) - 1}@"
 
     def _in_text(self, text: str) -> Iterator[Part]:
-        """Words, with pictures where base64 of them or a written link stood."""
+        """The text as parts, with pictures in place of their base64 and of links."""
         if len(text) >= 64 and _WHOLE.fullmatch(text.strip()) and (medium := _medium_of(text)) is not None:
             yield medium
             return
         at = 0
         written = (*_RUN.finditer(text), *_LINK.finditer(text), *_BYTES.finditer(text))
-        for found in sorted(written, key=re.Match.start):
-            if found.start() < at or (part := self._run(found.group())) is None:
+        for match in sorted(written, key=re.Match.start):
+            if match.start() < at or (part := self._run(match.group())) is None:
                 continue
-            if found.start() > at:
-                yield Text(text[at : found.start()])
+            if match.start() > at:
+                yield Text(text[at : match.start()])
             yield part
-            at = found.end()
+            at = match.end()
         if at < len(text) or not text:
             yield Text(text[at:] if at else text)
 
@@ -236,35 +235,35 @@ class _ResultText:
             if uri is None or mime is None or mime[1] not in _KINDS:
                 return None
             return self._block({"type": mime[1], "url": uri[1]}, links=True)
-        if (medium := _medium_of(run) or _medium_of(run.lstrip("-_"))) is not None:  # a rule may stand before it
+        if (medium := _medium_of(run) or _medium_of(run.lstrip("-_"))) is not None:  # a line of dashes may precede it
             return medium
         if len(run) < _LONG or not _is_binary(run):
             return None
         self._tell(f"{self._where}: {len(run):,} characters of base64 in a tool's result were left out.")
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
-    def _bytes(self, found: Any) -> Part | None:
-        """Bytes that Python wrote -> what they hold, or words in place of binary ones; None for bytes of a text."""
-        if not isinstance(found, bytes):
+    def _bytes(self, data: Any) -> Part | None:
+        """Bytes from a repr -> the picture or video, or a text in place of binary data; None for bytes of a text."""
+        if not isinstance(data, bytes):
             return None
-        if (medium := _medium_of(found)) is not None:
+        if (medium := _medium_of(data)) is not None:
             return medium
         with suppress(UnicodeDecodeError):
-            found.decode()
+            data.decode()
             return None
-        self._tell(f"{self._where}: {len(found):,} bytes in a tool's result were left out.")
-        return Text(f"[{len(found):,} bytes were left out]")
+        self._tell(f"{self._where}: {len(data):,} bytes in a tool's result were left out.")
+        return Text(f"[{len(data):,} bytes were left out]")
 
 
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, tell: Callable[[str], None]) -> Text:
-    """What the model is told in place of a medium of a tool's result that cannot be sent; `tell` takes a note."""
+    """A text for the model in place of media of a tool's result that cannot be sent; `tell` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
-    tell(f"{where}: a {what} of a tool's result cannot be sent, and the model was told so: {error.message}")
+    tell(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
 
 
 def _value(text: str) -> Any:
-    """A text that is JSON, or what Python writes of plain values -> the value; None for any other text."""
+    """A text that is JSON or the repr of plain values -> the value; None for any other text."""
     start = text.lstrip()[:2]
     if start[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
@@ -282,7 +281,7 @@ def _is_medium(block: Mapping[str, Any]) -> bool:
 
 
 def _mime(block: Mapping[str, Any]) -> str:
-    """The kind of picture or video that a block says it is, or ""."""
+    """The media type of a block if it is that of a picture or video, or ""."""
     mime = str(block.get("mime_type") or block.get("mimeType") or "")
     return mime if mime.partition("/")[0] in _KINDS else ""
 
@@ -291,21 +290,21 @@ def _kind(block: Mapping[str, Any]) -> type[Image | Video]:
     return _KINDS.get(str(block["type"])) or _KINDS.get(_mime(block).partition("/")[0]) or Image
 
 
-def _held(block: Mapping[str, Any]) -> str | None:
+def _content(block: Mapping[str, Any]) -> str | None:
     """The base64 or the URL of a block."""
     match block:
-        case {"source": {"data": str(held)} | {"base64": str(held)} | {"url": str(held)}}:
-            return held
-        case {"image_url": {"url": str(held)} | str(held)} | {"video_url": {"url": str(held)} | str(held)}:
-            return held
-        case {"base64": str(held)} | {"data": str(held)} | {"url": str(held)} | {"uri": str(held)}:
-            return held
+        case {"source": {"data": str(content)} | {"base64": str(content)} | {"url": str(content)}}:
+            return content
+        case {"image_url": {"url": str(content)} | str(content)} | {"video_url": {"url": str(content)} | str(content)}:
+            return content
+        case {"base64": str(content)} | {"data": str(content)} | {"url": str(content)} | {"uri": str(content)}:
+            return content
         case _:
             return None
 
 
 def _medium_of(data: str | bytes) -> Image | Video | None:
-    """Bytes or base64 of a picture or a video, told by its first bytes; None for anything else."""
+    """Bytes or base64 of a picture or a video -> the medium; None for anything else."""
     if isinstance(data, str):
         data = "".join(data.replace("\\r", "").replace("\\n", "").split())
     for kind in (Image, Video):
@@ -315,7 +314,7 @@ def _medium_of(data: str | bytes) -> Image | Video | None:
 
 
 def _is_binary(run: str) -> bool:
-    """Whether this is base64 of something that is no text: not a long word, hexadecimal digits or a sequence."""
+    """Whether this is base64 of binary data, and not a long word, hexadecimal digits or a sequence of letters."""
     letters = run.partition(",")[2] or run
     if not (re.search("[A-Z]", letters) and re.search("[a-z]", letters) and re.search("[0-9]", letters)):
         return False

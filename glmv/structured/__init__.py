@@ -1,1 +1,1 @@
-"""JSON output and tool_choice for servers that have no field for them."""
+"""JSON output and tool_choice for servers without a field for them: prompt, check, and one repair turn."""

@@ -1,4 +1,4 @@
-"""What an answer has to be where the server has no field to say it: the words that ask for it, and its check."""
+"""Expected answers, for servers without a field for them: the instruction for the model, and the check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glmv.structured.scanner import JSONStream
 from glmv.structured.schema import misfit
 from glmv.types import Completion, ToolCall
 
-# Without colons: a text of the form `name: value` is data to who fills a schema by names, as the emulator does.
+# Without colons: the emulator reads a text of the form `name: value` as data for a schema.
 _ANY_TOOL = "Call one of the tools {names} now. Reply with a tool call and with nothing else."
 _ONE_TOOL = "Call the tool {name} now. Reply with that tool call and with nothing else."
 _JSON = (
@@ -23,19 +23,19 @@ _JSON = (
 _SCHEMA = "Reply with a single JSON value that conforms to the JSON Schema below, and nothing else.\n{schema}"
 _UNLESS_TOOL = " This holds for replies in which you call no tool."
 _AGAIN = "Your last reply cannot be used, since {problem}. {instruction}"
-# Finish reasons of an answer that a limit ended, or that did not end.
+# Finish reasons of an answer that a limit cut off, or that has no end.
 CUT_OFF = (None, "length", "model_context_window_exceeded")
-# Characters of a problem that the model is shown.
+# The most characters of a problem in the message for the model.
 _MOST_OF_PROBLEM = 1000
 
 
 class Expected(Protocol):
-    """What an answer has to be.
+    """An expected kind of answer.
 
     Attributes:
         what: its name, for errors.
-        instruction: the words that ask for it; "" when none are needed.
-        by_schema: whether its check judges by a JSON Schema.
+        instruction: the text for the model that asks for it, or "".
+        by_schema: whether the check uses a JSON Schema.
     """
 
     what: str
@@ -43,14 +43,14 @@ class Expected(Protocol):
     by_schema: bool
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
-        """An answer -> its text as it is handed over, and what is wrong with it or None."""
+        """An answer -> the text for the caller, and the problem with the answer or None."""
 
     def has_value(self, answer: Completion) -> bool:
-        """Whether an answer that does not fit is what was asked for in kind: JSON, or calls whose arguments are."""
+        """Whether an answer that does not fit is of the right kind: JSON, or calls with JSON objects as arguments."""
 
 
 class AnyAnswer:
-    """Nothing is expected: every answer will do."""
+    """Accepts every answer."""
 
     what = "an answer"
     instruction = ""
@@ -68,9 +68,9 @@ class ToolCallExpected:
 
     Args:
         tools: the tools that may be called, at least one.
-        name: the tool that the instruction names, or None for any: it names them all then.
-        judged: False leaves the arguments to the caller: any call of one of the tools that no limit has cut is one.
-        model: a pydantic class that judges the arguments in place of the schema, or None.
+        name: the tool that must be called; None accepts any, and the instruction names all.
+        judged: whether arguments are checked; if not, any call of one of the tools is accepted that is not cut off.
+        model: a pydantic class that checks the arguments instead of the schema, or None.
     """
 
     what = "a tool call"
@@ -120,14 +120,14 @@ class ToolCallExpected:
 
 
 def _reader(judge: object) -> Callable[[str], object] | None:
-    """What reads JSON as a pydantic class, of version 1 or 2, does; None for what is no such class."""
+    """The method of a pydantic class (version 1 or 2) that reads JSON; None for anything else."""
     if not isinstance(judge, type):
         return None
     return getattr(judge, "model_validate_json", None) or getattr(judge, "parse_raw", None)
 
 
 def _refusal(read: Callable[[str], object], call: ToolCall) -> str | None:
-    """What a pydantic class has against the arguments of a call."""
+    """The error of a pydantic class for the arguments of a call, or None."""
     try:
         read(call.arguments or "{}")
     except ValueError as error:
@@ -139,11 +139,11 @@ class JSONExpected:
     """JSON that fits a schema and the caller's own check.
 
     Args:
-        schema: the JSON Schema that the instruction shows; None asks for any object, `{"type": "object"}`.
-        validate: a pydantic class, which judges in place of the schema; a function that raises ValueError for text
-            that will not do, beside the schema; or None.
-        beside_tools: whether a tool call is an answer, too.
-        name: what the request calls the JSON; an object around it may have that name.
+        schema: the JSON Schema in the instruction; None asks for any object, `{"type": "object"}`.
+        validate: a pydantic class, which checks instead of the schema; or a function that raises ValueError, which
+            checks in addition; or None.
+        beside_tools: whether a tool call is an acceptable answer, too.
+        name: the name of the JSON in the request; the model may wrap it in an object with this key.
     """
 
     what = "JSON"
@@ -166,7 +166,7 @@ class JSONExpected:
         self._shape = shape_of(schema, names, name)
 
     def stream(self) -> JSONStream:
-        """What of a streamed answer may be shown as it comes."""
+        """Selects the text of a streamed answer that can be shown at once."""
         return JSONStream(array=self._shape.array is True, names=self._shape.names)
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
@@ -178,38 +178,38 @@ class JSONExpected:
         return bool(answer.tool_calls) or json_in(answer.text) is not None
 
     def check_text(self, text: str, *, cut: bool = False) -> tuple[str, str | None]:
-        """An answer's text -> the JSON in it, and what is wrong with it or None.
+        """An answer's text -> the JSON in it, and the problem with it or None.
 
         Args:
             text: the text.
-            cut: whether a limit ended it; then it must not end inside a value.
+            cut: whether a limit cut it off; then it must not end inside a value.
 
         Returns:
-            The text as it is where there is no JSON, or the text ends inside it.
+            The JSON; the whole text if there is no JSON, or if the text ends inside it.
         """
-        found = read_json(text, self._problem, self._shape)
-        if cut and found.unfinished:
+        result = read_json(text, self._problem, self._shape)
+        if cut and result.unfinished:
             return text, "it ends in the middle of its JSON"
-        return found.text or found.misfit or text, found.problem
+        return result.text or result.misfit or text, result.problem
 
-    def _problem(self, found: str) -> str | None:
-        if self._schema and (wrong := misfit(json.loads(found), self._schema)):
+    def _problem(self, text: str) -> str | None:
+        if self._schema and (wrong := misfit(json.loads(text), self._schema)):
             return wrong[:_MOST_OF_PROBLEM]
         try:
             if self._validate is not None:
-                self._validate(found)
+                self._validate(text)
         except ValueError as error:
             return str(error)[:_MOST_OF_PROBLEM]
         return None
 
 
 def correction(problem: str, instruction: str) -> str:
-    """What the model is told of an answer that does not fit."""
+    """The message for the model about an answer that does not fit."""
     return _AGAIN.format(problem=problem, instruction=instruction)
 
 
 def name_of(tool: Mapping[str, Any]) -> str:
-    """The name of a function among the tools; "" for a tool of another kind."""
+    """The name of a tool that is a function; "" for other tools."""
     function = tool.get("function")
     return str(function.get("name") or "") if isinstance(function, Mapping) else ""
 

@@ -1,7 +1,7 @@
-"""Who judges an answer that has to be JSON or a tool call, by entry point: `docs/structured.md` shows this table.
+"""A table of how each entry point checks answers that must be JSON or a tool call; shown in `docs/structured.md`.
 
-It holds for servers that have no field for what is asked, as the platform has none for pictures (`Dialect`). Others are
-sent the field, and their answer is handed over as it comes.
+It is for servers without a field for this, such as the platform with pictures (`Dialect`). Other servers get the field,
+and their answer is not checked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Wrong = Literal["missing", "misfit"]
-"""What can be wrong: there is no JSON or no call, or there is and it does not fit."""
+"""The two problems: JSON or the call is missing, or it does not fit."""
 
 BOTH: tuple[Wrong, ...] = ("missing", "misfit")
 _OWN = "MalformedResponse"
@@ -19,16 +19,16 @@ _LANGCHAINS = "OutputParserException (a MalformedResponse)"
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What becomes of an answer at one entry point.
+    """How one entry point checks an answer.
 
     Attributes:
-        package: where the entry point is.
-        entry: how it is called.
-        asks_again: for what the model is asked once more.
+        package: of the entry point.
+        entry: the call.
+        asks_again: problems for which the model is asked once more.
         judge: what decides whether JSON or arguments fit.
-        returns: what the caller gets.
-        raises: what raises an error when it comes twice, or at once where the model is not asked again.
-        error: which one; of what is returned, what tells the caller.
+        returns: the result for the caller.
+        raises: problems that raise an error the second time, or at once if the model is not asked again.
+        error: the error; if none is raised, how the caller learns of the problem.
     """
 
     package: str

@@ -1,11 +1,11 @@
-"""`tool_choice` and answers in JSON, for servers that have no field for them (ADR-0008).
+"""Emulates `tool_choice` and JSON output for servers without a field for them (ADR-0008).
 
-"tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So
-other choices are written into the system message, the answer is checked, and an answer that does not fit is shown
-to the model once, with what is wrong. Servers that obey the fields themselves (`Dialect`) are left alone.
+"tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So the
+system message gets an instruction, the answer is checked, and if it does not fit the model is asked once more, with the
+problem. Servers that support the fields themselves (`Dialect`) just get the fields.
 
-A plan does no I/O. A client sends `plan.request`, and again until `plan.done`: a whole answer goes through `judge`; the
-deltas of a stream go through `show`, and the sum of them, which the flow returns, through `end`.
+A plan does no I/O. A client sends `plan.request` until `plan.done`. It passes a complete answer to `judge`; of a stream
+it passes the deltas to `show`, and their sum, which the flow returns, to `end`.
 """
 
 from __future__ import annotations
@@ -37,50 +37,50 @@ from glmv.wire.finish_reasons import is_withdrawn
 log = logging.getLogger("glmv")
 
 _NOTHING = "(nothing)"
-# What each delta of a stream tells of its answer.
+# The facts in each delta of a stream.
 _OF_EVERY = ("id", "model", "request_id", "created")
-_LATER = "JSON that was shown of this answer was a draft: what came later is the answer, and replaces it."
-# Options that a server may have no field for.
+_LATER = "The stream first showed the JSON of a draft; the final JSON replaces it."
+# Options that some servers do not have.
 _ASKED_IN_WORDS = frozenset({"parallel_tool_calls", "tool_choice", "response_format"})
 
 
 class Plan:
-    """One request, and its answer as it is."""
+    """A single request whose answer is not checked."""
 
     def __init__(self, request: ChatRequest) -> None:
         self.request = request
         self.done = False
 
     def judge(self, answer: Completion) -> Completion:
-        """The answer -> what the caller gets; `done` says whether it is final."""
+        """The answer -> the answer for the caller; `done` says whether it is final."""
         self.done = True
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """Deltas, at least one -> what the caller gets of them."""
+        """Deltas, at least one -> the deltas for the caller."""
         return deltas
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The sum of a stream that has ended -> the deltas that are left for the caller; `done` as in `judge`."""
+        """The sum of a finished stream -> the last deltas for the caller; `done` as in `judge`."""
         self.done = True
         return ()
 
 
 class RepairPlan(Plan):
-    """A request whose answer is checked, and asked for once more when it does not fit.
+    """A request whose answer is checked; the model is asked once more if it does not fit.
 
-    What a stream has shown is repaired only where the caller allows a delta to replace it (`may_replace`).
+    If a stream has already shown a part of the answer, this needs the caller's permission (`may_replace`).
 
     Args:
-        request: the request, with the instruction that asks for what is expected.
-        expected: what the answer has to be.
+        request: the request, with the instruction for the expected answer.
+        expected: the expected answer.
         one_call: whether only the first tool call of an answer is kept.
     """
 
     def __init__(self, request: ChatRequest, expected: Expected, *, one_call: bool) -> None:
         self._may_replace = bool(request.call.get("may_replace"))
         if not isinstance(expected, AnyAnswer):
-            # What turns out to have been a thought is sorted out here, whether or not the caller sees it replaced.
+            # This class handles text that was reasoning, whether or not the caller accepts replacing deltas.
             request = request.but(call={**request.call, "may_replace": True})
         super().__init__(request)
         self._on_misfit = request.call.get("on_misfit") or "raise"
@@ -92,13 +92,13 @@ class RepairPlan(Plan):
         self._begin_stream()
 
     def judge(self, answer: Completion) -> Completion:
-        """The answer, its text reduced to the JSON that was asked for.
+        """The answer, with its text reduced to the requested JSON.
 
-        The call's `on_misfit` says what becomes of a second answer that does not fit: it is returned with a note and a
-        warning in the log where that is "return", or "return_value" and it is JSON, or a call whose arguments are.
+        If the second answer does not fit either, `on_misfit` of the call decides. With "return" it is returned, with a
+        note and a warning in the log; with "return_value" too, if it is JSON or a call with JSON arguments.
 
         Raises:
-            MalformedResponse: when the second answer does not fit either; `partial` is that answer.
+            MalformedResponse: the second answer does not fit either; `partial` is that answer.
         """
         if self._one_call:
             answer = replace(answer, tool_calls=answer.tool_calls[:1])
@@ -109,7 +109,7 @@ class RepairPlan(Plan):
             if not self._returns(answer):
                 raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
             self._misfit = True
-            # Without the problem, which may repeat what the model said: that is in the note.
+            # Without the problem, which may quote the answer: the note has it.
             log.warning(
                 "The model was asked for %s. The answer does not fit and is returned with a note (request_id %s).",
                 self._expected.what,
@@ -120,45 +120,45 @@ class RepairPlan(Plan):
         return self._summed(replace(answer, text=text))
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """What may be shown: text is held back while a tool call is due, and prose around JSON is left out."""
+        """The deltas to show: text is held back while a tool call is expected, and prose around JSON is removed."""
         for delta in deltas:
             for visible in self._shown_of(delta):
                 yield self._marked(visible)
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The last delta of an answer that fits; nothing when there is a second turn. Raises as `judge`."""
+        """The last deltas of an answer that fits; none if there is a second turn. Errors as `judge`."""
         last = self._last
         if self._spoiled:
-            problem = "JSON of a draft in its thought was shown, which the server had sent as the answer"
+            problem = "the stream has shown JSON of the reasoning, which the server sent as text"
             raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
-        told = answer
+        stream_answer = answer
         answer = self.judge(answer)
         if not self.done:
             self._begin_stream()
             return ()
-        assert last is not None, "a flow that returns has handed out its last delta"
+        assert last is not None, "a flow that returns has yielded its last delta"
         last = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
-        seen = "".join(self._told)
-        if not self._shown or (self._reduces(answer) and answer.text.startswith(seen)):
-            # Also text that was held back, since it is not what was asked for, and is the answer after all.
-            rest = answer.text[len(seen) :]
+        shown_text = "".join(self._told)
+        if not self._shown or (self._reduces(answer) and answer.text.startswith(shown_text)):
+            # Also text that was held back because it is not the requested kind, but is the answer.
+            rest = answer.text[len(shown_text) :]
             return [self._marked(delta) for delta in (*((self._like(last, rest),) if rest else ()), last)]
         if not self._reduces(answer):
             return (self._marked(last),)
         if not self._may_replace:
-            problem = "a draft was shown, and other JSON follows it"
-            raise _unfit(self._expected.what, problem, told, self._attempts(told))
+            problem = "the stream has shown the JSON of a draft, and other JSON follows"
+            raise _unfit(self._expected.what, problem, stream_answer, self._attempts(stream_answer))
         final = self._like(last, answer.text, answer.reasoning, replaces=True)
         return (final, replace(last, notes=(*last.notes, _LATER)))
 
     def _reduces(self, answer: Completion) -> bool:
-        """Whether the text is the JSON that was asked for, read out of what the server sent."""
+        """Whether the text of the answer was reduced to the requested JSON."""
         withdrawn = is_withdrawn(answer.finish_reason)
         return self._json is not None and not (self._misfit or answer.tool_calls or withdrawn)
 
     @staticmethod
     def _like(last: Delta, text: str, reasoning: str = "", *, replaces: bool = False) -> Delta:
-        """A delta before the last one, with what every delta of a stream says."""
+        """A delta before the last one, with the facts of every delta."""
         return Delta(text, reasoning, replaces=replaces, **{name: getattr(last, name) for name in _OF_EVERY})
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:
@@ -168,9 +168,9 @@ class RepairPlan(Plan):
         self._call_due = isinstance(expected, ToolCallExpected)
         self._held: list[Delta] = []
         self._last: Delta | None = None
-        self._shown = False  # a piece of the answer
-        self._thought = False  # a piece of the reasoning, which a second turn may follow in any stream
-        self._spoiled = spoiled  # a draft was shown that cannot be replaced
+        self._shown = False  # whether a part of the answer was shown
+        self._thought = False  # whether reasoning was shown, after which a second turn is always possible
+        self._spoiled = spoiled  # whether a draft was shown that cannot be replaced
 
     def _shown_of(self, delta: Delta) -> Sequence[Delta]:
         if delta.last:
@@ -200,34 +200,37 @@ class RepairPlan(Plan):
         return (*held, delta)
 
     def _marked(self, delta: Delta) -> Delta:
-        """The delta, with the mark that it replaces what came before where it is the first that does."""
+        """The delta, with `replaces=True` if it is the first one of the second answer."""
         if not self._replaces:
             return delta
         self._replaces = False
         return replace(delta, replaces=True)
 
     def _checked(self, answer: Completion) -> tuple[str, str | None]:
-        """An answer -> its text as it is handed over, and what is wrong with it or None."""
+        """An answer -> the text for the caller, and the problem with the answer or None."""
         if is_withdrawn(answer.finish_reason):
-            return answer.text, None  # the app judges withdrawn content itself, and asking again brings no other
+            return answer.text, None  # the application handles withdrawn content, and asking again does not help
         return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> bool:
-        """Prepare the second turn; False when there was one already, or it could not replace what was shown."""
+        """Prepare the second turn; False if there was one already, or if it could not replace the shown text."""
         repairable = not self._shown or (self._may_replace and answer.finish_reason not in CUT_OFF)
         if self._first is not None or not repairable:
             return False
         self._first = answer
         self._replaces = self._shown or (self._may_replace and self._thought)
-        told = correction(problem, self._expected.instruction)
+        message = correction(problem, self._expected.instruction)
         self.request = self.request.but(
-            messages=(*self.request.messages, *_second_turn(answer, told)),
-            notes=(*self.request.notes, f"The model was asked a second time, since of its first answer {problem}."),
+            messages=(*self.request.messages, *_second_turn(answer, message)),
+            notes=(
+                *self.request.notes,
+                f"The model was asked a second time. The problem of its first answer: {problem}.",
+            ),
         )
         return True
 
     def _returns(self, answer: Completion) -> bool:
-        """Whether the caller gets an answer that does not fit."""
+        """Whether to return an answer that does not fit."""
         match self._on_misfit:
             case "return":
                 return True
@@ -240,7 +243,7 @@ class RepairPlan(Plan):
         return answer.attempts + (self._first.attempts if self._first else 0)
 
     def _summed(self, answer: Completion) -> Completion:
-        """The answer with the tokens and attempts of both turns: both were paid."""
+        """The answer with the tokens and attempts of both turns, because both are billed."""
         first = self._first
         if first is None:
             return answer
@@ -248,11 +251,11 @@ class RepairPlan(Plan):
 
 
 def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
-    """How a request is met: as it is, or by asking in words what the server has no field for.
+    """The plan for a request: unchanged, or with an instruction for features that the server does not have.
 
     Raises:
-        InvalidRequestError: for a `tool_choice` that names no tool, a `response_format` that is none, or a JSON Schema
-            where `jsonschema` is not installed.
+        InvalidRequestError: `tool_choice` does not name a tool, `response_format` is invalid, or there is a JSON Schema
+            and `jsonschema` is not installed.
     """
     if _ASKED_IN_WORDS.isdisjoint(request.options):
         return Plan(request)
@@ -261,24 +264,24 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
         return Plan(request)
     expected = expected or AnyAnswer()
     if expected.by_schema:
-        need_validator()  # now, and not when the answer is paid for
+        need_validator()  # raise before the request, not after a billed answer
     return RepairPlan(request, expected, one_call=one_call)
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The request alone, where the answer is not checked; arguments and errors as `plan_for`."""
+    """The request of the plan, for an answer that is not checked; arguments and errors as `plan_for`."""
     return _in_words(request, dialect)[0]
 
 
 def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expected | None, bool]:
-    """The request as the server takes it, what its instruction asks for, and whether only one tool call is kept."""
+    """The request for the server, the expected answer of its instruction, and whether only one tool call is kept."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
     validate = request.call.get("validate")
     model = validate if isinstance(validate, type) and "response_format" not in options else None
     call = _expected_call(options, dialect, judged=request.call.get("on_misfit") != "return", model=model)
-    found = _expected_json(options, request, dialect, asks=call is None)
-    expected = call or found
+    json = _expected_json(options, request, dialect, asks=call is None)
+    expected = call or json
     if options != request.options:
         request = request.but(options=options)
     return _instructed(request, expected.instruction) if expected else request, expected, one_call
@@ -287,11 +290,11 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
 def _expected_call(
     options: dict[str, Any], dialect: Dialect, *, judged: bool, model: type[BaseModel] | None
 ) -> ToolCallExpected | None:
-    """Writes `tools` and `tool_choice` as the server takes them; returns the call that has to be asked for in words.
+    """Sets `tools` and `tool_choice` for the server; returns the call for which the prompt must ask, or None.
 
     Args:
         judged: whether its arguments are checked.
-        model: a pydantic class that checks the arguments of the tool that is chosen by its name, or None.
+        model: a pydantic class that checks the arguments if `tool_choice` is the name of a tool, or None.
     """
     tools = options.get("tools") or []
     match _choice(options.pop("tool_choice", None), tools):
@@ -323,9 +326,9 @@ def _expected_call(
 def _expected_json(
     options: dict[str, Any], request: ChatRequest, dialect: Dialect, *, asks: bool
 ) -> JSONExpected | None:
-    """Writes `response_format` as the server takes it; returns the JSON that `asks` says to ask for in words."""
+    """Sets `response_format` for the server; returns the JSON for which the prompt must ask, if `asks`, or None."""
     wanted = options.get("response_format")
-    # What kinds there are beside JSON (vLLM's "structural_tag") the server knows.
+    # Other types than JSON (vLLM's "structural_tag") are passed to servers that support `response_format`.
     if wanted is None or (dialect.takes_json and wanted.get("type") != "text"):
         return None
     schema = _schema(wanted)
@@ -342,14 +345,15 @@ def _expected_json(
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
-    """An answer for which there is no second turn -> the same, its text reduced to the JSON that was asked for.
+    """An answer without a second turn -> the same, with its text reduced to the requested JSON.
 
     Args:
+        answer: the answer.
         wanted: the `response_format` of the request.
 
     Raises:
-        MalformedResponse: when it does not fit; `partial` is the answer.
-        InvalidRequestError: for a JSON Schema, when `jsonschema` is not installed.
+        MalformedResponse: it does not fit; `partial` is the answer.
+        InvalidRequestError: there is a JSON Schema and `jsonschema` is not installed.
     """
     text, problem = JSONExpected(_schema(wanted)).check_text(answer.text, cut=answer.finish_reason in CUT_OFF)
     if problem is not None:
@@ -358,17 +362,17 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
 
 
 def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
-    """The answer that an error is about, and what is wrong with it, as messages that may bring a better one.
+    """The messages for a second turn: the answer that an error is about, and the problem with it.
 
-    A client asks a second time by itself as long as it has shown nothing of the first answer, and with
-    `may_replace=True` also after that. This is for a caller that asks again in its own way.
+    A client asks a second time by itself if it has not shown any part of the first answer, and with `may_replace=True`
+    in any case. This function is for callers that ask again themselves.
 
     Args:
-        error: what a call raised; its `partial` is the answer.
+        error: the error of a call; its `partial` is the answer.
 
     Raises:
-        MalformedResponse: `error` itself, where there was a second turn already, or one would not help: the answer
-            was cut off, withdrawn, or is not there.
+        MalformedResponse: `error` itself, if there was a second turn already, or if one would not help because the
+            answer was cut off, was withdrawn or is missing.
     """
     answer = error.partial
     if answer is None or answer.attempts < error.attempts:
@@ -378,14 +382,14 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
     return _second_turn(answer, f"{error.message} Reply once more.")
 
 
-def _second_turn(answer: Completion, told: str) -> tuple[Message, Message]:
-    said = answer.text or "\n".join(call.arguments for call in answer.tool_calls) or _NOTHING
-    return Message("assistant", said), Message("user", told)
+def _second_turn(answer: Completion, correction_text: str) -> tuple[Message, Message]:
+    answer_text = answer.text or "\n".join(call.arguments for call in answer.tool_calls) or _NOTHING
+    return Message("assistant", answer_text), Message("user", correction_text)
 
 
 def _unfit(what: str, problem: str, answer: Completion, attempts: int) -> MalformedResponse:
     return MalformedResponse(
-        f"The model was asked for {what} and gave an answer that does not fit: {problem}.{_cut_off(answer)}",
+        f"The model was asked for {what}, but its answer does not fit: {problem}.{_cut_off(answer)}",
         request_id=answer.request_id,
         attempts=attempts,
         partial=answer,
@@ -393,38 +397,38 @@ def _unfit(what: str, problem: str, answer: Completion, attempts: int) -> Malfor
 
 
 def _returned(what: str, problem: str, answer: Completion) -> str:
-    """The note of an answer that does not fit and is handed over."""
+    """The note of an answer that does not fit and is returned."""
     return f"The model was asked for {what}; this answer does not fit: {problem}.{_cut_off(answer)}"
 
 
 def _cut_off(answer: Completion) -> str:
-    return " It was cut off by max_tokens: allow more." if answer.finish_reason == "length" else ""
+    return " It was cut off by max_tokens: raise that limit." if answer.finish_reason == "length" else ""
 
 
 def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    """Every way of saying it -> None, "auto", "none", "required" or the name of a tool."""
+    """Any form of `tool_choice` -> None, "auto", "none", "required" or the name of a tool."""
     match choice:
         case None | False:
             return None
         case True | "any" | "required":
-            found = "required"
+            chosen = "required"
         case "auto" | "none":
             return str(choice)
         case str(name) | {"function": {"name": str(name)}} | {"name": str(name)}:
-            found = name
+            chosen = name
         case {"type": "auto" | "none" | "any" | "required" as kind}:
             return _choice(kind, tools)
         case _:
             raise InvalidRequestError(
-                "tool_choice is 'auto', 'none', 'required', the name of a tool, or "
+                "tool_choice takes 'auto', 'none', 'required', the name of a tool, or "
                 f"{{'type': 'function', 'function': {{'name': ...}}}}; got {shown(choice)}."
             )
     names = [name for tool in tools if (name := name_of(tool))]
     if not names:
-        raise InvalidRequestError(f"tool_choice={shown(choice)} needs tools to choose from; there are none.")
-    if found != "required" and found not in names:
-        raise InvalidRequestError(f"tool_choice names {shown(found)}, which is not among the tools {shown(names)}.")
-    return found
+        raise InvalidRequestError(f"tool_choice={shown(choice)} needs tools; the request has none.")
+    if chosen != "required" and chosen not in names:
+        raise InvalidRequestError(f"tool_choice names {shown(chosen)}, which is not among the tools {shown(names)}.")
+    return chosen
 
 
 def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -435,13 +439,13 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return None
         case _:
             raise InvalidRequestError(
-                "response_format is {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': "
+                "response_format takes {'type': 'json_object'} or {'type': 'json_schema', 'json_schema': "
                 f"{{'name': ..., 'schema': {{...}}}}}}; got type {shown(wanted.get('type'))}."
             )
 
 
 def _instructed(request: ChatRequest, instruction: str) -> ChatRequest:
-    """The instruction at the end of the system message, which the model keeps over all turns."""
+    """The request with the instruction at the end of the system message, which applies to all turns."""
     messages = list(request.messages)
     for index, message in enumerate(messages):
         if message.role == "system":

@@ -1,18 +1,18 @@
-"""The JSON in an answer's text: what of it is the answer. Pure, and linear in the text.
+"""Selects the JSON in an answer's text that is the answer. Pure, in linear time.
 
-A model that is asked for JSON writes it into prose, fences and boxes, behind drafts, examples, the schema itself and
-thoughts, with trailing commas or full-width punctuation, in a list of one, in an object named like the class, or as
-text inside a string. `json_in` finds the values and chooses one:
+A model that is asked for JSON may put it into prose, code fences or boxes; after drafts, examples, the schema itself or
+reasoning; with trailing commas or full-width punctuation; in a list of one item, in an object named like the class, or
+as text inside a string. `read_json` finds the values and selects one:
 
-- Every JSON object or list that stands in the text outside of a thought is a candidate, the last `MOST_CANDIDATES` of
-  them. A value inside another is none, but those in a list that does not end (a bracket of the prose) are.
-- Each is judged as it stands, then as it is inside a list of one, a string, or an object that wraps it.
-- The last one that fits is the answer, in whatever fence or box it stands. The schema itself never is. A value with
-  nothing of what was asked for in it (`{}`, or an object without any property of the schema) is the answer only where
-  no other value has anything of it; a list where an object was asked for, or a reference as in "picture [1]", likewise.
-- A string, a number or a word is the answer only where the schema is of no object and no list, and nothing else is in
-  the text.
-- Where none fits there is none, and the problem of the last one says why.
+- Each JSON object or list outside of reasoning is a candidate; only the last `MOST_CANDIDATES` count. A value inside
+  another is not a candidate, except in a list that is never closed (a bracket of the prose).
+- Each candidate is checked as it is, and then unwrapped from a list of one item, a string or an outer object.
+- The last one that fits is the answer, in any fence or box, but never the schema itself. A value without any requested
+  content (`{}`, or an object without any property of the schema) is the answer only if no other value has some. The
+  same holds for a list if an object was requested, and for a reference such as "picture [1]".
+- A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
+  nothing else.
+- If no value fits, the result is the problem of the last one.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from typing import Any
 
 from glmv.structured.scanner import MOST_CANDIDATES, Candidate, Scanner
 
-# Values inside values that are looked into.
+# The most levels of wrapping that are removed.
 _MOST_WRAPPERS = 4
 
-# A string that may hold JSON. A quotation mark that is escaped opens none, which also keeps the search linear.
+# A string that may contain JSON. An escaped quotation mark does not open one, which also keeps the search linear.
 _QUOTED = re.compile(r'(?<!\\)"\s{0,20}[{\[](?:[^"\\]|\\.)*"', re.DOTALL)
 _THOUGHT = re.compile(r"(?<![`\"'“‘(（「『])</?think>")
 _FENCE = re.compile(r"```[a-zA-Z]{0,12}(.*)```", re.DOTALL)
 # A reference in the prose, as in "picture [1] shows".
 _REFERENCE = re.compile(r"\[\s*\d+\s*\]")
 
-# What an object around the value may call it, beside the name of the class.
+# Keys of an object that wraps the value, beside the name of the class.
 _WRAPPERS = frozenset({
     "result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties",
     "arguments", "args", "input", "value", "values", "items",
 })  # fmt: skip
-# What may stand beside it there, as in a JSON Schema with values in place of types, or in a tool call as text.
+# Other keys of such an object, as in a JSON Schema with values instead of types, or in a tool call as text.
 _BESIDE = {"type", "title", "name", "description", "required", "additionalproperties", "schema", "defs", "id"}
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a value that was asked for looks like.
+    """The form of the requested value.
 
     Attributes:
-        array: whether it is a list; None for either.
-        names: properties that it may have, None where any may be.
-        wrappers: what an object around the value may call it, as the name of the class.
-        schema: the JSON Schema that the model was shown.
+        array: whether it is a list; None if it may be a list or an object.
+        names: the properties that it may have; None for any.
+        wrappers: keys for it in an object that wraps it, such as the name of the class.
+        schema: the JSON Schema in the prompt.
     """
 
     array: bool | None = False
@@ -64,22 +64,22 @@ class Shape:
 
 
 def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: str = "") -> Shape:
-    """The shape of what a JSON Schema describes.
+    """The form of the values that a JSON Schema describes.
 
     Args:
         schema: the schema, None for any object.
-        names: further names of its properties, as of the fields of a pydantic class.
-        name: what the request calls it, beside the title of the schema.
+        names: other names of its properties, such as the fields of a pydantic class.
+        name: its name in the request, beside the title of the schema.
     """
     if schema is None:
         return Shape()
-    found = _properties(schema, schema)
-    known = frozenset([*found, *names]) if found else None
+    properties = _properties(schema, schema)
+    all_names = frozenset([*properties, *names]) if properties else None
     root = _resolved(schema, schema)
     kinds = [_resolved(each, schema).get("type") for each in _forms(root)]
-    array = True if kinds == ["array"] else False if {*kinds} == {"object"} or known else None
-    called = map(_plain_word, map(str, (name, schema.get("title"), root.get("title"))))
-    return Shape(array, known, _WRAPPERS.union(called), schema)
+    array = True if kinds == ["array"] else False if {*kinds} == {"object"} or all_names else None
+    wrappers = map(_plain_word, map(str, (name, schema.get("title"), root.get("title"))))
+    return Shape(array, all_names, _WRAPPERS.union(wrappers), schema)
 
 
 def _forms(schema: Mapping[str, Any]) -> list[Any]:
@@ -88,39 +88,39 @@ def _forms(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def _resolved(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A schema, or the one that its `$ref` names inside the root."""
+    """A schema, or the schema inside the root that its `$ref` names."""
     if not isinstance(schema, Mapping):
         return {}
     ref = schema.get("$ref")
     if not (isinstance(ref, str) and ref.startswith("#/")):
         return schema
-    found: object = root
+    resolved: object = root
     for name in ref[2:].split("/"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+        resolved = resolved.get(name) if isinstance(resolved, Mapping) else None
+    return resolved if isinstance(resolved, Mapping) else {}
 
 
 def _properties(schema: object, root: Mapping[str, Any], depth: int = 4) -> set[str]:
-    """Names of properties that an object may have; none where it may have any."""
-    found = _resolved(schema, root)
+    """The names of an object's properties in the schema; an empty set if there are none."""
+    resolved = _resolved(schema, root)
     if not depth:
         return set()
-    own = found.get("properties")
+    own = resolved.get("properties")
     names = {str(name) for name in own} if isinstance(own, Mapping) else set()
     for key in ("anyOf", "oneOf", "allOf"):
-        for each in (found.get(key) or [])[:16] if isinstance(found.get(key), list) else ():
+        for each in (resolved.get(key) or [])[:16] if isinstance(resolved.get(key), list) else ():
             names |= _properties(each, root, depth - 1)
     return names
 
 
 @dataclass(frozen=True, slots=True)
 class FoundJSON:
-    """What an answer's text holds.
+    """The JSON in an answer's text.
 
     Attributes:
-        text: the JSON that was asked for, or None.
+        text: the requested JSON, or None.
         problem: why there is none.
-        misfit: the JSON that the problem is of, or None.
+        misfit: the JSON with the problem, or None.
         unfinished: whether the text ended inside a value.
     """
 
@@ -134,26 +134,26 @@ _ANY = Shape(array=None)
 
 
 def json_in(text: str) -> str | None:
-    """The last JSON object or list in a text, None when there is none; see `read_json`."""
+    """The last JSON object or list in a text, or None; see `read_json`."""
     return read_json(text, lambda _: None, _ANY).text
 
 
 def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> FoundJSON:
-    """The JSON that was asked for in an answer's text.
+    """The requested JSON in an answer's text.
 
     Args:
-        text: the answer, whole.
-        judge: JSON -> what is wrong with it, None when it fits.
-        shape: what was asked for.
+        text: the whole answer.
+        judge: JSON -> the problem with it, None if it fits.
+        shape: the form of the requested value.
 
     Returns:
-        The last value that fits, in JSON; where it stood as JSON, exactly as it stood.
+        The last value that fits, as JSON; valid JSON is returned exactly as in the text.
     """
     candidates, unfinished = candidates_in(text)
-    empty: str | None = None  # the last value that fits and has nothing of what was asked for
+    empty: str | None = None  # the last value that fits, but has no requested content
     problem: str | None = None
     misfit: str | None = None
-    serious = False  # whether that is the problem of a value that has
+    serious = False  # whether the value with the problem has requested content
     for candidate in reversed(candidates):
         for form, value in _unwrapped(candidate.text, shape):
             has_some = _has_some(value, shape) and not _is_reference(text, candidate)
@@ -170,40 +170,40 @@ def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> Fo
         wrong = judge(word)
         return FoundJSON(word) if wrong is None else FoundJSON(None, wrong, word)
     if problem is None:
-        problem = "it holds no JSON" if text.strip() else "it is empty"
+        problem = "it has no JSON" if text.strip() else "it is empty"
     return FoundJSON(None, problem, misfit, unfinished)
 
 
 def _word_in(text: str) -> str | None:
-    """The string, number or word of JSON that a text, or its only fence, is and nothing else, or None."""
-    found = _FENCE.fullmatch(text.strip())
-    word = (found[1] if found else text).strip()
+    """The string, number or word that is the whole text, or the whole content of its only fence; or None."""
+    fence = _FENCE.fullmatch(text.strip())
+    word = (fence[1] if fence else text).strip()
     return word if word[:1] not in ("{", "[") and _value_of(word) is not None else None
 
 
 def candidates_in(text: str) -> tuple[list[Candidate], bool]:
-    """The JSON objects and lists of a text outside of thoughts, in its order, and whether it ends inside one."""
+    """The JSON objects and lists of a text outside of reasoning, in order, and whether it ends inside one."""
     scanner = Scanner()
     scanner.feed(text)
     unfinished = scanner.finish()
-    found = _with_quoted(text, list(scanner.found))
-    return [*_outside(_thoughts(text, found), found)], unfinished
+    values = _with_quoted(text, list(scanner.found))
+    return [*_outside(_thoughts(text, values), values)], unfinished
 
 
-def _with_quoted(text: str, found: list[Candidate]) -> list[Candidate]:
-    """The values, and those that stand as JSON in a string of JSON."""
+def _with_quoted(text: str, values: list[Candidate]) -> list[Candidate]:
+    """The values, and those inside JSON strings."""
     quoted: deque[Candidate] = deque(maxlen=MOST_CANDIDATES)
     for string in _QUOTED.finditer(text) if '\\"' in text else ():
-        if '\\"' in string[0] and not _is_inside(string.start(), found) and (inner := _json_of(string[0])):
+        if '\\"' in string[0] and not _is_inside(string.start(), values) and (inner := _json_of(string[0])):
             quoted.append(Candidate(string.start(), string.end(), inner))
     if not quoted:
-        return found
-    others = [each for each in found if not _is_inside(each.start, quoted)]
+        return values
+    others = [each for each in values if not _is_inside(each.start, quoted)]
     return sorted([*others, *quoted], key=lambda each: each.start)[-MOST_CANDIDATES:]
 
 
 def _json_of(string: str) -> str | None:
-    """The JSON value that a string of JSON holds and nothing else, or None."""
+    """The JSON value inside a JSON string with nothing else, or None."""
     try:
         inner = json.loads(string, strict=False)
     except ValueError:
@@ -225,17 +225,17 @@ def _is_inside(at: int, values: Iterable[Candidate]) -> bool:
     return before > 0 and at < ordered[before - 1].end
 
 
-def _thoughts(text: str, found: list[Candidate]) -> list[tuple[int, int]]:
-    """From where to where the text is a thought, by marks that are left in it and stand in no value."""
+def _thoughts(text: str, values: list[Candidate]) -> list[tuple[int, int]]:
+    """The ranges of the text that are reasoning, by tags that are not inside a value."""
     thoughts: list[tuple[int, int]] = []
     opened: int | None = None
     for mark in _THOUGHT.finditer(text) if "think>" in text else ():
-        if _is_inside(mark.start(), found):
+        if _is_inside(mark.start(), values):
             continue
         if mark[0] == "<think>":
             opened = mark.start() if opened is None else opened
         else:
-            # A mark that nothing opened ends a thought that began with the text: all before it is one.
+            # A `</think>` without `<think>`: all text before it is reasoning.
             if opened is None:
                 thoughts.clear()
             thoughts.append((opened or 0, mark.end()))
@@ -245,9 +245,9 @@ def _thoughts(text: str, found: list[Candidate]) -> list[tuple[int, int]]:
     return thoughts
 
 
-def _outside(thoughts: list[tuple[int, int]], found: list[Candidate]) -> Iterator[Candidate]:
+def _outside(thoughts: list[tuple[int, int]], values: list[Candidate]) -> Iterator[Candidate]:
     begins = [begin for begin, _ in thoughts]
-    for each in found:
+    for each in values:
         before = bisect_right(begins, each.start)
         if not (before and each.start < thoughts[before - 1][1]):
             yield each
@@ -258,7 +258,7 @@ def _plain_word(name: str) -> str:
 
 
 def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
-    """A value, and what it holds in a list of one, a string or a wrapper, from the outside in; the schema is none."""
+    """A value, and the values inside a list of one item, a string or a wrapper, from the outside in; not the schema."""
     value = _value_of(text)
     if value is None or _is_schema(value, shape.schema):
         return
@@ -277,7 +277,7 @@ def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
 def _value_of(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:  # nothing, or a number of more digits than Python reads
+    except ValueError:  # an empty text, or a number with too many digits for Python
         return None
 
 
@@ -297,22 +297,22 @@ def _is_schema(value: Any, schema: Mapping[str, Any] | None) -> bool:
     if not (isinstance(value, dict) and schema):
         return False
     inner = value.get("json_schema", value)
-    told = inner.get("schema", inner) if isinstance(inner, dict) else inner
-    if value == schema or told == schema:
+    described = inner.get("schema", inner) if isinstance(inner, dict) else inner
+    if value == schema or described == schema:
         return True
     properties = schema.get("properties")
     return bool(properties) and value.get("properties") == properties
 
 
 def _has_some(value: Any, shape: Shape) -> bool:
-    """Whether a value has anything of what was asked for."""
+    """Whether a value has any requested content."""
     if isinstance(value, list):
         return bool(value) and shape.array is not False
     return bool(value) and shape.array is not True and (shape.names is None or not shape.names.isdisjoint(value))
 
 
 def _is_reference(text: str, candidate: Candidate) -> bool:
-    """Whether a list is a reference behind words, as in "picture [1]"."""
+    """Whether a list is a reference after words, as in "picture [1]"."""
     if not _REFERENCE.fullmatch(candidate.text):
         return False
     before = text[max(0, candidate.start - 20) : candidate.start].rpartition("\n")[2].rstrip(" ")
@@ -320,14 +320,14 @@ def _is_reference(text: str, candidate: Candidate) -> bool:
 
 
 def grows(before: object, after: object) -> bool:
-    """Whether plain data is the data before with more in it, or the same.
+    """Whether plain data only grew, or is the same.
 
-    A key that was set stays set, lists, sets and strings only get longer, also inside; None may become anything, and
-    other values stay as they are. Objects that a stream shows one after the other are compared by it.
+    Keys stay; lists, sets and strings only get longer, also inside; None may become anything; and other values do not
+    change. It compares successive objects of a stream.
 
     Args:
         before: data of dicts, lists, tuples, sets, strings and values.
-        after: the same, later.
+        after: the later data.
     """
     match before, after:
         case None, _:

@@ -1,4 +1,4 @@
-"""JSON values in a text that comes in pieces, and what of them a stream may show. Pure, and linear in the text."""
+"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Pure, in linear time."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MOST_CANDIDATES = 200
-"""Of so many values, the last ones of a text, each is judged."""
+"""The most values of a text that are checked; the last ones are."""
 
-# Deeper values cannot be read by pydantic either.
+# The largest depth of a value; pydantic cannot read deeper ones either.
 _DEEPEST = 200
 # The longest number or word that a value may be.
 _LONGEST_WORD = 400
-# A bracket, and behind it what JSON may have there or the end of what has come.
+# A bracket, followed by valid JSON or by the end of the received text.
 _START = re.compile(r'[{｛](?=\s*(?:["“}｝]|\Z))|[\[［](?=\s*(?:[\[{"“\-0-9tfnNI\]］｛［]|\Z))')
 _NARROW = str.maketrans("｛｝［］，：", "{}[],:")
 _TOKEN = re.compile(r"[\s\ufeff\u200b]+|[{}\[\],:｛｝［］，：]|[\"“]|[-+.\w]+|.", re.DOTALL)
 _SPACE = re.compile(r"[\s\ufeff\u200b]")
 _JSON_SPACE = re.compile(r"[ \t\r\n]+")
 _WORD = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity")
-# What stands in a string up to what ends it or has to be looked at.
+# Characters of a string that need no treatment.
 _PLAIN = {'"': re.compile(r'[^"\\\x00-\x1f]+'), "“": re.compile(r'[^“”"\\\x00-\x1f]+')}
 _ESCAPE = re.compile(
     r'\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|["\\/bfnrt])', re.DOTALL
@@ -35,7 +35,7 @@ _KEY, _COLON, _VALUE, _MORE, _NEXT = "key", "colon", "value", "more", "next"
 
 @dataclass(slots=True)
 class _Open:
-    """An object or list that has not ended: what may come next, and where it begins in the text and in the output."""
+    """An open object or list: what may come next, and where it begins in the text and in the output."""
 
     is_object: bool
     due: str
@@ -45,7 +45,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A value of a text: from where to where it stands there, and the same as JSON."""
+    """A value in a text: its start and end there, and the value as JSON."""
 
     start: int
     end: int
@@ -53,20 +53,20 @@ class Candidate:
 
 
 class Scanner:
-    """Reads the JSON values out of a text that comes in pieces. How the text is cut makes no difference.
+    """Reads the JSON values in a text that arrives in pieces. The sizes of the pieces do not matter.
 
-    What is JSON is kept as it stands. Trailing commas are left out, full-width punctuation becomes JSON's, line breaks
-    in strings and backslashes that escape nothing are escaped. A number or a word is read when it has ended.
+    Valid JSON is not changed. Trailing commas are removed, full-width punctuation is converted, and line breaks in
+    strings and invalid backslashes are escaped. A number or a word is read when it is complete.
 
     Attributes:
-        found: the newest `MOST_CANDIDATES` values that have ended.
-        count: values that began, up to now.
-        pieces: JSON of the newest value, as far as it has come.
+        found: the newest `MOST_CANDIDATES` complete values.
+        count: number of values that have begun.
+        pieces: JSON of the newest value, as far as it was received.
         key: the first key of that value, once its colon was read; None before.
-        items: whether that value is a list with more in it than one number or word.
+        items: whether that value is a list with more than one number or word.
 
     Args:
-        left: is called when the newest value has ended (with True) or turned out to be none (with False).
+        left: called when the newest value is complete (with True) or is not valid JSON (with False).
     """
 
     __slots__ = (
@@ -96,22 +96,24 @@ class Scanner:
         self.key: str | None = None
         self.items = False
         self._stack: list[_Open] = []
-        self._objects = 0  # of them
-        self._children: list[tuple[int, int, int, int, int]] = []  # depth, and places of values that ended in lists
-        self._base = 0  # where what is read now begins in the text
-        self._held = ""  # the end of what came, when it may be half of a word or an escape
+        self._objects = 0  # number of objects in the stack
+        self._children: list[
+            tuple[int, int, int, int, int]
+        ] = []  # depth and positions of complete values in open lists
+        self._base = 0  # the position in the text of the piece that is read
+        self._held = ""  # the end of the text, if it may be a part of a word or an escape
         self._comma: list[str] | None = None  # a comma that may be trailing, with the space behind it
-        self._quote = ""  # what opened the string
-        self._string = -1  # where the newest token begins in the text, if it is a string
+        self._quote = ""  # the mark that opened the string
+        self._string = -1  # the position of the newest token, if it is a string
         self._string_piece = 0
         self._kept: list[str] = []  # the text from there to `_base`
 
     def feed(self, text: str) -> None:
-        """More of the text."""
+        """Takes the next piece of the text."""
         self._read(self._held + text, end=False)
 
     def finish(self) -> bool:
-        """No more comes. Returns whether the text ended inside a value."""
+        """Ends the text. Returns whether it ended inside a value."""
         unfinished = bool(self._stack)
         self._read(self._held, end=True)
         while self._stack:
@@ -152,7 +154,7 @@ class Scanner:
         self._base += at
 
     def _takes(self, word: str, at: int) -> bool:
-        """Whether the value may go on with this; it is read then."""
+        """Reads a token if the value may continue with it. Returns whether it did."""
         if word and _SPACE.match(word):
             space = word if _JSON_SPACE.fullmatch(word) else " "
             (self.pieces if self._comma is None else self._comma).append(space)
@@ -245,7 +247,7 @@ class Scanner:
             self._children.append((depth, ended.start, end, ended.piece, len(self.pieces)))
 
     def _in_string(self, text: str, at: int, *, end: bool) -> int | None:
-        """Reads on in a string; returns where it stopped, or None where more has to come."""
+        """Reads on in a string; returns the next position, or None if more text is needed."""
         plain = _PLAIN[self._quote].match(text, at)
         if plain is not None:
             self.pieces.append(plain[0])
@@ -258,13 +260,13 @@ class Scanner:
         if char == "\\":
             if not end and _UNSURE.match(text, at):
                 return None
-            found = _ESCAPE.match(text, at)
-            if found is None:  # a backslash that escapes nothing
+            escape = _ESCAPE.match(text, at)
+            if escape is None:  # an invalid escape
                 self.pieces.append("\\\\")
                 return at + 1
-            self.pieces.append("\\ufffd" if _HALF.fullmatch(found[0]) else found[0])
-            return found.end()
-        if self._quote == "“" and char == "“":  # a quotation inside: what this was is no string of JSON
+            self.pieces.append("\\ufffd" if _HALF.fullmatch(escape[0]) else escape[0])
+            return escape.end()
+        if self._quote == "“" and char == "“":  # a quotation inside: it is not a JSON string
             self._quote = ""
             self.pieces.append('"')
             return at
@@ -272,7 +274,7 @@ class Scanner:
         return at + 1
 
     def _broken(self, text: str, at: int) -> tuple[str, int]:
-        """What began is no JSON. Returns where to read on: in the string before, which may have been prose."""
+        """Drops a value that is not valid JSON. Returns where to read on: in its last string, which may be prose."""
         self._left(False)
         for _, start, end, first, after in self._children:
             self.found.append(Candidate(start, end, "".join(self.pieces[first:after])))
@@ -292,12 +294,12 @@ class Scanner:
 
 
 class JSONStream:
-    """Lets the first value of a streamed answer that may be what was asked for through as it comes, and nothing else.
+    """Passes on the first value of a streamed answer that may be the requested one, as it arrives, and nothing else.
 
     Args:
-        array: whether a list was asked for, in place of an object.
-        names: properties that the object may have; an object whose first key is none of them is not shown. None takes
-            every key.
+        array: whether a list was requested instead of an object.
+        names: properties of the requested object; an object with another first key is not shown. None accepts every
+            key.
     """
 
     __slots__ = ("_array", "_names", "_new", "_scanner", "_shown", "_shows", "ended")
@@ -307,12 +309,12 @@ class JSONStream:
         self._array = array
         self._names = names
         self._shows = False
-        self._shown = 0  # pieces of the value
+        self._shown = 0  # number of pieces that were shown
         self._new: list[str] = []
         self.ended = False
 
     def feed(self, text: str) -> str:
-        """More of the answer -> more of its JSON."""
+        """The next piece of the answer -> the next piece of its JSON."""
         if self.ended:
             return ""
         self._scanner.feed(text)

@@ -1,10 +1,10 @@
-"""Whether a value fits a JSON Schema. Pure: nothing is read from files or the network.
+"""Checks whether a value fits a JSON Schema. Pure: nothing is read from files or the network.
 
-Schemas are judged by `jsonschema`, of the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain.
-What cannot be judged is left out: a `$ref` that leaves the schema, a keyword whose own value is broken, `format`.
-Patterns are matched by pydantic's regular expressions, whose time is linear in the text (https://docs.rs/regex), since
-an answer is not to be trusted; a pattern with look-around or back references is unknown to them and is not judged. The
-exception is `unevaluatedProperties` beside `patternProperties`: there `jsonschema` matches names by Python's `re`.
+The validator is `jsonschema`, from the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain. Not
+checked are: a `$ref` to another document, a keyword with an invalid value in the schema, and `format`. Patterns are
+matched by pydantic's regular expressions, in linear time (https://docs.rs/regex), because answers are not trusted. They
+do not support look-around and back references: such patterns are not checked. The exception is `unevaluatedProperties`
+beside `patternProperties`: there `jsonschema` matches names with Python's `re`.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 _Errors = Iterator[Any]
 _Keyword = Callable[[Any, Any, Any, Any], _Errors | None]
 
-# Of so many errors the one nearest to the top is reported.
+# The most errors that are collected; the one nearest to the top is reported.
 _MOST_ERRORS = 200
-# Characters of a schema's value that a message repeats.
+# The most characters of a schema's value in a message.
 _MOST_SHOWN = 200
 
 
 def need_validator() -> None:
-    """Raises InvalidRequestError, which names the extra, where schemas cannot be judged."""
+    """Raises InvalidRequestError, with the extra to install, if `jsonschema` is missing."""
     try:
         import jsonschema  # noqa: F401 - the import is the test
     except ImportError:
         raise InvalidRequestError(
-            'To check an answer against a JSON Schema, jsonschema is needed: pip install "glmv[schema]" '
+            'Checking an answer against a JSON Schema needs jsonschema: pip install "glmv[schema]" '
             "(the extras langchain, llama-index, batch and cli contain it)."
         ) from None
 
 
 def misfit(value: object, schema: object) -> str | None:
-    """The first place where a value does not fit a schema, in one line for people and models; None when it fits.
+    """Describes where a value does not fit a schema, in one line for users and models; None if it fits.
 
     Args:
         value: parsed JSON.
-        schema: a JSON Schema; of the draft that its `$schema` names, else 2020-12. What is not a dict judges nothing.
+        schema: a JSON Schema, of the draft in its `$schema`, else 2020-12. Anything but a mapping accepts every value.
 
     Raises:
-        InvalidRequestError: when `jsonschema` is not installed.
+        InvalidRequestError: `jsonschema` is not installed.
     """
     if not isinstance(schema, Mapping):
         return None
@@ -62,14 +62,14 @@ def misfit(value: object, schema: object) -> str | None:
         errors = list(
             islice(_validator(draft if isinstance(draft, str) else "")(dict(schema)).iter_errors(value), _MOST_ERRORS)
         )
-    except RecursionError:  # a schema that refers to itself without end, or a value as deep as the interpreter goes
+    except RecursionError:  # an endless reference of the schema to itself, or a very deep value
         return None
     return _problem(errors) if errors else None
 
 
 @lru_cache(maxsize=16)
 def _validator(draft: str) -> Callable[[Any], Validator]:
-    """The URI of a draft, "" for the newest -> what makes validators of it."""
+    """The URI of a draft, "" for the newest -> a function that makes validators of it."""
     from functools import partial
 
     from jsonschema import Draft202012Validator, validators
@@ -79,12 +79,12 @@ def _validator(draft: str) -> Callable[[Any], Validator]:
     keywords = {**kind.VALIDATORS, "pattern": _pattern, "patternProperties": _pattern_properties}
     keywords["additionalProperties"] = _additional_properties
     careful = {name: _careful(keyword) for name, keyword in keywords.items()}
-    # The registry is empty, and cannot retrieve: `jsonschema` by itself would fetch what a `$ref` names.
+    # An empty registry, because `jsonschema` would otherwise fetch the URL of a `$ref`.
     return partial(validators.extend(kind, careful), registry=EMPTY_REGISTRY)
 
 
 def _careful(keyword: _Keyword) -> _Keyword:
-    """A keyword that judges nothing where its own value in the schema is broken."""
+    """A keyword that accepts everything if its value in the schema is invalid."""
     from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 
@@ -126,12 +126,12 @@ def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: A
 
 def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> _Errors:
     patterns = [_regex(pattern) for pattern in schema.get("patternProperties") or ()]
-    known = schema.get("properties") or {}
+    properties = schema.get("properties") or {}
     for name in instance if isinstance(instance, dict) else ():
-        if name in known or any(pattern.isinstance_python(name) for pattern in patterns):
+        if name in properties or any(pattern.isinstance_python(name) for pattern in patterns):
             continue
         if allowed is False:
-            yield _error(f"has {name!r}, which is not asked for")
+            yield _error(f"has {name!r}, which the schema does not allow")
         else:
             yield from validator.descend(instance[name], allowed, path=name)
 
@@ -161,17 +161,17 @@ _WORDS = {
 
 
 def _problem(errors: list[ValidationError]) -> str:
-    """The error nearest to the top, as its place and what was expected."""
-    error = min(errors, key=lambda found: len(found.absolute_path))
+    """The error nearest to the top: its position and the expected value."""
+    error = min(errors, key=lambda each: len(each.absolute_path))
     keyword, value = str(error.validator), error.validator_value
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
     match keyword:
         case "anyOf" | "oneOf" if len(value) == 1 and error.context:
             return _problem(error.context)
         case "anyOf" | "oneOf" if error.context:
-            words = f"fits none of the {len(value)} forms it may have"
+            words = f"fits none of the {len(value)} allowed forms"
         case "oneOf":
-            words = f"fits several of the {len(value)} forms it may have, and has to fit one"
+            words = f"fits several of the {len(value)} allowed forms, and has to fit exactly one"
         case "required":
             missing = [name for name in value if name not in error.instance] if isinstance(value, list) else []
             words = f"lacks {', '.join(map(repr, missing))}" if missing else error.message
@@ -182,7 +182,7 @@ def _problem(errors: list[ValidationError]) -> str:
         case _ if keyword in _WORDS:
             words = _WORDS[keyword].format(_shown(value))
         case "None":  # the schema is `false`
-            words = f"must not hold {_shown(error.instance)}"
+            words = f"must not have the value {_shown(error.instance)}"
         case _:
             words = f"has to meet {keyword}: {_shown(value)}"
     return f"{place.removeprefix('.') or 'the answer'} {words}"

@@ -1,4 +1,4 @@
-"""The package that does I/O: drivers that take the steps of a flow, HTTP clients, proxies, deadlines.
+"""All I/O: drivers that take the steps of a flow, HTTP clients, proxies, deadlines.
 
 Only this package imports the HTTP library (ADR-0013).
 """

@@ -1,4 +1,4 @@
-"""Where to send to, and as whom: settings and the environment -> an address. Pure: the environment is given."""
+"""Settings and environment -> the server's address, with the key. Pure: the environment is a parameter."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ from glmv.wire.dialect import Dialect, dialect_of
 BIGMODEL = "https://open.bigmodel.cn/api/paas/v4"
 ZAI = "https://api.z.ai/api/paas/v4"
 
-# The variables of the official SDKs (zhipuai and zai `_client.py`), and where their keys belong.
+# The variables of the official SDKs (zhipuai and zai `_client.py`), and the default base URL for each key.
 _KEYS = (("ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL", BIGMODEL), ("ZAI_API_KEY", "ZAI_BASE_URL", ZAI))
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A base URL without a slash at its end, its host for messages and gates, who signs, and how it speaks.
+    """A server, with the key for it.
 
     Attributes:
-        secrets: the credentials that are sent there with every request.
-        named_by: "base_url" or the variable that named the server; "" for the platform's own address.
+        base_url: without a slash at its end.
+        host: host and port, for messages and gates.
+        signer: makes the Authorization header; None without a key.
+        dialect: of the server.
+        secrets: the credentials in every request.
+        named_by: "base_url", or the variable with the address; "" for the platform's default address.
     """
 
     base_url: str
@@ -42,19 +46,19 @@ class Address:
 
     @property
     def account(self) -> str:
-        """A name for the account that tells nothing of the key."""
+        """A name for the account, which does not reveal the key."""
         return self.signer.account if self.signer else ""
 
     def renew(self) -> bool:
-        """Forget a signed token, so that the next request carries a new one; False when none is signed."""
+        """Drop the signed token, so that the next request has a new one; returns False without signed tokens."""
         if self.signer is None or not self.signer.signs:
             return False
         self.signer.forget()
         return True
 
 
-def _known(environ: Mapping[str, str]) -> dict[str, SecretStr]:
-    """The variables that matter here. Their values may be keys, so no traceback prints them."""
+def _variables(environ: Mapping[str, str]) -> dict[str, SecretStr]:
+    """The environment variables for addresses and keys, as secrets, so that tracebacks do not print them."""
     names = {"GLMV_BASE_URL", *(name for row in _KEYS for name in row[:2])}
     return {name: SecretStr(value) for name, value in environ.items() if name in names}
 
@@ -63,21 +67,21 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
     """Settings and environment -> where to send to.
 
     Raises:
-        AuthenticationError: when the platform is asked without a key.
-        InvalidRequestError: when the base URL is not http(s), or is `http://` to another machine without `allow_http`.
+        AuthenticationError: there is no key for the platform.
+        InvalidRequestError: the base URL is not http(s), or is `http://` for another machine without `allow_http`.
     """
-    variables = _known(environ)
+    variables = _variables(environ)
     del environ  # a traceback with variables would print all of it
     function: Callable[[], object] | None = None
     own: SecretStr | None = None
     match settings.api_key:
         case None | SecretStr() as key:
             own = key
-        case str() as plain:  # `model_copy(update=...)` of pydantic validates nothing
+        case str() as plain:  # pydantic's `model_copy(update=...)` does not validate
             own = SecretStr(plain)
             del plain
-        case asked:
-            function = asked
+        case callable_key:
+            function = callable_key
     variable, base_variable, home = _belonging(own, variables) if function is None else _likely(variables)
     key = variables.get(variable, SecretStr("")) if own is None else own
     named_by, base_url = "base_url", settings.base_url or ""
@@ -91,8 +95,8 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
         dialect = replace(dialect, base64=settings.base64_as)
     if function is not None:
         keys = NewKeys()
-        asking = KeyFunction(function, signed=settings.auth == "token", ttl=settings.token_ttl, keys=keys)
-        return Address(base_url, host, asking, dialect, Secrets(headers=_headers(settings), keys=keys), named_by)
+        key_function = KeyFunction(function, signed=settings.auth == "token", ttl=settings.token_ttl, keys=keys)
+        return Address(base_url, host, key_function, dialect, Secrets(headers=_headers(settings), keys=keys), named_by)
     if not key.get_secret_value().strip() and dialect.name == "platform":
         raise AuthenticationError(NO_KEY)
     signer = None
@@ -103,33 +107,33 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
 
 
 def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
-    """The headers of every request: the settings' own, and those of HTTP clients that were passed in."""
+    """The headers of every request: those of the settings and of the user's HTTP clients."""
     yield from (settings.default_headers or {}).items()
     for http in (settings.http_client, settings.http_async_client):
-        # `raw`, because `items` makes the client remember an encoding, and what is passed in stays as it is.
+        # `raw`, because `items` would set the encoding of the headers, and the user's client must not be modified.
         for name, value in getattr(getattr(http, "headers", None), "raw", ()):
             yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` that a key is of: where it stands there; else the one whose base URL alone is set."""
+    """The row of `_KEYS` for a key: the row whose variable has it; else the row with only its base URL set."""
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
     same = (row for row in _KEYS if environ.get(row[0]) == key)
-    # A base URL that stands beside another key is that key's: this one is not sent there.
+    # A base URL with another key in the variable beside it belongs to that key: do not send this one there.
     free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(same, None) or next(free, None) or _KEYS[0]
 
 
 def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key that is not known yet: whose base URL alone is set; else whose key is set."""
+    """The row of `_KEYS` for an unknown key: the row with only its base URL set; else the row with a key."""
     alone = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
 
 
 def _checked(base_url: str, allow_http: bool) -> str:
-    if "@" in base_url:  # before anything else is said, for messages repeat parts of the URL
-        raise InvalidRequestError("base_url holds a user name or password; give the key as api_key instead.")
+    if "@" in base_url:  # first, because the other messages repeat parts of the URL
+        raise InvalidRequestError("base_url contains a user name or password; pass the key as api_key instead.")
     try:
         url = urlsplit(base_url)
         host, port = url.hostname or "", url.port
@@ -139,15 +143,15 @@ def _checked(base_url: str, allow_http: bool) -> str:
         ) from None
     if url.scheme not in ("http", "https") or not host:
         raise InvalidRequestError(
-            f"base_url has to begin with https:// and name a host, as {BIGMODEL}; its scheme is {url.scheme!r}."
+            f"base_url must begin with https:// and a host, such as {BIGMODEL}; its scheme is {url.scheme!r}."
         )
     # The bases ending in /api/anthropic speak Anthropic's Messages API (docs.bigmodel.cn, "Claude API 兼容").
     for end, instead in (("/chat/completions", ""), ("/api/anthropic", "/api/paas/v4")):
         if url.path.endswith(end):
-            raise InvalidRequestError(f"base_url ends with {end}: give {base_url.removesuffix(end)}{instead} instead.")
+            raise InvalidRequestError(f"base_url ends with {end}: pass {base_url.removesuffix(end)}{instead} instead.")
     if url.scheme == "http" and not allow_http and not is_loopback(host):
         raise InvalidRequestError(
-            f"base_url sends the key and the pictures unencrypted to {shortened(host)}: use https://, or say "
-            "allow_http=True if that network is yours (a container, for instance)."
+            f"base_url would send the key and the pictures unencrypted to {shortened(host)}: use https://, or pass "
+            "allow_http=True if you trust that network (containers, for instance)."
         )
     return f"{host}:{port}" if port else host

@@ -1,4 +1,4 @@
-"""The asynchronous driver: the text of the blocking one with `async` and `await` (tests/core/test_twins.py)."""
+"""The asynchronous driver: the blocking driver with `async` and `await` (tests/core/test_twins.py)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class AsyncDriver(Driver):
-    """Takes the steps of a flow, awaiting."""
+    """Takes the steps of a flow, with asynchronous I/O."""
 
     async def advance(self) -> list[Delta] | None:
-        """Take steps up to the next deltas; None at the end of the flow, whose result is in `result` then."""
+        """Take steps up to the next deltas, and return these; None at the end of the flow, which sets `result`."""
         answer: Any = None
         failed: Exception | None = None
         while True:
@@ -59,7 +59,7 @@ class AsyncDriver(Driver):
                 failed = error
 
     async def end(self) -> None:
-        """Release everything, wherever the flow was left."""
+        """Release everything, at any point of the flow."""
         self._flow.close()
         try:
             await self.drop()
@@ -70,7 +70,7 @@ class AsyncDriver(Driver):
         try:
             return await worked(step.function, step.until)
         except Late:
-            raise Failure("late", "It was not prepared in time.") from None
+            raise Failure("late", "The content was not prepared in time.") from None
 
     async def _enter(self, step: Enter) -> None:
         gate = self._gate = step.gate
@@ -89,15 +89,15 @@ class AsyncDriver(Driver):
             woken.clear()
 
     async def _signer(self, until: float | None) -> Signer | None:
-        asked = self._where.signer
-        if not isinstance(asked, KeyFunction):
-            return asked
+        source = self._where.signer
+        if not isinstance(source, KeyFunction):
+            return source
         started = time.monotonic()
         try:
             async with asyncio.timeout_at(None if until is None else _loop_time(until)):
-                # A function that blocks does so in a thread, and the loop goes on.
-                found = asked.call() if asked.is_asynchronous else await asyncio.to_thread(asked.call)
-                return found if isinstance(found, Signer) else await asked.awaited(found)
+                # A blocking function runs in a thread, so that it does not block the event loop.
+                result = source.call() if source.is_asynchronous else await asyncio.to_thread(source.call)
+                return result if isinstance(result, Signer) else await source.awaited(result)
         except TimeoutError:
             raise self._late(started) from None
 
@@ -121,7 +121,7 @@ class AsyncDriver(Driver):
         return b""
 
     async def _work(self, work: Coroutine[Any, Any, T], until: float | None) -> T:
-        """Run what waits for the network, up to a moment in monotonic seconds."""
+        """Await network I/O until a deadline in monotonic seconds."""
         self._network.until = until
         CALL.set(self._network)
         try:
@@ -152,16 +152,16 @@ class AsyncDriver(Driver):
 
     def _body(self) -> Any:
         response = self._response
-        # A mock's body may have been read already.
+        # The body of a mocked response may have been read already.
         return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
     async def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
-        """Close the response, if there is one, and leave the gate. Calling it again does nothing."""
+        """Close the response, if there is one, and release the slot. Calling it again does nothing."""
         response, self._response, self._chunks = self._response, None, None
         try:
             if response is not None:
                 await self._work(response.aclose(), None)
-        except Exception:  # noqa: BLE001, S110 - a connection that cannot be closed in order is closed all the same
+        except Exception:  # noqa: BLE001, S110 - the connection is closed even if the protocol's closing fails
             pass
         finally:
             self._leave_gate(busy=busy, good=good)

@@ -1,4 +1,4 @@
-"""A key -> the Authorization header: the key as it is, or a short-lived token signed with it. Pure: time is given.
+"""A key -> the Authorization header: the key itself, or a short-lived token signed with it. Pure: time is a parameter.
 
 Source: the official SDKs (zhipuai and zai `_jwt_token.py`, Java `TokenManager`): HS256, header
 `{"alg":"HS256","sign_type":"SIGN"}`, payload `{"api_key", "exp", "timestamp"}` in **milliseconds**, signed with the
@@ -19,24 +19,24 @@ from glmv.credentials import NewKeys
 from glmv.errors import AuthenticationError
 
 NO_KEY = (
-    "No API key: give api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai). Pickles hold no key: "
-    "for worker processes, set the variable."
+    "No API key: pass api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai). Pickles do not contain "
+    "the key: for worker processes, set the variable."
 )
-# Signed anew this share of its lifetime before it ends, so that no request leaves with a token about to expire.
+# A token is replaced when this share of its lifetime is left, so that no request has a token that is about to expire.
 _EARLY = 0.15
 
 
 def checked_key(key: SecretStr) -> SecretStr:
-    """A key that can stand in a header, spaces around it removed.
+    """Checks that a key is valid in a header, and returns it without surrounding spaces.
 
     Raises:
-        AuthenticationError: naming the shape that is wrong, never the key.
+        AuthenticationError: the key is invalid; the message does not contain it.
     """
     key = SecretStr(key.get_secret_value().strip())
     if not key:
         raise AuthenticationError(NO_KEY)
     if re.fullmatch("[!-~]+", key.get_secret_value()) is None:
-        raise AuthenticationError("The API key holds spaces, line breaks or characters beyond ASCII: copy it anew.")
+        raise AuthenticationError("The API key contains spaces, line breaks or non-ASCII characters: copy it again.")
     return key
 
 
@@ -44,10 +44,12 @@ def sign(key: SecretStr, now: float, ttl: float) -> str:
     """A key "id.secret" and the time in seconds -> a token valid for `ttl` seconds.
 
     Raises:
-        AuthenticationError: when the key is not of two parts with one dot between them.
+        AuthenticationError: the key does not have two parts with one dot between them.
     """
     if re.fullmatch(r"[^.]+\.[^.]+", key.get_secret_value()) is None:
-        raise AuthenticationError("auth='token' needs a key of the form id.secret, with one dot. This key has another.")
+        raise AuthenticationError(
+            "auth='token' needs a key of the form id.secret, with one dot. This key has another form."
+        )
     key_id, _, secret = key.get_secret_value().partition(".")
     stamp = int(now * 1000)
     header = {"alg": "HS256", "sign_type": "SIGN", "typ": "JWT"}
@@ -61,7 +63,7 @@ def _segment(data: bytes) -> bytes:
 
 
 class Signer:
-    """Keeps a key and the token made of it. Its repr never shows either."""
+    """A key and the token signed with it. Its repr shows neither."""
 
     __slots__ = ("_key", "_made", "_token", "_ttl", "account")
 
@@ -70,12 +72,12 @@ class Signer:
         self._key = checked_key(key)
         self._token = ""
         self._made = 0.0
-        # A name for the account that tells nothing of the key: calls of one key share a gate.
+        # A name for the account, which does not reveal the key: calls with one key share a gate.
         self.account = hashlib.sha256(self._key.get_secret_value().encode()).hexdigest()[:16]
 
     @property
     def signs(self) -> bool:
-        """Whether tokens are signed, so that an expired one can be made anew."""
+        """Whether requests have signed tokens, so that an expired one can be replaced."""
         return self._ttl > 0
 
     def header(self, now: float) -> str:
@@ -88,15 +90,15 @@ class Signer:
         return f"Bearer {self._token}"
 
     def forget(self) -> None:
-        """Sign anew at the next request."""
+        """Drop the token: the next request has a new one."""
         self._token = ""
 
     def is_of(self, key: SecretStr) -> bool:
-        """Whether it was made for this key."""
+        """Whether it has this key."""
         return self._key.get_secret_value() == key.get_secret_value().strip()
 
     def register(self, keys: NewKeys) -> None:
-        """Have the key masked from now on."""
+        """Add the key to the keys that are masked."""
         keys.add(self._key.get_secret_value())
 
     def __repr__(self) -> str:

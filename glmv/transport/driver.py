@@ -1,4 +1,4 @@
-"""State of one call while it runs, with all its attempts: slot, request, response. What both drivers share."""
+"""The state of one call while it runs, with all its attempts: slot, request, response. Shared by both drivers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from glmv.wire.encode import Body
 
 log = logging.getLogger("glmv")
 
-# Bytes of a large body that are written at a time; the deadline is looked at before each piece.
+# Bytes of a large body that are written at a time; the deadline is checked before each piece.
 PIECE = 1024 * 1024
-# Seconds after which a call says in the log that it waits for a slot that a stream of its own thread or task holds. As
-# often calls look again while all are refused.
+# After so many seconds a call logs a warning if it waits for a slot of its own thread or task. While all calls are
+# refused, waiting calls also check the gate at this interval.
 WARN_AFTER = 5.0
-# Seconds for which the formal end of a body is waited for, so that the connection can be used again.
+# Seconds to wait for the end of a response after a complete answer, so that the connection can be reused.
 TAIL = 0.05
 
 
@@ -39,11 +39,11 @@ class Driver:
     """Takes the steps of one flow.
 
     Args:
-        flow: the generator that decides; `glmv.exchange.flow` has its steps.
+        flow: a generator of steps, see `glmv.exchange.flow`.
         pool: the HTTP client to use.
         where: the server.
-        headers: that the client adds to each request.
-        what: "a call" or "a stream", for the message to others who wait for its slot.
+        headers: added to each request.
+        what: "a call" or "a stream", for the message of calls that wait for its slot.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Driver:
         self._sent_at = 0.0
 
     def _request(self, step: Send, body: Any, signer: Signer | None) -> Any:
-        """The step as a request of the HTTP library."""
+        """A `Send` step -> a request of the HTTP library."""
         headers: dict[str, str | bytes] = dict(self._pool.headers)
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
@@ -96,9 +96,9 @@ class Driver:
         )  # fmt: skip
 
     def _late(self, started: float) -> GLMVError:
-        """The error when the function that returns the key has used up the time of the call."""
+        """The error when the api_key function took longer than the deadline allows."""
         seconds = time.monotonic() - started
-        return DeadlineExceeded(f"The function given as api_key took {seconds:.1f} s, longer than the deadline leaves.")
+        return DeadlineExceeded(f"The api_key function took {seconds:.1f} s, longer than the deadline allows.")
 
     def _opened(self, response: Any) -> Opened:
         self._response = response
@@ -108,7 +108,7 @@ class Driver:
         mask = self._network.secrets.mask
         headers = {name.decode("ascii").lower(): mask(value).decode("latin-1") for name, value in response.headers.raw}
         if response.is_stream_consumed:
-            # A mock has read and decompressed the body already (`httpx.Response(content=...)`).
+            # A mocked response has read and decompressed its body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
         way = self._way()
         intermediate = None
@@ -116,20 +116,20 @@ class Driver:
             if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
                 raise refused
             intermediate = perhaps_refused_by_proxy(response.status_code, headers, way)
-        # Where a proxy may have refused, the next call looks whether the environment says otherwise by then.
+        # If a proxy may have refused the request, the next call reads the environment again.
         self._pool.in_doubt = intermediate is not None
         if intermediate is None:
             heard_from(way)
         return Opened(response.status_code, headers, intermediate)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
-        """What the HTTP library raised, as the flow knows it."""
+        """An error of the HTTP library -> an error for the flow."""
         if isinstance(error, Failure):
             problem: Failure | GLMVError = error
         else:
             problem = translated(error, self._pool.library, self._way(), self._timeouts, self._network.secrets)
         self._pool.in_doubt = isinstance(problem, Failure)
-        log.debug("No whole response from %s: %s", self._where.host, problem)
+        log.debug("No complete response from %s: %s", self._where.host, problem)
         return problem
 
     @property
@@ -139,7 +139,7 @@ class Driver:
 
     @property
     def _is_half_open(self) -> bool:
-        """Whether a SOCKS proxy was asked and made no tunnel: the HTTP library leaves such a connection open."""
+        """Whether a SOCKS proxy did not make the tunnel: the HTTP library leaves such a connection open."""
         proxy = self._pool.proxy
         return proxy is not None and proxy.scheme == "socks5" and self._network.stage == "connected"
 
@@ -151,18 +151,20 @@ class Driver:
         )  # fmt: skip
 
     def _enters(self, gate: Gate, notify: Callable[[], None]) -> Ticket:
-        """Ask for a slot; after a refusal, from the same place in the queue."""
+        """Ask for a slot; after a refusal, at the same place in the queue."""
         after, self._refused = self._refused, None
         self._ticket = ticket = gate.enter(f"{self._what} in {here()}", notify, after=after, by=caller())
         return ticket
 
     def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float, *, blocking: bool) -> float:
-        """Seconds to wait before looking again: at most until none came free for as long as a read may take. Pauses of
-        the gate do not count.
+        """Seconds to wait for a slot before checking again. Pauses of the gate do not count as waiting.
 
         Args:
+            gate: of the call.
+            ticket: of the call.
+            step: has the deadline, and the most seconds without a free slot.
             started: when the wait began, in monotonic seconds.
-            blocking: whether the thread can do nothing else.
+            blocking: whether the wait blocks the thread.
 
         Raises:
             GateTimeout: no time is left.
@@ -178,7 +180,7 @@ class Driver:
             ticket.leave()
             late = GateTimeout(
                 f"No slot came free in {now - started:.1f} s: {holders}. Close streams that are no longer "
-                "read, do not call synchronously on the thread of a running event loop, or raise max_concurrency if "
+                "read, do not make blocking calls in the thread of a running event loop, or raise max_concurrency if "
                 "the account allows more.",
                 retryable=True,
             )
@@ -195,7 +197,7 @@ class Driver:
         return left if looks_at is None else min(left, max(looks_at - now, 0.001))
 
     def _warn(self, gate: Gate, seconds: float, *, blocking: bool) -> None:
-        """Say in the log that this call waits for its own stream."""
+        """Log a warning if this call waits for a stream of its own thread or task."""
         self._warned = True
         if (holder := gate.own(caller(), blocking=blocking)) is not None:
             log.warning(
@@ -222,25 +224,25 @@ class Driver:
 
 @functools.lru_cache(maxsize=64)
 def _url(library: ModuleType, url: str) -> Any:
-    """The library's own form of a URL. Parsing one takes as long as reading a small answer, and endpoints are few."""
+    """A URL object of the library. Cached: parsing takes as long as reading a small answer, and URLs are few."""
     return library.URL(url)
 
 
 def content_of(body: Body | None) -> bytes | Body | None:
-    """A body as the blocking HTTP client takes it: at once, or in pieces when it is large."""
+    """A body for the blocking HTTP client: as a whole, or in pieces if it is large."""
     if body is None:
         return None
     return body.cut(PIECE) if body.large else bytes(body)
 
 
 def async_content_of(body: Body | None) -> bytes | AsyncBody | None:
-    """A body as the asynchronous HTTP client takes it."""
+    """A body for the asynchronous HTTP client."""
     content = content_of(body)
     return AsyncBody(content) if isinstance(content, Body) else content
 
 
 class AsyncBody:
-    """A body that is iterated with `async for`; again, too, as mocks and recorders do."""
+    """A body for `async for`. It can be iterated more than once, as mocks and recorders do."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -251,13 +253,13 @@ class AsyncBody:
 
 
 def here() -> str:
-    """The task or thread that asks for a slot, for the message to others who wait for it."""
+    """The name of the present task or thread, for the message of calls that wait for its slot."""
     task = _task()
     return task.get_name() if task else f"thread {threading.current_thread().name}"
 
 
 def caller() -> Caller:
-    """The task and thread that ask for a slot."""
+    """The present task and thread."""
     task = _task()
     return Caller(threading.get_ident(), None if task is None else weakref.ref(task))
 

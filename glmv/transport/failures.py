@@ -1,6 +1,6 @@
-"""What the HTTP library raises -> what the flow knows. The library is given, so that none is imported here.
+"""Errors of the HTTP library -> failures for the flow. The library is a parameter, so that it is not imported here.
 
-Its own error objects go no further: they hold the request, and their tracebacks hold the header with the key.
+The library's error objects are not passed on: they contain the request, and their tracebacks the header with the key.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from glmv.exchange.steps import Failure
 from glmv.transport.proxies import Proxy, is_loopback
 from glmv.transport.tls import trust_advice
 
-# Characters of the library's own message that are repeated in ours.
+# The most characters of the library's message in an error message.
 _EXCERPT = 200
 # Codes of `getaddrinfo` that mean "not now": of POSIX, and Windows' WSATRY_AGAIN and WSANO_RECOVERY. All others mean
 # "no such name", which macOS and Windows also say while the machine has no network.
 _NOT_NOW = {socket.EAI_AGAIN, socket.EAI_FAIL, 11002, 11003}
-# Hosts that exist whatever a name server says.
+# Hosts that certainly exist, even if the name lookup fails.
 _PLATFORM = ("bigmodel.cn", "z.ai")
-# The others that answered this process.
+# Other hosts that have answered in this process.
 _answered: set[str] = set()
 _MOST_ANSWERED = 1_000
 _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, 10050, 10051, 10064, 10065}
-# What an OpenSSL says of a peer that does not speak TLS.
+# OpenSSL's reasons for a peer that does not speak TLS.
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
-# What proxies call themselves where a server says its name, and headers that they give their own answers alone.
+# Names of proxies in the header `server`, and headers that only responses of a proxy itself have.
 _PROXY_SOFTWARE = ("squid", "tinyproxy", "privoxy", "mitmproxy", "polipo", "ccproxy", "3proxy")
 _PROXY_MARKS = ("x-squid-error", "proxy-authenticate")
-# "Too large" is told as what it is, whoever says it.
+# Statuses for a request that is too large: reported as such, also from a proxy.
 _TOO_LARGE = {413, 414, 431}
-# Statuses of pages by which proxies refuse a host, or say that they do not reach it.
+# Statuses with which a proxy refuses a host, or reports that it cannot reach it.
 _PROXY_STATUSES = {403, 451, 500, 502, 503, 504}
-# Codes of X509_V_ERR: not valid yet, expired; another host's name or address.
+# Codes of X509_V_ERR: not valid yet, expired; name or address of another host.
 _DATES, _NAMES = {9, 10}, {62, 64}
 
 
 class Way(NamedTuple):
-    """How far a request came, and where to.
+    """The path of a request: the server, the proxy, and the stage of the connection.
 
     Attributes:
         base_url, host, named_by: of the server; see `Address`.
@@ -71,7 +71,7 @@ class Way(NamedTuple):
 
     @property
     def at_proxy(self) -> bool:
-        """Whether the request has not come further than to the proxy."""
+        """Whether the request has only reached the proxy."""
         if self.proxy is None:
             return False
         match self.stage:
@@ -88,14 +88,14 @@ class Way(NamedTuple):
 
     @property
     def peer(self) -> str:
-        """Who was talked to, for messages."""
+        """The server or proxy at the other end, for messages."""
         if self.proxy is None:
             return self.host
         return str(self.proxy) if self.at_proxy else f"{self.host} (through {self.proxy})"
 
 
 def heard_from(way: Way) -> None:
-    """Remember that a host exists: it has answered."""
+    """Record that a host exists, because it has answered."""
     if len(_answered) < _MOST_ANSWERED:
         _answered.add(way.host)
         if way.proxy is not None:
@@ -103,18 +103,18 @@ def heard_from(way: Way) -> None:
 
 
 def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
-    """The failure for a response that the proxy itself gave to a request that it was to pass on, if it is one.
+    """The failure for a response that comes from the proxy itself, or None.
 
     Args:
         headers: with names in lower case.
     """
     if way.proxy is None or way.tunnelled or status < 400:
         return None
-    # tinyproxy says 401 to a wrong password.
+    # tinyproxy answers 401 to a wrong password.
     software = headers.get("server", "").lower()
     if status == 407 or (status == 401 and software.startswith("tinyproxy")):
         return _wants_password(way.proxy)
-    # Squid and RFC 9209 mark their own; others only say their name in place of the server's.
+    # Squid and RFC 9209 have special headers for their own responses; others only have their name in `server`.
     own = "proxy-status" in headers and (status >= 500 or "error=" in headers["proxy-status"])
     own = own or software.startswith(_PROXY_SOFTWARE) or any(name in headers for name in _PROXY_MARKS)
     if own and status not in _TOO_LARGE:
@@ -123,14 +123,14 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
 
 
 def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
-    """The failure for a response that a proxy may have given: one if its body is not in the server's form.
+    """The failure for a response that may come from a proxy, if its body turns out not to be JSON; or None.
 
     Args:
         headers: with names in lower case.
     """
     if way.proxy is None or way.tunnelled or status not in _PROXY_STATUSES:
         return None
-    # An empty answer with the mark of a proxy that passes on (RFC 9110, 7.6.3) is the server's.
+    # An empty response with `via`, which a proxy adds to passed responses (RFC 9110, 7.6.3), is from the server.
     if "via" in headers and headers.get("content-length") == "0":
         return None
     return _not_let_through(status, way, sure=False)
@@ -139,12 +139,12 @@ def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) 
 def _not_let_through(status: int, way: Way, *, sure: bool = True) -> Failure:
     proxy = way.proxy
     assert proxy is not None
-    said = f"HTTP {status}"
+    detail = f"HTTP {status}"
     if not sure:
-        said += ", with a page that is not the server's; a gateway in front of it may have sent it, too"
+        detail += ", with a page that is not from the server; a gateway in front of it may have sent it, too"
     if status < 500 and status not in (408, 429):
-        return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({said}).{_around(proxy, way)}")
-    failure = _not_passed_on(proxy, way.host, said)
+        return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({detail}).{_around(proxy, way)}")
+    failure = _not_passed_on(proxy, way.host, detail)
     return Failure(failure.kind, f"{failure}{_around(proxy, way)}")
 
 
@@ -155,14 +155,14 @@ def translated(
     timeouts: Mapping[str, float | None],
     secrets: Secrets,
 ) -> Failure | GLMVError:
-    """An error of the library -> a failure on the way, or the error to raise; its cause is a bare copy of the original.
+    """An error of the library -> a failure, or the error to raise. Its cause is a copy of the original without data.
 
     Args:
-        error: what the library raised.
-        library: the module that the client object comes from, `httpx` or `httpx2`.
-        way: where the request went, and how far it came.
+        error: of the library.
+        library: the module of the client object, `httpx` or `httpx2`.
+        way: the path of the request.
         timeouts: seconds for each phase ("connect", "read", "write"), None for no limit.
-        secrets: credentials, which the library repeats when a server does ("illegal status line: ...").
+        secrets: credentials to mask: the library's message may quote the server ("illegal status line: ...").
     """
 
     def masked(text: str) -> str:
@@ -174,7 +174,7 @@ def translated(
         try:
             copy = type(error)(text)
             problem.__cause__ = copy if masked(str(copy)) == str(copy) else None
-        except Exception:  # noqa: BLE001, S110 - a class that is not made of a text has no copy
+        except Exception:  # noqa: BLE001, S110 - the class does not take a text: no copy
             pass
     return problem
 
@@ -208,7 +208,7 @@ def _translated(
         case TimeoutError() | library.ReadTimeout():
             return Failure("read_timeout", f"{_capital(host)} sent nothing within {within('read')}.")
         case library.TimeoutException():
-            return Failure("read_timeout", f"The HTTP client waited for {host} in vain: {reason}.")
+            return Failure("read_timeout", f"The HTTP client waited for {host} without success: {reason}.")
         case library.ConnectError():
             return _not_connected(error, reason, way)
         case library.NetworkError() | library.RemoteProtocolError() if proxy is not None and way.at_proxy:
@@ -221,11 +221,11 @@ def _translated(
         case library.InvalidURL() | library.UnsupportedProtocol() | library.LocalProtocolError():
             return _not_sendable(reason)
         case library.HTTPStatusError():
-            return Failure("closed", f"A hook of the HTTP client refused the answer of {host}: {reason}.")
+            return Failure("closed", f"A hook of the HTTP client raised an error for the response of {host}: {reason}.")
         case library.HTTPError():
-            return Failure("reset", f"The answer of {host} cannot be read: {reason}.")
+            return Failure("reset", f"The response of {host} cannot be read: {reason}.")
         case _ if proxy is not None and proxy.scheme == "socks5" and way.stage == "connected":
-            # socksio raises errors of its own, and httpcore asserts what came.
+            # socksio has its own error classes, and httpcore asserts what it received.
             return Failure(
                 "proxy", f"{_capital(str(proxy))} made no connection to {way.host}: it does not speak SOCKS5."
             )
@@ -238,7 +238,7 @@ def _translated(
 
 
 def _not_sendable(reason: str) -> InvalidRequestError:
-    # "Illegal header value b'...'": which header it was is not a secret, what was in it may be one.
+    # "Illegal header value b'...'": drop the value, which may be a secret.
     return InvalidRequestError(f"The request cannot be sent: {reason.partition(' b' + chr(39))[0]}.")
 
 
@@ -251,7 +251,7 @@ def _protocol(proxy: Proxy) -> str:
 
 
 def _refused(reason: str, way: Way) -> Failure:
-    """What a proxy said instead of connecting: a status and its words, or what httpcore makes of SOCKS5."""
+    """The failure for a proxy's refusal: an HTTP status and its text, or httpcore's text for SOCKS5."""
     proxy = way.proxy
     status = int(reason[:3]) if re.match(r"[1-5]\d\d\b", reason) else None
     if status in (401, 407) or "username/password" in reason or reason.startswith("Requested "):
@@ -272,16 +272,16 @@ def _not_passed_on(proxy: Proxy | None, host: str, reason: str) -> Failure:
 def _wants_password(proxy: Proxy | None) -> Failure:
     encoded = "special characters of the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23)"
     if proxy is None:
-        told = f"does not accept the user name and password, or wants some: give them in its URL, {encoded}."
+        advice = f"requires another user name and password: write them into its URL, {encoded}."
     elif proxy.has_user:
-        told = f"does not accept the user name and password that {proxy.named_by} holds: correct them, {encoded}."
+        advice = f"does not accept the user name and password in {proxy.named_by}: correct them, {encoded}."
     else:
         scheme = proxy.scheme
-        told = (
-            "wants a user name and a password: write them into its URL, "
+        advice = (
+            "requires a user name and a password: write them into its URL, "
             f"{proxy.named_by}={scheme}://user:password@{proxy.place}, {encoded}."
         )
-    return Failure("proxy_auth", f"{_name(proxy)} {told}")
+    return Failure("proxy_auth", f"{_name(proxy)} {advice}")
 
 
 def _name(proxy: Proxy | None) -> str:
@@ -319,7 +319,7 @@ def _not_connected(error: Exception, reason: str, way: Way) -> Failure:
     if way.proxy is not None and way.at_proxy:
         return Failure(
             "connect",
-            f"No connection to {way.peer}: {reason}. Start the proxy, or correct or unset what names it."
+            f"No connection to {way.peer}: {reason}. Start the proxy, or correct or unset its setting."
             f"{_around(way.proxy, way)}",
         )
     if way.named_by or is_loopback(urlsplit(way.base_url).hostname or ""):
@@ -337,23 +337,23 @@ def _not_trusted(cause: ssl.SSLCertVerificationError, way: Way) -> Failure:
     elif way.ours:
         advice = f" {trust_advice()}"
     else:
-        advice = " The HTTP client that was passed in decides what is trusted."
+        advice = " Your own HTTP client decides which certificates are trusted."
     return Failure("tls", f"The certificate of {way.peer} is not accepted: {cause.verify_message}.{advice}")
 
 
 def _not_found(cause: socket.gaierror, way: Way) -> Failure:
-    """A name that cannot be looked up. Where its host exists for sure, or the error says so, it is the network."""
+    """The failure for a name that cannot be looked up: the network if the host is known to exist; else the name."""
     proxy, name = way.proxy, urlsplit(way.base_url).hostname or ""
     if proxy is not None:
-        shown, known, named_by = str(proxy), proxy.place in _answered, proxy.named_by
+        label, exists, named_by = str(proxy), proxy.place in _answered, proxy.named_by
     else:
-        shown, known, named_by = name, way.host in _answered or _is_platform(name), way.named_by
-    if cause.errno in _NOT_NOW or known:
+        label, exists, named_by = name, way.host in _answered or _is_platform(name), way.named_by
+    if cause.errno in _NOT_NOW or exists:
         check = "Check the network, DNS and VPN"
-        also = f", and {named_by}" if named_by and not known else ""
-        return Failure("dns", f"The name of {shown} cannot be looked up at the moment. {check}{also}.")
+        also = f", and {named_by}" if named_by and not exists else ""
+        return Failure("dns", f"The name of {label} cannot be looked up at the moment. {check}{also}.")
     also = f"check {named_by}, the network, DNS and VPN" if named_by else "check the network, DNS and VPN"
-    return Failure("no_such_host", f"The name of {shown} is not known, or this machine is offline: {also}.")
+    return Failure("no_such_host", f"The name of {label} is unknown, or this machine is offline: {also}.")
 
 
 def _is_platform(name: str) -> bool:

@@ -1,6 +1,6 @@
-"""The HTTP clients that we make ourselves: httpx with our network streams, our limits and the environment's proxy.
+"""Creates HTTP clients: httpx with this package's network streams and limits, and the proxy of the environment.
 
-Requests go through `httpx.Client.send`, and our transports inherit `handle_request`, so that tracers, mocks, recorders
+Requests go through `httpx.Client.send`, and the transports inherit `handle_request`, so that tracers, mocks, recorders
 and logs see every request (ADR-0013).
 """
 
@@ -21,11 +21,11 @@ from glmv.transport.network import AsyncBackend, Backend
 from glmv.transport.proxies import Proxy, proxy_for, settings_failed
 from glmv.transport.tls import TLSSettings, tls_context, tls_settings
 
-# The gate bounds how many calls run at once, so that no call ever waits inside a pool. httpx's pool takes time with
-# the square of its idle connections, hence the second bound; 5 s of idleness is httpx's own default.
+# The gate limits concurrent calls, so the pool has no limit, and no call waits in it. The time of httpx's pool grows
+# with the square of its idle connections, hence the second limit; 5 s of idleness is httpx's default.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5.0)
 
-# What every request of ours says beside its own headers.
+# Headers of every request.
 HEADERS = {
     "accept": "application/json",
     "accept-encoding": "identity",
@@ -36,11 +36,11 @@ T = TypeVar("T")
 
 
 class NetworkSettings(NamedTuple):
-    """What the environment says of the way to one server.
+    """The network settings of the environment for one server.
 
     Attributes:
         proxy: the forward proxy, or None.
-        tls: what certificates are trusted; None where nothing is encrypted, so that it does not matter.
+        tls: the state of the trusted certificates; None without encryption.
     """
 
     proxy: Proxy | None
@@ -48,10 +48,10 @@ class NetworkSettings(NamedTuple):
 
 
 def network_settings(base_url: str) -> NetworkSettings:
-    """What the environment says now of the way to a server.
+    """The present network settings of the environment for a server.
 
     Raises:
-        InvalidRequestError: it names a proxy that cannot be used.
+        InvalidRequestError: the environment names a proxy that cannot be used.
     """
     proxy = proxy_for(base_url)
     encrypted = base_url.lower().startswith("https:") or (proxy is not None and proxy.scheme == "https")
@@ -59,26 +59,26 @@ def network_settings(base_url: str) -> NetworkSettings:
 
 
 class Transport(httpx.HTTPTransport):
-    """httpx's transport over a pool whose waits end at the call's deadline.
+    """httpx's transport with a pool whose waits end at the deadline of the call.
 
     Args:
         proxy: the forward proxy, or None.
         context: the TLS settings.
 
     Attributes:
-        keeps_deadlines: False when httpx keeps its pool elsewhere than this version expects. The pool is httpx's own
-            then, and a deadline is looked at between reads only.
+        keeps_deadlines: False if the pool is not where this version of httpx has it. Then httpx's own pool is used, and
+            deadlines are checked between reads only.
     """
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
         self.keeps_deadlines = isinstance(getattr(self, "_pool", None), httpcore.ConnectionPool)
         if self.keeps_deadlines:
-            self._pool = _pool("", proxy, context, Backend())  # the one private name that this project sets
+            self._pool = _pool("", proxy, context, Backend())  # the only private name that this project sets
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """`Transport` for the asynchronous client. It also closes connections that its pool has lost."""
+    """`Transport` for the asynchronous client. It also closes connections that its pool does not know any more."""
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
@@ -88,7 +88,7 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
             self._pool = _pool("Async", proxy, context, self.backend)
 
     async def aclose(self) -> None:
-        """Close all connections. A cancelled call can leave one that the pool does not know any more."""
+        """Close all connections. A cancelled call may leave one that the pool does not know any more."""
         try:
             await super().aclose()
         finally:
@@ -96,19 +96,19 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
 
 
 def _context(settings: NetworkSettings) -> ssl.SSLContext:
-    """The TLS settings; ones that trust nobody where nothing is encrypted, which need no file."""
+    """The TLS context; without encryption an empty one, which needs no certificate file."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context()
 
 
 def _library_proxy(proxy: Proxy | None, context: ssl.SSLContext) -> httpx.Proxy | None:
     if proxy is None:
         return None
-    # Without a context of ours, what encrypts the way to the proxy knows no SSL_CERT_FILE.
+    # Without this context, the encrypted connection to the proxy would ignore SSL_CERT_FILE.
     return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
 
 
 def _pool(kind: str, proxy: Proxy | None, context: ssl.SSLContext, backend: Backend | AsyncBackend) -> Any:
-    """A connection pool of httpcore, as httpx makes it, with our network streams. `kind` is "" or "Async"."""
+    """A connection pool of httpcore, as httpx makes it, but with another backend. `kind` is "" or "Async"."""
     options: dict[str, Any] = {
         "ssl_context": context,
         "max_connections": LIMITS.max_connections,
@@ -130,7 +130,7 @@ def _pool(kind: str, proxy: Proxy | None, context: ssl.SSLContext, backend: Back
 
 
 def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
-    """A client for servers that are reached as `settings` say; and its transport.
+    """An HTTP client with these settings, and its transport.
 
     Raises:
         InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
@@ -150,10 +150,10 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
 
 
 class _NoCookies(CookieJar):
-    """A jar that takes nothing: a session that a server starts in one call is not for the calls of other threads."""
+    """A cookie jar that stays empty, because a session of one call is not for the calls of other threads."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Leave the cookies of a response where they are."""
+        """Ignore the cookies of a response."""
 
 
 def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:
@@ -164,15 +164,15 @@ def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSe
         needs = 'needs the package socksio: pip install "glmv[socks]"'
     except (ValueError, httpx.InvalidURL):
         needs = "cannot be used: write it as http://user:password@host:port"
-    # Not the library's own words: they may repeat a password that the URL holds.
+    # Without the library's message, which may contain a password of the URL.
     raise settings_failed(f"T{str(proxy)[1:]} {needs}.")
 
 
 def library_of(http: Any) -> ModuleType:
-    """The library that a client comes from: `httpx`, or `httpx2`, its continuation.
+    """The library of an HTTP client: `httpx`, or its successor `httpx2`.
 
     Args:
-        http: a client, ours or one that was passed in.
+        http: a client of this package or of the user.
     """
     for base in type(http).__mro__:
         name = base.__module__.partition(".")[0]

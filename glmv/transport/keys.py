@@ -1,4 +1,4 @@
-"""Keys that a function returns: asked before each attempt, checked, and masked from then on."""
+"""Keys from a function, which is called before each attempt. The keys are checked, and masked from then on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from glmv.credentials import NewKeys
 from glmv.errors import AuthenticationError, GLMVError
 from glmv.transport.auth import Signer
 
-# Characters of the message of an error that a key's function raised.
+# The most characters of the message of an error that the function raised.
 _MOST_TOLD = 300
 
 
 class KeyFunction:
-    """A function that returns the key. Drivers call it before each attempt, and get a `Signer` for what it returned.
+    """A function that returns the key. Drivers call it before each attempt, and get a `Signer` for its key.
 
     Args:
         function: without parameters; it returns a key, or an awaitable that has one.
         signed, ttl: as `Signer`.
-        keys: gets each key, to be masked in what the server sends.
+        keys: each key is added to it, so that it is masked in responses.
     """
 
     __slots__ = ("_function", "_keys", "_made", "_signed", "_ttl", "account")
@@ -44,52 +44,52 @@ class KeyFunction:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether it is an `async def` function: what it does before it waits belongs on the event loop."""
-        called = getattr(type(self._function), "__call__", None)  # noqa: B004 - of an object, its method is looked at
-        return iscoroutinefunction(self._function) or iscoroutinefunction(called)
+        """Whether it is an `async def` function, which must run in the event loop."""
+        method = getattr(type(self._function), "__call__", None)  # noqa: B004 - of an object, its method is looked at
+        return iscoroutinefunction(self._function) or iscoroutinefunction(method)
 
     def forget(self) -> None:
-        """Sign anew at the next request."""
+        """Drop the token: the next request has a new one."""
         self._made = None
 
     def ask(self) -> Signer:
-        """Call it, blocking.
+        """Call the function in a blocking call.
 
         Raises:
-            AuthenticationError: it raised an error, returned no key, or is asynchronous.
+            AuthenticationError: it raised an error, did not return a key, or is asynchronous.
         """
         if self.is_asynchronous:
             raise _asynchronous()
-        match found := self.call():
+        match signer := self.call():
             case Signer():
-                return found
+                return signer
             case _:
-                if iscoroutine(found):
-                    found.close()  # nobody will await it
+                if iscoroutine(signer):
+                    signer.close()  # it will not be awaited
                 raise _asynchronous()
 
     def call(self) -> Signer | Awaitable[Any]:
-        """Call it -> a signer, or the awaitable that it returned, for `awaited`.
+        """Call the function -> a signer, or the awaitable that it returned, for `awaited`.
 
         Raises:
-            AuthenticationError: it raised an error, or returned no key.
+            AuthenticationError: it raised an error, or did not return a key.
         """
         try:
-            found = self._function()
+            key = self._function()
         except GLMVError:
             raise
         except Exception as error:
             raise _failed(error) from error
-        return found if isinstance(found, Awaitable) else self._signer(_secret(found))
+        return key if isinstance(key, Awaitable) else self._signer(_secret(key))
 
-    async def awaited(self, found: Awaitable[Any]) -> Signer:
-        """What an asynchronous function returned -> a signer.
+    async def awaited(self, pending_key: Awaitable[Any]) -> Signer:
+        """The awaitable that the function returned -> a signer.
 
         Raises:
-            AuthenticationError: it raised an error, or returned no key.
+            AuthenticationError: it raised an error, or did not return a key.
         """
         try:
-            key = _secret(await found)
+            key = _secret(await pending_key)
         except GLMVError:
             raise
         except Exception as error:
@@ -97,40 +97,40 @@ class KeyFunction:
         return self._signer(key)
 
     def _signer(self, key: SecretStr) -> Signer:
-        made = self._made
-        if made is None or not made.is_of(key):
-            made = self._made = Signer(key, signed=self._signed, ttl=self._ttl)
-            made.register(self._keys)
-        return made
+        signer = self._made
+        if signer is None or not signer.is_of(key):
+            signer = self._made = Signer(key, signed=self._signed, ttl=self._ttl)
+            signer.register(self._keys)
+        return signer
 
     def __repr__(self) -> str:
         return "KeyFunction(...)"
 
 
-def _secret(found: Any) -> SecretStr:
-    match found:
+def _secret(returned: Any) -> SecretStr:
+    match returned:
         case SecretStr():
-            key = found
+            key = returned
         case str():
-            key = SecretStr(found)
+            key = SecretStr(returned)
         case _:
-            kind = type(found).__name__
-            del found
-            raise AuthenticationError(f"The function given as api_key returned {kind}; it has to return a string.")
+            kind = type(returned).__name__
+            del returned
+            raise AuthenticationError(f"The api_key function returned {kind}; it must return a string.")
     if not key.get_secret_value().strip():
-        raise AuthenticationError("The function given as api_key returned an empty string.")
+        raise AuthenticationError("The api_key function returned an empty string.")
     return key
 
 
 def _failed(error: Exception) -> AuthenticationError:
-    """What the user's function raised -> one error."""
-    told = str(error)[:_MOST_TOLD]
-    return AuthenticationError(f"The function given as api_key raised {type(error).__name__}{told and f': {told}'}")
+    """An exception of the user's function -> the error to raise."""
+    message = str(error)[:_MOST_TOLD]
+    return AuthenticationError(f"The api_key function raised {type(error).__name__}{message and f': {message}'}")
 
 
 def _asynchronous() -> AuthenticationError:
     return AuthenticationError(
-        "The function given as api_key is asynchronous, and this is a blocking call: give a function that returns the "
+        "The api_key function is asynchronous, but this is a blocking call: pass a function that returns the "
         "key, or make asynchronous calls only."
     )
 
@@ -141,13 +141,13 @@ _kept: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
-    """A name for the account whose key a function returns: the same for the same function, or method of an object."""
+    """A name for the account of a function's keys: the same for the same function, or the same method of an object."""
     owner = getattr(function, "__self__", function)  # each access to a method makes a new object
     number = _owners.get(id(owner))
     if number is None:
-        number = _owners.setdefault(id(owner), next(_numbers))  # another thread may have been first
+        number = _owners.setdefault(id(owner), next(_numbers))  # another thread may be first
         try:
             weakref.finalize(owner, _owners.pop, id(owner), None).atexit = False
         except TypeError:
-            _kept.append(owner)  # without weak references it has to live, so that none other gets its id
+            _kept.append(owner)  # no weak references: keep it, so that its id is not reused
     return f"function {number} {getattr(function, '__name__', '')}".strip()

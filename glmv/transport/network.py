@@ -1,8 +1,8 @@
-"""Network streams of our own connection pools: every wait ends at the call's deadline, and every socket is known.
+"""Network streams for connection pools: every wait ends at the deadline of the call, and every socket is tracked.
 
-The HTTP library's timeouts hold for one read or write each, so a server that sends a byte a second would never end a
-call. These streams cut each wait to what is left until the deadline. They are plugged in through httpcore's public
-`network_backend` (www.encode.io/httpcore, "Network Backends").
+The HTTP library's timeouts are for each read or write, so a call could go on forever if the server sends a byte a
+second. These streams shorten each wait to the time until the deadline. They use httpcore's public `network_backend`
+(www.encode.io/httpcore, "Network Backends").
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import httpcore
 
 from glmv.credentials import Secrets
 
-# A wait that is due already still gets this many seconds, because 0 means "no timeout" to some socket functions.
+# The shortest wait in seconds, because 0 means "no timeout" for some socket functions.
 _SHORTEST_WAIT = 0.0005
 
 
 class NetworkCall:
-    """What the network streams need to know of the call that uses them, and what the call needs to know of them.
+    """The state that a call and its network streams share.
 
     Attributes:
-        tunnels: whether a proxy is asked for a tunnel on each new connection.
-        handshake_timeout: seconds for a proxy to make a tunnel, from when it was connected to; None for no limit. The
-            HTTP library gives SOCKS proxies no time limit, and others that of an answer.
-        secrets: credentials that are masked in what a server sends. The HTTP library logs the head of a response, so
-            masking has to come before it.
-        until: monotonic seconds at which all waits end; None where there is no such moment.
+        tunnels: whether each new connection needs a tunnel of a proxy.
+        handshake_timeout: seconds for a proxy to make a tunnel after the connection to it; None for no limit. The HTTP
+            library has no time limit for this with SOCKS proxies, and the read timeout with others.
+        secrets: credentials that are masked in received data. This happens here because the HTTP library logs the head
+            of a response.
+        until: the deadline in monotonic seconds, or None.
         stream: the stream that the call used last, or opened last if the client is blocking.
-        stage: how far the connection of this attempt has come: "kept" (it was there already), "connecting",
-            "connected" (to the proxy, where there is one), "tunnelled" (by a SOCKS proxy), "encrypting", "encrypted".
-        encrypts_with: the host that the last TLS handshake was made with.
+        stage: the state of this attempt's connection: "kept" (it existed already), "connecting", "connected" (to the
+            proxy, if there is one), "tunnelled" (by a SOCKS proxy), "encrypting", "encrypted".
+        encrypts_with: the host of the last TLS handshake.
     """
 
     __slots__ = (
@@ -59,12 +59,12 @@ class NetworkCall:
         self.encrypts_with = ""
 
     def connected(self) -> None:
-        """There is a connection: to the server, or to the proxy."""
+        """Report a new connection to the server, or to the proxy."""
         self.stage = "connected"
         self._connected_at = time.monotonic()
 
     def seconds(self, timeout: float | None) -> float | None:
-        """A timeout in seconds, cut where the call has to end, or a proxy has to have made its tunnel."""
+        """A timeout in seconds, shortened to the deadline of the call, and to that of a proxy's tunnel."""
         ends = [] if self.until is None else [self.until]
         if self.tunnels and self.stage == "connected" and self.handshake_timeout is not None:
             ends.append(self._connected_at + self.handshake_timeout)
@@ -74,56 +74,56 @@ class NetworkCall:
         return left if timeout is None else min(left, timeout)
 
     def writes_to_socks(self, first: bytes) -> None:
-        """Bytes go to a SOCKS proxy. Where they begin a request, the tunnel stands."""
+        """Report bytes for a SOCKS proxy. If they begin an HTTP request, the tunnel is complete."""
         if self.stage == "connected" and _is_http(first):
             self.stage = "tunnelled"
 
     async def abort(self) -> None:
-        """Close the connection that this call was using, unless another call has taken it over."""
+        """Close the connection of this call, unless another call uses it now."""
         stream, self.stream = self.stream, None
         if isinstance(stream, AsyncStream) and stream.user is self:
             await stream.aclose()
 
     def close(self) -> None:
-        """Close the connection that this call of the blocking client has opened."""
+        """Close the connection that this call of a blocking client opened."""
         stream, self.stream = self.stream, None
         if isinstance(stream, Stream):
             stream.close()
 
 
-# What stands for the call outside of one, for instance while a pool closes connections. It ends no wait.
+# A placeholder outside of calls, for instance while a pool closes connections. It has no deadline.
 NO_CALL = NetworkCall(Secrets(), None)
 # The call of this thread or task.
 CALL: ContextVar[NetworkCall] = ContextVar("call", default=NO_CALL)
 
 
-# Bytes of a response's head at most, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
+# The most bytes of a response's head, as in h11, httpcore's parser (`DEFAULT_MAX_INCOMPLETE_EVENT_SIZE` is 16 KiB).
 _LARGEST_HEAD = 16 * 1024
 # A reply of a SOCKS proxy begins with its version (RFC 1928) or with that of the login (RFC 1929), and does not end
 # with a blank line.
 _SOCKS = (b"\x05", b"\x01")
-# Writes of so many bytes may be refused while they go on, by an answer that the server sends before it closes.
+# From this size of a write, in bytes, a response may arrive during it: servers may refuse a large request early.
 _LISTEN_FROM = 64 * 1024
 
 
 def _is_whole_head(data: bytes) -> bool:
-    """Whether the first bytes that answer a request hold a whole head.
+    """Whether the first bytes of a response contain its whole head.
 
-    The HTTP library logs the head, so it is masked as a whole: a credential may come in two pieces.
+    The HTTP library logs the head, so it is masked as a whole: a credential may be split over two pieces.
     """
     return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", *_SOCKS)
 
 
 def _is_http(data: bytes) -> bool:
-    """Whether bytes that are written begin a request, which begins with a method, and not a word to a SOCKS proxy."""
+    """Whether bytes begin an HTTP request, with a method, and are not a message for a SOCKS proxy."""
     return data[:1].isalpha()
 
 
 class Stream(httpcore.NetworkStream):
     """A connection of the blocking client.
 
-    A server may answer before it has read all of a request, for instance that it is too large, and close. The HTTP
-    library reads on after a failed write, so the connection stays open for it.
+    A server may respond and close before it has read the whole request, for instance because it is too large. The HTTP
+    library reads the response after a failed write, so the connection stays open then.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -141,7 +141,7 @@ class Stream(httpcore.NetworkStream):
                     break
                 data += more
         except Exception:
-            self.close()  # the HTTP library does not, while it talks to a SOCKS proxy
+            self.close()  # the HTTP library does not close it during the SOCKS handshake
             raise
         self._before_head = False
         return call.secrets.mask(data)
@@ -161,7 +161,7 @@ class Stream(httpcore.NetworkStream):
             raise
         except httpcore.WriteTimeout as error:
             if self._http and self._stream.get_extra_info("is_readable"):
-                raise httpcore.WriteError("The server answered and did not read on.") from error
+                raise httpcore.WriteError("The server responded before it had read the whole request.") from error
             self.close()
             raise
         except Exception:
@@ -210,8 +210,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     Args:
         opened: the backend's set of open streams; this one is in it until it is closed.
 
-    An answer that comes before all of a request was written is read meanwhile, since it is lost when the server closes
-    the connection.
+    A response that arrives before the whole request was written is read meanwhile, because it would be lost when the
+    server closes the connection.
 
     Attributes:
         user: the call that used it last.
@@ -256,7 +256,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
                 await self._write_and_listen(buffer, call.seconds(timeout))
         except (httpcore.WriteError, httpcore.WriteTimeout) as error:
             if self._early:
-                raise httpcore.WriteError("The server answered and did not read on.") from error
+                raise httpcore.WriteError("The server responded before it had read the whole request.") from error
             await self.aclose()
             raise
         except Exception:
@@ -298,7 +298,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Opens the connections of the asynchronous client, and closes those that its pool has lost."""
+    """Opens the connections of the asynchronous client, and closes those that its pool does not know any more."""
 
     def __init__(self) -> None:
         self._backend = httpcore.AnyIOBackend()

@@ -1,8 +1,8 @@
-"""HTTP clients with their connection pools: one in each process, or one in each event loop.
+"""HTTP clients with their connection pools: one for each process, or one for each event loop.
 
-httpcore loses track of a connection when a task is cancelled between two of its own steps: the entry stays in the pool
-and is never used again. The driver closes the socket of a cancelled call by itself. What stays are entries without a
-socket, so an asynchronous pool is replaced after `MOST_CANCELLED` of them.
+If a task is cancelled at certain points of httpcore, its connection stays in the pool and is never used again. The
+driver closes the socket of a cancelled call, but the entry in the pool remains. So an asynchronous pool is replaced
+after `MOST_CANCELLED` cancelled calls.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from glmv.transport.http_client import (
 from glmv.transport.network import NetworkCall
 from glmv.transport.proxies import Proxy
 
-# Cancelled calls after which a pool is replaced. An entry that is left behind has about 2 KB, and each later call
-# looks at all of them.
+# A pool is replaced after so many cancelled calls. An unused entry has about 2 KB, and each later call examines all
+# entries.
 MOST_CANCELLED = 100
 
 
 class Pool:
-    """A blocking HTTP client, or one that was passed in.
+    """A blocking HTTP client, or one that the user passed in.
 
     Attributes:
         http: the client.
         library: the module that it comes from, `httpx` or `httpx2`.
-        keeps_deadlines: whether its reads and writes end at the call's deadline by themselves.
-        headers: those of every request; none where the client adds them by itself.
-        settings: what the environment said when it was made; None for a client that was passed in.
-        proxy: the forward proxy that the environment named; of a client that was passed in none is known.
-        in_doubt: its last connection failed. The environment may have been corrected since.
+        keeps_deadlines: whether its reads and writes end at the deadline of the call.
+        headers: of every request; empty if the client adds them itself.
+        settings: the network settings when it was made; None for a client of the user.
+        proxy: the forward proxy of the environment; None also for a client of the user, whose proxy is unknown.
+        in_doubt: whether its last connection failed: then the environment is read again.
     """
 
     def __init__(self, http: Any, *, settings: NetworkSettings | None = None, keeps_deadlines: bool = False) -> None:
@@ -56,10 +56,10 @@ class Pool:
         self.headers: Mapping[str, str] = HEADERS if settings is None else {}
 
     def is_outdated(self, base_url: str) -> bool:
-        """Whether its connections fail and the environment names another proxy or other certificates by now.
+        """Whether connections fail, and the environment has another proxy or other certificates now.
 
         Raises:
-            InvalidRequestError: it names a proxy that cannot be used.
+            InvalidRequestError: the environment names a proxy that cannot be used.
         """
         return self.in_doubt and self.settings != network_settings(base_url)
 
@@ -71,12 +71,12 @@ class Pool:
 
 
 class AsyncPool(Pool):
-    """An asynchronous HTTP client of our own, in one event loop.
+    """An asynchronous HTTP client for one event loop.
 
     Attributes:
         loop: the event loop.
-        calls: calls that are under way.
-        cancelled: calls that were cancelled while they waited for the network.
+        calls: number of running calls.
+        cancelled: number of calls that were cancelled while they waited for the network.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -94,7 +94,7 @@ class AsyncPool(Pool):
         self.calls += 1
 
     async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
-        """A call has ended; a cancelled one leaves no open socket behind."""
+        """A call has ended. The socket of a cancelled one is closed."""
         self.calls -= 1
         try:
             if cancelled:
@@ -109,7 +109,7 @@ class AsyncPool(Pool):
         await anext(self._closing)
 
     async def retire(self) -> None:
-        """Close as soon as the calls under way have ended. No new ones may come."""
+        """Close when the running calls have ended. New calls are not allowed."""
         self._retired = True
         if not self.calls:
             await self.aclose()
@@ -124,8 +124,8 @@ async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]
     try:
         yield
     finally:
-        # A loop that was never closed, as those of nest_asyncio, is gone when the interpreter ends: nothing can be
-        # awaited then, and the sockets close by themselves.
+        # A loop that is never closed, such as one of nest_asyncio, ends with the interpreter: then nothing can be
+        # awaited, and the sockets are closed anyway.
         if _runs():
             await http.aclose()
 
@@ -139,20 +139,20 @@ def _runs() -> bool:
 
 
 def needs_loop() -> None:
-    """Make sure that an event loop of asyncio runs.
+    """Check that an event loop of asyncio is running.
 
     Raises:
-        InvalidRequestError: none does.
+        InvalidRequestError: none is running.
     """
     if not _runs():
         raise InvalidRequestError(
-            "AsyncClient runs in an event loop of asyncio, and none runs here: with trio, call `glmv.Client` in a "
+            "AsyncClient needs a running event loop of asyncio, and there is none: with trio, call `glmv.Client` in a "
             "thread (`trio.to_thread.run_sync`)."
         )
 
 
 class Pools:
-    """The pool of a blocking client. A forked child gets its own."""
+    """The pool of a blocking client. A forked child process gets its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -174,10 +174,10 @@ class Pools:
                 made = self._made
                 if not _usable(made, base_url):
                     if made is not None and made[0] == os.getpid():
-                        self._replaced.append(made)  # other threads may be in the middle of a call
+                        self._replaced.append(made)  # other threads may have running calls
                     settings = network_settings(base_url)
                     http, transport = http_client(settings)
-                    # Frameworks drop models without closing them.
+                    # Frameworks do not close models.
                     weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
                     made = os.getpid(), Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
                     self._made = made
@@ -212,7 +212,7 @@ class AsyncPools:
         pool = self._made.get(loop)
         if pool is not None and pool.cancelled < MOST_CANCELLED and not pool.is_outdated(base_url):
             return pool
-        # A pool knows its loop, so that the dictionary alone would let neither go.
+        # A pool refers to its loop, so the weak dictionary alone would keep both alive.
         for ended in [ended for ended in self._made if ended.is_closed()]:
             del self._made[ended]
         self._made[loop] = new = AsyncPool(base_url)
@@ -236,9 +236,9 @@ class AsyncPools:
 
 
 def _usable(made: tuple[int, Pool] | None, base_url: str) -> TypeGuard[tuple[int, Pool]]:
-    """Whether a pool is this process' and leads to the server as the environment says by now.
+    """Whether a pool belongs to this process and has the present settings of the environment.
 
-    In a forked child the parent's sockets are not ours to use or to close.
+    A forked child must neither use nor close the sockets of its parent.
     """
     return made is not None and made[0] == os.getpid() and not made[1].is_outdated(base_url)
 

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, never for this machine."""
+"""Chooses the proxy of a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; none for this machine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from glmv.errors import InvalidRequestError
 
-# What a proxy's URL begins with -> how the HTTP library calls it, and the port where none is given. "socks" is what
-# GNOME, Clash and V2RayN write. The library's SOCKS proxies look names up themselves, as "socks5h" asks for.
+# Scheme of a proxy's URL -> the HTTP library's name for it, and the default port. GNOME, Clash and V2Ray write "socks".
+# With the library, SOCKS proxies resolve host names themselves, as "socks5h" requires.
 _SCHEMES = {
     "http": ("http", 80),
     "https": ("https", 443),
@@ -20,15 +20,15 @@ _SCHEMES = {
     "socks5": ("socks5", 1080),
     "socks5h": ("socks5", 1080),
 }
-# A shorter password is found in words that have nothing to do with it.
+# A shorter password is not masked: it may occur in other words.
 _SHORTEST = 4
 _SYSTEM = "the system's settings"
 _PORTS = {"http": 80, "https": 443}
-# What no host has in its name.
+# Characters that are not allowed in a host name.
 _NO_HOST = re.compile(r"""[\s\x00-\x1f\x7f<>"'`{}|^\\,;*?#]""")
-# A scheme without the two slashes behind it, and not a host of that name with a port.
+# A scheme without two slashes after it; not a host of that name with a port.
 _NO_SLASHES = re.compile(r"(?:https?|socks[45]?[ah]?):(?!\d+/?$)", re.IGNORECASE)
-# Names of this machine in /etc/hosts, where other programs use no proxy either.
+# Names of this machine in /etc/hosts, for which other programs do not use a proxy either.
 _THIS_MACHINE = {
     "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",
     "ip6-localhost", "ip6-loopback",
@@ -40,10 +40,10 @@ class Proxy:
     """A forward proxy.
 
     Attributes:
-        url: with user name and password, so it is in no repr.
+        url: with user name and password, so the repr does not show it.
         place: host and port, for messages.
         scheme: "http", "https" or "socks5".
-        named_by: the environment variable that names it, or that the operating system does.
+        named_by: its environment variable, or the operating system's settings.
     """
 
     url: str = field(repr=False)
@@ -61,11 +61,11 @@ class Proxy:
 
     @property
     def has_user(self) -> bool:
-        """Whether a user name is given for it."""
+        """Whether its URL has a user name."""
         return "@" in urlsplit(self.url).netloc
 
     def mask(self, text: str) -> str:
-        """A text without the proxy's password, as it stands in the URL and as it was meant."""
+        """A text without the proxy's password, percent-encoded or decoded."""
         password = urlsplit(self.url).password or ""
         for secret in (password, unquote(password)):
             text = text.replace(secret, "***") if len(secret) >= _SHORTEST else text
@@ -80,33 +80,33 @@ def is_loopback(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # A short form of an address, as "127.1": the system reads those, too.
+        # A short form of an address, such as "127.1", which the system accepts.
         return host.startswith("127.") and host.replace(".", "").isdigit()
     mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:127.0.0.1
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy of a URL, as the environment and the operating system's settings say, or None.
+    """The proxy for a URL by the environment and the operating system's settings, or None.
 
     Args:
-        url: where requests go. For this machine there is never a proxy.
+        url: of the server. For this machine there is never a proxy.
 
     Raises:
-        InvalidRequestError: what the environment says names no proxy that can be used.
+        InvalidRequestError: the configured proxy cannot be used.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or host in ("0.0.0.0", "::", *_THIS_MACHINE):  # noqa: S104 - asked, not listened on
+    if is_loopback(host) or host in ("0.0.0.0", "::", *_THIS_MACHINE):  # noqa: S104 - compared, not listened on
         return None
-    found = _named(parts.scheme, host, parts.port)
-    if isinstance(found, str):
-        raise settings_failed(found)
-    return found
+    proxy = _named(parts.scheme, host, parts.port)
+    if isinstance(proxy, str):
+        raise settings_failed(proxy)
+    return proxy
 
 
 def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or what is wrong with it: whoever raises holds no password in its variables."""
+    """The proxy, or the problem with it: so the frame that raises has no password in its variables."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
@@ -116,13 +116,13 @@ def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
 
 
 def _variable_of(name: str) -> str | None:
-    """The environment variable that counts for a name such as "https_proxy", in whatever case; None where none is set.
+    """The environment variable that is used for a name such as "https_proxy", in any case; None if none is set.
 
-    The one in lower case is preferred, as `getproxies` does; where it is empty, none counts.
+    The one in lower case is preferred, as in `getproxies`; if it is empty, none is used.
     """
     if name in os.environ:
         return name if os.environ[name] else None
-    return next((found for found in os.environ if found.lower() == name and os.environ[found]), None)
+    return next((variable for variable in os.environ if variable.lower() == name and os.environ[variable]), None)
 
 
 def _read(value: str, named_by: str) -> Proxy | str:
@@ -131,9 +131,9 @@ def _read(value: str, named_by: str) -> Proxy | str:
         "write it as http://host:port or http://user:password@host:port, with special characters of the password "
         "percent-encoded (# is %23, / is %2F, @ is %40)."
     )
-    # Nothing of the value is repeated: where it is cut wrongly, a part of the password stands for the port.
+    # Messages do not repeat the value: if it is parsed wrongly, the port may be a part of the password.
     if "://" not in value and _NO_SLASHES.match(value):
-        return f"{unusable}: behind http: or its like there are not two slashes; {form}"
+        return f"{unusable}: two slashes are missing after http: (or another scheme); {form}"
     value = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(value)
@@ -143,15 +143,15 @@ def _read(value: str, named_by: str) -> Proxy | str:
     if not host or "@" in value.partition("://")[2].removeprefix(parts.netloc):
         return f"{unusable}: it has no host; {form}"
     if _NO_HOST.search(host) or re.search(r"\s", value):
-        return f"{unusable}: its host has characters that no host has; {form}"
+        return f"{unusable}: its host has characters that are not allowed; {form}"
     if port == 0:
         return f"{unusable}: its port is not a number from 1 to 65535; {form}"
     scheme, default = _SCHEMES.get(parts.scheme, ("", 0))
     if not scheme:
-        known = "http://, https://, socks5:// and socks5h:// are known"
-        return f"{unusable}: it begins with {parts.scheme[:20]}://, and {known}."
-    shown = f"[{host}]" if ":" in host else host
-    return Proxy(f"{scheme}://{value.partition('://')[2]}", f"{shown}:{port or default}", scheme, named_by)
+        supported = "http://, https://, socks5:// and socks5h:// are supported"
+        return f"{unusable}: it begins with {parts.scheme[:20]}://, but {supported}."
+    shown_host = f"[{host}]" if ":" in host else host
+    return Proxy(f"{scheme}://{value.partition('://')[2]}", f"{shown_host}:{port or default}", scheme, named_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ class _Bypass:
     Attributes:
         scheme: "http" or "https"; "" for all.
         host: a name in lower case; "" for all hosts.
-        network: instead of a name: addresses.
-        itself, below: whether the host by that name counts, and hosts below it.
+        network: addresses, instead of a name.
+        itself, below: whether it includes the host itself, and its subdomains.
         port: None for all.
     """
 
@@ -174,7 +174,7 @@ class _Bypass:
     port: int | None = None
 
     def holds(self, scheme: str, host: str, port: int | None) -> bool:
-        """Whether a server is reached without a proxy."""
+        """Whether it includes a server, which is reached without a proxy then."""
         if (self.scheme and self.scheme != scheme) or self.port not in (None, port or _PORTS.get(scheme)):
             return False
         if self.network is not None:
@@ -193,10 +193,10 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _bypass(value: str) -> _Bypass | None:
-    """A value of NO_PROXY as httpx, curl or requests read it, or None where none of them understands it.
+    """A value of NO_PROXY as httpx, curl or requests read it, or None if none of them accepts it.
 
-    `host` and `.host` (the host and all below it), `*.host` (all below it), `host:port`, addresses with or without
-    brackets, networks such as 10.0.0.0/8, and patterns of httpx: `https://host` (that host alone), `all://*.host`.
+    `host` and `.host` (the host and its subdomains), `*.host` (its subdomains), `host:port`, addresses with or without
+    brackets, networks such as 10.0.0.0/8, and patterns of httpx: `https://host` (only that host), `all://*.host`.
     """
     scheme, slashes, rest = value.lower().rpartition("://")
     if slashes and scheme not in ("http", "https", "all"):
@@ -230,8 +230,8 @@ def _is_bypassed(scheme: str, host: str, port: int | None) -> bool:
     if not getproxies_environment():
         return bool(proxy_bypass(f"{host}:{port}" if port else host))  # the system's settings
     host = host.lower().rstrip(".")
-    found = (_bypass(value) for value in _no_proxy())
-    return any(one is not None and one.holds(scheme, host, port) for one in found)
+    bypasses = (_bypass(value) for value in _no_proxy())
+    return any(one is not None and one.holds(scheme, host, port) for one in bypasses)
 
 
 def _no_proxy() -> list[str]:
@@ -239,22 +239,22 @@ def _no_proxy() -> list[str]:
 
 
 def proxy_variables() -> list[str]:
-    """What the environment says of proxies, a sentence each: no passwords, and what of it is not used."""
-    told = []
+    """One sentence for each proxy variable of the environment: its value without password, or why it is not used."""
+    sentences = []
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         used = _variable_of(name.lower())
         if used is not None:
-            told.append(f"{used} is set: {os.environ[used].rpartition('@')[2]}")
-        # Programs prefer the name in lower case, so the other one may hold what somebody believes to be used.
+            sentences.append(f"{used} is set: {os.environ[used].rpartition('@')[2]}")
+        # Programs prefer the name in lower case, so the value of the other one may be ignored unexpectedly.
         if used != name and os.environ.get(name):
-            told.append(f"{name} is set, and not used: {name.lower()} is {'set, too' if used else 'empty'}")
+            sentences.append(f"{name} is set, but not used: {name.lower()} is {'set, too' if used else 'empty'}")
     no_proxy = _variable_of("no_proxy")
     ignored = [value for value in _no_proxy() if _bypass(value) is None]
-    return told + [f"{no_proxy} holds {value[:100]!r}, which is no host, and is ignored" for value in ignored]
+    return sentences + [f"{no_proxy} contains {value[:100]!r}, which is not a host and is ignored" for value in ignored]
 
 
 def settings_failed(message: str) -> InvalidRequestError:
-    """The error for a setting of this machine with which no connection can be made."""
+    """The error for a setting of this machine that prevents connections."""
     error = InvalidRequestError(message)
     error.kind = "settings"
     return error

@@ -1,4 +1,4 @@
-"""The blocking driver. `tests/core/test_twins.py` holds it to the text of the asynchronous one."""
+"""The blocking driver. `tests/core/test_twins.py` compares its text with the asynchronous one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from glmv.types import Delta
 
 
 class SyncDriver(Driver):
-    """Takes the steps of a flow, blocking."""
+    """Takes the steps of a flow, with blocking I/O."""
 
     def advance(self) -> list[Delta] | None:
-        """Take steps up to the next deltas; None at the end of the flow, whose result is in `result` then."""
+        """Take steps up to the next deltas, and return these; None at the end of the flow, which sets `result`."""
         answer: Any = None
         failed: Exception | None = None
         while True:
@@ -55,7 +55,7 @@ class SyncDriver(Driver):
                 failed = error
 
     def end(self) -> None:
-        """Release everything, wherever the flow was left."""
+        """Release everything, at any point of the flow."""
         self._flow.close()
         self.drop()
 
@@ -75,11 +75,11 @@ class SyncDriver(Driver):
             woken.acquire(timeout=left)
 
     def _signer(self, until: float | None) -> Signer | None:
-        asked = self._where.signer
-        if not isinstance(asked, KeyFunction):
-            return asked
+        source = self._where.signer
+        if not isinstance(source, KeyFunction):
+            return source
         started = time.monotonic()
-        signer = asked.ask()
+        signer = source.ask()
         if until is not None and time.monotonic() >= until:
             raise self._late(started)
         return signer
@@ -126,16 +126,16 @@ class SyncDriver(Driver):
 
     def _body(self) -> Any:
         response = self._response
-        # A mock's body may have been read already.
+        # The body of a mocked response may have been read already.
         return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
     def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
-        """Close the response, if there is one, and leave the gate. Calling it again does nothing."""
+        """Close the response, if there is one, and release the slot. Calling it again does nothing."""
         response, self._response, self._chunks = self._response, None, None
         try:
             if response is not None:
                 response.close()
-        except Exception:  # noqa: BLE001, S110 - a connection that cannot be closed in order is closed all the same
+        except Exception:  # noqa: BLE001, S110 - the connection is closed even if the protocol's closing fails
             pass
         finally:
             self._leave_gate(busy=busy, good=good)
@@ -144,5 +144,5 @@ class SyncDriver(Driver):
 def _wake(woken: threading.Lock) -> None:
     try:
         woken.release()
-    except RuntimeError:  # it was woken before, and has not looked yet
+    except RuntimeError:  # it was woken already
         pass

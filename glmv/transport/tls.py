@@ -1,4 +1,4 @@
-"""Which certificates are trusted: SSL_CERT_FILE or SSL_CERT_DIR, else those of `certifi`; as `httpx` reads them."""
+"""The trusted certificates: those of SSL_CERT_FILE or SSL_CERT_DIR, else of `certifi`, as in `httpx`."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ TLSSettings = tuple[tuple[str, int, int], ...]
 
 
 def tls_settings() -> TLSSettings:
-    """What the TLS settings are made of: the variables, and of what they name the time of the last change and size."""
+    """The state of the TLS settings: each variable, with the time of the last change and the size of its file."""
     return tuple(_state(name) for name in _VARIABLES)
 
 
 def _state(name: str) -> tuple[str, int, int]:
     value = os.environ.get(name, "")
-    # What is logged into a file of keys changes it all the time.
+    # The key log file changes with each connection.
     if not value or name == "SSLKEYLOGFILE":
         return value, 0, 0
     try:
-        found = Path(value).stat()
+        info = Path(value).stat()
     except (OSError, ValueError):
         return value, -1, -1
-    return value, found.st_mtime_ns, found.st_size
+    return value, info.st_mtime_ns, info.st_size
 
 
 def tls_context() -> ssl.SSLContext:
-    """The TLS settings of all clients: making them takes longer than a call. They follow the environment.
+    """The TLS context of all clients, cached because making one takes longer than a call. It follows the environment.
 
     Raises:
-        InvalidRequestError: a variable names what cannot be used.
+        InvalidRequestError: a variable names a file or folder that cannot be used.
     """
     return _context(tls_settings())
 
 
 @functools.lru_cache(maxsize=1)
 def _context(settings: TLSSettings) -> ssl.SSLContext:
-    wrong = _folder_problem()
-    if wrong is None:
+    problem = _folder_problem()
+    if problem is None:
         try:
             return httpx.create_ssl_context()
         except (OSError, ValueError) as error:  # `ssl.SSLError` is an OSError
-            wrong = _file_problem() or _log_problem(error)
-    raise settings_failed(wrong)
+            problem = _file_problem() or _log_problem(error)
+    raise settings_failed(problem)
 
 
 def _file_problem() -> str | None:
@@ -64,14 +64,14 @@ def _file_problem() -> str | None:
     except FileNotFoundError:
         return _told("SSL_CERT_FILE", value, "does not exist")
     except ssl.SSLError:
-        return _told("SSL_CERT_FILE", value, "holds no certificates in PEM form")
+        return _told("SSL_CERT_FILE", value, "has no certificates in PEM form")
     except (OSError, ValueError) as error:
         return _told("SSL_CERT_FILE", value, f"cannot be read ({_reason(error)})")
     return None
 
 
 def _folder_problem() -> str | None:
-    """OpenSSL takes a folder that does not exist for one without certificates, and trusts nobody."""
+    """The problem with SSL_CERT_DIR, or None. OpenSSL treats a missing folder as empty, and trusts no certificate."""
     value = os.environ.get("SSL_CERT_DIR")
     if not value or os.environ.get("SSL_CERT_FILE"):
         return None
@@ -95,14 +95,14 @@ def _told(variable: str, value: str, what: str) -> str:
 
 
 def trust_advice() -> str:
-    """What may help where a certificate is not trusted."""
+    """Advice for a certificate that is not trusted."""
     for name, is_a in (("SSL_CERT_FILE", "the file"), ("SSL_CERT_DIR", "the folder (hashed by `openssl rehash`)")):
         if value := os.environ.get(name):
             return (
-                f"{name} names {value[:200]!r} as {is_a} of trusted certificates: the authority that signed this one "
-                "(a company's proxy has its own) has to be there."
+                f"{name} names {value[:200]!r} as {is_a} of trusted certificates: it must contain the authority that "
+                "signed this one (a company's proxy has its own)."
             )
     return (
-        "Where a company's proxy or firewall signs connections anew, set SSL_CERT_FILE to a PEM file with its "
+        "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with its own "
         "certificate."
     )

@@ -1,6 +1,6 @@
-"""Worker threads for what would keep an event loop from its other tasks: reading, fitting and encoding large content.
+"""Worker threads for work that would block an event loop: reading, fitting and encoding large content.
 
-A few at a time for the whole process, whatever number of clients, loops and calls there are.
+The process has `WORKERS` of them, for any number of clients, loops and calls.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from glmv.media.stopping import STOPS
 T = TypeVar("T")
 
 WORKERS = 2
-"""Pieces of work at once. Codecs hold the interpreter's lock in parts (decoding a WEBP of 12 megapixels for some 50 ms)
-and the event loop waits for as many of these as there are threads. Each may hold a decoded picture of 256 MB, too."""
+"""The number of threads. Codecs hold the interpreter's lock at times (decoding a WEBP of 12 megapixels: for 50 ms),
+and the event loop may wait once for each thread. Each may also have a decoded picture of 256 MB in memory."""
 
 
 class Late(Exception):
-    """The moment until which the work was waited for has come."""
+    """The work was not done in time."""
 
 
 @functools.cache
@@ -40,17 +40,17 @@ if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
 
 
 async def worked(function: Callable[[], T], until: float | None = None) -> T:
-    """What a function returns, called in a worker thread, with the context variables of the caller.
+    """Calls a function in a worker thread, with the context variables of the caller, and returns its result.
 
-    A cancelled caller leaves the queue at once. What is under way cannot be interrupted: it ends before its next
-    picture, and its thread is free for others then.
+    A cancelled caller leaves the queue at once. Running work cannot be interrupted: it stops before its next picture,
+    which frees its thread.
 
     Args:
         function: takes no arguments.
-        until: moment in monotonic seconds at which nobody waits any more, or None.
+        until: the deadline in monotonic seconds, or None.
 
     Raises:
-        Late: that moment has come.
+        Late: the deadline has passed.
     """
     gone = threading.Event()
     context = contextvars.copy_context()
@@ -70,22 +70,22 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
 
 
 async def in_worker(function: Callable[[], T], *, deadline: float | None = None) -> T:
-    """What a function returns, called in a worker thread: for work on pictures beside an event loop.
+    """Calls a function in a worker thread and returns its result: for work on pictures in a program with an event loop.
 
-    A few run at a time in a process, calls of the clients included. A cancelled caller leaves the queue.
+    A few functions run at a time in a process, including those of the clients. A cancelled caller leaves the queue.
 
     Args:
         function: takes no arguments.
-        deadline: seconds that it may take with the wait for a thread. None is no limit; so is what is not above 0,
-            which a call refuses with its other options.
+        deadline: seconds, including the wait for a thread. None means no limit; so does a value that is not above 0,
+            for which the call itself raises an error.
 
     Raises:
         DeadlineExceeded: it took longer.
     """
     started = time.monotonic()
-    known = isinstance(deadline, int | float) and deadline > 0
+    is_limited = isinstance(deadline, int | float) and deadline > 0
     try:
-        return await worked(function, started + deadline if known and deadline is not None else None)
+        return await worked(function, started + deadline if is_limited and deadline is not None else None)
     except Late:
         assert deadline is not None
         raise DeadlineExceeded(prepared_in(time.monotonic() - started, deadline)) from None

@@ -1,1 +1,1 @@
-"""The format of requests and answers: JSON, server-sent events, tags, error codes, dialects of servers."""
+"""The formats of requests and responses: JSON, server-sent events, tags, error codes, dialects of servers."""

@@ -1,4 +1,4 @@
-"""Arguments of a tool call that stand in the text -> values, by the JSON Schema of the function. Pure."""
+"""Texts of a tool call's arguments -> values, by the JSON Schema of the function. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 
 def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """The text of an argument -> its value: strings stand as they are, all else as JSON."""
+    """The text of an argument -> its value: a string is written as it is, any other value as JSON."""
     properties = schema.get("properties")
     kinds = _kinds(properties.get(key), schema) if isinstance(properties, Mapping) else set()
     if kinds == {"string"}:
@@ -24,7 +24,7 @@ def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
 
 
 def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
-    """Types that a JSON Schema inside `root` allows, as far as they are easily seen; none where they are not."""
+    """The types that a JSON Schema inside `root` allows; an empty set if that is hard to determine."""
     if not isinstance(schema, Mapping) or not depth:
         return set()
     kind = schema.get("type")
@@ -42,26 +42,26 @@ def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
             kinds = [_kinds(each, root, depth - 1) for each in several[:_WIDE]]
             return set().union(*kinds)
     if isinstance(several := schema.get("allOf"), list):
-        kinds = [found for each in several[:_WIDE] if (found := _kinds(each, root, depth - 1))]
+        kinds = [allowed for each in several[:_WIDE] if (allowed := _kinds(each, root, depth - 1))]
         return set.intersection(*kinds) if kinds else set()
     return set()
 
 
-_WIDE = 16  # alternatives that are looked at, so that a schema of many layers costs little
+_WIDE = 16  # the most alternatives that are examined, so that a deep schema takes little time
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null"}
 
 
 def _referred(ref: str, root: Mapping[str, Any]) -> object:
-    """What a reference inside the schema names."""
-    found: object = root
-    at, _, path = ref.partition("#")
-    for name in path.split("/")[1:] if not at else ["#"]:
-        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-    return found
+    """The schema that a reference inside `root` names, or None."""
+    schema: object = root
+    document, _, path = ref.partition("#")
+    for name in path.split("/")[1:] if not document else ["#"]:
+        schema = schema.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(schema, Mapping) else None
+    return schema
 
 
 def object_of(text: str) -> dict[str, Any] | None:
-    """The JSON object in a text, or None when it holds anything else."""
+    """The JSON object that the text is, or None if it is anything else."""
     try:
         value = from_json(text)
     except ValueError:

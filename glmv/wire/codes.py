@@ -1,8 +1,8 @@
-"""What the codes, names and statuses of errors mean, as tables.
+"""Tables for the codes, names and HTTP statuses of errors.
 
 Sources of the platform's codes: docs.bigmodel.cn "错误码" and docs.z.ai "Errors" (codes, HTTP statuses),
-docs.bigmodel.cn "安全审核" (1301). The retry column is our reading of the documented meaning. Messages differ by host
-and language, so codes and names are looked up first; sentences count only where no known code came (`envelopes.py`).
+docs.bigmodel.cn "安全审核" (1301). The retry column is derived from the documented meaning. Messages differ by host
+and language, so codes and names are looked up first; sentences are used only without a known code (`envelopes.py`).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from glmv.errors import (
 
 
 class Retry(StrEnum):
-    """When the same request may be sent again."""
+    """Whether and how to retry a request."""
 
     NEVER = "never"
-    TRANSIENT = "transient"  # the platform stumbled: soon
-    BUSY = "busy"  # too many at once: later, and fewer at a time
-    TOKEN = "token"  # noqa: S105 - the name of a retry class, not a secret: sign anew, once
+    TRANSIENT = "transient"  # a temporary failure: soon
+    BUSY = "busy"  # too many concurrent calls: later, and fewer at a time
+    TOKEN = "token"  # noqa: S105 - not a secret: retry once with a new token
 
 
 class Code(NamedTuple):
-    """One row: which error it is, when to retry, and what a person should do."""
+    """One row: the error class, whether to retry, and advice for the user."""
 
     kind: type[GLMVError]
     retry: Retry
@@ -46,12 +46,12 @@ class Code(NamedTuple):
 
 
 # Frameworks that fall back to another model look for the words "invalid API key" and "rate limit" in a message.
-_KEY = "Invalid API key, or one of another host: check ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
+_KEY = "Invalid API key, or a key for another host: check ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."
 _ACCOUNT = "See the account's state in the platform's console."
 _FIELD = "Compare the request with the model's documentation."
-_PLAN = "Renew or change the plan, or use a key and base URL that pay by use."
+_PLAN = "Renew or change the plan, or use a key and base URL with pay-as-you-go billing."
 _RESET = "Wait until the allowance is reset, or use another key."
-_BUSY = "The rate limit is reached: fewer calls at once help, set max_concurrency."
+_BUSY = "The rate limit is reached: make fewer concurrent calls (max_concurrency)."
 
 CODES: dict[str, Code] = {
     "401": Code(AuthenticationError, Retry.TOKEN, _KEY),
@@ -65,13 +65,13 @@ CODES: dict[str, Code] = {
     "1110": Code(PermissionDeniedError, Retry.NEVER, _ACCOUNT),
     "1111": Code(PermissionDeniedError, Retry.NEVER, _ACCOUNT),
     "1112": Code(PermissionDeniedError, Retry.NEVER, _ACCOUNT),
-    "1113": Code(QuotaError, Retry.NEVER, "Recharge the account, or use the base URL that the key's plan is for."),
+    "1113": Code(QuotaError, Retry.NEVER, "Recharge the account, or use the base URL of the key's plan."),
     "1120": Code(ServerError, Retry.TRANSIENT, "Try again later."),
     "1121": Code(PermissionDeniedError, Retry.NEVER, _ACCOUNT),
     "1200": Code(InvalidRequestError, Retry.NEVER, _FIELD),
     "1210": Code(InvalidRequestError, Retry.NEVER, _FIELD),
-    "1211": Code(NotFoundError, Retry.NEVER, "Check the model's name: `glmv models` lists those we know."),
-    "1212": Code(InvalidRequestError, Retry.NEVER, "This model wants another way of calling."),
+    "1211": Code(NotFoundError, Retry.NEVER, "Check the model's name: `glmv models` lists the known ones."),
+    "1212": Code(InvalidRequestError, Retry.NEVER, "This model needs another kind of call."),
     "1213": Code(InvalidRequestError, Retry.NEVER, _FIELD),
     "1214": Code(InvalidRequestError, Retry.NEVER, _FIELD),
     "1215": Code(InvalidRequestError, Retry.NEVER, "These fields exclude each other."),
@@ -83,17 +83,17 @@ CODES: dict[str, Code] = {
     "1234": Code(ServerError, Retry.TRANSIENT, "Try again later; give the request id to the platform's support."),
     "1261": Code(ContextLengthError, Retry.NEVER, "Shorten the conversation, or send fewer or smaller pictures."),
     "1300": Code(ContentFilterError, Retry.NEVER, "The call is blocked by policy."),
-    "1301": Code(ContentFilterError, Retry.NEVER, "The platform finds the input or the answer unsafe: change it."),
+    "1301": Code(ContentFilterError, Retry.NEVER, "The platform flagged the input or the answer as unsafe: change it."),
     "1302": Code(RateLimitError, Retry.BUSY, _BUSY),
     "1303": Code(RateLimitError, Retry.BUSY, _BUSY),
-    "1304": Code(QuotaError, Retry.NEVER, "The day's calls are used up: wait until tomorrow or ask for more."),
+    "1304": Code(QuotaError, Retry.NEVER, "The calls of the day are used up: wait until tomorrow, or ask for more."),
     "1305": Code(RateLimitError, Retry.BUSY, "The model is overloaded: try again later or use another model."),
     "1308": Code(QuotaError, Retry.NEVER, _RESET),
     "1309": Code(QuotaError, Retry.NEVER, _PLAN),
     "1310": Code(QuotaError, Retry.NEVER, _RESET),
     "1311": Code(QuotaError, Retry.NEVER, _PLAN),
     "1312": Code(RateLimitError, Retry.BUSY, "The model is overloaded: the message names another one to use."),
-    "1313": Code(QuotaError, Retry.NEVER, "The account is throttled for its use: see the console."),
+    "1313": Code(QuotaError, Retry.NEVER, "The account is throttled because of its use: see the console."),
     "1316": Code(QuotaError, Retry.NEVER, _RESET),
     "1317": Code(QuotaError, Retry.NEVER, _RESET),
     "1318": Code(QuotaError, Retry.NEVER, _RESET),
@@ -102,7 +102,7 @@ CODES: dict[str, Code] = {
     "1321": Code(QuotaError, Retry.NEVER, _RESET),
 }
 
-# What an HTTP status says when no known code comes with it. 434 and 435 are the platform's own:
+# Rows for HTTP statuses without a known code. 434 and 435 are the platform's own:
 # "no API permission (beta)" and "file larger than 100 MB".
 STATUSES: dict[int, Code] = {
     400: Code(InvalidRequestError, Retry.NEVER, _FIELD),
@@ -119,21 +119,21 @@ STATUSES: dict[int, Code] = {
 }
 _CLIENT = Code(InvalidRequestError, Retry.NEVER, _FIELD)
 _SERVER = Code(ServerError, Retry.TRANSIENT, "Try again later.")
-_REDIRECT = Code(MalformedResponse, Retry.NEVER, "Redirects are not followed, so that nothing is sent elsewhere.")
+_REDIRECT = Code(MalformedResponse, Retry.NEVER, "Redirects are not followed, so that nothing is sent to another host.")
 
 _RECHARGE = "Recharge the account, or raise its limit."
 _SHORTEN = "Shorten the conversation, or send fewer or smaller pictures."
-_UNSAFE = "The server finds the input or the answer unsafe: change it."
+_UNSAFE = "The server flagged the input or the answer as unsafe: change it."
 
 _QUOTA = Code(QuotaError, Retry.NEVER, _RECHARGE)
 _FILTERED = Code(ContentFilterError, Retry.NEVER, _UNSAFE)
 OVERFLOW = Code(ContextLengthError, Retry.NEVER, _SHORTEN)
 _OVERLOADED = Code(ServerError, Retry.BUSY, "Try again later.")
 
-# Names of other servers, as `code` or `type`, that say more than the HTTP status that they come with.
+# Names that other servers send as `code` or `type`, and that say more than the HTTP status.
 NAMES: dict[str, Code] = {
-    # platform.openai.com, "Error codes": 429, yet waiting does not help; "inspect error.code", the `type` of all is
-    # insufficient_quota. The last three are of 2026.
+    # platform.openai.com, "Error codes": 429, but waiting does not help; "inspect error.code": the `type` of all is
+    # insufficient_quota. The last three are from 2026.
     "insufficient_quota": _QUOTA,
     "billing_hard_limit_reached": _QUOTA,
     "billing_not_active": _QUOTA,
@@ -156,14 +156,14 @@ NAMES: dict[str, Code] = {
     # QuantumNous/new-api, types/error.go: 400.
     "sensitive_words_detected": _FILTERED,
     "prompt_blocked": _FILTERED,
-    # DashScope, as above, and how its OpenAI-compatible endpoint writes it.
+    # DashScope, as above; the second is the spelling of its OpenAI-compatible endpoint.
     "DataInspectionFailed": _FILTERED,
     "data_inspection_failed": _FILTERED,
     # OpenAI: `code`, 400. llama.cpp (ggml-org/llama.cpp#15780): `type`, 400 or 500.
     "context_length_exceeded": OVERFLOW,
     "exceed_context_size_error": OVERFLOW,
 }
-# These say the same as the status that they come with, so they count where none came, as inside a stream.
+# Names that mean the same as their HTTP status. They are used without a status, as inside a stream.
 # Sources: platform.openai.com, "Error codes"; docs.anthropic.com, "Errors"; new-api (model_not_found).
 STATUS_NAMES: dict[str, Code] = {
     "invalid_api_key": Code(AuthenticationError, Retry.NEVER, _KEY),
@@ -181,25 +181,24 @@ STATUS_NAMES: dict[str, Code] = {
     "server_error": _SERVER,
     "api_error": _SERVER,
 }
-# Of these, the 400 that some gateways answer to everything says less than the name.
+# For these, the name is used instead of the status 400, which some gateways send for all errors.
 _ABOVE_400 = ("invalid_api_key", "model_not_found")
 
-# Codes by which content is refused or withdrawn that the app may judge itself (`on_sensitive="return"`). 1300, a
-# policy's refusal, is not one.
+# Codes for flagged content, which `on_sensitive="return"` returns as an answer. 1300, a refusal by policy, is not one.
 WITHDRAWN = frozenset({"1301", *(name for name, known in NAMES.items() if known is _FILTERED)})
 
 
 def row(status: int | None, code: str | None) -> Code:
-    """What a status and a code mean; the code decides where it is a known one that says more."""
+    """The row for a status and a code. A known code decides; else the status."""
     code = code or ""
-    known = CODES.get(code) or NAMES.get(code)
-    if known is None and (status in (None, 200) or (status == 400 and code in _ABOVE_400)):
-        known = STATUS_NAMES.get(code)
-    if known is not None:
-        return known
+    entry = CODES.get(code) or NAMES.get(code)
+    if entry is None and (status in (None, 200) or (status == 400 and code in _ABOVE_400)):
+        entry = STATUS_NAMES.get(code)
+    if entry is not None:
+        return entry
     status = status or 200
     if status == 200 and code and re.fullmatch("[45][0-9]{2}", code):
-        status = int(code)  # gateways name an HTTP status where the platform names its own code
+        status = int(code)  # some gateways send an HTTP status as the code
     if status in STATUSES:
         return STATUSES[status]
     if 300 <= status < 400:
@@ -208,5 +207,5 @@ def row(status: int | None, code: str | None) -> Code:
 
 
 def reason_of(code: str | None) -> str:
-    """The finish reason of an answer that was withdrawn by an error with this code, in the same server's words."""
+    """The finish reason for an answer that an error with this code withdrew, as the same server would write it."""
     return "sensitive" if code == "1301" else "content_filter"

@@ -1,4 +1,4 @@
-"""Bytes of an answer -> completions and deltas. Pure: no I/O, no clock.
+"""Bytes of a response -> completions and deltas. Pure: no I/O, no clock.
 
 Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py holds
 further ones, seen in SDKs, gateways and their bug reports, most of them of text models, and written anew there.
@@ -21,23 +21,23 @@ from glmv.wire.markup import MarkupFilter, Tools
 from glmv.wire.shapes import KNOWN, calls_of, counted, piece_of, text_of, unread, unread_in, unwrapped
 from glmv.wire.tool_calls import ToolCalls
 
-# Three bytes of JSON make a list of 64: what is parsed is bounded by values too. 64 vectors of 4,096 numbers fit.
+# The most values in a body, because a few bytes of JSON may become a large object. 64 vectors of 4,096 numbers fit.
 MAX_VALUES = 300_000
 
 
-def parse(data: bytes | bytearray, what: str = "The answer", secrets: Secrets | None = None) -> Any:
-    """JSON bytes -> a value; bytes that are not UTF-8, and halves of a surrogate pair, become U+FFFD.
+def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets | None = None) -> Any:
+    """JSON bytes -> a value. Invalid UTF-8 and lone surrogates become U+FFFD.
 
     Args:
         data: the bytes, in which credentials are masked already.
         what: the name of the data, for the message.
-        secrets: credentials that are masked once more in the value, where escapes could hide one.
+        secrets: credentials that are masked again in the value, because escapes may hide them in the bytes.
 
     Raises:
-        MalformedResponse: when it is not JSON, or holds more values than any answer; the message quotes the beginning.
+        MalformedResponse: it is not JSON, or has more values than any answer; the message quotes the beginning.
     """
     if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
-        raise MalformedResponse(f"{what} holds more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
+        raise MalformedResponse(f"{what} has more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
     try:
         payload = from_json(data)
     except ValueError:
@@ -49,12 +49,12 @@ def parse(data: bytes | bytearray, what: str = "The answer", secrets: Secrets | 
 
 
 def _mended(data: bytes | bytearray) -> str:
-    """JSON with bytes, halves of a pair or control characters that a parser refuses -> the same without them."""
+    """JSON with invalid UTF-8, lone surrogates or control characters -> the same as valid JSON."""
     text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
     return _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text) if _CONTROL.search(text) else text
 
 
-# An escape of JSON; the first two are of surrogates. JavaScript cuts strings inside a pair, and JSON writes the half.
+# An escape of JSON; the first two are surrogates. JavaScript may cut a string inside a pair, which leaves one half.
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)")
 _CONTROL = re.compile("[\x00-\x1f]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -69,10 +69,10 @@ def _whole_character(escape: re.Match[str]) -> str:
 
 
 def excerpt(data: bytes | bytearray, limit: int = 160) -> str:
-    """The beginning of a body for a message: control characters escaped, never longer than `limit`."""
+    """The beginning of a body for an error message: at most `limit` characters, without control characters."""
     text = data[: limit * 4].decode("utf-8", "replace").strip()
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return f"{shown[:limit]!r}" + ("…" if len(shown) > limit else "")
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return f"{printable[:limit]!r}" + ("…" if len(printable) > limit else "")
 
 
 _FACTS = ("id", "model", "request_id")
@@ -80,16 +80,16 @@ _EVERY = (*_FACTS, "created")
 
 
 class DeltaDecoder:
-    """Chunks of one answer, in order -> deltas; the unstreamed answer is a stream of one.
+    """Chunks of one answer, in order -> deltas. An answer that is not streamed is one chunk.
 
-    It settles what the wire leaves open: usage and finish reason come on any chunk, once or twice; content is a string,
-    a list, an object or null; there may be several choices, of which the one with index 0 is the answer, or the lowest
-    where none has it; and `ToolCalls` settles the rest.
+    It handles the differences between servers: usage and finish reason may be in any chunk, once or twice; content may
+    be a string, a list, an object or null; of several choices, the one with index 0 is the answer, or else the one with
+    the lowest index. `ToolCalls` handles differences in tool calls.
 
     Args:
-        thought: whether text may begin inside a thought, see `TagFilter`.
-        tools: functions that the request offers.
-        markup: whether calls of them that end the text are tool calls.
+        thought: whether text may begin with reasoning, see `TagFilter`.
+        tools: the functions in the request.
+        markup: whether markup of calls at the end of the text is read as tool calls.
     """
 
     __slots__ = (
@@ -118,32 +118,32 @@ class DeltaDecoder:
         self._filter = TagFilter(thought)
         self._markup = MarkupFilter(tools) if tools and markup else None
         self._calls = ToolCalls(tools or {})
-        self._chunk: Mapping[str, Any] = {}  # the one that ends the answer, or the newest
+        self._chunk: Mapping[str, Any] = {}  # the one with the finish reason, or the newest
         self._usage: Mapping[str, Any] | None = None
-        self._others: dict[int, list[dict[str, Any]]] = {}  # chunks of other choices, until the first has something
-        self._rising: list[dict[str, Any]] | None = []  # chunks of other choices, while each has the next index
-        self._shown = False  # something of the first choice came
-        self._odd: set[str] = set()  # what came in place of text, thought and calls
+        self._others: dict[int, list[dict[str, Any]]] = {}  # chunks of other choices, until choice 0 has content
+        self._rising: list[dict[str, Any]] | None = []  # chunks of other choices, while their indexes count up
+        self._shown = False  # choice 0 has content
+        self._odd: set[str] = set()  # kinds of content that are not read
         self._deltas = False  # text came in deltas
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
         self.facts: dict[str, Any] = {}
-        self._every: tuple[Any, ...] = (None,) * len(_EVERY)  # those facts that every delta tells
+        self._every: tuple[Any, ...] = (None,) * len(_EVERY)  # the facts in every delta
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.left_in_text = 0  # tool calls that the server left in the text
-        self._known = False  # a field was seen in which an answer stands, empty as it was
-        self._unread: set[str] = set()  # fields that are not known
+        self._known = False  # a known field of an answer was seen, even if empty
+        self._unread: set[str] = set()  # unknown fields
 
     @property
     def finished(self) -> bool:
-        """Whether a finish reason was seen: the answer is whole, even without `[DONE]`."""
+        """Whether a finish reason was seen: then the answer is complete, even without `[DONE]`."""
         return self.finish_reason is not None
 
     def feed(self, chunk: dict[str, Any]) -> Delta | None:
-        """One chunk -> its delta, or None when it holds nothing to show.
+        """One chunk -> its delta, or None if it has no content.
 
-        Where a delta `replaces`, its reasoning ends with the text that was shown up to then: see `TagFilter.feed`.
+        A delta with `replaces` means that all text before was reasoning, see `TagFilter.feed`.
         """
         if not self.facts or not _SEEN_KEYS.issuperset(chunk):
             self._note(chunk)
@@ -170,10 +170,10 @@ class DeltaDecoder:
         else:
             piece = piece_of(choice)
             if self._deltas and piece is choice.get("message"):
-                # The last chunk has the whole message once more.
+                # The last chunk repeats the whole message.
                 piece = {name: value for name, value in piece.items() if name == "tool_calls"}
         if reason := choice.get("finish_reason"):
-            if self.finish_reason is None or is_withdrawn(str(reason)):  # withdrawn is withdrawn, also after "stop"
+            if self.finish_reason is None or is_withdrawn(str(reason)):  # content may be withdrawn after "stop"
                 self.finish_reason = str(reason)
             self._shown = True
             self._chunk = chunk
@@ -214,14 +214,14 @@ class DeltaDecoder:
         if not (text or reasoning or pieces or replaces):
             return None
         ident, model, request_id, created = self._every
-        # By position: by name it takes twice as long.
+        # Positional arguments, because keywords take twice as long.
         delta = Delta(text, reasoning, pieces, ident, model, request_id, created, chunk)
         if replaces:
             delta.replaces = True
         return delta
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
-        """What a chunk without text, thought and tool calls may hold: a call in the older form, or what is not read."""
+        """The tool calls of a chunk without known content, in an older form. Notes content that is not read."""
         if not KNOWN.isdisjoint(piece):
             self._known = True
         elif not (self._known or self._unread):
@@ -232,59 +232,59 @@ class DeltaDecoder:
 
     @property
     def unread(self) -> set[str]:
-        """Fields in which there may be an answer, where there was none in those that are known."""
+        """Fields that may have an answer, if the known fields have none."""
         return self._odd if self._known else self._odd | self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
         if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
-            found = unwrapped(chunk)
-            if found is not None:
-                return self.feed(dict(found))
+            payload = unwrapped(chunk)
+            if payload is not None:
+                return self.feed(dict(payload))
         return None
 
     def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
-        """The choice that is the answer: that with index 0, or one whose index cannot be read.
+        """The choice that is the answer: index 0 or no valid index. None if the chunk has other choices only.
 
-        Others are kept until something of that with index 0 came; without it the lowest is the answer.
+        Other choices are kept until choice 0 has content; without it, the one with the lowest index is the answer.
         """
         indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
         if 0 in indexes:
             self._rising = None
-            found = choices[indexes.index(0)]
-            return found if isinstance(found, dict) else None
+            first = choices[indexes.index(0)]
+            return first if isinstance(first, dict) else None
         lowest = min((index for index in indexes if index > 0), default=None)
         if lowest is None or (self._shown and self._rising is None):
             return None
-        alone = {**chunk, "choices": [{**choices[indexes.index(lowest)], "index": 0}]}
+        single = {**chunk, "choices": [{**choices[indexes.index(lowest)], "index": 0}]}
         if not self._shown:
-            self._others.setdefault(lowest, []).append(alone)
+            self._others.setdefault(lowest, []).append(single)
         if self._rising is not None:
             if len(choices) > 1 or lowest != len(self._rising) + 1:
                 self._rising = None
             else:
-                self._rising.append(alone)
+                self._rising.append(single)
         return None
 
     def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
-        """Text without calls in GLM's markup. What was held of a thought that `ended` belongs to the thought."""
+        """Removes calls in GLM's markup from the text. If reasoning `ended`, the held text belongs to the reasoning."""
         assert self._markup is not None
         if ended:
             reasoning = self._markup.drop() + reasoning
         return (self._markup.feed(text) if text else ""), reasoning
 
     def finish(self) -> Delta:
-        """The terminal delta. Text that was held back comes before it: see `rest`."""
+        """The last delta. Held text is returned before it, by `rest`."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     @property
     def has_others(self) -> bool:
-        """Whether there were choices that may be the answer where there is none with index 0."""
+        """Whether there were choices that may be the answer if there is no choice 0."""
         return bool(self._others)
 
     def other(self) -> list[Delta]:
-        """The deltas of an answer that is not in the choice with index 0.
+        """The deltas of an answer that is not in choice 0.
 
-        They are those of the lowest index; or of all, where each chunk has the next index and only the last one ends.
+        It is the choice with the lowest index; or all chunks, if their indexes count up and only the last one ends.
         """
         others, rising = self._others, self._rising or []
         if not (others or rising):
@@ -300,29 +300,29 @@ class DeltaDecoder:
         return [delta for chunk in chunks if (delta := self.feed(chunk)) is not None]
 
     def rest(self) -> Delta | None:
-        """What was still held when the stream ended."""
+        """The text and calls that were held back, at the end of the stream."""
         text, reasoning, replaces = self._filter.finish()
-        found: list[tuple[str, str]] = []
+        markup_calls: list[tuple[str, str]] = []
         if self._markup is not None:
             text, reasoning = self._without_calls(text, reasoning, replaces)
-            held, found = self._markup.finish(cut=self.finish_reason in (None, "length"))
-            if found and len(self._calls):
-                # The server reads calls itself. What it left in the text it did not take for one, or it is the same.
-                if not self._calls.hold(found):
+            held, markup_calls = self._markup.finish(cut=self.finish_reason in (None, "length"))
+            if markup_calls and len(self._calls):
+                # The server reads calls itself: those in the text are repeated ones, or the server took them for text.
+                if not self._calls.hold(markup_calls):
                     held = self._markup.held
-                found = []
+                markup_calls = []
             text += held
         pieces = self._calls.rest()
-        for name, arguments in found:
-            called = self._calls.add(name, arguments)
-            self.left_in_text += len(called)
-            pieces += called
+        for name, arguments in markup_calls:
+            new = self._calls.add(name, arguments)
+            self.left_in_text += len(new)
+            pieces += new
         if not (text or reasoning or pieces or replaces):
             return None
         return Delta(text, reasoning, pieces, raw=self._raw(), replaces=replaces)
 
     def _raw(self) -> dict[str, Any]:
-        """The last chunk, with usage in it even when usage came on another one."""
+        """The last chunk, with usage added if that came in another chunk."""
         return {**self._chunk, "usage": self._usage} if self._usage else dict(self._chunk)
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
@@ -335,9 +335,9 @@ class DeltaDecoder:
             facts["created"] = created
         self._every = tuple(map(facts.get, _EVERY))
         for name, other in (("content_filter", "contentFilter"), ("web_search", "")):
-            found = chunk.get(name) or chunk.get(other)
-            if isinstance(found, list) and found:
-                facts[name] = found
+            rows = chunk.get(name) or chunk.get(other)
+            if isinstance(rows, list) and rows:
+                facts[name] = rows
         usage = chunk.get("usage")
         if usage is None:
             groq = chunk.get("x_groq")
@@ -346,10 +346,10 @@ class DeltaDecoder:
 
     def _count(self, usage: object) -> None:
         if isinstance(usage, dict):
-            found = usage_of(usage)
-            # The last one counts; one that counts nothing at all says nothing.
-            if self.usage is None or found.total_tokens or found.prompt_tokens or found.completion_tokens:
-                self.usage = found
+            new = usage_of(usage)
+            # The last usage counts, unless all its numbers are 0.
+            if self.usage is None or new.total_tokens or new.prompt_tokens or new.completion_tokens:
+                self.usage = new
                 self._usage = usage
 
 
@@ -357,7 +357,7 @@ _SEEN_KEYS = frozenset({"id", "object", "created", "model", "request_id", "choic
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:
-    """Usage as the platform or a gateway counts it; nulls and strings are tolerated, a missing total is the sum."""
+    """Usage of the platform or a gateway -> `Usage`. Nulls and strings are accepted; a missing total is the sum."""
     prompt = _integer(usage.get("prompt_tokens")) or _integer(usage.get("input_tokens")) or 0
     completion = _integer(usage.get("completion_tokens")) or _integer(usage.get("output_tokens")) or 0
     total = _integer(usage.get("total_tokens"))

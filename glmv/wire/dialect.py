@@ -1,8 +1,8 @@
-"""How a server speaks: the differences between the platform, proxies, hosts, and engines that serve open weights.
+"""The differences between servers: the platform, proxies, hosts, and engines that serve open weights.
 
-A body holds what its server knows and nothing that nobody asked for: some servers refuse a field that they do not know
-(`transformers serve` with 422, hosts with "Extra inputs are not permitted"). What the user asked for in the platform's
-terms is written in the server's (`encode`).
+A request has only fields that its server knows and that the user asked for, because some servers refuse unknown fields
+(`transformers serve` with 422, hosts with "Extra inputs are not permitted"). `encode` converts the user's options from
+the platform's form to that of the server.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ class Dialect:
     """One row for each kind of server.
 
     Attributes:
-        name: what `dialect=` takes.
+        name: a value of `dialect=`.
         base64: "raw" base64 in `url` fields, or a "data_uri".
         thinking: the body key that switches thinking.
-        own_fields: whether `do_sample`, `user_id` and `request_id` are fields of the body. Elsewhere they are written
-            as `temperature`, `user` and the header X-Request-Id.
-        limits: what becomes of a request that is over a limit or a range of the platform (see `glmv/catalog`).
-            "refuse": on the platform itself, and where a path says that a server stands in for it, since it would
-            refuse the request for certain. "note": the platform, or a host with limits of its own, may be behind a
-            proxy, which does not tell; what the user asks for is sent, and `answer.notes` names the limit. Pictures are
-            fitted there, too. "none": an engine's limits are decided by how it was started, and the platform's say
-            nothing. How many calls at once the platform documents holds outside of it only for a model by the
-            platform's own name or by `base_model` (`glmv.find_model`).
-        stream_usage: whether a stream has to be asked for usage (`stream_options`).
-        files: whether a message may hold documents.
-        functions_only: whether tools other than functions are unknown.
-        chooses_tools: whether `tool_choice` other than "auto" is obeyed: "no", "required" alone, or that and a "name".
-        takes_json: whether `response_format` is obeyed, with a JSON Schema and without.
-        least_side: pixels of a picture's sides at least; a smaller one is noted. 0 is for any.
-        most_aspect: the longer side of a picture by the shorter one, at most; None for any.
-        allows: keys that have to be named in `allowed_openai_params` to be handed on.
+        own_fields: whether the body has the fields `do_sample`, `user_id` and `request_id`. Other servers get them as
+            `temperature`, `user` and the header X-Request-Id.
+        limits: how to treat a request over a limit or range of the platform (see `glmv/catalog`). "refuse": for the
+            platform and stand-ins for it, which would refuse the request. "note": for a proxy, behind which the
+            platform or a host with other limits may be; the request is sent, and `answer.notes` names the limit.
+            Pictures are fitted in both cases. "none": for an engine, whose own settings decide its limits. For other
+            servers than the platform, its number of concurrent calls is used only if the model has the platform's
+            own name or a `base_model` (`glmv.find_model`).
+        stream_usage: whether a stream reports usage only on request (`stream_options`).
+        files: whether a message may have documents.
+        functions_only: whether functions are the only tools.
+        chooses_tools: which values of `tool_choice` work beside "auto": "no" (none), "required", or also a "name".
+        takes_json: whether `response_format` works, with and without a JSON Schema.
+        least_side: the fewest pixels of a picture's side; a note is recorded for fewer. 0 for any.
+        most_aspect: the largest ratio of a picture's longer side to its shorter one; None for any.
+        allows: keys that must be listed in `allowed_openai_params` to be passed on.
     """
 
     name: str
@@ -60,32 +59,33 @@ class Dialect:
     most_aspect: float | None = None
 
     def translated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Options of the platform alone -> the same in the terms of this server; the same again changes nothing."""
+        """Options in the platform's form -> the same for this server. Translated options are not changed again."""
         if self.own_fields or not _OWN_FIELDS & options.keys():
             return options
-        told = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
+        translated = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
         if options.get("do_sample") is False:
-            told.pop("top_p", None)
-            told["temperature"] = 0  # greedy decoding (docs.vllm.ai, sampling parameters)
+            translated.pop("top_p", None)
+            translated["temperature"] = 0  # greedy decoding (docs.vllm.ai, sampling parameters)
         if user := options.get("user_id"):
-            told["user"] = user
-        return told
+            translated["user"] = user
+        return translated
 
 
 DIALECTS = {
     row.name: row
     for row in (
         # "图片url或者base64编码", shown without a data: prefix; a prefix is refused with 1210 on some models
-        # (github.com/QuantumNous/new-api/issues/136). `stream_options` was refused (new-api/issues/398), and the usage
-        # comes unasked (docs.bigmodel.cn, "对话补全").
+        # (github.com/QuantumNous/new-api/issues/136). `stream_options` was refused (new-api/issues/398), and usage
+        # is sent anyway (docs.bigmodel.cn, "对话补全").
         Dialect("platform", base64="raw", own_fields=True, limits="refuse", stream_usage=False),
-        # A proxy with the platform behind it: `thinking` is the platform's own field, and the proxy hands it on.
+        # A proxy with the platform behind it: `thinking` is the platform's own field, and the proxy passes it on.
         # Usage: platform.openai.com/docs/api-reference/chat/create, `stream_options`.
         Dialect("openai"),
-        # LiteLLM refuses `thinking` for models that it does not know as thinking ones, or drops it in silence, unless
+        # LiteLLM refuses `thinking` for models that it does not know as thinking ones, or silently drops it, unless
         # the request allows it (docs.litellm.ai/docs/completion/drop_params, "allowed_openai_params").
-        # `response_format` is not among what it hands on to zai (litellm/llms/zai/chat/transformation.py,
-        # get_supported_openai_params), and the platform behind it obeys no `tool_choice` but "auto": both in words.
+        # `response_format` is not among the fields that it passes on to zai (litellm/llms/zai/chat/transformation.py,
+        # get_supported_openai_params), and the platform behind it supports only `tool_choice` "auto": the prompt asks
+        # for both instead.
         Dialect("litellm", allows=("thinking",)),
         # openrouter.ai/docs/use-cases/reasoning-tokens: `reasoning.enabled`. `response_format` with both kinds of JSON:
         # /docs/structured-outputs; `tool_choice`: /docs/api-reference/overview.
@@ -119,8 +119,8 @@ DIALECTS = {
             takes_json=True,
         ),
         # `transformers serve` knows OpenAI's fields, `seed`, `generation_config` and `chat_template_kwargs`, refuses
-        # all others, and ignores `tool_choice`, `response_format` and `stream_options`; streams have their usage
-        # unasked (github.com/huggingface/transformers, cli/serving/chat_completion.py).
+        # all others, and ignores `tool_choice`, `response_format` and `stream_options`; streams have usage
+        # anyway (github.com/huggingface/transformers, cli/serving/chat_completion.py).
         Dialect(
             "transformers",
             least_side=28,
@@ -138,9 +138,9 @@ _HOSTS = {"openrouter.ai": "openrouter"}
 
 
 def dialect_of(base_url: str, name: str | None = None) -> Dialect:
-    """The row for a base URL, unless the user named one.
+    """The dialect by its name, or by the base URL if the name is None.
 
-    bigmodel.cn, z.ai and openrouter.ai are told by host, servers that stand in for the platform by the path
+    bigmodel.cn, z.ai and openrouter.ai are recognized by the host; stand-ins for the platform by the path
     `/api/paas/v4`.
     """
     if name is not None:

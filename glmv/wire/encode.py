@@ -1,4 +1,4 @@
-"""A request -> body bytes. Pure: no I/O, no clock.
+"""A request -> the bytes of its body. Pure: no I/O, no clock.
 
 Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion".
 """
@@ -18,12 +18,12 @@ from glmv.types import Media, Message, Part, Text, media_in, modality
 from glmv.wire.dialect import Dialect
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-# Stands for a blob of base64 while the body is made; random, so that no text can hold it by chance or by malice.
+# Replaces base64 while the body is made; random, so that no text can contain it, by chance or on purpose.
 _MARK = f"@glmv-{secrets.token_hex(16)}:"
 
 
 class Body:
-    """The bytes of a request: iterable in parts, so that a 27 MB blob is never copied into one string.
+    """The bytes of a request, iterable in parts, so that 27 MB of base64 are never copied into one string.
 
     `len(body)` is the Content-Length. Iterating again gives the same bytes, so a retry sends the same body.
     """
@@ -40,11 +40,11 @@ class Body:
 
     @property
     def large(self) -> bool:
-        """Whether it is worth sending part by part."""
+        """Whether it is sent part by part."""
         return len(self._parts) > 1
 
     def cut(self, most: int) -> Body:
-        """The same, iterable in pieces of so many bytes at most, each of them a copy."""
+        """The same body, iterable in pieces of at most `most` bytes, each of which is a copy."""
         return Body(self._parts, most)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -70,13 +70,13 @@ def encode(
 
     Args:
         request: checked by `request.check.check`.
-        dialect: the row that says how the server wants base64 and thinking.
+        dialect: of the server.
         stream: ask for server-sent events.
-        lists: send a user's content as a list of parts even when it is one text (the 2024 glm-4v wants that).
-        request_id: of this attempt; "" sends none, None is what the options say.
+        lists: send a user's content as a list of parts even if it is one text (the 2024 glm-4v requires it).
+        request_id: of this attempt; "" sends none, None uses the option.
 
     Raises:
-        InvalidRequestError: when a value cannot be written as JSON.
+        InvalidRequestError: a value cannot be written as JSON.
     """
     blobs: list[bytes] = []
     body: dict[str, Any] = {"model": request.model}
@@ -95,10 +95,10 @@ def encode(
 
 
 def json_body(payload: Mapping[str, Any]) -> Body:
-    """JSON of any other endpoint -> its body.
+    """The payload for any other endpoint -> its body.
 
     Raises:
-        InvalidRequestError: when a value cannot be written as JSON.
+        InvalidRequestError: a value cannot be written as JSON.
     """
     return Body(_dump(payload, []))
 
@@ -130,7 +130,7 @@ def _option(name: str, value: Any, dialect: Dialect) -> dict[str, Any]:
             for index, tool in enumerate(value):
                 if tool.get("type") != "function":
                     raise UnsupportedContent(
-                        f"tools[{index}] is of type {shown(tool.get('type'))}: servers of dialect "
+                        f"tools[{index}] has the type {shown(tool.get('type'))}; servers of dialect "
                         f"{dialect.name!r} take functions only."
                     )
             return {name: value}
@@ -150,7 +150,7 @@ def _thinking(value: bool | str | Mapping[str, Any], dialect: Dialect) -> dict[s
             own = {"type": "enabled" if on else "disabled"}
     match dialect.thinking:
         case "chat_template_kwargs":
-            # What else stands in the wire's dict, `clear_thinking`, is a variable of the same name in GLM's template
+            # The other key of the platform's dict, `clear_thinking`, is a variable of the same name in GLM's template
             # (chat_template.jinja of zai-org/GLM-4.7).
             return {"chat_template_kwargs": {"enable_thinking": on, **more}}
         case "reasoning":
@@ -167,12 +167,12 @@ def _stream_options(wanted: Mapping[str, Any] | bool | None, dialect: Dialect) -
     return {"stream_options": wanted} if wanted else {}
 
 
-# Keys that the body may hold because of the dialect: what the user writes into the same ones does not undo that.
+# Keys that the dialect may set: values of the user for the same keys are merged, not replaced.
 _MERGED = ("chat_template_kwargs", "reasoning", "stream_options", "allowed_openai_params")
 
 
 def _with_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with the user's own keys, which go first."""
+    """The body with the keys of `extra_body`, which override others."""
     merged = {name: _merged(body[name], extra[name]) for name in _MERGED if name in body and name in extra}
     return {**body, **extra, **merged}
 
@@ -199,7 +199,7 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
         case "system" | "assistant" | "tool":
             # "GLM chat template silently drops list content for tool/assistant": these are sent as strings.
             if media_in(message.content):
-                raise UnsupportedContent(f"A {message.role} message can hold text only; move media to a user message.")
+                raise UnsupportedContent(f"A {message.role} message takes text only; move media to a user message.")
             # "助理消息时，数据类型为 string" (bigmodel.cn, glm-4v), also where a user's content is a list.
             wire["content"] = message.text
             if message.reasoning:
@@ -217,7 +217,7 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
                 wire["tool_call_id"] = message.tool_call_id
         case _:
             raise UnsupportedContent(
-                f"There is no role {shown(message.role)}; roles are system, user, assistant and tool."
+                f"The role {shown(message.role)} does not exist; roles are system, user, assistant and tool."
             )
     return wire
 
@@ -231,7 +231,7 @@ def _part(part: Part, dialect: Dialect, blobs: list[bytes]) -> dict[str, Any]:
             url = part.url if part.url is not None else _blob(part, dialect.base64 == "data_uri", blobs)
             return {"type": kind, kind: {"url": url}}
         case File() if not dialect.files:
-            raise UnsupportedContent(f"Servers of dialect {dialect.name!r} take no documents: send pages as pictures.")
+            raise UnsupportedContent(f"Servers of dialect {dialect.name!r} do not accept files: send pictures.")
         case File(file_id=str(file_id)):
             return {"type": "file", "file": {"file_id": file_id}}
         case File(url=str(url)):

@@ -1,4 +1,4 @@
-"""What the finish reasons of the platform and of other servers say about an answer."""
+"""The meaning of finish reasons of the platform and of other servers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from enum import StrEnum
 
 
 class Ending(StrEnum):
-    """What a finish reason says about an answer."""
+    """The kinds of finish reasons that are not a success."""
 
-    WITHDRAWN = "withdrawn"  # found unsafe
-    BROKEN = "broken"  # the server gave up: another try may succeed
-    LOOPED = "looped"  # the server stopped the answer for what it was: it would be so again
-    FULL = "full"  # the model's window is full: an answer that is cut, or none
+    WITHDRAWN = "withdrawn"  # the server flagged the content
+    BROKEN = "broken"  # the server failed: a retry may succeed
+    LOOPED = "looped"  # the server stopped a repetitive answer: a retry would give the same
+    FULL = "full"  # the context window is full: the answer is cut off or empty
 
 
-# Finish reasons that are not success. All others are, known or not, and stand in the answer as they came. Case and
-# hyphens do not matter, see `ending_of`.
+# Finish reasons that are not a success. All others are, also unknown ones, and are returned unchanged. Case and hyphens
+# do not matter, see `ending_of`.
 ENDINGS: dict[str, Ending] = {
     "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
     "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
-    "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways hand it on in capitals
+    "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways send it in capitals
     "prohibited_content": Ending.WITHDRAWN,  # as above
     "refusal": Ending.WITHDRAWN,  # docs.anthropic.com, "Handling stop reasons": a classifier ended the answer
     "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
@@ -31,14 +31,14 @@ ENDINGS: dict[str, Ending] = {
     # Not from a document:
     "cancelled": Ending.BROKEN,
     "timeout": Ending.BROKEN,
-    "repetition": Ending.LOOPED,  # vLLM, as above: it stopped the answer since it went round in circles
+    "repetition": Ending.LOOPED,  # vLLM, as above: it stopped a repetitive answer
     "model_context_window_exceeded": Ending.FULL,  # docs.z.ai, "Chat Completion", unstreamed answers
 }
 
 
 @functools.lru_cache(maxsize=64)
 def ending_of(finish_reason: str | None) -> Ending | None:
-    """What a finish reason says, however it is spelled ("CONTENT_FILTER", "content-filter", "contentFilter").
+    """The kind of a finish reason in any spelling ("CONTENT_FILTER", "content-filter", "contentFilter").
 
     Returns:
         None for a success.
@@ -54,5 +54,5 @@ _HUMP, _GAP = re.compile("(?<=[a-z])(?=[A-Z])"), re.compile(r"[\s-]+")
 
 
 def is_withdrawn(finish_reason: str | None) -> bool:
-    """Whether a finish reason says that content was found unsafe and withdrawn, in the words of any server."""
+    """Whether a finish reason of any server means that content was flagged and withdrawn."""
     return ending_of(finish_reason) is Ending.WITHDRAWN

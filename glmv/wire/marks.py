@@ -1,8 +1,8 @@
-"""Marks in the text of an answer: `<think>`, boxes, and stop words. Pure; any cut of the text gives the same.
+"""Reads `<think>`, boxes and stop words in the text of an answer. Pure; the sizes of the pieces do not matter.
 
 Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
 glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes
-`<think>…</think><answer>…</answer>`. The chat templates of GLM-4.6V and later open the thought themselves, so that a
+`<think>…</think><answer>…</answer>`. The chat templates of GLM-4.6V and later write `<think>` themselves, so that a
 server without a reasoning parser sends `…</think>…` (github.com/zai-org/GLM-V/issues/243).
 """
 
@@ -25,36 +25,36 @@ _MARK = re.compile(r"</?think>")
 
 
 Thought = Literal["marked", "possible", "due"]
-"""Whether text that does not begin with `<think>` may begin inside a thought: only `</think>` shows it then."""
+"""Whether text without `<think>` may begin with reasoning, whose end is `</think>`; see `TagFilter`."""
 
 
 class TagFilter:
-    """Splits streamed content into visible text and reasoning, and takes the box marks out.
+    """Splits streamed content into visible text and reasoning, and removes the tags of boxes.
 
-    `<think>` counts only where an answer starts, so that an answer *about* the tag stays whole; `<answer>` only
-    after a thought. Line breaks in front of the answer are dropped: vision answers begin with one.
+    `<think>` is a tag only at the start of an answer, so that an answer *about* the tag stays whole; `<answer>` only
+    after reasoning. Line breaks before the answer are dropped: vision answers begin with one.
 
-    A `</think>` that nothing opened ends a thought where an answer starts, and elsewhere as `thought` says: never
-    ("marked"); where no other mark and no thought came before it ("possible"): the text up to there was a thought, and
-    `feed` says so; or also so, and text is held until it is settled ("due").
+    A `</think>` without `<think>` ends reasoning at the start of an answer. Elsewhere `thought` decides. "marked": it
+    is text. "possible": if no other tag and no reasoning came before, the text up to it was reasoning, and `feed`
+    reports it. "due": as "possible", but text is held back until it is decided.
     """
 
     __slots__ = ("_apart", "_held", "_open", "_quoting", "_state", "_tags", "_unread", "_waiting")
 
     def __init__(self, thought: Thought = "marked") -> None:
-        self._held = ""  # the end of what came, when it may be the beginning of a mark
+        self._held = ""  # the end of the text, if it may be the beginning of a tag
         self._quoting = Quoting()  # of the text before it
-        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
+        self._unread: list[str] = []  # the end of that text, which `_quoting` has not read yet
         self._state = "start"  # start -> think, or due -> text
         self._tags: tuple[str, ...] = _DROPPED
-        self._open = thought != "marked"  # whether a thought may still end that nothing opened
-        self._waiting: list[str] | None = [] if thought == "due" else None  # text that may be a thought
-        self._apart = False  # the thought came in a field of its own
+        self._open = thought != "marked"  # whether a `</think>` without `<think>` may follow
+        self._waiting: list[str] | None = [] if thought == "due" else None  # text that may be reasoning
+        self._apart = False  # reasoning came in a separate field
 
     def feed(self, content: str) -> tuple[str, str, bool]:
-        """More content -> (visible text, reasoning) that is certain by now.
+        """The next piece of content -> the visible text and the reasoning that are certain now.
 
-        The third value says whether all text before was a thought, which this content ends.
+        The third value is True if all text before was reasoning, which this content ends.
         """
         if self._state == "text" and not self._held and "<" not in content:
             if self._open:
@@ -63,11 +63,11 @@ class TagFilter:
         return self._run(self._held + content, end=False)
 
     def finish(self) -> tuple[str, str, bool]:
-        """What was held back, when nothing more comes, as `feed` returns it."""
+        """The held content at the end of the answer, as `feed` returns it."""
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
-        """Say that the text is no thought: a thought, or a tool call, came in a field of its own."""
+        """Report that reasoning (`thought`) or a tool call came in a separate field, so the text is not reasoning."""
         self._open = False
         self._apart = self._apart or (thought and self._state == "start")
 
@@ -104,11 +104,11 @@ class TagFilter:
                 return "", reasoning, closed
             self._state = "after"
         if self._open:
-            found, certain = self._mark_in(content, end=end)
-            if found is None:
+            match, certain = self._mark_in(content, end=end)
+            if match is None:
                 content, self._held = content[:certain], content[certain:]
-            elif found[0] == THOUGHT_END:
-                reasoning, content = self._plain(content[: found.start()]), content[found.end() :]
+            elif match[0] == THOUGHT_END:
+                reasoning, content = self._plain(content[: match.start()]), content[match.end() :]
                 closed = True
                 self._end_thought()
             else:
@@ -130,21 +130,21 @@ class TagFilter:
         return self._plain(content), reasoning, closed
 
     def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
-        """Text that may be a thought -> (text, reasoning), and another state, once it is settled."""
+        """Text that may be reasoning -> text and reasoning. Changes the state when it is decided."""
         assert self._waiting is not None
-        found, certain = self._mark_in(content, end=end) if self._open else (None, 0)
-        if found is None and self._open and not end:
+        match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
+        if match is None and self._open and not end:
             self._waiting.append(content[:certain])
             self._held = content[certain:]
             return "", ""
         before, self._waiting = "".join(self._waiting), None
         self._open = False
-        if found is None or found[0] == _THINK:
+        if match is None or match[0] == _THINK:
             self._state = "lead"
             return before + content, ""
-        reasoning = self._plain(before + content[: found.start()])
+        reasoning = self._plain(before + content[: match.start()])
         self._end_thought()
-        return content[found.end() :], reasoning
+        return content[match.end() :], reasoning
 
     def _end_thought(self) -> None:
         self._state = "after"
@@ -155,22 +155,22 @@ class TagFilter:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
     def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
-        """The first mark of a thought that is not quoted, and up to where the content holds none for certain."""
+        """The first unquoted `<think>` or `</think>`, and the position up to which there certainly is none."""
         quoting = self._quoting
         certain = len(content if end else _split_tail(content, (*self._tags, _THINK, THOUGHT_END))[0])
         at = 0
-        for found in _MARK.finditer(content):
-            quoting.read("".join([*self._unread, content[at : found.start()]]))
+        for match in _MARK.finditer(content):
+            quoting.read("".join([*self._unread, content[at : match.start()]]))
             self._unread = []
-            at = found.end()
+            at = match.end()
             if not quoting.in_block:
                 following = content[at : at + 1]
-                if quoting.end and not following and not end:  # what comes next tells whether it is quoted
-                    at = certain = found.start()
+                if quoting.end and not following and not end:  # the next character decides whether it is quoted
+                    at = certain = match.start()
                     break
                 if following != quoting.end or not following:
-                    return found, certain
-            quoting.read(found[0])
+                    return match, certain
+            quoting.read(match[0])
         self._unread.append(content[at:certain])
         return None, certain
 
@@ -179,7 +179,7 @@ class TagFilter:
 
 
 def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
-    """Text -> what is certain, and a tail that may yet become one of the marks."""
+    """Text -> the certain part, and a tail that may be the beginning of one of the tags."""
     at = text.rfind("<", max(0, len(text) - max(map(len, marks)) + 1))
     tail = text[at:] if at >= 0 else ""
     if tail and any(len(tail) < len(mark) and mark.startswith(tail) for mark in marks):
@@ -187,9 +187,9 @@ def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
     return text, ""
 
 
-# Full-width punctuation and digits, one character for one.
+# Full-width punctuation and digits, character by character.
 _NARROW = str.maketrans("，、［］（）【】〈〉《》．－　０１２３４５６７８９", ",,[]()[]<><>.- 0123456789")
-# A bracket in front of a number, in any width; most answers have none.
+# A bracket before a number, half or full width; most answers do not have one.
 _BEGINS = re.compile(r"[\[(<［（【〈《]\s{0,9}[-－]?\d")
 _NUMBER = r"\s{0,9}(-?\d{1,4}(?:\.\d{1,9})?)\s{0,9}"
 _FOUR = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
@@ -199,13 +199,13 @@ _TWO = re.compile(rf"{_PAIR}{_BETWEEN}{_PAIR}")
 _ANOTHER_PAIR = re.compile(_BETWEEN + _PAIR)
 _PAIR_BEFORE = re.compile(_PAIR + _BETWEEN + r"\Z")
 _LONGEST_PAIR = 80
-# Behind these words a list of four is a place, whatever its numbers are.
+# After these words four numbers are a box, whatever their values.
 _PLACE = re.compile(
     r"(?:\b(?:at|box|boxes|bbox(?:_2d)?|bounding box|coordinates?|position|location|region|area|located)\b"
     r"|坐标|位置|位于|区域|方框|边界框|框|在)[\s\"'“”是为:：=*`\[({<【（]{0,12}\Z",
     re.IGNORECASE,
 )
-# Behind these it counts or measures something else, whatever its numbers are.
+# After these words four numbers are not a box, whatever their values.
 _COUNT = re.compile(
     r"(?:\b(?:numbers?|counts?|counted|scores?|years?|dates?|prices?|vector|colou?rs?|rgba?|hsla?)\b"
     r"|数字|数量|分数|年份|日期|价格|颜色)[\s\"'“”是为:：=*`]{0,12}\Z",
@@ -213,37 +213,37 @@ _COUNT = re.compile(
 )
 _ALONE = re.compile(r"[\s\[({<>\])}`'\"“”*#,;.。；，-]*\Z")
 _LIST = re.compile(r"[\[(<][-\d.,\s]{3,80}[\])>]")
-# A label, as it stands in front of each list where several objects are answered in one line.
+# A label before each list, in a line with several objects.
 _LABEL = re.compile(r"[,;.]?\s{0,3}(?!(?:and|or)\b)[^\W\d]{1,20}\s{0,3}[:：]?\s{0,3}")
 _LONGEST_LINE = 2000
-# Of so many characters are lists that follow each other apart at most.
+# The most characters between two lists that belong together.
 _NEXT_TO = 40
-# How far beyond the grid a model may point, and still mean the edge.
+# A coordinate up to this far outside of the grid means its edge.
 _BEYOND = 100
-# Numbers in an unusual spelling, or behind a word that names no place, are a box from this size of its sides on.
+# The smallest side of a box with unusual numbers, or without a word for a place before it.
 _SMALLEST = 10
 
 
 def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None) -> tuple[Box, ...]:
-    """Boxes that an answer names, in the order of the text; see `read_boxes`."""
+    """The boxes in an answer's text, in their order; see `read_boxes`."""
     return read_boxes(text, sizes, image)[0]
 
 
 def read_boxes(
     text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None
 ) -> tuple[tuple[Box, ...], tuple[str, ...]]:
-    """Boxes that an answer names, in the order of the text, and notes on those that were changed.
+    """The boxes in an answer's text, in their order, and notes on those that were changed.
 
-    A box is four numbers in one pair of brackets, or two corners in a pair each, up to the lower right. Decimals are
-    rounded, and what lies a little outside of the grid is clipped, with a note. Four numbers are a box where they stand
-    alone in their line, with a label for each of several, or behind a word for a place ("at", "bbox_2d"). Behind
-    other words and keys they may count things, and are a box only where they look like one: at least 1 % of the picture
-    wide and high, and not in equal steps as "1, 2, 3, 4".
+    A box is four numbers in one pair of brackets, or two corners in brackets each, upper left and lower right. Decimals
+    are rounded, and coordinates slightly outside of the grid are clipped, with a note. Four numbers are a box if they
+    are alone in their line, also with labels for several objects, or after a word for a place ("at", "bbox_2d"). After
+    other words and keys they may be counts: then they are a box only if it has at least 1 % of the picture's width and
+    height, and the numbers are not in equal steps such as "1, 2, 3, 4".
 
     Args:
-        text: the answer, in whatever bracket style the model chose.
-        sizes: (width, height) in pixels of the request's pictures, None where unknown.
-        image: index of the picture that the boxes are of; None takes the only one.
+        text: the answer, with any kind of brackets.
+        sizes: (width, height) in pixels of the request's pictures, None if unknown.
+        image: index of the picture of the boxes; None means the only picture.
     """
     if image is None and len(sizes) == 1:
         image = 0
@@ -253,8 +253,8 @@ def read_boxes(
     text = text.translate(_NARROW)
     boxes: list[Box] = []
     notes: list[str] = []
-    lines: dict[int, bool] = {}  # where a line begins, and whether it holds places alone
-    named, end = False, 0  # whether the list before is a place, and where it ends
+    lines: dict[int, bool] = {}  # start of a line -> whether it has only places
+    named, end = False, 0  # whether the previous list is a place, and its end
     for match in sorted([*_FOUR.finditer(text), *_corners_in(text)], key=lambda match: match.start()):
         follows = named and match.start() - end < _NEXT_TO and not text[end : match.start()].strip(" ,;\n\t")
         named, end = follows or _is_place(match, text, lines), match.end()
@@ -264,12 +264,12 @@ def read_boxes(
             continue
         boxes.append(Box(grid, in_pixels(grid, *size), image) if size else Box(grid))
         if any(not 0 <= number <= GRID for number in numbers):
-            notes.append(f"A box reached beyond the grid of 0 to {GRID} and was clipped to it: {match[0]}.")
+            notes.append(f"A box was clipped to the grid of 0 to {GRID}: {match[0]}.")
     return tuple(boxes), tuple(notes)
 
 
 def _corners_in(text: str) -> Iterator[re.Match[str]]:
-    """Pairs of numbers that come in twos; more of them are the points of another shape."""
+    """Matches of exactly two pairs of numbers; more pairs in a row are the points of another shape."""
     for match in _TWO.finditer(text):
         before = text[max(0, match.start() - _LONGEST_PAIR) : match.start()]
         if not (_ANOTHER_PAIR.match(text, match.end()) or _PAIR_BEFORE.search(before)):
@@ -277,7 +277,7 @@ def _corners_in(text: str) -> Iterator[re.Match[str]]:
 
 
 def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
-    """Four numbers as a box of the grid, None where they are none; `named` says that the text calls them a place."""
+    """Four numbers -> a box in the grid, or None; `named` says that the text calls them a place."""
     if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
         return None
     x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)
@@ -292,7 +292,7 @@ def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, i
 
 
 def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
-    """Whether what stands around says that the numbers are a place."""
+    """Whether the text around says that the numbers are a place."""
     before = text[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
     if _PLACE.search(before):
         return True
@@ -307,7 +307,7 @@ def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
 
 
 def _holds_places(line: str) -> bool:
-    """Whether a line is nothing but lists, or a label and a list for each of several objects."""
+    """Whether a line has only lists, or a label and a list for each of several objects."""
     *labels, rest = _LIST.split(line)
     if not _ALONE.match(rest):
         return False
@@ -315,9 +315,9 @@ def _holds_places(line: str) -> bool:
 
 
 class StopCutter:
-    """Cuts streamed text at stop words that the platform does not take, also when they are split over chunks.
+    """Cuts streamed text at stop words that were not sent, also if they are split over chunks.
 
-    What comes back never holds a stop word or anything after the first one.
+    The returned text never contains a stop word or anything after the first one.
     """
 
     __slots__ = ("_held", "_words", "hit")
@@ -328,12 +328,12 @@ class StopCutter:
         self.hit = False
 
     def feed(self, text: str) -> str:
-        """More text -> what of it is certain not to be the beginning of a stop word."""
+        """The next piece of text -> the part that is certainly not the beginning of a stop word."""
         if self.hit or not text:
             return ""
         text = self._held + text
         self._held = ""
-        # The word that is whole first ends the answer, so that it does not matter how the text was cut.
+        # The word that is complete first ends the answer, so that the sizes of the pieces do not matter.
         ends = [(at + len(word), at) for word in self._words if (at := text.find(word)) >= 0]
         if ends:
             self.hit = True
@@ -345,6 +345,6 @@ class StopCutter:
         return text
 
     def finish(self) -> str:
-        """What was held back, when nothing more comes."""
+        """The held text at the end of the answer."""
         held, self._held = self._held, ""
         return "" if self.hit else held

@@ -1,4 +1,4 @@
-"""Tool calls in GLM's own markup, which a server left in the text of an answer. Pure.
+"""Reads tool calls in GLM's own markup, which some servers leave in the text of an answer. Pure.
 
 Sources: the chat templates of GLM-4.5, 4.6 and 5 write a call as `<tool_call>name`, pairs of `<arg_key>` and
 `<arg_value>`, `</tool_call>`, with strings as they are and other values as JSON; that of GLM-4 writes the name, a
@@ -23,32 +23,32 @@ Tools = Mapping[str, Mapping[str, Any]]
 CALL = "<tool_call>"
 _END = "</tool_call>"
 TAG = re.compile(r"(</?tool_call>|</?arg_key>|</?arg_value>)")
-# What a chat template puts around a name, and no name of a function holds.
+# Tags that a chat template puts around a function's name.
 TEMPLATE = re.compile(r"<\|?/?\w+\|?>")
 _GLM_4 = re.compile(r"\s*(?:<\|\w+\|>\s*)?([^\s{<]+)[ \t]*\r?\n\s*(?=\{)")
-# What may stand behind a call that ends an answer, or where it was cut.
+# Text that may follow the last call of an answer, also of one that was cut off.
 _BETWEEN = re.compile(r"(?:\s|<\|\w+\|>)*(?:</?\w*)?\Z")
 
 
 def tools_of(tools: object) -> Tools:
     """The `tools` of a request -> the functions that may be called."""
-    found: dict[str, Mapping[str, Any]] = {}
+    functions: dict[str, Mapping[str, Any]] = {}
     for tool in tools if isinstance(tools, list | tuple) else ():
         match tool:
             case {"function": {"name": str(name)} as function}:
                 schema = function.get("parameters")
-                found[name] = schema if isinstance(schema, Mapping) else {}
+                functions[name] = schema if isinstance(schema, Mapping) else {}
             case _:
-                pass  # a search of the platform's, which is not called by name
-    return found
+                pass  # a tool of the platform, such as web search, which is not called by name
+    return functions
 
 
 class MarkupFilter:
-    """Keeps tool calls that stand in the text of an answer from being shown as text.
+    """Removes tool calls in markup from the text of an answer.
 
-    Text is handed on as it comes, up to `<tool_call>` or to the name of an offered function that the answer begins
-    with. What follows is held until the answer ends, and read then as a whole: a call is markup that ends the answer.
-    Markup in quotes, in code or inside prose is text, as it comes from a page or a picture that the answer tells of.
+    Text is passed on at once, up to `<tool_call>`, or up to the name of a function if the answer begins with one. The
+    rest is held back until the answer ends, and is read as a whole then: only markup at the end of an answer is a call.
+    Markup in quotes, in code or between other text is text, for instance of a picture that the answer describes.
 
     Args:
         offered: the functions that the request offers, at least one.
@@ -59,14 +59,14 @@ class MarkupFilter:
     def __init__(self, offered: Tools) -> None:
         self._offered = offered
         self._longest = max(map(len, offered)) + 32
-        self._begun = False  # whether it is settled that the answer does not begin with a call of GLM-4
+        self._begun = False  # whether the answer is known not to begin with a call of GLM-4
         self._held: list[str] = []
-        self._tail = ""  # the end of what came, when it may be the beginning of a mark
-        self._quoting = Quoting()  # of the text before what was held
-        self._unread: list[str] = []  # the end of that text, which was not looked at for quotations yet
+        self._tail = ""  # the end of the text, if it may be the beginning of a tag
+        self._quoting = Quoting()  # of the text before the held one
+        self._unread: list[str] = []  # the end of that text, which `_quoting` has not read yet
 
     def feed(self, text: str) -> str:
-        """More text -> what of it is no call for certain."""
+        """The next piece of text -> the part that is certainly not a call."""
         if self._held:
             self._held.append(text)
             return ""
@@ -100,10 +100,10 @@ class MarkupFilter:
         return text
 
     def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
-        """What was held back -> text, and calls as (name, arguments).
+        """The held text -> text, and calls as (name, arguments).
 
         Args:
-            cut: whether the answer was cut, so that arguments without their end are not whole.
+            cut: whether the answer was cut off, so that arguments without an end are incomplete.
         """
         text = self.held
         if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
@@ -112,20 +112,20 @@ class MarkupFilter:
 
     @property
     def held(self) -> str:
-        """What was held back."""
+        """The text that is held back."""
         return "".join(self._held) or self._tail
 
     def drop(self) -> str:
-        """Forget what came, and return what was held back of it: the answer begins behind it."""
+        """Start over, and return the held text: the answer begins after it."""
         text = self.held
         self._held, self._tail, self._begun = [], "", False
         self._quoting, self._unread = Quoting(), []
         return text
 
     def _begins(self, text: str) -> bool | None:
-        """Whether the answer begins as GLM-4 writes a call; None when that is not settled yet."""
-        if found := _GLM_4.match(text):
-            return found[1] in self._offered
+        """Whether the answer begins with a call in GLM-4's form; None while it is undecided."""
+        if match := _GLM_4.match(text):
+            return match[1] in self._offered
         if len(text) > 2 * self._longest:
             return False
         head = text.lstrip()
@@ -154,9 +154,9 @@ def calls_in(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
 
-    A call of a function that was not offered is text, and so is one that is quoted or that text follows. A mark that is
-    missing at the end is no loss; where the answer was `cut`, the arguments of a call without its end are left without
-    theirs. `quoting` tells of what came before the text.
+    A call of an unknown function is text, and so is a quoted one, or one with text after it. The last closing tag may
+    be missing; if the answer was `cut`, the JSON of the last arguments is left open then. `quoting` has the state of
+    the text before.
     """
     if CALL not in text:
         return text, []
@@ -168,10 +168,10 @@ def calls_in(
     while at < len(tokens):
         token = tokens[at]
         if token == CALL and not _is_quoted(quoting):
-            if found := _call_at(tokens, following, at + 1, offered, cut=cut):
+            if call := _call_at(tokens, following, at + 1, offered, cut=cut):
                 begin = begin if calls else at
-                calls.append(found[:2])
-                at = found[2]
+                calls.append(call[:2])
+                at = call[2]
                 continue
         elif calls and (token == _END or _BETWEEN.match(token)):
             at += 1
@@ -188,7 +188,7 @@ def calls_in(
 def _call_at(
     tokens: list[str], following: list[str], at: int, offered: Tools, *, cut: bool
 ) -> tuple[str, str, int] | None:
-    """The call behind the mark before token `at` -> name, arguments, and the token after it."""
+    """The call that begins at token `at` -> its name, its arguments, and the index of the token after it; or None."""
     head = TEMPLATE.sub("", tokens[at]).strip()
     if head.startswith("{"):
         call = object_of(head)
@@ -200,7 +200,7 @@ def _call_at(
     name, _, body = head.partition("\n")
     name, body = name.strip(), body.strip()
     if name not in offered:
-        # The name and the object may stand in one line.
+        # The name and the object may be in one line.
         name, brace, body = head.partition("{")
         name, body = name.strip(), brace + body
     if name not in offered or (body and object_of(body) is None):
@@ -224,9 +224,9 @@ def _after(tokens: list[str], at: int) -> int:
 def pairs_from(
     tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int, bool] | None:
-    """Pairs of keys and values from token `at` on -> arguments, the token after them, and whether their end came.
+    """Pairs of keys and values from token `at` -> arguments, the index of the next token, and whether they are closed.
 
-    None where other text stands between them.
+    None if there is other text between them.
     """
     values: dict[str, Any] = {}
     key = ""
@@ -235,14 +235,14 @@ def pairs_from(
         if tag == _END:
             return values, at + 1, True
         if tag == CALL:
-            return values, at, True  # the next call: the end of this one is missing
+            return values, at, True  # the next call: the closing tag of this one is missing
         text = tokens[at + 1] if at + 1 < len(tokens) else ""
         at += 2
         match tag:
             case "<arg_key>":
                 key = text.strip() or key
             case "<arg_value>" if key:
-                # A mark inside a value is text of it when the value has its own end, which models leave out at times.
+                # A tag inside a value is part of its text if the value has a closing tag, which models sometimes omit.
                 pieces = [text]
                 while at < len(tokens) and tokens[at] != "</arg_value>" and following[at] == "</arg_value>":
                     pieces += tokens[at : at + 2]
@@ -259,27 +259,27 @@ def pairs_from(
 
 
 def following_of(tokens: list[str]) -> list[str]:
-    """For each token, the next tag of a value from there on."""
-    found = [""] * len(tokens)
-    seen = ""
+    """For each token, the next tag of a value at or after it, or ""."""
+    tags = [""] * len(tokens)
+    following = ""
     for at in range(len(tokens) - 1, -1, -1):
         if tokens[at] in ("<arg_value>", "</arg_value>"):
-            seen = tokens[at]
-        found[at] = seen
-    return found
+            following = tokens[at]
+        tags[at] = following
+    return tags
 
 
 def _calls_of_glm_4(text: str, offered: Tools) -> list[tuple[str, str]]:
-    """Text that is nothing but calls as GLM-4 writes them -> the calls; none when anything else is in it."""
+    """Text with only calls in GLM-4's form -> the calls; an empty list for any other text."""
     calls: list[tuple[str, str]] = []
     for part in re.split(r"<\|\w+\|>", text):
         if not part.strip():
             continue
-        found = _GLM_4.match(part)
-        body = part[found.end() :].strip() if found else ""
-        if found is None or found[1] not in offered or object_of(body) is None:
+        match = _GLM_4.match(part)
+        body = part[match.end() :].strip() if match else ""
+        if match is None or match[1] not in offered or object_of(body) is None:
             return []
-        calls.append((found[1], body))
+        calls.append((match[1], body))
     return calls
 
 

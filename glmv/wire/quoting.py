@@ -1,37 +1,37 @@
-"""Quotes and code in a text that comes in pieces: whether what follows is quoted. Pure.
+"""Follows quotes and code in a text that arrives in pieces. Pure.
 
-Blocks of code are those of CommonMark (spec.commonmark.org, "Fenced code blocks"), as far as a line shows them.
+Blocks of code are those of CommonMark (spec.commonmark.org, "Fenced code blocks"), as far as one line shows them.
 """
 
 from __future__ import annotations
 
 import re
 
-# What opens a quotation, and what ends it.
+# Opening quotation marks and brackets, with the closing ones.
 _PAIRS = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "(": ")", "（": "）", "[": "]", "「": "」",
           "『": "』", "«": "»", "《": "》"}  # fmt: skip
-# Those that open and end with the same character, without the apostrophes inside words.
+# Marks that open and close with the same character; not apostrophes inside words.
 _ALIKE = {"`": re.compile("`"), '"': re.compile('"'), "'": re.compile(r"(?<![^\W_])'|'(?![^\W_])")}
 _FENCE = re.compile(r"[\s>]*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}(?=[^`]*$)|~{3,})(.*)", re.DOTALL)
-_LINE_HEAD = 200  # characters in which a fence shows
+_LINE_HEAD = 200  # characters of a line that are examined for a fence
 
 
 class Quoting:
-    """Tells whether what follows a text is quoted in it. It takes the text in pieces, in linear time.
+    """Determines whether the next character of a text is in quotes or code. Takes the text in pieces, in linear time.
 
-    A mark in quotes or code is what the answer is about.
+    A tag in quotes or code is a topic of the answer, not markup.
     """
 
     __slots__ = ("_fence", "_head", "_last", "_odd")
 
     def __init__(self) -> None:
-        self._fence = ""  # what opened the block of code
-        self._head = ""  # of the line
+        self._fence = ""  # the fence that opened the block of code
+        self._head = ""  # the beginning of the line
         self._odd: set[str] = set()  # quotation marks that the line opened
         self._last = ""
 
     def read(self, text: str) -> None:
-        """More of the text."""
+        """Takes the next piece of the text."""
         if not text:
             return
         first, *others = text.split("\n")
@@ -48,12 +48,12 @@ class Quoting:
 
     @property
     def in_block(self) -> bool:
-        """Whether a block of code is open. The line may have ended it already."""
+        """Whether a block of code is open, also in view of a fence in the current line."""
         return bool(self._fence) and not self._closes(_FENCE.match(self._head))
 
     @property
     def end(self) -> str:
-        """The character that ends the quotation which the last one opened; "" where it opened none."""
+        """The closing mark if the last character opened a quotation, else ""."""
         if self._fence or (self._last in _ALIKE and self._last not in self._odd):
             return ""
         return _PAIRS.get(self._last, "")
@@ -66,13 +66,13 @@ class Quoting:
                 self._odd ^= {quote}
 
     def _end_line(self) -> None:
-        if found := _FENCE.match(self._head):
+        if fence := _FENCE.match(self._head):
             if not self._fence:
-                self._fence = found[1]
-            elif self._closes(found):
+                self._fence = fence[1]
+            elif self._closes(fence):
                 self._fence = ""
         self._head = ""
         self._odd = set()
 
-    def _closes(self, found: re.Match[str] | None) -> bool:
-        return found is not None and found[1].startswith(self._fence) and not found[2].strip()
+    def _closes(self, fence: re.Match[str] | None) -> bool:
+        return fence is not None and fence[1].startswith(self._fence) and not fence[2].strip()

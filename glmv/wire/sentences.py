@@ -1,6 +1,6 @@
-"""What the text of an error says where no code does: sentences and codes in it, and what it quotes of the request.
+"""Finds codes and known sentences in error messages without a known code, and removes quotes of the request.
 
-What is quoted is the user's text and says nothing of the error. The patterns are compiled with the first error.
+Quoted text is the user's, so it must not be read as an error. The patterns are compiled with the first error.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Sentences by which servers without a code of their own say that a prompt is too long, and where they stand.
+# Sentences of servers without error codes that mean that a prompt is too long, with their sources.
 _OVERFLOWS = "(?i)" + "|".join(
     (
         "maximum context length",  # OpenAI, OpenRouter, vLLM ("This model's ..."), SGLang ("Requested token count")
@@ -32,13 +32,13 @@ _OVERFLOWS = "(?i)" + "|".join(
         r"\bContextWindowExceededError\b",  # LiteLLM
     )
 )
-# A code or a name that a gateway repeats inside its message, as JSON, escaped JSON, Python's repr or prose: always with
-# the word "code" or "type" and a separator in front, so that no other number is taken for one.
+# A code or name of an upstream server in a gateway's message, as JSON, escaped JSON, Python's repr or prose. The word
+# "code" or "type" and a separator must precede it, so that no other number matches.
 _QUOTED = (
     r"""(?i)(?:\b(?:error_?)?(?:code|type)|错误码)\\*["']?\s*[:=：]\s*"""
     r"""\\*["']?([0-9]{4}|[A-Za-z_]{8,60})(?![0-9A-Za-z_.-])"""
 )
-# The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), where a gateway keeps nothing else.
+# The platform's own sentences (docs.bigmodel.cn "错误码", docs.z.ai "Errors"), for gateways that repeat nothing else.
 _SENTENCES: tuple[tuple[str, str], ...] = (
     ("(?i)余额不足|已欠费|Insufficient balance or no resource package", "1113"),
     ("(?i)可能(?:包含)?不安全或敏感|may contain unsafe or sensitive content", "1301"),
@@ -55,11 +55,11 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     # LiteLLM (litellm/exceptions.py).
     (r"\bContentPolicyViolationError\b", "content_policy_violation"),
 )
-# Where a message begins to quote the request: pydantic's errors, as repr, as text, and fields of the body.
+# The beginning of a quote of the request: pydantic's errors as repr or text, and fields of the body.
 _REQUEST = r"""\\*["'](?:input|messages|content|prompt|body)\\*["']\s*[:=]|\binput_value\s*=|\binput\s*[:=]\s*[{\["']"""
-# Text in quotation marks; one that is not closed goes to the end. An apostrophe in a word is none.
+# Text in quotation marks; an unclosed quote extends to the end. An apostrophe in a word does not count.
 _IN_QUOTES = r"""(?<![\w\\])(?:"[^"]*(?:"|$)|'(?:[^']|'(?=\w))*(?:'|$)|“[^”]*(?:”|$)|「[^」]*(?:」|$))"""
-# Such text is the server's own where it is a name or a number, JSON, or follows a field that holds a reason.
+# Quoted text is the server's own if it is a name, a number or JSON, or follows a field for the reason.
 _NAME = r"(?a)[\w.:/-]{0,80}"
 _REASON_FIELD = r"""(?:message|msg|detail|details|error|error_msg|reason)\\*["']?\s*[:=]\s*b?$"""
 
@@ -70,17 +70,17 @@ def says_overflow(message: str) -> bool:
 
 
 def quoted_codes(message: str) -> Iterator[str]:
-    """What stands in a message as a code or a type, known or not."""
+    """All values in a message that are marked as a code or type, known or not."""
     return (quoted[1] for quoted in re.finditer(_QUOTED, message))
 
 
 def code_meant(message: str) -> str | None:
-    """The code that a server's own sentence stands for."""
+    """The code for a known sentence in a message, or None."""
     return next((code for sentence, code in _SENTENCES if re.search(sentence, message)), None)
 
 
 def own_words(message: str) -> str:
-    """A message without what it quotes of the request: text of the user is no code and no sentence of the server."""
+    """A message without quotes of the request, because the user's text is not the server's code or sentence."""
     if begins := re.search(_REQUEST, message):
         message = message[: begins.start()]
     return re.sub(_IN_QUOTES, _kept, message)

@@ -1,6 +1,6 @@
-"""Shapes of answers beside the one that is documented: older ones, and those of other servers. Pure.
+"""Reads answers in other forms than the documented one: older forms, and those of other servers. Pure.
 
-Only what has one possible meaning is read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
+Only unambiguous forms are read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
 OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`);
 Alibaba DashScope (`output.text`, `output.choices`); Ollama (`message` or `response` without choices).
 """
@@ -11,18 +11,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# Fields in which such servers wrap an answer.
+# Fields that wrap an answer in such forms.
 _WRAPS = ("data", "output", "result", "response")
-# Fields of a choice or a message in which an answer stands.
+# Fields of a choice or a message with parts of an answer.
 KNOWN = frozenset({"content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "text"})
-# Fields of a choice or a message that say something about an answer.
+# Fields of a choice or a message with facts about an answer.
 _ABOUT = frozenset({"role", "index", "finish_reason", "stop_reason", "matched_stop", "logprobs", "token_ids", "name",
                     "delta", "message", "audio", "annotations", "provider_specific_fields", "id", "type", "object",
                     "native_finish_reason", "prompt_token_ids", "routed_experts", "images", "function"})  # fmt: skip
 
 
 def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """An answer without choices -> the same with choices, or None when it is not known how to read it."""
+    """An answer without choices -> the same with choices, or None if its form is unknown."""
     for name in _WRAPS:
         match payload.get(name):
             case {"choices": [*choices], **inner} if choices:
@@ -54,7 +54,7 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def counted(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Usage that stands in the fields of an answer itself, as Ollama counts it."""
+    """Usage in top-level fields of an answer, as Ollama sends it, or None."""
     if "eval_count" not in payload:
         return None
     return {"prompt_tokens": payload.get("prompt_eval_count"), "completion_tokens": payload["eval_count"]}
@@ -77,7 +77,7 @@ _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"
 
 
 def _why(payload: Mapping[str, Any]) -> str:
-    """Why an answer in the shape of "Responses" is incomplete."""
+    """The reason why an answer in the form of "Responses" is incomplete."""
     details = payload.get("incomplete_details")
     return str(details.get("reason")) if isinstance(details, Mapping) else ""
 
@@ -96,7 +96,7 @@ def _output(item: object) -> list[Any]:
 
 
 def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a choice without a `delta` holds of its answer."""
+    """The part of the answer in a choice without a `delta`."""
     for name in ("message", "delta"):
         match choice.get(name):
             case dict() as piece if piece:
@@ -113,27 +113,27 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def unread_in(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """What an answer without text, thought and calls consists of, if it is no empty answer."""
-    found = {name for name in ("audio", "images") if piece.get(name)}
+    """The kinds of content in a choice that are not read, such as audio."""
+    kinds = {name for name in ("audio", "images") if piece.get(name)}
     if "message" in choice and not choice["message"] and not piece:
-        found.add("message")
+        kinds.add("message")
     content = piece.get("content")
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, Mapping) and text_of(part) == ("", "") and not any(part.get(name) == "" for name in _TEXTS):
-            found.add(f"content ({part.get('type')})")
-    return found
+            kinds.add(f"content ({part.get('type')})")
+    return kinds
 
 
 _TEXTS = ("text", "thinking", "reasoning", "content", "refusal")
 
 
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """Fields in which an answer may stand that is not read."""
+    """Unknown fields, which may have an answer that is not read."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 
 def calls_of(piece: Mapping[str, Any]) -> object:
-    """The tool calls of a piece, also in the form before `tool_calls`, and as parts of the content."""
+    """The tool calls of a piece: in `tool_calls`, in the older `function_call`, or as parts of the content."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(content := piece.get("content"), list | Mapping):
         return [call for part in (content if isinstance(content, list) else [content]) for call in _call_in(part)]
@@ -153,7 +153,7 @@ def _call_in(part: object) -> list[dict[str, Any]]:
 
 
 def text_of(content: object) -> tuple[str, str]:
-    """Content that is no string -> its text, and the reasoning in it."""
+    """Content in any form -> its text and its reasoning."""
     match content:
         case None:
             return "", ""
@@ -172,6 +172,6 @@ def text_of(content: object) -> tuple[str, str]:
         case {"content": str() | list() as inner}:
             return text_of(inner)
         case {"type": str()}:
-            return "", ""  # a picture, or another part that has no text
+            return "", ""  # a picture or another part without text
         case _:
-            return json.dumps(content, ensure_ascii=False), ""  # the answer as a gateway has parsed it
+            return json.dumps(content, ensure_ascii=False), ""  # JSON that a gateway has parsed

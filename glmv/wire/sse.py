@@ -1,8 +1,8 @@
-"""Streams: bytes in, events out, bounded, in linear time: server-sent events by the WHATWG rules, and lines of JSON.
+"""Decodes streams, in linear time and with a size limit: server-sent events by the WHATWG rules, and lines of JSON.
 
-Source: HTML Standard, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream". Two things are
-ours: an event may not grow without bound, and the unfinished event at the end of the stream can be asked for,
-because some gateways leave out the last blank line.
+Source: HTML Standard, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream". Two
+things differ: the size of an event is limited, and `flush` returns an unfinished event at the end of the stream,
+because some API gateways omit the last blank line.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pydantic_core import from_json
 
 from glmv.errors import MalformedResponse
 
-# A whole answer with a 128K-token tool argument is below 1 MiB; an event beyond this is no answer.
+# A whole answer with a 128K-token tool argument is below 1 MiB; a larger event is not an answer.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
-_CR = 13  # a number is looked for ten times as fast as bytes
+_CR = 13  # searching for a number is ten times as fast as for bytes
 
 # Content types of JSON in lines; `application/x-ndjson` is Ollama's (github.com/ollama/ollama, docs/api.md).
 _JSON_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
@@ -23,7 +23,7 @@ _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
 def is_event_stream(head: bytes) -> bool | None:
-    """Whether the first bytes of a body are those of an event stream; None when more of them are needed.
+    """Whether a body is an event stream, by its first bytes; None if more bytes are needed.
 
     Servers send streams under any content type: none, text/plain, application/x-ndjson, application/json.
     """
@@ -35,9 +35,9 @@ def is_event_stream(head: bytes) -> bool | None:
 
 
 def is_json_lines(head: bytes, kind: str) -> bool | None:
-    """Whether the first bytes of a body begin a stream of JSON objects, one in each line; None when more are needed.
+    """Whether a body is a stream of JSON objects, one in each line, by its first bytes; None if more are needed.
 
-    A whole answer may stand in one line, too: without a content type of such streams it takes a second line to tell.
+    A complete answer may also be one line. So without the content type of such streams a second line is needed.
     """
     head = head.removeprefix(_BOM).lstrip()
     if head[:1] != b"{":
@@ -49,22 +49,22 @@ def is_json_lines(head: bytes, kind: str) -> bool | None:
     try:
         return isinstance(from_json(line), dict) and (declared or rest[:1] == b"{")
     except ValueError:
-        return False  # a line of one object that is written in several
+        return False  # one object on several lines
 
 
-# A dispatched event: its type, "message" unless the stream named another, and its data, UTF-8 as it came. A plain
-# tuple, since one is made a chunk.
+# An event: its type, "message" by default, and its data as received in UTF-8. A plain tuple for speed, because one is
+# made for each chunk.
 Event = tuple[str, bytes]
 
 
 class SSEDecoder:
-    """Feed it the body in any pieces; each `feed` returns the events that its bytes completed.
+    """Takes the body in pieces of any size; `feed` returns the events that a piece completes.
 
-    Lines end at CRLF, LF or CR and nowhere else: `str.splitlines` also cuts at U+2028 and U+0085, which are
-    ordinary characters inside an answer.
+    Lines end only at CRLF, LF or CR: `str.splitlines` also splits at U+2028 and U+0085, which are ordinary characters
+    in an answer.
 
     Raises:
-        MalformedResponse: when a line or an event is longer than `max_event_bytes`.
+        MalformedResponse: a line or an event is longer than `max_event_bytes`.
     """
 
     __slots__ = (
@@ -74,23 +74,23 @@ class SSEDecoder:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._limit = max_event_bytes
-        self._line: list[bytes] = []  # pieces of a line whose end has not come
+        self._line: list[bytes] = []  # pieces of an incomplete line
         self._line_size = 0
-        self._data: list[bytes] = []  # values of the data fields of the event under way
+        self._data: list[bytes] = []  # values of the data fields of the current event
         self._size = 0
         self._type = ""
         self._id = ""
-        self._skip_lf = False  # the last feed ended in CR: a LF that follows belongs to it
-        self._between = False  # the next byte begins an event; nothing from before is left to settle
+        self._skip_lf = False  # the last feed ended in CR: an LF after it belongs to it
+        self._between = False  # the next byte begins an event, and no state is pending
         self._start = True  # "one leading U+FEFF BYTE ORDER MARK character must be ignored if any are present"
         self.last_event_id = ""
         self.retry: int | None = None
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take more of the body; return the events it completed, in order."""
+        """Takes a piece of the body; returns the events that it completes, in order."""
         if self._between:
             line, _, rest = data.partition(b"\n")
-            # One event of one line, as the platform sends them: most of every stream.
+            # Fast path: one event of one line, as the platform sends them.
             if rest == b"\n" and line[:6] == b"data: " and _CR not in line and len(line) <= self._limit:
                 return [("message", line[6:])]
         events = self._read(data)
@@ -136,9 +136,9 @@ class SSEDecoder:
         return events
 
     def flush(self) -> list[Event]:
-        """The event that was under way when the stream ended, if it had data.
+        """The unfinished event at the end of the stream, if it has data.
 
-        The standard discards it; the last event of a GLM stream without its blank line is still an answer.
+        The standard discards it, but the last event of a GLM stream may lack its blank line.
         """
         events: list[Event] = []
         if self._line:
@@ -150,7 +150,7 @@ class SSEDecoder:
 
     def _keep(self, piece: bytes) -> None:
         if (self._line[0] if self._line else piece)[:1] == b":":
-            self._line = [b":"]  # a comment is dropped unread, however long it is
+            self._line = [b":"]  # a comment of any length is dropped unread
             return
         self._line_size += len(piece)
         self._bound(self._size + self._line_size)
@@ -159,7 +159,7 @@ class SSEDecoder:
     def _bound(self, size: int) -> None:
         if size > self._limit:
             raise MalformedResponse(
-                f"A stream event is larger than {self._limit} bytes; an answer is far smaller. The stream was dropped."
+                f"An event of the stream is larger than the limit of {self._limit} bytes. The stream was dropped."
             )
 
     def _take(self, line: bytes, events: list[Event]) -> None:

@@ -1,4 +1,4 @@
-"""Tool calls of an answer: pieces that belong together. Pure."""
+"""Assembles the pieces of an answer's tool calls. Pure."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from glmv.wire.arguments import object_of
 from glmv.wire.markup import CALL, TAG, TEMPLATE, Tools, following_of, pairs_from
 
 _ODD = re.compile(r"[<\s]")
-# How often the arguments of one call are parsed to see whether a call is repeated. Each time takes their length.
+# The most times that the arguments of a call are parsed to detect a repeated call; each takes time by their length.
 _PARSES = 16
 
 
 class _Call:
-    """One call as it grows."""
+    """One call, as far as it was received."""
 
     __slots__ = (
         "again", "arguments", "chunk", "grows", "id", "index", "name", "parses", "place", "sent", "size", "wire_id",
     )  # fmt: skip
 
     def __init__(self, place: int, index: int | None, wire_id: str, chunk: int) -> None:
-        self.place = place  # among the calls of the answer
-        self.index = index  # on the wire, if it has one
+        self.place = place  # its number in the answer
+        self.index = index  # of the server, or None
         self.wire_id = wire_id
-        self.chunk = chunk  # the one that began it
+        self.chunk = chunk  # the number of its first chunk
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
-        self.size = 0  # characters of them
-        self.grows = False  # each piece holds the arguments from their beginning on
+        self.size = 0  # characters of the arguments
+        self.grows = False  # whether each piece repeats the arguments from their beginning
         self.parses = _PARSES
-        self.sent = -1  # pieces of the arguments that were handed out; -1 when the name was not
-        self.again = False  # the name came again after whole arguments
+        self.sent = -1  # number of pieces of the arguments that were returned; -1 before the name was
+        self.again = False  # whether the name came again after complete arguments
 
     def text(self) -> str:
         if len(self.arguments) > 1 and self.sent < 0:
@@ -44,11 +44,11 @@ class _Call:
         return self.arguments[0] if len(self.arguments) == 1 else "".join(self.arguments)
 
     def is_empty(self) -> bool:
-        """Whether the arguments are an empty object, as some servers send it before the arguments come."""
+        """Whether the arguments are an empty object, which some servers send before the arguments."""
         return 2 <= self.size < 8 and self.text().strip() == "{}"
 
     def holds_object(self) -> bool:
-        """Whether the arguments are a whole JSON object by now."""
+        """Whether the arguments are a complete JSON object."""
         if not self.arguments or not self.arguments[-1].rstrip().endswith("}") or self.parses == 0:
             return False
         self.parses -= 1
@@ -56,13 +56,14 @@ class _Call:
 
 
 class ToolCalls:
-    """Puts pieces of tool calls together.
+    """Assembles pieces of tool calls.
 
-    Servers differ in all that tells calls apart. Two calls may have one id, one index, or neither; a call may come in
-    pieces of its name and its arguments, with the id and the name on each piece or on none, and once more as a whole.
+    Servers differ in how they identify calls. Two calls may have the same id or index, or none; a call may come in
+    pieces of its name and its arguments, with the id and the name on each piece or on none, and may be repeated as a
+    whole.
 
     Args:
-        offered: the functions that the request offers; a name that is one of them is complete.
+        offered: the functions in the request; the name of one of them is complete.
     """
 
     __slots__ = (
@@ -72,7 +73,7 @@ class ToolCalls:
     def __init__(self, offered: Tools) -> None:
         self._offered = offered
         self._calls: list[_Call] = []
-        self._pending: dict[int, _Call] = {}  # place -> a call that was not handed out yet
+        self._pending: dict[int, _Call] = {}  # place -> a call that was not returned yet
         self._by_pair: dict[tuple[int | None, str], _Call] = {}
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
@@ -84,7 +85,7 @@ class ToolCalls:
         return len(self._calls)
 
     def feed(self, pieces: object) -> list[ToolCallDelta]:
-        """`tool_calls` of one chunk -> what of it is handed out."""
+        """`tool_calls` of one chunk -> the deltas to return now."""
         self._chunk += 1
         if isinstance(pieces, Mapping):
             pieces = [pieces] if "function" in pieces or "name" in pieces else list(pieces.values())
@@ -96,18 +97,18 @@ class ToolCalls:
         return deltas
 
     def hold(self, calls: Sequence[tuple[str, str]]) -> bool:
-        """Whether the server sent all of these calls, as (name, arguments)."""
+        """Whether all of these calls, as (name, arguments), are here already."""
         own = {(call.name, _canonical(call.text())) for call in self._calls}
         return all((name, _canonical(arguments)) in own for name, arguments in calls)
 
     def add(self, name: str, arguments: str) -> list[ToolCallDelta]:
-        """A whole call that stood in the text."""
+        """Add a complete call from the text."""
         call = self._new(None, "")
         call.name, call.arguments = name, [arguments]
         return self._out(call)
 
     def rest(self) -> list[ToolCallDelta]:
-        """What was held back, when nothing more comes."""
+        """The deltas that were held back, at the end of the answer."""
         return [delta for call in list(self._pending.values()) for delta in self._out(call)]
 
     def _take(self, piece: Mapping[str, Any], deltas: list[ToolCallDelta]) -> None:
@@ -121,11 +122,11 @@ class ToolCalls:
         if arguments is None:
             arguments = ""
         elif not isinstance(arguments, str):
-            # The response schema types it as an object, answers that were seen hold a string.
+            # The response schema has an object here; known answers have a string.
             arguments = json.dumps(arguments, ensure_ascii=False)
         if not (call_id or name or arguments):
             return
-        call = self._known(index, call_id, name, arguments)
+        call = self._continued(index, call_id, name, arguments)
         if call is not None:
             if arguments and self._repeats(call, call_id, arguments):
                 return
@@ -135,11 +136,11 @@ class ToolCalls:
                     return
             if name:
                 call = self._named(call, name, arguments)
-            elif call.again and _opens(arguments):  # a second call began with its name alone
+            elif call.again and _opens(arguments):  # the name alone began a second call
                 name, call.again, call = call.name, False, None
         if call is None:
             if self._last is not None and self._last.place in self._pending and self._last.is_empty():
-                deltas += self._out(self._last)  # calls are handed out in their order
+                deltas += self._out(self._last)  # calls are returned in their order
             call = self._new(index, call_id)
             call.name = name
         elif index is not None and call.index is None:
@@ -151,30 +152,30 @@ class ToolCalls:
             call.size += len(arguments)
         deltas += self._ready(call)
 
-    def _known(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
-        """The call that a piece seems to continue."""
+    def _continued(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
+        """The call that a piece continues, or None if it begins a new one."""
         if call_id:
-            if found := self._by_pair.get((index, call_id)):
-                return found
-            if found := self._by_id.get(call_id):
-                if index is None or found.index is None or not name:
-                    return found
-                # One id and two indexes are two calls, save where each piece has the next index.
-                goes_on = arguments and not _opens(arguments) and not found.holds_object()
-                return found if goes_on else None
+            if match := self._by_pair.get((index, call_id)):
+                return match
+            if match := self._by_id.get(call_id):
+                if index is None or match.index is None or not name:
+                    return match
+                # One id with two indexes means two calls, unless each piece has the next index.
+                goes_on = arguments and not _opens(arguments) and not match.holds_object()
+                return match if goes_on else None
             if index is None:
                 return None if name else self._last
-            known = self._by_index.get(index)
-            if known is not None and name and known.wire_id and (name != known.name or known.holds_object()):
+            same = self._by_index.get(index)
+            if same is not None and name and same.wire_id and (name != same.name or same.holds_object()):
                 return None
-            return known  # an id in pieces, or a new one on each piece
+            return same  # its id came in pieces, or each piece has a new id
         if index is not None:
             return self._by_index.get(index)
         last = self._last
         return None if last is not None and name and not self._continues(last, name, arguments) else last
 
     def _continues(self, last: _Call, name: str, arguments: str) -> bool:
-        """Whether a piece with a name, without id and index, goes on with the call before it."""
+        """Whether a piece with a name, but without id and index, continues the call before it."""
         if name != last.name:
             return last.name + name in self._offered and name not in self._offered
         if last.chunk == self._chunk:
@@ -201,7 +202,7 @@ class ToolCalls:
         return call
 
     def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
-        """What of arguments that begin anew is not there yet: each piece may hold all that came before it."""
+        """The new part of arguments that begin with "{" again: each piece may repeat all that came before."""
         if len(arguments) <= call.size:
             return "" if call.grows and call.text().startswith(arguments) else arguments
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
@@ -210,7 +211,7 @@ class ToolCalls:
         elif (
             arguments.startswith(call.arguments[0])
             and arguments.startswith(text := call.text())
-            # Behind these an object may stand as a value that begins as the arguments do.
+            # After these characters an object may be a value that begins as the arguments do.
             and (call.grows or text.rstrip()[-1:] not in (":", ",", "["))
         ):
             call.grows = True
@@ -218,7 +219,7 @@ class ToolCalls:
         return arguments
 
     def _repeats(self, call: _Call, call_id: str, arguments: str) -> bool:
-        """Whether a call comes once more as a whole, as some servers send it in their last chunk."""
+        """Whether a piece repeats a complete call, as some servers do in their last chunk."""
         if not _opens(arguments) or not call.arguments or not (call_id or call.chunk != self._chunk):
             return False
         return call.holds_object() and _same(call.text(), arguments)
@@ -236,9 +237,9 @@ class ToolCalls:
         return call
 
     def _ready(self, call: _Call) -> list[ToolCallDelta]:
-        """What can be handed out of a call. An id and a name come once, so a name waits until it is complete."""
+        """The deltas of a call that can be returned now. Id and name are returned once, when the name is complete."""
         if call.name and call.is_empty():
-            self._pending[call.place] = call  # the arguments may yet come
+            self._pending[call.place] = call  # the arguments may follow
             return []
         if call.sent >= 0:
             return self._out(call)
@@ -252,7 +253,7 @@ class ToolCalls:
         return []
 
     def _out(self, call: _Call) -> list[ToolCallDelta]:
-        """A call with all that came of it; what follows is handed out as it comes."""
+        """The deltas for everything received of a call; later pieces are returned at once."""
         self._pending.pop(call.place, None)
         if call.sent >= 0:
             pieces = call.arguments[call.sent :]
@@ -266,9 +267,9 @@ class ToolCalls:
 
 
 def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
-    """A name with marks of the chat template in it, and its arguments -> both without the marks.
+    """A name with tags of the chat template in it, and its arguments -> both without the tags.
 
-    Where the arguments stand in the name as well, and nowhere else, they are read from there.
+    If only the name contains the arguments, they are read from there.
     """
     text = name.strip().removeprefix(CALL)
     tokens = TAG.split(text)
@@ -277,14 +278,14 @@ def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
         lines = [line.strip() for line in TEMPLATE.sub("\n", text).splitlines() if line.strip()]
     if not lines:
         return name, arguments
-    found = lines[0]
+    clean_name = lines[0]
     if arguments.strip() in ("", "{}"):
         if len(tokens) > 1 and "<arg_key>" in tokens:
-            if pairs := pairs_from(tokens, following_of(tokens), 1, offered.get(found, {})):
+            if pairs := pairs_from(tokens, following_of(tokens), 1, offered.get(clean_name, {})):
                 arguments = json.dumps(pairs[0], ensure_ascii=False)
         elif len(lines) > 1 and object_of("".join(lines[1:])) is not None:
             arguments = "".join(lines[1:])
-    return found, arguments
+    return clean_name, arguments
 
 
 def _index(index: object) -> int | None:

@@ -210,7 +210,7 @@ async def test_a_failure_is_a_row(emulator: Emulator, tmp_path: Path) -> None:
     rows = [{"path": str(tmp_path / name)} for name in ("text.png", "absent.png", "good.png")]
     found = (await worked(worker(emulator), rows)).to_pylist()
     assert [row["error_class"] for row in found] == ["UnsupportedContent", "InvalidRequestError", None]
-    assert "this is no picture" in found[0]["error"]
+    assert "this is not a picture" in found[0]["error"]
     assert found[0]["retryable"] is False
     assert found[2]["text"]
     assert len(asked(emulator)) == 1

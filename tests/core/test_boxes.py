@@ -73,7 +73,7 @@ def test_boxes_are_told_in_pixels_of_the_picture_that_is_named(glm: glmv.Client,
 
 
 def test_a_picture_that_is_not_there_is_refused(glm: glmv.Client) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2: pictures count from 0 over all turns; here are 2"):
+    with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2 is out of range: there are 2 pictures"):
         glm.chat(PICTURES, boxes_of=2)
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of"):
         glm.chat(PICTURES, boxes_of=-1)

@@ -83,5 +83,5 @@ def test_the_key_is_in_no_text_about_it_and_in_no_pickle() -> None:
 
 @pytest.mark.parametrize("name", ["temperature", "tools", "stop", "thinking", "on_sensitive"])
 def test_options_of_a_chat_are_refused(name: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=f"{name}: embeddings have no such option, chat models have"):
+    with pytest.raises(glmv.InvalidRequestError, match=f"{name}: an option of chat models; embeddings do not have it"):
         GLMVEmbeddings(**{name: 1})

@@ -127,9 +127,9 @@ async def test_aimage_is_image_in_a_worker_thread(kind: str, tmp_path: Path, mon
 
 async def test_aimage_and_avideo_refuse_as_their_kin_do(tmp_path: Path) -> None:
     for awaited, plain in ((aimage, image), (avideo, video)):
-        with pytest.raises(ValueError, match="there is no file") as expected:
+        with pytest.raises(ValueError, match="does not exist") as expected:
             plain(tmp_path / "none")
-        with pytest.raises(ValueError, match="there is no file") as found:
+        with pytest.raises(ValueError, match="does not exist") as found:
             await awaited(tmp_path / "none")  # type: ignore[operator]  # each takes its own sources
         assert str(found.value) == str(expected.value)
 

@@ -193,7 +193,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
     ("block", "told"),
     [
         (AUDIO, r"messages\[0\] \(user\), AudioBlock: it cannot be sent to glm-4.6v"),
-        (ImageBlock(image=b"no picture at all"), r"messages\[0\] \(user\), ImageBlock: .* this is no picture"),
+        (ImageBlock(image=b"no picture at all"), r"messages\[0\] \(user\), ImageBlock: .* this is not a picture"),
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )

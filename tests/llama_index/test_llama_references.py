@@ -83,6 +83,6 @@ def test_the_file_of_a_picture_that_was_removed_is_not_sent(store: PictureStore)
     store.remove(reference)
     with Emulator() as emulator:
         llm = connected(emulator, store, "the store")
-        with pytest.raises(InvalidRequestError, match="there is no file"):
+        with pytest.raises(InvalidRequestError, match="does not exist"):
             llm.chat([ChatMessage(blocks=[block])])
         assert emulator.requests == []

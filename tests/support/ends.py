@@ -113,7 +113,7 @@ def _error(message: str, **more: Any) -> dict[str, Any]:
 _UNREAD = {"content-encoding": "br", "retry-after-ms": "1"}
 _CUT = End(
     glmv.ConnectionFailed, Reply((whole("hello", "stop")[:40],), headers=JSON),
-    Reply((whole("hello", "stop")[:40],), headers=JSON), "breaks off", passes=True,
+    Reply((whole("hello", "stop")[:40],), headers=JSON), "in the middle of its JSON", passes=True,
 )  # fmt: skip
 
 ENDS: dict[str, End] = {

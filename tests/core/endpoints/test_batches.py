@@ -178,7 +178,7 @@ def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, 
     monkeypatch.setattr(batches, "MAX_REQUESTS", 3)
     desk.client().batches.create(["x"] * 3)
     desk.requests.clear()
-    with pytest.raises(glmv.LimitExceeded, match="takes 3 requests"):
+    with pytest.raises(glmv.LimitExceeded, match="takes at most 3 requests"):
         desk.client().batches.create(["x"] * 4)
     assert desk.requests == []
     monkeypatch.undo()
@@ -195,7 +195,7 @@ def test_more_than_100_mb_are_refused_before_sending(wire: Any) -> None:
 def test_videos_and_files_are_refused_by_the_name_of_their_request(wire: Any) -> None:
     desk = wire(platform())
     video = glmv.Video.from_url("https://example.com/a.mp4")
-    with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*no Video"):
+    with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*got Video"):
         desk.client(model="glm-4v-plus").batches.create(["a", [video, "b"]])
     assert desk.requests == []
 
@@ -212,7 +212,7 @@ def test_a_request_id_for_all_is_refused(wire: Any) -> None:
 
 
 def test_an_empty_batch_is_refused(wire: Any) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="no request"):
+    with pytest.raises(glmv.InvalidRequestError, match="at least one request"):
         wire(platform()).client().batches.create([])
 
 

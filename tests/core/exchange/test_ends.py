@@ -152,7 +152,7 @@ def test_a_body_that_ends_in_the_middle_is_asked_for_again(flow: Any, stream: bo
     error = flow.run(*[half] * 4, stream=stream).failure
     assert type(error) is glmv.ConnectionFailed
     assert (error.attempts, error.retryable, error.kind) == (4, True, "reset")
-    assert "breaks off" in str(error)
+    assert "in the middle of its JSON" in str(error)
 
 
 @pytest.mark.parametrize("cut", [12, 18, 25])

@@ -378,7 +378,7 @@ def test_the_holders_are_named_for_people() -> None:
     for name in "abcdefg":
         crowd.enter(f"a call in thread {name}")
     told = crowd.gate.holders()
-    assert told.startswith("7 of 8 slots of glm are held (a call in thread a, for 0.0 s;")
+    assert told.startswith("7 of 8 slots of glm are in use (a call in thread a, for 0.0 s;")
     assert "and 2 more" in told
 
 
@@ -594,7 +594,7 @@ async def test_a_call_inside_an_open_stream_of_the_only_slot_says_that_a_stream_
     glm = Server().asynchronous(max_concurrency=1, **patience)
     stream = glm.stream("hi")
     await anext(stream)
-    with given_up_after_a_fifth_of_a_second(r"1 of 1 slots of glm-4.6v are held \(a stream in Task-\d+, for"):
+    with given_up_after_a_fifth_of_a_second(r"1 of 1 slots of glm-4.6v are in use \(a stream in Task-\d+, for"):
         await glm.chat("nested")
     await stream.aclose()
     assert (await glm.chat("afterwards")).text == "hello"

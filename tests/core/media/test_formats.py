@@ -106,7 +106,7 @@ def test_pages_that_are_left_out_are_noted_and_can_be_had(kind: str, word: str) 
     for pixel, wanted in zip(got, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert pixel == pytest.approx(wanted, abs=12)
     assert len(image.pages(2)) == 2
-    with pytest.raises(InvalidRequestError, match="pages takes 1"):
+    with pytest.raises(InvalidRequestError, match="pages takes an int of 1"):
         image.pages(0)
 
 
@@ -121,7 +121,7 @@ def test_an_animated_png_is_sent_as_it_is_with_a_note() -> None:
     image = Image.from_bytes(encoded(drawn[0], "PNG", save_all=True, append_images=drawn[1:]), name="a.png")
     same, note = image.fitted(**LIMITS)
     assert same is image
-    assert "frame 1 of 4" in str(note)
+    assert "it has 4 frames" in str(note)
 
 
 def test_too_many_pages_are_refused_with_a_way_out() -> None:
@@ -139,7 +139,7 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
     tags[pixels.SUBFILE_TYPE] = 1
     image = Image.from_bytes(encoded(Pillow.new("RGB", (120, 80), "red"), "TIFF", tiffinfo=tags), name="IMG_1.dng")
     note = str(image.fitted(**LIMITS)[1])
-    assert "thumbnail of a" in note
+    assert "thumbnail of this" in note
     assert "export the photograph" in note
 
 
@@ -242,7 +242,7 @@ def test_a_picture_is_opened_by_pillow(kind: str) -> None:
     opened = image.to_pil()
     assert (opened.size, opened.mode) == ((30, 20), "RGB")
     assert opened.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
-    with pytest.raises(UnsupportedContent, match="no bytes"):
+    with pytest.raises(UnsupportedContent, match="are not available"):
         Image.from_url("https://example.com/a.png").to_pil()
 
 

@@ -89,7 +89,7 @@ def test_a_picture_that_exif_turns_is_made_upright(orientation: int) -> None:
     assert (fitted.width, fitted.height, fitted.orientation) == (64, 32, 1)
     assert near(pixels(fitted).getpixel((4, 4)), (255, 0, 0)) or near(pixels(fitted).getpixel((4, 4)), (254, 0, 0))
     assert near(pixels(fitted).getpixel((60, 28)), (0, 0, 255))
-    assert "turned upright" in str(note)
+    assert "rotated as its EXIF says" in str(note)
 
 
 def test_too_many_bytes_become_fewer_at_the_same_sides_when_that_is_enough() -> None:
@@ -118,7 +118,7 @@ def test_too_long_a_side_is_scaled_with_the_other() -> None:
 
 
 def test_what_cannot_be_made_small_enough_is_refused() -> None:
-    with pytest.raises(LimitExceeded, match="cannot be made smaller"):
+    with pytest.raises(LimitExceeded, match="cannot be reduced to"):
         Image.from_bytes(encoded(noise(200), "PNG")).fitted(max_bytes=100)
 
 

@@ -259,7 +259,7 @@ def test_a_relative_folder_counts_from_where_the_store_was_made(
 
 @pytest.mark.parametrize("folder", ["", None, 7, b"bytes", ["a"], "a\0b"])
 def test_what_is_not_a_folder_is_refused(folder: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="A PictureStore is made of the path of a folder"):
+    with pytest.raises(InvalidRequestError, match="A PictureStore needs the path of a folder"):
         PictureStore(folder)
 
 

@@ -39,5 +39,7 @@ def test_a_client_in_another_process_says_where_the_key_has_to_stand(monkeypatch
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     worker = pickle.loads(pickle.dumps(glmv.Client("id.secret")))
-    with pytest.raises(glmv.AuthenticationError, match="Pickles hold no key: for worker processes, set the variable"):
+    with pytest.raises(
+        glmv.AuthenticationError, match="do not contain the key: for worker processes, set the variable"
+    ):
         worker.chat("hi")

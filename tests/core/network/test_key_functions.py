@@ -161,12 +161,12 @@ WRONG: list[tuple[Any, str]] = [
     (fails(OSError("the vault is sealed")), r"raised OSError: the vault is sealed"),
     (fails(KeyError()), r"raised KeyError \("),
     (fails(TimeoutError("too slow")), r"raised TimeoutError: too slow"),
-    (lambda: None, "returned NoneType; it has to return a string"),
+    (lambda: None, "returned NoneType; it must return a string"),
     (lambda: b"id.secret", "returned bytes"),
     (lambda: "", "returned an empty string"),
     (lambda: " \n", "returned an empty string"),
     (lambda: SecretStr(""), "returned an empty string"),
-    (lambda: "ключ", "beyond ASCII"),
+    (lambda: "ключ", "non-ASCII"),
     (lambda one: one, "raised TypeError"),
 ]
 

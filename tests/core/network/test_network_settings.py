@@ -381,7 +381,7 @@ def test_what_nobody_understands_in_no_proxy_is_ignored(value: str, monkeypatch:
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", f"good.example,{value}")
     ignored = [told for told in proxy_variables() if told.endswith("is ignored")]
-    assert ignored == [f"NO_PROXY holds {value!r}, which is no host, and is ignored"]
+    assert ignored == [f"NO_PROXY contains {value!r}, which is not a host and is ignored"]
     assert proxy_for(OPEN) is not None
     assert proxy_for("https://good.example/v1") is None
 
@@ -399,7 +399,7 @@ def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
-        (b"\x05\xff", "proxy_auth", "wants a user name and a password"),
+        (b"\x05\xff", "proxy_auth", "requires a user name and a password"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "proxy", "SOCKS5"),
         (b"", "proxy", "SOCKS5"),
     ],
@@ -443,8 +443,8 @@ def test_a_proxy_that_speaks_no_tls_is_told_apart(ask: Any, saying: Any, monkeyp
         ("http://:3128", "it has no host"),
         (":3128", "it has no host"),
         ("http://u:canary-word@:3128", "it has no host"),
-        ("http://a b:1", "characters that no host has"),
-        ("http://a,b:1", "characters that no host has"),
+        ("http://a b:1", "characters that are not allowed"),
+        ("http://a,b:1", "characters that are not allowed"),
         ("'http://proxy.example:1'", "cannot be used"),
         ("proxy.example:65536", "1 to 65535"),
         ("http://proxy.example:0", "1 to 65535"),

@@ -82,7 +82,7 @@ def test_no_doubt_is_named_where_no_request_relies_on_it(row: Model, field: str)
 def test_a_doubt_that_nothing_could_rely_on_is_a_mistake_in_the_catalogue() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
-    with pytest.raises(ValueError, match="no rule for when a request relies on concurrency"):
+    with pytest.raises(ValueError, match="no rule for the field concurrency"):
         checked(replace(row, doubts=("concurrency: one or two",)), "hi")
 
 
@@ -113,7 +113,7 @@ def test_a_short_request_id_is_sent_with_a_note(request_id: str) -> None:
     assert row is not None
     request = checked(row, "hi", request_id=request_id)
     assert request.options["request_id"] == request_id
-    assert "docs.z.ai wants 6 to 64 characters" in request.notes[0]
+    assert "docs.z.ai requires 6 to 64 characters" in request.notes[0]
     assert checked(row, "hi", request_id="abcdef").notes == ()
 
 

@@ -41,9 +41,9 @@ def roles(request: ChatRequest) -> list[str]:
 
 
 CHANGED: list[tuple[list[Message], list[str], str]] = [
-    ([A, U], ["system", "user"], "messages[0], words of the assistant"),
-    ([S, A, U], ["system", "user"], "messages[1], words of the assistant"),
-    ([A, A, U, A, U], ["system", "user", "assistant", "user"], "messages[1], words of the assistant"),
+    ([A, U], ["system", "user"], "messages[0], an assistant message before"),
+    ([S, A, U], ["system", "user"], "messages[1], an assistant message before"),
+    ([A, A, U, A, U], ["system", "user", "assistant", "user"], "messages[1], an assistant message before"),
     ([RESULT, U], ["user"], "messages[0], a tool's result, was left out"),
     ([S, RESULT, A, U], ["system", "user"], "messages[1], a tool's result, was left out"),
     ([U, RESULT, A, U], ["user", "assistant", "user"], "messages[1], a tool's result, was left out"),
@@ -88,8 +88,8 @@ def test_a_greeting_reaches_models_without_system_messages() -> None:
 @pytest.mark.parametrize(
     ("messages", "place"),
     [
-        ([ASKED, RESULT, U], "messages[0] holds tool calls"),
-        ([S, ASKED, RESULT], "messages[1] holds tool calls"),
+        ([ASKED, RESULT, U], "messages[0] has tool calls"),
+        ([S, ASKED, RESULT], "messages[1] has tool calls"),
         ([A], "no user message"),
         ([S], "no user message"),
         ([S, RESULT], "no user message"),
@@ -111,7 +111,7 @@ def test_a_newest_result_without_a_call_is_sent_and_explained_where_it_is_refuse
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
-        pytest.raises(InvalidRequestError, match=r"messages\[1\] is a tool's result, and the call"),
+        pytest.raises(InvalidRequestError, match=r"messages\[1\] is a tool's result, but its tool call"),
     ):
         client.chat([U, RESULT])
 

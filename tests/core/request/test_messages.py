@@ -108,7 +108,7 @@ def test_every_part_of_the_wire_shape_is_read(part: dict[str, Any], expected: ob
             [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": {1}}}}]}],
             "JSON",
         ),
-        ([{"role": "user", "content": "x", 5: 5, "b": 1}], "not part of a message"),
+        ([{"role": "user", "content": "x", 5: 5, "b": 1}], "an unknown key"),
     ],
 )
 def test_what_is_no_message_is_refused_and_told_where_it_stands(messages: object, told: str) -> None:

@@ -171,7 +171,7 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
 def test_what_cannot_be_sent_is_told_to_the_model(block: dict[str, str]) -> None:
     made = request(json.dumps(["See:", block]))
     assert "of this result cannot be shown to you" in made.messages[2].text
-    assert any("the model was told so" in note for note in made.notes)
+    assert any("the model got a text instead" in note for note in made.notes)
 
 
 def test_a_bad_link_in_a_part_of_a_dict_is_told_to_the_model_too() -> None:

@@ -362,7 +362,7 @@ def test_the_last_json_that_fits_is_the_answer_and_the_stream_says_so(
     emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
     answer = ask(glm, stream, response_format=PERSON, may_replace=True)
     assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)
-    assert any("was a draft" in note for note in answer.notes) == stream
+    assert any("JSON of a draft" in note for note in answer.notes) == stream
 
 
 def test_of_a_later_answer_a_stream_shows_the_final_object_alone(emu: Emulator, glm: glmv.Client) -> None:
@@ -375,7 +375,7 @@ def test_of_a_later_answer_a_stream_shows_the_final_object_alone(emu: Emulator, 
 
 def test_a_stream_that_may_not_be_replaced_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
-    with pytest.raises(glmv.MalformedResponse, match="a draft was shown") as failed:
+    with pytest.raises(glmv.MalformedResponse, match="the JSON of a draft") as failed:
         ask(glm, True, response_format=PERSON)
     assert failed.value.partial is not None
     assert RIGHT in failed.value.partial.text

@@ -129,7 +129,7 @@ def test_an_empty_object_is_taken_only_where_nothing_else_was_meant() -> None:
     assert LOOSE.check_text('I read {"pages": 3}, and from {} nothing.') == ('{"pages": 3}', None)
     assert LOOSE.check_text("There is nothing: {}") == ("{}", None)
     assert LOOSE.check_text('From {} I read {"pages": "many"}.')[1]
-    assert LOOSE.check_text(json.dumps(Notes.model_json_schema()))[1] == "it holds no JSON"
+    assert LOOSE.check_text(json.dumps(Notes.model_json_schema()))[1] == "it has no JSON"
     assert LOOSE.check_text('{"Notes": {"author": "Ada"}}') == ('{"author": "Ada"}', None)
 
 
@@ -307,4 +307,4 @@ def test_a_word_is_the_answer_where_no_object_was_asked_for(text: str, value: ob
 
 def test_a_word_of_another_kind_is_a_misfit_and_no_object() -> None:
     assert "good" in (JSONExpected(Grade.model_json_schema(), Grade).check_text('"rather good"')[1] or "")
-    assert NEED.check_text('"A-7"')[1] == "it holds no JSON"
+    assert NEED.check_text('"A-7"')[1] == "it has no JSON"

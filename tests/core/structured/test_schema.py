@@ -81,7 +81,7 @@ def test_the_json_of_a_stream_is_the_same_for_any_cut(size: int) -> None:
         (7, {"multipleOf": 2}, "a multiple of 2"),
         ([1, 1], {"uniqueItems": True}, "items that all differ"),
         (1, {"not": {"type": "integer"}}, "must not fit"),
-        (1, {"oneOf": [{"type": "integer"}, {"minimum": 0}]}, "fits several of the 2 forms"),
+        (1, {"oneOf": [{"type": "integer"}, {"minimum": 0}]}, "fits several of the 2 allowed forms"),
         (3, {"anyOf": [{"type": "string"}]}, "of type string"),
         (True, {"enum": [1]}, "one of [1]"),
         (5, {"const": 4}, "has to be 4"),
@@ -95,7 +95,7 @@ def test_the_json_of_a_stream_is_the_same_for_any_cut(size: int) -> None:
         ({"b": 2}, {"additionalProperties": {"type": "string"}}, "b has to be of type string"),
         ([1], {"prefixItems": [{"type": "string"}]}, "[0] has to be"),
         ({"a": 1}, {"dependentRequired": {"a": ["b"]}}, "dependentRequired"),
-        ({"a": 1}, {"properties": {"a": False}}, "must not hold 1"),
+        ({"a": 1}, {"properties": {"a": False}}, "must not have the value 1"),
         (
             {"a": {"b": 1}, "c": 1},
             {"properties": {"a": {"required": ["x"]}}, "required": ["d"]},

@@ -428,14 +428,14 @@ def test_ranges_hold_where_the_platform_turns_out_to_be_asked(
 
 OVER: list[tuple[str, Any, dict[str, Any], str]] = [
     ("glm-4.5v", [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)], {}, "takes 50 pictures"),
-    ("glm-4v-flash", [glmv.Video.from_url("https://example.com/v.mp4"), "?"], {}, "takes no videos"),
+    ("glm-4v-flash", [glmv.Video.from_url("https://example.com/v.mp4"), "?"], {}, "does not accept videos"),
     ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v answers"),
     ("glm-4.5v", "hi", {"top_p": 0.0}, "top_p: glm-4.5v takes"),
     ("glm-4v", "hi", {"thinking": True}, "thinking: glm-4v cannot think"),
     ("glm-4.6v", "hi", {"reasoning_effort": "minimal"}, "reasoning_effort: glm-4.6v"),
-    ("glm-4v", "hi", {"tools": [TOOL]}, "tools: glm-4v knows no tools"),
-    ("glm-4.6v", "hi", {"tools": [CLOCK] * 129}, "takes 128 tools"),
-    ("glm-ocr", "hi", {}, "glm-ocr takes no chat"),
+    ("glm-4v", "hi", {"tools": [TOOL]}, "tools: glm-4v does not support tools"),
+    ("glm-4.6v", "hi", {"tools": [CLOCK] * 129}, "takes at most 128 tools"),
+    ("glm-ocr", "hi", {}, "glm-ocr is not a chat"),
     ("glm-4.6v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
     ("glm-4v", [{"role": "system", "content": "hi"}], {}, "There is no user message"),
 ]

@@ -128,7 +128,7 @@ def test_a_box_is_told_in_pixels_of_any_picture_at_hand() -> None:
     Pillow.new("RGB", (300, 200)).save(held, "PNG")
     box = Box((0, 500, 1000, 1000))
     assert box.on(Image.from_bytes(held.getvalue())) == (0, 100, 300, 200)
-    with pytest.raises(glmv.InvalidRequestError, match="not measured"):
+    with pytest.raises(glmv.InvalidRequestError, match="is not known"):
         box.on(Image.from_url("https://example.com/a.png"))
 
 
