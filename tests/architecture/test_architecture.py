@@ -1,4 +1,4 @@
-"""The walls of the house: who may import what, and what may not stand twice (CONTRIBUTING.md, docs/adr)."""
+"""Rules of structure: allowed imports and no duplicated code (CONTRIBUTING.md, docs/adr)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file can come to import, by its full dotted name, save for type checkers."""
+    """Every module that a file imports anywhere, by full dotted name, except under `TYPE_CHECKING`."""
     unseen = {
         inner
         for node in ast.walk(tree(path))
@@ -119,7 +119,7 @@ def is_standard(module: str) -> bool:
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
-def test_a_package_imports_only_what_it_may(package: str) -> None:
+def test_each_package_imports_only_allowed_packages(package: str) -> None:
     found = []
     for path in files(package):
         may = MAY_IMPORT[package] | {package} | EXCEPTIONS.get(name_of(path), set())
@@ -133,7 +133,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
     assert found == []
 
 
-def test_base64_has_one_home_in_the_core() -> None:
+def test_only_one_module_of_the_core_uses_base64() -> None:
     users = {
         name_of(path)
         for package in CLIENT_SIDE
@@ -143,7 +143,7 @@ def test_base64_has_one_home_in_the_core() -> None:
     assert users <= BASE64
 
 
-def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
+def test_only_the_drivers_sleep_lock_or_use_an_event_loop() -> None:
     doers = {"asyncio", "threading", "socket", "selectors"}
     users = {name_of(path) for path in files("glmv") if doers & set(imports(path))}
     assert {user for user in users if not user.startswith("glmv/cli/")} <= {
@@ -184,7 +184,7 @@ LONGEST_CHAIN = 20
 
 
 def core() -> dict[str, set[str]]:
-    """Module of the core -> the modules of the core that it imports, wherever in the file. The command line apart."""
+    """Module of the core -> core modules that it imports anywhere in the file. The command line is left out."""
     paths = [path for path in files("glmv") if "cli" not in path.parts and path != ROOT / "glmv" / "__init__.py"]
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
     found = {}
@@ -215,7 +215,7 @@ def test_the_core_imports_downwards_only() -> None:
     assert upwards == []
 
 
-def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:
+def test_the_core_has_no_import_cycle() -> None:
     tuple(TopologicalSorter(core()).static_order())  # raises CycleError and names the circle
 
 
@@ -249,7 +249,7 @@ def test_the_command_line_imports_public_packages_only() -> None:
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
-def test_no_module_imports_in_a_circle(package: str) -> None:
+def test_no_package_has_an_import_cycle(package: str) -> None:
     modules = {}
     for path in files(package):
         if path.name != "__init__.py" and "cli" not in path.parts:
@@ -263,7 +263,7 @@ def test_no_module_imports_in_a_circle(package: str) -> None:
 EMULATOR = ("eyes", "answers", "http", "platform", "faults", "page", "server")
 
 
-def test_sub_packages_of_the_emulator_import_one_way() -> None:
+def test_sub_packages_of_the_emulator_import_in_one_direction() -> None:
     found = []
     for path in files("glmv_emulator"):
         _, *folders = path.relative_to(ROOT).parent.parts
@@ -278,7 +278,7 @@ def test_sub_packages_of_the_emulator_import_one_way() -> None:
 
 
 def imports_at_start(path: Path) -> Iterator[str]:
-    """Modules that are loaded when the file is: not those inside functions or `if TYPE_CHECKING`."""
+    """Modules that are imported when the file is imported: not inside functions or `if TYPE_CHECKING`."""
     for node in tree(path).body:
         match node:
             case ast.Import(names=names):
@@ -310,7 +310,7 @@ def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
 
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
-    """String literals of several words -> a file that has them. Two Chinese characters count as a word."""
+    """String literals of several words -> a file that contains them. Two Chinese characters count as a word."""
     found = {}
     for package in packages:
         for path in files(package):
@@ -328,7 +328,7 @@ def test_the_emulator_shares_no_phrase_with_the_client() -> None:
 
 
 def code_lines(path: Path) -> list[str]:
-    """Lines that say something: no blank lines, comments, imports or docstrings; spaces are evened out."""
+    """Lines of code without blank lines, comments, imports and docstrings; spaces are normalized."""
     documentation = {
         line
         for node in ast.walk(tree(path))
@@ -365,7 +365,7 @@ def test_the_adapters_do_not_copy_each_other() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_public_face_is_complete_and_in_order(package: str) -> None:
+def test_public_names_are_complete_and_in_order(package: str) -> None:
     module = importlib.import_module(package)
     listed = module.__all__
     # Constants, then classes, then the rest: ruff's order for `__all__` (RUF022).
@@ -379,7 +379,7 @@ def test_the_public_face_is_complete_and_in_order(package: str) -> None:
     assert [name for name in listed if not hasattr(module, name)] == []
 
 
-def test_public_names_of_the_core_are_the_same_for_programs_and_for_type_checkers() -> None:
+def test_public_names_of_the_core_agree_at_run_time_and_for_type_checkers() -> None:
     module = importlib.import_module("glmv")
     (checked,) = (
         node.body
@@ -428,7 +428,7 @@ def class_names(package: str) -> list[str]:
 
 
 def is_error(value: object) -> bool:
-    """LangChain's variants of the core's errors have the names of these."""
+    """LangChain's variants of the core's errors keep the same names."""
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 

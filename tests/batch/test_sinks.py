@@ -1,4 +1,4 @@
-"""Rows become JSON lines or a typed table, whole or not at all."""
+"""Rows are written as JSON lines or a typed table, completely or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def table(path: Path) -> list[dict[str, Any]]:
     return parquet.read_table(path).to_pylist()  # type: ignore[no-any-return]
 
 
-def test_a_line_of_json_holds_what_is_known_and_leaves_out_what_is_not(tmp_path: Path) -> None:
+def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
     written(tmp_path / "o.jsonl", [ANSWERED, FAILED])
     first, second = map(json.loads, (tmp_path / "o.jsonl").read_text("utf-8").splitlines())
     assert first["parsed"]["lines"] == [{"name": "Brot", "price": 3.0}]
@@ -84,7 +84,7 @@ def test_a_line_of_json_holds_what_is_known_and_leaves_out_what_is_not(tmp_path:
     }
 
 
-def test_a_schema_gives_typed_columns_and_errors_are_rows_of_the_same_table(tmp_path: Path) -> None:
+def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_path: Path) -> None:
     written(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
     good, bad = table(tmp_path / "o.parquet")
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", 4.5, True, 2)
@@ -93,13 +93,13 @@ def test_a_schema_gives_typed_columns_and_errors_are_rows_of_the_same_table(tmp_
     assert (bad["shop"], bad["error_class"], bad["retryable"]) == (None, "RateLimitError", True)
 
 
-def test_a_table_without_rows_has_its_columns_all_the_same(tmp_path: Path) -> None:
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [], schema=Receipt.model_json_schema())
     assert {"key", "shop", "error"} <= set(parquet.read_schema(tmp_path / "o.parquet").names)
 
 
-def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(room, "ROW_GROUP", 2)
     written(tmp_path / "o.parquet", (Row(str(number), "x") for number in range(5)))
@@ -108,7 +108,7 @@ def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_an_interrupted_run_leaves_the_old_file_whole_and_what_it_has_beside_it(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file_beside_it(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     written(out, [ANSWERED])
     before = out.read_bytes()
@@ -117,13 +117,13 @@ def test_an_interrupted_run_leaves_the_old_file_whole_and_what_it_has_beside_it(
     assert out.with_name(f"{out.name}.part").stat().st_size > 0
 
 
-def test_a_first_run_that_is_interrupted_leaves_its_rows_under_the_files_name(tmp_path: Path) -> None:
+def test_an_interrupted_first_run_writes_its_rows_to_the_output_file(tmp_path: Path) -> None:
     interrupted(tmp_path / "o.jsonl")
     assert json.loads((tmp_path / "o.jsonl").read_text())["key"] == "b.png"
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: str) -> None:
+def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, ending: str) -> None:
     written(tmp_path / f"o.{ending}", [Row("a", "x\ud800")])
     if ending == "jsonl":
         assert json.loads((tmp_path / "o.jsonl").read_bytes())["text"] == "x\ud800"
@@ -131,12 +131,12 @@ def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: st
         assert table(tmp_path / "o.parquet")[0]["text"] == "x?"
 
 
-def test_another_ending_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_file_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
 
 
-def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: Path) -> None:
+def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
     said = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
     written(tmp_path / "o.parquet", [Row("a", "{}", said)], schema=schema)
@@ -147,7 +147,7 @@ def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: P
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
-def test_a_disk_without_room_for_the_rows_is_told(tmp_path: Path, ending: str) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, ending: str) -> None:
     if ending == ".parquet":
         pytest.importorskip("pyarrow")
     (tmp_path / f"o{ending}.part").symlink_to("/dev/full")
@@ -168,7 +168,7 @@ def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
-def test_a_csv_file_holds_what_a_table_holds(tmp_path: Path, ending: str, separator: str) -> None:
+def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str, separator: str) -> None:
     out = tmp_path / f"o.{ending}"
     odd = Row(3, 'a "quoted" line,\nand\tanother; 中文', notes=("fitted", "cut"), columns={})
     written(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
@@ -181,7 +181,7 @@ def test_a_csv_file_holds_what_a_table_holds(tmp_path: Path, ending: str, separa
     assert json.loads(third["notes"]) == ["fitted", "cut"]
 
 
-def test_a_csv_file_is_what_polars_and_duckdb_read(tmp_path: Path) -> None:
+def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     kept(tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"])
     for frame in (polars.read_csv(tmp_path / "o.csv"), duckdb.read_csv(str(tmp_path / "o.csv")).pl()):
@@ -310,7 +310,7 @@ def test_two_jobs_cannot_share_one_output(tmp_path: Path) -> None:
     assert [row["key"] for row in read(out)] == ["b.png"]
 
 
-def test_a_claim_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
+def test_locking_an_output_keeps_the_rows_of_an_earlier_run(tmp_path: Path) -> None:
     out, part = tmp_path / "o.jsonl", tmp_path / "o.jsonl.part"
     part.write_text("rows of a run that was killed\n")
     with pytest.raises(KeyboardInterrupt):

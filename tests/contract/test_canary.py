@@ -1,4 +1,4 @@
-"""A key that is easy to find, and all that a program shows, keeps or sends: it stands in nothing but the request."""
+"""A key that is easy to find appears in no output, stored file or message of a program, except the request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def texts(name: str, thing: Any) -> Shown:
-    """What any object shows of itself."""
+    """Text that an object shows: str, repr and the like."""
     yield f"repr of {name}", repr(thing)
     yield f"str of {name}", str(thing)
     yield f"format of {name}", f"{thing:}"
@@ -97,7 +97,7 @@ def failures(name: str, emu: Emulator, ask: Callable[[], object], faults: tuple[
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[bytes]]]:
-    """A place that takes whatever is uploaded to it."""
+    """A server that accepts and records all uploads."""
     uploads: list[bytes] = []
 
     class Take(BaseHTTPRequestHandler):
@@ -111,7 +111,7 @@ def listening() -> Iterator[tuple[str, list[bytes]]]:
         do_GET = do_POST = do_PATCH = take  # noqa: N815 - the library's names
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Take) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -222,7 +222,7 @@ def of_files_and_commands(emu: Emulator, picture: Path) -> Shown:
     yield "the emulator's report", str(emu.report())
 
 
-def test_the_key_stands_on_no_surface(
+def test_the_key_appears_on_no_surface(
     emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""The same call makes the same body as in the platform's own clients, but for differences that have a reason."""
+"""A call makes the same body as in the platform's own clients, except for differences with a reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Body = dict[str, Any]
 
 
 def answered(path: str, body: bytes) -> bytes:
-    """Enough of an answer for any client to be content."""
+    """The smallest answer that every client accepts."""
     if b'"stream":true' in body.replace(b" ", b""):
         return b"data: [DONE]\n\n"
     message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}
@@ -40,7 +40,7 @@ def answered(path: str, body: bytes) -> bytes:
 
 
 class Sink:
-    """Takes what clients send, as bytes."""
+    """A server that records request bodies as bytes."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -254,7 +254,7 @@ def ours(model: str, messages: Any, options: dict[str, Any], sink: Sink, call: s
 
 
 def compact(body: bytes) -> bool:
-    """Whether the bytes are JSON in its shortest form with its letters as they are."""
+    """Whether the bytes are JSON without spaces and without escaped letters."""
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode() == body
 
 
@@ -293,7 +293,7 @@ def test_chats_are_written_alike(run: Any, official: str, sink: Sink) -> None:
         assert json.loads(made) == made_like_ours(body, (*missing, *differences)), name
 
 
-def test_a_video_loses_its_prefix_with_us_alone(run: Any, official: str, sink: Sink) -> None:
+def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official: str, sink: Sink) -> None:
     box = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x00\x00\x00\x08moov"
     url = f"data:video/mp4;base64,{glmv.Video.from_bytes(box).base64().decode()}"
     messages = user(part("video_url", url), text("?"))
@@ -356,7 +356,7 @@ def test_a_line_of_a_batch_is_the_body_of_the_chat() -> None:
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_every_difference_is_named_once_and_has_a_reason() -> None:
+def test_every_difference_is_listed_once_with_a_reason() -> None:
     used = {name for *_, differences in CHATS.values() for name in differences}
     assert DIFFERENCES.keys() - used == {"nulls", "video prefix", "one input", "batch defaults"}
     assert all(reason for _, reason in DIFFERENCES.values())

@@ -1,4 +1,4 @@
-"""What the platform's own clients do, as their documentation shows it: `official.py DEED`, JSON on standard output."""
+"""Calls of the platform's own clients, as their documentation shows them: `official.py DEED`, JSON on standard output."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def vision() -> Any:
 
 
 def token() -> Any:
-    """The signed token of the client's own making."""
+    """The signed token that the client makes."""
     if os.environ["CLIENT"] == "zhipuai":
         from zhipuai.core._jwt_token import generate_token
     else:
@@ -170,7 +170,7 @@ def batch_line(name: str, text: str) -> dict[str, Any]:
 
 
 def habits() -> Any:
-    """What the clients' own tests send: numbers as request ids, bounds of sampling, tools of the platform."""
+    """Requests of the clients' own tests: numbers as request ids, bounds of sampling, tools of the platform."""
     messages = [
         {"role": "user", "content": "Write a slogan for my product."},
         {"role": "assistant", "content": "What is the product?"},
@@ -221,7 +221,7 @@ def pages() -> Any:
 
 
 def refused() -> Any:
-    """Which exception the client makes of which refusal, without a retry."""
+    """The exception that the client raises for each refusal, without a retry."""
     wrong = type(client)(api_key="test-id.test-secret", base_url=os.environ["GLM_BASE"], max_retries=0)
     message = [{"role": "user", "content": "Hello"}]
 

@@ -1,4 +1,4 @@
-"""A platform of a few lines: answers requests, keeps them, and has a clock that nobody waits for."""
+"""A small fake platform: it answers and records requests, and its clock needs no real time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = Callable[[httpx.Request], Any]
 
 
 class Wire:
-    """What `answer` returns for a request is sent back: a response, bytes, or anything that JSON can say."""
+    """Sends back what `answer` returns for a request: a response, bytes, or any JSON value."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -52,7 +52,7 @@ class Wire:
         return Context(settings, address_of(settings, {}), RetryBudget(), lambda: self.now)
 
     def run(self, flow: Generator[Step, Any, Any]) -> Any:
-        """Take the steps of a flow; a pause moves the clock."""
+        """Run the steps of a flow; a pause moves the clock."""
         base = "https://open.bigmodel.cn/api/paas/v4"
         given: Any = None
         body = b""
