@@ -1,8 +1,8 @@
-"""Fuzzing with coverage, beside the suite: `python tests/core/fuzz.py TARGET --seconds 120`.
+"""Coverage-guided fuzzing, not part of the test suite: `python tests/core/fuzz.py TARGET --seconds 120`.
 
-Needs `pip install atheris` beside glmv. Targets: `sse` (any split gives the same events), `stream` and `whole` (any
-bytes are an answer or an error of ours), `picture` and `video` (any bytes are measured or not, and none breaks it).
-What is found is written to the folder that is named in the output; each find belongs into a test.
+Needs `pip install atheris`. Targets: `sse` (any split gives the same events), `stream` and `whole` (any bytes are an
+answer or a `glmv` error), `picture` and `video` (no bytes break the measuring). Inputs that fail are written to the
+folder named in the output; add a test for each.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def sse(data: bytes) -> None:
 
 
 def answered(data: bytes, kind: str, *, stream: bool) -> None:
-    """One attempt whose answer is these bytes; the flow is driven by hand."""
+    """One attempt answered with these bytes, without a driver."""
     call = Call("POST", "/chat/completions", lambda request_id: None, reading=Reading(sizes=((100, 100),)))
     flow = exchange(call, Policy(max_retries=0), stream=stream)
     pieces = [piece for piece in (data[:100], data[100:]) if piece]

@@ -1,4 +1,4 @@
-"""Of several pictures the caller names the one whose pixels boxes are told in, whichever way the answer comes."""
+"""With several pictures, the caller names the one in whose pixels boxes are given, for every kind of call."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ WAYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_boxes_are_told_in_pixels_of_the_picture_that_is_named(glm: glmv.Client, way: str) -> None:
+def test_boxes_are_in_pixels_of_the_named_picture(glm: glmv.Client, way: str) -> None:
     assert WAYS[way](glm, boxes_of=1).boxes == (ASKED,)
     assert WAYS[way](glm).boxes == (glmv.Box(ASKED.grid),)
 
 
-def test_a_picture_that_is_not_there_is_refused(glm: glmv.Client) -> None:
+def test_an_index_of_a_missing_picture_is_refused(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2: pictures count from 0 over all turns; here are 2"):
         glm.chat(PICTURES, boxes_of=2)
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of"):

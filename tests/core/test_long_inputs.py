@@ -1,4 +1,4 @@
-"""No message of an error and no note holds more than 500 characters of what the user gave."""
+"""No error message and no note quotes more than 500 characters of the user's input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FUNCTION = {"type": "function", "function": {"name": "measure"}}
 
 
 def wrapped(text: str) -> Iterator[Any]:
-    """The text as a value of any shape that options take."""
+    """The text in each shape of value that options accept."""
     yield from (text, [text], {text: text}, {"type": text}, [{"type": text}])
     named = {"name": text, "schema": {"type": text}}
     yield from ({"type": "function", "function": named}, [{"type": "function", "function": named}])
@@ -136,7 +136,7 @@ def of_media() -> dict[str, Call]:
 
 
 def told(call: Call, text: str) -> Iterable[str]:
-    """The messages and the notes that come of a call."""
+    """The error messages and notes of a call."""
     try:
         made = call(text)
     except glmv.GLMVError as error:
@@ -171,7 +171,7 @@ def calls(emulator: Emulator) -> Calls:
 
 @given(st.sampled_from([SIGN, f"{SIGN}/", f"a{SIGN}", f"{SIGN}\n"]), st.integers(2_000, 9_000))
 @settings(max_examples=4, deadline=None)
-def test_no_message_holds_more_than_500_characters_of_what_was_given(calls: Calls, piece: str, length: int) -> None:
+def test_no_error_or_note_quotes_more_than_500_characters(calls: Calls, piece: str, length: int) -> None:
     text = (piece * length)[:length]
     found = {name: max((held.count(SIGN) for held in told(call, text)), default=0) for name, call in calls.items()}
     assert {name: count for name, count in found.items() if count > MOST} == {}

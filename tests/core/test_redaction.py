@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry are exported with base64 shortened, whatever tracer wrote it and in whatever form."""
+"""OpenTelemetry spans are exported with shortened base64, from any tracer and in any form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHORT = b64encode(DATA[:99]).decode()
 
 
 def exported(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
-    """A span as it was written, and as it was exported."""
+    """A span before and after export."""
     whole, shortened = InMemorySpanExporter(), InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(redact_spans(shortened)))
@@ -112,7 +112,7 @@ def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
     }
 
 
-def test_lines_of_words_and_of_digests_stay() -> None:
+def test_lines_of_words_and_digests_are_unchanged() -> None:
     digests = "\n".join(sha256(bytes([number])).hexdigest() for number in range(40))
     words = "\n".join(["several words that are together just as long as lines of base64 in MIME are."] * 40)
     for text in (digests, words, f"data:image/png;base64,AAAA\n{words}"):
@@ -120,7 +120,7 @@ def test_lines_of_words_and_of_digests_stay() -> None:
     assert redact({"text": digests}) == {"text": digests}
 
 
-def test_json_stays_json() -> None:
+def test_shortened_json_is_still_valid_json() -> None:
     text = json.dumps({"messages": [{"base64": LONG}, json.dumps({"data": SHORT}), "What is this?"]})
     _, shortened = exported(lambda span: span.set_attribute("input.value", text))
     found = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
@@ -137,7 +137,7 @@ def test_base64_in_an_event_is_shortened_too() -> None:
     assert LONG[:40] not in repr(event.attributes)
 
 
-def test_all_else_of_a_span_is_as_it_was() -> None:
+def test_everything_else_of_a_span_is_unchanged() -> None:
     def write(span: Any) -> None:
         span.set_attributes({"input.value": LONG, "n": 7, "rate": 0.5, "ok": True, "words": ("a", "b"), "ids": (1, 2)})
         span.add_event("first", {"a": 1})
@@ -199,7 +199,7 @@ def test_it_works_in_a_batch_and_with_an_exporter_that_writes_json() -> None:
     assert "characters of base64" in shown
 
 
-def test_the_time_for_a_large_picture_grows_with_its_length_only() -> None:
+def test_the_time_for_a_large_picture_is_linear() -> None:
     def seconds(size: int) -> float:
         text = json.dumps({"messages": [{"base64": b64encode(Random(5).randbytes(size)).decode()}, "words, " * size]})
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""A server that repeats the key, its secret half or a secret header: no surface shows it."""
+"""A server repeats the key, its secret half or a secret header: no output shows it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLACES: dict[str, Any] = {
 
 
 def in_two_segments(peer: Any, head: str) -> None:
-    """A head whose credential is cut in two, and whose second half comes later."""
+    """A response head split in the middle of a credential; the second half arrives later."""
     middle = head.index(HEADER) + 5
     peer.send(head[:middle].encode())
     peer.over.wait(0.05)
@@ -74,7 +74,7 @@ PLACES |= {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_credential_that_a_server_repeats_is_on_no_surface(
+def test_a_credential_repeated_by_a_server_is_shown_nowhere(
     ask: Any, server: Any, caplog: pytest.LogCaptureFixture, place: str, stream: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -100,7 +100,7 @@ values = st.recursive(
 
 @st.composite
 def echoing(draw: st.DrawFn) -> tuple[int, dict[str, str], bytes]:
-    """A status, headers and a body, with the credentials at places that are drawn."""
+    """A status, headers and a body, with credentials at random positions."""
     echo = draw(st.sampled_from([KEY, KEY.partition(".")[2], HEADER, ECHO]))
     echo = draw(words) + echo + draw(words)
     payload: Any = draw(values)
@@ -165,7 +165,7 @@ def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
         ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk+live/9f8e7d6c5b4a==&#39;"),
     ],
 )
-def test_a_secret_header_is_masked_in_parts_and_as_servers_quote_it(
+def test_a_secret_header_is_masked_in_parts_and_in_quoted_forms(
     ask: Any, server: Any, headers: dict[str, str], echo: str
 ) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"before {echo} after"}}, 401))
@@ -175,7 +175,7 @@ def test_a_secret_header_is_masked_in_parts_and_as_servers_quote_it(
     assert [part for part in ("9f8e7d6c5b4a", "hunter2-4711") if part in shown] == []
 
 
-def test_headers_that_are_not_credentials_are_left_in_answers(ask: Any, server: Any) -> None:
+def test_headers_that_are_not_credentials_are_not_masked(ask: Any, server: Any) -> None:
     headers = {"X-Client-Request-Id": "req-2026-0001", "X-Session-Name": "glm-4.6v", "X-Client-Protocol": "HTTP/1.1"}
     server.plays(lambda peer: peer.say({**answer("It is glm-4.6v, by HTTP/1.1."), "request_id": "req-2026-0001"}))
     found = ask(default_headers=headers)
