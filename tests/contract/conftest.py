@@ -41,7 +41,7 @@ def alone(name: str) -> Iterator[Path]:
 
 
 def built(name: str, requirement: str, build: Callable[[Path, str], None]) -> Path:
-    """The folder of an environment, built if it is missing. If it cannot be built, the test is skipped, but fails in CI."""
+    """The folder of an environment, built if missing. If the build fails, the test is skipped; in CI it fails."""
     with alone(name) as folder:
         ready = folder / "ready"
         if ready.is_file() and ready.read_text() == requirement:

@@ -1,13 +1,13 @@
-"""What transformers' own processors make of pictures and videos, in tokens: the values that tests/core/test_tokens.py
-holds the client's estimates against.
+"""Token counts of pictures and videos by transformers' processors: tests/core/test_tokens.py compares the client's
+estimates with these values.
 
     python tests/engines/tokens.py            compares them with tokens.json beside this file; exit code 1 if not equal
     python tests/engines/tokens.py --write    writes that file
 
-It needs transformers and torch, and nothing of this project. No video is decoded: its processors are asked which frames
-they take and what these come to. Pictures are made and processed where they are small; for large ones the processors
-only count. The time behind each layer of a video is counted as GLM's tokenizer splits it: three digits at most, a dot,
-a word with the blank before it.
+It needs transformers and torch, and nothing of this project. No video is decoded: the processors return which frames
+they use and how many tokens these cost. Small pictures are made and processed; for large ones the processors only
+count. The timestamp after each layer of a video is counted as GLM's tokenizer splits it: at most three digits, a dot, a
+word with the space before it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def without_torchvision() -> None:
 
 
 def pictures(processor: Any, sizes: list[tuple[int, int]]) -> int | None:
-    """Tokens of pictures in one request; None where the processor refuses one of them."""
+    """Tokens of the pictures of one request; None if the processor refuses one of them."""
     cells = processor.merge_size**2
     try:
         counted = [processor.get_number_of_image_patches(height, width, {}) // cells for width, height in sizes]
@@ -100,9 +100,9 @@ def pictures(processor: Any, sizes: list[tuple[int, int]]) -> int | None:
 
 
 def video(processor: Any, spoken: type, width: int, height: int, seconds: float, rate: float) -> int | None:
-    """Tokens of a video, with the marks and the times of its layers, as the model's processor writes them.
+    """Tokens of a video, with tags and timestamps of its layers, as the model's processor writes them.
 
-    None where the processor takes no frame of it, and fails.
+    None if the processor uses no frame of it and fails.
     """
     about = VideoMetadata(total_num_frames=max(1, round(seconds * rate)), fps=rate, duration=seconds)
     about.frames_indices = processor.sample_frames(about)

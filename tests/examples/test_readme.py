@@ -1,4 +1,4 @@
-"""Every Python block and command of the README runs as it stands; its tables are those of the catalogue and pages."""
+"""Every Python block and command of the README runs; its tables equal those of catalogue and pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BLOCKS = blocks(README) + [code for code in blocks(CHINESE) if code not in block
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's reader has: a photograph, a folder of them, a short video. All measure 600 x 400 pixels."""
+    """Files of a README reader: a photograph, a folder of photographs, a short video, all of 600 x 400 pixels."""
     here = tmp_path_factory.mktemp("reader")
     (here / "photos").mkdir()
     for name in ("photo.jpg", "photos/coffee.jpg"):
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block{number}" for number in range(1, len(BLOCKS) + 1)])
-def test_a_block_of_the_readme_runs_as_it_stands(code: str, folder: Path, run_code: RunCode) -> None:
+def test_every_block_of_the_readme_runs_unchanged(code: str, folder: Path, run_code: RunCode) -> None:
     printed = run_code(code, folder)
     assert "600" in printed, "the answer does not say how wide the picture is"
     assert "400" in printed, "the answer does not say how high the picture is"
@@ -61,7 +61,7 @@ COMMANDS = sorted(set(re.findall(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_does_what_it_should(
+def test_every_command_of_the_readme_works(
     command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -75,7 +75,7 @@ def test_the_readme_shows_the_first_question_and_a_batch_as_commands() -> None:
     assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
 
 
-def test_the_chinese_readme_says_the_same_as_the_english() -> None:
+def test_the_chinese_readme_has_the_same_structure_as_the_english_one() -> None:
     def shape(text: str) -> list[list[str]]:
         prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         code = [re.sub(r'"[^"]*"| *#.*', "", one) for one in blocks(text)]
@@ -89,19 +89,19 @@ def test_the_chinese_readme_says_the_same_as_the_english() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_figures_are_those_of_the_pages_that_scripts_wrote(name: str) -> None:
+def test_the_figures_equal_those_of_the_generated_pages(name: str) -> None:
     rendered = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rendered"]
     text = (ROOT / name).read_text("utf-8")
     assert rendered(text, name) == text, "python docs/figures.py puts them in place"
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
+def test_the_table_of_models_equals_the_catalogue(name: str) -> None:
     models = runpy.run_path(str(ROOT / "docs" / "models.py"))
     text = (ROOT / name).read_text("utf-8")
     assert models["readme"](text, models["WORDS"][name]) == text, "python docs/models.py --readme writes it"
 
 
-def test_every_file_that_the_readme_points_to_is_there() -> None:
+def test_every_file_that_the_readme_links_to_exists() -> None:
     linked = re.findall(r"\]\(((?!http)[^)#]+)", README + CHINESE)
     assert [name for name in linked if not (ROOT / name).exists()] == []

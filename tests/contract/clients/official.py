@@ -1,4 +1,4 @@
-"""Calls of the platform's own clients, as their documentation shows them: `official.py DEED`, JSON on standard output."""
+"""Calls of the platform's own clients, as in their documentation: `official.py DEED`, JSON on standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends of answers of other servers: finish reasons, truncated bodies, first events that are errors, unreadable refusals."""
+"""Ends of other servers' answers: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever well-formed JSON a request holds, the default rules answer it, and soon."""
+"""The default rules answer any request of well-formed JSON quickly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def odd_request(chance: random.Random) -> Ask:
     )
 
 
-def test_odd_requests_get_replies() -> None:
+def test_unusual_requests_get_replies() -> None:
     replies = [default_answer(odd_request(random.Random(seed))) for seed in range(1500)]
     assert all(isinstance(reply, Reply) and (reply.text or reply.tool_calls) for reply in replies)
 

@@ -1,4 +1,4 @@
-"""The client's instructions tell the emulator nothing but names of tools and schemas: their words may be any."""
+"""The emulator reads only tool names and schemas in the client's instructions: other words have no effect."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ leaves = st.one_of(kinds, strings, choices)
 
 
 def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Schemas of objects, whose properties are all needed, or some."""
+    """Schemas of objects with all or some properties required."""
     flat = st.dictionaries(property_names, inner, min_size=1, max_size=4)
     needed = st.tuples(flat, st.booleans())
     return needed.map(
@@ -74,13 +74,13 @@ texts = st.lists(
 
 
 def replaced(instruction: str, drawn: list[str]) -> str:
-    """An instruction with other words between its data."""
+    """An instruction whose words are replaced, but not its data."""
     pieces = DATA.split(instruction)
     return "".join(piece if DATA.fullmatch(piece) else f" {' '.join(drawn)} " * bool(piece) for piece in pieces)
 
 
 def asked(request: ChatRequest) -> Ask:
-    """A request as the emulator gets it from the platform's own API."""
+    """A request as it arrives at the platform's API."""
     body = json.loads(bytes(encode(request, DIALECTS["platform"], stream=False, lists=True)))
     return Ask(messages=body["messages"], tools=body.get("tools", []))
 
@@ -88,7 +88,7 @@ def asked(request: ChatRequest) -> Ask:
 @pytest.mark.parametrize("kind", ["any tool", "one tool", "schema", "object", "schema beside tools"])
 @settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(data=st.data())
-def test_other_words_in_the_instructions_change_no_answer(kind: str, data: st.DataObject) -> None:
+def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, data: st.DataObject) -> None:
     names = data.draw(st.lists(tool_names, min_size=1, max_size=3, unique=True))
     tools = [
         {"type": "function", "function": {"name": name, "description": "", "parameters": data.draw(schemas)}}

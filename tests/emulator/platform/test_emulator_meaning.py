@@ -1,4 +1,4 @@
-"""What glmv writes down, the emulator reads as it was meant: two readings of the documents that share no code."""
+"""The emulator decodes requests of glmv with the intended meaning; the two share no code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def uses_of_tools(draw: st.DrawFn) -> list[Message]:
 
 
 def conversations(*, tools: bool) -> st.SearchStrategy[list[Message]]:
-    """Turns that begin with the user's."""
+    """Conversations that start with a user message."""
     turn = st.one_of(users.map(lambda one: [one]), assistants.map(lambda one: [one]), *[uses_of_tools()] * tools)
     system = words.map(lambda text: [Message("system", text)])
     later = st.lists(turn, max_size=4).map(lambda turns: [message for turn in turns for message in turn])
@@ -94,7 +94,7 @@ def calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4v"])
 @settings(deadline=None)  # a busy machine is no failure
 @given(data=st.data())
-def test_a_conversation_is_read_as_it_was_meant(model: str, data: st.DataObject) -> None:
+def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: st.DataObject) -> None:
     messages = data.draw(conversations(tools=model == "glm-4.6v"))
     given = data.draw(options)
     pictures = [part for message in messages for part in message.content if isinstance(part, Image)]

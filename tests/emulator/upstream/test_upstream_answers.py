@@ -1,4 +1,4 @@
-"""What an upstream model answers, in the platform's shapes and as it arrives."""
+"""Answers of an upstream model are forwarded in the platform's shapes as they arrive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def called(name: str, arguments: str, index: int | None = 0, identity: str = "ca
     return call if index is None else {"index": index} | call
 
 
-def test_an_answer_comes_in_the_platforms_shape(before: Any) -> None:
+def test_an_answer_has_the_platforms_shape(before: Any) -> None:
     counted = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
     glm = before(says(whole("A red cat.", usage=counted)))
     body = glm.chat("What?", (glm.base64(glm.drawn()),), model="glm-4.6v", request_id="request-1").json()
@@ -39,7 +39,7 @@ def test_an_answer_comes_in_the_platforms_shape(before: Any) -> None:
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_the_era_of_the_emulator_holds(before: Any, emulate: Any, era: str) -> None:
+def test_an_answer_has_the_shape_of_the_emulators_era(before: Any, emulate: Any, era: str) -> None:
     streamed = streams(delta(role="assistant", content=""), delta(content="A "), delta(content="cat."), delta("stop"))
     glm, own = before(streamed, era=era), emulate(era=era)
     got, usual = glm.frames("Hello"), own.frames("Hello")
@@ -85,7 +85,7 @@ def test_finish_reasons_are_translated(before: Any, told: str, expected: str) ->
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_kept_apart_whatever_the_server_calls_it(before: Any, message: Any, stream: bool) -> None:
+def test_reasoning_is_recognized_under_any_field_name(before: Any, message: Any, stream: bool) -> None:
     text = message.get("text", "A cat.")
     message = {name: value for name, value in message.items() if name != "text"}
     frames = [delta(**message)] if message else []
@@ -95,7 +95,7 @@ def test_reasoning_is_kept_apart_whatever_the_server_calls_it(before: Any, messa
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_left_out_where_thinking_is_off(before: Any, stream: bool) -> None:
+def test_reasoning_is_left_out_if_thinking_is_off(before: Any, stream: bool) -> None:
     glm = before(
         streams(delta(reasoning="I look."), delta(content="A cat."), delta("stop"))
         if stream
@@ -113,7 +113,7 @@ def said(glm: Any, **options: Any) -> tuple[str, str]:
     return tuple("".join(one.get(name) or "" for one in deltas) for name in ("content", "reasoning_content"))  # type: ignore[return-value]
 
 
-def test_the_first_chunk_is_there_before_the_server_has_finished(before: Any) -> None:
+def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> None:
     seen = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -145,7 +145,7 @@ def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> No
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 120)
 
 
-def test_a_tool_call_is_the_platforms(before: Any) -> None:
+def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city":"Berlin"}')])))
     choice = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]
     (call,) = choice["message"]["tool_calls"]
@@ -160,7 +160,7 @@ def test_a_call_that_the_server_ends_with_stop_ends_with_tool_calls(before: Any)
     assert body["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_arguments_that_are_no_json_are_passed_on_as_they_are(before: Any) -> None:
+def test_arguments_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city": "Ber')])))
     message = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == '{"city": "Ber'
@@ -208,7 +208,7 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert (len(deltas) > 1) == (way != "in one chunk")
 
 
-def test_the_words_of_a_filter_are_answered_by_the_emulator(before: Any, server: Server) -> None:
+def test_words_that_trigger_the_filter_are_answered_by_the_emulator(before: Any, server: Server) -> None:
     assert before().chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
     assert server.requests == []
 
@@ -252,7 +252,7 @@ def test_a_batch_is_answered_by_the_server(before: Any) -> None:
 
 
 def until(what: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
-    """Ask until the answer is as wanted; the emulator works beside us."""
+    """Poll until the answer is as expected."""
     end = time.monotonic() + WITHIN
     while not done(got := what()):
         assert time.monotonic() < end, got
@@ -304,7 +304,7 @@ def test_an_emulator_that_stops_ends_the_request_to_the_server(before: Any, serv
     assert server.peers[0].left.wait(WITHIN)
 
 
-def test_faults_befall_answers_of_the_server(before: Any, server: Server) -> None:
+def test_faults_apply_to_answers_of_the_server(before: Any, server: Server) -> None:
     frames = [delta(content=f"{number} ") for number in range(6)]
     glm = before(streams(*frames, delta("stop")), says(whole("0 1 2 3 4 5")))
     glm.emu.inject("withdrawn", after=1)
@@ -314,7 +314,7 @@ def test_faults_befall_answers_of_the_server(before: Any, server: Server) -> Non
     assert glm.chat("Hello").json()["choices"][0]["message"]["content"] == "0 1 2 3 4 5"
 
 
-def test_a_picture_goes_through_two_emulators_to_our_client(emulate: Any) -> None:
+def test_a_picture_passes_through_two_emulators(emulate: Any) -> None:
     behind = emulate()
     front = emulate(upstream=behind.emu.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any")
     picture = glmv.Image.from_bytes(front.drawn(size=(61, 43)))
