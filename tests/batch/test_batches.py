@@ -141,7 +141,9 @@ def test_an_item_that_cannot_be_sent_fails_and_the_others_are_sent(platform: Pla
     assert set(dict(platform.answers())) == {ask.key for ask in good}
 
 
-def test_items_are_read_only_when_their_chunk_is_made(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_are_read_only_when_their_chunk_is_made(
+    platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
     read: list[str] = []
 
@@ -191,9 +193,7 @@ def test_a_model_without_batches_is_refused_and_models_with_batches_are_named(ch
     assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)
 
 
-def test_a_stopped_batch_returns_its_answers_so_far(
-    platform: PlatformBatches, chunks: Chunks
-) -> None:
+def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(40)
     list(platform.hand_in(given))
     platform.cancel()
@@ -210,9 +210,7 @@ def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatc
     assert len(chunks.chunks()) == 1
 
 
-def test_a_deleted_batch_is_reported_and_can_be_created_again(
-    platform: PlatformBatches, chunks: Chunks
-) -> None:
+def test_a_deleted_batch_is_reported_and_can_be_created_again(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.hand_in(asks(2)))
     [(name, (_, keys))] = chunks.kept.items()
     chunks.kept[name] = "batch_of_another_key", keys
@@ -241,7 +239,9 @@ def test_polling_continues_after_temporary_errors(platform: PlatformBatches, mon
         list(platform.answers())
 
 
-def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
+    platform: PlatformBatches, chunks: Chunks
+) -> None:
     list(platform.hand_in(asks(40)))
     chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
     assert platform.cancel() <= 1

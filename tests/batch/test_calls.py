@@ -175,9 +175,7 @@ def test_a_narrowed_gate_reads_fewer_pictures_ahead(
     assert 1 <= most <= 1 + module.AHEAD + 1  # one whose row is on its way to whoever takes it
 
 
-def test_options_of_a_passed_client_are_part_of_the_key(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     for temperature in (0.1, 0.9):
         client = glmv.AsyncClient(
             emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
@@ -225,7 +223,9 @@ def test_a_class_may_validate_one_name_and_serialize_another(emulator: Emulator,
         assert all(colour.startswith("#") for colour in colours), colours
 
 
-def test_a_reference_to_an_error_does_not_keep_the_ledger_open(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     def broken(row: Row) -> None:
         raise RuntimeError("the caller's own")
 

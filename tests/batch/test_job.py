@@ -60,7 +60,9 @@ def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photo
     assert told.total == len(COLORS)
 
 
-def test_an_identical_second_run_sends_nothing_and_writes_the_same(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_identical_second_run_sends_nothing_and_writes_the_same(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.jsonl"
     job(emulator, photos).write(out, order="input")
     first, asked = lines(out), len(emulator.requests)
@@ -131,7 +133,9 @@ def test_a_schema_gives_objects_and_the_ledger_keeps_them(emulator: Emulator, ph
     assert len(emulator.requests) == len(COLORS)
 
 
-def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     (photos / "torn.png").write_bytes(b"no picture")
     told = job(emulator, photos).write(tmp_path / "o.jsonl")
     [bad] = [row for row in lines(tmp_path / "o.jsonl") if "error" in row]

@@ -412,9 +412,7 @@ def test_a_failure_that_would_repeat_is_final(error: glmv.GLMVError, final: bool
     assert is_final(error) is final
 
 
-def test_a_failure_that_could_succeed_can_be_retried(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_a_failure_that_could_succeed_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     emulator.fail(times=2, code=1211)  # the model is not there, today
     given = {"base_url": emulator.base_url, "max_concurrency": 1}

@@ -219,9 +219,7 @@ def packed(data: bytes, encoding: str | None) -> bytes:
 
 
 @given(pieces=st.lists(frames, max_size=5), encoding=encodings)
-def test_any_stream_is_an_answer_or_a_glmv_error(
-    flow: Any, pieces: list[bytes], encoding: str | None
-) -> None:
+def test_any_stream_is_an_answer_or_a_glmv_error(flow: Any, pieces: list[bytes], encoding: str | None) -> None:
     headers = {"content-type": "text/event-stream"} | ({"content-encoding": encoding} if encoding else {})
     answer = flow.Answer([packed(b"".join(pieces), encoding)], 200, headers)
     outcome = flow.run(answer, policy=flow.policy(max_retries=0))

@@ -346,9 +346,7 @@ def test_the_key_is_never_recorded(seen: Seen, glm: glmv.Client, emulator: Emula
     assert emulator.api_key.partition(".")[2] not in seen.text()
 
 
-def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(
-    seen: Seen, emulator: Emulator
-) -> None:
+def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(seen: Seen, emulator: Emulator) -> None:
     inside: list[Any] = []
     tracer = seen.tracing.get_tracer("app")
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}

@@ -88,9 +88,7 @@ def test_an_account_in_arrears_stops_the_run_at_the_first_call(load: Any, inspec
     assert len(emulator.requests) == 1
 
 
-def test_a_photo_with_a_withdrawn_answer_goes_to_a_person(
-    load: Any, inspect: Any, emulator: Emulator
-) -> None:
+def test_a_photo_with_a_withdrawn_answer_goes_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
     found = inspect(load("draw").Tin(), load("draw").Tin())
     assert sorted(one["verdict"] for one in found["findings"]) == ["by hand", "pass"]

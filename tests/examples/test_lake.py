@@ -32,9 +32,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType
         sys.modules.pop(name, None)
 
 
-def test_sql_queries_return_the_values_drawn_on_the_receipts(
-    load: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_sql_queries_return_the_values_drawn_on_the_receipts(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
     draw, lake = load("draw"), load("lake")
     table = tmp_path / "lake.parquet"
     with Emulator() as emulator:

@@ -61,9 +61,7 @@ COMMANDS = sorted(set(re.findall(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_readme_works(
-    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_of_the_readme_works(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}

@@ -36,7 +36,7 @@ def example() -> Iterator[ModuleType]:
 
 
 def script(emulator: Emulator, x: int, y: int) -> None:
-    """Look, click at a point, look again. The final answer is the text that the emulator reads in the last screenshot."""
+    """Look, click at a point, look again. The final answer is what the emulator reads in the last screenshot."""
     emulator.call("screenshot")
     emulator.call("click", x=x, y=y)
     emulator.call("screenshot")

@@ -62,7 +62,9 @@ def blocks() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-async def test_no_picture_is_prepared_on_the_event_loop(entry: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_picture_is_prepared_on_the_event_loop(
+    entry: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = [HumanMessage([image(photo()), "What?"])]
     threads = Threads(monkeypatch)
     await ENTRIES[entry](model, asked)
@@ -70,7 +72,9 @@ async def test_no_picture_is_prepared_on_the_event_loop(entry: str, model: ChatG
 
 
 @pytest.mark.parametrize("kind", blocks())
-async def test_no_block_is_checked_on_the_event_loop(kind: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_block_is_checked_on_the_event_loop(
+    kind: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads = Threads(monkeypatch)
     await model.ainvoke([HumanMessage([blocks()[kind]])])
     threads.hold_off(threading.get_ident())

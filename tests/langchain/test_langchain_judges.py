@@ -260,9 +260,7 @@ def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(
-    way: str, choice: Any, emu: Emulator
-) -> None:
+def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str, choice: Any, emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
     emu.say("No.", ticket({"number": []}, name="refund"))
     answer = said(bound, way)
@@ -319,9 +317,7 @@ def test_misfits_can_be_raised(emu: Emulator) -> None:
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_twice_does_not_fit_is_returned(
-    way: str, schema: Any, method: Any, emu: Emulator
-) -> None:
+def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
     wrong = {"seat": "aisle", "coach": 4}
     both = [ticket(wrong, name="TicketDict") if method == "function_calling" else json.dumps(wrong)] * 2
     emu.say(*both)
@@ -339,7 +335,9 @@ def test_a_dict_that_twice_does_not_fit_is_returned(
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(schema: Any, way: str, method: Any, emu: Emulator) -> None:
+def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
+    schema: Any, way: str, method: Any, emu: Emulator
+) -> None:
     emu.say("Seat 14.", "In coach B.")
     with pytest.raises(OutputParserException):
         last_of(connect(emu).with_structured_output(schema, method=method), way)

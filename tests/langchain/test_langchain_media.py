@@ -34,7 +34,9 @@ def test_a_model_without_video_refuses_videos_and_accepts_frames(model: ChatGLMV
     assert "blue" in answer.text
 
 
-def test_a_document_is_accepted_inside_the_message_or_by_url(model: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_document_is_accepted_inside_the_message_or_by_url(
+    model: ChatGLMV, emulator: Emulator, tmp_path: Path
+) -> None:
     path = tmp_path / "paper.pdf"
     path.write_bytes(b"%PDF-1.4\n%%EOF\n")
     for block in (

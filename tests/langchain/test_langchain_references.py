@@ -223,9 +223,7 @@ def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) ->
             ChatGLMV(picture_store=wrong)
 
 
-def test_a_store_can_be_set_on_an_existing_model(
-    model: ChatGLMV, emulator: Emulator, store: PictureStore
-) -> None:
+def test_a_store_can_be_set_on_an_existing_model(model: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
     asked = [HumanMessage([image(png(), store=store), "What?"])]
     copied = model.model_copy(update={"picture_store": str(store.folder)})
     assigned = model.model_copy()
@@ -384,7 +382,9 @@ async def test_events_of_a_stream_hold_the_reference_and_no_picture(seeing: Chat
 # ---- tokens --------------------------------------------------------------------------------------------------------
 
 
-def test_a_reference_counts_as_many_tokens_as_its_picture(seeing: ChatGLMV, model: ChatGLMV, store: PictureStore) -> None:
+def test_a_reference_counts_as_many_tokens_as_its_picture(
+    seeing: ChatGLMV, model: ChatGLMV, store: PictureStore
+) -> None:
     data = png(size=(1400, 900))
     by_reference = seeing.get_num_tokens_from_messages([HumanMessage(["What?", image(data, store=store)])])
     assert by_reference == model.get_num_tokens_from_messages([HumanMessage(["What?", image(data)])])

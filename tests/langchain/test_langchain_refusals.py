@@ -99,7 +99,9 @@ def test_other_answers_have_no_refusal_block(reason: str, emu: Emulator) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_older_langchain_core_has_only_the_finish_reason(way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_langchain_core_has_only_the_finish_reason(
+    way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chunks, "HAS_REFUSALS", False)
     emu.say(withdrawn())
     message = ask(connect(emu), way)

@@ -54,9 +54,9 @@ def ended_by(emulator: Emulator) -> list[str | None]:
 
 
 async def until(emulator: Emulator, connections: int) -> None:
-    """Left streams are closed by the loop, so it must go round; and the server sees a moment later what was closed.
+    """Wait until the event loop has closed abandoned streams and the server has noticed it.
 
-    There may be fewer: the server closes what was idle for long.
+    There may be fewer connections, because the server closes idle ones.
     """
     async with asyncio.timeout(20):
         while emulator.connections > connections:
@@ -189,9 +189,7 @@ def test_an_event_loop_can_end_right_after_a_stream_was_left(make: Models, caplo
     assert "asynchronous generator" not in caplog.text
 
 
-async def test_a_closed_model_closes_its_connections_and_can_open_others(
-    make: Models, emulator: Emulator
-) -> None:
+async def test_a_closed_model_closes_its_connections_and_can_open_others(make: Models, emulator: Emulator) -> None:
     async with make() as model:
         model.invoke("Hello")
         await model.ainvoke("Hello")

@@ -1,4 +1,4 @@
-"""Starts other people's servers on loopback in front of an emulator: LiteLLM's proxy and nginx."""
+"""Starts third-party servers on loopback in front of an emulator: LiteLLM's proxy and nginx."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WRONG_KEY = f"{'0' * 32}.{'x' * 16}"
 
 @dataclass(frozen=True)
 class Software:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        version: as the server itself names it.
+        version: as the server reports it.
         bases: route -> its base URL.
-        model: what the server calls its model, where that is known only when it runs.
+        model: the server's name of its model, if it is known only at run time.
     """
 
     version: str
@@ -43,7 +43,7 @@ class Software:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """A free loopback port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """Run a server while the block runs, from the moment when `url` answers."""
+    """Run a server during the block; it starts when `url` answers."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
@@ -125,7 +125,7 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
 
 
 def litellm_version() -> str:
-    """What is installed for `make test-servers`."""
+    """The LiteLLM version installed for `make test-servers`."""
     code = "import importlib.metadata as found; print(found.version('litellm'))"
     return subprocess.check_output([LITELLM.with_name("python"), "-c", code], text=True).strip()
 
@@ -169,7 +169,7 @@ NGINX_ROUTES = {
 
 @contextlib.contextmanager
 def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
-    """nginx with one server block a route, all to the emulator; "nginx gone" has nobody behind it."""
+    """nginx with one server block per route, all to the emulator; "nginx gone" has no upstream server."""
     ports = {route: free_port() for route in NGINX_ROUTES}
     nobody = f"http://127.0.0.1:{free_port()}"
     servers = "\n".join(
@@ -193,7 +193,7 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
 
 
 def nginx_program() -> str | None:
-    """The path of nginx; /usr/sbin is not on everybody's PATH."""
+    """The path of nginx; /usr/sbin is not always on PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -218,7 +218,7 @@ def transformers(folder: Path) -> Iterator[Software]:
 
 
 def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:
-    """What engine_scripts/classes.py says of request bodies."""
+    """Results of engine_scripts/classes.py for request bodies."""
     done = subprocess.run(
         [ENGINES / "python", SCRIPTS / "classes.py", engine],
         input=json.dumps(bodies),

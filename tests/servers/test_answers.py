@@ -1,4 +1,4 @@
-"""Answers and errors through LiteLLM's proxy and nginx, as each client of glmv shows them."""
+"""Answers and errors through LiteLLM's proxy and nginx, in each client of glmv."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.parametrize("way", WAYS)]
 
 
 def through(*routes: str, **faults: str) -> pytest.MarkDecorator:
-    """Run a test through these routes; `faults` name what is known to fail: LiteLLM="why", nginx="why"."""
+    """Run a test through these routes; `faults` lists known failures: LiteLLM="why", nginx="why"."""
     return pytest.mark.parametrize(
         "route",
         [
@@ -46,7 +46,7 @@ Draw = Callable[..., bytes]
 
 
 class Seen(BaseModel):
-    """What is seen in a picture."""
+    """Content of a picture."""
 
     colour: str
     width: int

@@ -1,4 +1,4 @@
-"""Servers that run the open weights: transformers serve itself, and the classes of vLLM's and SGLang's servers."""
+"""Servers for the open weights: transformers serve, and the classes of vLLM's and SGLang's servers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], bool]] = {
 
 
 def speak(peer: Peer) -> None:
-    """Answer anything, in the shape that was asked for."""
+    """Return any answer, in the requested shape."""
     if peer.streaming:
         peer.stream(chunk('{"colour": "red"}'), chunk("", "stop", usage=WHOLE["usage"]), DONE)
     else:
@@ -75,7 +75,7 @@ def speak(peer: Peer) -> None:
 
 @pytest.fixture(scope="module")
 def bodies() -> dict[str, dict[str, Any]]:
-    """way and case -> the body that is sent."""
+    """Client and case -> the body that is sent."""
     server = Server().plays(speak)
     found = {}
     try:
@@ -95,7 +95,7 @@ def given(base_url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def judge(bodies: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """judge("vLLM") -> what its classes say of all bodies; asked once an engine."""
+    """judge("vLLM") -> results of its classes for all bodies; run once per engine."""
     return functools.cache(lambda engine: software.judged(engine.lower(), bodies))
 
 

@@ -1,4 +1,4 @@
-"""What nginx does when something is wrong, as each client of glmv shows it."""
+"""Errors of nginx, in each client of glmv."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
 
 
 def hold(settings: dict[str, Any]) -> None:
-    """A call of somebody else."""
+    """A call of another client."""
     httpx.post(
         f"{settings['base_url']}/chat/completions",
         json={"model": settings["model"], "messages": [{"role": "user", "content": "Good morning"}]},
@@ -121,7 +121,7 @@ def hold(settings: dict[str, Any]) -> None:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait, for 5 seconds at most."""
+    """Wait for at most 5 seconds."""
     end = time.monotonic() + 5
     while not true():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""The tables of docs/servers.md have the rows and columns of the tests, which is seen without starting a server."""
+"""The tables of docs/servers.md have the rows and columns of the tests; this check starts no server."""
 
 from __future__ import annotations
 

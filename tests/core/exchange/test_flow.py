@@ -390,9 +390,7 @@ def test_content_withdrawn_by_an_error_event_is_returned_too(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_request_refused_for_its_content_is_returned_as_an_empty_answer(
-    flow: Any, stream: bool, status: int
-) -> None:
+def test_a_request_refused_for_its_content_is_returned_as_an_empty_answer(flow: Any, stream: bool, status: int) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "sensitive")
     assert outcome.whole.content_filter == WITHDRAWN["contentFilter"]

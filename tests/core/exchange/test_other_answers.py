@@ -29,7 +29,9 @@ def as_events(flow: Any, *pieces: Any, kind: str = "text/plain", **headers: str)
 @pytest.mark.parametrize(
     "begin", [b"", b": ping\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"event: message\n", b"retry: 5\n\n", b"id:1\n"]
 )
-def test_a_stream_is_recognized_by_its_first_bytes_and_yielded_as_it_arrives(flow: Any, kind: str, begin: bytes) -> None:
+def test_a_stream_is_recognized_by_its_first_bytes_and_yielded_as_it_arrives(
+    flow: Any, kind: str, begin: bytes
+) -> None:
     first = begin + flow.event(flow.piece("hel"))
     outcome = flow.run(as_events(flow, first, flow.piece("lo"), flow.piece("", "stop"), kind=kind))
     assert [delta.text for delta in outcome.deltas] == ["hel", "lo", ""]

@@ -182,9 +182,7 @@ def watched() -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
-def test_a_message_cannot_open_or_fetch_anything(
-    take: Callable[[str], object], text: str, watched: list[str]
-) -> None:
+def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], text: str, watched: list[str]) -> None:
     refused = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)

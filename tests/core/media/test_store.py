@@ -182,7 +182,9 @@ def test_files_are_readable_like_their_folder(tmp_path: Path, mode: int | None, 
     }
 
 
-def test_a_failed_write_leaves_no_file_and_reports_the_reason(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file_and_reports_the_reason(
+    store: PictureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -245,9 +247,7 @@ def test_a_pickle_holds_the_folder_and_no_content(store: PictureStore) -> None:
     assert store != PictureStore(store.folder / "other")
 
 
-def test_a_relative_folder_is_resolved_when_the_store_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_folder_is_resolved_when_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = PictureStore("pictures")
     monkeypatch.chdir("/")

@@ -174,9 +174,7 @@ def test_an_early_answer_of_any_kind_counts(impatient: Callable[..., Impatient],
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_error_of_a_large_request_cut_off_names_its_size(
-    impatient: Callable[..., Impatient], kind: str
-) -> None:
+def test_the_error_of_a_large_request_cut_off_names_its_size(impatient: Callable[..., Impatient], kind: str) -> None:
     server = impatient(resets_when_the_client_is_stuck, b"")
     error = upload(server.base_url, kind, max_retries=0)
     assert type(error) is glmv.ConnectionFailed, error

@@ -130,7 +130,9 @@ async def test_a_deadline_includes_picture_preparation_and_names_it(entry: str, 
     assert server.requests == []
 
 
-def test_a_deadline_of_a_blocking_call_includes_picture_preparation(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_of_a_blocking_call_includes_picture_preparation(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, late = pixels.fit, threading.Event()
 
     def fit(*args: Any) -> Any:

@@ -175,7 +175,9 @@ def test_a_proxy_that_requires_a_password_is_not_retried_and_the_error_helps(
     assert "s3cret" not in str(error)
 
 
-def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
+    ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = b"HTTP/1.1 503 Service Unavailable\r\nx-squid-error: ERR_DNS_FAIL 0\r\ncontent-length: 0\r\n\r\n"
     proxy = saying(page)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -230,7 +232,9 @@ def test_a_proxy_that_refuses_a_plain_request_is_named(
 
 
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"502 Bad Gateway", b"503 Service Unavailable"])
-def test_an_error_in_the_servers_format_is_a_server_error(ask: Any, saying: Any, status: bytes, monkeypatch: Any) -> None:
+def test_an_error_in_the_servers_format_is_a_server_error(
+    ask: Any, saying: Any, status: bytes, monkeypatch: Any
+) -> None:
     body = b'{"error":{"code":"1220","message":"not for this key"}}'
     head = b"\r\nvia: 1.1 squid\r\nproxy-connection: close\r\ncontent-type: application/json\r\ncontent-length: "
     proxy = saying(b"HTTP/1.1 " + status + head + str(len(body)).encode() + b"\r\n\r\n" + body)
@@ -656,7 +660,9 @@ def test_an_unknown_host_is_final_and_names_its_setting(
     assert f"check {variable}, the network, DNS and VPN" in str(error)
 
 
-def test_a_host_that_answered_before_counts_as_existing(ask: Any, server: Server, no_pauses: Any, monkeypatch: Any) -> None:
+def test_a_host_that_answered_before_counts_as_existing(
+    ask: Any, server: Server, no_pauses: Any, monkeypatch: Any
+) -> None:
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", _all_here(real))
     ask.base_url = f"http://glm.example:{server.port}/v1"
@@ -708,9 +714,7 @@ def test_threads_that_share_a_client_continue_while_its_proxy_is_corrected(
     assert found == ["hello"] * 8
 
 
-def test_user_and_password_are_sent_to_a_socks_proxy(
-    ask: Any, server: Server, proxied: None, monkeypatch: Any
-) -> None:
+def test_user_and_password_are_sent_to_a_socks_proxy(ask: Any, server: Server, proxied: None, monkeypatch: Any) -> None:
     tunnel = LoginSocks()
     monkeypatch.setenv("ALL_PROXY", tunnel.url.replace("//", f"//user:{ENCODED}@"))
     ask.base_url = f"http://localhost:{server.port}/v1"

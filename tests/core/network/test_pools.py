@@ -132,9 +132,7 @@ def drips_its_headers(peer: Any) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_deadline_holds_inside_an_async_read_of_a_passed_client(
-    server: Any, library: str
-) -> None:
+async def test_a_deadline_holds_inside_an_async_read_of_a_passed_client(server: Any, library: str) -> None:
     server.plays(drips_its_headers)
     async with pytest.importorskip(library).AsyncClient() as http:
         with pytest.raises(glmv.DeadlineExceeded):

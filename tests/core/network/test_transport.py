@@ -61,9 +61,7 @@ def test_each_attempt_uses_the_method_that_tracers_and_mocks_replace(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_calls_work_if_httpx_moves_its_pool(
-    server: Any, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_calls_work_if_httpx_moves_its_pool(server: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     # The guard looks for a pool of these classes: with other classes it finds none, as in a later httpx.
     monkeypatch.setattr(http_client.httpcore, "ConnectionPool", type("Elsewhere", (), {}))
     monkeypatch.setattr(http_client.httpcore, "AsyncConnectionPool", type("Elsewhere", (), {}))

@@ -274,7 +274,9 @@ class TestOptions:
             ("glm-5.3-flash", False, {"thinking": False}),
         ],
     )
-    def test_thinking_is_sent_to_models_that_can_switch_it(self, model: str, thinking: Any, sent: dict[str, Any]) -> None:
+    def test_thinking_is_sent_to_models_that_can_switch_it(
+        self, model: str, thinking: Any, sent: dict[str, Any]
+    ) -> None:
         request = checked(model, "hi", thinking=thinking)
         assert dict(request.options) == sent
         assert bool(request.notes) == (sent == {} or model == "glm-5.3-flash")

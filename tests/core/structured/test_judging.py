@@ -129,9 +129,7 @@ def test_the_log_warns_of_a_returned_misfit_without_quoting_it(
 
 
 @both
-def test_a_streamed_misfit_is_returned_without_a_second_turn(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_a_streamed_misfit_is_returned_without_a_second_turn(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(*[json.dumps(MISFIT)] * (1 if stream else 2))
     answer = ask(glm, stream, response_format=WANTED, on_misfit="return")
     assert json.loads(answer.text) == MISFIT
@@ -158,9 +156,7 @@ def test_misfit_arguments_are_returned_if_they_are_an_object(emu: Emulator, glm:
 
 
 @both
-def test_withdrawn_text_held_back_for_a_call_is_returned(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_withdrawn_text_held_back_for_a_call_is_returned(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(Reply("It is", finish_reason="sensitive"))
     answer = ask(glm, stream, tools=[TOOL], tool_choice="required", on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")

@@ -163,7 +163,9 @@ def test_without_parallel_calls_only_one_call_is_kept(stream: bool, emu: Emulato
 
 
 @pytest.mark.parametrize("choice", ["moon", {"type": "function", "function": {"name": "moon"}}, 3])
-def test_a_tool_choice_of_an_unknown_tool_is_refused_before_sending(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_tool_choice_of_an_unknown_tool_is_refused_before_sending(
+    choice: Any, emu: Emulator, glm: glmv.Client
+) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         ask(glm, False, tools=[WEATHER], tool_choice=choice)
     assert emu.requests == []
@@ -356,9 +358,7 @@ DRAFT = '{"name": "Eve", "age": 1}'
 
 
 @both
-def test_the_last_fitting_json_is_the_answer_also_in_a_stream(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_the_last_fitting_json_is_the_answer_also_in_a_stream(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
     answer = ask(glm, stream, response_format=PERSON, may_replace=True)
     assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)

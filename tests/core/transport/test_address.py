@@ -57,9 +57,7 @@ def test_base_url_and_key_come_from_the_environment(environment: dict[str, str],
         ({"ZAI_BASE_URL": "https://two.example/v1", "GLMV_BASE_URL": "https://g.example/v1"}, "https://g.example/v1"),
     ],
 )  # fmt: skip
-def test_a_passed_key_is_not_sent_to_the_base_url_of_another_key(
-    environment: dict[str, str], base_url: str
-) -> None:
+def test_a_passed_key_is_not_sent_to_the_base_url_of_another_key(environment: dict[str, str], base_url: str) -> None:
     found = address_of(Settings(api_key="x.y"), environment)
     assert found.base_url == base_url
     assert found.signer is not None

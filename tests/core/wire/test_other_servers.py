@@ -387,7 +387,9 @@ def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], given
 @pytest.mark.parametrize(
     "where", [{}, *({"dialect": name} for name in PROXIES), {"base_url": "https://openrouter.ai/api/v1"}]
 )
-def test_on_other_servers_the_platforms_ranges_do_not_apply(where: dict[str, Any], model: str, given: dict[str, Any]) -> None:
+def test_on_other_servers_the_platforms_ranges_do_not_apply(
+    where: dict[str, Any], model: str, given: dict[str, Any]
+) -> None:
     server = OtherServer(OPENAI)
     options = server.options(model=model, **where)
     answers = [glmv.Client(**options).chat("hi", **given), glmv.Client(**options, **given).chat("hi")]
@@ -461,7 +463,9 @@ def test_requests_over_the_platforms_limits_go_elsewhere_with_a_note(
 
 
 @pytest.mark.parametrize(("model", "messages", "options", "words"), OVER)
-def test_requests_over_the_platforms_limits_are_refused_for_the_platform(model: str, messages: Any, options: dict[str, Any], words: str) -> None:
+def test_requests_over_the_platforms_limits_are_refused_for_the_platform(
+    model: str, messages: Any, options: dict[str, Any], words: str
+) -> None:
     server = OtherServer()
     with pytest.raises((glmv.InvalidRequestError, glmv.UnsupportedContent, glmv.LimitExceeded), match=words):
         glmv.Client(**server.options(base_url=PLATFORM, model=model)).chat(messages, **options)

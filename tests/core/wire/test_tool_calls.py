@@ -208,9 +208,7 @@ def test_two_equal_calls_of_one_answer_stay_separate(flow: Any) -> None:
         lambda n: [piece("f", "{}" if i else '{"a": [', id=f"c{i}", index=0) for i in range(n)],
     ],
 )
-def test_parsing_reads_a_bounded_multiple_of_the_input(
-    flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any
-) -> None:
+def test_parsing_reads_a_bounded_multiple_of_the_input(flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any) -> None:
     parsed = 0
     real = json_arguments.from_json
 

@@ -146,9 +146,7 @@ def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monke
         (r"^\d{8}$", "", "00000000"),
     ],
 )
-def test_a_pattern_is_matched_by_named_quoted_or_simple_values(
-    pattern: str, request_: str, expected: str
-) -> None:
+def test_a_pattern_is_matched_by_named_quoted_or_simple_values(pattern: str, request_: str, expected: str) -> None:
     assert filled(obj(code={"type": "string", "pattern": pattern}), request_) == {"code": expected}
 
 

@@ -70,9 +70,7 @@ def test_a_picture_is_shown_small_without_metadata_under_its_own_id(glm: Any) ->
     assert page(glm, "page/picture/guessed").status_code == 404
 
 
-def test_waiting_pictures_are_bounded_and_the_newest_stay(
-    glm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_pictures_are_bounded_and_the_newest_stay(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
     monkeypatch.setattr(records, "ALL_PICTURES", len(files[1]) + len(files[2]))
     for data in files:

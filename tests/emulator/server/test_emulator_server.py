@@ -223,7 +223,9 @@ def test_an_unexpected_exception_is_an_error_response_and_not_a_crash(emulate: A
     assert glm.get("/models").status_code == 200
 
 
-def test_a_client_that_never_finishes_its_request_head_is_disconnected(monkeypatch: pytest.MonkeyPatch, emulate: Any) -> None:
+def test_a_client_that_never_finishes_its_request_head_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch, emulate: Any
+) -> None:
     monkeypatch.setattr("glmv_emulator.server.connection.HEAD_WITHIN", 0.2)
     glm = emulate()
     with socket.create_connection(("127.0.0.1", int(glm.emu.origin.rpartition(":")[2])), timeout=5) as dripping:

@@ -121,6 +121,8 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
         ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5 is no address that can be listened on"),
     ],
 )
-def test_the_error_of_an_impossible_setting_names_it(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+def test_the_error_of_an_impossible_setting_names_it(
+    settings: dict[str, Any], error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         Emulator(**settings).start()

@@ -27,9 +27,7 @@ def test_the_server_gets_the_upstream_model_and_key(before: Any, server: Server)
     assert sent(server) == {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}], "stream": False}
 
 
-def test_without_upstream_model_and_key_the_requests_model_and_no_key_are_sent(
-    before: Any, server: Server
-) -> None:
+def test_without_upstream_model_and_key_the_requests_model_and_no_key_are_sent(before: Any, server: Server) -> None:
     glm = before(upstream_model=None, upstream_key=None, upstream=f"http://localhost:{server.port}/v1/")
     assert glm.chat("Hello", model="GLM-4.6V").status_code == 200
     assert sent(server)["model"] == "GLM-4.6V"
