@@ -333,9 +333,7 @@ def main() -> None:
         server.kill()
         server.wait()
     if not options.task:
-        kept = (
-            section(options.out.read_text("utf-8")) if options.out.exists() else ""
-        )  # of `make bench-server`
+        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
         options.out.write_text("\n".join([*_head(missed), *pages, *([kept, ""] if kept else [])]), encoding="utf-8")
     for miss in missed:
         print(f"missed: {miss}", file=sys.stderr)

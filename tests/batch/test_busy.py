@@ -213,5 +213,5 @@ def with_cause(error: glmv.GLMVError, cause: Exception) -> glmv.GLMVError:
         (ValueError("yours"), False),
     ],
 )
-def test_only_rate_limits_and_overload_count_as_busy(error: Exception, expected: bool) -> None:
+def test_rate_limits_server_errors_and_gate_timeouts_count_as_busy(error: Exception, expected: bool) -> None:
     assert is_busy(error) is expected

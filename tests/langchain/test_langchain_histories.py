@@ -159,6 +159,6 @@ def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None
     assert counted[0] < counted[1]
 
 
-def test_headers_of_every_call_are_in_the_error() -> None:
+def test_extra_headers_are_refused_naming_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})

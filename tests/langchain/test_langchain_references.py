@@ -289,7 +289,7 @@ def ten_turns(agent: Any, first: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
-def test_ten_turns_of_an_agent_with_a_picture_of_3_mb_keep_the_checkpoints_below_1_mb(
+def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
 ) -> None:
     from langchain.agents import create_agent

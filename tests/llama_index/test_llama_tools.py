@@ -121,7 +121,7 @@ def test_a_chunk_selects_with_the_arguments_received_so_far() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/ho', "[1]", "not json", '"text"'])
-def test_incomplete_arguments_of_a_finished_answer_are_refused(arguments: str) -> None:
+def test_invalid_arguments_of_a_finished_answer_become_an_empty_dict(arguments: str) -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="remove", tool_kwargs=arguments)
     assert selected(response(block)) == [("c1", "remove", {})]
 

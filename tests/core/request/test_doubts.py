@@ -79,7 +79,7 @@ def test_no_doubt_is_named_where_no_request_relies_on_it(row: Model, field: str)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]
 
 
-def test_the_catalogue_has_no_doubt_that_no_request_can_meet() -> None:
+def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     with pytest.raises(ValueError, match="no rule for when a request relies on concurrency"):

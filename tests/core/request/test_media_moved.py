@@ -56,7 +56,7 @@ def test_several_moved_pictures_are_numbered_in_order() -> None:
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
-def test_pictures_of_assistant_messages_move_before_the_next_turn(role: str) -> None:
+def test_pictures_of_other_roles_move_before_the_next_turn(role: str) -> None:
     request = sent(
         Message("user", "Hi"),
         Message(role, ["see", SHOT]),  # type: ignore[arg-type]  # one of the roles

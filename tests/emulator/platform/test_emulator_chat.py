@@ -351,7 +351,7 @@ WEATHER = {
 ORDER = "get_weather, city: Berlin"
 
 
-def test_answers_follow_the_schema_in_strict_mode(emulate: Any) -> None:
+def test_strict_settings_use_the_documented_types_of_arguments_and_content(emulate: Any) -> None:
     glm = emulate(strict={"arguments-object", "content-array"})
     called = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
     (call,) = called["choices"][0]["message"]["tool_calls"]
