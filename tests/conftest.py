@@ -110,10 +110,10 @@ def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 @pytest.fixture(autouse=True)
 def nothing_kept_of_pictures() -> None:
     """Empty the cache of fitted pictures before each test."""
-    kept = sys.modules.get("glmv.media.kept")
-    if kept is not None:
-        kept.CHECKED.clear()
-        kept.FITTED.clear()
+    answer = sys.modules.get("glmv.media.kept")
+    if answer is not None:
+        answer.CHECKED.clear()
+        answer.FITTED.clear()
 
 
 @pytest.fixture

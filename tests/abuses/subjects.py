@@ -144,9 +144,9 @@ sys.addaudithook(_watch)
 def watched() -> Iterator[list[str]]:
     """Files opened and connections made meanwhile, except the emulator's connections and files of code."""
     global _seen
-    _seen = found = []
+    _seen = results = []
     try:
-        yield found
+        yield results
     finally:
         _seen = None
 
@@ -202,9 +202,9 @@ def peak() -> float:
 
 @cache
 def png_of_noise() -> bytes:
-    made = io.BytesIO()
-    Pictures.effect_noise((600, 600), 80).save(made, "PNG")
-    return made.getvalue()
+    buffer = io.BytesIO()
+    Pictures.effect_noise((600, 600), 80).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def by_url(url: str) -> dict[str, Any]:

@@ -120,17 +120,17 @@ def is_standard(module: str) -> bool:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_each_package_imports_only_allowed_packages(package: str) -> None:
-    found = []
+    results = []
     for path in files(package):
         may = MAY_IMPORT[package] | {package} | EXCEPTIONS.get(name_of(path), set())
         if name_of(path).startswith("glmv/cli/"):
             may |= CLI
-        found += [
+        results += [
             f"{name_of(path)} imports {module}"
             for module in imports(path)
             if not is_standard(module) and not allowed(module, may)
         ]
-    assert found == []
+    assert results == []
 
 
 def test_only_one_module_of_the_core_uses_base64() -> None:
@@ -187,7 +187,7 @@ def core() -> dict[str, set[str]]:
     """Module of the core -> core modules that it imports anywhere in the file. The command line is left out."""
     paths = [path for path in files("glmv") if "cli" not in path.parts and path != ROOT / "glmv" / "__init__.py"]
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
-    found = {}
+    values = {}
     for module, path in modules.items():
         others = [name for name in imports(path) if name.startswith("glmv.")]
         inner = [
@@ -198,8 +198,8 @@ def core() -> dict[str, set[str]]:
             if f"{node.module}.{alias.name}" in modules
         ]
         packages = {name.rpartition(".")[0] for name in inner}  # `from glmv.media import headers` is about `headers`
-        found[module] = {name for name in [*others, *inner] if name not in packages}
-    return found
+        values[module] = {name for name in [*others, *inner] if name not in packages}
+    return values
 
 
 def test_the_core_imports_downwards_only() -> None:
@@ -238,14 +238,14 @@ def test_modules_inside_packages_of_the_core_have_public_names() -> None:
 
 def test_the_command_line_imports_public_packages_only() -> None:
     inner = {f"glmv.{name}" for name in LAYER}
-    found = [
+    results = [
         f"{name_of(path)} imports {module}"
         for path in files("glmv")
         if "cli" in path.parts
         for module in imports(path)
         if any(module == name or module.startswith(f"{name}.") for name in inner - {"glmv._version"})
     ]
-    assert found == []
+    assert results == []
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
@@ -264,17 +264,17 @@ EMULATOR = ("eyes", "answers", "http", "platform", "faults", "page", "server")
 
 
 def test_sub_packages_of_the_emulator_import_in_one_direction() -> None:
-    found = []
+    results = []
     for path in files("glmv_emulator"):
         _, *folders = path.relative_to(ROOT).parent.parts
         if folders:
             own = EMULATOR.index(folders[0])
-            found += [
+            results += [
                 f"{name_of(path)} imports {module}"
                 for module in imports(path)
                 if module.startswith("glmv_emulator") and not set(module.split(".")[1:2]) & set(EMULATOR[: own + 1])
             ]
-    assert found == []
+    assert results == []
 
 
 def imports_at_start(path: Path) -> Iterator[str]:
@@ -291,7 +291,7 @@ def imports_at_start(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
     public = set(importlib.import_module("glmv").__all__)
-    found = []
+    results = []
     for path in files(package):
         for node in ast.walk(tree(path)):
             match node:
@@ -305,21 +305,21 @@ def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
                     used = {attribute}
                 case _:
                     continue
-            found += [f"{name_of(path)} uses {name}" for name in used - public]
-    assert found == []
+            results += [f"{name_of(path)} uses {name}" for name in used - public]
+    assert results == []
 
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
     """String literals of several words -> a file that contains them. Two Chinese characters count as a word."""
-    found = {}
+    values = {}
     for package in packages:
         for path in files(package):
             for node in ast.walk(tree(path)):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     words = re.findall(r"[\u4e00-\u9fff]{2}|[^\s\u4e00-\u9fff]+", node.value.lower())
                     if len(words) >= WORDS_OF_A_PHRASE:
-                        found[" ".join(words)] = name_of(path)
-    return found
+                        values[" ".join(words)] = name_of(path)
+    return values
 
 
 def test_the_emulator_shares_no_phrase_with_the_client() -> None:
@@ -342,17 +342,17 @@ def code_lines(path: Path) -> list[str]:
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     lines = enumerate(path.read_text("utf-8").splitlines(), 1)
-    said = (" ".join(line.split()) for number, line in lines if number not in documentation | imported)
-    return [line for line in said if line and not line.startswith("#")]
+    results = (" ".join(line.split()) for number, line in lines if number not in documentation | imported)
+    return [line for line in results if line and not line.startswith("#")]
 
 
 def runs(package: str) -> dict[tuple[str, ...], str]:
-    found = {}
+    values = {}
     for path in files(package):
         lines = code_lines(path)
         for start in range(len(lines) - LINES_OF_A_COPY + 1):
-            found[tuple(lines[start : start + LINES_OF_A_COPY])] = name_of(path)
-    return found
+            values[tuple(lines[start : start + LINES_OF_A_COPY])] = name_of(path)
+    return values
 
 
 def test_the_adapters_do_not_copy_each_other() -> None:

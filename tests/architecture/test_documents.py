@@ -15,29 +15,29 @@ DECISIONS = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")
 def drawn(package: str) -> str:
     """The section of the map about one package."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    found = re.search(rf"^{package}/ .*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found.group()
+    match = re.search(rf"^{package}/ .*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match.group()
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch"])
 def test_the_map_shows_every_package_and_module_once(package: str) -> None:
-    shown = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
+    matches = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
     folder = ROOT / package
     packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
     hidden = {"__init__.py", "_public.py", "_version.py"}
     modules = [
         path.name for suffix in ("py", "toml") for path in folder.rglob(f"*.{suffix}") if path.name not in hidden
     ]
-    assert sorted(shown) == sorted([*packages, *modules])
+    assert sorted(matches) == sorted([*packages, *modules])
 
 
 def test_the_map_names_every_module_of_the_emulator() -> None:
-    shown = drawn("glmv_emulator")
+    result = drawn("glmv_emulator")
     folders = [path.parent for path in (ROOT / "glmv_emulator").glob("*/__init__.py")]
-    assert [folder.name for folder in folders if f"  {folder.name}/ " not in shown] == []
+    assert [folder.name for folder in folders if f"  {folder.name}/ " not in result] == []
     modules = [path.name for folder in folders if folder.name != "answers" for path in folder.glob("[a-z]*.py")]
-    assert [name for name in modules if name not in shown] == []
+    assert [name for name in modules if name not in result] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

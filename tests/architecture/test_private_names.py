@@ -68,14 +68,14 @@ def used(path: Path) -> Iterator[str]:
 
 
 def test_no_private_name_of_another_library_is_used() -> None:
-    found = {
+    names = {
         (name_of(path), name)
         for package in PACKAGES
         for path in files(package)
         for name in set(used(path)) - defined(package) - NAMED_TUPLE
     }
-    assert found <= ALLOWED
-    assert {entry for entry in ALLOWED if entry not in found} == set()
+    assert names <= ALLOWED
+    assert {entry for entry in ALLOWED if entry not in names} == set()
 
 
 def test_the_search_finds_every_form_of_private_access(tmp_path: Path) -> None:

@@ -89,10 +89,10 @@ def asks(count: int, **more: Any) -> list[Ask]:
 def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(7)
     assert list(platform.hand_in(given)) == []
-    found = dict(platform.answers())
-    assert set(found) == {ask.key for ask in given}
+    result = dict(platform.answers())
+    assert set(result) == {ask.key for ask in given}
     for ask in given:
-        answer = found[ask.key]
+        answer = result[ask.key]
         assert isinstance(answer, glmv.Completion)
         assert answer.usage is not None
     assert chunks.kept == {}
@@ -159,14 +159,14 @@ def test_items_are_read_only_when_their_chunk_is_made(
 def test_a_run_killed_after_creating_a_batch_reuses_it(
     emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
-    given = asks(3)
-    list(platform.hand_in(given))
+    result = asks(3)
+    list(platform.hand_in(result))
     [name] = chunks.kept
     chunks.kept[name] = None, chunks.kept[name][1]  # killed before the id came to the ledger
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
         again = made(client, chunks)
         again.take_up()
-        assert set(dict(again.answers())) == {ask.key for ask in given}
+        assert set(dict(again.answers())) == {ask.key for ask in result}
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
@@ -197,9 +197,9 @@ def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, c
     given = asks(40)
     list(platform.hand_in(given))
     platform.cancel()
-    found = dict(platform.answers())
-    assert set(found) == {ask.key for ask in given}
-    for answer in found.values():
+    result = dict(platform.answers())
+    assert set(result) == {ask.key for ask in given}
+    for answer in result.values():
         assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
 
 
@@ -252,18 +252,18 @@ def test_submission_waits_until_the_platform_is_reachable(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: Any, **kwargs: Any) -> Any:
-        if len(told) < 3:
+        if len(results) < 3:
             raise glmv.ConnectionFailed("No connection.").fill(kind="dns")
         return really(*args, **kwargs)
 
-    told: list[str | None] = []
-    platform._waits = told.append
+    results: list[str | None] = []
+    platform._waits = results.append
     batches = type(platform._client.batches)
     really = batches.create
     monkeypatch.setattr(batches, "create", away)
     assert list(platform.hand_in(asks(2))) == []
-    assert told[-1] is None
-    assert all(line and "No connection." in line for line in told[:-1])
+    assert results[-1] is None
+    assert all(line and "No connection." in line for line in results[:-1])
     assert len(chunks.sizes) == len(chunks.kept) == 1
     assert len(dict(platform.answers())) == 2
 

@@ -80,8 +80,8 @@ def test_rows_refused_as_busy_are_answered_at_the_end(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet, fault: dict[str, Any]
 ) -> None:
     emulator.fail(times=5, **fault)
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed, told.retryable) == (COUNT, 0, 0)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.failed, result.retryable) == (COUNT, 0, 0)
     rows = lines(tmp_path / "o.jsonl")
     assert sorted(row["key"] for row in rows) == [f"{number:>02}.png" for number in range(COUNT)]
     assert all("text" in row for row in rows)
@@ -161,8 +161,8 @@ def test_waiting_rows_do_not_keep_pictures_in_memory(
 ) -> None:
     monkeypatch.setattr(calls, "ASIDE", 8_000)
     emulator.fail(times=COUNT, code=1302)
-    given = ({"id": number, "image": (photos / f"{number:>02}.png").read_bytes()} for number in range(COUNT))
-    rows = list(job(emulator, given).rows())
+    items = ({"id": number, "image": (photos / f"{number:>02}.png").read_bytes()} for number in range(COUNT))
+    rows = list(job(emulator, items).rows())
     assert sorted(row.key for row in rows) == list(range(COUNT))
     assert 0 < sum(not row.ok for row in rows) < COUNT
 

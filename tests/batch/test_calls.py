@@ -44,9 +44,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def until_it_rests(running: Job) -> None:
     """Wait until no new call starts because nobody reads the rows."""
-    rested, seen = threading.Event(), -1
-    while running.progress.done != seen:
-        seen = running.progress.done
+    rested, result = threading.Event(), -1
+    while running.progress.done != result:
+        result = running.progress.done
         rested.wait(0.5)
 
 
@@ -142,14 +142,14 @@ def test_an_error_of_the_source_ends_the_job_and_keeps_all_answers(
 def test_a_narrowed_gate_reads_fewer_pictures_ahead(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: set[str] = set()
+    result: set[str] = set()
     most = 0
 
     class Counted(Item):
         def part(self) -> Any:
             nonlocal most
-            held.add(self.name)
-            most = max(most, len(held))
+            result.add(self.name)
+            most = max(most, len(result))
             return super().part()
 
     class Narrow:
@@ -167,7 +167,7 @@ def test_a_narrowed_gate_reads_fewer_pictures_ahead(
 
     def counted(self: Any, number: int, row: Row | None) -> None:
         if row is not None:
-            held.discard(row.key)
+            result.discard(row.key)
         handed(self, number, row)
 
     monkeypatch.setattr(module.Calls, "_hand_on", counted)
@@ -217,8 +217,8 @@ class Renamed(pydantic.BaseModel):
 def test_a_class_may_validate_one_name_and_serialize_another(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     for known in (False, True):
-        told = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
-        assert (told.answered, told.failed, told.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
+        result = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
+        assert (result.answered, result.failed, result.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
         colours = parquet.read_table(tmp_path / "o.parquet").column("main_color").to_pylist()
         assert all(colour.startswith("#") for colour in colours), colours
 
@@ -229,9 +229,9 @@ def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
     def broken(row: Row) -> None:
         raise RuntimeError("the caller's own")
 
-    with pytest.raises(RuntimeError) as kept:
+    with pytest.raises(RuntimeError) as caught:
         job(emulator, photos).write(tmp_path / "o.jsonl", on_row=broken)
-    assert kept.value.__traceback__ is not None  # holds the frame of `write`
+    assert caught.value.__traceback__ is not None  # holds the frame of `write`
     assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
 
 
@@ -254,8 +254,8 @@ def test_an_item_without_a_key_is_not_sent(emulator: Emulator, photos: Path, tmp
     def ask(item: Item) -> Any:
         return [{"role": "user", "content": (part for part in [item.part(), "?"])}]
 
-    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
+    result = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
 
 
 TURN = glmv.Message("user", "Which colour?")
@@ -287,13 +287,13 @@ def test_a_misfit_answer_is_kept_counted_and_can_be_asked_again(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
-    asked = job(emulator, [photos / "00.png"], schema={"type": "object", "not": {}}, **via)
-    [row] = asked.rows(ledger=tmp_path / "l")
+    result = job(emulator, [photos / "00.png"], schema={"type": "object", "not": {}}, **via)
+    [row] = result.rows(ledger=tmp_path / "l")
     assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
     assert row.text
-    assert (asked.progress.unpriced, asked.progress.spent is not None) == (0, True)
+    assert (result.progress.unpriced, result.progress.spent is not None) == (0, True)
     sent = len(emulator.requests)
-    list(asked.rows(ledger=tmp_path / "l"))
+    list(result.rows(ledger=tmp_path / "l"))
     assert len(emulator.requests) == sent
-    list(asked.rows(ledger=tmp_path / "l", retry_failed=True))
+    list(result.rows(ledger=tmp_path / "l", retry_failed=True))
     assert len(emulator.requests) > sent

@@ -57,8 +57,8 @@ def test_many_refusals_leave_answers_and_retryable_rows(
     out = tmp_path / "o.jsonl"
     faults = ("busy", "overloaded", "busy-event", "status-503")
     with Emulator(faults=faults, chance=0.5, seed=seed) as emulator:
-        given: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
-        job = Job(photos, "Which?", model=MODEL, max_concurrency=2, **given)
+        options: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
+        job = Job(photos, "Which?", model=MODEL, max_concurrency=2, **options)
         job.write(out)
         rows = lines(out)
         assert_each_row_occurs_once(rows)

@@ -55,9 +55,9 @@ def test_a_large_folder_is_walked_without_sorting_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr(room, "_SORTED", 3)
     expected = {picture(tmp_path / f"{number}.png").name for number in range(10)}
-    found = names(tmp_path)
-    assert set(found) == expected
-    assert len(found) == 10
+    result = names(tmp_path)
+    assert set(result) == expected
+    assert len(result) == 10
 
 
 def test_a_pattern_gives_the_files_that_match(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
         {"image": {"bytes": png(), "path": "hf.png"}},
         Item("own", png()),
     ]
-    found = list(items(given))
-    assert [item.name for item in found] == [
+    result = list(items(given))
+    assert [item.name for item in result] == [
         str(path),
         str(path),
         "https://example.com/a.png",
@@ -208,7 +208,7 @@ def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
         "hf.png",
         "own",
     ]
-    assert all(isinstance(item.part(), glmv.Image) for item in found)
+    assert all(isinstance(item.part(), glmv.Image) for item in result)
 
 
 def test_a_url_of_a_video_is_a_video() -> None:
@@ -224,8 +224,8 @@ def test_data_sets_that_yield_dicts_are_iterated(tmp_path: Path) -> None:
 
 
 def test_an_endless_source_is_read_one_by_one() -> None:
-    found = items(f"https://example.com/{number}.png" for number in count())
-    assert [item.name for item in islice(found, 2)] == ["https://example.com/0.png", "https://example.com/1.png"]
+    rows = items(f"https://example.com/{number}.png" for number in count())
+    assert [item.name for item in islice(rows, 2)] == ["https://example.com/0.png", "https://example.com/1.png"]
 
 
 @pytest.mark.parametrize("wrong", [7, {"train": []}, [7]])
@@ -246,6 +246,6 @@ def test_a_parquet_file_of_pictures_is_read_in_parts(tmp_path: Path) -> None:
     few = [pa.record_batch({"picture": [b"\x89PNG" + os.urandom(100_000) for _ in range(50)]}) for _ in range(16)]
     parquet.write_table(pa.Table.from_batches(few), tmp_path / "t.parquet")  # 80 MB in one row group
     del few
-    held = pa.total_allocated_bytes()
-    most = max(pa.total_allocated_bytes() - held for _ in items(tmp_path / "t.parquet"))
+    result = pa.total_allocated_bytes()
+    most = max(pa.total_allocated_bytes() - result for _ in items(tmp_path / "t.parquet"))
     assert most < 40_000_000

@@ -52,12 +52,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
-    assert set(found) == {f"{number}.png" for number in range(len(COLORS))}
-    assert all(color in found[f"{number}.png"] for number, color in enumerate(COLORS))
-    assert (told.answered, told.failed, told.known) == (len(COLORS), 0, 0)
-    assert told.total == len(COLORS)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    values = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert set(values) == {f"{number}.png" for number in range(len(COLORS))}
+    assert all(color in values[f"{number}.png"] for number, color in enumerate(COLORS))
+    assert (result.answered, result.failed, result.known) == (len(COLORS), 0, 0)
+    assert result.total == len(COLORS)
 
 
 def test_an_identical_second_run_sends_nothing_and_writes_the_same(
@@ -66,10 +66,10 @@ def test_an_identical_second_run_sends_nothing_and_writes_the_same(
     out = tmp_path / "o.jsonl"
     job(emulator, photos).write(out, order="input")
     first, asked = lines(out), len(emulator.requests)
-    told = job(emulator, photos).write(out, order="input")
+    result = job(emulator, photos).write(out, order="input")
     assert len(emulator.requests) == asked
     assert lines(out) == first
-    assert told.known == len(COLORS)
+    assert result.known == len(COLORS)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_changed_prompt_is_sent_again(
     emulator: Emulator, photos: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
-    told = job(emulator, photos, **change).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.known) == (len(COLORS), 0)
+    result = job(emulator, photos, **change).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.known) == (len(COLORS), 0)
 
 
 def test_only_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
@@ -91,26 +91,26 @@ def test_only_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
     job(emulator, photos).write(tmp_path / "o.jsonl")
     draw(photos / "0.png", "pink")
     (photos / "1.png").rename(photos / "renamed.png")
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.known) == (1, len(COLORS) - 1)
-    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
-    assert "pink" in found["0.png"]
-    assert "green" in found["renamed.png"]
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.known) == (1, len(COLORS) - 1)
+    values = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert "pink" in values["0.png"]
+    assert "green" in values["renamed.png"]
 
 
 def test_connection_settings_do_not_change_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
-    told = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
-    assert told.answered == 0
+    result = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
+    assert result.answered == 0
 
 
 def test_equal_pictures_are_sent_once_and_each_has_its_row(emulator: Emulator, photos: Path) -> None:
-    given = [photos / "0.png", photos / "1.png"] * 5
-    rows = list(job(emulator, given).rows(order="input"))
-    assert [row.key for row in rows] == [str(path) for path in given]
+    result = [photos / "0.png", photos / "1.png"] * 5
+    rows = list(job(emulator, result).rows(order="input"))
+    assert [row.key for row in rows] == [str(path) for path in result]
     assert all(row.ok for row in rows)
     # Without a ledger, those that come when the first has ended are asked again.
-    assert 2 <= len(emulator.requests) < len(given)
+    assert 2 <= len(emulator.requests) < len(result)
 
 
 def test_with_a_ledger_equal_pictures_are_sent_once_across_runs(
@@ -122,8 +122,8 @@ def test_with_a_ledger_equal_pictures_are_sent_once_across_runs(
 
 
 def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Path) -> None:
-    given = [photos / f"{number}.png" for number in range(len(COLORS))] * 3
-    assert [row.key for row in job(emulator, given).rows(order="input")] == [str(path) for path in given]
+    result = [photos / f"{number}.png" for number in range(len(COLORS))] * 3
+    assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
 def test_a_schema_gives_objects_and_the_ledger_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -137,10 +137,10 @@ def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "torn.png").write_bytes(b"no picture")
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
     [bad] = [row for row in lines(tmp_path / "o.jsonl") if "error" in row]
     assert (bad["key"], bad["error_class"], bad["retryable"]) == ("torn.png", "UnsupportedContent", False)
-    assert (told.answered, told.failed, told.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
+    assert (result.answered, result.failed, result.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
 
 
 def test_a_row_without_picture_is_not_sent(emulator: Emulator, photos: Path) -> None:
@@ -198,9 +198,9 @@ def test_an_endless_source_is_read_only_as_far_as_rows_are_taken(emulator: Emula
             yield Item(str(number), photos / f"{number % len(COLORS)}.png")
 
     rows = job(emulator, endless(), max_concurrency=2).rows()
-    taken = [next(rows) for _ in range(30)]
+    results = [next(rows) for _ in range(30)]
     rows.close()
-    assert len(taken) == 30
+    assert len(results) == 30
     assert read <= 30 + 2 * (2 + 4) + 1
 
 
@@ -231,15 +231,15 @@ def test_ctrl_c_writes_answers_of_running_calls_too(emulator: Emulator, photos: 
         interrupted.write(tmp_path / "o.jsonl", on_row=interrupt)
     assert len(lines(tmp_path / "o.jsonl")) == len(emulator.requests)
     assert interrupted.progress.stopped == "interrupted"
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert told.known + told.answered == len(COLORS)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert result.known + result.answered == len(COLORS)
     assert len(emulator.requests) == len(COLORS)
 
 
 async def test_the_async_interface_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     running = job(emulator, photos)
-    found = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
-    assert [row.key for row in found] == sorted(path.name for path in photos.iterdir())
+    results = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
+    assert [row.key for row in results] == sorted(path.name for path in photos.iterdir())
     assert running.progress.stopped is None
 
 
@@ -321,8 +321,8 @@ def test_the_platforms_batches_keep_columns_and_keys(
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     table = [{"id": 5, "photo": str(photos / "0.png"), "n": 1.5}, {"id": "six", "photo": str(photos / "1.png"), "n": 2}]
-    told = job(emulator, table, model="glm-4v-plus", via="platform", max_concurrency=None, thinking=None)
-    told.write(tmp_path / "o.jsonl", keep_columns=["n"])
+    result = job(emulator, table, model="glm-4v-plus", via="platform", max_concurrency=None, thinking=None)
+    result.write(tmp_path / "o.jsonl", keep_columns=["n"])
     assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
@@ -425,12 +425,12 @@ def test_the_platforms_batches_answer_the_same_job(
     (photos / "same.png").write_bytes((photos / "0.png").read_bytes())
     (photos / "torn.png").write_bytes(b"no picture")
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
-    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    found = {row["key"]: row for row in lines(tmp_path / "o.jsonl")}
-    assert all(color in found[f"{number}.png"]["text"].lower() for number, color in enumerate(COLORS))
-    assert found["same.png"]["text"] == found["0.png"]["text"]
-    assert found["torn.png"]["error_class"] == "UnsupportedContent"
-    assert (told.answered, told.failed, told.known) == (len(COLORS), 1, 1)
+    result = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    values = {row["key"]: row for row in lines(tmp_path / "o.jsonl")}
+    assert all(color in values[f"{number}.png"]["text"].lower() for number, color in enumerate(COLORS))
+    assert values["same.png"]["text"] == values["0.png"]["text"]
+    assert values["torn.png"]["error_class"] == "UnsupportedContent"
+    assert (result.answered, result.failed, result.known) == (len(COLORS), 1, 1)
     posted = sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests)
     assert posted == 1
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
@@ -443,17 +443,17 @@ def test_rows_of_batches_are_those_of_the_current_source(
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
-    given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
-    first = job(emulator, given, **options)
+    items = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
+    first = job(emulator, items, **options)
     monkeypatch.setattr("glmv_batch._batches.PlatformBatches.answers", lambda platform: first.stop() or iter(()))
     assert list(first.rows(ledger=tmp_path / "l")) == []
     monkeypatch.undo()
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     (photos / "0.png").rename(photos / "renamed.png")
-    given = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
-    again = job(emulator, given, **options)
-    found = [(row.key, row.columns["shelf"]) for row in again.rows(ledger=tmp_path / "l")]
-    assert found == [(str(photos / "renamed.png"), 3)] * 2
+    items = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
+    again = job(emulator, items, **options)
+    results = [(row.key, row.columns["shelf"]) for row in again.rows(ledger=tmp_path / "l")]
+    assert results == [(str(photos / "renamed.png"), 3)] * 2
     assert (again.progress.answered, again.progress.known) == (1, 1)
 
 

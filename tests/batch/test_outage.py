@@ -152,12 +152,12 @@ def test_a_server_that_was_never_reachable_ends_the_job_without_failed_rows(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    gone = Job(photos, "Which?", base_url=f"http://127.0.0.1:{port}/v1", model=MODEL, api_key="k", max_retries=0)
+    result = Job(photos, "Which?", base_url=f"http://127.0.0.1:{port}/v1", model=MODEL, api_key="k", max_retries=0)
     with pytest.raises(glmv.ConnectionFailed, match="Connection refused"):
-        gone.write(tmp_path / "o.jsonl")
+        result.write(tmp_path / "o.jsonl")
     assert sum(network.pauses) <= module.PATIENCE_AT_FIRST + module.LONGEST_PAUSE
-    assert gone.progress.failed == 0
-    assert gone.progress.waiting is None
+    assert result.progress.failed == 0
+    assert result.progress.waiting is None
 
 
 def test_a_lasting_outage_ends_the_job_and_nothing_is_lost(
@@ -415,12 +415,12 @@ def test_a_failure_that_would_repeat_is_final(error: glmv.GLMVError, final: bool
 def test_a_failure_that_could_succeed_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     emulator.fail(times=2, code=1211)  # the model is not there, today
-    given = {"base_url": emulator.base_url, "max_concurrency": 1}
-    first = job(emulator, photos, **given).write(out)
+    options = {"base_url": emulator.base_url, "max_concurrency": 1}
+    first = job(emulator, photos, **options).write(out)
     assert (first.answered, first.failed) == (COUNT - 2, 2)
-    again = job(emulator, photos, **given).write(out)
+    again = job(emulator, photos, **options).write(out)
     assert (again.answered, again.known_failed) == (0, 2)
-    last = job(emulator, photos, **given).write(out, retry_failed=True)
+    last = job(emulator, photos, **options).write(out, retry_failed=True)
     assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)
 
 

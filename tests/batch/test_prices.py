@@ -24,9 +24,9 @@ def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
 
 
 def test_cached_tokens_cost_less() -> None:
-    told = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
-    assert told is not None
-    assert told.amount == pytest.approx(0.0336)
+    result = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
+    assert result is not None
+    assert result.amount == pytest.approx(0.0336)
 
 
 def test_batches_cost_half() -> None:
@@ -47,9 +47,9 @@ def test_a_free_model_costs_zero_and_an_unknown_price_is_none() -> None:
     ("answer", "emulated"), [("emu-1", True), ("chatcmpl-emu-1", True), ("20250818", False), (None, False)]
 )
 def test_answers_of_the_emulator_are_recognized_by_their_ids(answer: str | None, emulated: bool) -> None:
-    told = glmv.Completion(id=answer)
-    assert is_emulated(told) is emulated
-    assert is_emulated(glmv.MalformedResponse("no JSON", partial=told)) is emulated
+    result = glmv.Completion(id=answer)
+    assert is_emulated(result) is emulated
+    assert is_emulated(glmv.MalformedResponse("no JSON", partial=result)) is emulated
     assert not is_emulated(glmv.ServerError("away"))
 
 

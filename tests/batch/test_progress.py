@@ -61,5 +61,5 @@ def test_a_machine_readable_line_is_json() -> None:
     progress = Progress(total=1, base_url="https://api.z.ai/api/paas/v4")
     progress.begin()
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))
-    told = json.loads(progress.as_json())
-    assert (told["done"], told["total"], told["output_tokens"], told["currency"]) == (1, 1, 100, "USD")
+    data = json.loads(progress.as_json())
+    assert (data["done"], data["total"], data["output_tokens"], data["currency"]) == (1, 1, 100, "USD")

@@ -225,9 +225,9 @@ async def test_a_refusal_is_a_failed_row_with_its_code(emulator: Emulator) -> No
 async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> None:
     wrong = worker(emulator, api_key=lambda: "another-id.another-secret", share=1)
     wrong._ready = asyncio.Semaphore(1)  # one after the other: those under way are lost
-    found = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
-    assert {row["error_class"] for row in found} == {"AuthenticationError"}
-    assert [row["attempts"] for row in found] == [1, 0, 0, 0, 0]
+    result = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in result} == {"AuthenticationError"}
+    assert [row["attempts"] for row in result] == [1, 0, 0, 0, 0]
 
 
 class Clock:
@@ -273,14 +273,14 @@ async def test_a_user_function_waits_too(emulator: Emulator, clock: Clock) -> No
         return lambda item: client.chat(["Which?", glmv.Image.from_bytes(item.source)])
 
     emulator.inject("reset-in-headers", 8)
-    found = await worked(worker(emulator, make=make, prompt=None), [{"image": png(number)} for number in range(6)])
-    assert found.column("error").to_pylist() == [None] * 6
+    result = await worked(worker(emulator, make=make, prompt=None), [{"image": png(number)} for number in range(6)])
+    assert result.column("error").to_pylist() == [None] * 6
 
 
 async def test_a_worker_without_a_server_gives_up_after_two_minutes(clock: Clock) -> None:
     gone = Vision("Which?", share=2, api_key=key, base_url="http://127.0.0.1:9/v1", model=MODEL, max_retries=0)
-    found = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
-    assert {row["error_class"] for row in found} == {"ConnectionFailed"}
+    result = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in result} == {"ConnectionFailed"}
     assert 120 <= sum(clock.pauses) < 240
 
 
@@ -352,12 +352,12 @@ def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulato
 def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emulator) -> None:
     emulator.slow(first=LATENCY)
     count = 120
-    found = over(
+    result = over(
         table(count), "Describe it.", actors=ACTORS, slots=SLOTS, rows_per_task=None,
         model=MODEL, max_retries=0,
     ).take_all()  # fmt: skip
-    assert sorted(row["id"] for row in found) == list(range(count))
-    assert [row["error"] for row in found if row["error"]] == []
+    assert sorted(row["id"] for row in result) == list(range(count))
+    assert [row["error"] for row in result if row["error"]] == []
     assert len(asked(emulator)) == count
     assert most_at_once(emulator) == SLOTS
     assert rate(emulator) >= 0.8
@@ -377,11 +377,11 @@ def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator:
     )  # fmt: skip
     killer = threading.Thread(target=kill_when, args=(lambda: len(asked(emulator)) >= count // 2, tmp_path))
     killer.start()
-    found = dataset.take_all()
+    result = dataset.take_all()
     killer.join()
     assert (tmp_path / "killed").exists()
-    assert sorted(row["id"] for row in found) == list(range(count))
-    assert [row["error"] for row in found if row["error"]] == []
+    assert sorted(row["id"] for row in result) == list(range(count))
+    assert [row["error"] for row in result if row["error"]] == []
     assert len(asked(emulator)) <= count + max(shares(SLOTS, ACTORS))
     assert most_at_once(emulator) <= SLOTS
 
@@ -402,9 +402,9 @@ def test_the_examples_of_the_documentation_page_run(
     assert found.schema.field("price").type == pa.float64()
     assert found.schema.field("name").type == pa.string()
     run(chain.replace("photo.jpg", str(photo)))
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2
-    assert all("'error': None" in line and "600" in line for line in told)
+    result = capsys.readouterr().out.splitlines()
+    assert len(result) == 2
+    assert all("'error': None" in line and "600" in line for line in result)
 
 
 def run(code: str, **names: Any) -> None:

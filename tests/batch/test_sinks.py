@@ -138,8 +138,8 @@ def test_an_unknown_file_extension_is_refused(tmp_path: Path) -> None:
 
 def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
-    said = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
-    written(tmp_path / "o.parquet", [Row("a", "{}", said)], schema=schema)
+    values = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
+    written(tmp_path / "o.parquet", [Row("a", "{}", values)], schema=schema)
     [row] = table(tmp_path / "o.parquet")
     assert (row["text"], row["parsed_parsed_text"], row["parsed_text"]) == ("{}", "of the picture", "too")
     assert (row["model"], row["parsed_Model"]) == (None, "T")  # SQL would take one for the other
@@ -249,13 +249,13 @@ def test_later_rows_may_have_other_columns_and_types(
         Row("five", "e", columns={"n": 6.5, "o": [1], "late": 2**70}),
     ]
     kept(out, rows, True)
-    found = read(out)
-    assert [row["text"] for row in found] == ["a", "b", "c", "d", "e"]
-    assert [str(row["key"]) for row in found] == ["1", "2", "3", "4", "five"]
-    numbers = [float(row["n"]) if row["n"] not in (None, "") else None for row in found]
+    result = read(out)
+    assert [row["text"] for row in result] == ["a", "b", "c", "d", "e"]
+    assert [str(row["key"]) for row in result] == ["1", "2", "3", "4", "five"]
+    numbers = [float(row["n"]) if row["n"] not in (None, "") else None for row in result]
     assert numbers == [None, None, 5.0, 6.0, 6.5]
-    assert [str(row.get("late") or "") for row in found] == ["", "", "new", 'with "quotes",\nlines', str(2**70)]
-    assert [json.loads(o) if isinstance(o, str) and o else o or None for o in (row["o"] for row in found)] == [
+    assert [str(row.get("late") or "") for row in result] == ["", "", "new", 'with "quotes",\nlines', str(2**70)]
+    assert [json.loads(o) if isinstance(o, str) and o else o or None for o in (row["o"] for row in result)] == [
         {"x": 1}, {"x": 2}, {"x": "three"}, None, [1],
     ]  # fmt: skip
 
@@ -277,8 +277,8 @@ def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
     found = parquet.read_table(tmp_path / "o.parquet")["key"]
-    told = str(found.type)
-    assert told == kind or (kind == "string" and "uuid" in told)
+    text = str(found.type)
+    assert text == kind or (kind == "string" and "uuid" in text)
     if kind != "string":
         assert found.to_pylist() == keys
 

@@ -104,9 +104,9 @@ KINDS: dict[str, tuple[Kind, list[Any], int | None]] = {
 
 @pytest.mark.parametrize(("make", "keys", "count"), KINDS.values(), ids=KINDS)
 def test_arrow_tables_are_read_and_keys_keep_their_types(make: Kind, keys: list[Any], count: int | None) -> None:
-    found = list(items(make()))
-    assert [item.name for item in found] == keys
-    assert [type(item.name) for item in found] == [type(key) for key in keys]
+    result = list(items(make()))
+    assert [item.name for item in result] == keys
+    assert [type(item.name) for item in result] == [type(key) for key in keys]
     assert count_of(make()) == count
 
 
@@ -141,17 +141,17 @@ def test_a_duckdb_query_leaves_its_connection_usable_after_reading(emulator: Emu
 
 
 def test_arrow_is_read_a_few_rows_at_a_time() -> None:
-    made = []
+    results = []
 
     def batches() -> Iterator[Any]:
         for number in range(1_000):
-            made.append(number)
+            results.append(number)
             yield pa.record_batch({"id": [number], "photo": ["a.png"]})
 
     schema = pa.schema([("id", pa.int64()), ("photo", pa.string())])
-    found = items(pa.RecordBatchReader.from_batches(schema, batches()))
-    assert next(found).name == 0
-    assert len(made) < 10
+    rows = items(pa.RecordBatchReader.from_batches(schema, batches()))
+    assert next(rows).name == 0
+    assert len(results) < 10
 
 
 class Mapped:
@@ -340,6 +340,6 @@ def test_answers_are_joined_to_their_table_by_key(emulator: Emulator, tmp_path: 
 
 
 def test_a_user_made_item_may_have_any_key(emulator: Emulator) -> None:
-    made = [Item(5, png("red")), Item((1, 2), png("blue"))]
-    job = Job(made, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
+    results = [Item(5, png("red")), Item((1, 2), png("blue"))]
+    job = Job(results, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert {row.key: row.ok for row in job.rows()} == {5: True, (1, 2): True}

@@ -93,9 +93,9 @@ class Sender:
 
 
 def picture(colour: str) -> dict[str, Any]:
-    made = io.BytesIO()
-    Image.new("RGB", (300, 200), colour).save(made, "PNG")
-    return {"type": "image_url", "image_url": {"url": base64.b64encode(made.getvalue()).decode()}}
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 200), colour).save(buffer, "PNG")
+    return {"type": "image_url", "image_url": {"url": base64.b64encode(buffer.getvalue()).decode()}}
 
 
 @pytest.fixture

@@ -88,8 +88,8 @@ def failures(name: str, emu: Emulator, ask: Callable[[], object], faults: tuple[
         emu.inject(fault)
         with pytest.raises(glmv.GLMVError) as raised:
             ask()
-        told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
-        ours = [frame for frame in told.stack if not frame.filename.startswith(str(Path(__file__).parent))]
+        trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        ours = [frame for frame in trace.stack if not frame.filename.startswith(str(Path(__file__).parent))]
         yield f"{name}: {fault}, as text", f"{raised.value!r} {raised.value} {vars(raised.value)}"
         yield f"{name}: {fault}, locals", "".join(f"{frame.locals}" for frame in ours)
         emu.reset()
@@ -235,8 +235,8 @@ def test_the_key_appears_on_no_surface(
         of_files_and_commands(emulator, picture),
     ):
         looked.update(shown)
-    found = [name for name, thing in looked.items() if "canary" in as_text(thing).lower()]
-    assert found == []
+    results = [name for name, thing in looked.items() if "canary" in as_text(thing).lower()]
+    assert results == []
     assert all(as_text(thing) for thing in looked.values())
     assert len(looked) >= SURFACES
 

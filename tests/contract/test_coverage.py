@@ -86,6 +86,6 @@ def test_every_wire_case_has_a_row_in_order() -> None:
 def test_every_endpoint_that_is_called_has_a_row() -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "glmv").rglob("*.py"))
     called = set(re.findall(r"\"(/[a-z-]+(?:/[a-z]+)*)\"", source)) - {"/api/anthropic", "/api/paas/v4"}
-    told = " ".join(ROWS["Endpoints"])
+    text = " ".join(ROWS["Endpoints"])
     assert called
-    assert [path for path in called if path not in told] == []
+    assert [path for path in called if path not in text] == []

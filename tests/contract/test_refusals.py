@@ -98,13 +98,13 @@ REFUSED: dict[str, Callable[[], Any]] = {
 def test_no_glmv_frame_holds_a_credential_when_an_option_is_refused(name: str) -> None:
     with pytest.raises(glmv.GLMVError) as raised:
         REFUSED[name]()
-    shown = [
+    results = [
         f"{frame.f_code.co_filename}:{frame.f_code.co_name}: {variable}"
         for frame in frames(raised.value)
         for variable, value in frame.f_locals.items()
         if holds(value)
     ]
-    assert shown == []
+    assert results == []
     assert SECRET not in f"{raised.value} {raised.value!r}"
 
 

@@ -52,12 +52,12 @@ def readings(row: Model, other: CatalogueRow) -> Iterator[tuple[str, Any, Any]]:
 
 
 def differences() -> set[tuple[str, str, str, str]]:
-    found = set()
+    result = set()
     for name, row in MODELS.items():
         other = find_model(name)
         if other is not None:
-            found |= {(name, field, shown(a), shown(b)) for field, a, b in readings(row, other) if a != b}
-    return found
+            result |= {(name, field, shown(a), shown(b)) for field, a, b in readings(row, other) if a != b}
+    return result
 
 
 def shown(value: Any) -> str:

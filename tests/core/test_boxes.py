@@ -23,9 +23,9 @@ ASKED = glmv.Box((0, 500, 1000, 1000), (0, 100, 300, 200), 1)
 
 
 def picture(width: int, height: int) -> glmv.Image:
-    held = io.BytesIO()
-    Pillow.new("RGB", (width, height)).save(held, "PNG")
-    return glmv.Image.from_bytes(held.getvalue())
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (width, height)).save(buffer, "PNG")
+    return glmv.Image.from_bytes(buffer.getvalue())
 
 
 PICTURES = ["Where is the cat?", picture(40, 40), picture(300, 200)]

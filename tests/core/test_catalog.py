@@ -19,9 +19,9 @@ VISION = {
 
 
 def row(name: str) -> Model:
-    found = find_model(name)
-    assert found is not None
-    return found
+    model_row = find_model(name)
+    assert model_row is not None
+    return model_row
 
 
 def test_every_documented_vision_model_has_a_row_with_pictures() -> None:

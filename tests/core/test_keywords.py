@@ -38,8 +38,8 @@ def test_the_keywords_of_a_client_are_the_fields_of_the_settings() -> None:
 def test_the_keywords_of_a_call_are_the_options_and_call_settings() -> None:
     judged = fields(CallOptions)
     assert types(glmv.CallKeywords).keys() == glmv.Options.model_fields.keys() | set(CALL_OPTIONS)
-    told = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
-    assert told == fields(glmv.Options) | judged
+    values = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
+    assert values == fields(glmv.Options) | judged
 
 
 def shown(thing: Any) -> dict[str, inspect.Parameter]:

@@ -149,15 +149,15 @@ def test_settings_neither_show_nor_pickle_secrets() -> None:
         default_headers={"Authorization": "canary", "X-Api-Key": "canary", "X-Org": "o"},
         base_url="https://example.org",
     )  # type: ignore[arg-type]  # pydantic makes a secret of it
-    shown = [
+    results = [
         repr(settings),
         str(settings),
         settings.model_dump_json(),
         repr(settings.model_dump()),
         repr(vars(settings)["api_key"]),
     ]
-    shown += [pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    assert [text for text in shown if "canary" in text] == []
+    results += [pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    assert [text for text in results if "canary" in text] == []
     copied = pickle.loads(pickle.dumps(settings))
     assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})
 

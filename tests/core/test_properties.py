@@ -96,12 +96,12 @@ def as_whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         message["content"] += delta.get("content") or ""
         message["reasoning_content"] += delta.get("reasoning_content") or ""
         for call in delta.get("tool_calls", ()):
-            known = calls.setdefault(
+            result = calls.setdefault(
                 call["index"], {"id": "", "index": call["index"], "function": {"name": "", "arguments": ""}}
             )
-            known["id"] = known["id"] or call.get("id", "")
-            known["function"]["name"] = known["function"]["name"] or call["function"].get("name", "")
-            known["function"]["arguments"] += call["function"]["arguments"]
+            result["id"] = result["id"] or call.get("id", "")
+            result["function"]["name"] = result["function"]["name"] or call["function"].get("name", "")
+            result["function"]["arguments"] += call["function"]["arguments"]
     last = chunks[-1]
     choice = {
         "index": 0,

@@ -83,9 +83,9 @@ PEM = "\r\n".join(LONG[start : start + 64] for start in range(0, len(LONG), 64))
 )
 def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> None:
     _, shortened = exported(lambda span: span.set_attribute("input.value", form(lines)))
-    shown = repr(shortened.attributes)
-    assert not any(line in shown for line in lines.split())
-    assert len(shown) < 300
+    text = repr(shortened.attributes)
+    assert not any(line in text for line in lines.split())
+    assert len(text) < 300
 
 
 @pytest.mark.parametrize("lines", [IN_LINES, PEM])
@@ -98,8 +98,8 @@ def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> 
     ],
 )
 def test_redact_shortens_base64_in_lines(form: Any, lines: str) -> None:
-    shown = repr(redact(form(lines)))
-    assert not any(line in shown for line in lines.split())
+    text = repr(redact(form(lines)))
+    assert not any(line in text for line in lines.split())
 
 
 def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
@@ -123,9 +123,9 @@ def test_lines_of_words_and_digests_are_unchanged() -> None:
 def test_shortened_json_is_still_valid_json() -> None:
     text = json.dumps({"messages": [{"base64": LONG}, json.dumps({"data": SHORT}), "What is this?"]})
     _, shortened = exported(lambda span: span.set_attribute("input.value", text))
-    found = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
-    assert found["messages"][2] == "What is this?"
-    assert list(json.loads(found["messages"][1])) == ["data"]
+    data = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
+    assert data["messages"][2] == "What is this?"
+    assert list(json.loads(data["messages"][1])) == ["data"]
 
 
 def test_base64_in_an_event_is_shortened_too() -> None:
@@ -194,9 +194,9 @@ def test_it_works_in_a_batch_and_with_an_exporter_that_writes_json() -> None:
     with provider.get_tracer("tests").start_as_current_span("chat") as span:
         span.set_attribute("input.value", json.dumps({"base64": LONG}))
     provider.shutdown()
-    shown = out.getvalue()
-    assert LONG[:40] not in shown
-    assert "characters of base64" in shown
+    result = out.getvalue()
+    assert LONG[:40] not in result
+    assert "characters of base64" in result
 
 
 def test_the_time_for_a_large_picture_is_linear() -> None:

@@ -48,11 +48,11 @@ def test_the_retry_budget_can_be_set(given: Any, capacity: float) -> None:
 
 def test_a_client_without_a_budget_makes_no_retries_and_reports_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return httpx.Response(500)
 
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     http = httpx.Client(transport=httpx.MockTransport(answer))
     with pytest.raises(glmv.ServerError, match=r"retry_budget=0"):
         glmv.Client("id.secret", base_url="http://127.0.0.1:9/v4", http_client=http, retry_budget=0).chat("hi")
-    assert len(asked) == 1
+    assert len(requests) == 1

@@ -86,11 +86,11 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """OpenTelemetry set up, for one test."""
-    seen = Seen()
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: seen.tracing)
-    monkeypatch.setattr(metrics, "get_meter_provider", lambda: seen.measuring)
+    result = Seen()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: result.tracing)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: result.measuring)
     monkeypatch.delenv(CAPTURE, raising=False)
-    return seen
+    return result
 
 
 @pytest.fixture
@@ -162,13 +162,13 @@ def test_every_entry_point_makes_one_span_by_the_conventions(
     ask(emulator)
     facts = seen.facts
     port = int(emulator.base_url.split(":")[2].split("/")[0])
-    told = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
+    values = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
     assert seen.span.name == "chat glm-4.6v"
     assert seen.span.kind is SpanKind.CLIENT
     assert seen.span.status.status_code is StatusCode.UNSET
-    assert told.pop("glmv.gate.duration") < 5
-    assert told.pop("glmv.request_id") == emulator.requests[-1].request_id
-    assert told == {
+    assert values.pop("glmv.gate.duration") < 5
+    assert values.pop("glmv.request_id") == emulator.requests[-1].request_id
+    assert values == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "zhipu_ai",
         "gen_ai.request.model": "glm-4.6v",
@@ -293,10 +293,10 @@ def test_the_output_type_json_is_recorded(seen: Seen, glm: glmv.Client) -> None:
 
 
 def test_embeddings_have_a_span_too(seen: Seen, glm: glmv.Client) -> None:
-    found = glm.embed(["one text"] * 70)  # two requests
+    answer = glm.embed(["one text"] * 70)  # two requests
     assert seen.span.name == "embeddings embedding-3"
     assert seen.facts["gen_ai.operation.name"] == "embeddings"
-    assert seen.facts["gen_ai.usage.input_tokens"] == found.usage.prompt_tokens
+    assert seen.facts["gen_ai.usage.input_tokens"] == answer.usage.prompt_tokens
     assert seen.facts["glmv.retries"] == 0
 
 
@@ -314,9 +314,9 @@ def test_content_is_recorded_on_request_but_never_a_picture(
     picture = glmv.Image.from_bytes(png())
     link = emulator.host(png())
     answer = glm.chat([SAID, picture, glmv.Image.from_url(link + "?signature=hidden")])
-    asked = json.loads(seen.facts["gen_ai.input.messages"])
+    data = json.loads(seen.facts["gen_ai.input.messages"])
     said = json.loads(seen.facts["gen_ai.output.messages"])
-    assert asked == [
+    assert data == [
         {
             "role": "user",
             "parts": [
@@ -334,8 +334,8 @@ def test_content_is_recorded_on_request_but_never_a_picture(
         }
     ]
     thought = {"type": "reasoning", "content": answer.reasoning}
-    told = {"type": "text", "content": answer.text}
-    assert said == [{"role": "assistant", "parts": [thought, told], "finish_reason": "stop"}]
+    values = {"type": "text", "content": answer.text}
+    assert said == [{"role": "assistant", "parts": [thought, values], "finish_reason": "stop"}]
     assert picture.base64().decode() not in seen.text()
     assert "hidden" not in seen.text()
 

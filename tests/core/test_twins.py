@@ -107,10 +107,10 @@ def methods(kind: type) -> dict[str, str]:
         for node in module.body
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
-    made = Blocking().visit(source)
+    result = Blocking().visit(source)
     return {
         node.name: ast.unparse(ast.fix_missing_locations(node))
-        for node in made.body
+        for node in result.body
         if isinstance(node, ast.FunctionDef)
     }
 

@@ -59,9 +59,9 @@ class Caller:
 
     @staticmethod
     def drawn(colour: str = "red", size: tuple[int, int] = (60, 40), form: str = "PNG") -> bytes:
-        made = io.BytesIO()
-        Image.new("RGB", size, colour).save(made, form)
-        return made.getvalue()
+        buffer = io.BytesIO()
+        Image.new("RGB", size, colour).save(buffer, form)
+        return buffer.getvalue()
 
     @staticmethod
     def base64(data: bytes) -> str:

@@ -90,13 +90,13 @@ def pictures(processor: Any, sizes: list[tuple[int, int]]) -> int | None:
     """Tokens of the pictures of one request; None if the processor refuses one of them."""
     cells = processor.merge_size**2
     try:
-        counted = [processor.get_number_of_image_patches(height, width, {}) // cells for width, height in sizes]
+        results = [processor.get_number_of_image_patches(height, width, {}) // cells for width, height in sizes]
     except ValueError:
         return None
     if all(max(size) <= SMALL for size in sizes):
-        made = processor.preprocess([Image.new("RGB", size) for size in sizes])["image_grid_thw"]
-        assert [int(torch.as_tensor(grid).prod()) // cells for grid in made] == counted
-    return sum(counted) + MARKS * len(sizes)
+        result = processor.preprocess([Image.new("RGB", size) for size in sizes])["image_grid_thw"]
+        assert [int(torch.as_tensor(grid).prod()) // cells for grid in result] == results
+    return sum(results) + MARKS * len(sizes)
 
 
 def video(processor: Any, spoken: type, width: int, height: int, seconds: float, rate: float) -> int | None:
@@ -113,8 +113,8 @@ def video(processor: Any, spoken: type, width: int, height: int, seconds: float,
     writer = types.SimpleNamespace(video_processor=processor, image_token="I")
     writer.replace_frame_token_id = types.MethodType(spoken.replace_frame_token_id, writer)
     # The processor multiplies the three numbers and divides by the first: how rows and columns share them is no matter.
-    found = {"video_grid_thw": torch.tensor([[layers, patches // layers, 1]]), "video_metadata": [about]}
-    text = spoken.replace_video_token(writer, found, 0)
+    values = {"video_grid_thw": torch.tensor([[layers, patches // layers, 1]]), "video_metadata": [about]}
+    text = spoken.replace_video_token(writer, values, 0)
     words = regex.split(r"<\|begin_of_image\|>(I+)<\|end_of_image\|>", text)
     return MARKS + sum(
         len(GLM_TOKENS.findall(word)) if index % 2 == 0 else len(word) + MARKS for index, word in enumerate(words)
@@ -123,19 +123,19 @@ def video(processor: Any, spoken: type, width: int, height: int, seconds: float,
 
 def computed() -> dict[str, Any]:
     without_torchvision()
-    found: dict[str, Any] = {"versions": {"transformers": transformers.__version__}, "families": {}}
+    values: dict[str, Any] = {"versions": {"transformers": transformers.__version__}, "families": {}}
     for family, (module, name, settings) in FAMILIES.items():
         at = f"transformers.models.{module}"
-        seen = getattr(import_module(f"{at}.image_processing_pil_{module}"), f"{name}ImageProcessorPil")(**settings)
+        result = getattr(import_module(f"{at}.image_processing_pil_{module}"), f"{name}ImageProcessorPil")(**settings)
         filmed = getattr(import_module(f"{at}.video_processing_{module}"), f"{name}VideoProcessor")()
         spoken = getattr(import_module(f"{at}.processing_{module}"), f"{name}Processor")
-        found["families"][family] = {
-            "pictures": [[sizes, pictures(seen, sizes)] for sizes in PICTURES],
+        values["families"][family] = {
+            "pictures": [[sizes, pictures(result, sizes)] for sizes in PICTURES],
             "videos": [
                 [*side, seconds, rate, video(filmed, spoken, *side, seconds, rate)] for *side, seconds, rate in VIDEOS
             ],
         }
-    return found
+    return values
 
 
 def text_of(found: dict[str, Any]) -> str:

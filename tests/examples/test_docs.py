@@ -23,8 +23,8 @@ PAGES = ["index.md", "zh/quickstart.md", *sorted(f"migrate/{page.name}" for page
 
 
 def blocks(page: str) -> list[str]:
-    found = re.findall(r"^( *)```python\n(.*?)^ *```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+    matches = re.findall(r"^( *)```python\n(.*?)^ *```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in matches]
 
 
 @pytest.mark.filterwarnings("default")

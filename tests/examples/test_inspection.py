@@ -61,8 +61,8 @@ def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Pat
 
 def test_each_tin_gets_the_verdict_of_its_label_and_code(load: Any, inspect: Any) -> None:
     tins = load("draw").TINS
-    found = inspect(*tins.values())
-    verdicts = [one["verdict"] for one in sorted(found["findings"], key=lambda one: one["photo"])]
+    result = inspect(*tins.values())
+    verdicts = [one["verdict"] for one in sorted(result["findings"], key=lambda one: one["photo"])]
     assert verdicts == ["pass", "rework", "reject", "rework", "reject"]
 
 
@@ -90,8 +90,8 @@ def test_an_account_in_arrears_stops_the_run_at_the_first_call(load: Any, inspec
 
 def test_a_photo_with_a_withdrawn_answer_goes_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
-    found = inspect(load("draw").Tin(), load("draw").Tin())
-    assert sorted(one["verdict"] for one in found["findings"]) == ["by hand", "pass"]
+    result = inspect(load("draw").Tin(), load("draw").Tin())
+    assert sorted(one["verdict"] for one in result["findings"]) == ["by hand", "pass"]
 
 
 def test_a_file_that_is_not_a_picture_goes_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:

@@ -41,14 +41,14 @@ def outputs(path: Path) -> list[dict[str, Any]]:
 
 def words(path: Path) -> str:
     """All text of the outputs."""
-    said = [output.get("text") or output.get("data", {}).get("text/plain") or "" for output in outputs(path)]
-    return "\n".join("".join(text) for text in said)
+    answer = [output.get("text") or output.get("data", {}).get("text/plain") or "" for output in outputs(path)]
+    return "\n".join("".join(text) for text in answer)
 
 
 def pictures(path: Path) -> list[str]:
     """The pictures in the outputs, as base64."""
-    shown = [output.get("data", {}) for output in outputs(path)]
-    return ["".join(data[kind]) for data in shown for kind in data if kind.startswith("image/")]
+    answer = [output.get("data", {}) for output in outputs(path)]
+    return ["".join(data[kind]) for data in answer for kind in data if kind.startswith("image/")]
 
 
 def test_the_seven_listed_notebooks_exist() -> None:
@@ -85,7 +85,7 @@ def test_pictures_in_outputs_are_complete(path: Path) -> None:
 
 
 def test_text_precedes_code_in_the_notebook(path: Path) -> None:
-    told = json.loads(path.read_text("utf-8"))["cells"]
-    assert told[0]["cell_type"] == "markdown"
-    assert "".join(told[0]["source"]).startswith(f"# {path.stem[0]} · ")
+    data = json.loads(path.read_text("utf-8"))["cells"]
+    assert data[0]["cell_type"] == "markdown"
+    assert "".join(data[0]["source"]).startswith(f"# {path.stem[0]} · ")
     assert len(cells(path, "markdown")) >= 5

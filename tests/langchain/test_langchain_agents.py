@@ -200,12 +200,12 @@ def test_fallback_middleware_calls_the_other_model(made: Made) -> None:
 
 def test_fallbacks_keep_their_tools(made: Made, screenshot: BaseTool) -> None:
     busy, free = made(concurrency={"glm-4.6v": 0}), made()
-    said = (
+    answer = (
         busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
         .bind_tools([screenshot])
         .invoke("Look.")
     )
-    assert [call["name"] for call in said.tool_calls] == ["screenshot"]
+    assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
 def test_with_retry_retries_by_error_class(made: Made) -> None:

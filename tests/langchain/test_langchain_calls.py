@@ -140,20 +140,20 @@ def test_handlers_get_every_chunk_once_before_it_is_yielded(model: ChatGLMV, que
 
 
 async def test_async_handlers_get_every_chunk_once(model: ChatGLMV, question: Any) -> None:
-    told: list[str] = []
+    results: list[str] = []
 
     class Handler(AsyncCallbackHandler):
         async def on_llm_new_token(self, token: str, **_: Any) -> None:
-            told.append(token)
+            results.append(token)
 
     config: Any = {"callbacks": [Handler()]}
     async for _ in model.astream(question, config):
         pass
     whole = (await model.ainvoke(question)).text
-    assert "".join(told) == whole
-    told.clear()
+    assert "".join(results) == whole
+    results.clear()
     await (await model.astream_events(question, config, version="v3")).output
-    assert "".join(told) == whole
+    assert "".join(results) == whole
 
 
 async def test_events_v2_contain_start_chunks_and_end(model: ChatGLMV, question: Any) -> None:

@@ -39,18 +39,18 @@ def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
 
 
 def test_a_text_chunk_equals_a_constructed_one_and_shares_no_state() -> None:
-    made = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
+    result = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
     one, other = chunks(glmv.Delta("word"), glmv.Delta("word"))
     for chunk in (one, other):
-        assert chunk == made
-        assert vars(chunk) == vars(made)
-        assert chunk.model_fields_set == made.model_fields_set
-        assert dumps(chunk) == dumps(made)
+        assert chunk == result
+        assert vars(chunk) == vars(result)
+        assert chunk.model_fields_set == result.model_fields_set
+        assert dumps(chunk) == dumps(result)
     for name, value in vars(one).items():
         if isinstance(value, list | dict):
             assert value is not getattr(other, name)
     one.additional_kwargs["seen"] = one.tool_calls.append({"name": "f", "args": {}, "id": "1"})
-    assert other == made == chunks(glmv.Delta("word"))[0]
+    assert other == result == chunks(glmv.Delta("word"))[0]
 
 
 def merged(*deltas: glmv.Delta) -> AIMessageChunk:
@@ -187,7 +187,7 @@ def test_content_of_another_provider_is_read_as_in_langchain_core() -> None:
 
 
 def test_a_tool_call_appears_only_with_complete_arguments() -> None:
-    shown = [
+    results = [
         [call["args"] for call in chunk.tool_call_chunks]
         for chunk in chunks(
             glmv.Delta(tool_calls=[Call(0, "c1", "f", '{"a": {"b": 1}')]),
@@ -195,7 +195,7 @@ def test_a_tool_call_appears_only_with_complete_arguments() -> None:
             last(),
         )
     ]
-    assert shown == [['{"a": {"b": 1}}'], []]
+    assert results == [['{"a": {"b": 1}}'], []]
 
 
 def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:

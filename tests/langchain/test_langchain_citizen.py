@@ -117,9 +117,9 @@ def test_the_key_is_in_no_text_about_the_model() -> None:
 
 
 def test_headers_of_one_call_are_hidden_in_traces_and_cache_keys() -> None:
-    shown = str(model()._get_invocation_params(extra_headers={"x-token": "header-secret"}))
-    assert "header-secret" not in shown
-    assert "x-token" in shown
+    text = str(model()._get_invocation_params(extra_headers={"x-token": "header-secret"}))
+    assert "header-secret" not in text
+    assert "x-token" in text
 
 
 # ---- copies and JSON
@@ -355,8 +355,8 @@ def test_tools_and_tool_calls_are_counted() -> None:
 
 def test_trimming_by_the_models_count_needs_no_tokenizer() -> None:
     history = [SystemMessage("Be brief."), HumanMessage("a " * 400), AIMessage("b"), HumanMessage("c")]
-    kept = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
-    assert [message.text for message in kept] == ["Be brief.", "c"]
+    result = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
+    assert [message.text for message in result] == ["Be brief.", "c"]
 
 
 # ---- traces without pictures
@@ -369,13 +369,13 @@ def test_redact_shortens_pictures_anywhere(red: str) -> None:
         ToolMessage("ok", tool_call_id="1", artifact=blob),
     ]
     trace = {"messages": [messages], "text": f"see data:image/png;base64,{red} there", "n": 3}
-    shown = redact(trace)
-    assert red not in repr(shown)
-    assert blob not in repr(shown)
-    assert "sha256" in shown["messages"][0][0].content[1]["base64"]
-    assert shown["text"].startswith("see data:image/png;base64,<")
-    assert shown["text"].endswith(" there")
-    assert (shown["n"], shown["messages"][0][0].content[0]) == (3, "What?")
+    redacted = redact(trace)
+    assert red not in repr(redacted)
+    assert blob not in repr(redacted)
+    assert "sha256" in redacted["messages"][0][0].content[1]["base64"]
+    assert redacted["text"].startswith("see data:image/png;base64,<")
+    assert redacted["text"].endswith(" there")
+    assert (redacted["n"], redacted["messages"][0][0].content[0]) == (3, "What?")
     assert messages[0].content[1]["base64"] == red  # type: ignore[index]  # a dict
 
 
@@ -390,10 +390,10 @@ def test_redact_shortens_pictures_anywhere(red: str) -> None:
     ids=["result", "prompt", "tuple", "dumped"],
 )
 def test_redact_works_on_arguments_of_handlers(wrap: Any, red: str) -> None:
-    given = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
-    assert red in repr(given)
-    assert red not in repr(redact(given))
-    assert type(redact(given)) is type(given)
+    result = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
+    assert red in repr(result)
+    assert red not in repr(redact(result))
+    assert type(redact(result)) is type(result)
 
 
 def test_redact_does_not_change_prose() -> None:

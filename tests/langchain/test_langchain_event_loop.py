@@ -65,9 +65,9 @@ def blocks() -> dict[str, Any]:
 async def test_no_picture_is_prepared_on_the_event_loop(
     entry: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [HumanMessage([image(photo()), "What?"])]
+    requests = [HumanMessage([image(photo()), "What?"])]
     threads = Threads(monkeypatch)
-    await ENTRIES[entry](model, asked)
+    await ENTRIES[entry](model, requests)
     threads.hold_off(threading.get_ident())
 
 
@@ -139,11 +139,11 @@ async def test_aimage_and_avideo_raise_the_same_errors_as_image_and_video(tmp_pa
 
 
 async def test_pictures_of_a_tool_are_prepared_in_threads(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = HumanMessage("Look.")
+    result = HumanMessage("Look.")
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
     shown = ToolMessage([image(photo())], tool_call_id="1")
     threads = Threads(monkeypatch)
-    await model.ainvoke([asked, AIMessage("", tool_calls=[call]), shown])
+    await model.ainvoke([result, AIMessage("", tool_calls=[call]), shown])
     threads.hold_off(threading.get_ident())
 
 
@@ -167,9 +167,9 @@ async def test_no_reference_is_resolved_on_the_event_loop(
     kind: str, entry: str, model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = glmv.PictureStore(tmp_path / "store")
-    asked = BY_REFERENCE[kind](image(photo(), store=store))
+    result = BY_REFERENCE[kind](image(photo(), store=store))
     threads = Threads(monkeypatch)
-    await ENTRIES[entry](model.model_copy(update={"picture_store": store}), asked)
+    await ENTRIES[entry](model.model_copy(update={"picture_store": store}), result)
     assert "from_path" in threads.of
     threads.hold_off(threading.get_ident())
 

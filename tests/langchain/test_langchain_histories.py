@@ -138,8 +138,8 @@ def test_a_lost_picture_is_refused_with_advice_to_use_image(lost: Any, emulator:
 def test_a_picture_in_a_tools_text_is_counted_as_a_picture() -> None:
     large = b64encode(png((900, 700))).decode()
     count = ChatGLMV().get_num_tokens_from_messages([HUMAN, ASKED, ToolMessage(large, tool_call_id="m1")])
-    seen = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
-    assert seen < count < seen + 200
+    result = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
+    assert result < count < result + 200
 
 
 def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None:

@@ -81,24 +81,24 @@ def connect(emulator: Emulator, **options: Any) -> ChatGLMV:
 
 def run(emulator: Emulator, way: str, tools: Any = (), **agent: Any) -> dict[str, Any]:
     """The final state of an agent, run by one of the entry points."""
-    made: Any = create_agent(connect(emulator, streaming=way == "streams inside"), list(tools), **agent)
+    result: Any = create_agent(connect(emulator, streaming=way == "streams inside"), list(tools), **agent)
     question = {"messages": [HumanMessage("Which seat?")]}
 
     async def last() -> Any:
-        return [part async for part in made.astream(question, stream_mode=["values", "messages"])]
+        return [part async for part in result.astream(question, stream_mode=["values", "messages"])]
 
     match way:
         case "invoke" | "streams inside":
-            found = made.invoke(question)
+            answer = result.invoke(question)
         case "ainvoke":
-            found = asyncio.run(made.ainvoke(question))
+            answer = asyncio.run(result.ainvoke(question))
         case _:
             parts = (
-                asyncio.run(last()) if way == "astream" else made.stream(question, stream_mode=["values", "messages"])
+                asyncio.run(last()) if way == "astream" else result.stream(question, stream_mode=["values", "messages"])
             )
-            found = [part for mode, part in parts if mode == "values"][-1]
-    assert isinstance(found, dict)
-    return found
+            answer = [part for mode, part in parts if mode == "values"][-1]
+    assert isinstance(answer, dict)
+    return answer
 
 
 def asked(emulator: Emulator, number: int) -> str:
@@ -119,9 +119,9 @@ def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misf
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emulator) -> None:
     emu.say(ticket('{"seat": 14, coach'), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert found["messages"][1].invalid_tool_calls
+    result = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert result["structured_response"] == Ticket(**GOOD)
+    assert result["messages"][1].invalid_tool_calls
     assert len(emu.requests) == 2
 
 
@@ -243,8 +243,8 @@ def test_a_tool_selector_handles_a_selection_that_does_not_fit(
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
     emu.say(*[said] * 4, "Done.")
-    found = run(emu, way, [refund, timetable], middleware=[selector])
-    assert found["messages"][-1].text == "Done."
+    result = run(emu, way, [refund, timetable], middleware=[selector])
+    assert result["messages"][-1].text == "Done."
     assert {one["function"]["name"] for one in emu.requests[-1].body.get("tools", ())} == offered
     assert len(emu.requests) == 5
 
@@ -327,9 +327,9 @@ def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, metho
     assert "seat" in emu.requests[1].body["messages"][-1]["content"]
     emu.say(*both)
     raw = connect(emu).with_structured_output(schema, method=method, include_raw=True)
-    found: Any = last_of(raw, "ainvoke" if way.startswith("a") else "invoke")
-    assert found["parsed"] is None
-    assert isinstance(found["parsing_error"], OutputParserException)
+    result: Any = last_of(raw, "ainvoke" if way.startswith("a") else "invoke")
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])

@@ -62,9 +62,9 @@ def images(red: str) -> list[Any]:
 
 @pytest.mark.parametrize("number", range(14))
 def test_every_form_of_an_inline_picture_is_mapped(number: int, red: str) -> None:
-    found = part(images(red)[number])
-    assert isinstance(found, glmv.Image)
-    assert found.base64().decode() == red
+    result = part(images(red)[number])
+    assert isinstance(result, glmv.Image)
+    assert result.base64().decode() == red
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_every_form_of_an_inline_picture_is_mapped(number: int, red: str) -> Non
     ],
 )
 def test_every_form_of_a_picture_url_is_mapped(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.Image)
-    assert found.url == URL
+    result = part(block)
+    assert isinstance(result, glmv.Image)
+    assert result.url == URL
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_every_form_of_a_picture_url_is_mapped(block: dict[str, Any]) -> None:
     ],
 )
 def test_every_form_of_a_video_url_is_mapped(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.Video)
-    assert found.url == CLIP
+    result = part(block)
+    assert isinstance(result, glmv.Video)
+    assert result.url == CLIP
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_every_form_of_a_video_url_is_mapped(block: dict[str, Any]) -> None:
     ],
 )
 def test_every_form_of_a_document_url_is_mapped(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.File)
-    assert found.url == PAPER
+    result = part(block)
+    assert isinstance(result, glmv.File)
+    assert result.url == PAPER
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_every_form_of_a_document_url_is_mapped(block: dict[str, Any]) -> None:
     ],
 )
 def test_every_form_of_an_inline_pdf_is_mapped(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.File)
-    assert found.mime == "application/pdf"
-    assert found.base64().decode() == PDF
+    result = part(block)
+    assert isinstance(result, glmv.File)
+    assert result.mime == "application/pdf"
+    assert result.base64().decode() == PDF
 
 
 def test_a_file_id_is_sent_as_the_id_of_an_uploaded_file() -> None:
@@ -208,12 +208,12 @@ def test_a_path_in_a_message_is_refused_and_not_opened(path: str) -> None:
 def test_unsupported_fields_are_left_out_with_one_note_each(red: str) -> None:
     uri = f"data:image/png;base64,{red}"
     picture = {"type": "image_url", "image_url": {"url": uri, "detail": "low"}}
-    told = notes(
+    result = notes(
         HumanMessage(
             [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, picture, picture], name="Li"
         )
     )
-    assert [line.partition(" ")[0] for line in told] == ["name", "cache_control", "detail"]
+    assert [line.partition(" ")[0] for line in result] == ["name", "cache_control", "detail"]
 
 
 @pytest.mark.parametrize(

@@ -365,8 +365,8 @@ def test_a_cache_key_contains_the_reference_and_no_picture(
 def test_a_trace_holds_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
     runs = RunCollectorCallbackHandler()
     chain = ChatPromptTemplate.from_messages([("human", [{"type": "text", "text": "{q}"}]), ("placeholder", "{shown}")])
-    shown = [HumanMessage([image(png(size=(300, 300)), store=store)])]
-    (chain | seeing).invoke({"q": "What is it?", "shown": shown}, {"callbacks": [runs]})
+    results = [HumanMessage([image(png(size=(300, 300)), store=store)])]
+    (chain | seeing).invoke({"q": "What is it?", "shown": results}, {"callbacks": [runs]})
     traced = repr([(run.inputs, run.outputs, run.serialized, run.child_runs) for run in runs.traced_runs])
     assert store.add(png(size=(300, 300))) in traced
     assert b64encode(png(size=(300, 300))).decode()[:100] not in traced
@@ -403,23 +403,23 @@ def test_messages_with_references_are_trimmed_by_their_pictures_tokens(seeing: C
 
 
 def test_resolve_replaces_references_by_the_stored_bytes(store: PictureStore) -> None:
-    given = [
+    items = [
         SystemMessage("Be short."),
         HumanMessage(["What?", image(png(), store=store), video(mp4(), store=store)], id="m1"),
         ToolMessage([{"type": "file", "file_id": store.add(png("blue")), "mime_type": "image/png"}], tool_call_id="c"),
         HumanMessage([{"type": "tool_result", "tool_use_id": "c", "content": [image(png(), store=store)]}]),
         HumanMessage([{"type": "file", "file_id": "file-1"}, {"type": "image", "url": "https://example.com/a.png"}]),
     ]
-    before = repr(given)
-    found = resolve(given, store)
-    assert repr(given) == before
-    assert found[0] is given[0]
-    assert found[4] is given[4]
-    assert found[1].content == ["What?", image(png()), video(mp4())]
-    assert found[1].id == "m1"
-    assert found[2].content == [image(png("blue"))]
-    assert found[3].content[0]["content"] == [image(png())]  # type: ignore[index]
-    assert b64decode(found[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
+    before = repr(items)
+    result = resolve(items, store)
+    assert repr(items) == before
+    assert result[0] is items[0]
+    assert result[4] is items[4]
+    assert result[1].content == ["What?", image(png()), video(mp4())]
+    assert result[1].id == "m1"
+    assert result[2].content == [image(png("blue"))]
+    assert result[3].content[0]["content"] == [image(png())]  # type: ignore[index]
+    assert b64decode(result[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
 
 
 def test_resolve_accepts_the_same_input_as_a_model(store: PictureStore) -> None:

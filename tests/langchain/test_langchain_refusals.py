@@ -192,10 +192,10 @@ def test_structured_output_of_withdrawn_content_is_a_refusal(
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 def test_include_raw_gives_the_refusal_beside_the_message(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
-    found = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
-    assert (found["parsed"], found["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
-    assert isinstance(found["parsing_error"], ModelRefusalError)
-    assert found["parsing_error"].raw_message is found["raw"]
+    outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
+    assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
+    assert isinstance(outcome["parsing_error"], ModelRefusalError)
+    assert outcome["parsing_error"].raw_message is outcome["raw"]
 
 
 def test_the_refusal_error_is_langchain_cores_where_it_exists() -> None:

@@ -50,8 +50,8 @@ def test_pictures_are_data_uris_and_options_in_the_servers_form(red: str) -> Non
     model.invoke([message])
     url = server.body["messages"][0]["content"][1]["image_url"]["url"]
     assert url.startswith("data:image/png;base64,")
-    told = {name: value for name, value in server.body.items() if name not in MESSAGES}
-    assert told == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
+    requests = {name: value for name, value in server.body.items() if name not in MESSAGES}
+    assert requests == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
 
 
 def test_extra_body_keys_are_merged_with_the_template_arguments() -> None:

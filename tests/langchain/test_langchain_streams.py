@@ -22,15 +22,15 @@ Models = Callable[..., ChatGLMV]
 @pytest.fixture
 def make(emulator: Emulator) -> Iterator[Models]:
     """Make models without thinking, so that the first chunk has text."""
-    made: list[ChatGLMV] = []
+    results: list[ChatGLMV] = []
 
     def connected(**options: Any) -> ChatGLMV:
         settings = {"model": "glm-4.6v", "thinking": False, "max_retries": 0, **options}
-        made.append(ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **settings))
-        return made[-1]
+        results.append(ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **settings))
+        return results[-1]
 
     yield connected
-    for model in made:
+    for model in results:
         model.close()
 
 

@@ -62,18 +62,18 @@ def saying() -> Iterator[Models]:
     running: list[Emulator] = []
 
     def make(*said: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
-        asked: list[Ask] = []
+        requests: list[Ask] = []
 
         def answers(ask: Ask) -> Reply:
-            asked.append(ask)
-            reply = said[min(len(asked), len(said)) - 1]
+            requests.append(ask)
+            reply = said[min(len(requests), len(said)) - 1]
             return reply if isinstance(reply, Reply) else Reply(reply)
 
         running.append(Emulator().start())
         running[-1].answer(answers)
         emulator = running[-1]
         options = {"model": "glm-4.6v", **options}
-        return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), asked
+        return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), requests
 
     yield make
     for emulator in running:
@@ -92,16 +92,16 @@ def as_dict(found: Any) -> Any:
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 async def test_every_method_fills_every_kind_of_schema(saying: Models, schema: Any, method: Any) -> None:
     name = "Picture" if schema is not PictureDict else "PictureDict"
-    said = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    model, _ = saying(said)
+    result = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    model, _ = saying(result)
     structured = model.with_structured_output(schema, method=method)
-    found = [
+    chunks = [
         structured.invoke("What?"),
         await structured.ainvoke("What?"),
         list(structured.stream("What?"))[-1],
         [part async for part in structured.astream("What?")][-1],
     ]
-    for one in found:
+    for one in chunks:
         assert isinstance(one, Picture if schema is Picture else dict)
         assert as_dict(one) == GOOD
 
@@ -164,10 +164,10 @@ def test_a_misfit_answer_is_repaired_once_with_the_error(saying: Models) -> None
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 async def test_a_streamed_misfit_restarts_the_object(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
-    said = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    results = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     schema = {**Picture.model_json_schema(), "title": "PictureDict"}
     for asynchronously in (False, True):
-        model, asked = saying(*said)
+        model, asked = saying(*results)
         structured = ChatPromptTemplate.from_messages(["{question}"]) | model.with_structured_output(
             schema, method=method
         )
@@ -206,8 +206,8 @@ def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_a_model_with_streaming_true_repairs_too(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
-    said = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
-    model, asked = saying(*said, streaming=True)
+    results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    model, asked = saying(*results, streaming=True)
     assert model.with_structured_output(Picture, method=method).invoke("What?") == Picture(**GOOD)
     assert len(asked) == 2
 
@@ -247,8 +247,8 @@ def test_answers_without_structure_raise_and_never_return_none(saying: Models, m
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 async def test_include_raw_returns_the_message_and_the_parsed_object(saying: Models, method: Any) -> None:
-    said = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    structured = saying(said)[0].with_structured_output(Picture, method=method, include_raw=True)
+    result = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    structured = saying(result)[0].with_structured_output(Picture, method=method, include_raw=True)
     for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
         assert isinstance(found, dict)
         assert isinstance(found["raw"], AIMessage)
@@ -333,11 +333,11 @@ def test_a_structured_model_can_be_pickled(method: Any) -> None:
 
 
 def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
-    found = model.with_structured_output(Picture).invoke(
+    answer = model.with_structured_output(Picture).invoke(
         [HumanMessage(["Describe the picture.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
     )
-    assert isinstance(found, Picture)
-    assert (found.colour, found.width) == ("blue", 64)
+    assert isinstance(answer, Picture)
+    assert (answer.colour, answer.width) == ("blue", 64)
 
 
 @pytest.mark.parametrize("nature", [{"stubborn": True}, {"seed": 1}, {"seed": 2}, {"seed": 3}])
@@ -358,8 +358,8 @@ def test_a_model_with_other_tools_can_call_one_of_them_instead(saying: Models) -
     answering, _ = saying(json.dumps(GOOD))
     calling, _ = saying(call("look"))
     for include_raw in (False, True):
-        found = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
-        assert (found["parsed"] if isinstance(found, dict) else found) == Picture(**GOOD)
+        answer = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
+        assert (answer["parsed"] if isinstance(answer, dict) else answer) == Picture(**GOOD)
     raw = calling.with_structured_output(Picture, tools=[tool], include_raw=True)
     for one in (raw.invoke("What?"), dict(pair for part in raw.stream("What?") for pair in part.items())):
         assert isinstance(one, dict)
@@ -388,11 +388,11 @@ def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
 def test_the_image_helper_works_with_structured_output(model: ChatGLMV, tmp_path: Any) -> None:
     from PIL import Image as Pillow
 
-    found = model.with_structured_output(Picture).invoke(
+    answer = model.with_structured_output(Picture).invoke(
         [HumanMessage(["Describe.", image(Pillow.new("RGB", (80, 60), "green"))])]
     )
-    assert isinstance(found, Picture)
-    assert found.width == 80
+    assert isinstance(answer, Picture)
+    assert answer.width == 80
 
 
 MET = {
@@ -425,13 +425,13 @@ async def test_the_right_object_is_read_with_one_request(saying: Models, schema:
     name = "PictureDict" if schema is PictureDict else "Picture"
     model, asked = saying(met(kind).replace('{"Picture"', f'{{"{name}"'))
     structured = model.with_structured_output(schema)
-    found = [
+    chunks = [
         structured.invoke("What?"),
         await structured.ainvoke("What?"),
         list(structured.stream("What?"))[-1],
         [part async for part in structured.astream("What?")][-1],
     ]
-    assert [as_dict(one) for one in found] == [GOOD] * 4
+    assert [as_dict(one) for one in chunks] == [GOOD] * 4
     raw: Any = model.with_structured_output(schema, include_raw=True).invoke("What?")
     assert (as_dict(raw["parsed"]), raw["parsing_error"]) == (GOOD, None)
     assert len(asked) == 5

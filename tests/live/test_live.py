@@ -75,9 +75,9 @@ def test_langchain_fills_a_class_from_a_picture(red: bytes) -> None:
     class Colour(BaseModel):
         colour: str
 
-    found = ChatGLMV(model=MODEL).with_structured_output(Colour).invoke([("human", [QUESTION, image(red)])])
-    assert isinstance(found, Colour)
-    assert "red" in found.colour.lower()
+    answer = ChatGLMV(model=MODEL).with_structured_output(Colour).invoke([("human", [QUESTION, image(red)])])
+    assert isinstance(answer, Colour)
+    assert "red" in answer.colour.lower()
 
 
 def test_llama_index_answers_asynchronously(red: bytes) -> None:

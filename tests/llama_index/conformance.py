@@ -171,9 +171,9 @@ class LLMConformance:
     def test_the_key_is_shown_nowhere(self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator) -> None:
         """Not in events, dumps, reprs or pickles."""
         WAYS[way](llm)
-        told = [repr(event.model_dump()) for event in events.seen]
-        told += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
-        assert glmv_emulator.api_key.partition(".")[2] not in "".join(told)
+        results = [repr(event.model_dump()) for event in events.seen]
+        results += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
+        assert glmv_emulator.api_key.partition(".")[2] not in "".join(results)
 
     # ---- what it is
 
@@ -232,7 +232,7 @@ class LLMConformance:
         glmv_emulator.say('{"name": "red"}')
         prompt = PromptTemplate("Name a {what}.")
         if streamed:
-            found = list(llm.stream_structured_predict(Colour, prompt, what="colour"))[-1]
+            result = list(llm.stream_structured_predict(Colour, prompt, what="colour"))[-1]
         else:
-            found = llm.structured_predict(Colour, prompt, what="colour")
-        assert found == Colour(name="red")
+            result = llm.structured_predict(Colour, prompt, what="colour")
+        assert result == Colour(name="red")

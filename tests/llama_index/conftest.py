@@ -69,14 +69,14 @@ def emu(glmv_emulator: Emulator) -> Emulator:
 @pytest.fixture
 def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
     """connect(GLMV, temperature=0.5) -> a model that talks to the emulator; closed when the test is over."""
-    made: list[GLMV] = []
+    results: list[GLMV] = []
 
     def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
-        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
-        return made[-1]
+        results.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
+        return results[-1]
 
     yield make
-    for llm in made:
+    for llm in results:
         llm.close()
 
 

@@ -28,16 +28,16 @@ def everywhere(llm: GLMV, picture: ImageBlock) -> dict[str, Any]:
     """The same question through all eight entry points -> the last response of each."""
 
     async def asynchronous() -> dict[str, Any]:
-        found = {
+        answer = {
             "achat": await llm.achat(see(picture)),
             "acomplete": await llm.acomplete(QUESTION, image_documents=[picture]),
         }
         async for chat in await llm.astream_chat(see(picture)):
-            found["astream_chat"] = chat
+            answer["astream_chat"] = chat
         async for completion in await llm.astream_complete(QUESTION, image_documents=[picture]):
-            found["astream_complete"] = completion
+            answer["astream_complete"] = completion
         await llm.aclose()
-        return found
+        return answer
 
     return {
         "chat": llm.chat(see(picture)),
@@ -56,12 +56,12 @@ def words(response: Any) -> str:
 def test_all_eight_entry_points_give_the_same_text_and_usage(
     kind: type[GLMV], connect: Callable[..., GLMV], red: bytes
 ) -> None:
-    found = everywhere(connect(kind), ImageBlock(image=red))
-    assert len(found) == 8
-    assert len({words(response) for response in found.values()}) == 1
-    assert len({str(response.raw["usage"]) for response in found.values()}) == 1
-    assert "red" in words(found["chat"]).lower()
-    assert "32" in words(found["chat"])
+    result = everywhere(connect(kind), ImageBlock(image=red))
+    assert len(result) == 8
+    assert len({words(response) for response in result.values()}) == 1
+    assert len({str(response.raw["usage"]) for response in result.values()}) == 1
+    assert "red" in words(result["chat"]).lower()
+    assert "32" in words(result["chat"])
 
 
 def test_the_core_and_llama_index_give_the_same_answer(

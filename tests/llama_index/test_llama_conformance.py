@@ -35,11 +35,11 @@ class ChangingGLMV(GLMV):
     """A model with another common mistake: all chunks share one message."""
 
     def _stream(self, request: Any, made: Any) -> Any:
-        kept = None
+        text = None
         for response in super()._stream(request, made):
-            kept = kept or response
-            kept.message.blocks = response.message.blocks
-            yield kept
+            text = text or response
+            text.message.blocks = response.message.blocks
+            yield text
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,11 @@ def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture
 
 
 def test_the_table_lists_every_block_type_of_llama_index() -> None:
-    told = set(re.findall(r"`(\w+Block|CachePoint)`", PAGE))
+    result = set(re.findall(r"`(\w+Block|CachePoint)`", PAGE))
     blocks = {
         kind.__name__ for kind in vars(types).values() if isinstance(kind, type) and "block_type" in _fields(kind)
     }
-    assert blocks <= told
+    assert blocks <= result
 
 
 def _fields(kind: type) -> dict[str, Any]:

@@ -105,9 +105,9 @@ def test_tracers_get_the_options_that_affect_the_answer(
     emu.say("red")
     llm = connect(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
     llm.chat(ASK)
-    told = {**llm.to_payload(), **events.seen[0].model_dict}
-    assert told["model"] == "glm-4.5v"
-    assert (told["temperature"], told["top_p"], told["max_tokens"]) == (0.2, 0.5, 64)
+    values = {**llm.to_payload(), **events.seen[0].model_dict}
+    assert values["model"] == "glm-4.5v"
+    assert (values["temperature"], values["top_p"], values["max_tokens"]) == (0.2, 0.5, 64)
 
 
 def test_the_payload_has_the_models_metadata() -> None:
@@ -131,10 +131,10 @@ def test_no_event_and_no_payload_holds_the_key(
     debug = LlamaDebugHandler(print_trace_on_end=False)
     emu.say(RED)
     ask(connect(kind, callback_manager=CallbackManager([debug])))
-    told = [repr(event.model_dump()) for event in events.seen]
-    told += [repr(event.payload) for event in debug.get_events()]
+    results = [repr(event.model_dump()) for event in events.seen]
+    results += [repr(event.payload) for event in debug.get_events()]
     assert any(EventPayload.SERIALIZED in (event.payload or {}) for event in debug.get_events())
-    assert emu.api_key.partition(".")[2] not in json.dumps(told)
+    assert emu.api_key.partition(".")[2] not in json.dumps(results)
 
 
 def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., GLMV]) -> None:

@@ -183,9 +183,9 @@ def test_an_index_keeps_captioned_pictures_and_finds_them(
     index = VectorStoreIndex.from_documents(
         load_images(folder), transformations=[captioner, SentenceSplitter()], embed_model=alike
     )
-    found = index.as_retriever(similarity_top_k=5).retrieve("walls")
-    assert {item.node.get_content() for item in found} == {"blue wall", "red wall"}
-    assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in found)
+    result = index.as_retriever(similarity_top_k=5).retrieve("walls")
+    assert {item.node.get_content() for item in result} == {"blue wall", "red wall"}
+    assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in result)
 
 
 def test_a_pipeline_does_not_describe_the_same_picture_twice(
@@ -349,7 +349,7 @@ def test_every_kind_of_picture_becomes_a_node(
     emu.answer(lambda ask: "seen")
     encoded = base64.b64encode(red).decode()
     url = "https://example.com/far.png"
-    given = [
+    items = [
         ImageDocument(image=encoded),
         ImageDocument(image=encoded),
         ImageDocument(image=encoded, id_="mine"),
@@ -359,15 +359,15 @@ def test_every_kind_of_picture_becomes_a_node(
         ImageNode(image_path="b.png"),
         TextNode(text="words"),
     ]
-    made = nodes_of(given, connect())
-    assert [type(node).__name__ for node in made] == ["ImageNode"] * 7 + ["TextNode"]
-    assert made[0].image == made[1].image == made[2].image == encoded
-    assert made[3].image_url == url
-    assert [node.image_path for node in made[4:7]] == [str(folder / "b.png")] * 3
-    assert len({UUID(node.node_id) for node in made}) == len(made)
-    assert [node.ref_doc_id for node in made[:6]] == [node.node_id for node in given[:6]]
-    assert made[6].node_id == given[6].node_id
-    assert made[7] is given[7]
+    result = nodes_of(items, connect())
+    assert [type(node).__name__ for node in result] == ["ImageNode"] * 7 + ["TextNode"]
+    assert result[0].image == result[1].image == result[2].image == encoded
+    assert result[3].image_url == url
+    assert [node.image_path for node in result[4:7]] == [str(folder / "b.png")] * 3
+    assert len({UUID(node.node_id) for node in result}) == len(result)
+    assert [node.ref_doc_id for node in result[:6]] == [node.node_id for node in items[:6]]
+    assert result[6].node_id == items[6].node_id
+    assert result[7] is items[7]
 
 
 def test_a_picture_that_cannot_be_described_gives_no_node(
@@ -404,8 +404,8 @@ def test_refreshing_an_index_updates_changed_pictures(
     index = VectorStoreIndex.from_documents(load_images(folder), transformations=steps, embed_model=alike)
     (folder / "b.png").write_bytes(draw("red", (300, 200)))
     assert index.refresh_ref_docs(load_images(folder)) == [False, True]
-    found = index.as_retriever(similarity_top_k=5).retrieve("walls")
-    assert {item.node.get_content() for item in found} == {"blue", "a larger one"}
+    result = index.as_retriever(similarity_top_k=5).retrieve("walls")
+    assert {item.node.get_content() for item in result} == {"blue", "a larger one"}
     index.delete_ref_doc(str(folder / "b.png"), delete_from_docstore=True)
     assert [item.node.get_content() for item in index.as_retriever().retrieve("walls")] == ["blue"]
 

@@ -129,12 +129,12 @@ def test_a_relative_folder_is_resolved_when_it_is_set(
 def test_the_error_does_not_show_whether_an_outside_file_exists(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
-    told = []
+    results = []
     for name in ("red.png", "nowhere.png"):
         with pytest.raises(glmv.InvalidRequestError) as caught:
             connect(local_files=[folders[0]]).complete("What?", image_documents=[folders[1] / name])
-        told.append(str(caught.value).replace(name, "x"))
-    assert told[0] == told[1]
+        results.append(str(caught.value).replace(name, "x"))
+    assert results[0] == results[1]
 
 
 def test_content_without_a_file_is_accepted_with_any_folders(

@@ -176,9 +176,9 @@ async def test_an_agent_with_a_first_tool_reports_invalid_arguments_to_the_model
     emu.say("It is booked.")
     made = FunctionAgent(tools=[BOOK], llm=connect(), initial_tool_choice="book", streaming=streaming)
     assert str(await made.run("Which berth?")) == "It is booked."
-    told = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
+    requests = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
     assert len(emu.requests) == 3
-    assert "cabin" in told[0]
+    assert "cabin" in requests[0]
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["called", "awaited"])
@@ -187,5 +187,5 @@ def test_a_function_calling_program_repairs_a_misfit_once(
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     emu.say(*(Reply(tool_calls=[ToolCall("Berth", arguments)]) for arguments in (MISFIT, GOOD)))
-    found = asyncio.run(llm.astructured_predict(Berth, PROMPT)) if awaited else llm.structured_predict(Berth, PROMPT)
-    assert found == Berth(**GOOD)
+    answer = asyncio.run(llm.astructured_predict(Berth, PROMPT)) if awaited else llm.structured_predict(Berth, PROMPT)
+    assert answer == Berth(**GOOD)

@@ -75,9 +75,9 @@ def test_stored_responses_do_not_change_while_tool_calls_grow() -> None:
         {"index": 1, "id": "d", "function": {"name": "get_weather", "arguments": "{}"}},
     ]
     case = Case(events(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk(None, "tool_calls")))
-    kept = list(llm_of(case).stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True))
-    seen = [
-        [block.tool_kwargs for block in each.message.blocks if isinstance(block, ToolCallBlock)] for each in kept[:3]
+    result = list(llm_of(case).stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True))
+    results = [
+        [block.tool_kwargs for block in each.message.blocks if isinstance(block, ToolCallBlock)] for each in result[:3]
     ]
-    assert seen == [['{"city": "A"'], [{"city": "A"}], [{"city": "A"}, {}]]
-    assert [len(each.message.additional_kwargs["tool_calls"]) for each in kept] == [1, 1, 2, 2]
+    assert results == [['{"city": "A"'], [{"city": "A"}], [{"city": "A"}, {}]]
+    assert [len(each.message.additional_kwargs["tool_calls"]) for each in result] == [1, 1, 2, 2]

@@ -98,8 +98,8 @@ def test_a_copy_with_another_base_url_uses_it(glmv_emulator: Emulator) -> None:
         llm = GLMV(api_key=emu.api_key, base_url=emu.base_url, http_client=http)
         llm.complete("one")
         llm.model_copy(update={"base_url": other.base_url}).complete("two")
-        said = [[request.body["messages"][0]["content"] for request in each.requests] for each in (emu, other)]
-    assert said == [["one"], ["two"]]
+        requests = [[request.body["messages"][0]["content"] for request in each.requests] for each in (emu, other)]
+    assert requests == [["one"], ["two"]]
 
 
 @pytest.mark.parametrize(

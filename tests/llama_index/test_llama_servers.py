@@ -40,8 +40,8 @@ def test_pictures_are_data_uris_and_options_in_the_servers_form(red: bytes) -> N
     llm.chat([ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])])
     url = server.body["messages"][0]["content"][1]["image_url"]["url"]
     assert url.startswith("data:image/png;base64,")
-    told = {name: value for name, value in server.body.items() if name not in MESSAGES}
-    assert told == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
+    requests = {name: value for name, value in server.body.items() if name not in MESSAGES}
+    assert requests == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "openrouter", "vllm", "llama.cpp"])

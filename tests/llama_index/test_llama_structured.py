@@ -79,9 +79,9 @@ def test_the_schema_is_sent_unchanged(ask: Callable[[GLMV], Any], emu: Emulator,
     emu.say(GOOD)
     ask(connect())
     (request,) = emu.requests
-    told = json.dumps(request.body["messages"][0]["content"], ensure_ascii=False)
-    assert "what was paid" in told
-    assert "{{" not in told
+    requests = json.dumps(request.body["messages"][0]["content"], ensure_ascii=False)
+    assert "what was paid" in requests
+    assert "{{" not in requests
     assert "tools" not in request.body
 
 
@@ -348,13 +348,13 @@ TRIP = {
 def test_values_parsed_from_strings_are_set_when_the_strings_end(
     last: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    said = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}
-    emu.say(Reply(chunking=list(json.dumps(said))))
+    values = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}
+    emu.say(Reply(chunking=list(json.dumps(values))))
     trips: Any = list(connect().stream_structured_predict(Trip, PROMPT, thing="ticket"))
     assert trips[-1] == Trip(**TRIP)
     for one in trips:
-        found = one.model_dump(exclude_unset=True)
-        for name, value in found.items():
+        result = one.model_dump(exclude_unset=True)
+        for name, value in result.items():
             assert value == getattr(trips[-1], name) or TRIP[name].startswith(value)
     if last == "note":
         assert {one.note for one in trips} >= {"by night"[:end] for end in range(9)}

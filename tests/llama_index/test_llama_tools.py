@@ -135,9 +135,9 @@ def test_one_call_is_kept_without_parallel_calls() -> None:
     blocks = [TextBlock(text="both"), *(ToolCallBlock(tool_name=name) for name in ("zoom", "crop"))]
     calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("zoom", "crop")]
     answer = response(*blocks, tool_calls=calls)
-    kept = GLMV()._validate_chat_with_tools_response(answer, [TOOL], allow_parallel_tool_calls=False)
-    assert kept.message.blocks == blocks[:2]
-    assert kept.message.additional_kwargs["tool_calls"] == calls[:1]
+    result = GLMV()._validate_chat_with_tools_response(answer, [TOOL], allow_parallel_tool_calls=False)
+    assert result.message.blocks == blocks[:2]
+    assert result.message.additional_kwargs["tool_calls"] == calls[:1]
     assert len(answer.message.blocks) == 3
 
 

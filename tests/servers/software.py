@@ -53,10 +53,10 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
     """Run a server during the block; it starts when `url` answers."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    values = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, env=kept | environment, stdout=output, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, env=values | environment, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         try:
             _wait(process, url, log)
@@ -186,9 +186,9 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
     with running(
         [program, "-e", "stderr", "-p", str(folder), "-c", str(config)], origin["nginx buffered"], folder / "nginx.log"
     ):
-        told = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
+        answer = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
         yield Software(
-            told.strip().rpartition("/")[2], {route: f"{base}/api/paas/v4" for route, base in origin.items()}
+            answer.strip().rpartition("/")[2], {route: f"{base}/api/paas/v4" for route, base in origin.items()}
         )
 
 
@@ -227,5 +227,5 @@ def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:
         timeout=STARTS_WITHIN,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    data: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return data

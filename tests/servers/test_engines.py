@@ -77,16 +77,16 @@ def speak(peer: Peer) -> None:
 def bodies() -> dict[str, dict[str, Any]]:
     """Client and case -> the body that is sent."""
     server = Server().plays(speak)
-    found = {}
+    values = {}
     try:
         for name, kind in WAYS.items():
             client = kind(given(f"http://127.0.0.1:{server.port}/v1"))
             for case, (turns, options, streamed) in CASES.items():
                 (client.stream if streamed else client.ask)(turns, **options)
-                found[f"{name}: {case}"] = json.loads(server.requests[-1][1])
+                values[f"{name}: {case}"] = json.loads(server.requests[-1][1])
     finally:
         server.stop()
-    return found
+    return values
 
 
 def given(base_url: str) -> dict[str, Any]:
@@ -101,9 +101,9 @@ def judge(bodies: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str) -> dict[str, Any]:
-    found = judge(route)
-    request.node.user_properties.append(("version", (route, found["version"])))
-    return found
+    result = judge(route)
+    request.node.user_properties.append(("version", (route, result["version"])))
+    return result
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -115,12 +115,12 @@ def test_a_request_is_valid(way: str, said: dict[str, Any], case: str) -> None:
 @pytest.mark.parametrize("case", ["whole", "words", "call"])
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
 def test_an_answer_is_understood(way: str, said: dict[str, Any], case: str) -> None:
-    made = said["answers"][case]
+    result = said["answers"][case]
     with_answer = Server().plays(
         lambda peer: (
-            peer.say(made)
+            peer.say(result)
             if case == "whole"
-            else peer.stream(*(b"data: " + event.encode() + b"\n\n" for event in made), DONE)
+            else peer.stream(*(b"data: " + event.encode() + b"\n\n" for event in result), DONE)
         )
     )
     try:
@@ -165,8 +165,8 @@ def test_words_are_answered(client: Way) -> None:
 @TRANSFORMERS
 @pytest.mark.parametrize("case", ["PNG", "WEBP", "BMP"])
 def test_a_picture_is_read(client: Way, case: str) -> None:
-    asked = [("user", [png((280, 280), case), "Good morning"])]
-    words, seen = client.ask(HELLO).tokens, client.ask(asked).tokens  # type: ignore[arg-type]
+    requests = [("user", [png((280, 280), case), "Good morning"])]
+    words, seen = client.ask(HELLO).tokens, client.ask(requests).tokens  # type: ignore[arg-type]
     assert words is not None
     assert seen is not None
     assert seen[0] >= words[0] + 100  # 28 x 28 pixels a token

@@ -97,8 +97,8 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
     client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
 ) -> None:
     emu.stall()
-    held = threading.Thread(target=hold, args=(settings,))
-    held.start()
+    result = threading.Thread(target=hold, args=(settings,))
+    result.start()
     try:
         until(lambda: emu.requests)
         with pytest.raises(error) as caught:
@@ -106,7 +106,7 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
         assert caught.value.retryable
     finally:
         emu.release()
-        held.join(10)
+        result.join(10)
     assert client.ask(HELLO).text
 
 

@@ -148,9 +148,9 @@ class LangChain(Way):
 
     def object(self, turns: list[Turn], schema: type[Object]) -> Object:
         def ask(model: ChatGLMV) -> Object:
-            found = model.with_structured_output(schema).invoke(_langchain_messages(turns))
-            assert isinstance(found, schema)
-            return found
+            answer = model.with_structured_output(schema).invoke(_langchain_messages(turns))
+            assert isinstance(answer, schema)
+            return answer
 
         return self._run(ask)
 

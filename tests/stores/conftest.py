@@ -64,8 +64,8 @@ def open_store(kind: str, tmp_path: Path) -> Iterator[Open]:
     def lancedb() -> Any:
         from llama_index.vector_stores.lancedb import LanceDBVectorStore
 
-        made = (tmp_path / "lance").exists()
-        return LanceDBVectorStore(uri=str(tmp_path / "lance"), mode="append" if made else "overwrite")
+        result = (tmp_path / "lance").exists()
+        return LanceDBVectorStore(uri=str(tmp_path / "lance"), mode="append" if result else "overwrite")
 
     yield {"qdrant": qdrant, "chroma": chroma, "lancedb": lancedb}[kind.split()[0]]
     for client in clients:

@@ -24,8 +24,8 @@ PICTURES = ROOT / "examples" / "pictures"
 
 def blocks(page: str, word: str) -> list[str]:
     """The Python blocks of a page that contain a word."""
-    found = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return [code for code in found if word in code]
+    matches = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [code for code in matches if word in code]
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/llama-index.md"])

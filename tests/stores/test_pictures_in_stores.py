@@ -47,9 +47,9 @@ def llm(emu: Emulator) -> Iterator[GLMV]:
 
 @pytest.fixture
 def embedding(emu: Emulator) -> Iterator[GLMVEmbedding]:
-    made = GLMVEmbedding(dimensions=1024)
-    yield made
-    made.clients.close()
+    result = GLMVEmbedding(dimensions=1024)
+    yield result
+    result.clients.close()
 
 
 @pytest.fixture
@@ -139,10 +139,10 @@ def test_nodes_returned_by_a_store_are_pictures_with_stable_ids(
     documents = load_images("photos", on_error="skip")
     nodes = flow[0](documents)
     VectorStoreIndex(nodes, storage_context=StorageContext.from_defaults(vector_store=store), embed_model=embedding)
-    found = retrieved(reopened(store, embedding))
-    assert names(found) == ["blue.png", "green.png", "red.png"]
-    assert {node.node_id for node in found} == {node.node_id for node in nodes}
-    for node in found:
+    result = retrieved(reopened(store, embedding))
+    assert names(result) == ["blue.png", "green.png", "red.png"]
+    assert {node.node_id for node in result} == {node.node_id for node in nodes}
+    for node in result:
         assert isinstance(node, ImageNode)
         assert UUID(node.node_id).version == 5
         assert Path(node.image_path or "").is_absolute()
@@ -180,10 +180,10 @@ def test_a_changed_picture_is_updated_and_a_deleted_one_removed(
     documents = load_images("photos", on_error="skip")
     changed = index.refresh_ref_docs(documents)
     assert names([document for document, new in zip(documents, changed, strict=True) if new]) == ["red.png"]
-    found = {node.metadata["file_name"]: node for node in retrieved(reopened(store, embedding))}
-    assert sorted(found) == ["blue.png", "green.png", "red.png"]
-    assert found["red.png"].metadata["width"] == 30
-    assert "30 x 70" in found["red.png"].get_content()
+    values = {node.metadata["file_name"]: node for node in retrieved(reopened(store, embedding))}
+    assert sorted(values) == ["blue.png", "green.png", "red.png"]
+    assert values["red.png"].metadata["width"] == 30
+    assert "30 x 70" in values["red.png"].get_content()
     index.delete_ref_doc(os.path.abspath("photos/red.png"), delete_from_docstore=True)  # noqa: PTH100
     assert names(retrieved(reopened(store, embedding))) == ["blue.png", "green.png"]
 
@@ -212,9 +212,9 @@ def test_pictures_of_bytes_are_kept_in_the_store(open_store: Open, embedding: GL
     documents = [ImageDocument(image=data, metadata={"file_name": "x"}) for data in encoded]
     store = open_store()
     indexed(documents, flow, store, embedding)
-    found = retrieved(reopened(store, embedding))
-    assert sorted(node.image for node in found if isinstance(node, ImageNode) and node.image) == sorted(encoded)
-    assert {node.ref_doc_id for node in found} == {document.doc_id for document in documents}
+    result = retrieved(reopened(store, embedding))
+    assert sorted(node.image for node in result if isinstance(node, ImageNode) and node.image) == sorted(encoded)
+    assert {node.ref_doc_id for node in result} == {document.doc_id for document in documents}
 
 
 def test_names_with_quotes_spaces_and_chinese_are_found(
@@ -225,9 +225,9 @@ def test_names_with_quotes_spaces_and_chinese_are_found(
         (folder / "more" / name).write_bytes(png("blue"))
     store = open_store()
     indexed(load_images("more"), flow, store, embedding)
-    found = retrieved(reopened(store, embedding))
-    assert names(found) == ["100%.png", "Bob's 1st.png", "图 片.png"]
-    assert all(Path(node.image_path or "").is_file() for node in found if isinstance(node, ImageNode))
+    result = retrieved(reopened(store, embedding))
+    assert names(result) == ["100%.png", "Bob's 1st.png", "图 片.png"]
+    assert all(Path(node.image_path or "").is_file() for node in result if isinstance(node, ImageNode))
 
 
 class ByColour(MultiModalEmbedding):

@@ -63,8 +63,8 @@ def answered(text: str, reason: str = "stop", *, stream: bool) -> Reply:
     """A complete answer."""
     if not stream:
         return Reply((whole(text, reason),), headers=JSON)
-    shown = (chunk(text),) if text else ()
-    return Reply((*shown, chunk("", reason), b"data: [DONE]\n\n"), headers=STREAMED)
+    result = (chunk(text),) if text else ()
+    return Reply((*result, chunk("", reason), b"data: [DONE]\n\n"), headers=STREAMED)
 
 
 def refused(status: int, payload: object, **headers: str) -> Reply:

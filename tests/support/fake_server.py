@@ -198,8 +198,8 @@ class Server:
         while (end := data.find(b"\r\n\r\n")) < 0:
             data += self._more(sock)
         head, body = data[:end].decode(), data[end + 4 :]
-        told = re.search(r"(?mi)^content-length: *(\d+)", head)
-        size = int(told[1]) if told else 0
+        match = re.search(r"(?mi)^content-length: *(\d+)", head)
+        size = int(match[1]) if match else 0
         while len(body) < size:
             body += self._more(sock)
         return head, bytes(body)

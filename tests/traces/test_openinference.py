@@ -134,10 +134,10 @@ def test_spans_of_llama_index_hold_a_path_and_no_picture(
     data = png(300)
     path = store.path(store.add(data))
     assert "300" in ask_llama_index(emulator, ImageBlock(path=path), local_files=[store])
-    shown = Spans.text(llama_index_spans.whole)
-    assert json.dumps(str(path))[1:-1] in shown
-    assert b64encode(data).decode()[40:80] not in shown
-    assert len(shown) < 10_000
+    answer = Spans.text(llama_index_spans.whole)
+    assert json.dumps(str(path))[1:-1] in answer
+    assert b64encode(data).decode()[40:80] not in answer
+    assert len(answer) < 10_000
 
 
 def ask_llama_index(emulator: Emulator, picture: ImageBlock, **options: Any) -> str:
@@ -170,9 +170,9 @@ def test_tokens_are_counted_once_with_glmv_spans_off(
         ChatGLMV(**given).invoke("hello") if framework == "langchain" else GLMV(**given).chat([ChatMessage("hello")])
 
     ask()
-    counted = tokens_told(spans)
-    assert {scope for scope, _ in counted} == {"openinference", "glmv"}
-    assert len({count for _, count in counted}) == 1
+    result = tokens_told(spans)
+    assert {scope for scope, _ in result} == {"openinference", "glmv"}
+    assert len({count for _, count in result}) == 1
     spans.whole.clear()
     if switch == "variable":
         monkeypatch.setenv("GLMV_TRACING", "off")

@@ -206,7 +206,7 @@ def pages() -> Any:
         path.write_text(json.dumps(batch_line("request-1", "Hello")))
         with path.open("rb") as opened:
             file = client.files.create(file=opened, purpose="batch")
-    made = [
+    results = [
         client.batches.create(
             input_file_id=file.id,
             endpoint="/v4/chat/completions",
@@ -217,7 +217,7 @@ def pages() -> Any:
     ]
     first = client.batches.list(limit=2)
     listed = [batch.id for page in first.iter_pages() for batch in page.data]
-    return {"made": made, "listed": listed, "more": first.has_more}
+    return {"made": results, "listed": listed, "more": first.has_more}
 
 
 def refused() -> Any:

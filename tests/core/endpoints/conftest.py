@@ -31,14 +31,14 @@ class Wire:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        found = self.answer(request)
-        match found:
+        result = self.answer(request)
+        match result:
             case httpx.Response():
-                return found
+                return result
             case bytes():
-                return httpx.Response(200, content=found)
+                return httpx.Response(200, content=result)
             case _:
-                return httpx.Response(200, json=found)
+                return httpx.Response(200, json=result)
 
     def client(self, key: str | None = KEY, **options: Any) -> glmv.Client:
         return glmv.Client(key, http_client=httpx.Client(transport=httpx.MockTransport(self)), **options)

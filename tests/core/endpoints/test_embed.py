@@ -21,10 +21,10 @@ def vectors(request: httpx.Request) -> dict[str, Any]:
 
 
 def test_each_text_gets_its_vector_in_the_order_of_the_texts(wire: Any) -> None:
-    found = wire(vectors).client().embed(["a", "bb", "ccc"])
-    assert found.vectors == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5]]
-    assert found.model == "embedding-3"
-    assert found.usage == glmv.Usage(3, 0, 3)
+    answer = wire(vectors).client().embed(["a", "bb", "ccc"])
+    assert answer.vectors == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5]]
+    assert answer.model == "embedding-3"
+    assert answer.usage == glmv.Usage(3, 0, 3)
 
 
 def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
@@ -36,10 +36,10 @@ def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
 def test_more_than_sixty_four_texts_take_several_calls(wire: Any) -> None:
     platform = wire(vectors)
     texts = ["x" * (n + 1) for n in range(130)]
-    found = platform.client().embed(texts)
-    assert [vector[0] for vector in found.vectors] == [n + 1 for n in range(130)]
+    answer = platform.client().embed(texts)
+    assert [vector[0] for vector in answer.vectors] == [n + 1 for n in range(130)]
     assert [len(body["input"]) for body in platform.bodies] == [64, 64, 2]
-    assert found.usage.prompt_tokens == 130
+    assert answer.usage.prompt_tokens == 130
 
 
 def test_an_empty_list_makes_no_call(wire: Any) -> None:

@@ -67,8 +67,8 @@ def test_many_tasks_can_be_awaited_at_once(glmv_emulator: Any) -> None:
     async def main() -> list[str]:
         async with glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url) as glm:
             tasks = [await glm.tasks.submit(f"Say {n}") for n in range(8)]
-            found = await asyncio.gather(*(glm.tasks.wait(task) for task in tasks))
-            return [task.id for task in tasks if task.id not in {done.id for done in found}]
+            result = await asyncio.gather(*(glm.tasks.wait(task) for task in tasks))
+            return [task.id for task in tasks if task.id not in {done.id for done in result}]
 
     assert asyncio.run(main()) == []
 

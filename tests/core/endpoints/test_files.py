@@ -31,7 +31,7 @@ def form(request: httpx.Request) -> dict[str, tuple[str | None, str, bytes]]:
 
 
 def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, bytes]]:
-    found = email.message_from_bytes(
+    result = email.message_from_bytes(
         b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email.policy.HTTP
     )
     return {
@@ -40,7 +40,7 @@ def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, 
             part.get_content_type(),
             part.get_payload(decode=True),
         )
-        for part in found.iter_parts()
+        for part in result.iter_parts()
     }
 
 
@@ -48,14 +48,14 @@ def test_a_path_is_sent_as_a_form_with_its_purpose(wire: Any, tmp_path: Path) ->
     path = tmp_path / "notes.pdf"
     path.write_bytes(b"%PDF-1.7 text")
     platform = wire(lambda _: STORED)
-    found = platform.client().files.upload(path)
+    file = platform.client().files.upload(path)
     assert platform.lines == ["POST /files"]
     assert form(platform.requests[0]) == {
         "purpose": (None, "text/plain", b"user_data"),
         "file": ("notes.pdf", "application/pdf", b"%PDF-1.7 text"),
     }
-    assert (found.id, found.name, found.bytes) == ("20240514_ea19d21b", "notes.pdf", 490)
-    assert (found.purpose, found.created_at) == ("user_data", 1715673494)
+    assert (file.id, file.name, file.bytes) == ("20240514_ea19d21b", "notes.pdf", 490)
+    assert (file.purpose, file.created_at) == ("user_data", 1715673494)
 
 
 def test_bytes_are_sent_under_the_given_name(wire: Any) -> None:

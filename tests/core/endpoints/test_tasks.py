@@ -108,9 +108,9 @@ def test_a_withdrawn_answer_is_an_error(wire: Any) -> None:
     withdrawn = {**DONE, "choices": [choice]}
     with pytest.raises(glmv.ContentFilterError):
         wire(lambda _: withdrawn).client().tasks.result("9")
-    kept = wire(lambda _: withdrawn).client(on_sensitive="return").tasks.result("9")
-    assert kept.completion is not None
-    assert kept.completion.finish_reason == "sensitive"
+    result = wire(lambda _: withdrawn).client(on_sensitive="return").tasks.result("9")
+    assert result.completion is not None
+    assert result.completion.finish_reason == "sensitive"
 
 
 def test_the_answer_names_the_model_that_answered(wire: Any) -> None:
@@ -127,17 +127,17 @@ def test_notes_and_stop_words_of_the_request_apply_to_its_answer(wire: Any) -> N
     platform = wire(lambda request: ACK if request.method == "POST" else answer)
     tasks = platform.client(model="glm-4.6v").tasks
     task = tasks.submit("count", stop=["nine", "three"], temperature=0)
-    found = tasks.result(task).completion
-    assert found is not None
-    assert found.text == "one two "
-    assert found.notes == task.notes != ()
+    result = tasks.result(task).completion
+    assert result is not None
+    assert result.text == "one two "
+    assert result.notes == task.notes != ()
 
 
 def test_a_task_survives_a_pickle(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     task = platform.run(submit(platform.context(), platform.context().request("hi", None, {})))
-    kept = pickle.loads(pickle.dumps(task))
-    assert platform.client().tasks.result(kept).done
+    result = pickle.loads(pickle.dumps(task))
+    assert platform.client().tasks.result(result).done
 
 
 def test_json_is_requested_by_instruction_and_the_doubt_is_noted(wire: Any) -> None:

@@ -66,16 +66,16 @@ class Process:
             self.enter(tries, None)
 
     def enter(self, tries: Tries, after: Ticket | None) -> None:
-        held: list[Ticket] = []
+        results: list[Ticket] = []
 
         def called() -> None:
-            ticket = held[0]
+            ticket = results[0]
             if ticket.state == "in":
                 self.send(tries, ticket)
             elif (moment := self.gate.looks_at(ticket)) is not None:
                 self.world.after(moment - self.world.now, self.gate.look)
 
-        held.append(self.gate.enter("a call", lambda: self.world.after(0.0, called), after=after))
+        results.append(self.gate.enter("a call", lambda: self.world.after(0.0, called), after=after))
         called()
 
     def send(self, tries: Tries, ticket: Ticket) -> None:

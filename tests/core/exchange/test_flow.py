@@ -88,10 +88,10 @@ def test_server_errors_are_retried(flow: Any, stream: bool, status: int) -> None
 
 def test_an_html_page_of_a_gateway_is_quoted_briefly(flow: Any) -> None:
     page = flow.Answer([b"<html>\x1b[2J" + b"x" * 20_000], 502, {"content-type": "text/html"})
-    told = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
-    assert "502" in told
-    assert "\x1b" not in told
-    assert len(told) <= 300
+    error = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
+    assert "502" in error
+    assert "\x1b" not in error
+    assert len(error) <= 300
 
 
 @pytest.mark.parametrize("stream", STREAM)
@@ -576,9 +576,9 @@ def test_other_endpoints_use_the_same_flow() -> None:
 
 
 def test_an_answer_from_a_batch_or_task_reads_the_same(flow: Any) -> None:
-    made = Call("GET", "/async-result/1", lambda _: None)
-    answer = answer_of(made, flow.policy(), flow.whole("hello"))
+    result = Call("GET", "/async-result/1", lambda _: None)
+    answer = answer_of(result, flow.policy(), flow.whole("hello"))
     sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
-        answer_of(made, flow.policy(), flow.whole("bad", "sensitive"))
+        answer_of(result, flow.policy(), flow.whole("bad", "sensitive"))

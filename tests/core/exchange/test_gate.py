@@ -92,9 +92,9 @@ def test_a_gate_is_never_narrower_than_one() -> None:
 
 def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy())
-    for ticket in held[1:]:
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy())
+    for ticket in results[1:]:
         ticket.leave()
     assert crowd.gate.width == 2
     crowd.now += LONGEST
@@ -130,30 +130,30 @@ def test_a_refusal_pauses_all_calls_for_a_growing_time() -> None:
 
 
 def test_pauses_are_random_so_that_processes_do_not_retry_together() -> None:
-    found = []
+    results = []
     for chance in (0.0, 0.5, 1.0):
         one = Gate("glm", 1, lambda: 0.0, lambda chance=chance: chance)  # type: ignore[misc]  # bound here
         one.enter("a", lambda: None).leave(busy=Busy())
-        found.append(one.paused_until)
-    assert found == [0.25, 0.375, 0.5]
+        results.append(one.paused_until)
+    assert results == [0.25, 0.375, 0.5]
 
 
 def test_an_answer_ends_the_pause_because_its_slot_is_free() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy())
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy())
     assert crowd.enter("b").state == "waiting"
-    for ticket in held[1:]:
+    for ticket in results[1:]:
         ticket.leave(good=True)
     assert crowd.called == ["b"]
 
 
 def test_the_servers_retry_after_is_kept_even_if_others_are_answered() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy(asked=20.0))
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy(asked=20.0))
     waiting = crowd.enter("b")
-    for ticket in held[1:]:
+    for ticket in results[1:]:
         ticket.leave(good=True)
     assert (waiting.state, crowd.gate.paused_until - crowd.now) == ("waiting", 22.0)
     crowd.now += 22.0
@@ -246,18 +246,18 @@ def test_old_refusals_no_longer_count() -> None:
 def test_unused_gates_are_released() -> None:
     account = uuid.uuid4().hex
     first = gate(account, "h", "m", 3, None)
-    held = first.enter("a", lambda: None)
+    result = first.enter("a", lambda: None)
     was = id(first)
     for number in range(KEPT + 50):
         gate(f"{account}{number}", "h", "m", None, None)
     assert id(gate(account, "h", "m", None, None)) == was  # a call is under way
-    found = weakref.ref(first)
-    held.leave()
-    del first, held
+    reference = weakref.ref(first)
+    result.leave()
+    del first, result
     for number in range(KEPT):
         gate(f"{account}{number}", "h", "m", None, None)
     gc.collect()
-    assert found() is None
+    assert reference() is None
 
 
 def test_a_higher_max_concurrency_lets_waiting_calls_enter() -> None:
@@ -302,21 +302,21 @@ def test_holders_are_described_for_people() -> None:
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
-    found = Gate("glm", 3)
+    result = Gate("glm", 3)
     most = []
 
     def come_and_go(number: int) -> None:
         called = threading.Event()
-        ticket = found.enter(str(number), called.set)
+        ticket = result.enter(str(number), called.set)
         while ticket.state == "waiting":
             called.wait(10)
-        most.append(found.in_use)
+        most.append(result.in_use)
         ticket.leave(good=True)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(come_and_go, range(2000)))
     assert max(most) <= 3
-    assert (found.in_use, len(found._queue), len(found._leaving)) == (0, 0, 0)
+    assert (result.in_use, len(result._queue), len(result._leaving)) == (0, 0, 0)
 
 
 def test_one_account_host_and_model_have_one_gate() -> None:
@@ -440,9 +440,9 @@ async def test_calls_that_waited_while_all_were_refused_say_so_in_their_error(
     server = Server(0, max_concurrency=1)
     glm: Any = server.sync() if blocking else server.asynchronous()
     ask = (lambda: asyncio.to_thread(glm.chat, "hi")) if blocking else (lambda: glm.chat("hi"))
-    found = await asyncio.gather(*(ask() for _ in range(4)), return_exceptions=True)
-    assert {type(one) for one in found} == {glmv.RateLimitError}
-    assert all("code 1302" in str(one) for one in found)
+    result = await asyncio.gather(*(ask() for _ in range(4)), return_exceptions=True)
+    assert {type(one) for one in result} == {glmv.RateLimitError}
+    assert all("code 1302" in str(one) for one in result)
     assert server.requests < 16
 
 
@@ -480,11 +480,11 @@ async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
     server = Server(2, max_concurrency=2, model="glm-4v")
     sync, other = server.sync(), server.asynchronous()
     threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
-    found = sync.slots("glm-4v")
+    result = sync.slots("glm-4v")
     while server.under_way < 2:
         await asyncio.sleep(0)
     waiting = asyncio.create_task(other.chat("hi"))
-    while len(found._queue) < 3:
+    while len(result._queue) < 3:
         await asyncio.sleep(0)
     assert not waiting.done()
     server.go.set()
@@ -561,15 +561,15 @@ async def test_a_cancelled_call_releases_its_slot_or_its_place() -> None:
     stream = glm.stream("hi")
     await anext(stream)
     waiting = [asyncio.create_task(glm.chat("hi")) for _ in range(5)]
-    found = glm.slots("glm-4.6v")
-    while len(found._queue) < 5:
+    result = glm.slots("glm-4.6v")
+    while len(result._queue) < 5:
         await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert (len(found._queue), found.in_use) == (0, 1)
+    assert (len(result._queue), result.in_use) == (0, 1)
     await stream.aclose()
-    assert found.in_use == 0
+    assert result.in_use == 0
 
 
 async def test_an_abandoned_stream_releases_its_slot() -> None:
@@ -592,13 +592,13 @@ async def test_an_exception_of_the_caller_inside_the_loop_releases_the_slot() ->
 async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(0, max_concurrency=1)
     glm = server.asynchronous()
-    held = []
+    results = []
 
     def pause(gate: Gate, busy: Busy) -> float:
-        held.append(gate.in_use)
+        results.append(gate.in_use)
         return 0.0
 
     monkeypatch.setattr(Gate, "_pause", pause)
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
-    assert (held, raised.value.attempts) == ([0, 0, 0, 0], 4)
+    assert (results, raised.value.attempts) == ([0, 0, 0, 0], 4)

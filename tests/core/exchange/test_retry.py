@@ -176,10 +176,10 @@ def refused(world: World, gate: Gate, others: int = 0) -> float | None:
 
 
 def gated(**options: Any) -> tuple[World, Gate]:
-    found: list[World] = []
-    gate = Gate("glm", 5, lambda: found[0].now if found else 50.0, lambda: 1.0)
-    found.append(World(gate=gate, **options))
-    return found[0], gate
+    results: list[World] = []
+    gate = Gate("glm", 5, lambda: results[0].now if results else 50.0, lambda: 1.0)
+    results.append(World(gate=gate, **options))
+    return results[0], gate
 
 
 def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
@@ -192,8 +192,8 @@ def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
     world, gate = gated()
     refused(world, gate, 1)
     world.now += BUSY_PATIENCE
-    found = [refused(world, gate, 1) for _ in range(5)]
-    assert (found[0], found[-1]) == (0.0, None)
+    results = [refused(world, gate, 1) for _ in range(5)]
+    assert (results[0], results[-1]) == (0.0, None)
 
 
 def test_without_retries_a_refusal_raises_even_if_others_are_answered() -> None:

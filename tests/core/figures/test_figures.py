@@ -47,8 +47,8 @@ def program(name: str, emu: Emulator, **environment: str) -> dict[str, Any]:
     command = [sys.executable, "-W", "error", str(PROGRAMS), name, emu.base_url, emu.api_key]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ENDS_WITHIN, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    data: dict[str, Any] = json.loads(done.stdout)
+    return data
 
 
 def asked(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None:
@@ -143,21 +143,21 @@ def test_a_hundred_calls_pass_ten_slots_with_a_hundred_requests(awaited: bool) -
 
 
 def test_five_hundred_clients_leave_nothing_behind(emu: Emulator) -> None:
-    found = program("clients", emu)
-    assert found["descriptors"] == 0
-    assert found["grown"] < LEAK
+    result = program("clients", emu)
+    assert result["descriptors"] == 0
+    assert result["grown"] < LEAK
 
 
 def test_five_thousand_requests_leave_nothing_behind(emu: Emulator) -> None:
-    found = program("requests", emu)
-    assert found["descriptors"] == 0
-    assert found["grown"] < LEAK
+    result = program("requests", emu)
+    assert result["descriptors"] == 0
+    assert result["grown"] < LEAK
 
 
 def test_a_thousand_concurrent_calls_need_little_memory(emu: Emulator) -> None:
-    found = program("thousand", emu)
-    assert found["answered"] == 1000
-    assert found["grown"] < CROWD
+    result = program("thousand", emu)
+    assert result["answered"] == 1000
+    assert result["grown"] < CROWD
 
 
 @pytest.mark.parametrize(
@@ -165,15 +165,15 @@ def test_a_thousand_concurrent_calls_need_little_memory(emu: Emulator) -> None:
     [("gzip-bomb", False), ("huge-body", False), ("endless-line", True), ("endless-line; megabytes=200", True)],
 )
 def test_a_compression_bomb_is_stopped_before_it_fills_the_memory(emu: Emulator, fault: str, stream: bool) -> None:
-    found = program("bomb", emu, FAULT=fault, STREAM=str(int(stream)))
-    assert "larger than" in found["error"]
-    assert found["grown"] < BOMB
+    result = program("bomb", emu, FAULT=fault, STREAM=str(int(stream)))
+    assert "larger than" in result["error"]
+    assert result["grown"] < BOMB
 
 
 def test_two_hundred_megabytes_of_base64_are_refused_without_being_decoded(emu: Emulator) -> None:
-    found = program("picture", emu)
-    assert found["error"]
-    assert found["grown"] < BOMB
+    result = program("picture", emu)
+    assert result["error"]
+    assert result["grown"] < BOMB
 
 
 def test_three_event_loops_in_a_row_work_without_warnings(emu: Emulator) -> None:

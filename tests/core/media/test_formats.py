@@ -125,8 +125,8 @@ def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
 
 
 def test_too_many_pages_are_refused_with_advice() -> None:
-    drawn = [Pillow.new("L", (4, 4), number) for number in range(160)]
-    image = Image.from_bytes(encoded(drawn[0], "TIFF", save_all=True, append_images=drawn[1:]))
+    results = [Pillow.new("L", (4, 4), number) for number in range(160)]
+    image = Image.from_bytes(encoded(results[0], "TIFF", save_all=True, append_images=results[1:]))
     with pytest.raises(LimitExceeded, match=r"160 pages.*pages\(150\)"):
         image.pages()
     assert len(image.pages(3)) == 3

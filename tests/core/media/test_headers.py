@@ -52,9 +52,9 @@ def test_a_header_gives_the_size_that_pillow_decodes(name: str, kind: str, size:
     ],
 )
 def test_the_variants_of_a_format_are_measured(kind: str, options: dict[str, object]) -> None:
-    found = measured(encoded(kind, (61, 37), **options))
-    assert found is not None
-    assert found[1:] == (61, 37, 1)
+    result = measured(encoded(kind, (61, 37), **options))
+    assert result is not None
+    assert result[1:] == (61, 37, 1)
 
 
 @pytest.mark.parametrize("kind", TURNABLE)
@@ -64,9 +64,9 @@ def test_width_and_height_are_as_displayed(kind: str, orientation: int) -> None:
     exif[ORIENTATION] = orientation
     data = encoded(kind, exif=exif)
     shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
-    found = measured(data)
-    assert found is not None
-    assert (found.width, found.height, found.orientation) == (*shown.size, orientation)
+    result = measured(data)
+    assert result is not None
+    assert (result.width, result.height, result.orientation) == (*shown.size, orientation)
 
 
 def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() -> None:
@@ -79,9 +79,9 @@ def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() ->
         touched += size
         return data[offset : offset + size]
 
-    found = headers.picture(read)
-    assert found is not None
-    assert (found.width, found.height) == (61, 37)
+    result = headers.picture(read)
+    assert result is not None
+    assert (result.width, result.height) == (61, 37)
     assert touched < 2_000
 
 
@@ -109,8 +109,8 @@ def test_a_heic_has_the_displayed_size(size: tuple[int, int], orientation: int) 
     exif = Pillow.Exif()
     exif[ORIENTATION] = orientation
     data = encoded("HEIF", size, exif=exif)
-    shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
-    assert measured(data) == headers.Picture("heic", *shown.size)
+    result = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
+    assert measured(data) == headers.Picture("heic", *result.size)
 
 
 @pytest.mark.parametrize(("name", "kind"), FORMATS.items())
@@ -188,12 +188,12 @@ def test_no_damage_to_a_real_picture_breaks_the_measuring(kind: str, at: int, ju
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
         try:
-            found = measured(damaged)
+            result = measured(damaged)
         except LimitExceeded:  # the damage made it announce more pixels than Pillow opens
             assert kind in {"GIF", "WEBP"}
             continue
-        if found is None:
+        if result is None:
             continue
         # Of other formats Pillow may see that they are damaged; then their sides are unknown.
-        unknown = found.format not in {"jpg", "png"} and (found.width, found.height) == (None, None)
-        assert unknown or (found.width or 0) > 0 < (found.height or 0)
+        unknown = result.format not in {"jpg", "png"} and (result.width, result.height) == (None, None)
+        assert unknown or (result.width or 0) > 0 < (result.height or 0)

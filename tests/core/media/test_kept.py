@@ -74,12 +74,12 @@ def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: Counted
 
 def test_bytes_and_files_of_a_history_are_fitted_once(fits: Counted, tmp_path: Any) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo())
-    made = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
-    for make in made * 3:
+    results = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
+    for make in results * 3:
         fitted, note = make().fitted_for(ROW)
         assert (fitted.width, fitted.height, fitted.orientation) == (400, 500, 1)
         assert note is not None
-        assert note.startswith("photo.jpg: " if make is made[1] else "picture ")
+        assert note.startswith("photo.jpg: " if make is results[1] else "picture ")
     assert fits.calls == 1
 
 
@@ -146,8 +146,8 @@ def test_threads_share_the_cache() -> None:
         return ask(block(texts[index % 4]), picture_cache_bytes=10**6)
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(work, range(64)))
-    assert all(found[index] == found[index % 4] for index in range(64))
+        result = list(pool.map(work, range(64)))
+    assert all(result[index] == result[index % 4] for index in range(64))
     assert FITTED.size <= 10**6
 
 
@@ -168,5 +168,5 @@ def test_the_cache_counts_its_bytes() -> None:
 def test_the_cache_of_checked_base64_holds_no_content() -> None:
     glmv.Image.from_base64(text())
     (checked,) = (entry for entry, _ in CHECKED._entries.values())
-    kept = [getattr(checked, name) for name in checked.__slots__]
-    assert not any(isinstance(value, str | bytes) and len(value) > 100 for value in kept)
+    results = [getattr(checked, name) for name in checked.__slots__]
+    assert not any(isinstance(value, str | bytes) and len(value) > 100 for value in results)

@@ -141,9 +141,9 @@ def test_every_kind_of_pixels_can_be_sent(mode: str) -> None:
     )
     for formats in (("jpg",), ("png",), ("jpg", "png")):
         fitted, _ = image.fitted(formats=formats)
-        seen = pixels(fitted)
-        assert near(seen.getpixel((2, 5)), (0, 0, 0))
-        assert near(seen.getpixel((17, 5)), (255, 255, 255))
+        result = pixels(fitted)
+        assert near(result.getpixel((2, 5)), (0, 0, 0))
+        assert near(result.getpixel((17, 5)), (255, 255, 255))
 
 
 def test_a_truncated_picture_is_refused_when_it_must_be_decoded() -> None:

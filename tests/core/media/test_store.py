@@ -48,19 +48,19 @@ def test_a_reference_is_the_digest_of_the_content_and_gives_it_back(store: Pictu
     data = encoded(kind)
     reference = store.add(data)
     assert reference == f"glmv-sha256-{sha256(data).hexdigest()}"
-    found = store.get(reference)
-    assert isinstance(found, Image)
-    assert found.data() == data
-    assert (found.format, found.width, found.height) == (Image.from_bytes(data).format, 40, 30)
+    picture = store.get(reference)
+    assert isinstance(picture, Image)
+    assert picture.data() == data
+    assert (picture.format, picture.width, picture.height) == (Image.from_bytes(data).format, 40, 30)
 
 
 def test_a_video_is_stored_like_a_picture(store: PictureStore, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(MP4)
     references = {store.add(source) for source in (tmp_path / "clip.mp4", MP4, Video.from_bytes(MP4))}
     (reference,) = references
-    found = store.get(reference)
-    assert isinstance(found, Video)
-    assert (found.data(), found.duration) == (MP4, 4.0)
+    picture = store.get(reference)
+    assert isinstance(picture, Video)
+    assert (picture.data(), picture.duration) == (MP4, 4.0)
     assert store.path(reference).suffix == ".mp4"
 
 
@@ -78,9 +78,9 @@ def test_every_source_of_the_same_content_is_one_file(store: PictureStore, tmp_p
 
 
 def test_a_pillow_picture_is_stored_encoded(store: PictureStore) -> None:
-    found = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
-    assert isinstance(found, Image)
-    assert (found.width, found.height, found.format) == (9, 7, "png")
+    picture = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
+    assert isinstance(picture, Image)
+    assert (picture.width, picture.height, picture.format) == (9, 7, "png")
 
 
 def test_the_file_is_written_once(store: PictureStore) -> None:

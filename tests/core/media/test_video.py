@@ -184,8 +184,8 @@ def test_frames_of_a_video_filmed_upright_are_upright() -> None:
     assert (video.width, video.height) == (HEIGHT, WIDTH)
     (frame,) = video.frames(1)
     assert (frame.width, frame.height) == (HEIGHT, WIDTH)
-    shown = Pillow.open(io.BytesIO(frame.data()))
-    top, bottom = (shown.getpixel((48, y)) for y in (20, 140))
+    result = Pillow.open(io.BytesIO(frame.data()))
+    top, bottom = (result.getpixel((48, y)) for y in (20, 140))
     assert isinstance(top, tuple)
     assert isinstance(bottom, tuple)
     assert top[0] > 200 > 50 > bottom[0]  # what was left is on top now
@@ -286,14 +286,14 @@ def test_the_frame_rate_is_read(kind: str) -> None:
 def test_a_call_with_a_video_asks_pyav_only_where_the_model_has_a_limit_in_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(frames, "measure", lambda *args: asked.append(args[-1]) or frames.Measured(duration=29.0))
+    requests: list[str] = []
+    monkeypatch.setattr(frames, "measure", lambda *args: requests.append(args[-1]) or frames.Measured(duration=29.0))
     data = recorded("mp4, in fragments")
     with httpx.Client(transport=Drain()) as http, glmv.Client("test-id.test-secret", http_client=http) as glm:
         assert glm.chat([Video.from_bytes(data), "?"], model="glm-4.6v").text == "ok"
-        assert asked == []
+        assert requests == []
         assert glm.chat([Video.from_bytes(data), "?"], model="glm-4v-plus").text == "ok"
-        assert asked == ["mp4"]
+        assert requests == ["mp4"]
 
 
 @given(st.binary(max_size=300))

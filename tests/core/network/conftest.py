@@ -78,20 +78,20 @@ def ask(request: pytest.FixtureRequest, server: Server) -> Asker:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Pauses between attempts are recorded instead of waited."""
-    noted: list[float] = []
+    results: list[float] = []
     wait = asyncio.sleep
 
     async def pause(seconds: float) -> None:
-        noted.append(seconds)
+        results.append(seconds)
         await wait(0)
 
     pause_of = Gate._pause
 
     def pause_of_gate(gate: Gate, busy: Busy) -> float:
-        noted.append(pause_of(gate, busy))
+        results.append(pause_of(gate, busy))
         return 0.0
 
     monkeypatch.setattr(Gate, "_pause", pause_of_gate)
-    monkeypatch.setattr("glmv.transport.sync.time.sleep", noted.append)
+    monkeypatch.setattr("glmv.transport.sync.time.sleep", results.append)
     monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
-    return noted
+    return results

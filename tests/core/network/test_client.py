@@ -20,10 +20,10 @@ PNG = (
 def headers(server: Any, number: int = -1) -> dict[str, str]:
     first, *lines = server.requests[number][0].split("\r\n")
     assert first == "POST /api/paas/v4/chat/completions HTTP/1.1"
-    found = [line.partition(": ") for line in lines]
-    names = [name.lower() for name, _, _ in found]
+    results = [line.partition(": ") for line in lines]
+    names = [name.lower() for name, _, _ in results]
     assert sorted(names) == sorted(set(names))  # none twice
-    return {name.lower(): value for name, _, value in found}
+    return {name.lower(): value for name, _, value in results}
 
 
 def body(server: Any, number: int = -1) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def test_a_token_is_signed_once_and_reused(server: Any) -> None:
 
 def test_a_large_picture_is_sent_complete_with_its_content_length(ask: Any, server: Any) -> None:
     picture = glmv.Image.from_bytes(PNG + bytes(1_000_000))
-    found = ask(messages=[picture, "hi"], stream=False)
-    assert isinstance(found, glmv.Completion)
+    outcome = ask(messages=[picture, "hi"], stream=False)
+    assert isinstance(outcome, glmv.Completion)
     assert headers(server)["content-length"] == str(len(server.requests[0][1]))
     assert "transfer-encoding" not in headers(server)
     assert body(server)["messages"][0]["content"][0]["image_url"]["url"] == picture.base64().decode()

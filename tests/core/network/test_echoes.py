@@ -79,14 +79,14 @@ def test_a_credential_repeated_by_a_server_is_shown_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.plays(PLACES[place])
-    found = ask(stream=stream, api_key=KEY, max_retries=0, default_headers={"x-api-key": HEADER})
-    shown = [str(found), repr(found), repr(ask.deltas), caplog.text]
-    shown += [json.dumps(delta.raw, default=str) for delta in ask.deltas]
-    if isinstance(found, glmv.GLMVError):
-        shown += [repr(vars(found)), repr(found.__cause__), "".join(traceback.format_exception(found))]
+    outcome = ask(stream=stream, api_key=KEY, max_retries=0, default_headers={"x-api-key": HEADER})
+    results = [str(outcome), repr(outcome), repr(ask.deltas), caplog.text]
+    results += [json.dumps(delta.raw, default=str) for delta in ask.deltas]
+    if isinstance(outcome, glmv.GLMVError):
+        results += [repr(vars(outcome)), repr(outcome.__cause__), "".join(traceback.format_exception(outcome))]
     else:
-        shown += [found.text, repr(found.raw)]
-    text = "".join(shown)
+        results += [outcome.text, repr(outcome.raw)]
+    text = "".join(results)
     assert [part for part in (*KEY.split(".")[1:], HEADER) if part in text] == []
 
 
@@ -138,13 +138,13 @@ def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str,
     glm = glmv.Client(
         KEY, http_client=httpx.Client(transport=transport), max_retries=0, default_headers={"x-api-key": HEADER}
     )
-    shown: list[Any]
+    result: list[Any]
     try:
-        shown = list(glm.stream("hi")) if stream else [glm.chat("hi")]
-        shown += [thing.raw for thing in shown]
+        result = list(glm.stream("hi")) if stream else [glm.chat("hi")]
+        result += [thing.raw for thing in result]
     except glmv.GLMVError as error:
-        shown = [str(error), vars(error), error.args, error.__cause__, traceback.format_exception(error)]
-    assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(shown)] == []
+        result = [str(error), vars(error), error.args, error.__cause__, traceback.format_exception(error)]
+    assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(result)] == []
 
 
 def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
@@ -197,8 +197,8 @@ def test_a_secret_header_of_a_client_that_is_passed_in_is_masked(server: Any, li
 def test_ids_of_answers_are_bounded_and_printable(ask: Any, server: Any) -> None:
     long = "\x1b[2J" + "r" * 5000
     server.plays(lambda peer: peer.say({**answer("a"), "id": long, "request_id": long, "model": long}))
-    found = ask()
-    for value in (found.id, found.request_id, found.model):
+    outcome = ask()
+    for value in (outcome.id, outcome.request_id, outcome.model):
         assert len(value) <= 203
         assert "\x1b" not in value
 

@@ -49,10 +49,10 @@ async def test_no_picture_is_prepared_on_the_event_loop(
     entry: str, given: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.plays(answers)
-    asked = given(photo())
+    result = given(photo())
     threads = Threads(monkeypatch)
     async with client(server) as glm:
-        await ENTRIES[entry](glm, asked)
+        await ENTRIES[entry](glm, result)
     threads.hold_off(threading.get_ident())
 
 
@@ -114,9 +114,9 @@ class Slow:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = Slow(monkeypatch)
-    yield made
-    made.may_end.set()
+    result = Slow(monkeypatch)
+    yield result
+    result.may_end.set()
 
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
@@ -173,11 +173,11 @@ async def test_cancelled_calls_release_their_threads(server: Any, slow: Slow) ->
 
 async def test_a_call_that_waits_for_a_thread_holds_no_slot(server: Any, slow: Slow) -> None:
     async with client(server, max_concurrency=1) as glm:
-        asked = asyncio.create_task(glm.chat(as_picture(photo())))
+        task = asyncio.create_task(glm.chat(as_picture(photo())))
         await asyncio.to_thread(slow.begun.acquire)
         assert (await glm.chat("hi")).text == "hello"  # the one slot is free meanwhile
         slow.may_end.set()
-        assert (await asked).text == "hello"
+        assert (await task).text == "hello"
 
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])

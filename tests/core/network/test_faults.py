@@ -76,14 +76,14 @@ def test_each_fault_of_the_table(
     with fault.target(server) as base_url:
         ask.base_url = base_url
         started = time.monotonic()
-        found = ask(stream=stream, **(fault.options if fault.quick is None else fault.quick))
+        outcome = ask(stream=stream, **(fault.options if fault.quick is None else fault.quick))
         took = time.monotonic() - started
     if ours.kind is None:
-        assert isinstance(found, glmv.Completion), found
-        assert found.text == fault.good.text
-        assert {name: getattr(found, name) for name in ours.facts} == ours.facts
+        assert isinstance(outcome, glmv.Completion), outcome
+        assert outcome.text == fault.good.text
+        assert {name: getattr(outcome, name) for name in ours.facts} == ours.facts
     else:
-        error = failure(found, ours.kind, **ours.facts)
+        error = failure(outcome, ours.kind, **ours.facts)
         assert ours.says in str(error)
         assert len(error.message) <= 300
         assert len(str(error)) < 400
@@ -245,9 +245,9 @@ def test_39_a_wrong_local_clock(ask: Any, server: Any, off: int) -> None:
 
 def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.reset())
-    found = ask(api_key="test-id.canary", max_retries=0)
-    assert "canary" not in f"{found!r} {found} {vars(found)}"
-    assert os.linesep not in str(found)
+    outcome = ask(api_key="test-id.canary", max_retries=0)
+    assert "canary" not in f"{outcome!r} {outcome} {vars(outcome)}"
+    assert os.linesep not in str(outcome)
 
 
 def test_the_titles_of_the_table_are_unique() -> None:

@@ -54,8 +54,8 @@ def echoes_key(status: int) -> Callable[[Peer], None]:
 
 
 def sent(head: str) -> str:
-    found = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
-    return found[1] if found else ""
+    match = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
+    return match[1] if match else ""
 
 
 def keys_at(server: Server) -> list[str]:
@@ -217,17 +217,17 @@ async def test_a_deadline_covers_the_key_function(server: Server) -> None:
 
 async def test_a_cancelled_call_cancels_the_key_function_and_frees_its_slot(server: Server) -> None:
     server.plays(says(WHOLE))
-    asked = asyncio.Event()
+    result = asyncio.Event()
 
     async def key() -> str:
-        if not asked.is_set():
-            asked.set()
+        if not result.is_set():
+            result.set()
             await asyncio.Event().wait()
         return KEYS[0]
 
     async with glmv.AsyncClient(key, base_url=server.base_url, max_concurrency=1) as glm:
         call = asyncio.create_task(glm.chat("hello"))
-        await asked.wait()
+        await result.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -311,8 +311,8 @@ def test_no_traceback_shows_a_key_of_a_function(server: Server) -> None:
     server.plays(says({"error": {"code": "1210", "message": "no"}}, 400))
     with glmv.Client(Locked(), base_url=server.base_url) as glm, pytest.raises(glmv.GLMVError) as caught:
         glm.chat("hello")
-    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    texts = [str(frame.locals) for frame in shown.stack if "/glmv/" in frame.filename]
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    texts = [str(frame.locals) for frame in trace.stack if "/glmv/" in frame.filename]
     assert not [text for text in [*texts, repr(glm), repr(glm.address), repr(glm.settings)] if "in-a-vault" in text]
 
 

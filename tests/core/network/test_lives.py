@@ -85,8 +85,8 @@ def test_one_async_client_serves_event_loops_in_several_threads(server: Any) -> 
     glm = glmv.AsyncClient(**connection(server, max_concurrency=2))
 
     async def asks() -> str:
-        found = await asyncio.gather(*(read() for _ in range(5)))
-        return "".join(found)
+        result = await asyncio.gather(*(read() for _ in range(5)))
+        return "".join(result)
 
     async def read() -> str:
         return "".join([delta.text async for delta in glm.stream("hi")])

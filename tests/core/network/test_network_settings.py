@@ -123,8 +123,8 @@ def test_an_unreachable_proxy_is_named_without_its_password(
     assert (error.kind, error.retryable) == ("connect", True)
     assert f"the proxy 127.0.0.1:{port} ({variable})" in str(error)
     assert "Is the server" not in str(error)
-    told = f"{error!r}{error.__cause__!r}{caplog.text}"
-    assert "s3cret" not in told
+    text = f"{error!r}{error.__cause__!r}{caplog.text}"
+    assert "s3cret" not in text
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_an_error_of_a_proxy_to_connect_names_the_proxy(
 def test_a_proxy_that_requires_a_password_is_not_retried_and_the_error_helps(
     ask: Any, saying: Any, base: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
-    proxy = saying(said)
+    text = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
+    proxy = saying(text)
     variable = "HTTPS_PROXY" if base == ELSEWHERE else "HTTP_PROXY"
     monkeypatch.setenv(variable, proxy.url.replace("//", f"//{user}"))
     ask.base_url = base
@@ -259,10 +259,10 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + said)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    given: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
+    options: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
 
     async def asked() -> None:
-        async with glmv.AsyncClient("k", **given) as glm:
+        async with glmv.AsyncClient("k", **options) as glm:
             with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
                 await glm.chat("hi")
             monkeypatch.setenv("NO_PROXY", "localhost")
@@ -271,7 +271,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
     if awaited:
         asyncio.run(asked())
         return
-    with glmv.Client("k", **given) as glm:
+    with glmv.Client("k", **options) as glm:
         with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
             glm.chat("hi")
         monkeypatch.setenv("NO_PROXY", "localhost")
@@ -701,17 +701,17 @@ def test_threads_that_share_a_client_continue_while_its_proxy_is_corrected(
     server: Server, proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    found: list[Any] = []
+    results: list[Any] = []
     with glmv.Client("k", base_url="http://glm.example/v1", allow_http=True, max_retries=0) as glm:
         with pytest.raises(glmv.ConnectionFailed):
             glm.chat("hi")
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
-        threads = [threading.Thread(target=lambda: found.append(glm.chat("hi").text)) for _ in range(8)]
+        threads = [threading.Thread(target=lambda: results.append(glm.chat("hi").text)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(20)
-    assert found == ["hello"] * 8
+    assert results == ["hello"] * 8
 
 
 def test_user_and_password_are_sent_to_a_socks_proxy(ask: Any, server: Server, proxied: None, monkeypatch: Any) -> None:

@@ -192,11 +192,11 @@ def test_reasoning_ends_once_for_any_split(content: str, cuts: list[int], stream
     answer = answer.strip().removeprefix("<answer>").removesuffix("</answer>")
     for tools in ({}, {"tools": TOOLS}):
         if stream:
-            found = summed(case, may_replace=True, **tools)
+            result = summed(case, may_replace=True, **tools)
         else:
             with httpx.Client(transport=case.transport) as http:
-                found = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
-        assert (found.text, found.reasoning) == (answer, thought)
+                result = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
+        assert (result.text, result.reasoning) == (answer, thought)
 
 
 def test_without_thinking_a_tag_in_the_text_is_text() -> None:

@@ -154,19 +154,19 @@ def test_no_error_shows_the_key_with_locals_causes_and_contexts(
     ask: Any, server: Any, no_pauses: list[float], name: str, stream: bool, auth: str
 ) -> None:
     server.plays(FAULTS[name])
-    made: list[str] = []
+    results: list[str] = []
     sign = Signer.header
 
     def signed(self: Signer, now: float) -> str:
-        made.append(sign(self, now))
-        return made[-1]
+        results.append(sign(self, now))
+        return results[-1]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Signer, "header", signed)
-        found = ask(stream=stream, api_key=KEY, auth=auth, max_retries=0, timeout=0.1)
-    if isinstance(found, glmv.GLMVError):
-        token = made[-1].removeprefix("Bearer ")
-        texts = [*seen(found), pickle.dumps(found).decode("latin-1")]
+        outcome = ask(stream=stream, api_key=KEY, auth=auth, max_retries=0, timeout=0.1)
+    if isinstance(outcome, glmv.GLMVError):
+        token = results[-1].removeprefix("Bearer ")
+        texts = [*seen(outcome), pickle.dumps(outcome).decode("latin-1")]
         assert [text for text in texts if CANARY in text or token in text] == []
 
 
@@ -185,9 +185,9 @@ async def test_no_cancellation_shows_the_key_with_locals(server: Any, turns: int
 
 def test_the_error_of_an_invalid_header_does_not_show_its_value(ask: Any) -> None:
     for headers in ({"x-evil": "canary\r\nx: 1"}, {"x-evil": "canary南"}, {"x evil\n": "canary"}):
-        found = ask(default_headers=headers)
-        assert isinstance(found, glmv.InvalidRequestError)
-        assert leaks(found) == []
+        outcome = ask(default_headers=headers)
+        assert isinstance(outcome, glmv.InvalidRequestError)
+        assert leaks(outcome) == []
 
 
 def test_logs_at_debug_show_neither_key_nor_pictures(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -327,8 +327,8 @@ def test_an_invalid_base_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirect_gets_neither_key_nor_picture(ask: Any, server: Any, status: int) -> None:
     server.plays(lambda peer: peer.say(b"", status, f"location: http://127.0.0.1:{server.port}/elsewhere"))
-    found = ask(messages=[glmv.Image.from_bytes(PNG), "hi"], api_key=KEY)
-    assert isinstance(found, glmv.MalformedResponse)
+    outcome = ask(messages=[glmv.Image.from_bytes(PNG), "hi"], api_key=KEY)
+    assert isinstance(outcome, glmv.MalformedResponse)
     assert len(server.requests) == 1
 
 

@@ -116,17 +116,17 @@ async def test_the_async_caller_gets_the_end_before_the_end_of_the_body(server: 
 
 
 def test_the_caller_gets_a_delta_before_the_next_is_sent(server: Any, glm: glmv.Client) -> None:
-    seen = threading.Event()
+    result = threading.Event()
 
     def waits(peer: Any) -> None:
         peer.stream(chunk("hel"), end=False)
-        assert seen.wait(10)
+        assert result.wait(10)
         peer.stream(chunk("lo", "stop"), DONE, head=False)
 
     server.plays(waits)
     stream = glm.stream("hi")
     assert next(stream).text == "hel"
-    seen.set()
+    result.set()
     assert next(stream).text == "lo"
 
 

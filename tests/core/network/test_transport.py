@@ -46,18 +46,18 @@ def test_the_log_line_of_httpx_appears(ask: Any, server: Any, caplog: pytest.Log
 def test_each_attempt_uses_the_method_that_tracers_and_mocks_replace(
     server: Any, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    record: list[str] = []
     send = httpx.HTTPTransport.handle_request
 
     def watched(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        seen.append(request.method)
+        record.append(request.method)
         return send(self, request)
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", watched)
     server.plays(lambda peer: peer.say(b"", 503), lambda peer: peer.say({"choices": [{"message": {"content": "a"}}]}))
     with glmv.Client(KEY, base_url=server.base_url) as glm:
         assert glm.chat("hi").attempts == 2
-    assert seen == ["POST", "POST"]
+    assert record == ["POST", "POST"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -101,9 +101,9 @@ class TestCounts:
 
     @pytest.mark.parametrize("pair", [(URL, CLIP), (CLIP, PAPER), (URL, PAPER)])
     def test_kinds_of_media_cannot_be_mixed(self, pair: tuple[Any, Any]) -> None:
-        told = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
-        assert "messages[0], part 1" in told
-        assert "messages[1], part 0" in told
+        error = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
+        assert "messages[0], part 1" in error
+        assert "messages[1], part 0" in error
 
 
 class TestPictures:
@@ -132,9 +132,9 @@ class TestPictures:
         ],
     )
     def test_without_fitting_too_long_a_side_is_refused(self, image: Image, kind: type[Exception], word: str) -> None:
-        told = refused(kind, "glm-4.5v", ["hi", image])
-        assert word in told
-        assert "messages[0], part 1" in told
+        error = refused(kind, "glm-4.5v", ["hi", image])
+        assert word in error
+        assert "messages[0], part 1" in error
 
     def test_too_many_bytes_are_fitted_or_refused(self) -> None:
         out = io.BytesIO()
@@ -237,8 +237,8 @@ class TestOptions:
     def test_temperature_zero_becomes_greedy_where_zero_is_out_of_range(self) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
-        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0, "top_p": 0.5})
-        request = check(asked, replace(row, temperature=(0.01, 1.0)))
+        result = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0, "top_p": 0.5})
+        request = check(result, replace(row, temperature=(0.01, 1.0)))
         assert dict(request.options) == {"do_sample": False, "top_p": 0.5}
         assert "do_sample=false" in request.notes[0]
 

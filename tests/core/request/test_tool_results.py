@@ -40,9 +40,9 @@ def request(text: Any) -> ChatRequest:
 
 def shown(text: Any) -> tuple[str, list[str]]:
     """The text of the tool message, and the formats of the pictures after it."""
-    made = request(text)
-    media = [part for message in made.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
-    return made.messages[2].text, [part.format or "url" for part in media]
+    result = request(text)
+    media = [part for message in result.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
+    return result.messages[2].text, [part.format or "url" for part in media]
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def picture(size: tuple[int, int], kind: str = "PNG", **options: Any) -> glmv.Im
 )
 @pytest.mark.parametrize("kind", [glmv.Image, glmv.Video])
 def test_a_private_network_url_is_noted(host: str, kind: Any) -> None:
-    told = notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")])
-    assert f"glmv.{kind.__name__}.from_bytes" in told
-    assert "private network" in told
+    result = notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")])
+    assert f"glmv.{kind.__name__}.from_bytes" in result
+    assert "private network" in result
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_private_network_url_is_noted(host: str, kind: Any) -> None:
 def test_a_private_server_may_fetch_private_urls_unless_its_dialect_is_platform(
     base_url: str, dialect: str, noted: bool
 ) -> None:
-    told = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)
-    assert ("private network" in told) == noted
+    result = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)
+    assert ("private network" in result) == noted
 
 
 @pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "cdn.example.co.uk", "例子.测试", "[2606:4700::1111]"])
@@ -115,9 +115,9 @@ def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
     data = bytearray(picture((64, 64), "JPEG").data())
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 9000, 11000)  # what its header says; its pixels are not read
-    told = notes(["?", glmv.Image.from_bytes(data)], "http://localhost:8000/v1", "vllm")
-    assert "99 megapixels" in told
-    assert "fitted(max_side=6000)" in told
+    result = notes(["?", glmv.Image.from_bytes(data)], "http://localhost:8000/v1", "vllm")
+    assert "99 megapixels" in result
+    assert "fitted(max_side=6000)" in result
 
 
 def test_an_extreme_shape_is_noted_for_engines() -> None:

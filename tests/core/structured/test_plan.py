@@ -101,9 +101,9 @@ def test_prose_instead_of_a_call_is_repaired_once_and_both_turns_are_counted(
     assert answer.usage == glmv.Usage(20, 10, 30, 8, 2)
     assert answer.attempts == 2
     assert any("second time" in note for note in answer.notes)
-    said = emu.requests[1].body["messages"]
-    assert said[-2] == {"role": "assistant", "content": "It is sunny."}
-    assert said[-1]["role"] == "user"
+    request = emu.requests[1].body["messages"]
+    assert request[-2] == {"role": "assistant", "content": "It is sunny."}
+    assert request[-1]["role"] == "user"
 
 
 @both

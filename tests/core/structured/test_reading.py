@@ -186,10 +186,10 @@ def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
 def test_a_fitting_object_is_read_after_any_text(
     before: list[str], value: dict[str, object], mark: tuple[str, str], after: str
 ) -> None:
-    said = json.dumps(value, ensure_ascii=False)
+    result = json.dumps(value, ensure_ascii=False)
     # A backslash or a quotation that is open to its last quote would make the object a part of a string.
     lead = "\n".join(before).replace("\\", "") + "\n"
-    found, problem = NEED.check_text(f"{lead}{mark[0]}{said}{mark[1]}{after}")
+    found, problem = NEED.check_text(f"{lead}{mark[0]}{result}{mark[1]}{after}")
     assert problem is None, lead
     assert json.loads(found) == value
 

@@ -35,10 +35,10 @@ KEY = "test-id.test-secret"
     ],
 )
 def test_base_url_and_key_come_from_the_environment(environment: dict[str, str], base_url: str, key: str) -> None:
-    found = address_of(Settings(), environment)
-    assert found.base_url == base_url
-    assert found.signer is not None
-    assert found.signer.header(0) == f"Bearer {key}"
+    address = address_of(Settings(), environment)
+    assert address.base_url == base_url
+    assert address.signer is not None
+    assert address.signer.header(0) == f"Bearer {key}"
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_base_url_and_key_come_from_the_environment(environment: dict[str, str],
     ],
 )  # fmt: skip
 def test_a_passed_key_is_not_sent_to_the_base_url_of_another_key(environment: dict[str, str], base_url: str) -> None:
-    found = address_of(Settings(api_key="x.y"), environment)
-    assert found.base_url == base_url
-    assert found.signer is not None
-    assert found.signer.header(0) == "Bearer x.y"
+    address = address_of(Settings(api_key="x.y"), environment)
+    assert address.base_url == base_url
+    assert address.signer is not None
+    assert address.signer.header(0) == "Bearer x.y"
 
 
 def test_settings_override_the_environment() -> None:
-    found = address_of(
+    address = address_of(
         Settings(api_key="x.y", base_url="https://mine.example/v1/"),
         {"ZHIPUAI_API_KEY": "a.b", "GLMV_BASE_URL": "https://g.example/v1"},
     )
-    assert found.base_url == "https://mine.example/v1"
-    assert found.signer is not None
-    assert found.signer.header(0) == "Bearer x.y"
+    assert address.base_url == "https://mine.example/v1"
+    assert address.signer is not None
+    assert address.signer.header(0) == "Bearer x.y"
 
 
 def test_a_missing_key_raises_at_the_first_call() -> None:
@@ -86,15 +86,15 @@ def test_other_servers_need_no_key(base_url: str) -> None:
 
 
 def test_without_a_key_no_header_is_sent() -> None:
-    seen: list[httpx.Headers] = []
+    record: list[httpx.Headers] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers)
+        record.append(request.headers)
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "hi"}}]})
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
     assert glmv.Client(base_url="https://proxy.example/v1", http_client=http).chat("hi").text == "hi"
-    assert "authorization" not in seen[0]
+    assert "authorization" not in record[0]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_an_invalid_base_url_is_refused_with_advice(base_url: str, told: str) ->
 
 
 def test_unencrypted_servers_are_allowed_on_request() -> None:
-    found = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
-    assert (found.base_url, found.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
+    address = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
+    assert (address.base_url, address.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
 
 
 @given(st.text(max_size=60))

@@ -64,9 +64,9 @@ DOCUMENTED: dict[str, tuple[int, type[glmv.GLMVError], Retry]] = {
 
 
 def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
-    found = envelope(payload)
-    assert found is not None
-    return error_from(status, found)
+    result = envelope(payload)
+    assert result is not None
+    return error_from(status, result)
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)
@@ -246,9 +246,9 @@ words = st.sampled_from(["error", "code", "msg", "message", "success", "request_
 @given(st.dictionaries(words, st.one_of(json_values, st.dictionaries(words, json_values, max_size=3)), max_size=5),
        st.one_of(st.none(), st.integers(100, 599)))  # fmt: skip
 def test_any_body_is_parsed_to_an_error_or_none(payload: dict[str, Any], status: int | None) -> None:
-    found = envelope(payload)
-    if found is not None:
-        assert isinstance(error_from(status, found), glmv.GLMVError)
+    result = envelope(payload)
+    if result is not None:
+        assert isinstance(error_from(status, result), glmv.GLMVError)
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "invalid api key"), (429, "rate limit")])

@@ -27,10 +27,10 @@ ANSWER = {
 
 def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any) -> tuple[str, dict[str, Any]]:
     """The URL and the body of one call."""
-    seen: list[httpx.Request] = []
+    record: list[httpx.Request] = []
 
     def reply(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        record.append(request)
         return httpx.Response(200, json=answer)
 
     call = {
@@ -38,7 +38,7 @@ def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **option
     }
     http = httpx.Client(transport=httpx.MockTransport(reply))
     glmv.Client(key, http_client=http, **options).chat(messages, **call)
-    return str(seen[0].url), json.loads(seen[0].content)
+    return str(record[0].url), json.loads(record[0].content)
 
 
 @pytest.mark.parametrize(

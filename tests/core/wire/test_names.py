@@ -13,9 +13,9 @@ from glmv.wire.envelopes import envelope, error_from
 
 
 def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
-    found = envelope(payload, refused=status is not None and status >= 300)
-    assert found is not None
-    return error_from(status, found)
+    result = envelope(payload, refused=status is not None and status >= 300)
+    assert result is not None
+    return error_from(status, result)
 
 
 def told(message: str, **more: Any) -> dict[str, Any]:
@@ -38,10 +38,10 @@ def told(message: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    found = error(told("no", **given), status)
-    assert type(found) is glmv.QuotaError
-    assert not found.retryable
-    assert row(status, found.code).retry is Retry.NEVER
+    result = error(told("no", **given), status)
+    assert type(result) is glmv.QuotaError
+    assert not result.retryable
+    assert row(status, result.code).retry is Retry.NEVER
 
 
 @pytest.mark.parametrize(
@@ -244,10 +244,10 @@ REPEATED = {
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
-    found = error(told(message, code=own), status)
-    assert found.code == code
-    assert type(found) is row(status, code).kind
-    assert found.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
+    result = error(told(message, code=own), status)
+    assert result.code == code
+    assert type(result) is row(status, code).kind
+    assert result.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,9 @@ USERS_WORDS = {
 @pytest.mark.parametrize("status", [400, 500, None])
 @pytest.mark.parametrize("name", USERS_WORDS)
 def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int | None) -> None:
-    found = error(told(USERS_WORDS[name], code=400), status)
-    assert type(found) is row(status, "400").kind
-    assert found.code == "400"
+    result = error(told(USERS_WORDS[name], code=400), status)
+    assert type(result) is row(status, "400").kind
+    assert result.code == "400"
 
 
 @pytest.mark.parametrize(
@@ -359,14 +359,14 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 @pytest.mark.parametrize("name", UPSTREAM)
 def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
-    found = error(
+    result = error(
         told("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
         None if stream else status,
     )
-    assert type(found) is kind
-    assert words in str(found)
-    assert len(str(found)) < 600
-    assert found.retryable is (kind in (glmv.RateLimitError, glmv.ServerError))
+    assert type(result) is kind
+    assert words in str(result)
+    assert len(str(result)) < 600
+    assert result.retryable is (kind in (glmv.RateLimitError, glmv.ServerError))
 
 
 def test_a_code_field_takes_precedence_over_a_code_in_the_message() -> None:

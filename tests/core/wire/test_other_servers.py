@@ -50,11 +50,11 @@ def test_a_plain_request_has_only_fields_that_every_server_knows(dialect: str) -
 
 @pytest.mark.parametrize("dialect", OTHERS)
 def test_a_plain_stream_request_has_one_more_field(dialect: str) -> None:
-    asked = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
-    server = OtherServer(MESSAGES | {"stream"} | asked)
+    result = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
+    server = OtherServer(MESSAGES | {"stream"} | result)
     deltas = list(glmv.Client(**server.options(dialect=dialect)).stream("hi"))
     assert "".join(delta.text for delta in deltas) == "Hi"
-    assert server.body.keys() == {"model", "messages", "stream"} | asked
+    assert server.body.keys() == {"model", "messages", "stream"} | result
 
 
 @pytest.mark.parametrize("dialect", [None, *OTHERS])
@@ -572,11 +572,11 @@ def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
 
 def test_the_request_has_its_catalogue_row() -> None:
     client = glmv.Client("k", model="mine", base_model="glm-4.5v")
-    made = client.request("hi")
-    assert made.row is glmv.find_model("glm-4.5v")
+    result = client.request("hi")
+    assert result.row is glmv.find_model("glm-4.5v")
     assert client.request("hi", model="glm-4v").row is glmv.find_model("glm-4v")
     assert client.request("hi", model="other").row is None
-    assert client.settings.catalog_row() is made.row
+    assert client.settings.catalog_row() is result.row
     assert client.settings.catalog_row("other") is None
 
 
@@ -592,7 +592,7 @@ def test_the_provider_of_a_trace_is_the_server(dialect: Any, provider: str) -> N
 async def test_the_async_client_sends_the_same_request(dialect: str) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect)
-    asked = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}
-    await glmv.AsyncClient(**options).chat("hi", **asked)
-    glmv.Client(**options).chat("hi", **asked)
+    values = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}
+    await glmv.AsyncClient(**options).chat("hi", **values)
+    glmv.Client(**options).chat("hi", **values)
     assert server.bodies[0] == server.bodies[1]

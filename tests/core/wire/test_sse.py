@@ -174,11 +174,11 @@ def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes)
 def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) -> None:
     # A CR is a whole line end: nobody waits for the LF that may follow.
     decoder = SSEDecoder()
-    found = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
+    results = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
     first = len(b"data: x" + end) - 1 - end.endswith(b"\r\n")
-    assert found[first] == [("message", b"x")]
-    assert found[first + len(b"data: y" + end)] == [("message", b"y")]
-    assert sum(map(len, found)) == 2
+    assert results[first] == [("message", b"x")]
+    assert results[first + len(b"data: y" + end)] == [("message", b"y")]
+    assert sum(map(len, results)) == 2
 
 
 def test_the_unfinished_last_event_can_be_read_once() -> None:
@@ -206,8 +206,8 @@ def test_any_bytes_in_any_pieces_are_read_as_in_the_standard(stream: bytes, cuts
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = SSEDecoder()
     events = [e for a, b in itertools.pairwise(places) for e in decoder.feed(stream[a:b])]
-    found = [(kind, data.decode("utf-8", "replace")) for kind, data in events]
-    assert (found, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
+    results = [(kind, data.decode("utf-8", "replace")) for kind, data in events]
+    assert (results, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ SPLIT = {
 
 def split(pieces: list[str]) -> tuple[str, str]:
     tags = TagFilter()
-    found = [tags.feed(piece) for piece in pieces] + [tags.finish()]
-    assert not any(ended for _, _, ended in found)
-    return "".join(text for text, _, _ in found), "".join(thought for _, thought, _ in found)
+    result = [tags.feed(piece) for piece in pieces] + [tags.finish()]
+    assert not any(ended for _, _, ended in result)
+    return "".join(text for text, _, _ in result), "".join(thought for _, thought, _ in result)
 
 
 @pytest.mark.parametrize("name", SPLIT)
@@ -124,10 +124,10 @@ def test_with_two_pictures_the_caller_selects_one_for_boxes() -> None:
 
 
 def test_a_box_can_be_converted_to_pixels_of_any_picture() -> None:
-    held = io.BytesIO()
-    Pillow.new("RGB", (300, 200)).save(held, "PNG")
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (300, 200)).save(buffer, "PNG")
     box = Box((0, 500, 1000, 1000))
-    assert box.on(Image.from_bytes(held.getvalue())) == (0, 100, 300, 200)
+    assert box.on(Image.from_bytes(buffer.getvalue())) == (0, 100, 300, 200)
     with pytest.raises(glmv.InvalidRequestError, match="not measured"):
         box.on(Image.from_url("https://example.com/a.png"))
 

@@ -390,9 +390,9 @@ def test_values_get_the_type_of_their_schema(schema: dict[str, Any], text: str, 
 
 def read(pieces: list[str], *, cut: bool = False) -> tuple[str, list[tuple[str, Any]]]:
     markup = MarkupFilter(OFFERED)
-    shown = "".join([markup.feed(each) for each in pieces])
+    text = "".join([markup.feed(each) for each in pieces])
     rest, calls = markup.finish(cut=cut)
-    return shown + rest, [(name, json.loads(arguments)) for name, arguments in calls]
+    return text + rest, [(name, json.loads(arguments)) for name, arguments in calls]
 
 
 @pytest.mark.parametrize("name", MARKUP)

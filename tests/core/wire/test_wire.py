@@ -220,14 +220,14 @@ def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
 
 
 def test_search_results_come_as_data(flow: Any) -> None:
-    found = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
-    assert flow.decode([chunk({"content": "x"}, web_search=found), END]).whole.web_search == found
+    results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
+    assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
 
 @pytest.mark.parametrize("key", ["content_filter", "contentFilter"])
 def test_filter_levels_come_as_data(flow: Any, key: str) -> None:
-    found = [{"role": "assistant", "level": "3"}]
-    assert flow.decode([chunk({"content": "x"}, "stop", **{key: found})]).whole.content_filter == found
+    results = [{"role": "assistant", "level": "3"}]
+    assert flow.decode([chunk({"content": "x"}, "stop", **{key: results})]).whole.content_filter == results
 
 
 CALLS: dict[str, list[dict[str, Any]]] = {
@@ -450,9 +450,9 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(data: bytes, text
 
 
 def test_an_excerpt_is_short_and_has_no_control_characters() -> None:
-    told = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
-    assert told.isprintable()
-    assert len(told) < 210
+    result = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
+    assert result.isprintable()
+    assert len(result) < 210
 
 
 @given(st.binary(max_size=60))
@@ -570,13 +570,13 @@ def test_every_content_part_is_encoded_in_its_shape() -> None:
 
 def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
     call = ToolCall("call_1", "f", '{"a":1}')
-    told = [
+    messages = [
         Message("system", "s"),
         Message("user", "u"),
         Message("assistant", "", tool_calls=[call], reasoning="r"),
         Message("tool", "result", tool_call_id="call_1"),
     ]
-    assert written(told)["messages"] == [
+    assert written(messages)["messages"] == [
         {"role": "system", "content": "s"},
         {"role": "user", "content": "u"},
         {
@@ -590,8 +590,8 @@ def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
 
 
 def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
-    told = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
-    assert [message["content"] for message in written(told)["messages"]] == [
+    messages = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
+    assert [message["content"] for message in written(messages)["messages"]] == [
         "u",
         "ab",
         [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}],
@@ -599,8 +599,8 @@ def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
 
 
 def test_the_first_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
-    told = [Message("user", "u"), Message("assistant", "a")]
-    assert [message["content"] for message in written(told, lists=True)["messages"]] == [
+    messages = [Message("user", "u"), Message("assistant", "a")]
+    assert [message["content"] for message in written(messages, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
         "a",
     ]

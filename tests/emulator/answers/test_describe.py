@@ -15,9 +15,9 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def picture(colour: tuple[int, int, int], width: int = 100, height: int = 60, name: str = "PNG") -> bytes:
-    held = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(held, name)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, name)
+    return buffer.getvalue()
 
 
 def told(*turns: tuple[str, list[bytes | str]] | str) -> str:

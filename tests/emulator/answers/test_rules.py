@@ -22,9 +22,9 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def picture(width: int = 120, height: int = 80) -> bytes:
-    held = io.BytesIO()
-    Image.new("RGB", (width, height), (255, 0, 0)).save(held, "PNG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (255, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def ask(*messages: str | dict[str, Any], system: str = "", pictures: int = 0, **more: Any) -> Ask:
@@ -174,8 +174,8 @@ def test_a_schema_in_the_text_is_filled(around: str) -> None:
     [{"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}, {"type": "json_object"}],
 )
 def test_a_response_format_is_obeyed(response_format: Any) -> None:
-    told = json.loads(text("Hm.", pictures=1, response_format=response_format))
-    assert told.items() >= {"width": 120}.items()
+    data = json.loads(text("Hm.", pictures=1, response_format=response_format))
+    assert data.items() >= {"width": 120}.items()
 
 
 def test_any_object_holds_the_measured_facts_by_their_names() -> None:
@@ -238,8 +238,8 @@ def test_other_words_do_not_cause_json(words: str) -> None:
 def test_an_array_of_objects_has_one_entry_per_picture() -> None:
     item = {"type": "object", "properties": {"width": INTEGER, "format": STRING}, "required": ["width", "format"]}
     schema = {"type": "object", "properties": {"pictures": {"type": "array", "items": item}}, "required": ["pictures"]}
-    told = json.loads(text(json.dumps(schema), pictures=3))
-    assert told == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
+    data = json.loads(text(json.dumps(schema), pictures=3))
+    assert data == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
 def test_a_property_for_the_answer_holds_the_answer_text() -> None:

@@ -353,9 +353,9 @@ def test_no_call_can_be_added_to_an_answer_already_sent(glm: Any) -> None:
 
 def test_a_task_uses_one_answer(glm: Any) -> None:
     glm.emu.say("A red cat.")
-    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
     assert glm.emu.unused == []
-    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    results = [glm.get(f"/async-result/{data['id']}").json() for _ in range(3)]
     assert results[-1]["choices"][0]["message"]["content"] == "A red cat."
 
 
@@ -371,13 +371,13 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     made = glm.post({"input_file_id": file["id"], "endpoint": "/v4/chat/completions"}, "/batches").json()
     while (done := glm.get(f"/batches/{made['id']}").json())["status"] != "completed":
         pass
-    found = {}
+    values = {}
     for name in ("output_file_id", "error_file_id"):
         if done[name]:
             for line in glm.get(f"/files/{done[name]}/content").text.splitlines():
                 answer = json.loads(line)
-                found[answer["custom_id"]] = answer["response"]["body"]
-    return found
+                values[answer["custom_id"]] = answer["response"]["body"]
+    return values
 
 
 def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> None:
@@ -386,10 +386,10 @@ def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> 
         glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
         glm.hello(model="glm-4-plus", max_tokens=0),
     )
-    found = batch(glm, good, bad, good)
-    assert found["line-0"]["choices"][0]["message"]["content"] == "one"
-    assert found["line-1"]["error"]["code"] == "1214"
-    assert found["line-2"]["choices"][0]["message"]["content"] == "two"
+    result = batch(glm, good, bad, good)
+    assert result["line-0"]["choices"][0]["message"]["content"] == "one"
+    assert result["line-1"]["error"]["code"] == "1214"
+    assert result["line-2"]["choices"][0]["message"]["content"] == "two"
     assert [reply.text for reply in glm.emu.unused] == ["three"]
 
 
@@ -397,10 +397,10 @@ def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> 
 
 
 def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
-    asked: list[Ask] = []
+    requests: list[Ask] = []
 
     def answer(ask: Ask) -> Reply | str:
-        asked.append(ask)
+        requests.append(ask)
         return Reply(f"{len(ask.media)} pictures") if ask.media else f"You said: {ask.text}"
 
     glm.emu.answer(answer)
@@ -415,7 +415,7 @@ def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
     assert said(glm.post(body)) == "You said: Hello"
     assert said(glm.chat((glm.base64(glm.drawn(size=(60, 40))),), "Hm.")) == "1 pictures"
     assert "".join(streamed(glm.frames("Hello"))) == "You said: Hello"
-    first, picture, stream = asked
+    first, picture, stream = requests
     assert (first.model, first.kind, first.text, first.system, first.seed) == (
         "glm-4.6v",
         "chat",
@@ -432,8 +432,8 @@ def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
 
 def test_a_function_can_distinguish_tasks_and_batches(glm: Any) -> None:
     glm.emu.answer(lambda ask: ask.kind)
-    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
-    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    results = [glm.get(f"/async-result/{data['id']}").json() for _ in range(3)]
     assert results[-1]["choices"][0]["message"]["content"] == "task"
     line = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
     assert batch(glm, line)["line-0"]["choices"][0]["message"]["content"] == "batch"
@@ -452,12 +452,12 @@ def test_a_function_can_delegate_to_the_rules(glm: Any) -> None:
 
 
 def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
-    seen: list[Any] = []
-    glm.emu.answer(lambda ask: seen.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
+    record: list[Any] = []
+    glm.emu.answer(lambda ask: record.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
     body = {"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER], "tool_choice": "required"}
     glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
     glm.post(body)
-    assert seen == ["required", None]
+    assert record == ["required", None]
 
 
 def test_a_function_that_raises_gives_status_500_and_a_shown_traceback(
@@ -496,9 +496,9 @@ def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
     glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
     good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
     bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
-    found = batch(glm, bad, good)
-    assert found["line-0"]["error"]["code"] == "500"
-    assert found["line-1"]["choices"][0]["message"]["content"] == "1.0"
+    result = batch(glm, bad, good)
+    assert result["line-0"]["error"]["code"] == "500"
+    assert result["line-1"]["choices"][0]["message"]["content"] == "1.0"
 
 
 @pytest.mark.parametrize("raised", [StopIteration("no more"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])

@@ -15,9 +15,9 @@ from glmv_emulator.eyes.colours import PALETTE, colour_name, oklab
 
 
 def encoded(picture: Image.Image, name: str, **options: object) -> bytes:
-    held = io.BytesIO()
-    picture.save(held, name, **options)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    picture.save(buffer, name, **options)
+    return buffer.getvalue()
 
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -37,19 +37,19 @@ def test_a_generated_picture_is_measured_correctly(seed: int) -> None:
         exif[0x0112] = chance.choice([5, 6, 7, 8])
         options["exif"] = exif
     data = encoded(flat(colour, size), name, **options)
-    seen = look_image(data)
-    assert (seen.format, seen.size_bytes) == (name, len(data))
-    assert (seen.width, seen.height) == (size[::-1] if turned else size)
-    assert seen.sha256 == hashlib.sha256(data).hexdigest()
+    result = look_image(data)
+    assert (result.format, result.size_bytes) == (name, len(data))
+    assert (result.width, result.height) == (size[::-1] if turned else size)
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
     # 0.05 in OKLab is about 5 in CIELAB.
-    assert dist(oklab(seen.colours[0].rgb), oklab(colour)) < 0.05
+    assert dist(oklab(result.colours[0].rgb), oklab(colour)) < 0.05
 
 
 def test_shares_and_names_of_two_colours() -> None:
     picture = flat((255, 0, 0), (100, 100))
     picture.paste((0, 0, 255), (0, 0, 25, 100))
-    seen = look_image(encoded(picture, "PNG"))
-    assert [(colour.name, round(colour.share, 2)) for colour in seen.colours] == [("red", 0.75), ("blue", 0.25)]
+    result = look_image(encoded(picture, "PNG"))
+    assert [(colour.name, round(colour.share, 2)) for colour in result.colours] == [("red", 0.75), ("blue", 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_every_palette_entry_has_its_own_name() -> None:
 def test_a_truncated_picture_is_detected(name: str, cut: float) -> None:
     picture = Image.effect_noise((90, 70), 80).convert("RGB")
     data = encoded(picture, name)
-    kept = int(len(data) * cut) if cut < 1 else len(data) - int(cut)
+    result = int(len(data) * cut) if cut < 1 else len(data) - int(cut)
     with pytest.raises(Unreadable):
-        look_image(data[:kept])
+        look_image(data[:result])
 
 
 @pytest.mark.parametrize(

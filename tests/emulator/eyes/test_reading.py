@@ -24,9 +24,9 @@ def page(*lines: tuple[int, int, str], size: tuple[int, int] = (640, 480), print
     draw = ImageDraw.Draw(picture)
     for left, top, text in lines:
         draw.text((left, top), text, fill="black", font=ImageFont.load_default(print_))
-    held = io.BytesIO()
-    picture.save(held, "PNG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @cache
@@ -51,9 +51,9 @@ def chart() -> bytes:
 
 
 def sheet(data: bytes) -> Sheet:
-    found = sheet_of(data)
-    assert found is not None
-    return found
+    result = sheet_of(data)
+    assert result is not None
+    return result
 
 
 def told(text: str, *pictures: bytes) -> str:
@@ -175,10 +175,10 @@ def test_a_code_is_read() -> None:
     )
     paper = Image.new("RGB", (500, 400), "white")
     paper.paste(code.convert("RGB"), (40, 60))
-    held = io.BytesIO()
-    paper.save(held, "PNG")
-    assert "https://example.com/42" in told("What is this?", held.getvalue())
-    assert filled(obj(qr_code=STRING), held.getvalue()) == {"qr_code": "https://example.com/42"}
+    buffer = io.BytesIO()
+    paper.save(buffer, "PNG")
+    assert "https://example.com/42" in told("What is this?", buffer.getvalue())
+    assert filled(obj(qr_code=STRING), buffer.getvalue()) == {"qr_code": "https://example.com/42"}
 
 
 def test_missing_values_are_not_invented() -> None:

@@ -51,9 +51,9 @@ def emu() -> Any:
 
 @pytest.fixture
 def client(emu: Emulator) -> Any:
-    made = Client(emu)
-    yield made
-    made.http.close()
+    result = Client(emu)
+    yield result
+    result.http.close()
 
 
 def names(emu: Emulator, errors: int = 0) -> list[str]:

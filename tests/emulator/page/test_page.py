@@ -54,11 +54,11 @@ def test_a_request_is_shown_with_parts_in_order_measured_facts_and_answer(glm: A
 
 
 def test_a_picture_is_shown_small_without_metadata_under_its_own_id(glm: Any) -> None:
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "where I live"
-    Image.new("RGB", (900, 300), "blue").save(made, "JPEG", exif=exif)
-    glm.chat((glm.base64(made.getvalue()),), "Hello")
+    Image.new("RGB", (900, 300), "blue").save(buffer, "JPEG", exif=exif)
+    glm.chat((glm.base64(buffer.getvalue()),), "Hello")
     glm.chat((glm.base64(glm.drawn("green", (40, 20))),), "Hello")
     small, large = pictures(glm)
     with Image.open(io.BytesIO(large.content)) as seen:

@@ -58,8 +58,8 @@ def test_the_eras_differ_as_documented(emulate: Any) -> None:
 
 def test_usage_is_counted_by_the_published_formula(glm: Any) -> None:
     # 3 for the message, 1 CJK character each, "size" one token, "?" one; 280 x 140 pixels are 10 x 5 cells.
-    asked = glm.chat((glm.emu.host(glm.drawn(size=(280, 140))),), "多大 size?", model="glm-4v")
-    usage = asked.json()["usage"]
+    answer = glm.chat((glm.emu.host(glm.drawn(size=(280, 140))),), "多大 size?", model="glm-4v")
+    usage = answer.json()["usage"]
     assert usage["prompt_tokens"] == 3 + 2 + 1 + 1 + 50
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
@@ -229,10 +229,10 @@ def test_the_first_generation_accepts_only_user_assistant_and_lists(glm: Any, me
 
 def test_a_tool_result_must_belong_to_a_call(glm: Any) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
-    made = {"role": "assistant", "content": "", "tool_calls": [call]}
+    values = {"role": "assistant", "content": "", "tool_calls": [call]}
 
     def code(**result: str) -> str:
-        messages = [glm.user("Hello"), made, {"role": "tool", "content": "5", **result}]
+        messages = [glm.user("Hello"), values, {"role": "tool", "content": "5", **result}]
         answer = glm.post({"model": "glm-4.6v", "messages": messages})
         return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
 

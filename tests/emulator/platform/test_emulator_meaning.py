@@ -28,9 +28,9 @@ from glmv_emulator.platform.state import State
 
 @cache
 def picture(number: int) -> Image:
-    held = io.BytesIO()
-    Pillow.new("RGB", (number + 1, 2), (40 * number, 0, 0)).save(held, "PNG")
-    return Image.from_bytes(held.getvalue())
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (number + 1, 2), (40 * number, 0, 0)).save(buffer, "PNG")
+    return Image.from_bytes(buffer.getvalue())
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
@@ -87,8 +87,8 @@ def texts(content: str | list[dict[str, Any]]) -> list[str]:
 
 
 def calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
-    made = message.get("tool_calls", ())
-    return tuple(ToolCall(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in made)
+    answer = message.get("tool_calls", ())
+    return tuple(ToolCall(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in answer)
 
 
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4v"])
@@ -107,7 +107,7 @@ def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: s
         assert calls(got) == sent.tool_calls
         assert got.get("tool_call_id") == sent.tool_call_id
     assert [medium.data for medium in read.media] == [one.data() for one in pictures]
-    asked = read.parameters
-    for name, told in {"max_tokens": asked.max_tokens, "seed": asked.seed, "request_id": asked.request_id}.items():
+    result = read.parameters
+    for name, told in {"max_tokens": result.max_tokens, "seed": result.seed, "request_id": result.request_id}.items():
         assert name not in given or given[name] == told
-    assert asked.stop == ((given["stop"],) if "stop" in given else ())
+    assert result.stop == ((given["stop"],) if "stop" in given else ())

@@ -18,9 +18,9 @@ Body = dict[str, Any]
 
 
 def pixels() -> str:
-    held = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(held, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 PICTURE: Body = {"type": "image_url", "image_url": {"url": pixels()}}
@@ -277,9 +277,9 @@ def test_requests_they_refuse_get_errors_in_the_openai_format(glm: Any, status: 
 def test_a_stream_has_usage_only_if_requested(glm: Any, options: Body) -> None:
     without = frames(post(glm, hello(stream=True, **options)))
     assert not any("usage" in frame for frame in without)
-    asked = frames(post(glm, hello(stream=True, stream_options={"include_usage": True})))
-    assert asked[-1]["choices"] == []
-    assert asked[-1]["usage"]["total_tokens"] > 0
+    result = frames(post(glm, hello(stream=True, stream_options={"include_usage": True})))
+    assert result[-1]["choices"] == []
+    assert result[-1]["usage"]["total_tokens"] > 0
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])

@@ -18,14 +18,14 @@ def clip(seconds: int, size: tuple[int, int] = (1280, 720)) -> bytes:
     """A video of two frames with this total duration in seconds."""
     from PIL import Image
 
-    held = io.BytesIO()
-    with av.open(held, "w", format="mp4") as made:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as made:
         stream = made.add_stream("mpeg4", rate=Fraction(2, seconds))
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         for _ in range(2):
             made.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", size, "red"))))
         made.mux(stream.encode())
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("model", ["glm-4.5v", "glm-4.6v", "glm-5v-turbo", "glm-5.3-flash"])

@@ -96,9 +96,9 @@ def test_a_lone_surrogate_in_a_batch_does_not_end_the_batch(glm: Any) -> None:
     jsonl = json.dumps(line | {"body": body}).encode()
     form = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", jsonl)}}
     file = glm.http.post(f"{glm.emu.base_url}/files", **form).json()["id"]
-    made = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
+    data = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
     for _ in range(500):
-        batch = glm.get(f"/batches/{made['id']}").json()
+        batch = glm.get(f"/batches/{data['id']}").json()
         if batch["status"] == "completed":
             break
     assert batch["request_counts"]["completed"] == 1

@@ -46,9 +46,9 @@ def test_another_host_name_is_refused(glm: Any, host: str) -> None:
 
 def test_a_web_page_is_refused_and_gets_no_cors_header(glm: Any) -> None:
     answer = glm.post({}, headers={"origin": "https://evil.example"})
-    asked = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
-    assert (answer.status_code, asked.status_code) == (403, 403)
-    assert not [name for name in [*answer.headers, *asked.headers] if name.startswith("access-control")]
+    result = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
+    assert (answer.status_code, result.status_code) == (403, 403)
+    assert not [name for name in [*answer.headers, *result.headers] if name.startswith("access-control")]
 
 
 def test_too_large_a_request_is_refused_with_or_without_content_length(emulate: Any) -> None:
@@ -84,11 +84,11 @@ def test_the_journal_stores_requests_without_key_and_picture(glm: Any) -> None:
     picture = glm.drawn(size=(320, 200))
     glm.chat((glm.base64(picture),), f"Is {glm.emu.api_key} a key?", model="glm-4v")
     (exchange,) = glm.emu.requests
-    shown = repr(exchange)
-    assert glm.emu.api_key not in shown
-    assert glm.emu.api_key.partition(".")[2] not in shown
+    text = repr(exchange)
+    assert glm.emu.api_key not in text
+    assert glm.emu.api_key.partition(".")[2] not in text
     assert "authorization" not in exchange.headers
-    assert glm.base64(picture)[:64] not in shown
+    assert glm.base64(picture)[:64] not in text
     assert f"{len(picture)} bytes" in exchange.body["messages"][0]["content"][0]["image_url"]["url"]
     assert (exchange.method, exchange.path, exchange.status) == ("POST", "/api/paas/v4/chat/completions", 200)
     assert (exchange.media[0].width, exchange.media[0].height) == (320, 200)
@@ -190,11 +190,11 @@ def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(4)]
+        results = [process.stdout.readline() for _ in range(4)]
         process.terminate()
-    assert said[0].startswith("EMULATOR")
-    assert "/api/paas/v4" in said[1]
-    assert said[3].split()[-1].count(".") == 1
+    assert results[0].startswith("EMULATOR")
+    assert "/api/paas/v4" in results[1]
+    assert results[3].split()[-1].count(".") == 1
 
 
 def test_without_its_dependencies_the_error_names_the_extra() -> None:

@@ -16,8 +16,8 @@ KEY = "sk-upstream-5f0c9a7e"
 def whole(text: str | None = "A cat.", reason: str = "stop", usage: Any = None, **message: Any) -> dict[str, Any]:
     """An unstreamed answer."""
     choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text, **message}}
-    counted = {} if usage is None else {"usage": usage}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen", "choices": [choice], **counted}
+    result = {} if usage is None else {"usage": usage}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen", "choices": [choice], **result}
 
 
 def delta(reason: str | None = None, **delta: Any) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def streams(*frames: Any, end: bool = True) -> Script:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """The scripted server; it answers "A cat." by default."""
-    made = Server().plays(says(whole()))
-    yield made
-    made.stop()
+    result = Server().plays(says(whole()))
+    yield result
+    result.stop()
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def called(name: str, arguments: str, index: int | None = 0, identity: str = "ca
 
 
 def test_an_answer_has_the_platforms_shape(before: Any) -> None:
-    counted = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
-    glm = before(says(whole("A red cat.", usage=counted)))
+    result = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
+    glm = before(says(whole("A red cat.", usage=result)))
     body = glm.chat("What?", (glm.base64(glm.drawn()),), model="glm-4.6v", request_id="request-1").json()
     assert body["id"].startswith("emu-")
     assert (body["request_id"], body["model"], body["object"]) == ("request-1", "glm-4.6v", "chat.completion")
@@ -114,11 +114,11 @@ def said(glm: Any, **options: Any) -> tuple[str, str]:
 
 
 def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> None:
-    seen = threading.Event()
+    result = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.stream(delta(role="assistant"), delta(content="A "), end=False)
-        assert seen.wait(WITHIN)
+        assert result.wait(WITHIN)
         peer.stream(delta(content="cat."), delta("stop"), b"data: [DONE]\n\n", head=False)
 
     glm = before(script)
@@ -126,22 +126,22 @@ def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> 
         lines = (line for line in answer.iter_lines() if line)
         first = json.loads(next(lines).removeprefix("data: "))
         assert first["choices"][0]["delta"]["content"] == "A "
-        seen.set()
+        result.set()
         assert [json.loads(line[6:])["choices"][0]["delta"].get("content") for line in list(lines)[:-1]] == ["cat.", ""]
 
 
 def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> None:
-    counted = {"choices": [], "usage": USAGE}
-    glm = before(streams(delta(content="A"), delta("stop"), counted, b"data: [DONE]\n\n"))
+    values = {"choices": [], "usage": USAGE}
+    glm = before(streams(delta(content="A"), delta("stop"), values, b"data: [DONE]\n\n"))
     assert glm.frames("Hello")[-2]["usage"]["total_tokens"] == 120
     assert sent(server)["stream_options"] == {"include_usage": True}
     body = {"model": "glm-4.6v", "messages": [glm.user("Hello")], "stream": True}
     plain = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body).text
     assert "usage" not in plain
-    asked = glm.http.post(
+    answer = glm.http.post(
         f"{glm.emu.proxy_url}/chat/completions", json=body | {"stream_options": {"include_usage": True}}
     ).text
-    last = json.loads(asked.split("\n\n")[-3].removeprefix("data: "))
+    last = json.loads(answer.split("\n\n")[-3].removeprefix("data: "))
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 120)
 
 
@@ -198,9 +198,9 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     calls: dict[int, list[str]] = {}
     for call in (call for one in deltas for call in one["tool_calls"]):
-        made = calls.setdefault(call["index"], ["", ""])
-        made[0] += call["function"].get("name", "")
-        made[1] += call["function"]["arguments"]
+        result = calls.setdefault(call["index"], ["", ""])
+        result[0] += call["function"].get("name", "")
+        result[1] += call["function"]["arguments"]
     assert [(name, json.loads(arguments)) for name, arguments in calls.values()] == [
         ("get_weather", {"city": "Berlin"}),
         ("get_time", {}),

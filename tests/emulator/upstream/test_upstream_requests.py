@@ -182,11 +182,11 @@ def test_files_are_sent_as_text_or_picture_or_refused(before: Any, server: Serve
     assert glm.chat(file(glm.drawn()), "What?", **ask).status_code == 200
     uri = f"data:image/png;base64,{glm.base64(glm.drawn())}"
     assert sent(server)["messages"][0]["content"][0] == {"type": "image_url", "image_url": {"url": uri}}
-    asked = len(server.requests)
+    count = len(server.requests)
     assert glm.code(file(b"%PDF-1.7\0\xff"), "What?", **ask) == "1210"
     elsewhere = {"type": "file", "file": {"file_url": "https://example.com/a.pdf"}}
     assert glm.code(elsewhere, "What?", **ask) == "1210"
-    assert len(server.requests) == asked
+    assert len(server.requests) == count
 
 
 def test_an_uploaded_file_is_sent_as_text(before: Any, server: Server) -> None:

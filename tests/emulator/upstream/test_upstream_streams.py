@@ -28,10 +28,10 @@ def test_events_do_not_depend_on_the_split_of_bytes(places: list[int], end: str)
     lines = [": comment", "", *(f"data: {json.dumps(one, ensure_ascii=False)}{end}" for one in values), "data:[DONE]"]
     body = end.join(lines).encode()
     events = Events()
-    found = [event for piece in cut(body, places) for event in events.feed(piece)]
-    found += events.end()
-    assert [json.loads(event) for event in found[:-1]] == values
-    assert found[-1] == DONE
+    results = [event for piece in cut(body, places) for event in events.feed(piece)]
+    results += events.end()
+    assert [json.loads(event) for event in results[:-1]] == values
+    assert results[-1] == DONE
 
 
 @given(

@@ -40,8 +40,8 @@ def answers(protocol: Any) -> dict[str, Any]:
 
     def chunk(delta: dict[str, Any] | None, finish: str | None = None, usage: Any = None) -> str:
         choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
-        made = stream.model_validate({**ID, "choices": choices, "usage": usage})
-        return str(made.model_dump_json(exclude_unset=True))
+        result = stream.model_validate({**ID, "choices": choices, "usage": usage})
+        return str(result.model_dump_json(exclude_unset=True))
 
     def call(**function: str) -> dict[str, Any]:
         named = {"id": "call_1", "type": "function"} if "name" in function else {}
@@ -95,12 +95,12 @@ def thought(protocol: Any) -> str:
 def main(engine: str) -> None:
     protocol = importlib.import_module(MODULES[engine][0])
     bodies = json.load(sys.stdin)
-    found = {
+    values = {
         "version": importlib.metadata.version(engine),
         "verdicts": {name: verdict(protocol.ChatCompletionRequest, body) for name, body in bodies.items()},
         "answers": answers(protocol),
     }
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+    sys.stdout.write(f"\n{json.dumps(values)}\n")
 
 
 if __name__ == "__main__":
