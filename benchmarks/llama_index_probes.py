@@ -259,7 +259,7 @@ def _(subject: Model) -> object:
     return says(llm.complete(COLOUR, [image(image=square())]), "red")
 
 
-# ---- what is told about an answer
+# ---- metadata of an answer
 
 
 @probe("Thinking is a ThinkingBlock of the answer")

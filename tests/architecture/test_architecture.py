@@ -63,7 +63,7 @@ EXCEPTIONS = {
     "glmv_emulator/answers/schema.py": {"jsonschema", "referencing", "pydantic_core"},  # values are judged by schemas
     "glmv_emulator/pytest_plugin.py": {"pytest"},
 }
-# The one room that may import the other packages.
+# The only module that may import the other packages.
 CLI = {"glmv", "glmv_batch", "typer", "rich", "glmv_emulator"}
 
 # The only files that touch these modules of the standard library: bytes of pictures have one home (ADR-0009).
@@ -150,7 +150,7 @@ def test_only_the_drivers_sleep_lock_or_use_an_event_loop() -> None:
         "glmv/transport/asynchronous.py",
         "glmv/transport/driver.py",
         "glmv/transport/network.py",  # listens while it writes
-        "glmv/transport/failures.py",  # tells errors of `socket` apart, opens none
+        "glmv/transport/failures.py",  # distinguishes errors of `socket`, opens no socket
         "glmv/transport/pools.py",
         "glmv/transport/sync.py",
         "glmv/transport/workers.py",

@@ -13,7 +13,7 @@ from glmv import why_not_imported
 
 ROOT = Path(__file__).parents[2]
 
-# Not rich: httpx loads it for a command of its own where it is installed.
+# Without rich: httpx imports it for its command line if it is installed.
 FRAMEWORKS = {"langchain_core", "langchain", "llama_index", "starlette", "uvicorn", "typer"}
 PICTURES = {"PIL", "av", "numpy"}
 

@@ -172,7 +172,7 @@ def test_a_narrowed_gate_reads_fewer_pictures_ahead(
 
     monkeypatch.setattr(module.Calls, "_hand_on", counted)
     assert len(list(running.rows())) == COUNT
-    assert 1 <= most <= 1 + module.AHEAD + 1  # one whose row is on its way to whoever takes it
+    assert 1 <= most <= 1 + module.AHEAD + 1  # one more call, whose row is being passed to the reader
 
 
 def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:

@@ -475,7 +475,7 @@ def test_progress_is_reported_as_text_and_as_json(emulator: Emulator, photos: Pa
     assert [one["done"] for one in seen] == sorted(one["done"] for one in seen)
     last = seen[-1]
     assert (last["done"], last["total"], last["width"], last["errors"]) == (len(COLORS), len(COLORS), 4, {})
-    assert (last["spent"], last["currency"], last["price_date"]) == (0, None, None)  # nobody pays for the emulator
+    assert (last["spent"], last["currency"], last["price_date"]) == (0, None, None)  # the emulator costs nothing
     assert last["rate"] > 0
     assert " tokens, free; " in str(running.progress)
 

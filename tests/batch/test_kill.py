@@ -54,7 +54,7 @@ def test_twenty_kills_lose_nothing_and_repeat_only_running_calls(tmp_path: Path)
         while kills < KILLS:
             run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             assert run.stdout is not None
-            # After a few calls of its own, so that the job never ends before the last kill.
+            # After a few calls of this run, so that the job does not end before the last kill.
             answered = len(emulator.requests) + moment.randrange(1, ITEMS // KILLS)
             while len(emulator.requests) < answered and run.poll() is None:
                 time.sleep(moment.random() / 500)

@@ -34,7 +34,7 @@ for name in ("ray.cloudpickle", "ray.cluster_utils", "ray.data.extensions"):
 module = importlib.import_module("glmv_batch.ray")
 Vision, over, shares = module.Vision, module.over, module.shares
 
-# Ray warns of its own.
+# Ray emits warnings about itself.
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 # Workers cannot import a file of tests: its functions travel by value.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

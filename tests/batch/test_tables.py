@@ -165,7 +165,7 @@ class Mapped:
 
     def __getitem__(self, index: int) -> Any:
         self.asked.append(index)
-        return self.rows[index % len(self.rows)]  # as some do, it has no end of its own
+        return self.rows[index % len(self.rows)]  # like some data sets, it never raises IndexError
 
 
 def test_a_map_style_data_set_is_read_by_its_indices() -> None:

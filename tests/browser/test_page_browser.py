@@ -35,7 +35,7 @@ SHIFT = """() => new Promise((told) => {
     .observe({ type: "layout-shift", buffered: true });
   setTimeout(() => told(sum), 200);
 })"""
-# WCAG's contrast of each text with the ground that it stands on, and the words of those below 4.5.
+# WCAG contrast of each text with its background, and the texts with a contrast below 4.5.
 FAINT = """() => {
   const light = (colour) => {
     const linear = (one) => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4;

@@ -226,7 +226,7 @@ def test_the_key_appears_on_no_surface(
     emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut where the key could stand
+    monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut, so that a key in it shows
     looked: dict[str, object] = {}
     for shown in (
         of_the_core(emulator, picture, caplog),

@@ -17,7 +17,7 @@ Run = Callable[..., Any]
 def test_openai_client_gets_the_answer_of_an_upstream_model(
     run: Run, glmv_emulator: Any, chart: Path, base: str
 ) -> None:
-    # The other emulator stands for any OpenAI-compatible server.
+    # The other emulator replaces any OpenAI-compatible server.
     with Emulator(upstream=glmv_emulator.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any") as front:
         url = front.base_url if base == "platform" else front.proxy_url
         got = run(

@@ -20,7 +20,7 @@ from langchain_glmv import ChatGLMV
 from llama_index_glmv import GLMV, GLMVEmbedding, load_images
 
 MOST = 500
-SIGN = "¤"  # stands in no word of ours
+SIGN = "¤"  # is in no text of glmv
 
 # Each makes a call with the text somewhere in it; what comes is an error, a note or an answer.
 Call = Callable[[str], Any]

@@ -17,7 +17,7 @@ from PIL import Image
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 LARGEST = 600_000  # bytes; pages with more are slow to open
-# What is of the machine that ran it, or must never be told: paths, ports, keys.
+# Facts about the machine, and secrets: paths, ports, keys.
 PRIVATE = {
     "a path of a machine": re.compile(r"/(?:home|Users|root|work|tmp|opt|usr|var)/\w"),
     "a port": re.compile(r"(?:127\.0\.0\.1|localhost):\d"),

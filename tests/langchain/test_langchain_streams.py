@@ -177,7 +177,7 @@ async def test_a_timeout_of_the_caller_frees_the_connection_at_once(make: Models
 def test_an_event_loop_can_end_right_after_a_stream_was_left(make: Models, caplog: pytest.LogCaptureFixture) -> None:
     model = make(max_concurrency=1, timeout=20.0)
 
-    left: list[Any] = []  # what nobody refers to is closed sooner than the loop ends
+    left: list[Any] = []  # a stream without a reference is closed before the loop ends
 
     async def read_a_little(through: Any) -> None:
         left.append(through.astream("Hello"))

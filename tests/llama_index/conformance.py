@@ -140,7 +140,7 @@ class LLMConformance:
         first = llm.chat(_chat()).message
         assert _words(llm.chat([*_chat(), first, *_chat()]))
 
-    # ---- what is told about an answer
+    # ---- metadata of an answer
 
     @_EVERY_WAY
     def test_events_come_once_and_in_order(self, llm: LLM, way: str, events: Any) -> None:

@@ -177,7 +177,7 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
         for route, settings in NGINX_ROUTES.items()
     )
     config = folder / "nginx.conf"
-    # Workers of root would be another user, who may not enter the folder.
+    # As root, workers would run as another user without access to the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(NGINX.format(folder=folder, servers=servers, user=user))
     program = nginx_program()

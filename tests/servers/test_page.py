@@ -12,7 +12,7 @@ import pytest
 from tests.servers.results import PAGE, shown
 
 ROOT = PAGE.parents[1]
-# The tests are collected by a process of its own: a run may have chosen some of them.
+# A separate process collects the tests, because this run may have selected only some.
 COLLECT = """
 import json, pytest
 from tests.servers.results import cell_of

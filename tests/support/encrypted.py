@@ -29,7 +29,7 @@ class Encrypted(Server):
             super()._serve(peer)
 
     def stop(self) -> None:
-        # OpenSSL reads and writes by the number of a descriptor: nobody else may close it, for it is given out again.
+        # OpenSSL uses the descriptor's number: no other code may close it, because the number is reused.
         self.over.set()
         for peer in self.peers:
             with contextlib.suppress(OSError):

@@ -212,7 +212,7 @@ class Server:
     def stop(self) -> None:
         self.over.set()
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept(), which a close does not
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends a waiting accept(), which close() does not
         self._listener.close()
         for peer in self.peers:
             with contextlib.suppress(OSError):

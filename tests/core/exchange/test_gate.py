@@ -217,7 +217,7 @@ def test_a_call_stops_waiting_after_a_minute_of_refusals_only() -> None:
         crowd.enter("a").leave(busy=Busy())
     assert STANDSTILL <= crowd.now - started <= STANDSTILL + LONGEST
     assert waiting < 12
-    assert not crowd.gate.stands_still(crowd.now)  # who comes now has a minute of its own
+    assert not crowd.gate.stands_still(crowd.now)  # a new call has its own minute
     crowd.now += LONGEST
     crowd.enter("a").leave(good=True)
     assert not crowd.gate.stands_still(started)

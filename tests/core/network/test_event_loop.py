@@ -81,7 +81,7 @@ async def test_only_a_few_pictures_are_fitted_at_once(server: Any, monkeypatch: 
     def fit(*args: Any) -> Any:
         with lock:
             at_once.append(1 + (at_once[-1] if at_once else 0))
-        all_there.wait(10)  # as many are needed as may be, or nobody goes on
+        all_there.wait(10)  # waits for the maximum of concurrent threads; with fewer, none continues
         try:
             return real(*args)
         finally:

@@ -21,7 +21,7 @@ from glmv.transport.auth import sign as _sign
 KEY = "test-id.test-secret"
 
 
-def Signer(key: str, *, signed: bool, ttl: float) -> _Signer:  # noqa: N802 - stands for the class
+def Signer(key: str, *, signed: bool, ttl: float) -> _Signer:  # noqa: N802 - replaces the class
     return _Signer(SecretStr(key), signed=signed, ttl=ttl)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import glmv
 
-# `openssl ca` is the one command of OpenSSL 3.0 that makes a certificate for days gone by.
+# `openssl ca` is the only command of OpenSSL 3.0 that makes a certificate with dates in the past.
 AUTHORITY = """
 [ca]
 default_ca = own

@@ -37,7 +37,7 @@ def test_a_host_is_recognized_by_its_name() -> None:
     assert dialect_of("https://openrouter.ai.example/api/v1").name == "openai"
 
 
-# ---- nothing that nobody asked for
+# ---- only requested fields
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
@@ -509,7 +509,7 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
     assert any("max_tokens" in note for note in client.chat("hi", max_tokens=20_000).notes)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
-    # A name with what another host adds is that host's own deployment: how many calls it takes nobody documents.
+    # A name with another host's prefix is that host's deployment, whose concurrency limit is not documented.
     own = "base_model" in options
     assert client.slots(options["model"]).width == (row.concurrency if own else client.slots("unknown").width)
     client.chat("hi")

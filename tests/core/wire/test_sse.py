@@ -172,7 +172,7 @@ def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes)
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r"])
 def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) -> None:
-    # A CR is a whole line end: nobody waits for the LF that may follow.
+    # A CR is a complete line end: the parser does not wait for a possible LF.
     decoder = SSEDecoder()
     results = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
     first = len(b"data: x" + end) - 1 - end.endswith(b"\r\n")

@@ -21,7 +21,7 @@ from glmv_emulator import Ask, default_answer
 INSTRUCTIONS = ("_ANY_TOOL", "_ONE_TOOL", "_JSON", "_SCHEMA", "_UNLESS_TOOL", "_AGAIN")
 DATA = re.compile(r'(\{\w+\}|\{"type": "object"\})')  # what an instruction holds beside its words
 
-# Words that are in nobody's language, and some that are.
+# Words of no language, and some real words.
 words = st.one_of(
     st.text("bcdfghklmnprstvwz", min_size=1, max_size=9),
     st.sampled_from(
@@ -30,7 +30,7 @@ words = st.one_of(
 )
 tool_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{2,20}", fullmatch=True)
 kinds = st.sampled_from(["string", "integer", "number", "boolean", "array", "null"]).map(lambda kind: {"type": kind})
-# Those that stand before a colon in the instructions are drawn often.
+# Words before a colon in the instructions are drawn often.
 property_names = st.one_of(
     st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8})?", fullmatch=True),
     st.sampled_from(["now", "else", "used", "below", "size"]),
@@ -99,7 +99,7 @@ def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, dat
     ours = {name: getattr(expected, name) for name in INSTRUCTIONS}
     theirs = {name: replaced(instruction, drawn) for name, instruction in ours.items()}
     every_word = set(re.findall(r"\w+", " ".join([*ours.values(), *drawn])))
-    assume(not every_word & set(names))  # a name of a tool stays one wherever it stands
+    assume(not every_word & set(names))  # a tool name is recognized anywhere
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": data.draw(schemas)}}
     options: dict[str, Any] = {
         "any tool": {"tools": tools, "tool_choice": "required"},

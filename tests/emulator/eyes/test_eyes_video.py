@@ -62,7 +62,7 @@ def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
 @pytest.mark.parametrize("name", ["mp4", "mov"])
 @pytest.mark.parametrize("decoder", ["with PyAV", "without"])
 def test_a_rotated_video_is_measured_as_displayed(monkeypatch: pytest.MonkeyPatch, name: str, decoder: str) -> None:
-    result = video(name, ((0, 0, len(decoder)),))  # of its own bytes: what was decoded is remembered
+    result = video(name, ((0, 0, len(decoder)),))  # new bytes, because decoded videos are cached
     quarter, half = turned(result, QUARTER), turned(result, HALF)
     if decoder == "without":
         monkeypatch.setitem(sys.modules, "av", None)

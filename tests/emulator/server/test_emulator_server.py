@@ -34,7 +34,7 @@ def test_every_response_says_that_it_comes_from_an_emulator(glm: Any) -> None:
 def test_it_listens_on_loopback_only(glm: Any) -> None:
     port = int(glm.emu.base_url.split(":")[2].split("/")[0])
     listening = socket.socket()
-    # Another address of the same machine is free to bind: nobody listens on all of them.
+    # Another address of the same machine is free: the emulator does not listen on all addresses.
     listening.bind(("127.0.0.2", port))
     listening.close()
 
