@@ -65,7 +65,7 @@ def test_busy_is_retried_up_to_max_retries(flow: Any, stream: bool, code: str) -
     assert type(outcome.failure) is glmv.RateLimitError
     assert (outcome.failure.code, outcome.failure.status_code, outcome.failure.attempts) == (code, 429, 4)
     assert outcome.pauses == [2, 4, 8]
-    assert outcome.drops == [True] * 4  # each time the slot is released
+    assert outcome.drops == [True] * 4  # the gate gets each refusal
 
 
 @pytest.mark.parametrize("stream", STREAM)
