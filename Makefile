@@ -1,4 +1,4 @@
-# Two commands to know: `make demo` and `make test`. `make help` lists the rest.
+# The main targets are `make demo` and `make test`. `make help` lists all.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## ask a photograph and a chart through LangChain and LlamaIndex
+demo: $(READY) ## ask about a photograph and a chart through LangChain and LlamaIndex
 	@$(BIN)/python examples/demo
 
 test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
@@ -21,20 +21,20 @@ RELIABILITY := $(addprefix tests/, core/network core/figures core/exchange/test_
   emulator/faults/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
   langchain/test_langchain_streams.py llama_index/test_llama_events.py llama_index/test_llama_responses.py)
 TIMES := 1
-test-reliability: $(READY) ## faults, limits and keys alone (TIMES=50: so many times in a row, up to the first failure)
+test-reliability: $(READY) ## only the tests of faults, limits and keys (TIMES=50 repeats them up to the first failure)
 	@for run in $$(seq $(TIMES)); do $(BIN)/pytest -q -n auto $(RELIABILITY) $(ARGS) || exit 1; done
 
 ROOT := $(shell test "$$(id -u)" = 0 || echo sudo)
-test-browser: $(READY) ## the tests that need Chromium (Debian's package, installed where it is missing)
+test-browser: $(READY) ## the tests that need Chromium (installs Debian's package if it is missing)
 	@command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && \
 	  $(ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[all,eyes]" --group browser
 	$(BIN)/pytest -m browser $(ARGS)
 
-# The newest CPython that is installed; those of pyenv need not be on PATH.
+# The newest installed CPython; versions of pyenv need not be on PATH.
 NEWEST := .venv-newest
 PYENV_BIN := $(subst $(eval ) ,:,$(wildcard $(HOME)/.pyenv/versions/*/bin))
-test-newest: $(READY) ## the test suite on the newest Python that is installed, in an environment of its own
+test-newest: $(READY) ## the test suite on the newest installed Python, in a separate environment
 	@found=; for version in 3.15 3.14 3.13 3.12; do \
 	  found=$$(PATH="$$PATH:$(PYENV_BIN)" $(BIN)/uv python find --no-python-downloads $$version 2>/dev/null) && break; done; \
 	if [ -z "$$found" ]; then echo "No Python newer than 3.11 is installed."; exit 0; fi; \
@@ -44,14 +44,14 @@ test-newest: $(READY) ## the test suite on the newest Python that is installed, 
 	$(NEWEST)/bin/pytest -n auto $(ARGS)
 
 CLUSTER := .venv-ray
-test-cluster: $(READY) ## the tests on a local cluster of Ray, in an environment of its own (600 MB)
+test-cluster: $(READY) ## the tests on a local Ray cluster, in a separate environment (600 MB)
 	@test -x $(CLUSTER)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CLUSTER)
 	@$(BIN)/uv pip install --quiet --python $(CLUSTER)/bin/python -e ".[ray,langchain,llama-index,emulator]" \
 	  'pytest>=8.3' 'pytest-asyncio>=1.0'
 	$(CLUSTER)/bin/pytest tests/batch/test_ray.py $(ARGS)
 
 STORES := .venv-stores
-test-stores: $(READY) ## pictures in Qdrant, Chroma and LanceDB, in an environment of its own (1 GB)
+test-stores: $(READY) ## the tests with Qdrant, Chroma and LanceDB, in a separate environment (1 GB)
 	@test -x $(STORES)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(STORES)
 	@$(BIN)/uv pip install --quiet --python $(STORES)/bin/python -e ".[llama-index,langchain,images,emulator]" --group stores
 	$(STORES)/bin/pytest -n auto tests/stores $(ARGS)
@@ -74,13 +74,13 @@ test-servers: $(READY) ## the tests through LiteLLM, nginx and forward proxies (
 	@$(BIN)/uv pip install --quiet --python $(MITMPROXY)/bin/python 'mitmproxy>=11'
 	WRITE=$(WRITE) $(BIN)/pytest -m servers tests/servers $(ARGS)
 
-# torch comes by pip, whose settings may name a build for the CPU; TORCH="torch --index-url ..." names it here.
-# The engines come without what they require (CUDA), but for what the modules with their classes import.
+# pip installs torch; its settings can select a build for the CPU, as can TORCH="torch --index-url ..." here.
+# The engines are installed without their dependencies (CUDA), except those that the modules with their classes import.
 ENGINES := .venv-engines
 TORCH ?= torch==2.13.0
 IMPORTED := aiohttp cachetools cbor2 cloudpickle ipython msgspec openai-harmony orjson prometheus-client py-cpuinfo pybase64 \
   pyzmq requests triton uvloop
-test-engines: $(READY) ## a Glm4v model in transformers serve, and the classes of vLLM and SGLang (2 GB; not in CI)
+test-engines: $(READY) ## the tests with transformers serve and the classes of vLLM and SGLang (2 GB; not in CI)
 	@test -x $(ENGINES)/bin/pip || $(PYTHON) -m venv $(ENGINES)
 	@$(ENGINES)/bin/python -c 'import torch' 2>/dev/null || $(ENGINES)/bin/pip install --quiet $(TORCH)
 	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python 'transformers[serving]>=5' 'pillow>=12' $(IMPORTED)
@@ -103,7 +103,7 @@ lint: $(READY) ## ruff: rules and formatting
 	$(BIN)/ruff format --check
 	$(BIN)/ruff format --check $(PAGES)
 
-format: $(READY) ## ruff: mend what it can
+format: $(READY) ## ruff: fix problems and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/ruff format $(PAGES)
@@ -127,43 +127,43 @@ test-wheel: dist ## install the wheel in an empty environment, and ask about a p
 size: ## lines of code of each package, beside the aims
 	@$(PYTHON) benchmarks/size.py
 
-docs: $(READY) ## the documentation into site/, strictly
+docs: $(READY) ## build the documentation into site/; warnings are errors
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-pictures: $(READY) ## take the terminal and the emulator's page of the README afresh (with what test-browser installs)
+pictures: $(READY) ## retake the README's screenshots of the terminal and the emulator's page (needs Chromium, see test-browser)
 	$(BIN)/python docs/terminal.py
 	$(BIN)/python docs/emulator_page.py
 
-bench: $(READY) ## what a call and a chunk cost beside bare httpx and other clients; writes docs/performance.md
+bench: $(READY) ## measure calls and chunks against bare httpx and other clients; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python docs/figures.py
 
-bench-server: $(READY) ## what pictures cost the other users of a server; writes its part of docs/performance.md
+bench-server: $(READY) ## measure how pictures delay other users of a server; writes its part of docs/performance.md
 	$(BIN)/python benchmarks/event_loop.py
 
 MUTANTS := 60
-mutate: $(READY) ## change the modules that decide in small ways, and see whether their tests notice (an hour and more)
+mutate: $(READY) ## mutation tests: change the deciding modules and check that their tests fail (more than an hour)
 	$(BIN)/python -m tests.mutation.run --most $(MUTANTS) --write $(ARGS)
 
-bench-leaks: $(READY) ## memory and open files of a server over 10,000 pictures; hours (ARGS="--megapixels 0.15": minutes)
+bench-leaks: $(READY) ## memory and open files of a server over 10,000 pictures; takes hours (ARGS="--megapixels 0.15": minutes)
 	@$(BIN)/python benchmarks/event_loop.py --leaks $(ARGS)
 
-bench-batches: $(READY) ## a batch under kills, on a full disk, through an outage and a busy evening (ten minutes)
+bench-batches: $(READY) ## a batch run with kills, a full disk, an outage and rate limits (ten minutes)
 	$(BIN)/python benchmarks/batches.py $(ARGS)
 
-bench-processes: $(READY) ## several processes on one account, beside the openai SDK; writes its part of docs/reliability.md
+bench-processes: $(READY) ## several processes on one account, compared with the openai SDK; writes its part of docs/reliability.md
 	$(BIN)/python benchmarks/processes.py
 
-import-time: $(READY) ## what `import glmv` costs beside `import httpx, pydantic`
+import-time: $(READY) ## time of `import glmv`, compared with `import httpx, pydantic`
 	@$(BIN)/python benchmarks/run.py --task import
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(CLUSTER) $(NEWEST) $(STORES) $(AGENTS) $(SERVERS) $(MITMPROXY) $(ENGINES) $(FRAMEWORKS) .contract dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# uv installs in seconds; where it cannot be had or finds no index, pip does the same work.
-# pip reads dependency groups since 25.1, hence its own upgrade first.
-# EXTRAS=all,eyes brings the models that let the emulator read, about 170 MB.
+# uv installs in seconds; if it is missing or finds no index, pip is used instead.
+# pip supports dependency groups since 25.1, so it is upgraded first.
+# EXTRAS=all,eyes installs the models with which the emulator reads text, about 170 MB.
 EXTRAS ?= all
 INSTALL := -e ".[$(EXTRAS)]" --group dev
 $(READY): pyproject.toml

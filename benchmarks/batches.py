@@ -1,10 +1,10 @@
-"""Batches that finish: random kills, a full disk, an outage and a busy evening, each against the emulator.
+"""Batch runs under random kills, with a full disk, through an outage and under rate limits, against the emulator.
 
-    python benchmarks/batches.py                        # all four; about ten minutes, a minute of it the outage
+    python benchmarks/batches.py                        # all four; about ten minutes, one of them for the outage
     python benchmarks/batches.py evening --rows 700
 
-Each prints what became of the rows, and ends with exit code 1 where a row is missing, stands twice, or failed for a
-reason about which nobody can do anything.
+Each prints the outcome of the rows, and exits with code 1 if a row is missing, occurs twice, or failed for a reason
+that the user cannot change.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from glmv_emulator import Emulator
 WIDTH = 4
 KILLS = 20
 MODEL = "glm-4.6v-flash"
-# Errors that say what to do: make room, run again, look at that picture.
+# Errors with a remedy: free disk space, run again, check that picture.
 ACTIONABLE = {"RateLimitError", "ServerError", "ConnectionFailed", "RequestTimeout", "LimitExceeded", "GateTimeout"}
 
 RUN = f"""
@@ -49,7 +49,7 @@ finally:
 
 
 class Place:
-    """A folder with pictures, the output beside it, and the runs of the same job in processes of their own."""
+    """A folder with pictures, the output beside it, and runs of the same job in separate processes."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.photos, self.out, self.rows = folder / "photos", folder / "out" / "o.jsonl", rows
@@ -60,20 +60,20 @@ class Place:
             PIL.Image.new("RGB", (16, 16), color).save(self.photos / f"{number:>04}.png")
 
     def begin(self, emulator: Emulator, *, limit: int = 0) -> subprocess.Popen[str]:
-        """A run. `limit` is how many bytes a file may have, 0 for any."""
+        """Start a run. `limit` is the largest file size in bytes; 0 means no limit."""
         words = [str(self.photos), str(self.out), emulator.base_url, emulator.api_key, str(limit)]
         return subprocess.Popen(
             [sys.executable, "-c", RUN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def run(self, emulator: Emulator, *, limit: int = 0) -> tuple[int, str]:
-        """A run to its end -> its exit code, and the last of what it said."""
+        """Run to the end -> exit code and last line of output."""
         run = self.begin(emulator, limit=limit)
         said, wrong = run.communicate()
         return run.returncode, (said + wrong).strip().splitlines()[-1][:160]
 
     def verdict(self) -> tuple[bool, str]:
-        """Whether every row is there once, answered or failed for a reason that somebody can act on."""
+        """Whether every row occurs once, answered or failed for a reason that the user can act on."""
         lines = [json.loads(line) for line in self.out.read_text("utf-8").splitlines()]
         failed = Counter(line["error_class"] for line in lines if "error" in line)
         unhelpful = [line for line in lines if "error" in line and line["error_class"] not in ACTIONABLE]
@@ -101,7 +101,7 @@ def kills(place: Place, arguments: argparse.Namespace) -> str:
 
 
 def disk(place: Place, arguments: argparse.Namespace) -> str:
-    """No room for the ledger: once because a file may not grow, once because the disk says so."""
+    """No space for the ledger: once by a limit of file sizes, once by a full disk."""
     told = []
     with Emulator() as emulator:
         code, said = place.run(emulator, limit=150_000)
@@ -125,7 +125,7 @@ def disk(place: Place, arguments: argparse.Namespace) -> str:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None] | None]:
-    """A disk on which 64 MiB and half a one are free; yields what makes room, or None where nobody may mount."""
+    """A disk with 64.5 MiB of free space; yields a function that frees space, or None where mounting is not allowed."""
     if os.geteuid() != 0 or subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=66000k", "tmpfs", folder], capture_output=True
     ).returncode:  # fmt: skip
@@ -138,7 +138,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], None] | None]:
 
 
 def outage(place: Place, arguments: argparse.Namespace) -> str:
-    """Nobody answers for a while in the middle of a run."""
+    """The server is unreachable for a while in the middle of a run."""
     first = Emulator(port=0).start()
     run = place.begin(first)
     while len(first.requests) < place.rows // 3:
@@ -154,7 +154,7 @@ def outage(place: Place, arguments: argparse.Namespace) -> str:
 
 
 def evening(place: Place, arguments: argparse.Namespace) -> str:
-    """The platform is crowded, and the run is killed twice."""
+    """The platform refuses calls by its rate limit, and the run is killed twice."""
     with Emulator(profile="busy evening", seed=arguments.seed) as emulator:
         for part in (4, 2):
             run = place.begin(emulator)
@@ -171,7 +171,7 @@ SCENARIOS = {"kills": kills, "disk": disk, "outage": outage, "evening": evening}
 
 
 def main() -> int:
-    """Run the scenarios that are named."""
+    """Run the named scenarios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], help="all, where none is named")
     parser.add_argument("--rows", type=int, default=300)

@@ -1,10 +1,10 @@
-"""The path of one call: how many files and functions of ours it enters, and how often it changes package.
+"""The path of one call: number of project files and functions entered, and of switches between packages.
 
     python benchmarks/call_trace.py
 
-Prints one line for each kind of call. "Switches" counts the moments when one function of ours calls or returns to one
-in another package ("langchain_glmv", "glmv.request", "glmv.wire", ...). For streams it also prints how many functions
-in other files each delta passes.
+Prints one line for each kind of call. "Switches" counts calls of and returns to a project function in
+another package ("langchain_glmv", "glmv.request", "glmv.wire", ...). For streams it also prints how many functions in
+other files each delta passes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PICTURE = ROOT / "examples" / "pictures" / "cat.jpg"
 
 
 class Trace:
-    """What `sys.setprofile` saw of our own functions, comprehensions and lambdas left out."""
+    """Calls of project functions seen by `sys.setprofile`, without comprehensions and lambdas."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
@@ -60,7 +60,7 @@ def package_of(file: str) -> str:
 
 
 def traced(call: Callable[[], Any]) -> Trace:
-    """Run a call twice without a trace, so that what happens once is not counted, then with one."""
+    """Run a call twice without a trace, so that one-time work is not counted, and then with a trace."""
     call()
     call()
     trace = Trace()
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def streamed(model: ChatGLMV, words: int) -> None:
-    """Stream an answer of so many words."""
+    """Stream an answer of this many words."""
     for number, _ in enumerate(model.stream("Count from 1 to 40, in words.")):
         if number == words:
             return

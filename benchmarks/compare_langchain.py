@@ -1,8 +1,8 @@
-"""Writes docs/compare-langchain.md: the same expectations of ChatGLMV and of the other classes that reach GLM-4V.
+"""Writes docs/compare-langchain.md: the same checks for ChatGLMV and other classes that support GLM-4V.
 
     python benchmarks/compare_langchain.py
 
-Each class runs unmodified in an environment of its own under `.contract/`, against one emulator.
+Each class runs unmodified in its own environment under `.contract/`, against one emulator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from comparison import ROOT, python_of, ran, row, servers, table, write
 PROBES = "langchain_probes.py"
 PAGE = ROOT / "docs" / "compare-langchain.md"
 
-# Class -> (its package, what is installed for it). ChatGLMV runs in the project's own environment.
+# Class -> (its package, packages to install). ChatGLMV runs in the project's own environment.
 OTHERS = {
     "ChatOpenAI": ("langchain-openai", "langchain-openai pillow"),
     "ChatZhipuAI": ("langchain-community", "langchain-community pyjwt httpx-sse pillow"),
@@ -34,7 +34,7 @@ def main() -> None:
     classes |= {name: (package, python_of(package, wanted)) for name, (package, wanted) in OTHERS.items()}
     with servers(SETTINGS) as given:
         results = {name: ran(python, PROBES, name, given) for name, (_, python) in classes.items()}
-        # In turns, so that a machine that slows down slows all of them.
+        # In turns, so that a slower machine affects all of them.
         starts = [{name: ran(python, PROBES, name, given, "--start") for name, (_, python) in classes.items()}
                   for _ in range(5)]  # fmt: skip
     calls = [found.pop("seconds") for found in results.values()]

@@ -1,8 +1,8 @@
-"""Writes docs/compare-llama-index.md: the same expectations of GLMVMultiModal and of other classes that reach GLM-4V.
+"""Writes docs/compare-llama-index.md: the same checks for GLMVMultiModal and other classes that support GLM-4V.
 
     python benchmarks/compare_llama_index.py
 
-Each class runs unmodified in an environment of its own under `.contract/`, against one emulator.
+Each class runs unmodified in its own environment under `.contract/`, against one emulator.
 """
 
 from __future__ import annotations

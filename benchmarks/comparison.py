@@ -1,4 +1,4 @@
-"""What both comparisons share: environments, servers and the page."""
+"""Shared code of both comparisons: environments, servers and the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "test-id.test-secret"
 
 
 def python_of(package: str, requirement: str) -> str:
-    """The interpreter of an environment, built if it is not there yet."""
+    """The interpreter of an environment, built if it is missing."""
     folder = ROOT / ".contract" / package
     python = folder / "bin" / "python"
     if not python.is_file():
@@ -65,7 +65,7 @@ def write(
 
 
 def _clip(path: Path) -> Path:
-    """A second of blue."""
+    """A video of one second of blue."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=5)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -95,7 +95,7 @@ def servers(settings: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
 
 
 def ran(python: str, probes: str, name: str, given: dict[str, str], *options: str) -> Any:
-    """What a file of probes prints about a class."""
+    """The output of a file of probes for a class."""
     command = [python, str(HERE / probes), name, *options]
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, cwd=ROOT, timeout=900)
     if done.returncode != 0:
@@ -108,7 +108,7 @@ def row(what: str, cells: Any) -> str:
 
 
 def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """The findings as rows of a Markdown table, and as a list what was seen where the answer is no."""
+    """The results as rows of a Markdown table, and a list of observations for each "no"."""
     names = list(results)
     lines, notes = [row("", names).replace("|  |", "| |"), f"|---|{'---|' * len(names)}"], []
     for what in results[names[0]]:
@@ -127,5 +127,5 @@ def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
 
 
 def _plain(said: str) -> str:
-    """What was seen, on one line, without the ports of this run."""
+    """An observation on one line, without the ports of this run."""
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", " ".join(said.replace("`", "'").split()))

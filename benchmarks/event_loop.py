@@ -1,8 +1,8 @@
-"""What pictures cost the other users of a server, and what a history of pictures costs a later turn.
+"""Delay of other users of a server by pictures, and the cost of a history with pictures for a later turn.
 
-The server (uvicorn), what it asks (benchmarks/server.py) and the users (httpx) are processes of their own. Users send
-photographs in turn as fast as they are answered: a JPEG that EXIF turns, a HEIC and a WEBP, each with other bytes at
-its end, so that none is found in the cache. The tables go between the markers of docs/performance.md.
+The server (uvicorn), its model server (benchmarks/server.py) and the users (httpx) are separate processes. Users send
+photographs in a row as fast as they are answered: a JPEG with EXIF rotation, a HEIC and a WEBP, each with different
+bytes at its end, so that none is in the cache. The tables go between the markers of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from run import BEGIN, END, prepared, section
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 
-TICK = 0.005  # seconds between two looks at the loop's delay
+TICK = 0.005  # seconds between two measurements of the loop's delay
 KEY = "bench.secret"
 DELAY_AIM, WAIT_AIM, HISTORY_AIM = 100.0, 150.0, 1.5
 
 
 def photographs(megapixels: float) -> list[bytes]:
-    """A turned JPEG, a HEIC and a WEBP of so many pixels, of soft colours with noise."""
+    """A JPEG with EXIF rotation, a HEIC and a WEBP of this many pixels, in soft colours with noise."""
     import pillow_heif
     from PIL import Image
 
@@ -54,7 +54,7 @@ def photographs(megapixels: float) -> list[bytes]:
 
 
 def another(picture: bytes, number: int) -> bytes:
-    """The same picture with other bytes at its end, where readers do not look: a box of ISO files, `free`."""
+    """The same picture with other bytes at its end, which readers ignore: a `free` box of ISO files."""
     return picture + (24).to_bytes(4, "big") + b"free" + number.to_bytes(16, "big")
 
 
@@ -105,7 +105,7 @@ SUBJECTS = {"ChatGLMV": glmv_ask, "ChatOpenAI": openai_ask}
 
 
 def serve(subject: str, upstream: str, port: int) -> None:
-    """A server that answers with what the model streams; `/facts` tells of its loop since it was asked last."""
+    """A server that forwards the model's stream; `/facts` returns measurements of its loop since the last request."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -142,7 +142,7 @@ def serve(subject: str, upstream: str, port: int) -> None:
 
 
 async def use(url: str, users: int, requests: int, pictures: list[bytes], looks: int) -> dict[str, Any]:
-    """So many users send requests until all are answered; one more asks in words, again and again.
+    """This many users send requests until all are answered; one more user repeatedly sends text only.
 
     Without users, the one asks alone. Returns waits in words and with pictures, delays of the loop, RSS and open files.
     """
@@ -183,7 +183,7 @@ async def use(url: str, users: int, requests: int, pictures: list[bytes], looks:
                 await asyncio.sleep(0.05)
 
         await once(b"")
-        await http.get("/facts")  # forgets the start
+        await http.get("/facts")  # resets the measurements of the start
         stop = asyncio.Event()
         one = asyncio.create_task(in_words(stop))
         if users:
@@ -210,7 +210,7 @@ PICTURES, TURNS = 10, 7
 
 
 def history(subject: str, upstream: str) -> None:
-    """CPU milliseconds of a later turn of a conversation about ten turned photographs of 3 MB; prints the median.
+    """CPU milliseconds of a later turn of a conversation about ten rotated photographs of 3 MB; prints the median.
 
     httpx sends the same body, which is ready as bytes.
     """
@@ -229,7 +229,7 @@ def history(subject: str, upstream: str) -> None:
         model = ChatGLMV(model="glm-4.6v", api_key=KEY, base_url=base_url)
         stored = [json.dumps([image(picture), words]) for picture in pictures]
 
-        def given() -> Any:  # other objects of the same content, as a checkpoint store gives them
+        def given() -> Any:  # other objects of equal content, as from a checkpoint store
             return [HumanMessage(json.loads(content)) for content in stored]
 
         async def turn(messages: Any) -> Any:
@@ -269,7 +269,7 @@ def history(subject: str, upstream: str) -> None:
 
 
 def share(values: list[float], part: float) -> float:
-    """The value that this part of all is not above, in milliseconds."""
+    """The quantile of this fraction, in milliseconds."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1000
 
@@ -287,7 +287,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def role(*arguments: object) -> Any:
-    """What another process of this program prints, as JSON."""
+    """The JSON output of another process of this program."""
     process = started(str(Path(__file__)), *map(str, arguments))
     out, _ = process.communicate()
     if process.returncode:
@@ -296,7 +296,7 @@ def role(*arguments: object) -> Any:
 
 
 def measured(subject: str, upstream: str, runs: list[tuple[int, int, float]]) -> list[dict[str, Any]]:
-    """Runs of (users, requests, megapixels) against a server of its own for all of them."""
+    """Runs of (users, requests, megapixels) against one new server."""
     port = free_port()
     server = started(str(Path(__file__)), "--serve", subject, upstream, str(port))
     url = f"http://127.0.0.1:{port}"
@@ -387,7 +387,7 @@ def leaks(users: int, requests: int, megapixels: float) -> list[str]:
 
 
 def written(page: Path, lines: list[str]) -> None:
-    """Put lines between the markers of a page, at its end where there are none."""
+    """Put lines between the markers of a page, or at its end if it has no markers."""
     text = page.read_text("utf-8")
     made = "\n".join([BEGIN, "", *lines, "", END])
     old = section(text)

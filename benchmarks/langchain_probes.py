@@ -1,7 +1,7 @@
-"""What a LangChain user expects of a chat model, probed one by one: prints JSON of behaviour -> [met, what was seen].
+"""Expectations of a LangChain user of a chat model, tested one by one: prints JSON of behaviour -> [met, observation].
 
 Runs in the environment of the class that it probes: `python langchain_probes.py CLASS`, servers as JSON on stdin.
-Each class is used as its documentation says, with its defaults; the server is the same for all.
+Each class is used as documented, with its defaults; the server is the same for all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a LlamaIndex user expects of a model, probed one by one: prints JSON of behaviour -> [met, what was seen].
+"""Expectations of a LlamaIndex user of a model, tested one by one: prints JSON of behaviour -> [met, observation].
 
 Runs in the environment of the class that it probes: `python llama_index_probes.py CLASS`, servers as JSON on stdin.
-Each class is used as its documentation says, with its defaults; the server is the same for all.
+Each class is used as documented, with its defaults; the server is the same for all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def openai_like(url: str, key: str, **options: Any) -> Any:
 def zhipuai(url: str, key: str, **options: Any) -> Any:
     from llama_index.llms.zhipuai import ZhipuAI
 
-    # It has no parameter for the base, and knows one vision model.
+    # It has no parameter for the base URL, and supports one vision model.
     os.environ["ZHIPUAI_BASE_URL"] = url
     return ZhipuAI(**{"model": "glm-4v", "api_key": key, **options})
 
@@ -55,12 +55,12 @@ CLASSES = {
     "ZhipuAI": zhipuai,
     "ZhipuAIMultiModal": zhipuai_multi_modal,
 }
-# The text model of a class whose vision model takes neither tools nor bare text, for what needs no picture.
+# The text model, for checks without a picture, of a class whose vision model takes neither tools nor bare text.
 TEXT = {zhipuai: "glm-4-plus", zhipuai_multi_modal: "glm-4-plus"}
 
 
 class Model(Subject):
-    """A subject that may have a model for text of its own."""
+    """A subject that may have a separate text model."""
 
     def text(self, **options: Any) -> Any:
         name = TEXT.get(self.make)
@@ -97,7 +97,7 @@ def add_tool() -> Any:
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """The names of the events of instrumentation."""
+    """The names of instrumentation events."""
     from llama_index.core.instrumentation import get_dispatcher
     from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 
@@ -259,7 +259,7 @@ def _(subject: Model) -> object:
     return says(llm.complete(COLOUR, [image(image=square())]), "red")
 
 
-# ---- what is told about an answer
+# ---- metadata of an answer
 
 
 @probe("Thinking is a ThinkingBlock of the answer")

@@ -1,6 +1,6 @@
-"""What the probes of both comparisons share. Runs in the environment of the class that is probed.
+"""Shared code of the probes of both comparisons. Runs in the environment of the tested class.
 
-A probe is a function from a `Subject` to whether an expectation is met, or to that and what was seen instead.
+A probe is a function that takes a `Subject` and returns whether an expectation is met, or that and an observation.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ COLOUR = "What is the main colour?"
 
 
 class Subject:
-    """The class that is probed, with the servers and files of the run: name -> URL or path."""
+    """The tested class, with the servers and files of the run: name -> URL or path."""
 
     def __init__(self, make: Callable[..., Any], given: dict[str, str]) -> None:
         self.make, self.given = make, given
         self.url, self.key = given["url"], given["key"]
 
     def model(self, **options: Any) -> Any:
-        """A model, made as the documentation of its class says."""
+        """A model, made as documented for its class."""
         return self.make(self.url, self.key, **options)
 
     def at(self, server: str, **options: Any) -> Any:
-        """A model at another of the servers."""
+        """A model that uses another server."""
         return self.make(self.given[server], self.key, **options)
 
 
@@ -32,12 +32,12 @@ Probe = Callable[[Any], object]
 PROBES: dict[str, Probe] = {}
 
 
-# Behind the name of a row whose outcome rests on our emulator alone: no third party showed that the platform does so.
+# Marks a row whose outcome depends only on our emulator: no third party has shown that the platform behaves this way.
 ALONE = " ¹"
 
 
 def probe(name: str, *, alone: bool = False) -> Callable[[Probe], Probe]:
-    """Enter a function into the table; `alone` marks a row that rests on our emulator alone."""
+    """Add a function to the table; `alone` marks a row that depends only on our emulator."""
 
     def keep(function: Probe) -> Probe:
         PROBES[name + ALONE * alone] = function
@@ -47,7 +47,7 @@ def probe(name: str, *, alone: bool = False) -> Callable[[Probe], Probe]:
 
 
 def outcome(function: Probe, subject: Subject) -> list[Any]:
-    """Whether an expectation is met, and what was seen where it is not."""
+    """Whether an expectation is met, and an observation if it is not."""
     try:
         found = function(subject)
     except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
@@ -57,7 +57,7 @@ def outcome(function: Probe, subject: Subject) -> list[Any]:
 
 
 def raised(call: Callable[[], Any]) -> Exception | None:
-    """What a call raises."""
+    """The exception that a call raises."""
     try:
         call()
     except Exception as error:  # noqa: BLE001  # whatever the class raises is the finding
@@ -66,7 +66,7 @@ def raised(call: Callable[[], Any]) -> Exception | None:
 
 
 def misspelt(call: Callable[[], Any]) -> tuple[bool, str]:
-    """Whether an option `temprature` is refused by its name."""
+    """Whether an option `temprature` is refused with its name."""
     error = raised(call)
     if error is None:
         return False, "it is ignored"
@@ -74,7 +74,7 @@ def misspelt(call: Callable[[], Any]) -> tuple[bool, str]:
 
 
 def fastest(call: Callable[[], Any], clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of 20 calls, after one."""
+    """Seconds of the fastest of 20 calls, after one warm-up call."""
     call()
     taken = []
     for _ in range(20):
@@ -98,7 +98,7 @@ def schema() -> Any:
     from pydantic import BaseModel, Field
 
     class Picture(BaseModel):
-        """What a picture shows."""
+        """Content of a picture."""
 
         colour: str = Field(description="the main colour")
         width: int = Field(description="pixels across")
@@ -107,5 +107,5 @@ def schema() -> Any:
 
 
 def filled(found: Any) -> tuple[bool, str]:
-    """Whether `schema` was filled with what `square` shows."""
+    """Whether `schema` was filled with the content of `square`."""
     return (found.colour, found.width) == ("red", 64), str(found)

@@ -1,8 +1,8 @@
-"""Several processes on one account, and one process that was told too much: are all calls answered, and how soon?
+"""Several processes on one account, and one process with too high a limit: are all calls answered, and how soon?
 
-The server answers so many calls at once, each after half a second, and refuses the one too many: our own with HTTP 429
-and the platform's code 1302, nginx with `limit_conn` and `limit_conn_status 429`. The callers are processes of their
-own, with default settings. "Ideal" is the time in which the server can answer all of the calls.
+The server answers a limited number of concurrent calls, each after half a second, and refuses further ones: our own
+server with HTTP 429 and the platform's code 1302, nginx with `limit_conn` and `limit_conn_status 429`. The callers are
+separate processes with default settings. "Ideal" is the time in which the server can answer all of the calls.
 The tables go between the markers of docs/reliability.md.
 """
 
@@ -103,7 +103,7 @@ class Case(NamedTuple):
 
     @property
     def ideal(self) -> float:
-        """Seconds in which the server can answer all calls."""
+        """Seconds that the server needs to answer all calls."""
         return self.processes * self.calls * SECONDS / self.slots
 
 
@@ -115,7 +115,7 @@ ALONE = (Case(1, 200, 50, 3), Case(1, 300, 100, 1))
 
 
 async def serve(port: int, slots: int, seconds: float) -> None:
-    """Answers calls after so many seconds, at most `slots` at once; without slots, all of them."""
+    """Answers calls after this many seconds, at most `slots` at once; without slots, all at once."""
     requests = refused = under_way = 0
     answer = json.dumps({"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}).encode()
     busy = json.dumps({"error": {"code": "1302", "message": "Too many at once"}}).encode()
@@ -157,7 +157,7 @@ def free_port() -> int:
 
 
 def waits_for(port: int) -> None:
-    """Until somebody listens."""
+    """Wait until a server listens."""
     until = time.monotonic() + 20
     while True:
         try:
@@ -182,7 +182,7 @@ def started(command: list[str], port: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def own(slots: int) -> Iterator[tuple[int, Any]]:
-    """Our server: its port, and a function that returns how many requests came and how many were refused."""
+    """Our server: its port, and a function that returns the numbers of received and refused requests."""
     port = free_port()
 
     def count() -> tuple[int, int]:
@@ -198,13 +198,13 @@ def own(slots: int) -> Iterator[tuple[int, Any]]:
 
 @contextlib.contextmanager
 def nginx(slots: int) -> Iterator[tuple[int, Any]]:
-    """nginx before a server that answers all; as `own`."""
+    """nginx in front of a server that answers all calls; otherwise like `own`."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     assert program is not None, "nginx is not installed: apt-get install nginx-light"
     port = free_port()
     with own(0) as (origin, _), tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "nginx.conf")
-        # Workers of root would be another user, who may not enter the folder.
+        # As root, workers would run as another user without access to the folder.
         user = "user root;" if os.geteuid() == 0 else ""
         config.write_text(NGINX.format(folder=folder, port=port, origin=origin, slots=slots, user=user))
 
@@ -223,7 +223,7 @@ SERVERS = {"ours": own, "nginx": nginx}
 
 
 async def calls(client: str, port: int, number: int, at_once: int) -> dict[str, Any]:
-    """So many calls at the same time; says when they began and ended, and how many failed with what."""
+    """This many calls at the same time; returns start, end, and the number of failures of each kind."""
     base_url = f"http://127.0.0.1:{port}/v1"
     ask: Any
     if client == "glmv":
@@ -252,7 +252,7 @@ async def calls(client: str, port: int, number: int, at_once: int) -> dict[str, 
 
 
 class Result(NamedTuple):
-    """What came of one run."""
+    """The result of one run."""
 
     case: Case
     failed: Counter[str]
@@ -267,7 +267,7 @@ class Result(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """All answered, with few requests and soon."""
+        """Whether all calls were answered, soon and with few requests."""
         alone = self.case.processes == 1
         soon = self.seconds <= MOST_TIME * self.case.ideal
         return not self.failed and soon and (alone or self.requests_each <= MOST_REQUESTS)
@@ -291,7 +291,7 @@ class Result(NamedTuple):
 
 
 def run(server: str, client: str, case: Case) -> Result:
-    """One run, with a server of its own."""
+    """One run with a new server."""
     with SERVERS[server](case.slots) as (port, count):
         command = [sys.executable, __file__, "--call", client, str(port), str(case.calls), str(case.at_once)]
         callers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(case.processes)]
@@ -309,7 +309,7 @@ HEAD = [
 
 
 def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
-    """The tables, printed while they grow."""
+    """The tables; rows are printed as they are measured."""
     today = time.strftime("%Y-%m-%d")
     told = (
         f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {today}. {SEVERAL.processes} processes of "
@@ -335,7 +335,7 @@ def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
 
 
 def section(text: str) -> str:
-    """What stands between the markers of the page, with them; "" where there are none."""
+    """The text between the markers of the page, including them; "" if there are no markers."""
     found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
     return found.group() if found else ""
 

@@ -1,9 +1,9 @@
-"""What state, caches and traces hold of a picture, as base64 and by reference: writes a table of docs/pictures.md.
+"""Sizes of a picture in state, caches and traces, as base64 and by reference: writes a table of docs/pictures.md.
 
     python benchmarks/references.py
 
-Needs what `make test` installs, and langchain-community for histories and caches in SQL. The emulator answers; no time
-is measured. The picture is noise, so that nothing makes it smaller.
+Needs the packages of `make test`, and langchain-community for histories and caches in SQL. The emulator answers; no
+time is measured. The picture is noise, so that it does not compress.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def photograph() -> bytes:
 
 
 class Case:
-    """One way of giving the picture, and the models that are asked."""
+    """One way to pass the picture, and the tested models."""
 
     def __init__(self, emulator: Emulator, folder: Path, data: bytes, by_reference: bool) -> None:
         folder.mkdir()
@@ -75,7 +75,7 @@ class Case:
         return [HumanMessage([self.block, QUESTION])]
 
     def turns(self, saver: Any, count: int) -> None:
-        """Turns of an agent in one thread; the first has the picture."""
+        """Turns of an agent in one conversation; the first has the picture."""
         agent = create_agent(self.model, [], checkpointer=saver)
         for turn in range(count):
             message = self.asked() if turn == 0 else [HumanMessage(f"And {turn}?")]
@@ -119,7 +119,7 @@ class Case:
         return asyncio.run(first())
 
     def sent_to_langsmith(self, **hiding: Any) -> int:
-        """Bytes that a LangSmith client sends about one call, here to a server that keeps them."""
+        """Bytes that a LangSmith client sends about one call, to a local server that records them."""
         sent: list[int] = []
 
         class Server(BaseHTTPRequestHandler):
@@ -153,16 +153,16 @@ class Case:
         return sum(len(span.to_json()) for span in exporter.get_finished_spans())
 
     def langchain_spans(self, shortened: bool) -> int:
-        """Those of LangChain."""
+        """Characters of LangChain's spans."""
         return self.spans(LangChainInstrumentor(), lambda: self.model.invoke(self.asked()), shortened)
 
     def llama_spans(self, shortened: bool) -> int:
-        """Those of LlamaIndex."""
+        """Characters of LlamaIndex's spans."""
         message = ChatMessage(blocks=[self.llama_block, TextBlock(text=QUESTION)])
         return self.spans(LlamaIndexInstrumentor(), lambda: self.llm.chat([message]), shortened)
 
     def llama_message(self) -> int:
-        """Characters of a LlamaIndex message as JSON, which memories and workflows keep."""
+        """Characters of a LlamaIndex message as JSON, as memories and workflows store it."""
         return len(ChatMessage(blocks=[self.llama_block, TextBlock(text=QUESTION)]).model_dump_json())
 
 
@@ -185,7 +185,7 @@ ROWS: list[tuple[str, Callable[[Case], int]]] = [
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a database of SQLite, its log written back."""
+    """Bytes of an SQLite database after its log is written back."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.stat().st_size

@@ -1,7 +1,7 @@
-"""`python benchmarks/reliability.py`: what each client does about each of the 44 faults, and glmv about 30 abuses.
+"""`python benchmarks/reliability.py`: how each client reacts to each of the 44 faults, and glmv to 30 abuses.
 
-Each client runs in a process and an environment of its own, against a fake server of its own. The faults are those of
-`tests/support/faults.py`, the abuses those of `tests/abuses`; one rule judges all. The tables go to
+Each client runs in its own process and environment, against its own fake server. The faults are those of
+`tests/support/faults.py`, the abuses those of `tests/abuses`; the same rule applies to all clients. The tables go to
 docs/reliability.md.
 """
 
@@ -33,7 +33,7 @@ TIMEOUT = 2.0
 STARTS_WITHIN = 120.0
 
 OURS = ("glmv", "ChatGLMV", "GLMV")
-# Client -> what is installed for it; zhipuai imports sniffio without saying so in its requirements.
+# Client -> packages to install; zhipuai imports sniffio without listing it in its requirements.
 OTHERS = {
     "openai": "openai",
     "zhipuai": "zhipuai sniffio",
@@ -53,7 +53,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one order: what the client's process said, and what the server saw."""
+    """The result of one order: the output of the client's process, and the requests that the server received."""
 
     said: dict[str, Any]
     requests: int
@@ -66,7 +66,7 @@ class Outcome:
 
 
 def right(good: Good, got: Outcome) -> bool:
-    """Whether a client did what a good one does."""
+    """Whether a client behaved correctly."""
     if got.requests not in good.requests or got.followed or (good.quiet and got.stderr):
         return False
     if got.megabytes > good.megabytes or not good.least <= got.seconds <= good.most:
@@ -88,7 +88,7 @@ def right(good: Good, got: Outcome) -> bool:
 
 
 class Worker:
-    """A client in its process, which is started anew when it does not come back."""
+    """A client in its process, which is restarted when it does not respond."""
 
     def __init__(self, name: str, python: Path) -> None:
         self.name, self._python = name, python
@@ -97,7 +97,7 @@ class Worker:
         self.asynchronous = False
 
     def start(self) -> None:
-        """Start it, and have it make one call, which imports its libraries."""
+        """Start it and let it make one call, which imports its libraries."""
         self.stop()
         command = [str(self._python), str(HERE / "reliability_clients.py"), self.name]
         bare = {name: text for name, text in os.environ.items() if "proxy" not in name.lower()}
@@ -123,7 +123,7 @@ class Worker:
             self._process = None
 
     def do(self, order: dict[str, Any], seconds: float = LIMIT) -> tuple[dict[str, Any], int]:
-        """What came of an order, and how many lines were written to standard error."""
+        """The result of an order, and the number of lines written to standard error."""
         if self._process is None:
             self.start()
         process = self._process
@@ -143,7 +143,7 @@ class Worker:
 
 
 def order_of(use: str, base: str, *, asynchronous: bool = False, **options: Any) -> dict[str, Any]:
-    """What a client's process is told to do."""
+    """The order for a client's process."""
     options = {"timeout": TIMEOUT} | options
     return {"use": use, "async": asynchronous, "base": base, "options": options}
 
@@ -186,7 +186,7 @@ def observed(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
 
 
 def told(got: Outcome, wanted: str | None = TEXT) -> str:
-    """One outcome in a few words; `wanted` is the answer that a good client hands over."""
+    """One outcome in a few words; `wanted` is the answer that a correct client returns."""
     count = f"{got.requests} request{'s' * (got.requests != 1)}"
     grown = f", +{got.megabytes:.0f} MB" if got.megabytes > 40 else ""
     elsewhere = f", {got.followed} bytes went elsewhere" if got.followed else ""
@@ -217,7 +217,7 @@ def told(got: Outcome, wanted: str | None = TEXT) -> str:
 
 
 def cell(fault: Fault, outcomes: list[Outcome]) -> tuple[str, bool | None]:
-    """What stands in the table, and whether it is right."""
+    """The cell of the table, and whether it is correct."""
     if not outcomes:
         return "–", None
     marks = [right(fault.good, one) for one in outcomes]
@@ -227,7 +227,7 @@ def cell(fault: Fault, outcomes: list[Outcome]) -> tuple[str, bool | None]:
 
 
 def built(name: str, requirement: str) -> Path:
-    """The Python of a client's environment, which is made once under .contract/."""
+    """The interpreter of a client's environment, which is built once under .contract/."""
     folder = ENVIRONMENTS / f"reliability-{name}"
     python = folder / "bin" / "python"
     ready = folder / "ready"
@@ -318,7 +318,7 @@ def main() -> None:
     if not given.dry:
         from tests.abuses.table import abuses
 
-        abused = abuses()  # before there are threads: it forks
+        abused = abuses()  # before threads start, because it forks
     with ThreadPoolExecutor(3) as threads:
         running = {name: threads.submit(asked, name, pythons[name], faults) for name in given.clients}
         found = {name: future.result() for name, future in running.items()}

@@ -1,7 +1,7 @@
 """The clients that `reliability.py` compares: `python benchmarks/reliability_clients.py NAME`.
 
-Runs in any environment, with nothing but the client there. Reads one JSON object a line, uses a client made for it as
-the object says, and prints one JSON object: what came of it, in how many seconds, with how much memory.
+Runs in any environment that has only the client. Reads one JSON object per line, makes the client and the call that the
+object describes, and prints one JSON object: the outcome, the seconds and the memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TURN = [{"role": "user", "content": PROMPT}]
 
 
 class Subject:
-    """A client. `own` are the packages whose errors are its own; what a client cannot do stays None."""
+    """A client. `own` lists the packages of its own errors; calls that a client does not support stay None."""
 
     own: tuple[str, ...] = ()
     astream: Any = None
@@ -65,7 +65,7 @@ class Glmv(Subject):
 
 
 class ChatModel(Subject):
-    """A chat model of LangChain."""
+    """A LangChain chat model."""
 
     model: Any
 
@@ -126,7 +126,7 @@ class Llama(Subject):
 
 
 class OpenAILike(Subject):
-    """A client of the shape of OpenAI's."""
+    """A client with OpenAI's interface."""
 
     client: Any
     other: Any = None
@@ -159,7 +159,7 @@ class OpenAI(OpenAILike):
 
 
 def _options(where: dict[str, Any]) -> dict[str, Any]:
-    """Both of the platform's clients sign a token when they are told to keep one."""
+    """Both of the platform's clients sign a token if they are set to cache one."""
     signing = {"disable_token_cache": False} if where["options"].get("auth") == "token" else {}
     return {"api_key": KEY, "base_url": where["base"], "timeout": where["options"]["timeout"]} | signing
 
@@ -188,7 +188,7 @@ SUBJECTS: dict[str, type[Subject]] = {
 }  # fmt: skip
 
 
-# How a client is used. Each returns the text that came, or facts of its own.
+# Uses of a client. Each returns the received text or other facts.
 
 
 def whole(subject: Any, order: dict[str, Any]) -> Any:
@@ -206,7 +206,7 @@ def stream(subject: Any, order: dict[str, Any]) -> Any:
 
 
 def twice(subject: Any, order: dict[str, Any]) -> Any:
-    """A call, a moment, and another call on the connection that is left from the first."""
+    """A call, a pause, and another call on the connection of the first."""
     if order["async"]:
 
         async def both() -> str:
@@ -221,7 +221,7 @@ def twice(subject: Any, order: dict[str, Any]) -> Any:
 
 
 def early_break(subject: Any, order: dict[str, Any]) -> Any:
-    """Leave the loop of a stream after the first piece, and forget the stream."""
+    """Leave the loop of a stream after the first piece, and drop the stream."""
 
     async def leave() -> float:
         async for _ in subject.astream():
@@ -242,7 +242,7 @@ def early_break(subject: Any, order: dict[str, Any]) -> Any:
 
 
 def cancelled(subject: Any, order: dict[str, Any]) -> Any:
-    """Three times thirty tasks that are cancelled while they wait; then one call."""
+    """Cancel thirty waiting tasks, three times; then make one call."""
 
     async def act() -> float:
         for _ in range(3):
@@ -259,7 +259,7 @@ def cancelled(subject: Any, order: dict[str, Any]) -> Any:
 
 
 def forked(subject: Any, order: dict[str, Any]) -> Any:
-    """Eight children, forked after a call, with twenty calls each."""
+    """Fork eight children after a call; each makes twenty calls."""
     subject.chat()
     children = []
     for _ in range(8):
@@ -277,7 +277,7 @@ def forked(subject: Any, order: dict[str, Any]) -> Any:
 
 
 def loops(subject: Any, order: dict[str, Any]) -> Any:
-    """Three event loops, one after the other, with one client."""
+    """Three event loops in a row with one client."""
     failed = 0
     for _ in range(3):
         try:
@@ -316,7 +316,7 @@ USES = {use.__name__: use for use in (whole, stream, twice, early_break, cancell
 
 
 def without_such_hosts() -> None:
-    """No look-up of a name that never exists leaves this machine, and all clients hear the same."""
+    """Look-ups of a name that does not exist stay on this machine, with the same result for all clients."""
     real = socket.getaddrinfo
 
     def looked_up(host: Any, *args: Any, **options: Any) -> Any:
@@ -329,7 +329,7 @@ def without_such_hosts() -> None:
 
 
 def done(kind: type[Subject], order: dict[str, Any]) -> dict[str, Any]:
-    subject = kind(order)  # what it costs to import and to make a client is not what is looked at
+    subject = kind(order)  # the time to import and make a client is not measured
     started = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result: dict[str, Any] = {}
@@ -352,7 +352,7 @@ def done(kind: type[Subject], order: dict[str, Any]) -> dict[str, Any]:
 def main(name: str) -> None:
     without_such_hosts()
     kind = SUBJECTS[name]
-    # The clients have the standard output to themselves no more: what they print must not stand between the answers.
+    # Redirect the clients' standard output, so that their output does not mix with the results.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     abilities = {"async": kind.achat is not None}

@@ -1,8 +1,8 @@
-"""`make bench`: what a call, a chunk and a picture cost beside bare httpx and the other clients.
+"""`make bench`: cost of a call, a chunk and a picture, compared with bare httpx and other clients.
 
-Every subject is a process of its own; they are measured in turns (A B A B), so that a machine that slows down slows
-all of them. A figure is the median of its rounds; a ratio is the median of the ratios of each round, since two figures
-of one round were taken within seconds of each other. The table goes to docs/performance.md.
+Every subject is a separate process; they are measured in turns (A B A B), so that a slower machine affects all of them.
+A figure is the median of its rounds; a ratio is the median of the ratios of each round, because both figures of one
+round were measured within seconds. The table goes to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ENVIRONMENT = HERE.parent / ".contract" / "bench"
 PACKAGES = ("httpx", "openai", "zhipuai", "langchain-core", "langchain-openai", "langchain-community",
             "llama-index-core", "llama-index-llms-openai-like", "llama-index-llms-zhipuai", "pydantic")  # fmt: skip
 
-# Between these stands what another program measures.
+# Another program writes the text between these markers.
 BEGIN = "<!-- begin of event loop, written by `make bench-server` -->"
 END = "<!-- end of event loop, written by `make bench-server` -->"
 
-LIMIT = 120.0  # seconds that one measurement may take
+LIMIT = 120.0  # the longest time of one measurement in seconds
 # (subject, beside, at most): the targets, each a ratio of one run.
 TARGETS = {
     "whole": [
@@ -58,7 +58,7 @@ TARGETS = {
 }  # fmt: skip
 # (subject, beside, at most): by how much.
 MORE = {"first": [("glmv", "httpx", 0.3), ("ChatGLMV", "httpx", 0.3), ("GLMV", "httpx", 0.3)]}
-# At most so much memory.
+# The largest allowed memory.
 MEMORY = {"picture": ("x base64", 2.2), "video": ("x base64", 2.2), "many": ("KB a stream", 60.0)}
 IMPORTS = {
     "httpx, pydantic": "import httpx, pydantic",
@@ -100,15 +100,14 @@ SUBJECTS = {
     "bytes": ("glmv, 1 MB", "glmv, 5 MB", "glmv, 25 MB"),
     "many": ("httpx", "glmv"),
 }  # fmt: skip
-# Many short rounds where a subject takes a tenth of a second and two of them differ by a fifth, few where it takes
-# seconds.
+# Many rounds for subjects that take a tenth of a second and vary by a fifth, few rounds for subjects that take seconds.
 ROUNDS = {"whole": 41, "stream": 15, "first": 5, "picture": 11, "video": 9, "talk": 9, "calls": 21, "bytes": 9,
           "many": 3, "import": 25}  # fmt: skip
 CLEAR_CODE = "Where a faster call would cost clear code, the code stays clear: see decisions 0013 and 0014."
 
 
 class Runner:
-    """A subject in its process. One that fails, or is silent for LIMIT seconds, says so in its row."""
+    """A subject in its process. If it fails or is silent for LIMIT seconds, its row says so."""
 
     def __init__(self, name: str, task: str, url: str) -> None:
         self.values: list[float] = []
@@ -121,7 +120,7 @@ class Runner:
         )  # fmt: skip
 
     def answer(self) -> str:
-        """The next line; "" when none will come."""
+        """The next line; "" at the end."""
         assert self.process.stdout is not None
         if select.select([self.process.stdout], [], [], LIMIT)[0] and (line := self.process.stdout.readline().strip()):
             return line
@@ -131,7 +130,7 @@ class Runner:
         return ""
 
     def measure(self) -> None:
-        """Once more."""
+        """Measure once."""
         if self.failed:
             return
         assert self.process.stdin is not None
@@ -152,14 +151,14 @@ class Runner:
 
 
 class Imports(Runner):
-    """What a statement costs in a fresh interpreter."""
+    """The time of a statement in a fresh interpreter."""
 
     def __init__(self, statement: str) -> None:
         self.values, self.memory, self.failed = [], [], ""
         self.statement = statement
 
     def measure(self) -> None:
-        """Once more; less what a bare interpreter takes."""
+        """Measure once, and subtract the time of a bare interpreter."""
         try:
             depth = len(self.values) * DEEPER % DEEPEST
             self.values.append((seconds(self.statement, depth) - seconds("pass", depth)) * 1000)
@@ -167,11 +166,11 @@ class Imports(Runner):
             self.failed = str(error)[:100]
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Do nothing: no process is left."""
 
 
-# CPython keeps frames in chunks of 16 KiB (`_PyThreadState_BumpFramePointer`). Calls that cross the end of a chunk get
-# one and free it each time, which adds up to 100 ms to an import, by chance. So each round begins at another depth.
+# CPython keeps frames in chunks of 16 KiB (`_PyThreadState_BumpFramePointer`). Calls that cross the end of a chunk
+# allocate and free one each time, which can add 100 ms to an import. So each round starts at another depth.
 DEEPER, DEEPEST = 16, 200
 AT_DEPTH = """
 def at(depth):
@@ -184,8 +183,8 @@ at({depth})
 
 
 def seconds(statement: str, depth: int = 0) -> float:
-    """Processor time of a fresh interpreter that runs `statement` inside so many calls."""
-    # An installed package is not compiled at each start, whatever this shell says.
+    """Processor time of a fresh interpreter that runs `statement` at this call depth."""
+    # Byte code of installed packages is cached, even if this shell switches that off.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = AT_DEPTH.format(statement=statement, depth=depth)
@@ -195,7 +194,7 @@ def seconds(statement: str, depth: int = 0) -> float:
 
 
 def measured(task: str, rounds: int, url: str) -> dict[str, Runner]:
-    """All subjects of a task, in so many turns."""
+    """All subjects of a task, in this many rounds."""
     runners: dict[str, Runner] = {}
     try:
         if task == "import":
@@ -218,12 +217,12 @@ def measured(task: str, rounds: int, url: str) -> dict[str, Runner]:
 
 
 def ratio(runner: Runner, beside: Runner) -> float:
-    """How much one subject takes of what another one does, round by round."""
+    """The ratio of two subjects, round by round."""
     return statistics.median(ours / theirs for ours, theirs in zip(runner.values, beside.values, strict=False))
 
 
 def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
-    """Markdown tables of one task, and what missed its target."""
+    """Markdown tables of one task, and the figures that missed their target."""
     title, unit = TITLES[task]
     medians = {name: statistics.median(runner.values) for name, runner in runners.items() if runner.values}
     first = next(iter(medians), None)
@@ -238,7 +237,7 @@ def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
             continue
         shown = f"| {name} | {medians[name]:,.2f} | {ratio(runner, runners[to]):.2f} |"
         if task in MEMORY:
-            # Memory that was once taken is seldom given back.
+            # A process seldom returns memory to the system.
             shown += f" {max(runner.memory):.1f} {MEMORY[task][0]} |"
         lines.append(shown)
     checks = list(_checks(task, medians, runners))
@@ -251,7 +250,7 @@ def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
 
 
 def _checks(task: str, medians: dict[str, float], runners: dict[str, Runner]) -> Iterator[tuple[str, str, str, bool]]:
-    """(what, its figure, the target, whether it is met) for each target of a task."""
+    """(subject, figure, target, whether it is met) for each target of a task."""
     for name, beside, bound in TARGETS.get(task, []):
         sign = "≥" if task == "many" else "≤"
         if name not in medians or beside not in medians:
@@ -270,7 +269,7 @@ def _checks(task: str, medians: dict[str, float], runners: dict[str, Runner]) ->
 
 
 def profiles(url: str) -> list[str]:
-    """Where the time of our subjects goes."""
+    """Profile of glmv's subjects."""
     lines = [
         "## Where the time goes",
         "",
@@ -286,13 +285,13 @@ def profiles(url: str) -> list[str]:
 
 
 def section(text: str) -> str:
-    """What stands between the markers of the page, with them; "" where there are none."""
+    """The text between the markers of the page, including them; "" if there are no markers."""
     found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
     return found.group() if found else ""
 
 
 def prepared(*more: str) -> None:
-    """Run again in an environment that has the other clients, and packages that not all benchmarks need."""
+    """Run again in an environment with the other clients and the packages that some benchmarks need."""
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return
     python = ENVIRONMENT / "bin" / "python"
@@ -334,7 +333,7 @@ def main() -> None:
         server.kill()
         server.wait()
     if not options.task:
-        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # that of `make bench-server`
+        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
         options.out.write_text("\n".join([*_head(missed), *pages, *([kept, ""] if kept else [])]), encoding="utf-8")
     for miss in missed:
         print(f"missed: {miss}", file=sys.stderr)

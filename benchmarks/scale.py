@@ -1,8 +1,8 @@
-"""What a picture costs from the first to the last: `python benchmarks/scale.py` writes docs/scale.md.
+"""Cost per picture in jobs of growing size: `python benchmarks/scale.py` writes docs/scale.md.
 
-Each row is a job of its own in a process of its own: pictures are made one by one, a ledger and a JSONL file are
-written. The emulator decodes and measures every picture it gets, so it is the slower side; from 10,000 on the fake
-server answers instead (benchmarks/server.py: the same bytes to every request, nothing checked).
+Each row is a separate job in a separate process: pictures are made one by one, a ledger and a JSONL file are written.
+The emulator decodes and measures every picture, so it is slower than the client; from 10,000 pictures on, the fake
+server answers instead (benchmarks/server.py: the same bytes for every request, without checks).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "scale.md"
 SIZES = (1_000, 10_000, 100_000)
 EMULATED = 1_000
-WIDTH = 10  # what is documented for the model that is asked
+WIDTH = 10  # documented for the model
 SIDE = 256  # pixels of each picture's sides
 
-# The page's arithmetic: what a call takes and uses, for want of anybody's measurement of all models.
+# Assumptions of the page about time and tokens of a call, because no measurement of all models exists.
 MANY = 10_000_000
 SECONDS, TOKENS_IN, TOKENS_OUT = 3.0, 1_200, 120
 FILE_MB, LINE_KB, LINES = 100, 200, 50_000
@@ -42,7 +42,7 @@ DAY = 86_400
 
 
 def pictures(count: int) -> Iterator[Item]:
-    """Distinct pictures: one photograph-like JPEG, with a number behind its end."""
+    """Distinct pictures: one photograph-like JPEG with a number after its end."""
     from PIL import Image
 
     held = io.BytesIO()
@@ -52,7 +52,7 @@ def pictures(count: int) -> Iterator[Item]:
 
 
 def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
-    """Run one job here, and tell what it cost."""
+    """Run one job in this process and return its cost."""
     marks: list[float] = []
     rows, tenth = iter(range(1, count + 1)), count // 10
 
@@ -77,7 +77,7 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
         "count": count,
         "seconds": seconds,
         "rate": count / seconds,
-        "first": (marks[1] - marks[0]) / tenth * 1000,  # the very first tenth pays for imports and connections
+        "first": (marks[1] - marks[0]) / tenth * 1000,  # the first tenth includes imports and connections
         "last": (marks[-1] - marks[-2]) / tenth * 1000,
         "cpu": (time.process_time() - cpu) / count * 1000,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -87,7 +87,7 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def served(count: int) -> Iterator[tuple[str, str, str]]:
-    """A base URL, a key, and the name of who answers."""
+    """A base URL, a key, and the name of the server."""
     if count <= EMULATED:
         from glmv_emulator import Emulator
 
@@ -149,7 +149,7 @@ many slots the CPU of the table above becomes one; [Ray](ray.md) takes more mach
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """The whole of docs/scale.md."""
+    """The text of docs/scale.md."""
     lines_of_a_file = FILE_MB * 1000 // LINE_KB
     return PAGE_TEXT.format(
         **globals(),
@@ -177,7 +177,7 @@ def _measurements(rows: list[dict[str, Any]]) -> str:
 
 
 def _arithmetic() -> str:
-    """Ten million pictures, by the documented concurrency and the listed prices of each model."""
+    """Estimates for ten million pictures, by documented concurrency and listed prices of each model."""
     lines = ["| model | at once | days by calls | money by calls | money by batches | price of |", "| --- " * 6 + "|"]
     for model in (model for model in glmv.models() if model.sees):
         days = f"{MANY * SECONDS / model.concurrency / DAY:,.0f}" if model.concurrency else "-"
@@ -193,7 +193,7 @@ def _arithmetic() -> str:
 
 
 def main() -> None:
-    """Measure all sizes, or run one job for it."""
+    """Measure all sizes, or run one job of the measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--job", nargs=3, metavar=("COUNT", "URL", "OUT"))
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)

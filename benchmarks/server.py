@@ -1,8 +1,8 @@
-"""The tests' fake server in a process of its own, with answers rendered beforehand: it is never the bottleneck.
+"""The tests' fake server in a separate process, with prepared answers, so that it is never the bottleneck.
 
-Prints its port. A body with `"stream":true` gets CHUNKS events, each a chunk of its own as the platform sends them;
-anything else gets one answer. A path that holds `first` stamps the first event with the time it was written; one
-that holds `slow` spreads the events, so that many streams are open at once.
+Prints its port. A body with `"stream":true` gets CHUNKS events, each in its own chunk, as from the platform; other
+bodies get one answer. A path with `first` adds the time of writing to the first event; a path with `slow` delays the
+events, so that many streams are open at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 
 def answers(peer: Peer) -> None:
-    """The answer that is ready for this path and body."""
+    """The prepared answer for this path and body."""
     path = peer.request[0].partition("\r\n")[0]
     if "first" in path:
         peer.send(_HEAD)

@@ -1,4 +1,4 @@
-"""Lines of code of each package, without blank lines, comments and docstrings, beside the aims: `make size`."""
+"""Lines of code of each package, without blank lines, comments and docstrings, and the aims: `make size`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AIMS = {"glmv": 5_200, "glmv_emulator": 5_800, "benchmarks": 2_000}
 
 
 def lines(text: str) -> int:
-    """The lines of a source that hold code."""
+    """The lines of a source that contain code."""
     documentation: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         match node:

@@ -1,6 +1,6 @@
-"""Who is measured. Each subject is a function from a base URL to what it does; it runs in a process of its own.
+"""The measured subjects. A subject is a function from a base URL to its actions; it runs in a separate process.
 
-`python benchmarks/subjects.py NAME TASK URL` prints "ready" after a warm-up, and for each line it reads measures
+`python benchmarks/subjects.py NAME TASK URL` prints "ready" after a warm-up. For each line that it reads, it measures
 once and prints one JSON object.
 """
 
@@ -36,7 +36,7 @@ Read = Callable[[], Iterator[str]]
 
 @dataclass
 class Subject:
-    """What a subject can do: a whole answer, a stream of texts, one that is awaited, and calls with large content."""
+    """The actions of a subject: a whole answer, a stream of texts, an async stream, and calls with large content."""
 
     whole: Any = None
     stream: Any = None
@@ -52,7 +52,7 @@ class Subject:
 
 
 def raw_socket(url: str) -> Subject:
-    """The floor of everything: a socket that is kept open, and `json.loads`."""
+    """The lower bound: an open socket and `json.loads`."""
     import socket
 
     host, _, rest = url.removeprefix("http://").partition("/")
@@ -96,7 +96,7 @@ def raw_socket(url: str) -> Subject:
 
 
 def httpx_bare(url: str) -> Subject:
-    """httpx and a C JSON parser, nothing else."""
+    """Only httpx and a JSON parser in C."""
     import httpx
     from pydantic_core import from_json
 
@@ -199,7 +199,7 @@ def glmv_words(url: str) -> Subject:
 
 
 def glmv_words_and_copy(url: str) -> Subject:
-    """The words, and one copy and one write of as many bytes as the pictures have, turn by turn."""
+    """The text, plus one copy and one write of as many bytes as the pictures have, turn by turn."""
     below, words = raw_socket(url), glmv_words(url)
     blob = b64encode(bytes(PICTURES * 1_000_000))
 
@@ -221,7 +221,7 @@ def glmv_later(url: str) -> Subject:
 
 
 def glmv_of_size(megabytes: int) -> Callable[[str], Subject]:
-    """A call with a picture of a size; its cost is told for each megabyte."""
+    """A call with a picture of a given size; its cost is given per megabyte."""
 
     def made(url: str) -> Subject:
         import glmv
@@ -264,12 +264,12 @@ def _openai_like(create: Callable[..., Any]) -> tuple[Ask, Read, None, Callable[
 
 
 def _part(data: bytes) -> dict[str, Any]:
-    """A picture or a video as most programs send it; what kind it is does not matter to its cost."""
+    """A picture or a video as most programs send it; the cost does not depend on the kind."""
     return {"type": "image_url", "image_url": {"url": b64encode(data).decode()}}
 
 
 def langchain_floor(_: str) -> Subject:
-    """What LangChain costs with a model that does nothing."""
+    """The cost of LangChain with a model that does nothing."""
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -313,7 +313,7 @@ def _langchain(model: Any) -> Subject:
 
 
 def llama_floor(_: str) -> Subject:
-    """What LlamaIndex costs with a model that does nothing."""
+    """The cost of LlamaIndex with a model that does nothing."""
     from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, TextBlock
     from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
     from llama_index.core.llms.custom import CustomLLM
@@ -365,7 +365,7 @@ def llama_zhipuai(url: str) -> Subject:
     from llama_index.llms.zhipuai import ZhipuAI
 
     os.environ["ZHIPUAI_BASE_URL"] = url
-    # The class knows ten models and raises for any other.
+    # The class supports ten models and raises for others.
     return _llama_index(ZhipuAI(api_key=KEY, model="glm-4"))
 
 
@@ -379,7 +379,7 @@ def _llama_index(model: Any) -> Subject:
 
 
 def pair(floor: Callable[[str], Subject], below: Callable[[str], Subject]) -> Callable[[str], Subject]:
-    """Two subjects run in turn in one process: what both cost together."""
+    """The total cost of two subjects that run alternately in one process."""
 
     def both(url: str) -> Subject:
         one, two = floor(url), below(url)
@@ -426,7 +426,9 @@ def measure_whole(subject: Subject) -> dict[str, float]:
     """CPU microseconds of one unstreamed call."""
     begun = time.process_time()
     subject.whole()
-    count = 100 if time.process_time() - begun < 0.01 else 10  # a client that makes a TLS context for every call
+    count = (
+        100 if time.process_time() - begun < 0.01 else 10
+    )  # few calls for a client that makes a TLS context for every call
     begun = time.process_time()
     for _ in range(count):
         subject.whole()
@@ -434,7 +436,7 @@ def measure_whole(subject: Subject) -> dict[str, float]:
 
 
 def measure_bytes(subject: Subject) -> dict[str, float]:
-    """CPU milliseconds a megabyte."""
+    """CPU milliseconds per megabyte."""
     begun = time.process_time()
     subject.whole()
     return {"value": (time.process_time() - begun) / subject.megabytes * 1e3}
@@ -454,7 +456,7 @@ def measure_stream(subject: Subject) -> dict[str, float]:
 
 
 def measure_first(subject: Subject) -> dict[str, float]:
-    """Milliseconds from the server's write of the first event to the text in hand."""
+    """Milliseconds from the server's write of the first event to the client's text."""
     waits = []
     for _ in range(30):
         texts = subject.stream()
@@ -466,7 +468,7 @@ def measure_first(subject: Subject) -> dict[str, float]:
 
 
 def measure_many(subject: Subject) -> dict[str, float]:
-    """Streams a second with 500 open at once, and kilobytes of memory a stream."""
+    """Streams per second with 500 open at once, and kilobytes of memory per stream."""
 
     async def run() -> tuple[float, float]:
         before = _rss()
@@ -502,13 +504,13 @@ def _measure_blob(send: Callable[[bytes], object], data: bytes, count: int) -> d
 
 
 def picture_of(size: int) -> bytes:
-    """A JPEG of the project, padded behind its end to `size` bytes."""
+    """A JPEG of the project, padded after its end to `size` bytes."""
     jpeg = (Path(__file__).parent.parent / "examples" / "pictures" / "coffee.jpg").read_bytes()
     return jpeg + bytes(size - len(jpeg))
 
 
 def video_of(size: int) -> bytes:
-    """An MP4 of ten seconds, as far as its boxes tell, padded to `size` bytes."""
+    """An MP4 of ten seconds according to its boxes, padded to `size` bytes."""
 
     def box(kind: bytes, payload: bytes) -> bytes:
         return struct.pack(">I", len(payload) + 8) + kind + payload
@@ -519,7 +521,7 @@ def video_of(size: int) -> bytes:
 
 
 def profile(subject: Subject, task: str) -> list[tuple[str, float]]:
-    """Where the processor's time goes, as parts of it, the greatest first: our files by name, others' packages."""
+    """Shares of processor time, largest first: project files by name, other code by package."""
 
     def work() -> None:
         for _ in range(20):
@@ -576,7 +578,7 @@ TASKS = {
 
 
 def main(name: str, task: str, url: str) -> None:
-    """Warm up, then measure once a line."""
+    """Warm up, then measure once per line."""
     if task.startswith("profile "):
         _, _, task = task.partition(" ")
         print(json.dumps(profile(SUBJECTS[name](url + TASKS[task][0]), task)))

@@ -1,4 +1,4 @@
-"""What it costs a call and a chunk that OpenTelemetry may watch: prints the table of docs/telemetry.md."""
+"""Cost of OpenTelemetry support for a call and a chunk: prints the table of docs/telemetry.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HAND = Hand([])
 
 
 def flow(chunks: int) -> Generator[Any, Any, glmv.Completion]:
-    """A call that does nothing but hand out chunks."""
+    """A call that only yields chunks."""
     yield Enter(None)
     for _ in range(chunks):
         yield HAND
@@ -25,7 +25,7 @@ def flow(chunks: int) -> Generator[Any, Any, glmv.Completion]:
 
 
 def seen(chunks: int) -> Generator[Any, Any, glmv.Completion]:
-    """The same, watched."""
+    """The same call with telemetry."""
     return watched(flow(chunks), OPERATION, ADDRESS)
 
 
@@ -34,14 +34,14 @@ def microseconds(work: Callable[[], object], number: int) -> float:
 
 
 def report(name: str) -> None:
-    """One row: what being watched adds to a call, and to each of its chunks."""
+    """One row: the time that telemetry adds to a call and to each of its chunks."""
     call = microseconds(lambda: list(seen(0)), 1000) - microseconds(lambda: list(flow(0)), 1000)
     more = microseconds(lambda: list(seen(CHUNKS)), 100) - microseconds(lambda: list(flow(CHUNKS)), 100)
     print(f"{name:25} {call:8.1f} us a call {(more - call) / CHUNKS:8.3f} us a chunk")
 
 
 def main() -> None:
-    """Without, with the API alone, with the SDK; the order matters, for nothing takes an import back."""
+    """Without OpenTelemetry, with only the API, with the SDK; the order matters, because imports cannot be undone."""
     report("not imported")
     from opentelemetry import metrics, trace
 

@@ -1,4 +1,4 @@
-"""What holds for every test: no network beyond this machine, and nothing of the shell that runs it."""
+"""Rules for every test: no network beyond this machine, and no environment variables of the calling shell."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _unexpected: set[str] = set()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None, None]:
-    """Remember skips for reasons that are not on the list; of tests marked xfail there are none."""
+    """Record skips for reasons that are not on the list; no test is marked xfail."""
     if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
         _judge(report.nodeid, report.longrepr[2])
     return (yield)
@@ -76,7 +76,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None,
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collectreport(report: pytest.CollectReport) -> Generator[None, None, None]:
-    """The same for files that are skipped as a whole."""
+    """The same for files that are skipped completely."""
     if report.skipped and isinstance(report.longrepr, tuple):
         _judge(report.nodeid, report.longrepr[2])
     return (yield)
@@ -95,7 +95,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name those tests."""
+    """Print the tests that were skipped for another reason."""
     if os.environ.get("CI"):
         for told in sorted(_unexpected):
             terminalreporter.write_line(f"SKIPPED for a reason that is not on the list of tests/conftest.py: {told}")
@@ -103,7 +103,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys and base URLs of the shell do not reach a test, except those marked `live`."""
+    """Remove keys and base URLs of the shell from the environment, except for tests marked `live`."""
     global _open_to_the_world
     _open_to_the_world = request.node.get_closest_marker("live") is not None
     if not _open_to_the_world:
@@ -113,16 +113,16 @@ def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 @pytest.fixture(autouse=True)
 def nothing_kept_of_pictures() -> None:
-    """No test finds what another one had fitted."""
-    kept = sys.modules.get("glmv.media.kept")
-    if kept is not None:
-        kept.CHECKED.clear()
-        kept.FITTED.clear()
+    """Empty the cache of fitted pictures before each test."""
+    answer = sys.modules.get("glmv.media.kept")
+    if answer is not None:
+        answer.CHECKED.clear()
+        answer.FITTED.clear()
 
 
 @pytest.fixture
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come without a pause between them, except one that the server asks for."""
+    """Retry without pauses, except those that the server asks for."""
     from glmv.exchange import retry
 
     monkeypatch.setattr(retry, "PAUSES", dict.fromkeys(retry.PAUSES, (0.0, 0.0)))
@@ -131,7 +131,7 @@ def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The files of a certificate for `localhost` that no authority has signed, and of its key."""
+    """Files of a self-signed certificate for `localhost` and of its key."""
     from glmv_emulator.faults.traps import self_signed
 
     return self_signed(tmp_path_factory.mktemp("certificate"))
@@ -139,7 +139,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def encrypted(certificate: tuple[Path, Path]) -> Iterator[Encrypted]:
-    """A server by HTTPS that answers "hello"."""
+    """An HTTPS server that answers "hello"."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     running = Encrypted(context)

@@ -1,4 +1,4 @@
-"""Hostile servers, answers and schemas: abuses 17 to 26, but for 20. See `table.py`."""
+"""Hostile servers, answers and schemas: abuses 17 to 26, except 20. See `table.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others may try on the emulator: abuses 27 to 30. See `table.py`."""
+"""Attacks on the emulator: abuses 27 to 30. See `table.py`."""
 
 from __future__ import annotations
 

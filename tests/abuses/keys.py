@@ -1,4 +1,4 @@
-"""What becomes of keys and pictures that must not be shown: abuses 1 to 5 and 20. See `table.py`."""
+"""Keys and pictures must not be shown: abuses 1 to 5 and 20. See `table.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that are none, or point to where they should not: abuses 6 to 16. See `table.py`."""
+"""Invalid pictures, and pictures that point to forbidden addresses: abuses 6 to 16. See `table.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our three clients, as the abuses of `table.py` are tried on them, and what their checks look with."""
+"""The three clients on which `table.py` tries its abuses, and the helpers of its checks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = CANARY.partition(".")[2]
 
 
 class Subject:
-    """One of our clients: how a question, a picture of a message and a picture of the programmer are given to it."""
+    """A client under test: how it takes a question, a picture in a message, and a picture that the programmer gives."""
 
     name = ""
 
@@ -40,11 +40,11 @@ class Subject:
         raise NotImplementedError
 
     def ask(self, model: Any, *content: Any) -> str:
-        """Content are texts, and dicts as a message may hold them."""
+        """`content` holds texts, and dicts as in a message."""
         raise NotImplementedError
 
     def part(self, one: Any) -> Any:
-        """A part of a message as the framework holds it."""
+        """A message's content part in the framework's form."""
         return one
 
     def trusted(self, path: Path) -> Any:
@@ -122,11 +122,11 @@ SUBJECTS = (Core(), LangChain(), LlamaIndex())
 
 
 class Wrong(Exception):
-    """What should not have been seen."""
+    """A check saw something that must not happen."""
 
 
 class NotApplicable(Exception):
-    """The client has nothing of the kind."""
+    """The check does not apply to this client."""
 
 
 _seen: list[str] | None = None
@@ -142,11 +142,11 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """Files that are opened and connections that are made meanwhile, but for those to the emulator and to code."""
+    """Files opened and connections made meanwhile, except the emulator's connections and files of code."""
     global _seen
-    _seen = found = []
+    _seen = results = []
     try:
-        yield found
+        yield results
     finally:
         _seen = None
 
@@ -164,7 +164,7 @@ class Setup:
         return self.subject.ask(self.model(**options), *content)
 
     def error(self, *content: Any, **options: Any) -> Exception:
-        """The error of a call that has to fail with one of ours."""
+        """The error of a call that has to fail with a `glmv` error."""
         try:
             got = self.ask(*(content or (PROMPT,)), **options)
         except glmv.GLMVError as error:
@@ -202,9 +202,9 @@ def peak() -> float:
 
 @cache
 def png_of_noise() -> bytes:
-    made = io.BytesIO()
-    Pictures.effect_noise((600, 600), 80).save(made, "PNG")
-    return made.getvalue()
+    buffer = io.BytesIO()
+    Pictures.effect_noise((600, 600), 80).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def by_url(url: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Thirty abuses, tried on `glmv`, `ChatGLMV` and `GLMV`, and on the emulator: what each does about them.
+"""Thirty abuses, tried on `glmv`, `ChatGLMV`, `GLMV` and the emulator: how each responds.
 
-`test_abuses.py` runs this table, and `benchmarks/reliability.py` writes it to docs/reliability.md. A check returns what
-it saw in a few words; it raises `Wrong` with what it should not have seen.
+`test_abuses.py` runs this table, and `benchmarks/reliability.py` writes it to docs/reliability.md. A check returns a
+few words about what it saw; it raises `Wrong` when it saw something that must not happen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.abuses.subjects import CANARY, SUBJECTS, Check, NotApplicable, Setup,
 
 
 def tried(check: Check, subject: Subject) -> str:
-    """A check in a child of its own, so that memory is measured from where it stands."""
+    """Run a check in its own child process, so that memory is measured from a fixed start."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -31,7 +31,7 @@ def tried(check: Check, subject: Subject) -> str:
 
 
 def result_of(check: Check, subject: Subject) -> str:
-    """What came of a check: after ✓ what it saw, after ✗ what is wrong; – where it does not apply."""
+    """Outcome of a check: ✓ and what it saw, ✗ and what is wrong, or – where it does not apply."""
     with Emulator(api_key=CANARY) as emu:
         try:
             return f"✓ {check(Setup(subject, emu))}"

@@ -1,4 +1,4 @@
-"""Nothing of the table of abuses succeeds, on our three clients and on the emulator."""
+"""No abuse of the table succeeds against the three clients or the emulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walls of the house: who may import what, and what may not stand twice (CONTRIBUTING.md, docs/adr)."""
+"""Rules of structure: allowed imports and no duplicated code (CONTRIBUTING.md, docs/adr)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ EXCEPTIONS = {
     "glmv_emulator/answers/schema.py": {"jsonschema", "referencing", "pydantic_core"},  # values are judged by schemas
     "glmv_emulator/pytest_plugin.py": {"pytest"},
 }
-# The one room that may import the other packages.
+# The only module that may import the other packages.
 CLI = {"glmv", "glmv_batch", "typer", "rich", "glmv_emulator"}
 
 # The only files that touch these modules of the standard library: bytes of pictures have one home (ADR-0009).
@@ -91,7 +91,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file can come to import, by its full dotted name, save for type checkers."""
+    """Every module that a file imports anywhere, by full dotted name, except under `TYPE_CHECKING`."""
     unseen = {
         inner
         for node in ast.walk(tree(path))
@@ -121,21 +121,21 @@ def is_standard(module: str) -> bool:
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
-def test_a_package_imports_only_what_it_may(package: str) -> None:
-    found = []
+def test_each_package_imports_only_allowed_packages(package: str) -> None:
+    results = []
     for path in files(package):
         may = MAY_IMPORT[package] | {package} | EXCEPTIONS.get(name_of(path), set())
         if name_of(path).startswith("glmv/cli/"):
             may |= CLI
-        found += [
+        results += [
             f"{name_of(path)} imports {module}"
             for module in imports(path)
             if not is_standard(module) and not allowed(module, may)
         ]
-    assert found == []
+    assert results == []
 
 
-def test_base64_has_one_home_in_the_core() -> None:
+def test_only_one_module_of_the_core_uses_base64() -> None:
     users = {
         name_of(path)
         for package in CLIENT_SIDE
@@ -145,14 +145,14 @@ def test_base64_has_one_home_in_the_core() -> None:
     assert users <= BASE64
 
 
-def test_only_the_drivers_sleep_lock_or_know_a_loop() -> None:
+def test_only_the_drivers_sleep_lock_or_use_an_event_loop() -> None:
     doers = {"asyncio", "threading", "socket", "selectors"}
     users = {name_of(path) for path in files("glmv") if doers & set(imports(path))}
     assert {user for user in users if not user.startswith("glmv/cli/")} <= {
         "glmv/transport/asynchronous.py",
         "glmv/transport/driver.py",
         "glmv/transport/network.py",  # listens while it writes
-        "glmv/transport/failures.py",  # tells errors of `socket` apart, opens none
+        "glmv/transport/failures.py",  # distinguishes errors of `socket`, opens no socket
         "glmv/transport/pools.py",
         "glmv/transport/sync.py",
         "glmv/transport/workers.py",
@@ -186,10 +186,10 @@ LONGEST_CHAIN = 20
 
 
 def core() -> dict[str, set[str]]:
-    """Module of the core -> the modules of the core that it imports, wherever in the file. The command line apart."""
+    """Module of the core -> core modules that it imports anywhere in the file. The command line is left out."""
     paths = [path for path in files("glmv") if "cli" not in path.parts and path != ROOT / "glmv" / "__init__.py"]
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
-    found = {}
+    values = {}
     for module, path in modules.items():
         others = [name for name in imports(path) if name.startswith("glmv.")]
         inner = [
@@ -200,8 +200,8 @@ def core() -> dict[str, set[str]]:
             if f"{node.module}.{alias.name}" in modules
         ]
         packages = {name.rpartition(".")[0] for name in inner}  # `from glmv.media import headers` is about `headers`
-        found[module] = {name for name in [*others, *inner] if name not in packages}
-    return found
+        values[module] = {name for name in [*others, *inner] if name not in packages}
+    return values
 
 
 def test_the_core_imports_downwards_only() -> None:
@@ -217,7 +217,7 @@ def test_the_core_imports_downwards_only() -> None:
     assert upwards == []
 
 
-def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:
+def test_the_core_has_no_import_cycle() -> None:
     tuple(TopologicalSorter(core()).static_order())  # raises CycleError and names the circle
 
 
@@ -240,18 +240,18 @@ def test_modules_inside_packages_of_the_core_have_public_names() -> None:
 
 def test_the_command_line_imports_public_packages_only() -> None:
     inner = {f"glmv.{name}" for name in LAYER}
-    found = [
+    results = [
         f"{name_of(path)} imports {module}"
         for path in files("glmv")
         if "cli" in path.parts
         for module in imports(path)
         if any(module == name or module.startswith(f"{name}.") for name in inner - {"glmv._version"})
     ]
-    assert found == []
+    assert results == []
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
-def test_no_module_imports_in_a_circle(package: str) -> None:
+def test_no_package_has_an_import_cycle(package: str) -> None:
     modules = {}
     for path in files(package):
         if path.name != "__init__.py" and "cli" not in path.parts:
@@ -265,22 +265,22 @@ def test_no_module_imports_in_a_circle(package: str) -> None:
 EMULATOR = ("eyes", "answers", "http", "platform", "faults", "page", "server")
 
 
-def test_sub_packages_of_the_emulator_import_one_way() -> None:
-    found = []
+def test_sub_packages_of_the_emulator_import_in_one_direction() -> None:
+    results = []
     for path in files("glmv_emulator"):
         _, *folders = path.relative_to(ROOT).parent.parts
         if folders:
             own = EMULATOR.index(folders[0])
-            found += [
+            results += [
                 f"{name_of(path)} imports {module}"
                 for module in imports(path)
                 if module.startswith("glmv_emulator") and not set(module.split(".")[1:2]) & set(EMULATOR[: own + 1])
             ]
-    assert found == []
+    assert results == []
 
 
 def imports_at_start(path: Path) -> Iterator[str]:
-    """Modules that are loaded when the file is: not those inside functions or `if TYPE_CHECKING`."""
+    """Modules that are imported when the file is imported: not inside functions or `if TYPE_CHECKING`."""
     for node in tree(path).body:
         match node:
             case ast.Import(names=names):
@@ -293,7 +293,7 @@ def imports_at_start(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
     public = set(importlib.import_module("glmv").__all__)
-    found = []
+    results = []
     for path in files(package):
         for node in ast.walk(tree(path)):
             match node:
@@ -307,8 +307,8 @@ def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
                     used = {attribute}
                 case _:
                     continue
-            found += [f"{name_of(path)} uses {name}" for name in used - public]
-    assert found == []
+            results += [f"{name_of(path)} uses {name}" for name in used - public]
+    assert results == []
 
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
@@ -320,8 +320,8 @@ def phrases(packages: tuple[str, ...]) -> dict[str, str]:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     words = re.findall(r"[\u4e00-\u9fff]{2}|[^\s\u4e00-\u9fff]+", node.value.lower())
                     if len(words) >= WORDS_OF_A_PHRASE:
-                        found[" ".join(words)] = name_of(path)
-    return found
+                        values[" ".join(words)] = name_of(path)
+    return values
 
 
 def test_no_string_of_four_words_is_in_both_emulator_and_client() -> None:
@@ -330,7 +330,7 @@ def test_no_string_of_four_words_is_in_both_emulator_and_client() -> None:
 
 
 def code_lines(path: Path) -> list[str]:
-    """Lines that say something: no blank lines, comments, imports or docstrings; spaces are evened out."""
+    """Lines of code without blank lines, comments, imports and docstrings; spaces are normalized."""
     documentation = {
         line
         for node in ast.walk(tree(path))
@@ -344,17 +344,17 @@ def code_lines(path: Path) -> list[str]:
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     lines = enumerate(path.read_text("utf-8").splitlines(), 1)
-    said = (" ".join(line.split()) for number, line in lines if number not in documentation | imported)
-    return [line for line in said if line and not line.startswith("#")]
+    results = (" ".join(line.split()) for number, line in lines if number not in documentation | imported)
+    return [line for line in results if line and not line.startswith("#")]
 
 
 def runs(package: str) -> dict[tuple[str, ...], str]:
-    found = {}
+    values = {}
     for path in files(package):
         lines = code_lines(path)
         for start in range(len(lines) - LINES_OF_A_COPY + 1):
-            found[tuple(lines[start : start + LINES_OF_A_COPY])] = name_of(path)
-    return found
+            values[tuple(lines[start : start + LINES_OF_A_COPY])] = name_of(path)
+    return values
 
 
 def test_the_adapters_do_not_copy_each_other() -> None:
@@ -367,7 +367,7 @@ def test_the_adapters_do_not_copy_each_other() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_public_face_is_complete_and_in_order(package: str) -> None:
+def test_public_names_are_complete_and_in_order(package: str) -> None:
     module = importlib.import_module(package)
     listed = module.__all__
     # Constants, then classes, then the rest: ruff's order for `__all__` (RUF022).
@@ -381,7 +381,7 @@ def test_the_public_face_is_complete_and_in_order(package: str) -> None:
     assert [name for name in listed if not hasattr(module, name)] == []
 
 
-def test_public_names_of_the_core_are_the_same_for_programs_and_for_type_checkers() -> None:
+def test_public_names_of_the_core_agree_at_run_time_and_for_type_checkers() -> None:
     module = importlib.import_module("glmv")
     (checked,) = (
         node.body
@@ -430,7 +430,7 @@ def class_names(package: str) -> list[str]:
 
 
 def is_error(value: object) -> bool:
-    """LangChain's variants of the core's errors have the names of these."""
+    """LangChain's variants of the core's errors keep the same names."""
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 

@@ -1,4 +1,4 @@
-"""What the documents say about the house is so."""
+"""Statements in the documents about the structure are true."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ DECISIONS = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")
 
 
 def drawn(package: str) -> str:
-    """The part of the map that is about a package."""
+    """The section of the map about one package."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    found = re.search(rf"^{package}/ .*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found.group()
+    match = re.search(rf"^{package}/ .*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    return match.group()
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch"])
 def test_the_map_shows_every_package_and_module_once(package: str) -> None:
-    shown = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
+    matches = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
     folder = ROOT / package
     packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
     hidden = {"__init__.py", "_public.py", "_version.py"}
     modules = [
         path.name for suffix in ("py", "toml") for path in folder.rglob(f"*.{suffix}") if path.name not in hidden
     ]
-    assert sorted(shown) == sorted([*packages, *modules])
+    assert sorted(matches) == sorted([*packages, *modules])
 
 
 def test_the_map_names_every_module_of_the_emulator() -> None:
-    shown = drawn("glmv_emulator")
+    result = drawn("glmv_emulator")
     folders = [path.parent for path in (ROOT / "glmv_emulator").glob("*/__init__.py")]
-    assert [folder.name for folder in folders if f"  {folder.name}/ " not in shown] == []
+    assert [folder.name for folder in folders if f"  {folder.name}/ " not in result] == []
     modules = [path.name for folder in folders if folder.name != "answers" for path in folder.glob("[a-z]*.py")]
-    assert [name for name in modules if name not in shown] == []
+    assert [name for name in modules if name not in result] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_link_inside_the_project_leads_somewhere(document: Path) -> None:
+def test_links_inside_the_project_point_to_existing_files(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8"))
     assert [target for target in targets if not exists(document.parent / target)] == []
 
 
 def exists(target: Path) -> bool:
-    """Whether there is such a file; the tutorials are the notebooks (docs/notebook_pages.py)."""
+    """Whether the file exists; the tutorials are made from the notebooks (docs/notebook_pages.py)."""
     notebook = ROOT / "notebooks" / f"{target.stem}.ipynb"
     return target.exists() or (target.parent.name == "tutorials" and notebook.exists())
 
 
-def test_a_decision_that_code_or_documents_name_is_written_down() -> None:
+def test_every_adr_that_is_cited_exists() -> None:
     sources = [
         path
         for folder in ("glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch", "glmv_emulator")
@@ -64,7 +64,7 @@ def test_a_decision_that_code_or_documents_name_is_written_down() -> None:
     assert named - DECISIONS == set()
 
 
-def test_every_target_that_the_documents_name_is_in_the_makefile() -> None:
+def test_every_make_target_in_the_documents_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = {name for path in DOCUMENTS for name in re.findall(r"`make ([a-z-]+)", path.read_text("utf-8"))}
     assert named - targets == set()

@@ -1,4 +1,4 @@
-"""What comes along when a package is imported, seen in a fresh interpreter."""
+"""Which modules an import of a package loads, in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glmv import why_not_imported
 
 ROOT = Path(__file__).parents[2]
 
-# Not rich: httpx loads it for a command of its own where it is installed.
+# Without rich: httpx imports it for its command line if it is installed.
 FRAMEWORKS = {"langchain_core", "langchain", "llama_index", "starlette", "uvicorn", "typer"}
 PICTURES = {"PIL", "av", "numpy"}
 
@@ -29,7 +29,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("package", STRANGERS)
-def test_importing_a_package_brings_no_stranger(package: str) -> None:
+def test_importing_a_package_loads_no_unexpected_module(package: str) -> None:
     # Public names are loaded when first used: all of them are used here.
     code = (
         f"import sys, {package} as package; [getattr(package, name) for name in package.__all__]; "
@@ -65,7 +65,7 @@ ADAPTERS = [
 
 
 def import_beside(folder: Path, package: str, installed: str | None) -> str:
-    """The last line of importing a package where the framework's folder is this one, in this version."""
+    """The last line of output of importing a package with this framework folder and version."""
     code = (
         "import importlib.metadata as metadata, sys\n"
         "def version(name, real=metadata.version):\n"
@@ -83,7 +83,7 @@ def import_beside(folder: Path, package: str, installed: str | None) -> str:
 
 
 @pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
-def test_a_missing_or_old_framework_is_told_in_a_sentence(
+def test_a_missing_or_old_framework_is_reported_in_one_sentence(
     package: str, module: str, framework: str, extra: str, tmp_path: Path
 ) -> None:
     (tmp_path / module).mkdir()
@@ -96,7 +96,7 @@ def test_a_missing_or_old_framework_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
-def test_the_version_that_is_told_is_the_one_that_is_required(
+def test_the_reported_version_is_the_required_one(
     package: str, module: str, framework: str, extra: str, tmp_path: Path
 ) -> None:
     (tmp_path / module).mkdir()
@@ -106,7 +106,7 @@ def test_the_version_that_is_told_is_the_one_that_is_required(
     assert f'"{framework}>={needed[1]},' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_an_error_of_something_else_stays_as_it_is() -> None:
+def test_other_import_errors_stay_unchanged() -> None:
     error = ImportError("cannot import name 'x'", name="langchain_core.messages")
     assert why_not_imported(error, "langchain_glmv", "langchain-core", "0.1", "langchain") is error
     other = ImportError("no", name="numpy")

@@ -1,4 +1,4 @@
-"""No private name of another library is used, except where design and ADR-0013 name it."""
+"""No private name of another library is used, except those that ADR-0013 lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_private(name: object) -> bool:
 
 
 def is_own(node: ast.expr) -> bool:
-    """`self`, `cls`, `super()` and `super(Class, self)`: hooks that a class inherits are meant to be used."""
+    """`self`, `cls`, `super()` and `super(Class, self)`: a subclass may use inherited hooks."""
     match node:
         case ast.Name(id="self" | "cls"):
             return True
@@ -47,7 +47,7 @@ def defined(package: str) -> set[str]:
 
 
 def used(path: Path) -> Iterator[str]:
-    """Private names that a file takes from objects or modules that may be somebody else's."""
+    """Private names that a file uses on objects or modules that may belong to another library."""
     for node in ast.walk(tree(path)):
         match node:
             case ast.Attribute(value=value, attr=name) if is_private(name) and not is_own(value):
@@ -68,17 +68,17 @@ def used(path: Path) -> Iterator[str]:
 
 
 def test_no_private_name_of_another_library_is_used() -> None:
-    found = {
+    names = {
         (name_of(path), name)
         for package in PACKAGES
         for path in files(package)
         for name in set(used(path)) - defined(package) - NAMED_TUPLE
     }
-    assert found <= ALLOWED
-    assert {entry for entry in ALLOWED if entry not in found} == set()
+    assert names <= ALLOWED
+    assert {entry for entry in ALLOWED if entry not in names} == set()
 
 
-def test_the_search_finds_the_ways_to_reach_a_private_name(tmp_path: Path) -> None:
+def test_the_search_finds_every_form_of_private_access(tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text(
         "from httpx._client import Client\nfrom re import _parser\n"

@@ -1,4 +1,4 @@
-"""What the tests of many rooms start with."""
+"""Fixtures of the batch tests."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from glmv_emulator import Emulator
 
 @pytest.fixture
 def emulator(glmv_emulator: Emulator) -> Emulator:
-    """A running one, as the plugin gives it to everybody."""
+    """A running emulator, as the pytest plugin provides it."""
     return glmv_emulator

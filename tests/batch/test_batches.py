@@ -1,4 +1,4 @@
-"""The platform's batches answer a job in chunks, and a run that was killed takes them up again."""
+"""A job runs through the platform's batches in chunks; after a kill, the next run resumes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL = "glm-4v-plus-0111"
 
 @dataclass
 class Ask:
-    """One question in words; large ones say so."""
+    """One text question, small or large."""
 
     text: str
     size: int = 100
@@ -39,7 +39,7 @@ class Ask:
 
 
 class Chunks:
-    """What a ledger keeps, in memory."""
+    """An in-memory ledger."""
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[str | None, list[str]]] = {}
@@ -86,19 +86,19 @@ def asks(count: int, **more: Any) -> list[Ask]:
     return [Ask(f"Say the number {number}.", **more) for number in range(count)]
 
 
-def test_every_item_gets_its_own_answer_in_whatever_order_they_come(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(7)
     assert list(platform.submit(given)) == []
     found = dict(platform.answers())
     assert set(found) == {ask.key for ask in given}
     for ask in given:
-        answer = found[ask.key]
+        answer = result[ask.key]
         assert isinstance(answer, glmv.Completion)
         assert answer.usage is not None
     assert chunks.kept == {}
 
 
-def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
+def test_answers_to_another_question_are_kept_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
 
         def asking(question: str) -> PlatformBatches:
@@ -111,7 +111,7 @@ def test_answers_to_another_question_wait_until_it_is_asked_again(emulator: Emul
         assert len(dict(asking("one").answers())) == 2
 
 
-def test_a_job_is_cut_where_a_batch_is_full(
+def test_a_full_batch_starts_a_new_chunk(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
@@ -123,7 +123,7 @@ def test_a_job_is_cut_where_a_batch_is_full(
     assert chunks.sizes == [2, 2]
 
 
-def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
+def test_a_chunk_that_is_too_large_is_halved_until_it_fits(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv.endpoints.batches.MAX_REQUESTS", 2)
@@ -133,7 +133,7 @@ def test_pictures_that_grew_on_their_way_are_halved_until_they_fit(
     assert len(dict(platform.answers())) == 5
 
 
-def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: PlatformBatches) -> None:
+def test_an_item_that_cannot_be_sent_fails_and_the_others_are_sent(platform: PlatformBatches) -> None:
     good, bad = asks(2), Ask("torn", fails=True)
     [(key, error)] = platform.submit([good[0], bad, good[1]])
     assert key == bad.key
@@ -141,7 +141,9 @@ def test_an_item_that_cannot_be_sent_is_told_and_the_others_go(platform: Platfor
     assert set(dict(platform.answers())) == {ask.key for ask in good}
 
 
-def test_nothing_is_read_before_its_chunk_is_made(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_are_read_only_when_their_chunk_is_made(
+    platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
     read: list[str] = []
 
@@ -154,7 +156,7 @@ def test_nothing_is_read_before_its_chunk_is_made(platform: PlatformBatches, mon
     assert len(read) == 5
 
 
-def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothing_twice(
+def test_a_run_killed_after_creating_a_batch_reuses_it(
     emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
     given = asks(3)
@@ -168,7 +170,7 @@ def test_a_run_that_was_killed_after_the_order_finds_its_batch_and_orders_nothin
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_a_run_that_was_killed_before_the_order_forgets_it(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_run_killed_before_creating_a_batch_plans_it_again(platform: PlatformBatches, chunks: Chunks) -> None:
     chunks.chunk_planned("never-sent", ["k"])
     platform.resume()
     assert chunks.kept == {}
@@ -185,21 +187,19 @@ def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None
     assert answer.text.startswith("{")
 
 
-def test_a_model_without_batches_is_refused_with_those_that_have_them(chunks: Chunks) -> None:
+def test_a_model_without_batches_is_refused_and_models_with_batches_are_named(chunks: Chunks) -> None:
     with glmv.Client("test-id.test-secret") as client, pytest.raises(glmv.UnsupportedContent) as refused:
         PlatformBatches(client, chunks, model="glm-4.6v", options={}, stop=threading.Event())
     assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)
 
 
-def test_what_is_under_way_can_be_stopped_and_its_answers_so_far_are_fetched(
-    platform: PlatformBatches, chunks: Chunks
-) -> None:
+def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, chunks: Chunks) -> None:
     given = asks(40)
     list(platform.submit(given))
     platform.cancel()
-    found = dict(platform.answers())
-    assert set(found) == {ask.key for ask in given}
-    for answer in found.values():
+    result = dict(platform.answers())
+    assert set(result) == {ask.key for ask in given}
+    for answer in result.values():
         assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
 
 
@@ -223,7 +223,7 @@ def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(
     assert chunks.kept == {}
 
 
-def test_trouble_while_batches_go_on_is_sat_out(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polling_continues_after_temporary_errors(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(chunk: Chunk) -> Any:
         if troubles:
             raise troubles.pop()
@@ -248,16 +248,16 @@ def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: Platf
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
 
 
-def test_handing_in_waits_until_the_platform_can_be_reached(
+def test_submission_waits_until_the_platform_is_reachable(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: Any, **kwargs: Any) -> Any:
-        if len(told) < 3:
+        if len(results) < 3:
             raise glmv.ConnectionFailed("No connection.").fill(kind="dns")
         return really(*args, **kwargs)
 
-    told: list[str | None] = []
-    platform._waits = told.append
+    results: list[str | None] = []
+    platform._waits = results.append
     batches = type(platform._client.batches)
     really = batches.create
     monkeypatch.setattr(batches, "create", away)
@@ -268,7 +268,7 @@ def test_handing_in_waits_until_the_platform_can_be_reached(
     assert len(dict(platform.answers())) == 2
 
 
-def test_a_request_that_may_have_arrived_is_not_handed_in_twice(
+def test_a_request_that_may_have_arrived_is_not_submitted_twice(
     platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows that found the platform busy are asked again when the others are done, a few times, and then fail by name."""
+"""Rows refused as busy are retried after all other rows, a few times, and then fail with the error's class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUNT = 12
 
 
 class Quiet:
-    """Waits that take no time.
+    """Replaces waits; they take no time.
 
     Attributes:
         pauses: seconds of each.
@@ -76,12 +76,12 @@ BUSY = {
 
 
 @pytest.mark.parametrize("fault", BUSY.values(), ids=BUSY)
-def test_rows_that_found_everybody_busy_are_answered_at_the_end(
+def test_rows_refused_as_busy_are_answered_at_the_end(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet, fault: dict[str, Any]
 ) -> None:
     emulator.fail(times=5, **fault)
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed, told.retryable) == (COUNT, 0, 0)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.failed, result.retryable) == (COUNT, 0, 0)
     rows = lines(tmp_path / "o.jsonl")
     assert sorted(row["key"] for row in rows) == [f"{number:>02}.png" for number in range(COUNT)]
     assert all("text" in row for row in rows)
@@ -89,7 +89,7 @@ def test_rows_that_found_everybody_busy_are_answered_at_the_end(
     assert len(emulator.requests) == COUNT + 5
 
 
-def test_it_is_asked_a_few_times_and_then_fails_as_something_that_can_be_asked_again(
+def test_a_busy_row_is_retried_a_few_times_and_then_fails_as_retryable(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=None, code=1305)
@@ -109,7 +109,7 @@ def test_it_is_asked_a_few_times_and_then_fails_as_something_that_can_be_asked_a
     assert (last.answered, last.retryable) == (COUNT, 0)
 
 
-def test_a_run_that_is_stopped_while_it_waits_asks_again_next_time(
+def test_a_run_stopped_during_its_wait_retries_in_the_next_run(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=3, code=1302)
@@ -129,7 +129,7 @@ def test_a_run_that_is_stopped_while_it_waits_asks_again_next_time(
     assert (again.answered, again.known, again.failed) == (3, COUNT - 3, 0)
 
 
-def test_in_the_order_of_the_input_a_row_is_asked_again_in_its_place(
+def test_with_input_order_a_busy_row_is_retried_before_later_rows(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=5, code=1302)
@@ -156,18 +156,18 @@ def test_the_same_picture_twice_is_answered_twice(emulator: Emulator, photos: Pa
     assert not any(row.ok for row in rows)
 
 
-def test_pictures_in_memory_do_not_gather(
+def test_waiting_rows_do_not_keep_pictures_in_memory(
     emulator: Emulator, photos: Path, quiet: Quiet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "ASIDE", 8_000)
     emulator.fail(times=COUNT, code=1302)
-    given = ({"id": number, "image": (photos / f"{number:>02}.png").read_bytes()} for number in range(COUNT))
-    rows = list(job(emulator, given).rows())
+    items = ({"id": number, "image": (photos / f"{number:>02}.png").read_bytes()} for number in range(COUNT))
+    rows = list(job(emulator, items).rows())
     assert sorted(row.key for row in rows) == list(range(COUNT))
     assert 0 < sum(not row.ok for row in rows) < COUNT
 
 
-def test_a_reader_that_leaves_ends_the_wait(emulator: Emulator, photos: Path, quiet: Quiet) -> None:
+def test_closing_the_iterator_ends_the_wait(emulator: Emulator, photos: Path, quiet: Quiet) -> None:
     emulator.fail(times=None, code=1302)
     running = job(emulator, photos)
     quiet.meanwhile = lambda: running.stop("gone")
@@ -184,7 +184,7 @@ def unfit(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("fault", [refused, unfit])
-def test_what_is_no_question_of_time_is_not_asked_again(
+def test_permanent_errors_are_not_retried(
     emulator: Emulator, photos: Path, quiet: Quiet, fault: Callable[[Emulator], None]
 ) -> None:
     fault(emulator)
@@ -213,5 +213,5 @@ def with_cause(error: glmv.GLMVError, cause: Exception) -> glmv.GLMVError:
         (ValueError("yours"), False),
     ],
 )
-def test_busy_is_what_a_quiet_moment_mends(error: Exception, expected: bool) -> None:
+def test_rate_limits_server_errors_and_gate_timeouts_count_as_busy(error: Exception, expected: bool) -> None:
     assert is_busy(error) is expected

@@ -1,4 +1,4 @@
-"""What goes wrong with one item, or with who takes the rows, harms nobody else."""
+"""An error of one item, or of the code that reads the rows, does not affect other items."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def until_it_rests(running: Job) -> None:
-    """Until no row comes any more, because nobody takes them."""
-    rested, seen = threading.Event(), -1
-    while running.progress.done != seen:
-        seen = running.progress.done
+    """Wait until no new call starts because nobody reads the rows."""
+    rested, result = threading.Event(), -1
+    while running.progress.done != result:
+        result = running.progress.done
         rested.wait(0.5)
 
 
-def test_who_takes_no_more_rows_can_leave(emulator: Emulator, photos: Path) -> None:
+def test_a_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
     running = job(emulator, photos)
     rows = running.rows()
     next(rows)
@@ -59,7 +59,7 @@ def test_who_takes_no_more_rows_can_leave(emulator: Emulator, photos: Path) -> N
     assert 1 < running.progress.done < COUNT
 
 
-async def test_who_takes_no_more_rows_asynchronously_can_leave(emulator: Emulator, photos: Path) -> None:
+async def test_an_async_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
     running = job(emulator, photos)
     rows = running.arows()
     await anext(rows)
@@ -67,7 +67,7 @@ async def test_who_takes_no_more_rows_asynchronously_can_leave(emulator: Emulato
     assert running.progress.done < COUNT
 
 
-def test_a_second_run_leaves_the_file_of_the_first_alone(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_does_not_change_the_output_of_the_first(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out, told = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
@@ -92,7 +92,7 @@ def test_a_file_may_have_any_name(emulator: Emulator, photos: Path, tmp_path: Pa
     assert "\udcff.png" in {row["key"] for row in lines(tmp_path / "o.jsonl")}
 
 
-def test_an_error_of_the_users_own_function_is_a_row(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_error_of_the_users_function_becomes_a_failed_row(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     def ask(item: Item) -> Any:
         if item.name == "07.png":
             raise KeyError("title")
@@ -102,7 +102,7 @@ def test_an_error_of_the_users_own_function_is_a_row(emulator: Emulator, photos:
     assert (told.answered, told.failed, dict(told.errors)) == (COUNT - 1, 1, {"KeyError": 1})
 
 
-def test_what_the_users_own_function_made_is_made_once_and_encoded_in_a_thread(
+def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, encoded, made = threading.get_ident(), set(), []
@@ -123,7 +123,7 @@ def test_what_the_users_own_function_made_is_made_once_and_encoded_in_a_thread(
     assert "glmv pictures" in encoded
 
 
-def test_an_error_of_the_source_ends_the_job_with_all_its_answers(
+def test_an_error_of_the_source_ends_the_job_and_keeps_all_answers(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def source() -> Iterator[Path]:
@@ -139,17 +139,17 @@ def test_an_error_of_the_source_ends_the_job_with_all_its_answers(
     assert whole.progress.known == asked
 
 
-def test_a_gate_that_has_narrowed_holds_fewer_pictures(
+def test_a_narrowed_gate_reads_fewer_pictures_ahead(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: set[str] = set()
+    result: set[str] = set()
     most = 0
 
     class Counted(Item):
         def part(self) -> Any:
             nonlocal most
-            held.add(self.name)
-            most = max(most, len(held))
+            result.add(self.name)
+            most = max(most, len(result))
             return super().part()
 
     class Narrow:
@@ -167,17 +167,15 @@ def test_a_gate_that_has_narrowed_holds_fewer_pictures(
 
     def counted(self: Any, number: int, row: Row | None) -> None:
         if row is not None:
-            held.discard(row.key)
+            result.discard(row.key)
         handed(self, number, row)
 
     monkeypatch.setattr(module.Calls, "_hand_on", counted)
     assert len(list(running.rows())) == COUNT
-    assert 1 <= most <= 1 + module.AHEAD + 1  # one whose row is on its way to whoever takes it
+    assert 1 <= most <= 1 + module.AHEAD + 1  # one more call, whose row is being passed to the reader
 
 
-def test_options_of_a_client_of_ones_own_are_part_of_the_question(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     for temperature in (0.1, 0.9):
         client = glmv.AsyncClient(
             emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
@@ -186,7 +184,7 @@ def test_options_of_a_client_of_ones_own_are_part_of_the_question(
         assert (told.answered, told.known) == (COUNT, 0)
 
 
-def test_a_ledger_that_cannot_be_opened_says_so_before_anything_is_sent(
+def test_a_ledger_that_cannot_be_opened_raises_before_any_request(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "folder.ledger").mkdir()
@@ -195,7 +193,7 @@ def test_a_ledger_that_cannot_be_opened_says_so_before_anything_is_sent(
     assert len(emulator.requests) == 0
 
 
-def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text() -> None:
+def test_an_answer_that_violates_its_schema_fails_and_keeps_its_text() -> None:
     question = Question("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
     answer = glmv.Completion(text="It is a cat.", usage=glmv.Usage(10, 5, 15), model=MODEL)
     row = question.row_of(Item("cat.png"), answer, 0.1)
@@ -204,7 +202,7 @@ def test_an_answer_that_does_not_fit_its_schema_is_an_error_that_keeps_its_text(
 
 
 class Renamed(pydantic.BaseModel):
-    """Reads the name that the model was told, and writes what it made of the value."""
+    """Reads the model's field name and writes a converted value."""
 
     color: str = pydantic.Field(alias="main_color")
 
@@ -216,26 +214,28 @@ class Renamed(pydantic.BaseModel):
         return f"#{value}"
 
 
-def test_what_a_class_reads_need_not_be_what_it_writes(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_class_may_validate_one_name_and_serialize_another(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     for known in (False, True):
-        told = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
-        assert (told.answered, told.failed, told.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
+        result = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
+        assert (result.answered, result.failed, result.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
         colours = parquet.read_table(tmp_path / "o.parquet").column("main_color").to_pylist()
         assert all(colour.startswith("#") for colour in colours), colours
 
 
-def test_who_keeps_an_error_does_not_keep_the_ledger(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     def broken(row: Row) -> None:
         raise RuntimeError("the caller's own")
 
-    with pytest.raises(RuntimeError) as kept:
+    with pytest.raises(RuntimeError) as caught:
         job(emulator, photos).write(tmp_path / "o.jsonl", on_row=broken)
-    assert kept.value.__traceback__ is not None  # holds the frame of `write`
+    assert caught.value.__traceback__ is not None  # holds the frame of `write`
     assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
 
 
-def test_messages_that_can_be_read_once_are_asked_about_each_picture_and_known_again(
+def test_one_shot_messages_are_used_for_each_picture_and_keep_their_key(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def ask(item: Item) -> Any:
@@ -250,12 +250,12 @@ def test_messages_that_can_be_read_once_are_asked_about_each_picture_and_known_a
     assert len(emulator.requests) == 2 * COUNT
 
 
-def test_what_has_no_key_is_not_asked(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_item_without_a_key_is_not_sent(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     def ask(item: Item) -> Any:
         return [{"role": "user", "content": (part for part in [item.part(), "?"])}]
 
-    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
+    result = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.errors["TypeError"], len(emulator.requests)) == (0, COUNT, 0)
 
 
 TURN = glmv.Message("user", "Which colour?")
@@ -273,7 +273,7 @@ TURN = glmv.Message("user", "Which colour?")
     ],
     ids=["text", "texts", "message", "conversation", "dict", "dicts"],
 )
-def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
+def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
     [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
     assert row.ok, row.error
     sent = emulator.requests[0].body["messages"][-1]
@@ -283,17 +283,17 @@ def test_the_picture_comes_before_the_words_of_the_last_turn(emulator: Emulator,
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_an_answer_that_never_fits_is_kept_counted_and_asked_again_when_wanted(
+def test_a_misfit_answer_is_kept_counted_and_can_be_asked_again(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
-    asked = job(emulator, [photos / "00.png"], schema={"type": "object", "not": {}}, **via)
-    [row] = asked.rows(ledger=tmp_path / "l")
+    result = job(emulator, [photos / "00.png"], schema={"type": "object", "not": {}}, **via)
+    [row] = result.rows(ledger=tmp_path / "l")
     assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
     assert row.text
-    assert (asked.progress.unpriced, asked.progress.spent is not None) == (0, True)
+    assert (result.progress.unpriced, result.progress.spent is not None) == (0, True)
     sent = len(emulator.requests)
-    list(asked.rows(ledger=tmp_path / "l"))
+    list(result.rows(ledger=tmp_path / "l"))
     assert len(emulator.requests) == sent
-    list(asked.rows(ledger=tmp_path / "l", retry_failed=True))
+    list(result.rows(ledger=tmp_path / "l", retry_failed=True))
     assert len(emulator.requests) > sent

@@ -1,4 +1,4 @@
-"""A JSON Schema gives typed columns; what no type holds is kept as JSON text."""
+"""A JSON Schema gives typed columns; values that fit no type are kept as JSON text."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def test_each_kind_of_schema_has_its_type(schema: Any, kind: Any) -> None:
     assert columns_of({"type": "object", "properties": {"x": schema}})["x"].type == kind
 
 
-def test_references_are_followed_and_one_to_itself_becomes_text() -> None:
+def test_references_are_followed_and_a_recursive_one_becomes_text() -> None:
     columns = columns_of(Node.model_json_schema())
     assert columns["name"].type == pa.string()
     assert fitted(columns["next"], {"name": "b", "next": None}) is not None
 
 
-def test_a_reference_that_leads_to_itself_ends() -> None:
+def test_a_self_reference_ends() -> None:
     assert columns_of({"properties": {"x": {"$ref": "#/properties/x"}}})["x"].type == pa.string()
 
 
-def test_a_schema_that_is_no_object_is_one_column() -> None:
+def test_a_schema_that_is_not_an_object_is_one_column() -> None:
     [(name, column)] = columns_of({"type": "array", "items": {"type": "integer"}}).items()
     assert (name, fitted(column, [1, 2.0, None])) == ("value", [1, 2, None])
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, float("inf"), True])
-def test_a_number_that_is_no_64_bit_integer_is_null_rather_than_wrong(value: float) -> None:
+def test_a_number_beyond_64_bits_becomes_null(value: float) -> None:
     assert fitted(columns_of({"type": "integer"})["value"], value) is None
 
 
@@ -68,7 +68,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_an_answer_says_fits_its_columns(value: Any) -> None:
+def test_any_answer_fits_its_columns(value: Any) -> None:
     columns = columns_of(
         {
             "properties": {

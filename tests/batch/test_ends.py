@@ -1,4 +1,4 @@
-"""However a run ends, the rows end answered once, or failed for a reason that the user can act on."""
+"""However a run ends, each row is answered once or failed with a reason that the user can act on."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def assert_each_stands_once(rows: list[dict[str, Any]]) -> None:
+def assert_each_row_occurs_once(rows: list[dict[str, Any]]) -> None:
     assert sorted(row["key"] for row in rows) == [f"{number:>03}.png" for number in range(COUNT)]
 
 
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of a job take no time."""
+    """A job's waits take no time."""
     now = [0.0]
 
     async def pause(moved: asyncio.Event, seconds: float) -> None:
@@ -51,17 +51,17 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_evening_of_refusals_leaves_answers_and_what_can_be_asked_again(
+def test_many_refusals_leave_answers_and_retryable_rows(
     photos: Path, tmp_path: Path, no_waits: None, seed: int
 ) -> None:
     out = tmp_path / "o.jsonl"
     faults = ("busy", "overloaded", "busy-event", "status-503")
     with Emulator(faults=faults, chance=0.5, seed=seed) as emulator:
-        given: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
-        job = Job(photos, "Which?", model=MODEL, max_concurrency=2, **given)
+        options: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
+        job = Job(photos, "Which?", model=MODEL, max_concurrency=2, **options)
         job.write(out)
         rows = lines(out)
-        assert_each_stands_once(rows)
+        assert_each_row_occurs_once(rows)
         failed = [row for row in rows if "error" in row]
         assert len(failed) < COUNT / 5
         assert {row["error_class"] for row in failed} <= {"RateLimitError", "ServerError"}
@@ -70,7 +70,7 @@ def test_an_evening_of_refusals_leaves_answers_and_what_can_be_asked_again(
         for _ in range(20):
             if job.write(out, retry_failed=True).retryable == 0:
                 break
-        assert_each_stands_once(lines(out))
+        assert_each_row_occurs_once(lines(out))
         assert all("text" in row for row in lines(out))
         answered = [entry for entry in emulator.requests if entry.status == 200]
         assert len(answered) >= COUNT
@@ -86,7 +86,7 @@ Job(folder, "Which?", model="glm-4.6v-flash", max_concurrency=4, base_url=base_u
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit of the size of files is of Unix")
-def test_a_ledger_without_room_ends_the_run_and_the_next_one_goes_on(photos: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_and_the_next_run_continues(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     with Emulator() as emulator:
         words = [str(photos), str(out), emulator.base_url, emulator.api_key]
@@ -101,6 +101,6 @@ def test_a_ledger_without_room_ends_the_run_and_the_next_one_goes_on(photos: Pat
         told = job.write(out)
         assert told.known + told.answered == COUNT
         assert told.known > 0
-        assert_each_stands_once(lines(out))
+        assert_each_row_occurs_once(lines(out))
         assert all("text" in row for row in lines(out))
         assert len(emulator.requests) <= COUNT + 2 * 4  # what was under way when the ledger took no more

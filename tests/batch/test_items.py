@@ -36,7 +36,7 @@ def names(source: Any, column: str | None = None) -> list[str]:
     return [item.name for item in items(source, column)]
 
 
-def test_a_folder_gives_its_pictures_and_videos_in_order_with_those_of_inner_folders(tmp_path: Path) -> None:
+def test_a_folder_gives_its_pictures_and_videos_in_order_with_sub_folders(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "inner/c.webp"):
         picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
@@ -44,7 +44,7 @@ def test_a_folder_gives_its_pictures_and_videos_in_order_with_those_of_inner_fol
     assert names(tmp_path) == ["a.jpg", "b.png", "d.mp4", "inner/c.webp"]
 
 
-def test_a_folder_gives_pictures_of_every_format_and_the_videos_that_models_take(tmp_path: Path) -> None:
+def test_a_folder_gives_all_picture_formats_and_supported_videos(tmp_path: Path) -> None:
     for name in ("a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv", "f.avi", "g.ts", "h.txt"):
         (tmp_path / name).touch()
     assert names(tmp_path) == ["a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv"]
@@ -55,9 +55,9 @@ def test_a_large_folder_is_walked_without_sorting_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr(room, "_SORTED", 3)
     expected = {picture(tmp_path / f"{number}.png").name for number in range(10)}
-    found = names(tmp_path)
-    assert set(found) == expected
-    assert len(found) == 10
+    result = names(tmp_path)
+    assert set(result) == expected
+    assert len(result) == 10
 
 
 def test_a_pattern_gives_the_files_that_match(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_pattern_gives_the_files_that_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "nowhere/*.jpg"])
-def test_what_is_not_there_is_said_at_once(tmp_path: Path, missing: str) -> None:
+def test_a_missing_path_raises_at_once(tmp_path: Path, missing: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="nowhere"):
         items(str(tmp_path / missing))
 
@@ -98,14 +98,14 @@ def test_the_column_of_the_picture_can_be_named(tmp_path: Path) -> None:
     assert item.part() == glmv.Image.from_url("https://example.com/right.png")
 
 
-def test_a_table_without_the_column_names_what_it_has(tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_with_the_existing_ones(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("front,price\na.png,3\n")
     with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 1: there is no column .*it has front, price"):
         list(items(table))
 
 
-def test_a_row_without_picture_is_an_item_without(tmp_path: Path) -> None:
+def test_a_row_without_picture_is_an_item_without_picture(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("image,id\na.png,3\n,4\n")
     assert [(item.name, item.source is None) for item in items(table)] == [("3", False), ("4", True)]
@@ -114,7 +114,7 @@ def test_a_row_without_picture_is_an_item_without(tmp_path: Path) -> None:
     assert [item.source for item in items(rows)] == [None] * 6
 
 
-def test_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_table_is_reported(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("image,标题\na.png,红色\n".encode("gbk"))
     with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv is not UTF-8: .*Save it as UTF-8"):
         list(items(tmp_path / "t.csv"))
@@ -124,7 +124,7 @@ def test_a_table_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         list(items(tmp_path / "t.parquet"))
 
 
-def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(folder: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytes
         list(items(tmp_path))
 
 
-def test_a_picture_may_stand_in_a_table_as_a_data_uri(tmp_path: Path) -> None:
+def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
     data = base64.b64encode(png() + bytes(150_000)).decode()
     (tmp_path / "t.csv").write_text(f'image,shelf\n"data:image/png;base64,{data}",3\n')
     [item] = items(tmp_path / "t.csv")
@@ -145,7 +145,7 @@ def test_a_picture_may_stand_in_a_table_as_a_data_uri(tmp_path: Path) -> None:
 
 
 def test_a_frame_keeps_the_names_of_its_columns() -> None:
-    """What of pandas is used: its named tuples would call the second column `_1`."""
+    """pandas' named tuples would rename the second column to `_1`."""
     frame = SimpleNamespace(
         columns=["my photo", "class"],
         itertuples=lambda index, name: [("https://example.com/a.png", "shoe")] if name is None else [],
@@ -178,14 +178,14 @@ def test_items_are_counted_as_they_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("line", "told"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])
-def test_a_broken_line_of_json_is_named(tmp_path: Path, line: str, told: str) -> None:
+def test_a_broken_json_line_is_reported_with_its_number(tmp_path: Path, line: str, told: str) -> None:
     table = tmp_path / "t.jsonl"
     table.write_text('{"image": "a.png"}\n' + line)
     with pytest.raises(glmv.InvalidRequestError, match=told):
         list(items(table))
 
 
-def test_everything_people_have_in_a_list_becomes_a_part(tmp_path: Path) -> None:
+def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
     given = [
         str(path),
@@ -197,8 +197,8 @@ def test_everything_people_have_in_a_list_becomes_a_part(tmp_path: Path) -> None
         {"image": {"bytes": png(), "path": "hf.png"}},
         Item("own", png()),
     ]
-    found = list(items(given))
-    assert [item.name for item in found] == [
+    result = list(items(given))
+    assert [item.name for item in result] == [
         str(path),
         str(path),
         "https://example.com/a.png",
@@ -208,7 +208,7 @@ def test_everything_people_have_in_a_list_becomes_a_part(tmp_path: Path) -> None
         "hf.png",
         "own",
     ]
-    assert all(isinstance(item.part(), glmv.Image) for item in found)
+    assert all(isinstance(item.part(), glmv.Image) for item in result)
 
 
 def test_a_url_of_a_video_is_a_video() -> None:
@@ -216,7 +216,7 @@ def test_a_url_of_a_video_is_a_video() -> None:
     assert isinstance(item.part(), glmv.Video)
 
 
-def test_data_sets_with_rows_of_their_own_are_iterated_as_they_want(tmp_path: Path) -> None:
+def test_data_sets_that_yield_dicts_are_iterated(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     rows = [{"image": "https://example.com/a.png", "n": 1}, {"image": "https://example.com/b.png", "n": 2}]
     ray = SimpleNamespace(iter_rows=lambda: iter(rows), map_batches=None)
@@ -224,12 +224,12 @@ def test_data_sets_with_rows_of_their_own_are_iterated_as_they_want(tmp_path: Pa
 
 
 def test_an_endless_source_is_read_one_by_one() -> None:
-    found = items(f"https://example.com/{number}.png" for number in count())
-    assert [item.name for item in islice(found, 2)] == ["https://example.com/0.png", "https://example.com/1.png"]
+    rows = items(f"https://example.com/{number}.png" for number in count())
+    assert [item.name for item in islice(rows, 2)] == ["https://example.com/0.png", "https://example.com/1.png"]
 
 
 @pytest.mark.parametrize("wrong", [7, {"train": []}, [7]])
-def test_what_is_no_item_is_refused_by_name(wrong: Any) -> None:
+def test_an_unsupported_item_is_refused_with_its_type(wrong: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"int|mapping"):
         list(items(wrong))
 
@@ -239,13 +239,13 @@ def test_a_picture_in_a_row_is_not_kept_as_a_column() -> None:
     assert dict(item.columns) == {"shelf": 3}
 
 
-def test_a_parquet_file_of_pictures_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+def test_a_parquet_file_of_pictures_is_read_in_parts(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     few = [pa.record_batch({"picture": [b"\x89PNG" + os.urandom(100_000) for _ in range(50)]}) for _ in range(16)]
     parquet.write_table(pa.Table.from_batches(few), tmp_path / "t.parquet")  # 80 MB in one row group
     del few
-    held = pa.total_allocated_bytes()
-    most = max(pa.total_allocated_bytes() - held for _ in items(tmp_path / "t.parquet"))
+    result = pa.total_allocated_bytes()
+    most = max(pa.total_allocated_bytes() - result for _ in items(tmp_path / "t.parquet"))
     assert most < 40_000_000

@@ -1,4 +1,4 @@
-"""A job asks about every item once, keeps what it was told, and goes on where it stopped."""
+"""A job sends every item once, keeps the answers, and continues where it stopped."""
 
 from __future__ import annotations
 
@@ -52,22 +52,24 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
-    assert set(found) == {f"{number}.png" for number in range(len(COLORS))}
-    assert all(color in found[f"{number}.png"] for number, color in enumerate(COLORS))
-    assert (told.answered, told.failed, told.known) == (len(COLORS), 0, 0)
-    assert told.total == len(COLORS)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    values = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert set(values) == {f"{number}.png" for number in range(len(COLORS))}
+    assert all(color in values[f"{number}.png"] for number, color in enumerate(COLORS))
+    assert (result.answered, result.failed, result.known) == (len(COLORS), 0, 0)
+    assert result.total == len(COLORS)
 
 
-def test_the_same_again_asks_nothing_and_writes_the_same(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_identical_second_run_sends_nothing_and_writes_the_same(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.jsonl"
     job(emulator, photos).write(out, order="input")
     first, asked = lines(out), len(emulator.requests)
-    told = job(emulator, photos).write(out, order="input")
+    result = job(emulator, photos).write(out, order="input")
     assert len(emulator.requests) == asked
     assert lines(out) == first
-    assert told.known == len(COLORS)
+    assert result.known == len(COLORS)
 
 
 @pytest.mark.parametrize(
@@ -75,43 +77,43 @@ def test_the_same_again_asks_nothing_and_writes_the_same(emulator: Emulator, pho
     [{"prompt": "What is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.2}, {"schema": Shown}],
     ids=lambda change: next(iter(change)),
 )
-def test_another_question_is_asked_anew(
+def test_a_changed_prompt_is_sent_again(
     emulator: Emulator, photos: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
-    told = job(emulator, photos, **change).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.known) == (len(COLORS), 0)
+    result = job(emulator, photos, **change).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.known) == (len(COLORS), 0)
 
 
-def test_only_a_picture_that_changed_is_paid_for_and_a_name_that_changed_is_not(
+def test_only_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
     draw(photos / "0.png", "pink")
     (photos / "1.png").rename(photos / "renamed.png")
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.known) == (1, len(COLORS) - 1)
-    found = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
-    assert "pink" in found["0.png"]
-    assert "green" in found["renamed.png"]
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.known) == (1, len(COLORS) - 1)
+    values = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
+    assert "pink" in values["0.png"]
+    assert "green" in values["renamed.png"]
 
 
-def test_how_a_call_is_made_does_not_change_what_is_asked(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_connection_settings_do_not_change_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
-    told = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
-    assert told.answered == 0
+    result = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
+    assert result.answered == 0
 
 
-def test_equal_pictures_are_asked_once_and_each_has_its_row(emulator: Emulator, photos: Path) -> None:
-    given = [photos / "0.png", photos / "1.png"] * 5
-    rows = list(job(emulator, given).rows(order="input"))
-    assert [row.key for row in rows] == [str(path) for path in given]
+def test_equal_pictures_are_sent_once_and_each_has_its_row(emulator: Emulator, photos: Path) -> None:
+    result = [photos / "0.png", photos / "1.png"] * 5
+    rows = list(job(emulator, result).rows(order="input"))
+    assert [row.key for row in rows] == [str(path) for path in result]
     assert all(row.ok for row in rows)
     # Without a ledger, those that come when the first has ended are asked again.
-    assert 2 <= len(emulator.requests) < len(given)
+    assert 2 <= len(emulator.requests) < len(result)
 
 
-def test_with_a_ledger_equal_pictures_are_asked_once_at_whatever_time(
+def test_with_a_ledger_equal_pictures_are_sent_once_across_runs(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     rows = list(job(emulator, [photos / "0.png"] * 30).rows(ledger=tmp_path / "l"))
@@ -120,26 +122,28 @@ def test_with_a_ledger_equal_pictures_are_asked_once_at_whatever_time(
 
 
 def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Path) -> None:
-    given = [photos / f"{number}.png" for number in range(len(COLORS))] * 3
-    assert [row.key for row in job(emulator, given).rows(order="input")] == [str(path) for path in given]
+    result = [photos / f"{number}.png" for number in range(len(COLORS))] * 3
+    assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_a_schema_gives_objects_and_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_schema_gives_objects_and_the_ledger_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     for _ in range(2):
         rows = list(job(emulator, photos, schema=Shown).rows(ledger=tmp_path / "l", order="input"))
         assert [row.parsed.main_color for row in rows] == list(COLORS)
     assert len(emulator.requests) == len(COLORS)
 
 
-def test_what_cannot_be_asked_is_a_row_and_stops_nobody(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     (photos / "torn.png").write_bytes(b"no picture")
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
     [bad] = [row for row in lines(tmp_path / "o.jsonl") if "error" in row]
     assert (bad["key"], bad["error_class"], bad["retryable"]) == ("torn.png", "UnsupportedContent", False)
-    assert (told.answered, told.failed, told.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
+    assert (result.answered, result.failed, result.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
 
 
-def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos: Path) -> None:
+def test_a_row_without_picture_is_not_sent(emulator: Emulator, photos: Path) -> None:
     given = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
     rows = list(job(emulator, given).rows(order="input"))
     assert [(row.key, row.error) for row in rows[1:]] == [
@@ -151,7 +155,7 @@ def test_nothing_is_asked_about_a_row_without_picture(emulator: Emulator, photos
     assert words[0].ok
 
 
-def test_failures_are_kept_and_asked_again_when_that_is_wanted(
+def test_failures_are_kept_and_can_be_retried(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
@@ -174,7 +178,7 @@ def test_a_wrong_key_ends_the_job_at_once(emulator: Emulator, photos: Path, tmp_
     assert len(emulator.requests) <= 5
 
 
-def test_a_missing_key_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_key_raises_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     read = []
@@ -184,7 +188,7 @@ def test_a_missing_key_is_said_before_anything_is_read(monkeypatch: pytest.Monke
     assert read == []
 
 
-def test_an_endless_source_is_read_as_far_as_rows_are_taken(emulator: Emulator, photos: Path) -> None:
+def test_an_endless_source_is_read_only_as_far_as_rows_are_taken(emulator: Emulator, photos: Path) -> None:
     read = 0
 
     def endless() -> Iterator[Item]:
@@ -194,20 +198,20 @@ def test_an_endless_source_is_read_as_far_as_rows_are_taken(emulator: Emulator, 
             yield Item(str(number), photos / f"{number % len(COLORS)}.png")
 
     rows = job(emulator, endless(), max_concurrency=2).rows()
-    taken = [next(rows) for _ in range(30)]
+    results = [next(rows) for _ in range(30)]
     rows.close()
-    assert len(taken) == 30
+    assert len(results) == 30
     assert read <= 30 + 2 * (2 + 4) + 1
 
 
-def test_a_reader_that_takes_nothing_holds_the_job_back(emulator: Emulator, photos: Path) -> None:
+def test_a_reader_that_takes_no_rows_pauses_the_job(emulator: Emulator, photos: Path) -> None:
     rows = job(emulator, [photos / "0.png"] * 500, max_concurrency=1).rows()
     next(rows)
     rows.close()
     assert len(emulator.requests) < 50
 
 
-def test_leaving_the_loop_keeps_what_was_answered(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_leaving_the_loop_keeps_the_answers(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     for row in job(emulator, photos, max_concurrency=2).rows(ledger=tmp_path / "l"):
         assert row.ok
         break
@@ -218,7 +222,7 @@ def test_leaving_the_loop_keeps_what_was_answered(emulator: Emulator, photos: Pa
     assert asked <= len(COLORS)
 
 
-def test_ctrl_c_writes_what_was_under_way_too(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_writes_answers_of_running_calls_too(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     def interrupt(row: Row) -> None:
         raise KeyboardInterrupt
 
@@ -227,19 +231,19 @@ def test_ctrl_c_writes_what_was_under_way_too(emulator: Emulator, photos: Path, 
         interrupted.write(tmp_path / "o.jsonl", on_row=interrupt)
     assert len(lines(tmp_path / "o.jsonl")) == len(emulator.requests)
     assert interrupted.progress.stopped == "interrupted"
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert told.known + told.answered == len(COLORS)
+    result = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert result.known + result.answered == len(COLORS)
     assert len(emulator.requests) == len(COLORS)
 
 
-async def test_the_asynchronous_face_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+async def test_the_async_interface_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     running = job(emulator, photos)
-    found = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
-    assert [row.key for row in found] == sorted(path.name for path in photos.iterdir())
+    results = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
+    assert [row.key for row in results] == sorted(path.name for path in photos.iterdir())
     assert running.progress.stopped is None
 
 
-async def test_the_event_loop_goes_on_while_pictures_are_read(emulator: Emulator, tmp_path: Path) -> None:
+async def test_the_event_loop_is_not_blocked_while_pictures_are_read(emulator: Emulator, tmp_path: Path) -> None:
     here = threading.get_ident()
     readers = set()
 
@@ -255,21 +259,21 @@ async def test_the_event_loop_goes_on_while_pictures_are_read(emulator: Emulator
     assert here not in readers
 
 
-async def test_a_client_of_ones_own_is_used_and_left_open(emulator: Emulator, photos: Path) -> None:
+async def test_a_passed_client_is_used_and_left_open(emulator: Emulator, photos: Path) -> None:
     async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url, model=MODEL) as client:
         own = Job(photos, "Which colour is it?", client=client, thinking=False)
         assert len([row async for row in own.arows()]) == len(COLORS)
         assert (await client.chat("Are you there?", thinking=False)).text
 
 
-def test_a_client_of_ones_own_and_a_key_are_one_too_many(emulator: Emulator) -> None:
+def test_a_client_together_with_a_key_is_refused(emulator: Emulator) -> None:
     client = glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url)
     with pytest.raises(glmv.InvalidRequestError, match="api_key, base_url"):
         Job(["a"], "?", client=client, api_key="k", base_url="https://example.com")
     asyncio.run(client.aclose())
 
 
-def test_a_second_run_on_a_ledger_is_told_who_holds_it(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_on_a_ledger_is_refused_with_its_holder(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
     next(rows)
     with pytest.raises(glmv.InvalidRequestError, match=r"Another run uses the ledger .*: process \d+ on .*, since 20"):
@@ -317,12 +321,12 @@ def test_the_platforms_batches_keep_columns_and_keys(
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     table = [{"id": 5, "photo": str(photos / "0.png"), "n": 1.5}, {"id": "six", "photo": str(photos / "1.png"), "n": 2}]
-    told = job(emulator, table, model="glm-4v-plus", via="platform", max_concurrency=None, thinking=None)
-    told.write(tmp_path / "o.jsonl", keep_columns=["n"])
+    result = job(emulator, table, model="glm-4v-plus", via="platform", max_concurrency=None, thinking=None)
+    result.write(tmp_path / "o.jsonl", keep_columns=["n"])
     assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
-def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_of_another_server_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
     with pytest.raises(
@@ -331,7 +335,7 @@ def test_answers_of_another_place_are_not_mixed_in(emulator: Emulator, photos: P
         next(elsewhere.rows(ledger=tmp_path / "l"))
 
 
-def test_a_disk_that_is_all_but_full_stops_the_job_before_anything_more_is_paid(
+def test_an_almost_full_disk_stops_the_job_before_more_calls(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_room, "MARGIN", 1 << 62)
@@ -342,7 +346,7 @@ def test_a_disk_that_is_all_but_full_stops_the_job_before_anything_more_is_paid(
     assert len(list(job(emulator, photos).rows(ledger=tmp_path / "l"))) == len(COLORS)
 
 
-def test_a_ledger_that_takes_no_more_ends_the_job_and_every_answer_is_in_it_or_was_handed_over(
+def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = sqlite3.connect
@@ -366,7 +370,7 @@ def test_a_ledger_that_takes_no_more_ends_the_job_and_every_answer_is_in_it_or_w
     assert told.progress.known >= asked - 2 - 4
 
 
-def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     one = next(job(emulator, [photos / "0.png"]).rows())
     assert one.usage is not None
     limit = 4 * one.usage.total_tokens
@@ -387,7 +391,7 @@ def test_a_budget_of_tokens_is_not_passed(emulator: Emulator, photos: Path, tmp_
         ("$5", "glm-4v-plus-0111", "known in CNY, not in USD"),
     ],
 )
-def test_a_budget_that_says_nothing_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
+def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=told):
         job(emulator, ["a.png"], model=model, budget=budget)
 
@@ -421,12 +425,12 @@ def test_the_platforms_batches_answer_the_same_job(
     (photos / "same.png").write_bytes((photos / "0.png").read_bytes())
     (photos / "torn.png").write_bytes(b"no picture")
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
-    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    found = {row["key"]: row for row in lines(tmp_path / "o.jsonl")}
-    assert all(color in found[f"{number}.png"]["text"].lower() for number, color in enumerate(COLORS))
-    assert found["same.png"]["text"] == found["0.png"]["text"]
-    assert found["torn.png"]["error_class"] == "UnsupportedContent"
-    assert (told.answered, told.failed, told.known) == (len(COLORS), 1, 1)
+    result = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    values = {row["key"]: row for row in lines(tmp_path / "o.jsonl")}
+    assert all(color in values[f"{number}.png"]["text"].lower() for number, color in enumerate(COLORS))
+    assert values["same.png"]["text"] == values["0.png"]["text"]
+    assert values["torn.png"]["error_class"] == "UnsupportedContent"
+    assert (result.answered, result.failed, result.known) == (len(COLORS), 1, 1)
     posted = sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests)
     assert posted == 1
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
@@ -434,22 +438,22 @@ def test_the_platforms_batches_answer_the_same_job(
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_rows_of_batches_are_those_of_the_source_as_it_stands(
+def test_rows_of_batches_are_those_of_the_current_source(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     options: dict[str, Any] = {"model": "glm-4v-plus-0111", "via": "platform", "thinking": None}
-    given = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
-    first = job(emulator, given, **options)
+    items = [{"photo": str(photos / "0.png"), "shelf": shelf} for shelf in (1, 2)]
+    first = job(emulator, items, **options)
     monkeypatch.setattr("glmv_batch._batches.PlatformBatches.answers", lambda platform: first.stop() or iter(()))
     assert list(first.rows(ledger=tmp_path / "l")) == []
     monkeypatch.undo()
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     (photos / "0.png").rename(photos / "renamed.png")
-    given = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
-    again = job(emulator, given, **options)
-    found = [(row.key, row.columns["shelf"]) for row in again.rows(ledger=tmp_path / "l")]
-    assert found == [(str(photos / "renamed.png"), 3)] * 2
+    items = [{"photo": str(photos / "renamed.png"), "shelf": shelf} for shelf in (3, 3)]
+    again = job(emulator, items, **options)
+    results = [(row.key, row.columns["shelf"]) for row in again.rows(ledger=tmp_path / "l")]
+    assert results == [(str(photos / "renamed.png"), 3)] * 2
     assert (again.progress.answered, again.progress.known) == (1, 1)
 
 
@@ -464,14 +468,14 @@ def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
 
-def test_progress_tells_people_and_machines_how_far_it_is(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_as_text_and_as_json(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     seen = []
     running = job(emulator, photos, model="glm-4.6v")
     running.write(tmp_path / "o.jsonl", on_row=lambda row: seen.append(json.loads(running.progress.as_json())))
     assert [one["done"] for one in seen] == sorted(one["done"] for one in seen)
     last = seen[-1]
     assert (last["done"], last["total"], last["width"], last["errors"]) == (len(COLORS), len(COLORS), 4, {})
-    assert (last["spent"], last["currency"], last["price_date"]) == (0, None, None)  # nobody pays for the emulator
+    assert (last["spent"], last["currency"], last["price_date"]) == (0, None, None)  # the emulator costs nothing
     assert last["rate"] > 0
     assert " tokens, free; " in str(running.progress)
 
@@ -495,7 +499,7 @@ async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(
     assert here not in fitted_in
 
 
-def test_prices_and_limits_of_an_alias_are_those_of_the_model_it_is(photos: Path) -> None:
+def test_an_alias_has_the_prices_and_limits_of_its_model(photos: Path) -> None:
     server = OtherServer(OPENAI)
     client = glmv.AsyncClient(**server.options(base_model="glm-4.6v"))
     own = Job(photos, "Which colour?", client=client, budget="$1")
@@ -510,7 +514,7 @@ def test_prices_and_limits_of_an_alias_are_those_of_the_model_it_is(photos: Path
         Job(photos, "?", model="ours", base_model="glm-9")
 
 
-def test_a_job_with_a_base_model_of_its_own_is_priced_by_it(photos: Path) -> None:
+def test_a_job_is_priced_by_its_base_model(photos: Path) -> None:
     client = glmv.AsyncClient(**OtherServer(OPENAI).options(model="GLM-4.6V", base_model="glm-4.5v"))
     priced = Job(photos, "Which colour?", client=client, budget="$1")
     assert all(row.ok for row in priced.rows())

@@ -1,4 +1,4 @@
-"""The key of an item tells what would be sent, and nothing else."""
+"""The key of an item depends only on the content of its request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = M
     return Keys(question, model, glmv.Options(), ledger).of(Item("any", source)).key
 
 
-def test_a_picture_is_the_same_as_a_file_as_bytes_as_a_part_and_under_another_name(
+def test_a_picture_has_one_key_as_file_bytes_part_or_under_another_name(
     ledger: Ledger, photo: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.png"
@@ -49,15 +49,15 @@ def test_a_picture_is_the_same_as_a_file_as_bytes_as_a_part_and_under_another_na
     [{"prompt": "Where is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.5}, {"extra_body": {"new": 1}}],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_is_sent_makes_another_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
+def test_each_part_of_the_request_changes_the_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
     assert key(ledger, photo) != key(ledger, photo, **change)
 
 
-def test_the_case_of_the_models_name_and_who_asks_make_no_other_key(ledger: Ledger, photo: Path) -> None:
+def test_case_of_the_model_name_and_the_user_do_not_change_the_key(ledger: Ledger, photo: Path) -> None:
     assert key(ledger, photo) == key(ledger, photo, model="GLM-4.6V", user_id="somebody")
 
 
-def test_an_option_is_the_same_of_the_client_and_of_the_job(ledger: Ledger, photo: Path) -> None:
+def test_an_option_gives_the_same_key_from_client_or_job(ledger: Ledger, photo: Path) -> None:
     of_client = Keys(Question("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
     assert of_client.of(Item("any", photo)).key == key(ledger, photo, temperature=0.5)
 
@@ -75,17 +75,17 @@ def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monke
     assert len(reads) == 2
 
 
-def test_a_picture_that_may_not_be_fitted_is_another_question(ledger: Ledger, photo: Path) -> None:
+def test_switching_off_fitting_changes_the_key(ledger: Ledger, photo: Path) -> None:
     fitted, as_it_is = (glmv.Image.from_path(photo, fit=fit) for fit in (True, False))
     assert key(ledger, fitted) != key(ledger, as_it_is)
 
 
-def test_a_url_is_told_by_itself(ledger: Ledger) -> None:
+def test_the_key_of_a_url_is_made_from_the_url(ledger: Ledger) -> None:
     one, other = "https://example.com/a.png", "https://example.com/b.png"
     assert key(ledger, one) == key(ledger, one) != key(ledger, other)
 
 
-def test_the_model_that_an_alias_is_makes_another_key(ledger: Ledger, photo: Path) -> None:
+def test_the_base_model_of_an_alias_changes_the_key(ledger: Ledger, photo: Path) -> None:
     def of(asked: str, /, **settings: Any) -> str:
         return Keys(Question("?", model=asked), asked, glmv.Settings(**settings), ledger).of(Item("any", photo)).key
 

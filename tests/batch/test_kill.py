@@ -1,4 +1,4 @@
-"""A job that is killed again and again, at any moment, ends whole and pays for next to nothing twice."""
+"""A job that is killed at random moments ends complete and pays for almost nothing twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ job.write(out, on_row=lambda row: print(row.key, flush=True))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is of Unix")
-def test_twenty_kills_lose_nothing_and_pay_twice_only_for_what_was_under_way(tmp_path: Path) -> None:
+def test_twenty_kills_lose_nothing_and_repeat_only_running_calls(tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "o.jsonl"
     folder.mkdir()
     for number in range(ITEMS):
@@ -54,7 +54,7 @@ def test_twenty_kills_lose_nothing_and_pay_twice_only_for_what_was_under_way(tmp
         while kills < KILLS:
             run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             assert run.stdout is not None
-            # After a few calls of its own, so that the job never ends before the last kill.
+            # After a few calls of this run, so that the job does not end before the last kill.
             answered = len(emulator.requests) + moment.randrange(1, ITEMS // KILLS)
             while len(emulator.requests) < answered and run.poll() is None:
                 time.sleep(moment.random() / 500)

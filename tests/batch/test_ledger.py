@@ -1,4 +1,4 @@
-"""The ledger: what is in it is on disk, one run holds it, and a killed run leaves nothing behind that is in the way."""
+"""The ledger: entries are on disk, one run locks it, and a killed run leaves no lock behind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_later_answer_takes_the_place_of_a_failure(path: Path) -> None:
         assert ledger.answer("a", retry_failed=True) == {"text": "a cat"}
 
 
-def test_a_failure_that_will_not_go_well_is_not_asked_again(path: Path) -> None:
+def test_a_permanent_failure_is_not_retried(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"error": "no picture", "retryable": False}).result()
         assert ledger.answer("a", retry_failed=True) is not None
@@ -73,13 +73,13 @@ def test_a_killed_run_leaves_its_answers_and_no_lock(path: Path) -> None:
         assert all(ledger.answer(str(number)) == {"text": "kept"} for number in range(100))
 
 
-def test_who_held_it_is_forgotten_when_it_is_closed(path: Path) -> None:
+def test_the_holder_is_removed_when_the_ledger_is_closed(path: Path) -> None:
     with Ledger(path, place="here"):
         assert json.loads(path.with_name("job.ledger.holder").read_text())["pid"]
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
 
 
-def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_a_file_that_is_not_a_ledger_is_refused_and_left_unchanged(path: Path) -> None:
     path.write_bytes(b"somebody's file, long enough to be read as a database " * 20)
     before = path.read_bytes()
     with pytest.raises(glmv.InvalidRequestError, match="is not a ledger"):
@@ -105,7 +105,7 @@ def test_a_ledger_of_another_version_is_refused(path: Path) -> None:
         Ledger(path, place="here")
 
 
-def test_a_files_digest_holds_as_long_as_it_has_not_changed(path: Path) -> None:
+def test_a_digest_is_reused_until_its_file_changes(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep_digest("a.png", 10, 1, "digest")
         ledger.keep("x", {}).result()
@@ -114,7 +114,7 @@ def test_a_files_digest_holds_as_long_as_it_has_not_changed(path: Path) -> None:
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_who_waits_is_told_once_and_forgotten_with_the_run(path: Path) -> None:
+def test_waiting_rows_are_answered_once_and_dropped_with_the_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
         assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
@@ -126,7 +126,7 @@ def test_who_waits_is_told_once_and_forgotten_with_the_run(path: Path) -> None:
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_what_a_chunk_holds_is_asked_already_until_it_ends(path: Path) -> None:
+def test_items_of_a_chunk_count_as_asked_until_it_ends(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")
@@ -140,7 +140,7 @@ def test_what_a_chunk_holds_is_asked_already_until_it_ends(path: Path) -> None:
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_a_ledger_that_lost_a_write_takes_no_later_one(path: Path) -> None:
+def test_after_a_lost_write_the_ledger_takes_no_more_writes(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         with pytest.raises(glmv.LimitExceeded, match="cannot be written"):
@@ -150,7 +150,7 @@ def test_a_ledger_that_lost_a_write_takes_no_later_one(path: Path) -> None:
         assert ledger.chunks() == [("chunk-1", None)]
 
 
-def test_its_bytes_hold_no_picture_and_no_key(path: Path) -> None:
+def test_the_ledger_file_holds_no_picture_and_no_key(path: Path) -> None:
     with Ledger(path, place="https://open.bigmodel.cn") as ledger:
         ledger.keep("k", {"text": "a cat"}).result()
     assert b"base64" not in path.read_bytes()
@@ -210,7 +210,7 @@ def test_an_emptied_ledger_beside_its_answers_ends_the_job(emulator: Emulator, p
 
 @pytest.mark.parametrize("damage", [in_the_middle, in_the_rows, other_names, no_objects])
 @pytest.mark.parametrize("via", ["write", "rows"])
-def test_a_damaged_ledger_ends_the_job_and_is_named_with_what_to_do(
+def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
     emulator: Emulator, photos: Path, tmp_path: Path, damage: Callable[[Path], None], via: str
 ) -> None:
     out, ledger = tmp_path / "o.jsonl", tmp_path / "o.jsonl.ledger"
@@ -228,7 +228,7 @@ def test_a_damaged_ledger_ends_the_job_and_is_named_with_what_to_do(
     assert job(emulator, photos).write(out).answered == PHOTOS
 
 
-def test_a_ledger_that_cannot_be_read_for_now_ends_the_job(
+def test_a_temporary_read_error_of_the_ledger_ends_the_job(
     emulator: Emulator, photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A network that goes away during a job: the job waits, says so, and no picture fails because of it."""
+"""The network fails during a job: the job waits, reports it, and no picture fails because of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NO_SUCH_NAME = {"Linux": socket.EAI_NONAME, "macOS": 8, "Windows": 11001, "not n
 
 
 class Network:
-    """What the machine's name service and clock say; waits take no time.
+    """Replaces name lookup and clock; waits take no time.
 
     Attributes:
         up: whether names can be looked up.
-        pauses: seconds of each wait, with the progress as it was told then.
+        pauses: seconds of each wait, with the progress reported then.
         meanwhile: called during each wait.
     """
 
@@ -88,7 +88,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def answered_before(emulator: Emulator, photos: Path) -> None:
-    """The host has answered this process."""
+    """Mark the host as one that has answered this process."""
     next(rows := job(emulator, photos, max_concurrency=1).rows())
     rows.close()
 
@@ -117,7 +117,7 @@ def test_a_job_waits_until_the_network_is_back(
     assert all("text" in line for line in lines(tmp_path / "o.jsonl"))
 
 
-def test_one_call_tries_while_all_others_wait(emulator: Emulator, photos: Path, network: Network) -> None:
+def test_one_call_probes_while_all_others_wait(emulator: Emulator, photos: Path, network: Network) -> None:
     answered_before(emulator, photos)
     network.up, network.looked_up = False, 0
 
@@ -131,7 +131,7 @@ def test_one_call_tries_while_all_others_wait(emulator: Emulator, photos: Path, 
     assert network.looked_up <= under_way_at_first + len(network.pauses) + reconnecting_at_last
 
 
-def test_ctrl_c_during_the_wait_ends_and_the_same_again_goes_on(
+def test_ctrl_c_ends_the_wait_and_the_next_run_continues(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     answered_before(emulator, photos)
@@ -147,20 +147,20 @@ def test_ctrl_c_during_the_wait_ends_and_the_same_again_goes_on(
     assert (again.answered, again.known, again.failed) == (COUNT, 0, 0)
 
 
-def test_a_server_that_was_never_there_ends_the_job_after_a_while_and_no_picture_fails(
+def test_a_server_that_was_never_reachable_ends_the_job_without_failed_rows(
     photos: Path, tmp_path: Path, network: Network
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    gone = Job(photos, "Which?", base_url=f"http://127.0.0.1:{port}/v1", model=MODEL, api_key="k", max_retries=0)
+    result = Job(photos, "Which?", base_url=f"http://127.0.0.1:{port}/v1", model=MODEL, api_key="k", max_retries=0)
     with pytest.raises(glmv.ConnectionFailed, match="Connection refused"):
-        gone.write(tmp_path / "o.jsonl")
+        result.write(tmp_path / "o.jsonl")
     assert sum(network.pauses) <= module.PATIENCE_AT_FIRST + module.LONGEST_PAUSE
-    assert gone.progress.failed == 0
-    assert gone.progress.waiting is None
+    assert result.progress.failed == 0
+    assert result.progress.waiting is None
 
 
-def test_a_network_that_stays_away_ends_the_job_and_nothing_is_lost(
+def test_a_lasting_outage_ends_the_job_and_nothing_is_lost(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     out = tmp_path / "o.jsonl"
@@ -179,7 +179,7 @@ def away(kind: str) -> glmv.ConnectionFailed:
 
 
 @pytest.mark.parametrize("kind", ["connect", "connect_timeout", "dns", "proxy", "no_such_host", "tls", "proxy_refused"])
-async def test_a_run_that_was_answered_waits_for_hours(network: Network, kind: str) -> None:
+async def test_a_run_that_had_answers_waits_for_hours(network: Network, kind: str) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("row")
@@ -198,7 +198,7 @@ async def test_a_run_that_was_answered_waits_for_hours(network: Network, kind: s
 
 
 @pytest.mark.parametrize("kind", ["no_such_host", "tls", "proxy_refused", "proxy_auth"])
-def test_what_can_be_a_wrong_setting_is_one_before_anything_was_answered(kind: str) -> None:
+def test_connection_errors_count_as_wrong_settings_before_the_first_answer(kind: str) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     with pytest.raises(glmv.ConnectionFailed):
         outage.failed(away(kind), "row", trying=False)
@@ -217,7 +217,7 @@ def test_what_can_be_a_wrong_setting_is_one_before_anything_was_answered(kind: s
         (glmv.ServerError("failed", status_code=500, retryable=False, attempts=1), False),
     ],
 )
-async def test_an_error_that_the_server_sent_ends_the_wait(
+async def test_an_error_response_of_the_server_ends_the_wait(
     network: Network, error: glmv.GLMVError, again: bool
 ) -> None:
     progress = Progress()
@@ -230,13 +230,13 @@ async def test_an_error_that_the_server_sent_ends_the_wait(
     assert not outage.failed(error, "row", trying=False)
 
 
-async def test_a_deadline_that_passed_without_a_connection_is_an_outage_too(network: Network) -> None:
+async def test_a_deadline_reached_without_a_connection_is_an_outage(network: Network) -> None:
     late = glmv.DeadlineExceeded("late", attempts=3)
     late.__cause__ = away("dns")
     assert module.Outage(Progress(), asyncio.Event()).failed(late, "row", trying=False)
 
 
-async def test_a_picture_whose_connection_breaks_is_a_row_in_the_end_and_keeps_nobody_waiting(network: Network) -> None:
+async def test_a_picture_that_breaks_its_connection_fails_without_blocking_others(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     assert outage.failed(away("dns"), "row", trying=False)
     for again in (True, True, False):
@@ -262,7 +262,7 @@ BROKEN = ["reset", "read_timeout", "write_timeout", 502, 503, 504, 520, 522, 524
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_several_rows_that_break_with_no_answer_between_are_an_outage(network: Network, what: Any) -> None:
+async def test_several_broken_rows_without_an_answer_between_are_an_outage(network: Network, what: Any) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("first")
@@ -280,7 +280,7 @@ async def test_several_rows_that_break_with_no_answer_between_are_an_outage(netw
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_a_row_that_breaks_while_others_are_answered_fails_by_itself(network: Network, what: Any) -> None:
+async def test_a_broken_row_fails_alone_while_others_are_answered(network: Network, what: Any) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     for again in (True, True, False):
@@ -291,7 +291,7 @@ async def test_a_row_that_breaks_while_others_are_answered_fails_by_itself(netwo
     assert progress.waiting is None
 
 
-async def test_rows_that_break_together_again_and_again_fail_while_others_are_answered(network: Network) -> None:
+async def test_rows_that_repeatedly_break_fail_while_others_are_answered(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     again = dict.fromkeys("abcd", True)
     for _ in range(20):
@@ -342,7 +342,7 @@ def test_a_job_waits_while_a_server_breaks_every_call(
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 @pytest.mark.parametrize("bad", [{"04"}, {"11"}, {"00", "05", "11"}, {"03", "04", "05"}, {"08", "09", "10", "11"}])
-def test_pictures_that_always_time_out_are_rows_and_do_not_keep_the_others(
+def test_pictures_that_always_time_out_fail_and_do_not_block_the_others(
     emulator: Emulator, photos: Path, network: Network, width: int, bad: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask, asked = glmv.AsyncClient.chat, []
@@ -368,7 +368,7 @@ def test_pictures_that_always_time_out_are_rows_and_do_not_keep_the_others(
     assert sum(network.pauses) < (module.PATIENCE_AT_LAST + 300 if alone_at_last else 300)
 
 
-def test_a_host_that_nobody_knows_ends_the_job_at_once_as_a_wrong_key_does(
+def test_an_unknown_host_ends_the_job_at_once(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     network.up = False
@@ -408,25 +408,23 @@ def test_a_wrong_setting_ends_the_job_at_once(
         (glmv.MalformedResponse(""), False),
     ],
 )
-def test_a_failure_is_final_when_the_same_would_fail_on_any_day(error: glmv.GLMVError, final: bool) -> None:
+def test_a_failure_that_would_repeat_is_final(error: glmv.GLMVError, final: bool) -> None:
     assert is_final(error) is final
 
 
-def test_what_could_succeed_is_asked_again_when_that_is_wanted(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_a_failure_that_could_succeed_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     emulator.fail(times=2, code=1211)  # the model is not there, today
-    given = {"base_url": emulator.base_url, "max_concurrency": 1}
-    first = job(emulator, photos, **given).write(out)
+    options = {"base_url": emulator.base_url, "max_concurrency": 1}
+    first = job(emulator, photos, **options).write(out)
     assert (first.answered, first.failed) == (COUNT - 2, 2)
-    again = job(emulator, photos, **given).write(out)
+    again = job(emulator, photos, **options).write(out)
     assert (again.answered, again.known_failed) == (0, 2)
-    last = job(emulator, photos, **given).write(out, retry_failed=True)
+    last = job(emulator, photos, **options).write(out, retry_failed=True)
     assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)
 
 
-def test_the_platforms_own_host_is_waited_for_before_its_first_answer(
+def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PLATFORM", ("localhost",))
@@ -455,5 +453,5 @@ def test_the_platforms_own_host_is_waited_for_before_its_first_answer(
         ("http://127.0.0.1:8000/v1", False),
     ],
 )
-def test_hosts_that_exist_for_sure_are_the_platforms(base_url: str, known: bool) -> None:
+def test_only_the_platforms_hosts_are_known_to_exist(base_url: str, known: bool) -> None:
     assert module.is_platform(base_url) is known

@@ -15,7 +15,7 @@ CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/a
 USED = glmv.Usage(1_000_000, 100_000, 1_100_000)
 
 
-def test_money_is_tokens_by_the_price_of_the_server_and_says_of_which_day() -> None:
+def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
     told = cost("glm-4.6v", USED, USD_HOST)
     assert told is not None
     assert (round(told.amount, 6), told.currency) == (0.39, "USD")
@@ -23,10 +23,10 @@ def test_money_is_tokens_by_the_price_of_the_server_and_says_of_which_day() -> N
     assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY by the price of 2026-08"
 
 
-def test_tokens_from_the_cache_cost_less() -> None:
-    told = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
-    assert told is not None
-    assert told.amount == pytest.approx(0.0336)
+def test_cached_tokens_cost_less() -> None:
+    result = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
+    assert result is not None
+    assert result.amount == pytest.approx(0.0336)
 
 
 def test_batches_cost_half() -> None:
@@ -36,7 +36,7 @@ def test_batches_cost_half() -> None:
     assert half.amount == whole.amount / 2
 
 
-def test_a_free_model_says_so_and_an_unknown_price_is_none() -> None:
+def test_a_free_model_costs_zero_and_an_unknown_price_is_none() -> None:
     assert str(cost("glm-4.6v-flash", USED, CNY_HOST)) == "free"
     assert cost("somebody-else", USED, CNY_HOST) is None
     assert cost("glm-4.6v", None, CNY_HOST) is None
@@ -46,14 +46,14 @@ def test_a_free_model_says_so_and_an_unknown_price_is_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "emulated"), [("emu-1", True), ("chatcmpl-emu-1", True), ("20250818", False), (None, False)]
 )
-def test_answers_of_the_emulator_are_known_by_their_ids(answer: str | None, emulated: bool) -> None:
-    told = glmv.Completion(id=answer)
-    assert is_emulated(told) is emulated
-    assert is_emulated(glmv.MalformedResponse("no JSON", partial=told)) is emulated
+def test_answers_of_the_emulator_are_recognized_by_their_ids(answer: str | None, emulated: bool) -> None:
+    result = glmv.Completion(id=answer)
+    assert is_emulated(result) is emulated
+    assert is_emulated(glmv.MalformedResponse("no JSON", partial=result)) is emulated
     assert not is_emulated(glmv.ServerError("away"))
 
 
-def test_the_emulator_costs_nothing_and_other_servers_what_nobody_knows() -> None:
+def test_the_emulator_is_free_and_other_servers_have_no_known_price() -> None:
     row = Row("a", "red", usage=USED, model="glm-4.6v")
     progress = Progress(base_url="http://127.0.0.1:8765/api/paas/v4")
     progress.count(row, emulated=True)
@@ -108,12 +108,12 @@ def test_a_currency_in_which_no_price_is_known_is_refused_with_the_one_that_is()
         ("cny 10.50", 10.5, "CNY"),
     ],
 )
-def test_a_budget_is_read_as_people_write_it(told: str, limit: float, currency: str | None) -> None:
+def test_a_budget_is_read_in_common_spellings(told: str, limit: float, currency: str | None) -> None:
     budget = Budget.of(told, "glm-4.6v")
     assert (budget.limit, budget.currency) == (limit, currency)
 
 
-def test_before_the_first_answer_one_call_goes_alone() -> None:
+def test_only_one_call_runs_before_the_first_answer() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     assert budget.allows
     budget.begin()
@@ -122,11 +122,11 @@ def test_before_the_first_answer_one_call_goes_alone() -> None:
     assert budget.allows
 
 
-def test_a_budget_of_nothing_begins_nothing() -> None:
+def test_a_budget_of_zero_starts_no_call() -> None:
     assert not Budget.of("0 tokens", "glm-4.6v").allows
 
 
-def test_calls_under_way_are_counted_as_dear_as_the_dearest() -> None:
+def test_running_calls_are_counted_at_the_highest_cost_so_far() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     budget.begin()
     budget.end("glm-4.6v", glmv.Usage(200, 0, 200))
@@ -137,7 +137,7 @@ def test_calls_under_way_are_counted_as_dear_as_the_dearest() -> None:
     assert begun == 3
 
 
-def test_a_failed_call_costs_nothing_and_frees_its_place() -> None:
+def test_a_failed_call_costs_nothing_and_frees_its_reservation() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     budget.begin()
     budget.end("glm-4.6v", None)
@@ -152,7 +152,7 @@ def test_without_a_budget_everything_is_allowed() -> None:
     assert budget.allows
 
 
-def test_the_price_of_an_alias_is_that_of_the_model_it_is() -> None:
+def test_an_alias_has_the_price_of_its_model() -> None:
     assert cost("zai-org/GLM-4.6V-FP8", USED, USD_HOST) == cost("glm-4.6v", USED, USD_HOST) is not None
     for host in (USD_HOST, "https://openrouter.ai/api/v1"):
         assert str(cost("z-ai/glm-4.6v:free", USED, host)) == "free"
@@ -203,7 +203,7 @@ def test_a_budget_that_may_mean_two_things_is_refused(told: str) -> None:
         ("¥0.5", 0.5),
     ],
 )
-def test_a_comma_parts_thousands(told: str, limit: float) -> None:
+def test_a_comma_separates_thousands(told: str, limit: float) -> None:
     assert Budget.of(told, "glm-4.6v").limit == limit
 
 

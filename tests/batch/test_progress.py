@@ -1,4 +1,4 @@
-"""Progress: rate, what is left, money and errors, out of the rows as they come."""
+"""Progress: rate, remaining time, cost and errors, computed from the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_rate_and_rest_follow_the_rows_of_late() -> None:
+def test_rate_and_remaining_time_follow_recent_rows() -> None:
     clock = Clock()
     progress = Progress(total=100, clock=clock)
     progress.begin()
@@ -29,7 +29,7 @@ def test_rate_and_rest_follow_the_rows_of_late() -> None:
     assert progress.eta == (100 - 11) / 2.0
 
 
-def test_what_was_known_costs_nothing_and_makes_no_rate() -> None:
+def test_rows_from_the_ledger_cost_nothing_and_do_not_count_for_the_rate() -> None:
     progress = Progress(total=2)
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"), known=True)
     assert (progress.done, progress.known, progress.spent, progress.rate, progress.input_tokens) == (
@@ -49,7 +49,7 @@ def test_errors_are_counted_by_their_class() -> None:
     assert "2 RateLimitError, 1 UnsupportedContent" in str(progress)
 
 
-def test_an_unknown_price_is_said_and_not_counted_as_free() -> None:
+def test_an_unknown_price_is_reported_and_not_counted_as_free() -> None:
     progress = Progress(base_url="https://api.z.ai/api/paas/v4")
     progress.count(Row("a", "x", usage=USED, model="somebody-else"))
     assert progress.money == "price not known"
@@ -57,9 +57,9 @@ def test_an_unknown_price_is_said_and_not_counted_as_free() -> None:
     assert "USD by the price of 2026-06, 1 answers without a known price" in progress.money
 
 
-def test_a_line_for_machines_is_json() -> None:
+def test_a_machine_readable_line_is_json() -> None:
     progress = Progress(total=1, base_url="https://api.z.ai/api/paas/v4")
     progress.begin()
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))
-    told = json.loads(progress.as_json())
-    assert (told["done"], told["total"], told["output_tokens"], told["currency"]) == (1, 1, 100, "USD")
+    data = json.loads(progress.as_json())
+    assert (data["done"], data["total"], data["output_tokens"], data["currency"]) == (1, 1, 100, "USD")

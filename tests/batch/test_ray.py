@@ -1,6 +1,6 @@
-"""Many machines: workers of Ray Data share the account's slots, and one that dies costs what it had under way.
+"""Ray Data: workers share the account's slots; a worker that dies loses only its running calls.
 
-The cluster is real, of several node processes on this machine; the emulator runs in the test's own process.
+The cluster is real: several node processes on this machine. The emulator runs in the test's process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ for name in ("ray.cloudpickle", "ray.cluster_utils", "ray.data.extensions"):
 module = importlib.import_module("glmv_batch.ray")
 Vision, over, shares = module.Vision, module.over, module.shares
 
-# Ray warns of its own.
+# Ray emits warnings about itself.
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 # Workers cannot import a file of tests: its functions travel by value.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -53,7 +53,7 @@ RECEIPT = {
 
 
 class Receipt(BaseModel):
-    """The same as a class."""
+    """The same schema as a class."""
 
     width: int
     format: str
@@ -64,14 +64,14 @@ def key() -> str:
 
 
 def png(number: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
-    """Pictures that differ."""
+    """Different pictures."""
     out = io.BytesIO()
     Pillow.new("RGB", size, (number % 256, number // 256, 99)).save(out, "PNG")
     return out.getvalue()
 
 
 def table(count: int) -> Any:
-    """A data set in small blocks, as a lake of pictures has them."""
+    """A data set in small blocks."""
     rows = [{"id": number, "image": png(number)} for number in range(count)]
     return ray.data.from_items(rows, override_num_blocks=max(1, count // 4))
 
@@ -84,14 +84,14 @@ def server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(server: Emulator) -> Emulator:
-    """One that refuses the eleventh call."""
+    """An emulator with ten slots: it refuses the eleventh concurrent call."""
     server.reset()
     return server
 
 
 @pytest.fixture(scope="module")
 def cluster(server: Emulator) -> Iterator[None]:
-    """A head and two nodes, which have a key and an address in their environment."""
+    """A head and two nodes with key and base URL in their environment."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         environment.setenv("ZHIPUAI_API_KEY", KEY)
@@ -110,7 +110,7 @@ def nodes() -> Iterator[None]:
 
 
 def started() -> Any:
-    """A cluster of three node processes. Ray gives each 30 s to start: a machine with other work may need two tries."""
+    """A cluster of three node processes. Ray gives each 30 s to start; a busy machine may need two tries."""
     for more in (2, 1, 0):
         cluster = ray.cluster_utils.Cluster()
         try:
@@ -139,7 +139,7 @@ def most_at_once(emulator: Emulator) -> int:
 
 
 def rate(emulator: Emulator) -> float:
-    """Calls that ended per second beside the ideal, from when all slots were in use until the last row was sent."""
+    """Calls per second divided by the ideal rate, from full use of the slots until the last row was sent."""
     calls = asked(emulator)
     starts = sorted(one.started for one in calls)
     begin = next(moment for moment in starts if sum(one.started <= moment < one.ended for one in calls) == SLOTS)
@@ -158,12 +158,12 @@ def test_more_actors_than_slots_are_refused() -> None:
         shares(3, 4)
 
 
-def test_a_key_itself_is_not_taken_because_it_would_travel() -> None:
+def test_a_literal_key_is_refused_because_it_would_be_pickled() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="called in each worker"):
         over(None, "Describe it.", actors=1, api_key=KEY)
 
 
-def test_a_misspelt_option_is_refused_in_the_driver() -> None:
+def test_a_misspelled_option_is_refused_in_the_driver() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="temperature"):
         over(None, "Describe it.", actors=1, temperatur=0.5)
 
@@ -204,7 +204,7 @@ async def test_rows_come_back_in_order_with_typed_columns(schema: Any, emulator:
     assert found.column("model").to_pylist() == [MODEL] * 3
 
 
-async def test_a_failure_is_a_row(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_failure_is_a_failed_row(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "good.png").write_bytes(png())
     rows = [{"path": str(tmp_path / name)} for name in ("text.png", "absent.png", "good.png")]
@@ -216,7 +216,7 @@ async def test_a_failure_is_a_row(emulator: Emulator, tmp_path: Path) -> None:
     assert len(asked(emulator)) == 1
 
 
-async def test_a_refusal_is_a_row_with_its_code(emulator: Emulator) -> None:
+async def test_a_refusal_is_a_failed_row_with_its_code(emulator: Emulator) -> None:
     emulator.fail(code=1302)
     (row,) = (await worked(worker(emulator), [{"image": png()}])).to_pylist()
     assert (row["error_class"], row["code"], row["retryable"], row["attempts"]) == ("RateLimitError", "1302", True, 1)
@@ -225,13 +225,13 @@ async def test_a_refusal_is_a_row_with_its_code(emulator: Emulator) -> None:
 async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> None:
     wrong = worker(emulator, api_key=lambda: "another-id.another-secret", share=1)
     wrong._ready = asyncio.Semaphore(1)  # one after the other: those under way are lost
-    found = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
-    assert {row["error_class"] for row in found} == {"AuthenticationError"}
-    assert [row["attempts"] for row in found] == [1, 0, 0, 0, 0]
+    result = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in result} == {"AuthenticationError"}
+    assert [row["attempts"] for row in result] == [1, 0, 0, 0, 0]
 
 
 class Clock:
-    """Waits for the network take no time; they are noted."""
+    """Waits for the network take no time and are recorded."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -267,24 +267,24 @@ async def test_a_worker_waits_while_the_server_is_away(
     assert "Trying again in 60 s" in caplog.text
 
 
-async def test_a_function_of_ones_own_waits_too(emulator: Emulator, clock: Clock) -> None:
+async def test_a_user_function_waits_too(emulator: Emulator, clock: Clock) -> None:
     def make(share: int) -> Any:
         client = glmv.AsyncClient(KEY, model=MODEL, base_url=emulator.base_url, max_retries=0)
         return lambda item: client.chat(["Which?", glmv.Image.from_bytes(item.source)])
 
     emulator.inject("reset-in-headers", 8)
-    found = await worked(worker(emulator, make=make, prompt=None), [{"image": png(number)} for number in range(6)])
-    assert found.column("error").to_pylist() == [None] * 6
+    result = await worked(worker(emulator, make=make, prompt=None), [{"image": png(number)} for number in range(6)])
+    assert result.column("error").to_pylist() == [None] * 6
 
 
 async def test_a_worker_without_a_server_gives_up_after_two_minutes(clock: Clock) -> None:
     gone = Vision("Which?", share=2, api_key=key, base_url="http://127.0.0.1:9/v1", model=MODEL, max_retries=0)
-    found = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
-    assert {row["error_class"] for row in found} == {"ConnectionFailed"}
+    result = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
+    assert {row["error_class"] for row in result} == {"ConnectionFailed"}
     assert 120 <= sum(clock.pauses) < 240
 
 
-async def test_a_worker_never_has_more_under_way_than_its_share(emulator: Emulator) -> None:
+async def test_a_worker_never_runs_more_calls_than_its_share(emulator: Emulator) -> None:
     emulator.slow(first=0.05)
     await worked(worker(emulator), [{"image": png(number)} for number in range(12)])
     assert most_at_once(emulator) == 2
@@ -299,13 +299,13 @@ async def test_an_array_is_a_picture(emulator: Emulator) -> None:
     assert "64 x 48" in found.column("text").to_pylist()[0]
 
 
-async def test_a_column_of_the_same_name_stays_what_it_is(emulator: Emulator) -> None:
+async def test_an_existing_column_of_the_same_name_is_unchanged(emulator: Emulator) -> None:
     (row,) = (await worked(worker(emulator), [{"image": png(), "text": "mine"}])).to_pylist()
     assert row["text"] == "mine"
     assert row["answer_text"]
 
 
-async def test_answers_can_be_asked_again_and_again(emulator: Emulator) -> None:
+async def test_the_coordinator_returns_an_answer_repeatedly(emulator: Emulator) -> None:
     table = [{"image": png()}]
     for _ in range(3):
         table = (await worked(worker(emulator), table)).to_pylist()
@@ -313,7 +313,7 @@ async def test_answers_can_be_asked_again_and_again(emulator: Emulator) -> None:
 
 
 class Handle:
-    """A worker as the coordinator sees it, which answers when it lives."""
+    """A worker's handle as the coordinator uses it; it responds while the worker lives."""
 
     def __init__(self, dies: bool = False) -> None:
         self.dies = dies
@@ -324,7 +324,7 @@ class Handle:
             raise ray.exceptions.ActorDiedError
 
 
-async def test_a_worker_that_comes_for_a_dead_one_takes_its_share() -> None:
+async def test_a_replacement_worker_takes_the_dead_workers_share() -> None:
     coordinator, first, second = module._Coordinator([3, 2]), Handle(), Handle()
     assert [await coordinator.take("a", first), await coordinator.take("b", second)] == [3, 2]
     assert await coordinator.take("a", first) == 3  # started again, it is the same actor
@@ -333,7 +333,7 @@ async def test_a_worker_that_comes_for_a_dead_one_takes_its_share() -> None:
     assert await coordinator.take("c", Handle()) == 3
 
 
-async def test_the_coordinator_forgets_the_oldest_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_coordinator_drops_the_oldest_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 3)
     coordinator = module._Coordinator([1])
     for task in ("one", "two"):
@@ -352,18 +352,18 @@ def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulato
 def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emulator) -> None:
     emulator.slow(first=LATENCY)
     count = 120
-    found = over(
+    result = over(
         table(count), "Describe it.", actors=ACTORS, slots=SLOTS, rows_per_task=None,
         model=MODEL, max_retries=0,
     ).take_all()  # fmt: skip
-    assert sorted(row["id"] for row in found) == list(range(count))
-    assert [row["error"] for row in found if row["error"]] == []
+    assert sorted(row["id"] for row in result) == list(range(count))
+    assert [row["error"] for row in result if row["error"]] == []
     assert len(asked(emulator)) == count
     assert most_at_once(emulator) == SLOTS
     assert rate(emulator) >= 0.8
 
 
-def test_a_worker_that_is_killed_costs_what_it_had_under_way(cluster: None, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator: Emulator, tmp_path: Path) -> None:
     emulator.slow(first=LATENCY)
     count = 80
 
@@ -377,16 +377,16 @@ def test_a_worker_that_is_killed_costs_what_it_had_under_way(cluster: None, emul
     )  # fmt: skip
     killer = threading.Thread(target=kill_when, args=(lambda: len(asked(emulator)) >= count // 2, tmp_path))
     killer.start()
-    found = dataset.take_all()
+    result = dataset.take_all()
     killer.join()
     assert (tmp_path / "killed").exists()
-    assert sorted(row["id"] for row in found) == list(range(count))
-    assert [row["error"] for row in found if row["error"]] == []
+    assert sorted(row["id"] for row in result) == list(range(count))
+    assert [row["error"] for row in result if row["error"]] == []
     assert len(asked(emulator)) <= count + max(shares(SLOTS, ACTORS))
     assert most_at_once(emulator) <= SLOTS
 
 
-def test_the_page_about_it_runs_as_it_stands(
+def test_the_examples_of_the_documentation_page_run(
     cluster: None, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = ROOT / "examples" / "pictures" / "coffee.jpg"
@@ -402,9 +402,9 @@ def test_the_page_about_it_runs_as_it_stands(
     assert found.schema.field("price").type == pa.float64()
     assert found.schema.field("name").type == pa.string()
     run(chain.replace("photo.jpg", str(photo)))
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2
-    assert all("'error': None" in line and "600" in line for line in told)
+    result = capsys.readouterr().out.splitlines()
+    assert len(result) == 2
+    assert all("'error': None" in line and "600" in line for line in result)
 
 
 def run(code: str, **names: Any) -> None:

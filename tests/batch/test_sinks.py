@@ -1,4 +1,4 @@
-"""Rows become JSON lines or a typed table, whole or not at all."""
+"""Rows are written as JSON lines or a typed table, completely or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def table(path: Path) -> list[dict[str, Any]]:
     return parquet.read_table(path).to_pylist()  # type: ignore[no-any-return]
 
 
-def test_a_line_of_json_holds_what_is_known_and_leaves_out_what_is_not(tmp_path: Path) -> None:
+def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
     written(tmp_path / "o.jsonl", [ANSWERED, FAILED])
     first, second = map(json.loads, (tmp_path / "o.jsonl").read_text("utf-8").splitlines())
     assert first["parsed"]["lines"] == [{"name": "Brot", "price": 3.0}]
@@ -84,7 +84,7 @@ def test_a_line_of_json_holds_what_is_known_and_leaves_out_what_is_not(tmp_path:
     }
 
 
-def test_a_schema_gives_typed_columns_and_errors_are_rows_of_the_same_table(tmp_path: Path) -> None:
+def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_path: Path) -> None:
     written(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
     good, bad = table(tmp_path / "o.parquet")
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", 4.5, True, 2)
@@ -93,13 +93,13 @@ def test_a_schema_gives_typed_columns_and_errors_are_rows_of_the_same_table(tmp_
     assert (bad["shop"], bad["error_class"], bad["retryable"]) == (None, "RateLimitError", True)
 
 
-def test_a_table_without_rows_has_its_columns_all_the_same(tmp_path: Path) -> None:
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [], schema=Receipt.model_json_schema())
     assert {"key", "shop", "error"} <= set(parquet.read_schema(tmp_path / "o.parquet").names)
 
 
-def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(room, "ROW_GROUP", 2)
     written(tmp_path / "o.parquet", (Row(str(number), "x") for number in range(5)))
@@ -108,7 +108,7 @@ def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_an_interrupted_run_leaves_the_old_file_whole_and_what_it_has_beside_it(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file_beside_it(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     written(out, [ANSWERED])
     before = out.read_bytes()
@@ -117,13 +117,13 @@ def test_an_interrupted_run_leaves_the_old_file_whole_and_what_it_has_beside_it(
     assert out.with_name(f"{out.name}.part").stat().st_size > 0
 
 
-def test_a_first_run_that_is_interrupted_leaves_its_rows_under_the_files_name(tmp_path: Path) -> None:
+def test_an_interrupted_first_run_writes_its_rows_to_the_output_file(tmp_path: Path) -> None:
     interrupted(tmp_path / "o.jsonl")
     assert json.loads((tmp_path / "o.jsonl").read_text())["key"] == "b.png"
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path, ending: str) -> None:
+def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, ending: str) -> None:
     written(tmp_path / f"o.{ending}", [Row("a", "x\ud800")])
     if ending == "jsonl":
         assert json.loads((tmp_path / "o.jsonl").read_bytes())["text"] == "x\ud800"
@@ -136,10 +136,10 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
         sink(tmp_path / "o.xlsx", None)
 
 
-def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: Path) -> None:
+def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
-    said = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
-    written(tmp_path / "o.parquet", [Row("a", "{}", said)], schema=schema)
+    values = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
+    written(tmp_path / "o.parquet", [Row("a", "{}", values)], schema=schema)
     [row] = table(tmp_path / "o.parquet")
     assert (row["text"], row["parsed_parsed_text"], row["parsed_text"]) == ("{}", "of the picture", "too")
     assert (row["model"], row["parsed_Model"]) == (None, "T")  # SQL would take one for the other
@@ -147,7 +147,7 @@ def test_a_property_with_the_name_of_a_fact_gets_a_column_of_its_own(tmp_path: P
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
-def test_a_disk_without_room_for_the_rows_is_told(tmp_path: Path, ending: str) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, ending: str) -> None:
     if ending == ".parquet":
         pytest.importorskip("pyarrow")
     (tmp_path / f"o{ending}.part").symlink_to("/dev/full")
@@ -168,7 +168,7 @@ def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
-def test_a_csv_file_holds_what_a_table_holds(tmp_path: Path, ending: str, separator: str) -> None:
+def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str, separator: str) -> None:
     out = tmp_path / f"o.{ending}"
     odd = Row(3, 'a "quoted" line,\nand\tanother; 中文', notes=("fitted", "cut"), columns={})
     written(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
@@ -181,7 +181,7 @@ def test_a_csv_file_holds_what_a_table_holds(tmp_path: Path, ending: str, separa
     assert json.loads(third["notes"]) == ["fitted", "cut"]
 
 
-def test_a_csv_file_is_what_polars_and_duckdb_read(tmp_path: Path) -> None:
+def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     kept(tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"])
     for frame in (polars.read_csv(tmp_path / "o.csv"), duckdb.read_csv(str(tmp_path / "o.csv")).pl()):
@@ -249,13 +249,13 @@ def test_later_rows_may_have_other_columns_and_types(
         Row("five", "e", columns={"n": 6.5, "o": [1], "late": 2**70}),
     ]
     kept(out, rows, True)
-    found = read(out)
-    assert [row["text"] for row in found] == ["a", "b", "c", "d", "e"]
-    assert [str(row["key"]) for row in found] == ["1", "2", "3", "4", "five"]
-    numbers = [float(row["n"]) if row["n"] not in (None, "") else None for row in found]
+    result = read(out)
+    assert [row["text"] for row in result] == ["a", "b", "c", "d", "e"]
+    assert [str(row["key"]) for row in result] == ["1", "2", "3", "4", "five"]
+    numbers = [float(row["n"]) if row["n"] not in (None, "") else None for row in result]
     assert numbers == [None, None, 5.0, 6.0, 6.5]
-    assert [str(row.get("late") or "") for row in found] == ["", "", "new", 'with "quotes",\nlines', str(2**70)]
-    assert [json.loads(o) if isinstance(o, str) and o else o or None for o in (row["o"] for row in found)] == [
+    assert [str(row.get("late") or "") for row in result] == ["", "", "new", 'with "quotes",\nlines', str(2**70)]
+    assert [json.loads(o) if isinstance(o, str) and o else o or None for o in (row["o"] for row in result)] == [
         {"x": 1}, {"x": 2}, {"x": "three"}, None, [1],
     ]  # fmt: skip
 
@@ -277,8 +277,8 @@ def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
     found = parquet.read_table(tmp_path / "o.parquet")["key"]
-    told = str(found.type)
-    assert told == kind or (kind == "string" and "uuid" in told)
+    text = str(found.type)
+    assert text == kind or (kind == "string" and "uuid" in text)
     if kind != "string":
         assert found.to_pylist() == keys
 
@@ -310,7 +310,7 @@ def test_two_jobs_cannot_share_one_output(tmp_path: Path) -> None:
     assert [row["key"] for row in read(out)] == ["b.png"]
 
 
-def test_a_claim_leaves_what_an_earlier_run_wrote(tmp_path: Path) -> None:
+def test_locking_an_output_keeps_the_rows_of_an_earlier_run(tmp_path: Path) -> None:
     out, part = tmp_path / "o.jsonl", tmp_path / "o.jsonl.part"
     part.write_text("rows of a run that was killed\n")
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Tables and data sets of other libraries, and many files of rows, become items; keys keep their type."""
+"""Tables and data sets of other libraries, and folders of table files, become items; keys keep their type."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def arrow_table() -> Any:
 
 
 class Producer:
-    """What anybody's library may be, that has nothing but the protocol."""
+    """A table that implements only the Arrow stream protocol."""
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         table = pa.table({"id": [dt.date(2026, 1, 2)], "photo": ["z.png"], "n": [3]})
@@ -103,14 +103,14 @@ KINDS: dict[str, tuple[Kind, list[Any], int | None]] = {
 
 
 @pytest.mark.parametrize(("make", "keys", "count"), KINDS.values(), ids=KINDS)
-def test_tables_of_arrow_are_read_with_the_types_of_their_keys(make: Kind, keys: list[Any], count: int | None) -> None:
-    found = list(items(make()))
-    assert [item.name for item in found] == keys
-    assert [type(item.name) for item in found] == [type(key) for key in keys]
+def test_arrow_tables_are_read_and_keys_keep_their_types(make: Kind, keys: list[Any], count: int | None) -> None:
+    result = list(items(make()))
+    assert [item.name for item in result] == keys
+    assert [type(item.name) for item in result] == [type(key) for key in keys]
     assert count_of(make()) == count
 
 
-def test_a_table_of_arrow_gives_its_columns_and_pictures() -> None:
+def test_an_arrow_table_gives_its_columns_and_pictures() -> None:
     first, *_, last = items(polars_frame())
     assert (first.source, dict(first.columns)) == ("a.png", {"id": 7, "photo": "a.png", "title": "x"})
     assert (last.source, last.columns["title"]) == (None, "z")
@@ -124,7 +124,7 @@ def test_a_column_of_paths_is_iterated() -> None:
     assert [item.source for item in items(polars.Series(["a.png", "b.png"]))] == ["a.png", "b.png"]
 
 
-def test_a_lazy_frame_is_told_how_it_becomes_a_table() -> None:
+def test_a_lazy_frame_is_refused_with_advice_to_collect_it() -> None:
     polars = pytest.importorskip("polars")
     with pytest.raises(
         glmv.InvalidRequestError, match=r"A LazyFrame has no rows yet: pass the result of its collect\(\)"
@@ -132,7 +132,7 @@ def test_a_lazy_frame_is_told_how_it_becomes_a_table() -> None:
         items(polars.LazyFrame({"photo": ["a.png"]}))
 
 
-def test_a_query_of_duckdb_leaves_its_connection_free_when_it_is_read(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_duckdb_query_leaves_its_connection_usable_after_reading(emulator: Emulator, tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     con = duckdb.connect()
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "0.png")
@@ -143,17 +143,17 @@ def test_a_query_of_duckdb_leaves_its_connection_free_when_it_is_read(emulator: 
 
 
 def test_arrow_is_read_a_few_rows_at_a_time() -> None:
-    made = []
+    results = []
 
     def batches() -> Iterator[Any]:
         for number in range(1_000):
-            made.append(number)
+            results.append(number)
             yield pa.record_batch({"id": [number], "photo": ["a.png"]})
 
     schema = pa.schema([("id", pa.int64()), ("photo", pa.string())])
-    found = items(pa.RecordBatchReader.from_batches(schema, batches()))
-    assert next(found).name == 0
-    assert len(made) < 10
+    rows = items(pa.RecordBatchReader.from_batches(schema, batches()))
+    assert next(rows).name == 0
+    assert len(results) < 10
 
 
 class Mapped:
@@ -167,7 +167,7 @@ class Mapped:
 
     def __getitem__(self, index: int) -> Any:
         self.asked.append(index)
-        return self.rows[index % len(self.rows)]  # as some do, it has no end of its own
+        return self.rows[index % len(self.rows)]  # like some data sets, it never raises IndexError
 
 
 def test_a_map_style_data_set_is_read_by_its_indices() -> None:
@@ -251,7 +251,7 @@ def test_pictures_of_a_folder_come_before_its_tables(tmp_path: Path) -> None:
     assert [item.name for item in items(tmp_path)] == ["a.png"]
 
 
-def test_a_file_of_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_of_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1])
     (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
     found = items(tmp_path)
@@ -260,7 +260,7 @@ def test_a_file_of_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None
         next(found)
 
 
-def test_the_output_is_no_input(emulator: Emulator, tmp_path: Path) -> None:
+def test_the_output_file_is_not_read_as_input(emulator: Emulator, tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1, 2])
     for _ in range(2):
         job = Job(tmp_path, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
@@ -309,7 +309,7 @@ EMPTY: dict[Callable[[Path], Any], str] = {
 
 
 @pytest.mark.parametrize(("make", "told"), EMPTY.items(), ids=[make.__name__ for make in EMPTY])
-def test_no_input_is_an_error_and_makes_no_output(
+def test_an_empty_input_raises_and_writes_no_output(
     emulator: Emulator, tmp_path: Path, make: Callable[[Path], Any], told: str
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -320,13 +320,13 @@ def test_no_input_is_an_error_and_makes_no_output(
     assert not (tmp_path / "o.jsonl.part").exists()
 
 
-def test_a_list_of_ones_own_may_be_empty(emulator: Emulator, tmp_path: Path) -> None:
+def test_an_empty_list_is_allowed(emulator: Emulator, tmp_path: Path) -> None:
     job = Job([], "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert job.write(tmp_path / "o.jsonl").done == 0
     assert (tmp_path / "o.jsonl").read_bytes() == b""
 
 
-def test_a_table_without_pyarrow_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(glmv.InvalidRequestError, match=r'a Producer needs pyarrow: pip install "glmv\[batch\]"'):
         items(Producer())
@@ -347,7 +347,7 @@ def test_answers_are_joined_to_their_table_by_key(emulator: Emulator, tmp_path: 
     assert again.progress.known == 3
 
 
-def test_an_item_of_ones_own_has_any_key(emulator: Emulator) -> None:
-    made = [Item(5, png("red")), Item((1, 2), png("blue"))]
-    job = Job(made, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
+def test_a_user_made_item_may_have_any_key(emulator: Emulator) -> None:
+    results = [Item(5, png("red")), Item((1, 2), png("blue"))]
+    job = Job(results, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert {row.key: row.ok for row in job.rows()} == {5: True, (1, 2): True}

@@ -35,7 +35,7 @@ SHIFT = """() => new Promise((told) => {
     .observe({ type: "layout-shift", buffered: true });
   setTimeout(() => told(sum), 200);
 })"""
-# WCAG's contrast of each text with the ground that it stands on, and the words of those below 4.5.
+# WCAG contrast of each text with its background, and the texts with a contrast below 4.5.
 FAINT = """() => {
   const light = (colour) => {
     const linear = (one) => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4;
@@ -65,7 +65,7 @@ pytestmark = pytest.mark.browser
 
 
 class Sender:
-    """Sends requests to an emulator without any client of ours."""
+    """Sends requests to an emulator without using `glmv`."""
 
     def __init__(self, emu: Emulator) -> None:
         self.emu = emu
@@ -93,9 +93,9 @@ class Sender:
 
 
 def picture(colour: str) -> dict[str, Any]:
-    made = io.BytesIO()
-    Image.new("RGB", (300, 200), colour).save(made, "PNG")
-    return {"type": "image_url", "image_url": {"url": base64.b64encode(made.getvalue()).decode()}}
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 200), colour).save(buffer, "PNG")
+    return {"type": "image_url", "image_url": {"url": base64.b64encode(buffer.getvalue()).decode()}}
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(chromium: Any, sender: Sender) -> Iterator[Any]:
-    """Opens the page; the test fails when the page complained in its console."""
+    """Opens the page; the test fails when the page logs an error in its console."""
     opened: list[Any] = []
     complaints: list[str] = []
 
@@ -138,7 +138,7 @@ def visit(chromium: Any, sender: Sender) -> Iterator[Any]:
     assert complaints == []
 
 
-def test_a_request_appears_on_the_open_page_by_itself_with_its_picture(sender: Sender, visit: Any) -> None:
+def test_a_request_appears_on_the_open_page_with_its_picture(sender: Sender, visit: Any) -> None:
     page = visit()
     assert page.get_by_text("Nothing has come yet").is_visible()
     sender.chat(picture("red"), "What colour is it?")
@@ -171,7 +171,7 @@ def test_white_and_black_pictures_have_an_edge(sender: Sender, visit: Any) -> No
         assert edges == [["solid", "1px"]] * 4
 
 
-def test_a_stream_that_is_held_grows_on_the_page_and_what_is_unfolded_stays_so(sender: Sender, visit: Any) -> None:
+def test_a_running_stream_grows_on_the_page_and_unfolded_rows_stay_unfolded(sender: Sender, visit: Any) -> None:
     sender.emu.stall(after=2)
     sending = threading.Thread(target=sender.chat, args=("Hello",), kwargs={"stream": True})
     sending.start()
@@ -183,7 +183,7 @@ def test_a_stream_that_is_held_grows_on_the_page_and_what_is_unfolded_stays_so(s
     assert page.locator("#r1 > details").get_attribute("open") is not None
 
 
-def test_what_a_request_says_is_never_run(sender: Sender, visit: Any) -> None:
+def test_html_in_a_request_is_never_executed(sender: Sender, visit: Any) -> None:
     sender.chat(ATTACK, model=ATTACK)
     page = visit()
     sender.chat(ATTACK, **{ATTACK: ATTACK})
@@ -193,7 +193,7 @@ def test_what_a_request_says_is_never_run(sender: Sender, visit: Any) -> None:
     assert page.locator("#r1 .parts").inner_text() == ATTACK
 
 
-def test_without_script_it_is_a_plain_page(sender: Sender, visit: Any) -> None:
+def test_without_javascript_the_page_is_static(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     page = visit(java_script_enabled=False)
     assert page.locator("article").count() == 6
@@ -213,14 +213,14 @@ def test_a_choice_of_model_and_outcome_is_kept_in_the_address(sender: Sender, vi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_stands_out_from_its_ground(sender: Sender, visit: Any, scheme: str) -> None:
+def test_all_text_has_enough_contrast(sender: Sender, visit: Any, scheme: str) -> None:
     sender.every_kind()
     page = visit(color_scheme=scheme)
     page.get_by_role("button", name="Unfold all").click()
     assert page.evaluate(FAINT) == []
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(sender: Sender, visit: Any) -> None:
+def test_a_narrow_screen_needs_no_horizontal_scrolling(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     sender.chat("a" * 500, model="glm-" + "x" * 200)
     page = visit(viewport={"width": 400, "height": 800})
@@ -229,14 +229,14 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(sender: Sender, visit: Any)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_nothing_moves_while_pictures_load(sender: Sender, visit: Any) -> None:
+def test_the_layout_does_not_shift_while_pictures_load(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     page = visit()
     page.locator("#r6 .body img").evaluate("(one) => one.decode()")
     assert page.evaluate(SHIFT) < 0.01
 
 
-def test_all_can_be_reached_and_unfolded_by_keyboard(sender: Sender, visit: Any) -> None:
+def test_all_rows_can_be_reached_and_unfolded_by_keyboard(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     page = visit()
     for _ in range(40):
@@ -248,7 +248,7 @@ def test_all_can_be_reached_and_unfolded_by_keyboard(sender: Sender, visit: Any)
     assert page.locator("#r5 summary").first.evaluate("(one) => getComputedStyle(one).outlineStyle") == "solid"
 
 
-def test_an_emulator_that_ended_is_told_and_found_again(sender: Sender, visit: Any) -> None:
+def test_a_stopped_emulator_is_reported_and_reconnected(sender: Sender, visit: Any) -> None:
     page = visit()
     page.get_by_text("Live").wait_for()
     page.route("**/page/news*", lambda route: route.fulfill(status=200, body="no JSON"))
@@ -257,7 +257,7 @@ def test_an_emulator_that_ended_is_told_and_found_again(sender: Sender, visit: A
     page.get_by_text("Live").wait_for()
 
 
-def test_the_picture_of_the_documentation_can_be_taken_afresh(chromium: Any, tmp_path: Path) -> None:
+def test_the_documentation_screenshot_can_be_retaken(chromium: Any, tmp_path: Path) -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "emulator_page.py"))
     script["taken"](chromium, tmp_path / "page.png")
     with Image.open(tmp_path / "page.png") as taken, Image.open(script["PICTURE"]) as shown:

@@ -1,6 +1,6 @@
-"""Environments for other people's clients, whose pins conflict with ours and with each other.
+"""Environments for other clients, whose pinned versions conflict with each other and with this project's.
 
-Each is built once under `.contract/` and used again; a client runs there as a process of its own, unmodified.
+Each is built once under `.contract/` and reused; a client runs there, unmodified, in its own process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NODE = {"openai-node": "openai"}
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[Path]:
-    """The folder of an environment, while no other test process works on it."""
+    """The folder of an environment, locked against other test processes."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -41,7 +41,7 @@ def alone(name: str) -> Iterator[Path]:
 
 
 def built(name: str, requirement: str, build: Callable[[Path, str], None]) -> Path:
-    """The folder of an environment, built if it is not there yet. Skips where it cannot be, but fails in CI."""
+    """The folder of an environment, built if missing. If the build fails, the test is skipped; in CI it fails."""
     with alone(name) as folder:
         ready = folder / "ready"
         if ready.is_file() and ready.read_text() == requirement:
@@ -81,7 +81,7 @@ def _do(*command: str) -> None:
 
 @pytest.fixture
 def run(glmv_emulator: Any) -> Callable[..., Any]:
-    """run("zai", "official.py", "chat") runs a script with a client and hands back the JSON that it prints."""
+    """run("zai", "official.py", "chat") runs a script with a client and returns the JSON that it prints."""
 
     def run(client: str, script: str, *arguments: str, **environment: str) -> Any:
         if client in NODE:

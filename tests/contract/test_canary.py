@@ -1,4 +1,4 @@
-"""A key that is easy to find, and all that a program shows, keeps or sends: it stands in nothing but the request."""
+"""A key that is easy to find appears in no output, stored file or message of a program, except the request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def texts(name: str, thing: Any) -> Shown:
-    """What any object shows of itself."""
+    """Text that an object shows: str, repr and the like."""
     yield f"repr of {name}", repr(thing)
     yield f"str of {name}", str(thing)
     yield f"format of {name}", f"{thing:}"
@@ -88,8 +88,8 @@ def failures(name: str, emu: Emulator, ask: Callable[[], object], faults: tuple[
         emu.inject(fault)
         with pytest.raises(glmv.GLMVError) as raised:
             ask()
-        told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
-        ours = [frame for frame in told.stack if not frame.filename.startswith(str(Path(__file__).parent))]
+        trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        ours = [frame for frame in trace.stack if not frame.filename.startswith(str(Path(__file__).parent))]
         yield f"{name}: {fault}, as text", f"{raised.value!r} {raised.value} {vars(raised.value)}"
         yield f"{name}: {fault}, locals", "".join(f"{frame.locals}" for frame in ours)
         emu.reset()
@@ -97,7 +97,7 @@ def failures(name: str, emu: Emulator, ask: Callable[[], object], faults: tuple[
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[bytes]]]:
-    """A place that takes whatever is uploaded to it."""
+    """A server that accepts and records all uploads."""
     uploads: list[bytes] = []
 
     class Take(BaseHTTPRequestHandler):
@@ -111,7 +111,7 @@ def listening() -> Iterator[tuple[str, list[bytes]]]:
         do_GET = do_POST = do_PATCH = take  # noqa: N815 - the library's names
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Take) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -222,11 +222,11 @@ def of_files_and_commands(emu: Emulator, picture: Path) -> Shown:
     yield "the emulator's report", str(emu.report())
 
 
-def test_the_key_stands_on_no_surface(
+def test_the_key_appears_on_no_surface(
     emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut where the key could stand
+    monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut, so that a key in it shows
     looked: dict[str, object] = {}
     for shown in (
         of_the_core(emulator, picture, caplog),
@@ -235,8 +235,8 @@ def test_the_key_stands_on_no_surface(
         of_files_and_commands(emulator, picture),
     ):
         looked.update(shown)
-    found = [name for name, thing in looked.items() if "canary" in as_text(thing).lower()]
-    assert found == []
+    results = [name for name, thing in looked.items() if "canary" in as_text(thing).lower()]
+    assert results == []
     assert all(as_text(thing) for thing in looked.values())
     assert len(looked) >= SURFACES
 

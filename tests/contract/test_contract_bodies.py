@@ -1,4 +1,4 @@
-"""The same call makes the same body as in the platform's own clients, but for differences that have a reason."""
+"""A call makes the same body as in the platform's own clients, except for differences with a reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Body = dict[str, Any]
 
 
 def answered(path: str, body: bytes) -> bytes:
-    """Enough of an answer for any client to be content."""
+    """The smallest answer that every client accepts."""
     if b'"stream":true' in body.replace(b" ", b""):
         return b"data: [DONE]\n\n"
     message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}
@@ -40,7 +40,7 @@ def answered(path: str, body: bytes) -> bytes:
 
 
 class Sink:
-    """Takes what clients send, as bytes."""
+    """A server that records request bodies as bytes."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -58,7 +58,7 @@ def sink() -> Iterator[Sink]:
             size = self.headers.get("content-length")
             body = self.rfile.read(int(size)) if size else b""
             path = self.path.removeprefix("/api/paas/v4")
-            kept.taken.append((path, self.headers["content-type"], body))
+            result.taken.append((path, self.headers["content-type"], body))
             answer = answered(path, body)
             kind = "text/event-stream" if answer.startswith(b"data:") else "application/json"
             self.send_response(200)
@@ -71,10 +71,10 @@ def sink() -> Iterator[Sink]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept = Sink(f"http://127.0.0.1:{server.server_port}/api/paas/v4")
+    result = Sink(f"http://127.0.0.1:{server.server_port}/api/paas/v4")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield kept
+    yield result
     server.shutdown()
     server.server_close()
     thread.join()
@@ -93,34 +93,34 @@ def sampling(name: str, sent: float, wanted: float) -> Callable[[Body], Body]:
 
 
 def video_without_prefix(body: Body) -> Body:
-    made = copy.deepcopy(body)
-    for part in made["messages"][0]["content"]:
+    result = copy.deepcopy(body)
+    for part in result["messages"][0]["content"]:
         if part["type"] == "video_url":
             part["video_url"]["url"] = part["video_url"]["url"].partition("base64,")[2]
-    return made
+    return result
 
 
 def one_string(body: Body) -> Body:
-    made = copy.deepcopy(body)
-    for message in made["messages"]:
+    result = copy.deepcopy(body)
+    for message in result["messages"]:
         match message:
             case {"role": "user", "content": [{"type": "text", "text": only}]}:
                 message["content"] = only
-    return made
+    return result
 
 
 def in_words(body: Body) -> Body:
-    made = copy.deepcopy(body)
-    made["messages"][0]["content"] += f"\n\n{expected._JSON}"
-    return made
+    result = copy.deepcopy(body)
+    result["messages"][0]["content"] += f"\n\n{expected._JSON}"
+    return result
 
 
 def flat(body: Body) -> Body:
-    made = copy.deepcopy(body)
-    for message in made["messages"]:
+    result = copy.deepcopy(body)
+    for message in result["messages"]:
         if message["role"] in ("tool", "system") and isinstance(message["content"], list):
             message["content"] = "".join(part["text"] for part in message["content"])
-    return made
+    return result
 
 
 # What differs: name -> (the official body made like ours, why ours is so). The order of keys is the one further
@@ -254,7 +254,7 @@ def ours(model: str, messages: Any, options: dict[str, Any], sink: Sink, call: s
 
 
 def compact(body: bytes) -> bool:
-    """Whether the bytes are JSON in its shortest form with its letters as they are."""
+    """Whether the bytes are JSON without spaces and without escaped letters."""
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode() == body
 
 
@@ -293,15 +293,15 @@ def test_chats_are_written_alike(run: Any, official: str, sink: Sink) -> None:
         assert json.loads(made) == made_like_ours(body, (*missing, *differences)), name
 
 
-def test_a_video_loses_its_prefix_with_us_alone(run: Any, official: str, sink: Sink) -> None:
+def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official: str, sink: Sink) -> None:
     box = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x00\x00\x00\x08moov"
     url = f"data:video/mp4;base64,{glmv.Video.from_bytes(box).base64().decode()}"
     messages = user(part("video_url", url), text("?"))
     (body,) = theirs(run, official, sink, [("chat", {"model": "glm-4v-plus", "messages": messages})])
     ours("glm-4v-plus", messages, {}, sink)
-    made = json.loads(sink.bodies()[0])
-    del made["request_id"]
-    assert made == made_like_ours(body, ("nulls", "video prefix"))
+    data = json.loads(sink.bodies()[0])
+    del data["request_id"]
+    assert data == made_like_ours(body, ("nulls", "video prefix"))
 
 
 def test_tasks_embeddings_and_batches_are_written_alike(run: Any, official: str, sink: Sink) -> None:
@@ -321,9 +321,9 @@ def test_tasks_embeddings_and_batches_are_written_alike(run: Any, official: str,
         glm.embed(["a"])
         glm.embed("a")
         glm.batches.create("f-in", metadata={"job": "x"})
-    made = sink.bodies()
-    assert all(map(compact, made))
-    bodies = [json.loads(body) for body in made]
+    requests = sink.bodies()
+    assert all(map(compact, requests))
+    bodies = [json.loads(body) for body in requests]
     assert bodies == [
         made_like_ours(task, ("nulls",) if b":null" in task else ()),
         made_like_ours(two, ()),
@@ -343,9 +343,9 @@ def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) ->
 
     def parts(content_type: str, body: bytes) -> list[bytes]:
         boundary = content_type.partition("boundary=")[2].encode()
-        found = [piece.strip(b"\r\n") for piece in body.split(b"--" + boundary)]
+        results = [piece.strip(b"\r\n") for piece in body.split(b"--" + boundary)]
         return sorted(b"\r\n".join(line for line in piece.split(b"\r\n") if not line.startswith(b"Content-Type"))
-                      for piece in found)  # fmt: skip
+                      for piece in results)  # fmt: skip
 
     assert parts(our_type, our_body) == parts(their_type, their_body)
 
@@ -356,7 +356,7 @@ def test_a_line_of_a_batch_is_the_body_of_the_chat() -> None:
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_every_difference_is_named_once_and_has_a_reason() -> None:
+def test_every_difference_is_listed_once_with_a_reason() -> None:
     used = {name for *_, differences in CHATS.values() for name in differences}
     assert DIFFERENCES.keys() - used == {"nulls", "video prefix", "one input", "batch defaults"}
     assert all(reason for _, reason in DIFFERENCES.values())

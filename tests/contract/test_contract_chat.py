@@ -1,4 +1,4 @@
-"""Clients that others wrote, unmodified, ask the emulator about a real picture."""
+"""Unmodified third-party clients ask the emulator about a real picture."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_token_signed_by_the_official_clients_is_accepted(run: Run, official: 
     assert got["finish"] == ["stop"]
 
 
-def test_official_clients_raise_for_refusals_what_they_raise_for_the_platform(run: Run, official: str) -> None:
+def test_official_clients_raise_the_same_errors_as_for_the_platform(run: Run, official: str) -> None:
     assert run(official, "official.py", "refused") == {
         "wrong key": ["APIAuthenticationError", 401],
         "unknown model": ["APIRequestFailedError", 400],
@@ -58,7 +58,7 @@ def test_official_clients_raise_for_refusals_what_they_raise_for_the_platform(ru
 
 
 @pytest.mark.parametrize(("client", "script"), [("openai", "openai_chat.py"), ("openai-node", "openai_chat.mjs")])
-def test_openais_clients_work_with_the_platforms_base(
+def test_openai_clients_work_with_the_platforms_base_url(
     run: Run, client: str, script: str, glmv_emulator: Any, chart: Path
 ) -> None:
     got = run(client, script, MODEL="glm-4v-flash", URL=glmv_emulator.host(chart))
@@ -70,7 +70,7 @@ def test_openais_clients_work_with_the_platforms_base(
 
 
 @pytest.mark.parametrize(("client", "script"), [("openai", "openai_chat.py"), ("openai-node", "openai_chat.mjs")])
-def test_openais_clients_work_with_a_proxy_that_capitalises_models(
+def test_openai_clients_work_with_a_proxy_that_capitalizes_models(
     run: Run, client: str, script: str, glmv_emulator: Any, chart: Path
 ) -> None:
     url = glmv_emulator.host(chart)

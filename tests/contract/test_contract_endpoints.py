@@ -1,4 +1,4 @@
-"""What the platform's own SDK tests exercise, done by the official clients on the emulator."""
+"""The official clients run the calls of the platform's SDK tests against the emulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 Run = Callable[..., Any]
 
 
-def test_thinking_is_had_and_can_be_turned_off(run: Run, official: str, glmv_emulator: Any, chart: Path) -> None:
+def test_thinking_can_be_turned_on_and_off(run: Run, official: str, glmv_emulator: Any, chart: Path) -> None:
     got = run(official, "official.py", "thinking", URL=glmv_emulator.host(chart))
     assert got["whole"] == got["streamed"]
     assert got["whole"]["reasoning"]
@@ -17,7 +17,7 @@ def test_thinking_is_had_and_can_be_turned_off(run: Run, official: str, glmv_emu
     assert got["off"]["text"] == got["whole"]["text"]
 
 
-def test_a_tool_is_called_and_its_result_is_heard(run: Run, official: str, glmv_emulator: Any) -> None:
+def test_a_tool_is_called_and_its_result_is_used(run: Run, official: str, glmv_emulator: Any) -> None:
     glmv_emulator.call("get_weather", city="Berlin")
     got = run(official, "official.py", "tools")
     assert (got["finish"], got["name"]) == ("tool_calls", "get_weather")
@@ -25,20 +25,20 @@ def test_a_tool_is_called_and_its_result_is_heard(run: Run, official: str, glmv_
     assert "rain" in got["text"]
 
 
-def test_an_asynchronous_task_is_polled_to_its_end(run: Run, official: str) -> None:
+def test_an_async_task_is_polled_to_its_end(run: Run, official: str) -> None:
     got = run(official, "official.py", "deferred")
     assert got["states"] == ["PROCESSING", "PROCESSING", "SUCCESS"]
     assert got["request_id"] == "deferred-1"
     assert got["text"]
 
 
-def test_embeddings_of_near_texts_are_near(run: Run, official: str) -> None:
+def test_similar_texts_have_similar_embeddings(run: Run, official: str) -> None:
     got = run(official, "official.py", "embeddings")
     assert got["size"] == 256
     assert got["near"] > got["far"] + 0.2
 
 
-def test_a_batch_goes_from_file_to_answers(run: Run, official: str) -> None:
+def test_a_batch_runs_from_upload_to_answers(run: Run, official: str) -> None:
     got = run(official, "official.py", "files")
     assert got["listed"]
     assert (got["states"][0], got["states"][-1]) == ("validating", "completed")
@@ -49,7 +49,7 @@ def test_a_batch_goes_from_file_to_answers(run: Run, official: str) -> None:
     assert got["deleted"]
 
 
-def test_what_the_clients_own_tests_send_is_answered(run: Run, official: str) -> None:
+def test_requests_of_the_clients_own_tests_are_answered(run: Run, official: str) -> None:
     got = run(official, "official.py", "habits")
     assert all(got["texts"].values()), got["texts"]
     assert got["embedding"] == 1024

@@ -1,4 +1,4 @@
-"""docs/promises.md tells the truth: every test that it names exists."""
+"""docs/promises.md is correct: every test that it names exists."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def functions_of(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_every_test_that_holds_a_promise_exists(file: str, test: str) -> None:
+def test_every_test_of_a_promise_exists(file: str, test: str) -> None:
     assert test in functions_of(file)
 
 
-def test_every_promise_is_held_by_a_test() -> None:
+def test_every_promise_names_a_test() -> None:
     rows = re.findall(r"^\| (?!what \||-)(.+?) \|.*\| (.+?) \|$", PAGE, re.MULTILINE)
     assert len(rows) > 20
     assert [what for what, held in rows if "::test_" not in held] == []
 
 
-def test_the_tests_of_the_clients_promises_are_in_their_suite() -> None:
+def test_the_tests_of_client_promises_are_in_the_reliability_suite() -> None:
     suite = re.search(
         r"^RELIABILITY := \$\(addprefix tests/, ([^)]+)\)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
     )

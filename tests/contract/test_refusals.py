@@ -1,4 +1,4 @@
-"""An option that is refused: no frame of ours holds the key or a secret header in a variable."""
+"""When an option is refused, no variable in a `glmv` frame holds the key or a secret header."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Town(BaseModel):
 
 
 def holds(thing: Any, depth: int = 4) -> bool:
-    """Whether an error reporter that looks into strings and containers finds the secret."""
+    """Whether an error reporter that searches strings and containers finds the secret."""
     match thing:
         case str():
             return SECRET in thing
@@ -95,16 +95,16 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_no_frame_of_ours_holds_a_credential_when_an_option_is_refused(name: str) -> None:
+def test_no_glmv_frame_holds_a_credential_when_an_option_is_refused(name: str) -> None:
     with pytest.raises(glmv.GLMVError) as raised:
         REFUSED[name]()
-    shown = [
+    results = [
         f"{frame.f_code.co_filename}:{frame.f_code.co_name}: {variable}"
         for frame in frames(raised.value)
         for variable, value in frame.f_locals.items()
         if holds(value)
     ]
-    assert shown == []
+    assert results == []
     assert SECRET not in f"{raised.value} {raised.value!r}"
 
 
@@ -113,6 +113,6 @@ def test_a_half_built_object_has_a_repr(kind: Any) -> None:
     assert kind.__name__ in repr(kind.__new__(kind))
 
 
-def test_a_job_takes_a_key_that_is_a_secret_string(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_accepts_a_secret_str_as_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", "other-id.other-secret")
     assert Job([], "hi", api_key=SecretStr(KEY))._settings.api_key == SecretStr(KEY)

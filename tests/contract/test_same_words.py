@@ -1,4 +1,4 @@
-"""One picture, asked through the core, LangChain and LlamaIndex, gives the same words and the same usage."""
+"""A question about a picture gives the same text and usage through the core, LangChain and LlamaIndex."""
 
 import asyncio
 import io
@@ -120,7 +120,7 @@ ways: dict[str, Callable[[Emulator, bytes, bool], Answer | Awaitable[Answer]]] =
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("way", ways)
-def test_every_way_of_asking_gives_the_same_words_and_usage(
+def test_every_entry_point_gives_the_same_text_and_usage(
     emulator: Emulator, png: bytes, way: str, stream: bool
 ) -> None:
     expected = core(emulator, png, stream=False)

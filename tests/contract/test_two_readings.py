@@ -1,5 +1,5 @@
-"""The client's catalogue and the emulator's table are two readings of the same documents: where they differ, the page
-about the emulator's fidelity says so."""
+"""The client's catalogue and the emulator's table are made independently from the same documents: the page about the
+emulator's fidelity lists every difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ read = Settings().read
 
 
 def readings(row: Model, other: CatalogueRow) -> Iterator[tuple[str, Any, Any]]:
-    """Each field that both have: its name, what the emulator reads, what the catalogue reads."""
+    """Each field that both have: its name, the emulator's value, the catalogue's value."""
     turns_only = read(row.turns_only)
     yield "context", read(row.context), other.context
     yield "max_output", read(row.output), other.max_output
@@ -52,12 +52,12 @@ def readings(row: Model, other: CatalogueRow) -> Iterator[tuple[str, Any, Any]]:
 
 
 def differences() -> set[tuple[str, str, str, str]]:
-    found = set()
+    result = set()
     for name, row in MODELS.items():
         other = find_model(name)
         if other is not None:
-            found |= {(name, field, shown(a), shown(b)) for field, a, b in readings(row, other) if a != b}
-    return found
+            result |= {(name, field, shown(a), shown(b)) for field, a, b in readings(row, other) if a != b}
+    return result
 
 
 def shown(value: Any) -> str:
@@ -75,7 +75,7 @@ def claims() -> list[str]:
     return [row["claim"] for row in rows if row["topic"] == TOPIC]
 
 
-def test_the_two_differ_only_where_the_page_says_so() -> None:
+def test_catalogue_and_emulator_differ_only_where_the_page_says_so() -> None:
     stated = set()
     for claim in claims():
         if (match := DIFFERENCE.fullmatch(claim)) is not None:
@@ -88,5 +88,5 @@ def test_models_that_only_the_catalogue_has_are_named() -> None:
     assert {model.name for model in models()} - MODELS.keys() == set(match["names"].split(", "))
 
 
-def test_every_row_of_that_part_of_the_page_is_one_of_these() -> None:
+def test_the_page_lists_no_difference_that_does_not_exist() -> None:
     assert [claim for claim in claims() if not DIFFERENCE.fullmatch(claim) and not MISSING.fullmatch(claim)] == []

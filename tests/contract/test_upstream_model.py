@@ -1,4 +1,4 @@
-"""OpenAI's client before an emulator whose answers come from another server."""
+"""OpenAI's client uses an emulator whose answers come from another server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize("base", ["platform", "v1"])
-def test_openais_client_gets_the_answer_of_an_upstream_model(
+def test_openai_client_gets_the_answer_of_an_upstream_model(
     run: Run, glmv_emulator: Any, chart: Path, base: str
 ) -> None:
-    # The other emulator stands for any OpenAI-compatible server.
+    # The other emulator replaces any OpenAI-compatible server.
     with Emulator(upstream=glmv_emulator.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any") as front:
         url = front.base_url if base == "platform" else front.proxy_url
         got = run(

@@ -1,4 +1,4 @@
-"""A flow driven by hand: answers come from a script, time from a clock that only moves when it is told to."""
+"""A flow driven by the test: answers come from a script, time from a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ READING = Reading._fields
 
 @dataclass
 class Answer:
-    """What a server does with one request: pieces after a status and headers."""
+    """A scripted response: status, headers, and pieces of the body."""
 
     pieces: list[Piece]
     status: int = 200
@@ -39,7 +39,7 @@ class Answer:
 
 
 def streamed(*chunks: object, done: bool = True, headers: Mapping[str, str] = EVENT_STREAM) -> Answer:
-    """Chunks (dicts, or anything a script's piece may be) as an event stream."""
+    """Chunks (dicts, or other pieces of a script) as an event stream."""
     pieces: list[Piece] = [chunk if isinstance(chunk, bytes | Failure | float) else event(chunk) for chunk in chunks]
     return Answer([*pieces, b"data: [DONE]\n\n"] if done else pieces, 200, headers)
 
@@ -80,7 +80,7 @@ def whole(content: object = "hello", finish_reason: str = "stop", **more: Any) -
 
 @dataclass
 class Outcome:
-    """What became of a call."""
+    """The outcome of a call."""
 
     deltas: list[Delta] = field(default_factory=list)
     answer: Completion | None = None
@@ -92,7 +92,7 @@ class Outcome:
 
     @property
     def whole(self) -> Completion:
-        """The answer of a call that has to have one."""
+        """The answer of a call that has to succeed."""
         assert self.error is None, self.error
         assert self.answer is not None
         return self.answer
@@ -143,7 +143,7 @@ class Flow:
     def run(
         self, *answers: Answer | Failure, stream: bool = True, policy: Policy | None = None, **call: Any
     ) -> Outcome:
-        """Let a call meet the answers, in order; a call that asks for more than there are fails the test."""
+        """Run a call with these answers, in order; a call that needs more answers fails the test."""
         outcome = Outcome()
         reading = Reading(**{name: call.pop(name) for name in READING if name in call})
         policy = replace(policy or self.policy(), renew=call.pop("renew", lambda: False))
@@ -201,7 +201,7 @@ class Flow:
                 raise TypeError(other)
 
     def decode(self, chunks: Iterable[object], **call: Any) -> Outcome:
-        """Chunks as one well ended stream."""
+        """Chunks as one complete stream."""
         return self.run(streamed(*chunks), **call)
 
 

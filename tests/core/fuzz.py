@@ -1,8 +1,8 @@
-"""Fuzzing with coverage, beside the suite: `python tests/core/fuzz.py TARGET --seconds 120`.
+"""Coverage-guided fuzzing, not part of the test suite: `python tests/core/fuzz.py TARGET --seconds 120`.
 
-Needs `pip install atheris` beside glmv. Targets: `sse` (any split gives the same events), `stream` and `whole` (any
-bytes are an answer or an error of ours), `picture` and `video` (any bytes are measured or not, and none breaks it).
-What is found is written to the folder that is named in the output; each find belongs into a test.
+Needs `pip install atheris`. Targets: `sse` (any split gives the same events), `stream` and `whole` (any bytes are an
+answer or a `glmv` error), `picture` and `video` (no bytes break the measuring). Inputs that fail are written to the
+folder named in the output; add a test for each.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ def sse(data: bytes) -> None:
 
 
 def answered(data: bytes, kind: str, *, stream: bool) -> None:
-    """One attempt whose answer is these bytes; the flow is driven by hand."""
+    """One attempt answered with these bytes, without a driver."""
     call = Call("POST", "/chat/completions", lambda request_id: None, reading=Reading(sizes=((100, 100),)))
     flow = exchange(call, Policy(max_retries=0), stream=stream)
     pieces = [piece for piece in (data[:100], data[100:]) if piece]
-    given: Any = None
+    text: Any = None
     try:
         while True:
-            match flow.send(given):
+            match flow.send(text):
                 case Read():
-                    given = pieces.pop(0) if pieces else b""
+                    text = pieces.pop(0) if pieces else b""
                 case Hand() | Pause():
-                    given = None
+                    text = None
                 case step:
-                    given = Opened(200, {"content-type": kind}) if type(step).__name__ == "Send" else None
+                    text = Opened(200, {"content-type": kind}) if type(step).__name__ == "Send" else None
     except (GLMVError, StopIteration):
         pass
 
@@ -78,8 +78,8 @@ def whole(data: bytes) -> None:
 
 def pictured(data: bytes) -> None:
     describe(data[:16])
-    found = picture(reader(data))
-    assert found is None or found.width is None or (found.width > 0 and found.height > 0)
+    result = picture(reader(data))
+    assert result is None or result.width is None or (result.width > 0 and result.height > 0)
 
 
 def filmed(data: bytes) -> None:
@@ -104,9 +104,9 @@ def pictures() -> Iterable[bytes]:
     except ImportError:
         return
     for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"):
-        made = io.BytesIO()
-        Image.new("RGB", (6, 4), "red").save(made, kind)
-        yield made.getvalue()
+        buffer = io.BytesIO()
+        Image.new("RGB", (6, 4), "red").save(buffer, kind)
+        yield buffer.getvalue()
 
 
 def films() -> Iterable[bytes]:
@@ -129,14 +129,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60)
-    given = parser.parse_args()
-    target, seeds = TARGETS[given.target]
-    folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{given.target}-"))
+    result = parser.parse_args()
+    target, seeds = TARGETS[result.target]
+    folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{result.target}-"))
     corpus = folder / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(seeds()):
         (corpus / f"seed{number}").write_bytes(seed)
-    limits = [f"-max_total_time={given.seconds}", "-max_len=8192", "-timeout=5", f"-artifact_prefix={folder}/"]
+    limits = [f"-max_total_time={result.seconds}", "-max_len=8192", "-timeout=5", f"-artifact_prefix={folder}/"]
     atheris.Setup([sys.argv[0], str(corpus), *limits], target)
     atheris.Fuzz()
 

@@ -1,4 +1,4 @@
-"""Of several pictures the caller names the one whose pixels boxes are told in, whichever way the answer comes."""
+"""With several pictures, the caller names the one in whose pixels boxes are given, for every kind of call."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ASKED = glmv.Box((0, 500, 1000, 1000), (0, 100, 300, 200), 1)
 
 
 def picture(width: int, height: int) -> glmv.Image:
-    held = io.BytesIO()
-    Pillow.new("RGB", (width, height)).save(held, "PNG")
-    return glmv.Image.from_bytes(held.getvalue())
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (width, height)).save(buffer, "PNG")
+    return glmv.Image.from_bytes(buffer.getvalue())
 
 
 PICTURES = ["Where is the cat?", picture(40, 40), picture(300, 200)]
@@ -67,7 +67,7 @@ WAYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_boxes_are_told_in_pixels_of_the_picture_that_is_named(glm: glmv.Client, way: str) -> None:
+def test_boxes_are_in_pixels_of_the_named_picture(glm: glmv.Client, way: str) -> None:
     assert WAYS[way](glm, boxes_of=1).boxes == (ASKED,)
     assert WAYS[way](glm).boxes == (glmv.Box(ASKED.grid),)
 

@@ -1,4 +1,4 @@
-"""The catalogue: one row a model, each with its source."""
+"""The catalogue: one row per model, each with its source."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ VISION = {
 
 
 def row(name: str) -> Model:
-    found = find_model(name)
-    assert found is not None
-    return found
+    model_row = find_model(name)
+    assert model_row is not None
+    return model_row
 
 
-def test_every_documented_vision_model_has_a_row_that_sees() -> None:
+def test_every_documented_vision_model_has_a_row_with_pictures() -> None:
     assert {model.name for model in models() if model.sees} == VISION
 
 
 @pytest.mark.parametrize("name", ["GLM-4V", "glm-4v", "Glm-4V ", "GLM-4V-Plus", "GLM-4.6V-FlashX", "GLM-3-Turbo"])
-def test_a_name_is_found_whatever_its_case(name: str) -> None:
+def test_a_model_name_is_found_in_any_case(name: str) -> None:
     assert row(name).name == name.strip().lower()
 
 
@@ -43,7 +43,7 @@ def test_a_name_is_found_whatever_its_case(name: str) -> None:
         "THUDM/glm-4v-9b", "THUDM/GLM-4.1V-9B-Thinking", "glm-4-9b", "glm-4-32b-0414", "glm-4.6v:9b", "glm-4.6v-106b",
     ],
 )  # fmt: skip
-def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
+def test_an_unknown_model_has_no_row(name: str) -> None:
     assert find_model(name) is None
 
 
@@ -124,13 +124,13 @@ def test_a_model_that_is_not_known_has_no_row(name: str) -> None:
         ("z-ai/glm-4-5-air", "glm-4.5-air"),
     ],
 )
-def test_what_hosts_add_to_a_name_is_recognized(name: str, model: str) -> None:
+def test_prefixes_and_suffixes_of_hosts_are_recognized(name: str, model: str) -> None:
     assert row(name).name == model
     assert row(f" {name.upper()} ").name == model
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None:
+def test_a_name_of_the_platform_is_never_resolved_to_another_model(model: Model) -> None:
     for name in (
         model.name,
         f"zai-org/{model.name}",
@@ -141,7 +141,7 @@ def test_a_name_of_the_platform_is_never_taken_for_another(model: Model) -> None
         assert row(name).name == model.name
 
 
-def test_what_is_free_by_its_name_costs_nothing_at_any_host() -> None:
+def test_a_model_that_is_free_by_its_name_is_free_at_any_host() -> None:
     assert row("z-ai/glm-4.6v").prices == row("glm-4.6v").prices != ()
     for name in ("z-ai/glm-4.6v:free", "z-ai/glm-4.5v:free", "openrouter/z-ai/glm-4.5-air:free"):
         assert row(name).prices
@@ -155,7 +155,7 @@ def test_what_is_free_by_its_name_costs_nothing_at_any_host() -> None:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_a_row_agrees_with_itself(model: Model) -> None:
+def test_each_row_is_consistent(model: Model) -> None:
     assert re.search(r"bigmodel\.cn|z\.ai", model.source)
     assert model.name == model.name.lower()
     fields = {field.name for field in dataclasses.fields(model)}
@@ -185,7 +185,7 @@ def test_a_row_agrees_with_itself(model: Model) -> None:
         assert price.long is None or (price.long.input >= price.input and price.long.output >= price.output)
 
 
-def test_a_price_is_that_of_the_server_that_is_paid() -> None:
+def test_the_price_depends_on_the_server() -> None:
     model = row("glm-4.6v")
     assert (price := model.price_at("https://open.bigmodel.cn/api/paas/v4")) is not None
     assert (price.currency, price.input, price.output, price.cached) == ("CNY", 1, 3, 0.2)
@@ -196,7 +196,7 @@ def test_a_price_is_that_of_the_server_that_is_paid() -> None:
     assert row("glm-4v-plus-0111").price_in("USD") is None
 
 
-def test_tokens_from_the_cache_and_long_prompts_have_prices_of_their_own() -> None:
+def test_cached_tokens_and_long_prompts_have_separate_prices() -> None:
     price = row("glm-5v-turbo").price_in("USD")
     assert price is not None
     assert price.amount(100_000, 0) == pytest.approx(0.12)
@@ -210,7 +210,7 @@ def test_tokens_from_the_cache_and_long_prompts_have_prices_of_their_own() -> No
     assert without.amount(100, 0, cached=90) == without.amount(100, 0)
 
 
-def test_the_reader_of_pages_is_a_row_that_does_not_chat() -> None:
+def test_glm_ocr_has_a_row_without_chat() -> None:
     pages = row("glm-ocr")
     assert (pages.chats, pages.sees, pages.endpoint) == (False, False, "/layout_parsing")
     assert (pages.image_bytes, pages.file_bytes) == (10 * 1024**2, 50 * 1024**2)
@@ -222,7 +222,7 @@ def test_rows_are_frozen_and_names_are_unique() -> None:
     assert len({model.name for model in models()}) == len(models())
 
 
-def test_the_generations_are_told_apart() -> None:
+def test_model_generations_are_distinguished() -> None:
     assert (row("glm-4v").images, row("glm-4v").roles, row("glm-4v").string_content) == (
         5,
         ("user", "assistant"),
@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_a_row_takes_what_it_does_not_say_from_the_row_that_it_is_like() -> None:
+def test_a_row_inherits_missing_values_from_its_like_row() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'
@@ -263,17 +263,17 @@ def test_a_row_takes_what_it_does_not_say_from_the_row_that_it_is_like() -> None
         (ROW + '[[model]]\nnames = ["two"]\nlike = "none"', "none"),
     ],
 )
-def test_a_key_that_is_not_known_is_refused_by_its_name(text: str, named: str) -> None:
+def test_an_unknown_key_is_refused_with_its_name(text: str, named: str) -> None:
     with pytest.raises(KeyError, match=named):
         rows_of(text)
 
 
-def test_a_name_has_one_row() -> None:
+def test_each_name_has_only_one_row() -> None:
     with pytest.raises(ValueError, match="'one' has two rows"):
         rows_of(ROW.replace('["one"]', '["one", "one"]'))
 
 
-def test_how_many_calls_at_once_is_the_platforms_alone() -> None:
+def test_concurrency_limits_apply_only_to_the_platform() -> None:
     for name in ("glm-4.6v-flash", "GLM-4.6V-Flash"):
         assert row(name).concurrency == 1
     for name in ("zai-org/GLM-4.6V-Flash", "z-ai/glm-4.6v-flash:free", "GLM-4.6V-Flash-FP8", "openai/glm-4.6v-flash"):
@@ -286,7 +286,7 @@ def test_how_many_calls_at_once_is_the_platforms_alone() -> None:
     "name",
     ["glm-4.6v" + "-fp8" * 20_000, "glm-4.6v" + "-fp8" * 900, "/" * 4_000, "glm-4.6v" + "_q4" * 30 + "_", "a" * 9**6],
 )
-def test_a_name_without_end_takes_no_time(name: str) -> None:
+def test_a_very_long_name_is_looked_up_quickly(name: str) -> None:
     begun = time.perf_counter()
     assert find_model(name) is None
     assert time.perf_counter() - begun < 0.2

@@ -1,4 +1,4 @@
-"""One tree of errors, which tells a person and a program what went wrong and whose turn it is."""
+"""One tree of errors: the class says what went wrong and who has to act."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = [
 ]
 
 
-def test_every_documented_class_is_there_and_in_one_tree() -> None:
+def test_every_documented_error_class_exists_in_one_tree() -> None:
     names = {
         "AuthenticationError",
         "PermissionDeniedError",
@@ -42,7 +42,7 @@ def test_every_documented_class_is_there_and_in_one_tree() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_error_has_the_documented_facts(kind: type[GLMVError]) -> None:
+def test_every_error_has_the_documented_attributes(kind: type[GLMVError]) -> None:
     error = kind("what happened")
     facts = (
         error.status_code,
@@ -60,7 +60,7 @@ def test_every_error_has_the_documented_facts(kind: type[GLMVError]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_travels_between_processes_with_its_facts(kind: type[GLMVError]) -> None:
+def test_a_pickled_error_keeps_its_attributes(kind: type[GLMVError]) -> None:
     error = kind(
         "m",
         status_code=429,
@@ -76,7 +76,7 @@ def test_an_error_travels_between_processes_with_its_facts(kind: type[GLMVError]
         assert str(copied) == str(error)
 
 
-def test_a_mistake_in_the_request_is_a_value_error_too() -> None:
+def test_request_errors_are_value_errors_too() -> None:
     for kind in (
         glmv.InvalidRequestError,
         glmv.LimitExceeded,
@@ -86,12 +86,12 @@ def test_a_mistake_in_the_request_is_a_value_error_too() -> None:
         assert issubclass(kind, ValueError)
 
 
-def test_an_error_says_status_code_request_id_and_attempts() -> None:
+def test_the_text_of_an_error_has_status_code_request_id_and_attempts() -> None:
     error = glmv.RateLimitError("busy.", status_code=429, code="1302", request_id="r1", attempts=4)
     assert str(error) == "busy. (HTTP 429, code 1302, request_id r1, 4 attempts)"
 
 
-def test_facts_that_are_known_are_not_overwritten() -> None:
+def test_known_attributes_are_not_overwritten() -> None:
     error = glmv.ServerError("m", request_id="theirs").fill(request_id="ours", attempts=2, partial=None)
     assert (error.request_id, error.attempts) == ("theirs", 2)
 

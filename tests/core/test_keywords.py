@@ -1,4 +1,4 @@
-"""What editors, notebooks and type checkers are told of options is what pydantic takes."""
+"""Signatures for editors, notebooks and type checkers list the options that pydantic accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDER = {"stop": str | list[str] | None}
 
 
 def types(kind: type) -> dict[str, Any]:
-    """Fields or keywords -> their types, without what judges a value."""
+    """Fields or keywords -> their types without validators."""
     return {name: hint for name, hint in get_type_hints(kind).items() if not name.startswith("_")}
 
 
@@ -35,11 +35,11 @@ def test_the_keywords_of_a_client_are_the_fields_of_the_settings() -> None:
     assert types(glmv.ClientKeywords) == expected
 
 
-def test_the_keywords_of_a_call_are_the_options_and_what_concerns_the_call() -> None:
+def test_the_keywords_of_a_call_are_the_options_and_call_settings() -> None:
     judged = fields(CallOptions)
     assert types(glmv.CallKeywords).keys() == glmv.Options.model_fields.keys() | set(CALL_OPTIONS)
-    told = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
-    assert told == fields(glmv.Options) | judged
+    values = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
+    assert values == fields(glmv.Options) | judged
 
 
 def shown(thing: Any) -> dict[str, inspect.Parameter]:
@@ -83,7 +83,7 @@ def test_the_signature_of_settings_shows_their_fields_before_they_are_used(name:
     assert shown(kind).keys() == kind.model_fields.keys()
 
 
-def test_the_program_that_type_checkers_read_uses_every_public_name() -> None:
+def test_the_program_for_type_checkers_uses_every_public_name() -> None:
     names = {
         found
         for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""No message of an error and no note holds more than 500 characters of what the user gave."""
+"""No error message and no note quotes more than 500 characters of the user's input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from langchain_glmv import ChatGLMV
 from llama_index_glmv import GLMV, GLMVEmbedding, load_images
 
 MOST = 500
-SIGN = "¤"  # stands in no word of ours
+SIGN = "¤"  # is in no text of glmv
 
 # Each makes a call with the text somewhere in it; what comes is an error, a note or an answer.
 Call = Callable[[str], Any]
@@ -29,7 +29,7 @@ FUNCTION = {"type": "function", "function": {"name": "measure"}}
 
 
 def wrapped(text: str) -> Iterator[Any]:
-    """The text as a value of any shape that options take."""
+    """The text in each shape of value that options accept."""
     yield from (text, [text], {text: text}, {"type": text}, [{"type": text}])
     named = {"name": text, "schema": {"type": text}}
     yield from ({"type": "function", "function": named}, [{"type": "function", "function": named}])
@@ -136,15 +136,15 @@ def of_media() -> dict[str, Call]:
 
 
 def told(call: Call, text: str) -> Iterable[str]:
-    """The messages and the notes that come of a call."""
+    """The error messages and notes of a call."""
     try:
         made = call(text)
     except glmv.GLMVError as error:
         return [str(error), repr(error)]
     except ValueError as error:  # what the frameworks' own interfaces raise
         return [str(error)] if "method" in str(error) else []
-    held = getattr(made, "response_metadata", None) or getattr(made, "additional_kwargs", None) or {}
-    return [*getattr(made, "notes", ()), *held.get("notes", ())]
+    result = getattr(made, "response_metadata", None) or getattr(made, "additional_kwargs", None) or {}
+    return [*getattr(made, "notes", ()), *result.get("notes", ())]
 
 
 @pytest.fixture(scope="module")
@@ -162,16 +162,16 @@ class Calls(dict[str, Call]):
 def calls(emulator: Emulator) -> Calls:
     server: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.base_url, "max_retries": 0}
     client = glmv.Client(**server)
-    found = Calls(of_client(client) | of_langchain(ChatGLMV(**server)) | of_llama_index(GLMV(**server)) | of_media())
+    result = Calls(of_client(client) | of_langchain(ChatGLMV(**server)) | of_llama_index(GLMV(**server)) | of_media())
     for name in glmv.Options.model_fields.keys() | glmv.CallKeywords.__annotations__.keys():
         for at in range(8):
-            found[f"{name}, {at}"] = lambda text, n=name, at=at: client.chat("?", **{n: [*wrapped(text)][at]})
-    return found
+            result[f"{name}, {at}"] = lambda text, n=name, at=at: client.chat("?", **{n: [*wrapped(text)][at]})
+    return result
 
 
 @given(st.sampled_from([SIGN, f"{SIGN}/", f"a{SIGN}", f"{SIGN}\n"]), st.integers(2_000, 9_000))
 @settings(max_examples=4, deadline=None)
-def test_no_message_holds_more_than_500_characters_of_what_was_given(calls: Calls, piece: str, length: int) -> None:
+def test_no_error_or_note_quotes_more_than_500_characters(calls: Calls, piece: str, length: int) -> None:
     text = (piece * length)[:length]
-    found = {name: max((held.count(SIGN) for held in told(call, text)), default=0) for name, call in calls.items()}
-    assert {name: count for name, count in found.items() if count > MOST} == {}
+    values = {name: max((held.count(SIGN) for held in told(call, text)), default=0) for name, call in calls.items()}
+    assert {name: count for name, count in values.items() if count > MOST} == {}

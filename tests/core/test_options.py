@@ -1,4 +1,4 @@
-"""Options become a request: in their documented range, nothing null, nothing of the caller's changed."""
+"""Options become a request: values within the documented range, no null fields, the caller's objects unchanged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
         ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
     ],
 )
-def test_a_value_out_of_its_range_is_refused_with_the_range(given: dict[str, Any], told: list[str]) -> None:
+def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], told: list[str]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         options(**given)
     for word in told:
@@ -60,12 +60,12 @@ def test_a_value_out_of_its_range_is_refused_with_the_range(given: dict[str, Any
         ("dead_line", "deadline"),
     ],
 )
-def test_a_misspelt_option_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
+def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{meant}'.*extra_body"):
         options(**{name: 1})
 
 
-def test_a_misspelt_setting_is_refused_without_its_value() -> None:
+def test_a_misspelled_setting_is_refused_without_its_value() -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         Settings(api_kye="test-id.canary-secret")  # type: ignore[call-arg]  # the mistake under test
     assert "Did you mean 'api_key'" in str(raised.value)
@@ -85,12 +85,12 @@ def test_unset_options_are_absent() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
-def test_zero_and_one_stay_what_they_are(value: float) -> None:
+def test_zero_and_one_are_not_changed(value: float) -> None:
     assert options(temperature=value, top_p=value) == {"temperature": value, "top_p": value}
 
 
 @pytest.mark.parametrize("name", ["stop", "stop_sequences"])
-def test_none_takes_a_default_away_under_any_of_its_names(name: str) -> None:
+def test_none_removes_a_default_under_any_of_its_names(name: str) -> None:
     defaults = Options(temperature=0.5, stop=["x"])
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 
@@ -104,18 +104,18 @@ def test_a_single_stop_word_is_a_list_of_one() -> None:
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_wins_and_stream_is_the_methods_affair() -> None:
+def test_the_model_of_a_call_wins_and_the_method_sets_stream() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 
 
-def test_what_frameworks_pass_by_themselves_is_left_out_and_told() -> None:
+def test_extra_keywords_of_frameworks_are_left_out_with_a_note() -> None:
     request = chat_request("hi", Options(), {"strict": True})
     assert dict(request.options) == {}
     assert [note for note in request.notes if "strict" in note]
 
 
-def test_what_concerns_the_call_is_kept_apart_from_the_body() -> None:
+def test_call_settings_are_not_part_of_the_body() -> None:
     call = {
         "timeout": 5,
         "deadline": 9,
@@ -129,7 +129,7 @@ def test_what_concerns_the_call_is_kept_apart_from_the_body() -> None:
     assert dict(request.call) == {**call, "extra_headers": SecretHeaders({"a": "b"}), "validate": str}
 
 
-def test_nothing_of_the_callers_is_changed() -> None:
+def test_the_callers_objects_are_not_changed() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     given: dict[str, Any] = {
         "tools": tools,
@@ -143,26 +143,26 @@ def test_nothing_of_the_callers_is_changed() -> None:
     assert given == before
 
 
-def test_settings_show_and_keep_no_secret() -> None:
+def test_settings_neither_show_nor_pickle_secrets() -> None:
     settings = Settings(
         api_key="test-id.canary",
         default_headers={"Authorization": "canary", "X-Api-Key": "canary", "X-Org": "o"},
         base_url="https://example.org",
     )  # type: ignore[arg-type]  # pydantic makes a secret of it
-    shown = [
+    results = [
         repr(settings),
         str(settings),
         settings.model_dump_json(),
         repr(settings.model_dump()),
         repr(vars(settings)["api_key"]),
     ]
-    shown += [pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    assert [text for text in shown if "canary" in text] == []
+    results += [pickle.dumps(settings, protocol).decode("latin-1") for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    assert [text for text in results if "canary" in text] == []
     copied = pickle.loads(pickle.dumps(settings))
     assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})
 
 
-def test_the_model_that_an_alias_is_goes_wherever_the_settings_go() -> None:
+def test_base_model_is_kept_by_copies_pickles_and_dumps() -> None:
     settings = Settings(model="ours", base_model="zai-org/GLM-4.6V", api_key="k")
     row = glmv.find_model("glm-4.6v")
     copies = [
@@ -181,7 +181,7 @@ def test_the_model_that_an_alias_is_goes_wherever_the_settings_go() -> None:
     assert "base_model='glm-4.6v'" in repr(settings)
 
 
-def test_the_range_of_a_dialect_holds_whatever_the_order_of_the_arguments() -> None:
+def test_the_range_of_a_dialect_applies_for_any_order_of_arguments() -> None:
     assert Settings(temperature=1.5, dialect="vllm").temperature == 1.5
     assert Settings(dialect="vllm", temperature=1.5).temperature == 1.5
     with pytest.raises(glmv.InvalidRequestError, match=r"0\.0 to 1\.0"):

@@ -1,4 +1,4 @@
-"""What holds for every answer: however it is cut, streamed or whole, and whatever bytes come."""
+"""Properties of every answer: for any split, streamed or whole, and for any bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ texts = st.lists(words, max_size=6)
 
 @st.composite
 def arguments(draw: st.DrawFn) -> list[str]:
-    """The arguments of a tool call as pieces: a JSON object, or how one begins."""
+    """The arguments of a tool call in pieces: a JSON object, or the beginning of one."""
     names = st.text("{}a1:", max_size=3)
     values = st.recursive(names | st.integers(0, 9), lambda inner: st.dictionaries(names, inner, max_size=2))
     text = json.dumps(draw(st.dictionaries(names, values, max_size=2)))
@@ -88,7 +88,7 @@ def as_stream(chunks: list[dict[str, Any]], end: bytes = b"\n") -> bytes:
 
 
 def as_whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the platform sends for the same answer when it is not streamed."""
+    """The body of the same answer when it is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": "", "reasoning_content": ""}
     calls: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
@@ -96,12 +96,12 @@ def as_whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         message["content"] += delta.get("content") or ""
         message["reasoning_content"] += delta.get("reasoning_content") or ""
         for call in delta.get("tool_calls", ()):
-            known = calls.setdefault(
+            result = calls.setdefault(
                 call["index"], {"id": "", "index": call["index"], "function": {"name": "", "arguments": ""}}
             )
-            known["id"] = known["id"] or call.get("id", "")
-            known["function"]["name"] = known["function"]["name"] or call["function"].get("name", "")
-            known["function"]["arguments"] += call["function"]["arguments"]
+            result["id"] = result["id"] or call.get("id", "")
+            result["function"]["name"] = result["function"]["name"] or call["function"].get("name", "")
+            result["function"]["arguments"] += call["function"]["arguments"]
     last = chunks[-1]
     choice = {
         "index": 0,
@@ -112,7 +112,7 @@ def as_whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def alike(answer: Completion) -> Completion:
-    """An answer without what has to differ: ids that were made here, and the body it came in."""
+    """An answer without fields that always differ: generated ids and the raw body."""
     return replace(answer, request_id=None, raw={})
 
 
@@ -125,7 +125,7 @@ def read(flow: Any, pieces: list[bytes], **call: Any) -> Any:
     cuts=st.lists(st.integers(0, 4000), max_size=9),
     end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
 )
-def test_any_cut_of_a_stream_gives_the_same_answer(
+def test_any_split_of_a_stream_gives_the_same_answer(
     flow: Any, chunks: list[dict[str, Any]], cuts: list[int], end: bytes
 ) -> None:
     stream = as_stream(chunks, end)
@@ -144,7 +144,7 @@ def test_a_stream_of_single_bytes_gives_the_same_answer(flow: Any, chunks: list[
 
 
 @given(chunks=answers())
-def test_the_sum_of_a_stream_is_the_answer_that_is_not_streamed(flow: Any, chunks: list[dict[str, Any]]) -> None:
+def test_the_sum_of_a_stream_equals_the_unstreamed_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
     chunks = json.loads(json.dumps(chunks).encode("utf-8", "replace"))
     streamed = flow.decode(chunks, cut=("STOP",)).whole
     whole = flow.run(flow.body(as_whole(chunks)), stream=False, cut=("STOP",)).whole
@@ -219,9 +219,7 @@ def packed(data: bytes, encoding: str | None) -> bytes:
 
 
 @given(pieces=st.lists(frames, max_size=5), encoding=encodings)
-def test_any_bytes_of_a_stream_are_an_answer_or_our_own_error(
-    flow: Any, pieces: list[bytes], encoding: str | None
-) -> None:
+def test_any_stream_is_an_answer_or_a_glmv_error(flow: Any, pieces: list[bytes], encoding: str | None) -> None:
     headers = {"content-type": "text/event-stream"} | ({"content-encoding": encoding} if encoding else {})
     answer = flow.Answer([packed(b"".join(pieces), encoding)], 200, headers)
     outcome = flow.run(answer, policy=flow.policy(max_retries=0))
@@ -234,7 +232,7 @@ def test_any_bytes_of_a_stream_are_an_answer_or_our_own_error(
     kind=st.sampled_from(["application/json", "text/html", ""]),
     stream=st.booleans(),
 )
-def test_any_body_is_an_answer_or_our_own_error(flow: Any, data: bytes, status: int, kind: str, stream: bool) -> None:
+def test_any_body_is_an_answer_or_a_glmv_error(flow: Any, data: bytes, status: int, kind: str, stream: bool) -> None:
     outcome = flow.run(
         flow.Answer([data], status, {"content-type": kind}), stream=stream, policy=flow.policy(max_retries=0)
     )
@@ -254,6 +252,6 @@ header_values = st.one_of(
     )
 )
 @pytest.mark.parametrize("status", [307, 401, 429])
-def test_any_headers_are_borne(flow: Any, headers: dict[str, str], status: int) -> None:
+def test_any_response_headers_are_accepted(flow: Any, headers: dict[str, str], status: int) -> None:
     outcome = flow.run(flow.Answer([b"{}"], status, headers), policy=flow.policy(max_retries=0))
     assert isinstance(outcome.error, GLMVError)

@@ -1,4 +1,4 @@
-"""Public classes: they name the package, and tools that read annotations or pickles find what they need."""
+"""Public classes: they name their package, and tools can read their annotations and pickles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_public_class_names_the_package(kind: type) -> None:
     assert repr(kind) == f"<class 'glmv.{kind.__name__}'>"
 
 
-def test_a_class_names_the_package_before_anyone_asks_the_package_for_it() -> None:
+def test_a_class_names_the_package_before_it_is_imported_from_it() -> None:
     program = "import glmv.types as t, pickle; print(t.Usage.__module__, pickle.loads(pickle.dumps(t.Usage(1))))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("glmv Usage(prompt_tokens=1")
@@ -42,7 +42,7 @@ def test_annotations_of_a_public_class_are_evaluated(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_type_hints_of_a_public_class_are_found(kind: type) -> None:
+def test_type_hints_of_a_public_class_are_resolved(kind: type) -> None:
     assert get_type_hints(kind).keys() >= inspect.get_annotations(kind).keys()
 
 
@@ -91,7 +91,7 @@ def test_a_pickle_names_the_package_and_no_module_of_it(value: Any) -> None:
         assert f"glmv.{module}".encode() not in data, module
 
 
-def test_an_error_keeps_its_kind_through_a_pickle() -> None:
+def test_a_pickled_error_keeps_its_kind() -> None:
     again = pickle.loads(pickle.dumps(glmv.RateLimitError("Busy.", code="1302")))
     assert (type(again), again.code) == (glmv.RateLimitError, "1302")
 

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry are exported with base64 shortened, whatever tracer wrote it and in whatever form."""
+"""OpenTelemetry spans are exported with shortened base64, from any tracer and in any form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHORT = b64encode(DATA[:99]).decode()
 
 
 def exported(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
-    """A span as it was written, and as it was exported."""
+    """A span before and after export."""
     whole, shortened = InMemorySpanExporter(), InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(redact_spans(shortened)))
@@ -83,9 +83,9 @@ PEM = "\r\n".join(LONG[start : start + 64] for start in range(0, len(LONG), 64))
 )
 def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> None:
     _, shortened = exported(lambda span: span.set_attribute("input.value", form(lines)))
-    shown = repr(shortened.attributes)
-    assert not any(line in shown for line in lines.split())
-    assert len(shown) < 300
+    text = repr(shortened.attributes)
+    assert not any(line in text for line in lines.split())
+    assert len(text) < 300
 
 
 @pytest.mark.parametrize("lines", [IN_LINES, PEM])
@@ -98,8 +98,8 @@ def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> 
     ],
 )
 def test_redact_shortens_base64_in_lines(form: Any, lines: str) -> None:
-    shown = repr(redact(form(lines)))
-    assert not any(line in shown for line in lines.split())
+    text = repr(redact(form(lines)))
+    assert not any(line in text for line in lines.split())
 
 
 def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
@@ -112,7 +112,7 @@ def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
     }
 
 
-def test_lines_of_words_and_of_digests_stay() -> None:
+def test_lines_of_words_and_digests_are_unchanged() -> None:
     digests = "\n".join(sha256(bytes([number])).hexdigest() for number in range(40))
     words = "\n".join(["several words that are together just as long as lines of base64 in MIME are."] * 40)
     for text in (digests, words, f"data:image/png;base64,AAAA\n{words}"):
@@ -120,12 +120,12 @@ def test_lines_of_words_and_of_digests_stay() -> None:
     assert redact({"text": digests}) == {"text": digests}
 
 
-def test_json_stays_json() -> None:
+def test_shortened_json_is_still_valid_json() -> None:
     text = json.dumps({"messages": [{"base64": LONG}, json.dumps({"data": SHORT}), "What is this?"]})
     _, shortened = exported(lambda span: span.set_attribute("input.value", text))
-    found = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
-    assert found["messages"][2] == "What is this?"
-    assert list(json.loads(found["messages"][1])) == ["data"]
+    data = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
+    assert data["messages"][2] == "What is this?"
+    assert list(json.loads(data["messages"][1])) == ["data"]
 
 
 def test_base64_in_an_event_is_shortened_too() -> None:
@@ -137,7 +137,7 @@ def test_base64_in_an_event_is_shortened_too() -> None:
     assert LONG[:40] not in repr(event.attributes)
 
 
-def test_all_else_of_a_span_is_as_it_was() -> None:
+def test_everything_else_of_a_span_is_unchanged() -> None:
     def write(span: Any) -> None:
         span.set_attributes({"input.value": LONG, "n": 7, "rate": 0.5, "ok": True, "words": ("a", "b"), "ids": (1, 2)})
         span.add_event("first", {"a": 1})
@@ -194,12 +194,12 @@ def test_it_works_in_a_batch_and_with_an_exporter_that_writes_json() -> None:
     with provider.get_tracer("tests").start_as_current_span("chat") as span:
         span.set_attribute("input.value", json.dumps({"base64": LONG}))
     provider.shutdown()
-    shown = out.getvalue()
-    assert LONG[:40] not in shown
-    assert "characters of base64" in shown
+    result = out.getvalue()
+    assert LONG[:40] not in result
+    assert "characters of base64" in result
 
 
-def test_the_time_for_a_large_picture_grows_with_its_length_only() -> None:
+def test_the_time_for_a_large_picture_is_linear() -> None:
     def seconds(size: int) -> float:
         text = json.dumps({"messages": [{"base64": b64encode(Random(5).randbytes(size)).decode()}, "words, " * size]})
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""What is refused when a client is made: HTTP clients of the wrong kind."""
+"""Arguments checked when a client is made: the HTTP client and the retry budget."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_http_client_of_the_wrong_kind_is_refused_in_a_sentence(kind: Any, gi
     assert "\n" not in str(raised.value)
 
 
-def test_clients_of_classes_of_ones_own_are_taken() -> None:
+def test_user_defined_http_client_classes_are_accepted() -> None:
     class Own(httpx.Client):
         pass
 
@@ -46,13 +46,13 @@ def test_the_retry_budget_can_be_set(given: Any, capacity: float) -> None:
     assert glmv.Client("id.secret", **given)._budget.capacity == capacity
 
 
-def test_a_client_without_a_budget_makes_no_retries_and_says_so() -> None:
+def test_a_client_without_a_budget_makes_no_retries_and_reports_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return httpx.Response(500)
 
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     http = httpx.Client(transport=httpx.MockTransport(answer))
     with pytest.raises(glmv.ServerError, match=r"retry_budget=0"):
         glmv.Client("id.secret", base_url="http://127.0.0.1:9/v4", http_client=http, retry_budget=0).chat("hi")
-    assert len(asked) == 1
+    assert len(requests) == 1

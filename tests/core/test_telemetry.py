@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told of a call: spans and metrics by the GenAI conventions, and nothing that was said."""
+"""OpenTelemetry data of a call: spans and metrics by the GenAI conventions, without content."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SAID = "the tortoise wears a hat"
 
 
 class Seen:
-    """What a program that set OpenTelemetry up gets to see."""
+    """Spans and metrics that a program with OpenTelemetry receives."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -79,18 +79,18 @@ class Seen:
         ]
 
     def text(self) -> str:
-        """All that left the program, as one text."""
+        """All exported data as one text."""
         return "".join(span.to_json() for span in self.spans)
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """OpenTelemetry set up, for one test."""
-    seen = Seen()
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: seen.tracing)
-    monkeypatch.setattr(metrics, "get_meter_provider", lambda: seen.measuring)
+    result = Seen()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: result.tracing)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: result.measuring)
     monkeypatch.delenv(CAPTURE, raising=False)
-    return seen
+    return result
 
 
 @pytest.fixture
@@ -156,19 +156,19 @@ WAYS = [whole, streamed, awaited, awaited_stream, langchain, llama_index]
 
 
 @pytest.mark.parametrize("ask", WAYS)
-def test_every_way_of_asking_leaves_one_span_by_the_conventions(
+def test_every_entry_point_makes_one_span_by_the_conventions(
     ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
 ) -> None:
     ask(emulator)
     facts = seen.facts
     port = int(emulator.base_url.split(":")[2].split("/")[0])
-    told = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
+    values = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
     assert seen.span.name == "chat glm-4.6v"
     assert seen.span.kind is SpanKind.CLIENT
     assert seen.span.status.status_code is StatusCode.UNSET
-    assert told.pop("glmv.gate.duration") < 5
-    assert told.pop("glmv.request_id") == emulator.requests[-1].request_id
-    assert told == {
+    assert values.pop("glmv.gate.duration") < 5
+    assert values.pop("glmv.request_id") == emulator.requests[-1].request_id
+    assert values == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "zhipu_ai",
         "gen_ai.request.model": "glm-4.6v",
@@ -201,7 +201,7 @@ def test_duration_and_tokens_are_measured_once(ask: Callable[[Emulator], None], 
 
 
 @pytest.mark.parametrize("ask", [streamed, awaited_stream])
-def test_a_stream_tells_when_its_first_chunk_came(
+def test_a_stream_records_the_time_of_its_first_chunk(
     ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
 ) -> None:
     ask(emulator)
@@ -215,7 +215,7 @@ def test_a_whole_answer_has_no_first_chunk(seen: Seen, glm: glmv.Client) -> None
     assert seen.points("gen_ai.client.operation.time_to_first_chunk") == []
 
 
-def test_an_error_is_told_by_its_class_and_code_and_not_by_its_words(seen: Seen, emulator: Emulator) -> None:
+def test_an_error_is_recorded_by_class_and_code_without_its_message(seen: Seen, emulator: Emulator) -> None:
     emulator.fail(code=1301)
     with (
         glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm,
@@ -231,7 +231,7 @@ def test_an_error_is_told_by_its_class_and_code_and_not_by_its_words(seen: Seen,
     assert series["error.type"] == "ContentFilterError"
 
 
-def test_a_retry_is_counted_and_says_why(seen: Seen, emulator: Emulator, glm: glmv.Client) -> None:
+def test_a_retry_is_counted_with_its_reason(seen: Seen, emulator: Emulator, glm: glmv.Client) -> None:
     emulator.fail(code=1302, retry_after=0.01)
     assert glm.chat("hello").attempts == 2
     assert seen.facts["glmv.retries"] == 1
@@ -241,7 +241,7 @@ def test_a_retry_is_counted_and_says_why(seen: Seen, emulator: Emulator, glm: gl
     assert [count for _, count in seen.points("glmv.client.retries")] == [1]
 
 
-def test_a_stream_that_is_left_early_is_no_error(seen: Seen, glm: glmv.Client) -> None:
+def test_a_stream_that_is_left_early_is_not_an_error(seen: Seen, glm: glmv.Client) -> None:
     stream = glm.stream("hello")
     next(iter(stream))
     stream.close()  # type: ignore[attr-defined]  # it is a generator
@@ -250,7 +250,7 @@ def test_a_stream_that_is_left_early_is_no_error(seen: Seen, glm: glmv.Client) -
     assert "gen_ai.response.finish_reasons" not in seen.facts
 
 
-async def test_a_call_that_is_cancelled_says_so(seen: Seen, emulator: Emulator) -> None:
+async def test_a_cancelled_call_is_recorded_as_cancelled(seen: Seen, emulator: Emulator) -> None:
     emulator.stall()
     async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url) as glm:
         call = asyncio.create_task(glm.chat("hello"))
@@ -275,7 +275,7 @@ def test_waiting_for_a_slot_is_measured(seen: Seen, emulator: Emulator) -> None:
     assert waits[None] < 0.2
 
 
-def test_a_second_turn_for_better_json_is_a_call_of_its_own(seen: Seen) -> None:
+def test_a_repair_turn_is_a_separate_span(seen: Seen) -> None:
     with (
         Emulator(stubborn=True) as emulator,
         glmv.Client(emulator.api_key, base_url=emulator.base_url, model="glm-4v-flash") as glm,
@@ -287,36 +287,36 @@ def test_a_second_turn_for_better_json_is_a_call_of_its_own(seen: Seen) -> None:
     assert sum(usages) == answer.usage.prompt_tokens  # type: ignore[arg-type]  # they are numbers
 
 
-def test_json_that_the_model_has_a_field_for_is_told(seen: Seen, glm: glmv.Client) -> None:
+def test_the_output_type_json_is_recorded(seen: Seen, glm: glmv.Client) -> None:
     glm.chat("Count to three, as JSON.", model="glm-4.6", response_format={"type": "json_object"})
     assert seen.facts["gen_ai.output.type"] == "json"
 
 
 def test_embeddings_have_a_span_too(seen: Seen, glm: glmv.Client) -> None:
-    found = glm.embed(["one text"] * 70)  # two requests
+    answer = glm.embed(["one text"] * 70)  # two requests
     assert seen.span.name == "embeddings embedding-3"
     assert seen.facts["gen_ai.operation.name"] == "embeddings"
-    assert seen.facts["gen_ai.usage.input_tokens"] == found.usage.prompt_tokens
+    assert seen.facts["gen_ai.usage.input_tokens"] == answer.usage.prompt_tokens
     assert seen.facts["glmv.retries"] == 0
 
 
-def test_nothing_that_was_said_is_told(seen: Seen, glm: glmv.Client) -> None:
+def test_content_is_not_recorded_by_default(seen: Seen, glm: glmv.Client) -> None:
     answer = glm.chat([SAID, glmv.Image.from_bytes(png())])
     assert answer.text
     assert SAID not in seen.text()
     assert answer.text not in seen.text()
 
 
-def test_what_was_said_is_told_where_it_is_asked_for_but_never_a_picture(
+def test_content_is_recorded_on_request_but_never_a_picture(
     seen: Seen, glm: glmv.Client, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CAPTURE, "true")
     picture = glmv.Image.from_bytes(png())
     link = emulator.host(png())
     answer = glm.chat([SAID, picture, glmv.Image.from_url(link + "?signature=hidden")])
-    asked = json.loads(seen.facts["gen_ai.input.messages"])
+    data = json.loads(seen.facts["gen_ai.input.messages"])
     said = json.loads(seen.facts["gen_ai.output.messages"])
-    assert asked == [
+    assert data == [
         {
             "role": "user",
             "parts": [
@@ -334,21 +334,19 @@ def test_what_was_said_is_told_where_it_is_asked_for_but_never_a_picture(
         }
     ]
     thought = {"type": "reasoning", "content": answer.reasoning}
-    told = {"type": "text", "content": answer.text}
-    assert said == [{"role": "assistant", "parts": [thought, told], "finish_reason": "stop"}]
+    values = {"type": "text", "content": answer.text}
+    assert said == [{"role": "assistant", "parts": [thought, values], "finish_reason": "stop"}]
     assert picture.base64().decode() not in seen.text()
     assert "hidden" not in seen.text()
 
 
-def test_the_key_is_never_told(seen: Seen, glm: glmv.Client, emulator: Emulator) -> None:
+def test_the_key_is_never_recorded(seen: Seen, glm: glmv.Client, emulator: Emulator) -> None:
     glm.chat("hello")
     assert emulator.api_key not in seen.text()
     assert emulator.api_key.partition(".")[2] not in seen.text()
 
 
-def test_the_call_belongs_to_the_span_around_it_and_what_the_http_library_does_to_the_call(
-    seen: Seen, emulator: Emulator
-) -> None:
+def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(seen: Seen, emulator: Emulator) -> None:
     inside: list[Any] = []
     tracer = seen.tracing.get_tracer("app")
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
@@ -365,7 +363,7 @@ def test_the_call_belongs_to_the_span_around_it_and_what_the_http_library_does_t
     assert [span.get_span_context().span_id for span in inside] == [ours.context.span_id]
 
 
-def test_only_metrics_may_be_set_up(monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client) -> None:
+def test_metrics_work_without_traces(monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client) -> None:
     monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
     glm.chat("hello")
     assert seen.spans == []
@@ -398,7 +396,7 @@ def in_context(key: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suppressed", SUPPRESSED.values(), ids=SUPPRESSED)
-def test_nothing_is_told_while_a_program_suppresses_instrumentation(
+def test_nothing_is_recorded_while_instrumentation_is_suppressed(
     seen: Seen, emulator: Emulator, suppressed: Callable[[], AbstractContextManager[None]]
 ) -> None:
     with suppressed():
@@ -409,7 +407,7 @@ def test_nothing_is_told_while_a_program_suppresses_instrumentation(
     assert [span.name.split()[0] for span in seen.spans] == ["chat", "chat", "embeddings"]
 
 
-def test_a_job_obeys_the_suppression_of_whoever_runs_it(seen: Seen, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_job_obeys_the_suppression_of_its_caller(seen: Seen, emulator: Emulator, tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path)
     job = Job(tmp_path, "What is it?", api_key=emulator.api_key, base_url=emulator.base_url)
     with suppress_instrumentation():
@@ -437,7 +435,7 @@ def test_a_job_obeys_the_suppression_of_whoever_runs_it(seen: Seen, emulator: Em
         (None, None, True),
     ],
 )
-def test_our_spans_can_be_switched_off_and_metrics_stay(
+def test_spans_can_be_switched_off_while_metrics_stay(
     seen: Seen,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -454,13 +452,13 @@ def test_our_spans_can_be_switched_off_and_metrics_stay(
 
 
 @pytest.mark.parametrize("make", [ChatGLMV, GLMV])
-def test_an_adapter_hands_the_switch_on(seen: Seen, emulator: Emulator, make: Any) -> None:
+def test_an_adapter_passes_the_switch_on(seen: Seen, emulator: Emulator, make: Any) -> None:
     model = make(api_key=emulator.api_key, base_url=emulator.base_url, tracing=False)
     model.invoke("hello") if isinstance(model, ChatGLMV) else model.complete("hello")
     assert seen.spans == []
 
 
-def test_without_our_span_those_of_the_http_library_are_the_callers(seen: Seen, emulator: Emulator) -> None:
+def test_without_spans_the_http_spans_are_children_of_the_callers_span(seen: Seen, emulator: Emulator) -> None:
     inside: list[Any] = []
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
     with (
@@ -472,7 +470,7 @@ def test_without_our_span_those_of_the_http_library_are_the_callers(seen: Seen, 
     assert inside == [outer] * 3
 
 
-def test_without_our_span_nobody_wraps_a_call_that_only_traces_are_set_up_for(
+def test_without_spans_and_metrics_a_call_is_not_wrapped(
     monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client
 ) -> None:
     monkeypatch.setattr(metrics, "get_meter_provider", metrics.NoOpMeterProvider)
@@ -481,7 +479,7 @@ def test_without_our_span_nobody_wraps_a_call_that_only_traces_are_set_up_for(
     flow.close()
 
 
-def test_the_page_about_it_runs_as_it_stands(emulator: Emulator, tmp_path: Path) -> None:
+def test_the_examples_of_the_documentation_page_run(emulator: Emulator, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "telemetry.md").read_text("utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path / "photo.jpg")
@@ -506,7 +504,7 @@ print([name for name in sys.modules if name.partition(".")[0] == "opentelemetry"
 """
 
 
-def test_nothing_is_imported_where_nobody_set_it_up() -> None:
+def test_opentelemetry_is_not_imported_unless_it_is_set_up() -> None:
     run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout.strip() == "[]"
 

@@ -1,4 +1,4 @@
-"""Estimates of tokens, held against what transformers' own processors count (tests/engines/tokens.py writes those)."""
+"""Token estimates, compared with the counts of transformers' processors (written by tests/engines/tokens.py)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_videos_are_at_most_5_percent_off(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_pictures_that_the_processor_refuses_are_those_that_are_told_as_too_narrow(family: str) -> None:
+def test_pictures_that_the_processor_refuses_are_noted_as_too_narrow(family: str) -> None:
     most = processor(family).most_aspect
     for sizes, counted in COUNTED[family]["pictures"]:
         narrow = most is not None and any(max(size) > most * min(size) for size in sizes)
@@ -67,7 +67,7 @@ def test_pictures_that_the_processor_refuses_are_those_that_are_told_as_too_narr
         ("glm-5.3-flash", (6000, 6000), 8000),
     ],
 )
-def test_a_picture_comes_to_what_its_family_takes_at_most(model: str, size: tuple[int, int], tokens: int) -> None:
+def test_a_large_picture_counts_as_its_familys_maximum(model: str, size: tuple[int, int], tokens: int) -> None:
     row = find_model(model)
     assert row is not None
     assert row.processor is not None
@@ -81,7 +81,7 @@ def test_every_row_with_published_weights_names_their_processor() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1e9])
 @pytest.mark.parametrize("family", COUNTED)
-def test_any_length_counts_as_something_bounded(family: str, seconds: float) -> None:
+def test_any_video_duration_gives_a_bounded_count(family: str, seconds: float) -> None:
     ours: Any = processor(family)
     assert 0 < ours.video(1920, 1080, seconds) <= ours.video_tokens + 6 * ours.video_frames
 
@@ -89,20 +89,20 @@ def test_any_length_counts_as_something_bounded(family: str, seconds: float) -> 
 @pytest.mark.parametrize("frame_rate", [None, 0.0, 0.001, 1.0, 90_000.0])
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1.0, 1e9])
 @pytest.mark.parametrize("family", COUNTED)
-def test_any_rate_counts_as_something_bounded(family: str, seconds: float, frame_rate: float | None) -> None:
+def test_any_frame_rate_gives_a_bounded_count(family: str, seconds: float, frame_rate: float | None) -> None:
     ours = processor(family)
     assert 1 <= ours.frames(seconds, frame_rate) <= ours.video_frames
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_a_video_of_few_frames_counts_those_and_not_its_seconds(family: str) -> None:
+def test_a_video_of_few_frames_counts_frames_and_not_seconds(family: str) -> None:
     ours = processor(family)
     assert ours.frames(20, 1) == 20
     assert ours.frames(20, 0.05) == 1
     assert ours.video(640, 360, 20, 1) < ours.video(640, 360, 20)
 
 
-def test_the_values_name_the_version_that_counted_them() -> None:
+def test_the_values_name_the_transformers_version() -> None:
     written = json.loads((Path(__file__).parents[1] / "engines" / "tokens.json").read_text("utf-8"))
     assert written["versions"]["transformers"]
     rates = {rate for _, _, _, rate, _ in written["families"]["glm46v"]["videos"]}

@@ -1,4 +1,4 @@
-"""What waits with `await` and what blocks are the same text, but for `async` and `await`."""
+"""Sync and async code have the same text, except for `async` and `await`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ TWINS = [
 
 
 class Blocking(ast.NodeTransformer):
-    """Takes `async` and `await` out, names their twins, and drops what documents."""
+    """Removes `async` and `await`, replaces async names by their sync twins, and drops docstrings."""
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self.visit_FunctionDef(ast.FunctionDef(**vars(node)))
@@ -98,7 +98,7 @@ class Blocking(ast.NodeTransformer):
 
 
 def methods(kind: type) -> dict[str, str]:
-    """The methods of a class by name, as they would be if nothing awaited."""
+    """The methods of a class by name, converted to sync code."""
     # Of a public class, `inspect` would look in `glmv`, which it names as its module.
     modules = [ast.parse(inspect.getsource(module)) for module in MODULES]
     (source,) = (
@@ -107,16 +107,16 @@ def methods(kind: type) -> dict[str, str]:
         for node in module.body
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
-    made = Blocking().visit(source)
+    result = Blocking().visit(source)
     return {
         node.name: ast.unparse(ast.fix_missing_locations(node))
-        for node in made.body
+        for node in result.body
         if isinstance(node, ast.FunctionDef)
     }
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_twins_differ_by_async_and_await_alone(blocking: Any, awaiting: Any) -> None:
+def test_twins_differ_only_by_async_and_await(blocking: Any, awaiting: Any) -> None:
     ours, theirs = methods(blocking), methods(awaiting)
     assert theirs.keys() - ours.keys() == ALONE.get(awaiting.__name__, set())
     assert ours.keys() - theirs.keys() == set()
@@ -127,7 +127,7 @@ def test_twins_differ_by_async_and_await_alone(blocking: Any, awaiting: Any) -> 
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_nothing_is_excused_that_is_the_same(blocking: Any, awaiting: Any) -> None:
+def test_equal_twins_are_not_listed_as_exceptions(blocking: Any, awaiting: Any) -> None:
     ours, theirs = methods(blocking), methods(awaiting)
     assert [name for name in APART.get(blocking.__name__, {}) if ours[name] == theirs[name]] == []
 

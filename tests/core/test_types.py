@@ -1,4 +1,4 @@
-"""The values that travel: messages, deltas, completions, and the sum of a stream."""
+"""Value types: messages, deltas, completions, and the sum of a stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def added(*deltas: Delta) -> Completion:
     return accumulator.completion()
 
 
-def test_content_is_a_tuple_of_parts_however_it_was_written() -> None:
+def test_content_of_any_form_becomes_a_tuple_of_parts() -> None:
     for content in ("a", Text("a"), ["a"], (Text("a"),), iter(["a"])):
         assert Message("user", content).content == (Text("a"),)
     assert Message("user", PICTURE).content == (PICTURE,)
@@ -32,12 +32,12 @@ def test_content_is_a_tuple_of_parts_however_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("content", [5, [5], [None], {"type": "text"}.items(), object()])
-def test_content_that_is_no_part_is_refused(content: Any) -> None:
+def test_content_that_is_not_a_part_is_refused(content: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="content part"):
         parts_of(content)
 
 
-def test_a_message_knows_its_text() -> None:
+def test_a_message_has_its_text() -> None:
     assert Message("user", ["a", PICTURE, "b"]).text == "ab"
 
 
@@ -56,7 +56,7 @@ def test_an_answer_becomes_the_assistants_turn() -> None:
     assert answer.message() == Message("assistant", "a", tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
 
 
-def test_the_sum_of_deltas_is_there_at_any_time() -> None:
+def test_the_sum_of_deltas_is_available_at_any_time() -> None:
     accumulator = Accumulator()
     for piece, sofar in (("a", "a"), ("", "a"), ("b", "ab"), ("c", "abc")):
         accumulator.add(Delta(piece, reasoning=piece.upper()))
@@ -71,7 +71,7 @@ def test_tool_calls_are_put_together_by_index() -> None:
     assert answer.tool_calls == (ToolCall("1", "f", "[]"), ToolCall("2", "g", "{}"))
 
 
-def test_facts_come_from_the_last_delta_and_before_it_from_the_first() -> None:
+def test_metadata_comes_from_the_last_delta_or_else_from_the_first() -> None:
     first = Delta("a", id="1", model="m", created=7, raw={"x": 1})
     middle = Delta("b", id="other", raw={"x": 2})
     last = Delta(last=True, id="1", finish_reason="stop", usage=Usage(1, 2, 3), notes=("n",), attempts=2, raw={"x": 3})
@@ -81,7 +81,7 @@ def test_facts_come_from_the_last_delta_and_before_it_from_the_first() -> None:
     )
 
 
-def test_nothing_added_is_an_empty_answer() -> None:
+def test_the_sum_of_no_deltas_is_an_empty_answer() -> None:
     assert added() == Completion()
 
 
@@ -104,5 +104,5 @@ def test_a_whole_answer_as_a_stream_of_one_is_the_same_answer(answer: Completion
     assert added(answer.as_delta()) == answer
 
 
-def test_neither_a_delta_nor_an_answer_shows_the_body_it_came_in() -> None:
+def test_the_repr_of_deltas_and_answers_does_not_show_the_raw_body() -> None:
     assert "canary" not in repr(Delta("x", raw={"a": "canary"})) + repr(Completion("x", raw={"a": "canary"}))

@@ -1,4 +1,4 @@
-"""An emulator for each test, and a plain HTTP client to talk to it: no SDK stands between."""
+"""An emulator for each test, and a plain HTTP client without an SDK."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Caller:
         return self.post({"model": model, "messages": [self.user(*content)], **more})
 
     def code(self, *content: Any, **more: Any) -> str:
-        """The business code of a refusal; "" where the request was granted."""
+        """The error code of a refusal; "" if the request succeeded."""
         return str(self.chat(*content, **more).json().get("error", {}).get("code", ""))
 
     def frames(self, *content: Any, **more: Any) -> list[Any]:
@@ -48,20 +48,20 @@ class Caller:
         return {"model": "glm-4v-plus-0111", "messages": [self.user("Hello")], **more}
 
     def streaming(self, **options: Any) -> AbstractContextManager[httpx.Response]:
-        """A small streamed request, whose body is still to be read."""
+        """A small streamed request with an unread body."""
         url = f"{self.emu.base_url}/chat/completions"
         return self.http.stream("POST", url, json=self.hello(stream=True), **options)
 
     @staticmethod
     def user(*content: Any) -> dict[str, Any]:
-        """A turn: a str is a text, a tuple of a URL or base64 a picture, a dict a part as it is."""
+        """A user message: a str is a text, a tuple of a URL or base64 a picture, a dict a content part."""
         return {"role": "user", "content": [_part(one) for one in content]}
 
     @staticmethod
     def drawn(colour: str = "red", size: tuple[int, int] = (60, 40), form: str = "PNG") -> bytes:
-        made = io.BytesIO()
-        Image.new("RGB", size, colour).save(made, form)
-        return made.getvalue()
+        buffer = io.BytesIO()
+        Image.new("RGB", size, colour).save(buffer, form)
+        return buffer.getvalue()
 
     @staticmethod
     def base64(data: bytes) -> str:
@@ -87,7 +87,7 @@ def _part(content: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def emulate() -> Iterator[Callable[..., Caller]]:
-    """Starts an emulator with these settings; it stops with the test."""
+    """Start an emulator with these settings; it stops when the test ends."""
     started: list[Caller] = []
 
     def start(**settings: Any) -> Caller:
@@ -103,5 +103,5 @@ def emulate() -> Iterator[Callable[..., Caller]]:
 
 @pytest.fixture
 def glm(emulate: Callable[..., Caller]) -> Caller:
-    """A caller of an emulator as it comes."""
+    """A caller of an emulator with default settings."""
     return emulate()

@@ -1,13 +1,13 @@
-"""What transformers' own processors make of pictures and videos, in tokens: the values that tests/core/test_tokens.py
-holds the client's estimates against.
+"""Token counts of pictures and videos by transformers' processors: tests/core/test_tokens.py compares the client's
+estimates with these values.
 
     python tests/engines/tokens.py            compares them with tokens.json beside this file; exit code 1 if not equal
     python tests/engines/tokens.py --write    writes that file
 
-It needs transformers and torch, and nothing of this project. No video is decoded: its processors are asked which frames
-they take and what these come to. Pictures are made and processed where they are small; for large ones the processors
-only count. The time behind each layer of a video is counted as GLM's tokenizer splits it: three digits at most, a dot,
-a word with the blank before it.
+It needs transformers and torch, and nothing of this project. No video is decoded: the processors return which frames
+they use and how many tokens these cost. Small pictures are made and processed; for large ones the processors only
+count. The timestamp after each layer of a video is counted as GLM's tokenizer splits it: at most three digits, a dot, a
+word with the space before it.
 """
 
 from __future__ import annotations
@@ -87,22 +87,22 @@ def without_torchvision() -> None:
 
 
 def pictures(processor: Any, sizes: list[tuple[int, int]]) -> int | None:
-    """Tokens of pictures in one request; None where the processor refuses one of them."""
+    """Tokens of the pictures of one request; None if the processor refuses one of them."""
     cells = processor.merge_size**2
     try:
-        counted = [processor.get_number_of_image_patches(height, width, {}) // cells for width, height in sizes]
+        results = [processor.get_number_of_image_patches(height, width, {}) // cells for width, height in sizes]
     except ValueError:
         return None
     if all(max(size) <= SMALL for size in sizes):
-        made = processor.preprocess([Image.new("RGB", size) for size in sizes])["image_grid_thw"]
-        assert [int(torch.as_tensor(grid).prod()) // cells for grid in made] == counted
-    return sum(counted) + MARKS * len(sizes)
+        result = processor.preprocess([Image.new("RGB", size) for size in sizes])["image_grid_thw"]
+        assert [int(torch.as_tensor(grid).prod()) // cells for grid in result] == results
+    return sum(results) + MARKS * len(sizes)
 
 
 def video(processor: Any, spoken: type, width: int, height: int, seconds: float, rate: float) -> int | None:
-    """Tokens of a video, with the marks and the times of its layers, as the model's processor writes them.
+    """Tokens of a video, with tags and timestamps of its layers, as the model's processor writes them.
 
-    None where the processor takes no frame of it, and fails.
+    None if the processor uses no frame of it and fails.
     """
     about = VideoMetadata(total_num_frames=max(1, round(seconds * rate)), fps=rate, duration=seconds)
     about.frames_indices = processor.sample_frames(about)
@@ -113,8 +113,8 @@ def video(processor: Any, spoken: type, width: int, height: int, seconds: float,
     writer = types.SimpleNamespace(video_processor=processor, image_token="I")
     writer.replace_frame_token_id = types.MethodType(spoken.replace_frame_token_id, writer)
     # The processor multiplies the three numbers and divides by the first: how rows and columns share them is no matter.
-    found = {"video_grid_thw": torch.tensor([[layers, patches // layers, 1]]), "video_metadata": [about]}
-    text = spoken.replace_video_token(writer, found, 0)
+    values = {"video_grid_thw": torch.tensor([[layers, patches // layers, 1]]), "video_metadata": [about]}
+    text = spoken.replace_video_token(writer, values, 0)
     words = regex.split(r"<\|begin_of_image\|>(I+)<\|end_of_image\|>", text)
     return MARKS + sum(
         len(GLM_TOKENS.findall(word)) if index % 2 == 0 else len(word) + MARKS for index, word in enumerate(words)
@@ -123,19 +123,19 @@ def video(processor: Any, spoken: type, width: int, height: int, seconds: float,
 
 def computed() -> dict[str, Any]:
     without_torchvision()
-    found: dict[str, Any] = {"versions": {"transformers": transformers.__version__}, "families": {}}
+    values: dict[str, Any] = {"versions": {"transformers": transformers.__version__}, "families": {}}
     for family, (module, name, settings) in FAMILIES.items():
         at = f"transformers.models.{module}"
-        seen = getattr(import_module(f"{at}.image_processing_pil_{module}"), f"{name}ImageProcessorPil")(**settings)
+        result = getattr(import_module(f"{at}.image_processing_pil_{module}"), f"{name}ImageProcessorPil")(**settings)
         filmed = getattr(import_module(f"{at}.video_processing_{module}"), f"{name}VideoProcessor")()
         spoken = getattr(import_module(f"{at}.processing_{module}"), f"{name}Processor")
-        found["families"][family] = {
-            "pictures": [[sizes, pictures(seen, sizes)] for sizes in PICTURES],
+        values["families"][family] = {
+            "pictures": [[sizes, pictures(result, sizes)] for sizes in PICTURES],
             "videos": [
                 [*side, seconds, rate, video(filmed, spoken, *side, seconds, rate)] for *side, seconds, rate in VIDEOS
             ],
         }
-    return found
+    return values
 
 
 def text_of(found: dict[str, Any]) -> str:

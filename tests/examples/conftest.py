@@ -1,4 +1,4 @@
-"""Documents are run in this process: what they import is imported once for all of them."""
+"""Code blocks of documents run in this process, so that imports are loaded only once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RunCode = Callable[..., str]
 
 @pytest.fixture
 def run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCode:
-    """Run code as a reader would: in a folder with photo.jpg, with a key (the emulator's) -> what it printed."""
+    """Run code as a reader does: in a folder with photo.jpg and with the emulator's key -> its output."""
 
     def run(code: str, folder: Path = tmp_path) -> str:
         if folder == tmp_path:

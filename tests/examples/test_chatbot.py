@@ -1,4 +1,4 @@
-"""The chatbot of the examples, over sockets: a visitor with a browser on one side, the emulator on the other."""
+"""The chatbot example over sockets: a visitor's browser on one side, the emulator on the other."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_picture_is_uploaded_and_the_answer_about_it_streams(visitor: ht
     assert told[-1][1]["tokens"] > 0
 
 
-async def test_a_later_question_still_sees_the_picture(visitor: httpx.AsyncClient) -> None:
+async def test_a_later_question_still_has_the_picture(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())
     await events(visitor, chat, "Hello!")
@@ -117,13 +117,13 @@ async def test_a_file_that_is_too_large_is_refused(visitor: httpx.AsyncClient, a
     assert "0.1 MB" in refused.json()["detail"]
 
 
-async def test_a_file_that_is_no_picture_is_refused_in_words(visitor: httpx.AsyncClient) -> None:
+async def test_a_file_that_is_not_a_picture_is_refused_with_a_message(visitor: httpx.AsyncClient) -> None:
     refused = await visitor.put(f"{await begin(visitor)}/picture", content=b"%PDF-1.7 and so on")
     assert refused.status_code == 415
     assert refused.json()["detail"]
 
 
-async def test_when_the_visitor_goes_the_stream_to_the_model_is_closed(
+async def test_the_model_stream_is_closed_when_the_visitor_leaves(
     visitor: httpx.AsyncClient, emulator: Emulator
 ) -> None:
     chat = await begin(visitor)
@@ -139,7 +139,7 @@ async def test_when_the_visitor_goes_the_stream_to_the_model_is_closed(
     assert "600 x 400" in words(told), "the picture still waits for its question"
 
 
-async def test_a_withdrawn_answer_is_taken_from_the_screen_and_forgotten(
+async def test_a_withdrawn_answer_is_removed_from_the_page_and_the_history(
     visitor: httpx.AsyncClient, emulator: Emulator
 ) -> None:
     chat = await begin(visitor)
@@ -149,7 +149,7 @@ async def test_a_withdrawn_answer_is_taken_from_the_screen_and_forgotten(
     assert [message["role"] for message in emulator.requests[-1].body["messages"]] == ["user"]
 
 
-async def test_a_busy_platform_is_told_with_the_hint_to_try_again(
+async def test_a_busy_platform_is_reported_with_a_hint_to_try_again(
     visitor: httpx.AsyncClient, emulator: Emulator
 ) -> None:
     emulator.fail(code=1302)
@@ -159,7 +159,7 @@ async def test_a_busy_platform_is_told_with_the_hint_to_try_again(
     assert emulator.api_key not in str(data)
 
 
-async def test_the_page_runs_its_own_script_only(visitor: httpx.AsyncClient) -> None:
+async def test_the_page_runs_only_its_own_script(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/")
     assert "Ask about a picture" in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]

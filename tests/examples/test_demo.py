@@ -1,4 +1,4 @@
-"""The demo runs from the command line as `make demo` runs it."""
+"""The demo runs from the command line, as in `make demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python blocks of the pages that no other test runs, run as they stand; the pages made by scripts are up to date."""
+"""Python blocks of pages that no other test runs are executed unchanged; generated pages are up to date."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PAGES = ["index.md", "zh/quickstart.md", *sorted(f"migrate/{page.name}" for page
 
 
 def blocks(page: str) -> list[str]:
-    found = re.findall(r"^( *)```python\n(.*?)^ *```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+    matches = re.findall(r"^( *)```python\n(.*?)^ *```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in matches]
 
 
 @pytest.mark.filterwarnings("default")
@@ -69,7 +69,7 @@ def test_the_blocks_about_pictures_run_one_after_the_other(run_code: RunCode) ->
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("servers.md"))
-def test_a_block_about_another_server_asks_it_and_prints_its_answer(code: str, run_code: RunCode) -> None:
+def test_a_block_about_another_server_calls_it_and_prints_the_answer(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)
     try:
         printed = run_code(re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{server.port}", code))
@@ -146,7 +146,7 @@ def answer(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
-def test_a_command_of_the_page_about_the_command_line_is_one(command: str) -> None:
+def test_every_command_of_the_command_line_page_exists(command: str) -> None:
     _, name, *words = shlex.split(re.split(r" [<>] ", command)[0])
     commands = typer.main.get_command(app)
     assert isinstance(commands, typer.core.TyperGroup)
@@ -166,7 +166,7 @@ def test_the_reference_names_every_public_name(package: str) -> None:
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
 
 
-def test_the_table_of_who_judges_is_that_of_the_code() -> None:
+def test_the_table_of_validators_equals_that_of_the_code() -> None:
     judging = runpy.run_path(str(DOCS / "judging.py"))
     text = (DOCS / "structured.md").read_text("utf-8")
     assert judging["filled"](text) == text, "python docs/judging.py writes it"

@@ -1,4 +1,4 @@
-"""The inspection of product photos, with the emulator's eyes on photos that are drawn for each test."""
+"""The inspection example: the emulator's eyes read product photos that each test draws."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytest.importorskip("zxingcpp", reason='it reads codes: pip install "glmv[eyes]"
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """The example's files as modules; they are gone after the test, since other examples have such names, too."""
+    """Import the example's files as modules; the test unloads them, because other examples use the same names."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
     names = ("draw", "rules", "flow")
     for name in names:
@@ -44,7 +44,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Tins -> what the flow found, by their numbers from 0."""
+    """Tins -> results of the flow, by number from 0."""
 
     def inspected(*tins: Any) -> dict[str, Any]:
         paths = [tmp_path / f"{number}.png" for number in range(len(tins))]
@@ -59,14 +59,14 @@ def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Pat
     return inspected
 
 
-def test_each_tin_gets_the_verdict_that_its_label_and_code_deserve(load: Any, inspect: Any) -> None:
+def test_each_tin_gets_the_verdict_of_its_label_and_code(load: Any, inspect: Any) -> None:
     tins = load("draw").TINS
-    found = inspect(*tins.values())
-    verdicts = [one["verdict"] for one in sorted(found["findings"], key=lambda one: one["photo"])]
+    result = inspect(*tins.values())
+    verdicts = [one["verdict"] for one in sorted(result["findings"], key=lambda one: one["photo"])]
     assert verdicts == ["pass", "rework", "reject", "rework", "reject"]
 
 
-def test_the_report_counts_and_says_why(load: Any, inspect: Any) -> None:
+def test_the_report_has_counts_and_reasons(load: Any, inspect: Any) -> None:
     Tin = load("draw").Tin  # noqa: N806 - it is a class
     report = inspect(Tin(), Tin(code="HG250/B-7"), Tin(grams=80))["report"]
     assert report.startswith("3 photos: 1 pass, 1 reject, 1 rework")
@@ -74,29 +74,27 @@ def test_the_report_counts_and_says_why(load: Any, inspect: Any) -> None:
     assert re.search(r"\| 2\.png \| reject \| .*80 g", report)
 
 
-def test_a_busy_platform_is_asked_again_by_the_flow(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_the_flow_retries_when_the_platform_is_busy(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.fail(times=2, code=1302)
     assert inspect(load("draw").Tin())["findings"][0]["verdict"] == "pass"
     assert [exchange.status for exchange in emulator.requests] == [429, 429, 200, 200]
     emulator.report().assert_resilient()
 
 
-def test_arrears_stop_the_shift_at_the_first_call(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_an_account_in_arrears_stops_the_run_at_the_first_call(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.fail(times=None, code=1113)
     with pytest.raises(glmv.QuotaError):
         inspect(load("draw").Tin())
     assert len(emulator.requests) == 1
 
 
-def test_a_photo_whose_answer_is_withdrawn_goes_to_a_person_and_stops_nobody(
-    load: Any, inspect: Any, emulator: Emulator
-) -> None:
+def test_a_photo_with_a_withdrawn_answer_goes_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
-    found = inspect(load("draw").Tin(), load("draw").Tin())
-    assert sorted(one["verdict"] for one in found["findings"]) == ["by hand", "pass"]
+    result = inspect(load("draw").Tin(), load("draw").Tin())
+    assert sorted(one["verdict"] for one in result["findings"]) == ["by hand", "pass"]
 
 
-def test_a_file_that_is_no_picture_goes_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_goes_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())

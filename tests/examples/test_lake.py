@@ -1,4 +1,4 @@
-"""The lake: a folder of receipts and photographs becomes a table that SQL can ask."""
+"""The data lake example: a folder of receipts and photographs becomes a table for SQL queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """The example's files as modules; they are gone after the test, since other examples have such names, too."""
+    """Import the example's files as modules; the test unloads them, because other examples use the same names."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
     names = ("draw", "lake")
     for name in names:
@@ -32,9 +32,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType
         sys.modules.pop(name, None)
 
 
-def test_sql_finds_in_the_table_what_was_drawn_on_the_receipts(
-    load: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_sql_queries_return_the_values_drawn_on_the_receipts(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
     draw, lake = load("draw"), load("lake")
     table = tmp_path / "lake.parquet"
     with Emulator() as emulator:

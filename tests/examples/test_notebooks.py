@@ -1,6 +1,6 @@
-"""The notebooks as they are committed: what a reader sees on a page, before running anything.
+"""The committed notebooks: what a reader sees before running anything.
 
-`make notebooks` runs them; this looks at what is kept.
+`make notebooks` runs them; these tests check the stored outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 LARGEST = 600_000  # bytes; pages with more are slow to open
-# What is of the machine that ran it, or must never be told: paths, ports, keys.
+# Facts about the machine, and secrets: paths, ports, keys.
 PRIVATE = {
     "a path of a machine": re.compile(r"/(?:home|Users|root|work|tmp|opt|usr|var)/\w"),
     "a port": re.compile(r"(?:127\.0\.0\.1|localhost):\d"),
@@ -40,15 +40,15 @@ def outputs(path: Path) -> list[dict[str, Any]]:
 
 
 def words(path: Path) -> str:
-    """All that the outputs say."""
-    said = [output.get("text") or output.get("data", {}).get("text/plain") or "" for output in outputs(path)]
-    return "\n".join("".join(text) for text in said)
+    """All text of the outputs."""
+    answer = [output.get("text") or output.get("data", {}).get("text/plain") or "" for output in outputs(path)]
+    return "\n".join("".join(text) for text in answer)
 
 
 def pictures(path: Path) -> list[str]:
-    """The pictures that are shown, as base64."""
-    shown = [output.get("data", {}) for output in outputs(path)]
-    return ["".join(data[kind]) for data in shown for kind in data if kind.startswith("image/")]
+    """The pictures in the outputs, as base64."""
+    answer = [output.get("data", {}) for output in outputs(path)]
+    return ["".join(data[kind]) for data in answer for kind in data if kind.startswith("image/")]
 
 
 def test_there_are_the_eight_that_the_list_names() -> None:
@@ -57,14 +57,14 @@ def test_there_are_the_eight_that_the_list_names() -> None:
     assert len(listed) == 8
 
 
-def test_it_was_run_from_top_to_bottom_and_nothing_failed(path: Path) -> None:
+def test_the_notebook_was_run_from_top_to_bottom_without_errors(path: Path) -> None:
     counts = [cell["execution_count"] for cell in cells(path, "code")]
     assert counts == list(range(1, len(counts) + 1))
     assert [output for output in outputs(path) if output["output_type"] == "error"] == []
     assert [output for output in outputs(path) if output.get("name") == "stderr"] == []
 
 
-def test_it_says_at_its_top_who_answered(path: Path) -> None:
+def test_the_notebook_says_at_its_top_which_server_answered(path: Path) -> None:
     first = "".join(cells(path, "code")[0]["outputs"][0]["text"])
     assert first.startswith("Answers come from the emulator")
 
@@ -103,18 +103,18 @@ def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:
         assert pattern.search(words(path)) is None, what
 
 
-def test_it_is_small_enough_to_be_opened_at_once(path: Path) -> None:
+def test_the_notebook_is_small_enough_to_open_quickly(path: Path) -> None:
     assert path.stat().st_size <= LARGEST
 
 
-def test_its_pictures_are_whole(path: Path) -> None:
+def test_pictures_in_outputs_are_complete(path: Path) -> None:
     assert pictures(path)
     for encoded in pictures(path):
         Image.open(io.BytesIO(base64.b64decode(encoded))).load()
 
 
-def test_it_explains_before_it_shows(path: Path) -> None:
-    told = json.loads(path.read_text("utf-8"))["cells"]
-    assert told[0]["cell_type"] == "markdown"
-    assert "".join(told[0]["source"]).startswith(f"# {path.stem[0]} · ")
+def test_text_precedes_code_in_the_notebook(path: Path) -> None:
+    data = json.loads(path.read_text("utf-8"))["cells"]
+    assert data[0]["cell_type"] == "markdown"
+    assert "".join(data[0]["source"]).startswith(f"# {path.stem[0]} · ")
     assert len(cells(path, "markdown")) >= 5

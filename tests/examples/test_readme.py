@@ -33,7 +33,7 @@ BLOCKS = blocks(README) + [code for code in blocks(CHINESE) if code not in block
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's reader has: a photograph, a folder of them, a short video. All measure 600 x 400 pixels."""
+    """Files of a README reader: a photograph, a folder of photographs, a short video, all of 600 x 400 pixels."""
     here = tmp_path_factory.mktemp("reader")
     (here / "photos").mkdir()
     for name in ("photo.jpg", "photos/coffee.jpg"):
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block{number}" for number in range(1, len(BLOCKS) + 1)])
-def test_a_block_of_the_readme_runs_as_it_stands(code: str, folder: Path, run_code: RunCode) -> None:
+def test_every_block_of_the_readme_runs_unchanged(code: str, folder: Path, run_code: RunCode) -> None:
     printed = run_code(code, folder)
     assert "600" in printed, "the answer does not say how wide the picture is"
     assert "400" in printed, "the answer does not say how high the picture is"
@@ -62,9 +62,7 @@ COMMANDS = sorted(set(re.findall(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_does_what_it_should(
-    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_of_the_readme_works(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
@@ -76,7 +74,7 @@ def test_the_readme_shows_the_first_question_and_a_batch_as_commands() -> None:
     assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
 
 
-def test_the_chinese_readme_says_the_same_as_the_english() -> None:
+def test_the_chinese_readme_has_the_same_structure_as_the_english_one() -> None:
     def shape(text: str) -> list[list[str]]:
         prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         code = [re.sub(r'"[^"]*"| *#.*', "", one) for one in blocks(text)]
@@ -96,7 +94,7 @@ def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
     assert models["readme"](text, models["WORDS"][name]) == text, "python docs/models.py --readme writes it"
 
 
-def test_every_file_that_the_readme_points_to_is_there() -> None:
+def test_every_file_that_the_readme_links_to_exists() -> None:
     linked = re.findall(r"\]\(((?!http)[^)#]+)", README + CHINESE)
     assert [name for name in linked if not (ROOT / name).exists()] == []
 

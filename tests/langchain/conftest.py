@@ -1,4 +1,4 @@
-"""Pictures and models for the LangChain room."""
+"""Pictures and models for the LangChain tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Download:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The picture and the paper that LangChain's standard tests fetch, from here instead."""
+    """Local copies of the picture and the paper that LangChain's standard tests download."""
 
     def get(url: str, **_: object) -> _Download:
         return _Download(PDF if url.endswith(".pdf") else png("green", (320, 200)))
@@ -64,14 +64,14 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """A server of the test's own."""
+    """An emulator for one test."""
     with Emulator() as running:
         yield running
 
 
 @pytest.fixture
 def model(emulator: Emulator) -> ChatGLMV:
-    """A model that talks to it."""
+    """A model that uses that emulator."""
     return ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
 
 

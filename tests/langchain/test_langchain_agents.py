@@ -1,4 +1,4 @@
-"""Agents with eyes: tools that return screenshots, several turns, middleware and checkpointers."""
+"""Agents that see: tools that return screenshots, several turns, middleware and checkpointers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from langchain_glmv import ChatGLMV
 
 
 class Seen(BaseModel):
-    """What was seen."""
+    """Facts seen in a picture."""
 
     colour: str
 
@@ -52,7 +52,7 @@ def screenshot(red: str) -> BaseTool:
 
 
 def looks_first(ask: Ask) -> Reply:
-    """Calls the first tool once a question, then answers from what it sees by the emulator's own rules."""
+    """Calls the first tool once per question, then answers by the emulator's default rules."""
     since = [message["role"] for message in ask.messages]
     last_assistant = max((i for i, role in enumerate(since) if role == "assistant"), default=-1)
     called = last_assistant >= 0 and "tool" in since[last_assistant:]
@@ -66,7 +66,7 @@ Made = Callable[..., ChatGLMV]
 
 @pytest.fixture
 def made() -> Iterator[Made]:
-    """Models, each with an emulator of its own that thinks as told."""
+    """Make models, each with its own emulator that answers by the given function."""
     running: list[Emulator] = []
 
     def make(answers: Any = looks_first, *, concurrency: dict[str, int] | None = None, **options: Any) -> ChatGLMV:
@@ -85,7 +85,7 @@ def requests(made: Any, number: int = 0) -> int:
     return len(made.running[number].requests)
 
 
-async def test_an_agent_answers_from_the_screenshot_that_its_tool_returned(made: Made, screenshot: BaseTool) -> None:
+async def test_an_agent_answers_from_the_screenshot_of_its_tool(made: Made, screenshot: BaseTool) -> None:
     agent = create_agent(made(), [screenshot])
     question = {"messages": [HumanMessage("What is the main colour of the screen?")]}
     for result in (agent.invoke(question), await agent.ainvoke(question)):
@@ -95,7 +95,7 @@ async def test_an_agent_answers_from_the_screenshot_that_its_tool_returned(made:
         assert "red" in said.text
 
 
-def test_tokens_of_an_agent_reach_the_page_with_stable_ids(made: Made, screenshot: BaseTool) -> None:
+def test_streamed_tokens_of_an_agent_have_stable_ids(made: Made, screenshot: BaseTool) -> None:
     agent = create_agent(made(), [screenshot])
     pieces: dict[str, str] = {}
     for chunk, _ in agent.stream({"messages": [HumanMessage("What is the main colour?")]}, stream_mode="messages"):
@@ -121,7 +121,7 @@ def test_a_checkpointer_restores_the_conversation_with_its_pictures(made: Made, 
     assert "red" in result["messages"][-1].text
 
 
-def test_a_graph_of_ones_own_with_a_retry_policy_runs_the_tool_loop(made: Made, screenshot: BaseTool) -> None:
+def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(made: Made, screenshot: BaseTool) -> None:
     class State(TypedDict):
         messages: Annotated[list[AnyMessage], add_messages]
 
@@ -136,7 +136,7 @@ def test_a_graph_of_ones_own_with_a_retry_policy_runs_the_tool_loop(made: Made, 
     assert "red" in result["messages"][-1].text
 
 
-def test_the_profile_makes_an_agent_ask_for_json_and_the_core_delivers_it(made: Made, screenshot: BaseTool) -> None:
+def test_by_its_profile_an_agent_requests_json_from_the_core(made: Made, screenshot: BaseTool) -> None:
     def answers(ask: Ask) -> Reply:
         reply = looks_first(ask)
         return reply if reply.tool_calls else Reply('```json\n{"colour": "red"}\n```')
@@ -148,7 +148,7 @@ def test_the_profile_makes_an_agent_ask_for_json_and_the_core_delivers_it(made: 
         assert result["structured_response"] == Seen(colour="red")
 
 
-def test_an_agent_that_must_answer_by_a_tool_is_held_to_it(made: Made) -> None:
+def test_an_agent_with_a_tool_strategy_answers_by_a_tool_call(made: Made) -> None:
     asked: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
@@ -161,7 +161,7 @@ def test_an_agent_that_must_answer_by_a_tool_is_held_to_it(made: Made) -> None:
     assert len(asked) == 2
 
 
-def test_summarization_reads_the_window_from_the_profile(made: Made) -> None:
+def test_summarization_reads_the_context_window_from_the_profile(made: Made) -> None:
     model = made(lambda ask: Reply("A summary."), profile={"max_input_tokens": 200})
     middleware = SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))
     agent = create_agent(model, [], middleware=[middleware])
@@ -171,13 +171,13 @@ def test_summarization_reads_the_window_from_the_profile(made: Made) -> None:
     assert len(result["messages"]) < 4
 
 
-def test_context_editing_counts_with_the_models_own_count(made: Made, screenshot: BaseTool) -> None:
+def test_context_editing_uses_the_models_token_count(made: Made, screenshot: BaseTool) -> None:
     editing = ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=10, keep=0)], token_count_method="model")
     agent = create_agent(made(), [screenshot], middleware=[editing])
     assert agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1].type == "ai"
 
 
-def test_retry_middleware_repeats_a_busy_platform_and_not_a_wrong_key(made: Made) -> None:
+def test_retry_middleware_retries_a_busy_platform_but_not_a_wrong_key(made: Made) -> None:
     retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
     with pytest.raises(ModelRateLimitError):
         create_agent(made(concurrency={"glm-4.6v": 0}), [], middleware=[retry]).invoke(
@@ -191,7 +191,7 @@ def test_retry_middleware_repeats_a_busy_platform_and_not_a_wrong_key(made: Made
     assert requests(made, 1) == 1
 
 
-def test_fallback_middleware_asks_the_other_model(made: Made) -> None:
+def test_fallback_middleware_calls_the_other_model(made: Made) -> None:
     busy, free = made(concurrency={"glm-4.6v": 0}), made()
     agent = create_agent(busy, [], middleware=[ModelFallbackMiddleware(free)])
     assert agent.invoke({"messages": [HumanMessage("Hi")]})["messages"][-1].text
@@ -200,15 +200,15 @@ def test_fallback_middleware_asks_the_other_model(made: Made) -> None:
 
 def test_fallbacks_keep_their_tools(made: Made, screenshot: BaseTool) -> None:
     busy, free = made(concurrency={"glm-4.6v": 0}), made()
-    said = (
+    answer = (
         busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
         .bind_tools([screenshot])
         .invoke("Look.")
     )
-    assert [call["name"] for call in said.tool_calls] == ["screenshot"]
+    assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
-def test_with_retry_repeats_by_type(made: Made) -> None:
+def test_with_retry_retries_by_error_class(made: Made) -> None:
     busy = made(concurrency={"glm-4.6v": 0})
     again = busy.with_retry(
         retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -228,7 +228,7 @@ def test_call_limits_end_an_agent_that_never_stops_calling(made: Made) -> None:
     assert len([message for message in result["messages"] if isinstance(message, ToolMessage)]) == 3
 
 
-def test_several_calls_of_one_answer_are_run_and_paired(made: Made) -> None:
+def test_several_calls_of_one_answer_run_and_are_paired_with_results(made: Made) -> None:
     def answers(ask: Ask) -> Reply:
         if any(message["role"] == "tool" for message in ask.messages):
             return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"))
@@ -259,7 +259,7 @@ def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
         {"type": "tool", "name": "add"},
     ],
 )
-def test_every_way_of_forcing_a_tool_forces_it(made: Made, choice: Any) -> None:
+def test_every_form_of_tool_choice_forces_the_tool(made: Made, choice: Any) -> None:
     asked: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
@@ -274,7 +274,7 @@ def test_every_way_of_forcing_a_tool_forces_it(made: Made, choice: Any) -> None:
 
 
 @pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
-def test_a_tool_that_is_not_forced_may_be_left_alone(made: Made, choice: Any, tools: int) -> None:
+def test_a_tool_that_is_not_forced_need_not_be_called(made: Made, choice: Any, tools: int) -> None:
     asked: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
@@ -285,7 +285,7 @@ def test_a_tool_that_is_not_forced_may_be_left_alone(made: Made, choice: Any, to
     assert [len(ask.tools) for ask in asked] == [tools]
 
 
-def test_a_choice_that_is_no_tool_is_refused(made: Made) -> None:
+def test_a_tool_choice_of_an_unknown_tool_is_refused(made: Made) -> None:
     with pytest.raises(ValueError, match="subtract"):
         made().bind_tools([add], tool_choice="subtract").invoke("Hello")
 

@@ -1,4 +1,4 @@
-"""The screenshot agent of the examples, in a real browser."""
+"""The screenshot agent example in a real browser."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def example() -> Iterator[ModuleType]:
 
 
 def script(emulator: Emulator, x: int, y: int) -> None:
-    """Look, click at a point, look again. What is said at the end is what the emulator reads in the last screenshot."""
+    """Look, click at a point, look again. The final answer is what the emulator reads in the last screenshot."""
     emulator.call("screenshot")
     emulator.call("click", x=x, y=y)
     emulator.call("screenshot")
 
 
 @pytest.mark.parametrize("place", [(620, 760), (120, 480)])
-async def test_the_agent_clicks_the_page_where_the_model_says_and_reports_what_the_page_says(
+async def test_the_agent_clicks_where_the_model_says_and_reports_the_result(
     example: ModuleType, model: ChatGLMV, emulator: Emulator, place: tuple[int, int]
 ) -> None:
     left, top = place
@@ -58,7 +58,7 @@ async def test_the_agent_clicks_the_page_where_the_model_says_and_reports_what_t
     assert top < at["y"] < top + 90
 
 
-async def test_another_button_does_something_else(example: ModuleType, model: ChatGLMV, emulator: Emulator) -> None:
+async def test_another_button_gives_another_result(example: ModuleType, model: ChatGLMV, emulator: Emulator) -> None:
     script(emulator, 260, 805)
     task = "Take a screenshot, click the button Cancel, take another screenshot and tell me what the page says."
     messages, status = await example.run(model, task=task)

@@ -1,4 +1,4 @@
-"""One picture asked in every way that LangChain calls a model, over the emulator."""
+"""One picture sent through every entry point of a LangChain model, over the emulator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def total(chunks: list[Any]) -> AIMessageChunk:
 
 
 class Tokens(BaseCallbackHandler):
-    """Keeps what it is told, in order."""
+    """Records callbacks in order."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -50,7 +50,7 @@ def facts(message: AIMessage) -> tuple[Any, ...]:
     return message.text, message.usage_metadata, message.response_metadata["finish_reason"]
 
 
-async def test_every_way_of_asking_gives_the_same_words_and_the_same_usage(model: ChatGLMV, question: Any) -> None:
+async def test_every_entry_point_gives_the_same_text_and_usage(model: ChatGLMV, question: Any) -> None:
     whole = model.invoke(question)
     assert "red" in whole.text
     assert whole.usage_metadata is not None
@@ -70,9 +70,7 @@ async def test_every_way_of_asking_gives_the_same_words_and_the_same_usage(model
         assert facts(other) == facts(whole)
 
 
-def test_the_core_gives_the_same_words_and_the_same_usage(
-    model: ChatGLMV, emulator: Emulator, question: Any, red: str
-) -> None:
+def test_the_core_gives_the_same_text_and_usage(model: ChatGLMV, emulator: Emulator, question: Any, red: str) -> None:
     with glmv.Client(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(["What is the main colour?", glmv.Image.from_base64(red)])
     message = model.invoke(question)
@@ -100,7 +98,7 @@ def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
     assert "red" in answers.pop()
 
 
-def test_what_is_said_to_be_a_picture_and_is_none_is_refused_in_words(model: ChatGLMV) -> None:
+def test_an_invalid_picture_is_refused_with_a_clear_message(model: ChatGLMV) -> None:
     with pytest.raises(errors.UnsupportedContent, match="no picture"):
         model.invoke([HumanMessage([{"type": "image", "base64": "bm90IGEgcGljdHVyZQ=="}])])
 
@@ -123,7 +121,7 @@ def test_a_chain_streams_the_answer(model: ChatGLMV, red: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["stream", "invoke", "events"])
-def test_every_chunk_is_told_once_and_before_it_is_handed_over(model: ChatGLMV, question: Any, way: str) -> None:
+def test_handlers_get_every_chunk_once_before_it_is_yielded(model: ChatGLMV, question: Any, way: str) -> None:
     handler = Tokens()
     config: Any = {"callbacks": [handler]}
     match way:
@@ -141,24 +139,24 @@ def test_every_chunk_is_told_once_and_before_it_is_handed_over(model: ChatGLMV, 
     assert [chunk.message.chunk_position for _, chunk in handler.told].count("last") == 1
 
 
-async def test_every_chunk_is_told_once_to_async_handlers(model: ChatGLMV, question: Any) -> None:
-    told: list[str] = []
+async def test_async_handlers_get_every_chunk_once(model: ChatGLMV, question: Any) -> None:
+    results: list[str] = []
 
     class Handler(AsyncCallbackHandler):
         async def on_llm_new_token(self, token: str, **_: Any) -> None:
-            told.append(token)
+            results.append(token)
 
     config: Any = {"callbacks": [Handler()]}
     async for _ in model.astream(question, config):
         pass
     whole = (await model.ainvoke(question)).text
-    assert "".join(told) == whole
-    told.clear()
+    assert "".join(results) == whole
+    results.clear()
     await (await model.astream_events(question, config, version="v3")).output
-    assert "".join(told) == whole
+    assert "".join(results) == whole
 
 
-async def test_events_of_the_second_version_tell_start_chunks_and_end(model: ChatGLMV, question: Any) -> None:
+async def test_events_v2_contain_start_chunks_and_end(model: ChatGLMV, question: Any) -> None:
     events = [event["event"] async for event in model.astream_events(question, version="v2")]
     assert (events[0], events[-1]) == ("on_chat_model_start", "on_chat_model_end")
     assert set(events[1:-1]) == {"on_chat_model_stream"}
@@ -178,7 +176,7 @@ def test_usage_in_streams_can_be_turned_off(model: ChatGLMV, question: Any) -> N
 
 
 @pytest.mark.filterwarnings("ignore:astream_log is deprecated")
-async def test_the_log_of_a_stream_ends_with_the_answer(model: ChatGLMV, question: Any) -> None:
+async def test_astream_log_ends_with_the_answer(model: ChatGLMV, question: Any) -> None:
     patches = [patch async for patch in model.astream_log(question)]
     state = patches[0]
     for patch in patches[1:]:
@@ -200,7 +198,7 @@ def test_streaming_true_streams_inside_invoke(emulator: Emulator, question: Any)
     assert [request.stream for request in emulator.requests] == [True]
 
 
-def test_a_model_for_one_call_answers_and_is_named(model: ChatGLMV, question: Any) -> None:
+def test_a_model_set_for_one_call_answers_and_is_named(model: ChatGLMV, question: Any) -> None:
     for message in (model.invoke(question, model="glm-4.5v"), model.bind(model="glm-4.5v").invoke(question)):
         assert message.response_metadata["model_name"] == "glm-4.5v"
 
@@ -223,13 +221,13 @@ def test_the_key_is_read_from_the_environment_at_the_first_call(
     assert "red" in keyless.invoke(question).text
 
 
-def test_notes_say_what_was_left_out(model: ChatGLMV, red: str) -> None:
+def test_notes_name_options_that_were_left_out(model: ChatGLMV, red: str) -> None:
     block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "high"}}
     answer = model.invoke([HumanMessage(["Which colour?", block])])
     assert any("detail" in note for note in answer.response_metadata["notes"])
 
 
-def test_an_error_reaches_handlers_and_is_of_both_families(emulator: Emulator) -> None:
+def test_an_error_reaches_handlers_and_has_both_base_classes(emulator: Emulator) -> None:
     handler = Tokens()
     wrong = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key="wrong-id.wrong-secret")
     with pytest.raises(errors.ModelAuthenticationError) as refusal:
@@ -239,7 +237,7 @@ def test_an_error_reaches_handlers_and_is_of_both_families(emulator: Emulator) -
     assert "wrong-secret" not in str(refusal.value)
 
 
-def test_a_server_that_is_not_there_is_a_connection_error() -> None:
+def test_an_unreachable_server_is_a_connection_error() -> None:
     nowhere = ChatGLMV(
         model="glm-4.6v", base_url="http://127.0.0.1:9/api/paas/v4", api_key="test-id.test-secret", max_retries=0
     )

@@ -1,4 +1,4 @@
-"""Deltas become chunks that LangChain's own merging adds up right: v0, v1 and events alike."""
+"""Deltas become chunks that LangChain merges correctly, in v0, v1 and events."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
     return [chunk for delta in deltas if (chunk := mapper.feed(delta)) is not None]
 
 
-def test_a_chunk_of_text_is_what_its_constructor_makes_and_shares_nothing() -> None:
-    made = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
+def test_a_text_chunk_equals_a_constructed_one_and_shares_no_state() -> None:
+    result = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
     one, other = chunks(glmv.Delta("word"), glmv.Delta("word"))
     for chunk in (one, other):
-        assert chunk == made
-        assert vars(chunk) == vars(made)
-        assert chunk.model_fields_set == made.model_fields_set
-        assert dumps(chunk) == dumps(made)
+        assert chunk == result
+        assert vars(chunk) == vars(result)
+        assert chunk.model_fields_set == result.model_fields_set
+        assert dumps(chunk) == dumps(result)
     for name, value in vars(one).items():
         if isinstance(value, list | dict):
             assert value is not getattr(other, name)
     one.additional_kwargs["seen"] = one.tool_calls.append({"name": "f", "args": {}, "id": "1"})
-    assert other == made == chunks(glmv.Delta("word"))[0]
+    assert other == result == chunks(glmv.Delta("word"))[0]
 
 
 def merged(*deltas: glmv.Delta) -> AIMessageChunk:
@@ -61,7 +61,7 @@ def merged(*deltas: glmv.Delta) -> AIMessageChunk:
 
 
 class Replay(BaseChatModel):
-    """A model that replays deltas, so that core's own streaming is what is tested."""
+    """A model that replays deltas, so that the tests use LangChain core's streaming."""
 
     deltas: Sequence[glmv.Delta]
 
@@ -112,7 +112,7 @@ def told(blocks: Sequence[Any]) -> list[Any]:
     ]
 
 
-def test_facts_come_once_and_are_not_doubled_by_merging() -> None:
+def test_metadata_is_sent_once_and_not_doubled_by_merging() -> None:
     whole = merged(glmv.Delta("a", id="emu-1", model="glm-4.6v"), glmv.Delta("b", id="emu-1", model="glm-4.6v"), last())
     assert whole.content == "ab"
     assert whole.response_metadata == {
@@ -132,11 +132,11 @@ def test_facts_come_once_and_are_not_doubled_by_merging() -> None:
     }
 
 
-def test_only_the_last_chunk_is_marked_as_last() -> None:
+def test_only_the_last_chunk_has_chunk_position_last() -> None:
     assert [chunk.chunk_position for chunk in chunks(glmv.Delta("a"), glmv.Delta("b"), last())] == [None, None, "last"]
 
 
-def test_the_total_stays_as_it_was_sent() -> None:
+def test_total_tokens_are_unchanged() -> None:
     whole = merged(last(usage=glmv.Usage(20, 5, 99)))
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["total_tokens"] == 99
@@ -150,7 +150,7 @@ def test_a_whole_answer_and_its_stream_give_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_reasoning_text_and_calls_stay_apart_in_a_stream(version: str) -> None:
+def test_reasoning_text_and_calls_stay_separate_in_a_stream(version: str) -> None:
     model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
     first, *rest = model.stream("Look.")
     whole = first.__add__(rest)
@@ -158,12 +158,12 @@ def test_reasoning_text_and_calls_stay_apart_in_a_stream(version: str) -> None:
     assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
 
 
-def test_reasoning_text_and_calls_stay_apart_in_events() -> None:
+def test_reasoning_text_and_calls_stay_separate_in_events() -> None:
     stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
     assert told(stream.output.content_blocks) == BLOCKS
 
 
-def test_reasoning_text_and_calls_stay_apart_in_a_whole_message() -> None:
+def test_reasoning_text_and_calls_stay_separate_in_a_whole_message() -> None:
     message = AIMessage(
         "I look.",
         additional_kwargs={"reasoning_content": "Let me see."},
@@ -181,13 +181,13 @@ def test_the_sum_of_a_stream_has_the_blocks_of_the_whole_answer() -> None:
     assert merged(*THINK_SPEAK_CALL).content_blocks == whole.content_blocks
 
 
-def test_content_of_another_make_is_read_as_core_reads_it() -> None:
+def test_content_of_another_provider_is_read_as_in_langchain_core() -> None:
     message = AIMessage([{"type": "text", "text": "hi"}], response_metadata={"model_provider": "glmv"})
     assert message.content_blocks == [{"type": "text", "text": "hi"}]
 
 
-def test_a_call_is_shown_when_its_arguments_are_whole_and_not_before() -> None:
-    shown = [
+def test_a_tool_call_appears_only_with_complete_arguments() -> None:
+    results = [
         [call["args"] for call in chunk.tool_call_chunks]
         for chunk in chunks(
             glmv.Delta(tool_calls=[Call(0, "c1", "f", '{"a": {"b": 1}')]),
@@ -195,10 +195,10 @@ def test_a_call_is_shown_when_its_arguments_are_whole_and_not_before() -> None:
             last(),
         )
     ]
-    assert shown == [['{"a": {"b": 1}}'], []]
+    assert results == [['{"a": {"b": 1}}'], []]
 
 
-def test_a_call_that_the_limit_cut_is_never_shown_as_a_call() -> None:
+def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:
     whole = merged(
         glmv.Delta(tool_calls=[Call(0, "c1", "list", "{}"), Call(1, "c2", "delete", '{"path": "/home/us')]),
         last("length"),
@@ -209,7 +209,7 @@ def test_a_call_that_the_limit_cut_is_never_shown_as_a_call() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/home/us', "{path: 1}", '["a"]', "null", '{"x": 1}}', "{'x': 1}"])
-def test_broken_arguments_are_an_invalid_call_with_what_was_written(arguments: str) -> None:
+def test_broken_arguments_are_an_invalid_tool_call_with_their_text(arguments: str) -> None:
     whole = merged(glmv.Delta(tool_calls=[Call(0, "c1", "delete", arguments)]), last("tool_calls"))
     assert whole.tool_calls == []
     [invalid] = whole.invalid_tool_calls
@@ -217,7 +217,7 @@ def test_broken_arguments_are_an_invalid_call_with_what_was_written(arguments: s
     assert (invalid["args"] or "").removeprefix(BROKEN) == arguments
 
 
-def test_broken_arguments_are_an_invalid_call_in_events() -> None:
+def test_broken_arguments_are_an_invalid_tool_call_in_events() -> None:
     deltas = (glmv.Delta(tool_calls=[Call(0, "c1", "delete", '{"path": "/home/us')]), last("tool_calls"))
     output = Replay(deltas=deltas).stream_events("Delete.", version="v3").output
     assert output.tool_calls == []
@@ -230,7 +230,7 @@ def test_boxes_and_notes_are_plain_data_on_the_last_chunk() -> None:
     assert whole.response_metadata["notes"] == ["fitted"]
 
 
-def test_an_answer_without_usage_has_none() -> None:
+def test_an_answer_without_usage_has_no_usage_metadata() -> None:
     assert merged(last(usage=None)).usage_metadata is None
 
 

@@ -1,4 +1,4 @@
-"""ChatGLMV behaves as LangChain expects of a model: options, copies, JSON, caches, traces, tokens, profile."""
+"""ChatGLMV supports LangChain's features of a model: options, copies, JSON, caches, traces, tokens, profile."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_wrong_option_is_refused_with_a_hint_and_without_the_key(option: dict[
     assert KEY not in repr(refusal.value)
 
 
-def test_the_names_of_other_classes_for_the_same_option_work() -> None:
+def test_option_names_of_other_chat_classes_work() -> None:
     ours = ChatGLMV(
         model_name="glm-4v", zhipuai_api_key=KEY, zhipuai_api_base="https://x.example/v4", request_timeout=5
     )
@@ -72,16 +72,16 @@ def test_the_names_of_other_classes_for_the_same_option_work() -> None:
 @pytest.mark.parametrize(
     "option", [{"n": 1}, {"logprobs": False}, {"presence_penalty": 0.0}, {"modalities": ["text"]}, {"logit_bias": None}]
 )
-def test_an_option_that_asks_for_what_glm_does_anyway_is_let_go(option: dict[str, Any]) -> None:
+def test_options_that_request_default_behaviour_are_ignored(option: dict[str, Any]) -> None:
     assert model(**option) == model()
 
 
-def test_model_kwargs_of_other_classes_are_options_or_further_keys_of_the_body() -> None:
+def test_model_kwargs_are_options_or_extra_keys_of_the_body() -> None:
     ours = model(model_kwargs={"top_p": 0.4, "new_field": 1}, extra_body={"other": 2})
     assert (ours.top_p, ours.extra_body) == (0.4, {"other": 2, "new_field": 1})
 
 
-def test_making_a_model_needs_no_key_and_calling_it_says_where_keys_come_from() -> None:
+def test_a_missing_key_raises_at_the_first_call_with_advice() -> None:
     keyless = ChatGLMV(model="glm-4.6v")
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
         keyless.invoke("hi")
@@ -97,7 +97,7 @@ def test_making_a_model_needs_no_key_and_calling_it_says_where_keys_come_from() 
         ({"default_headers": {"authorization": "other"}}, "Pass it to the constructor"),
     ],
 )
-def test_a_wrong_option_of_one_call_is_refused_before_anything_is_sent(options: dict[str, Any], hint: str) -> None:
+def test_a_wrong_option_of_one_call_is_refused_before_sending(options: dict[str, Any], hint: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refusal:
         model(base_url="http://127.0.0.1:9").invoke("hi", **options)
     assert hint in str(refusal.value)
@@ -106,7 +106,7 @@ def test_a_wrong_option_of_one_call_is_refused_before_anything_is_sent(options: 
 # ---- secrets
 
 
-def test_the_key_stands_in_no_text_about_the_model() -> None:
+def test_the_key_is_in_no_text_about_the_model() -> None:
     ours = model(default_headers={"x-token": "header-secret"})
     texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
     texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
@@ -117,15 +117,15 @@ def test_the_key_stands_in_no_text_about_the_model() -> None:
 
 
 def test_headers_of_one_call_are_hidden_in_traces_and_cache_keys() -> None:
-    shown = str(model()._get_invocation_params(extra_headers={"x-token": "header-secret"}))
-    assert "header-secret" not in shown
-    assert "x-token" in shown
+    text = str(model()._get_invocation_params(extra_headers={"x-token": "header-secret"}))
+    assert "header-secret" not in text
+    assert "x-token" in text
 
 
 # ---- copies and JSON
 
 
-def test_a_pickle_keeps_the_settings_and_reads_the_key_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_keeps_settings_and_reads_the_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     copied = pickle.loads(pickle.dumps(model(temperature=0.3, thinking=True)))
     assert (copied.temperature, copied.thinking, copied.api_key) == (0.3, True, None)
     assert copied == model(temperature=0.3, thinking=True).model_copy(update={"api_key": None})
@@ -139,7 +139,7 @@ def test_a_deep_copy_works_with_injected_clients_and_shares_them() -> None:
     assert copied.api_key == ours.api_key
 
 
-def test_the_settings_of_a_copy_are_its_own() -> None:
+def test_a_copy_has_independent_settings() -> None:
     ours = model(temperature=0.3)
     assert ours._serialized["kwargs"]["temperature"] == 0.3
     other = ours.model_copy(update={"temperature": 0.9, "model": "glm-4.5v"})
@@ -148,7 +148,7 @@ def test_the_settings_of_a_copy_are_its_own() -> None:
     assert other._get_ls_params()["ls_model_name"] == "glm-4.5v"
 
 
-def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
+def test_a_copy_with_another_base_url_has_its_own_connections() -> None:
     ours = model()
     clients = ours.clients
     elsewhere = ours.model_copy(update={"base_url": "https://x.example/v4"})
@@ -157,7 +157,7 @@ def test_a_copy_that_goes_elsewhere_has_connections_of_its_own() -> None:
     assert ours.clients is clients
 
 
-def test_a_copy_may_get_another_key_as_a_plain_string() -> None:
+def test_a_copy_accepts_another_key_as_a_plain_string() -> None:
     other = model().model_copy(update={"api_key": "other-id.other-secret"})
     signer = other.clients.sync.address.signer
     assert signer is not None
@@ -177,7 +177,7 @@ def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() ->
     assert again.last.kwargs["tools"][0]["function"]["name"] == "look"
 
 
-def test_json_that_names_the_module_of_the_class_is_loaded_too() -> None:
+def test_json_with_the_module_of_the_class_is_loaded_too() -> None:
     written = json.loads(langchain_glmv.dumps(model(temperature=0.3)))
     assert written["id"] == ["langchain_glmv", "ChatGLMV"]
     loaded = langchain_glmv.load({**written, "id": ["langchain_glmv", "chat_models", "ChatGLMV"]})
@@ -210,7 +210,7 @@ def test_every_setting_that_changes_answers_changes_the_cache_key(change: dict[s
 # ---- what others ask
 
 
-def test_traces_name_the_provider_the_model_of_the_call_and_our_version() -> None:
+def test_traces_have_provider_model_of_the_call_and_version() -> None:
     ours = model(temperature=0.3, max_tokens=7)
     assert ours._get_ls_params(stop=["x"], model="glm-4.5v") == {
         "ls_provider": "glmv",
@@ -234,13 +234,13 @@ def test_the_profile_is_the_catalogue_row() -> None:
     assert profile["audio_inputs"] is False
 
 
-def test_a_model_without_a_row_has_no_profile_and_a_profile_given_wins() -> None:
+def test_an_unknown_model_has_no_profile_and_a_passed_profile_wins() -> None:
     assert model(model="glm-99v").profile is None
     assert model(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 
 
 @pytest.mark.parametrize("way", ["model_copy", "configurable_fields", "assignment"])
-def test_a_copy_with_another_model_has_the_profile_of_that_model_and_keeps_ones_own(way: str) -> None:
+def test_a_copy_with_another_model_updates_only_a_derived_profile(way: str) -> None:
     def changed(before: ChatGLMV) -> Any:
         match way:
             case "model_copy":
@@ -259,7 +259,7 @@ def test_a_copy_with_another_model_has_the_profile_of_that_model_and_keeps_ones_
     assert changed(model(profile={"max_input_tokens": 5})).profile == {"max_input_tokens": 5}
 
 
-def test_a_picture_by_url_only_is_what_the_profile_says_of_glm_4v_flash() -> None:
+def test_the_profile_of_glm_4v_flash_allows_only_picture_urls() -> None:
     profile = model(model="glm-4v-flash").profile
     assert profile is not None
     assert (profile["image_inputs"], profile["image_url_inputs"]) == (False, True)
@@ -286,17 +286,17 @@ def test_fallbacks_survive_binding_tools_and_schemas() -> None:
 @pytest.mark.parametrize(
     "tool", [{"type": "web_search", "web_search": {"enable": True}}, {"type": "retrieval", "retrieval": {}}]
 )
-def test_tools_that_the_platform_runs_pass_as_they_are(tool: dict[str, Any]) -> None:
+def test_built_in_tools_of_the_platform_pass_unchanged(tool: dict[str, Any]) -> None:
     assert model().bind_tools([look, tool]).kwargs["tools"][1] == tool  # type: ignore[attr-defined]  # a binding
 
 
 @pytest.mark.parametrize("tool", [{"type": "code_interpreter"}, {"type": "text_editor_20250728", "name": "edit"}])
-def test_tools_that_another_provider_runs_are_refused(tool: dict[str, Any]) -> None:
+def test_built_in_tools_of_other_providers_are_refused(tool: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=tool["type"]):
         model().bind_tools([tool])
 
 
-def test_a_function_without_words_gets_its_name_as_description() -> None:
+def test_a_function_without_docstring_gets_its_name_as_description() -> None:
     tool = {"name": "go", "input_schema": {"type": "object", "properties": {}}, "cache_control": {"type": "ephemeral"}}
     [bound] = model().bind_tools([tool]).kwargs["tools"]  # type: ignore[attr-defined]  # a binding
     assert bound["function"] == {"name": "go", "description": "go", "parameters": {"type": "object", "properties": {}}}
@@ -305,7 +305,7 @@ def test_a_function_without_words_gets_its_name_as_description() -> None:
 # ---- tokens
 
 
-def test_tokens_are_counted_without_a_network_and_grow_with_the_text() -> None:
+def test_tokens_are_counted_offline_and_grow_with_the_text() -> None:
     ours = model()
     assert ours.get_num_tokens("") == 0
     assert 2 <= ours.get_num_tokens("hello world") <= 4
@@ -327,7 +327,7 @@ def test_a_picture_counts_by_its_pixels_and_not_by_its_base64(size: tuple[int, i
     ("name", "tokens"),
     [("glm-4.6v", 7400), ("glm-4.5v", 6120), ("glm-5.3-flash", 7931), ("somebody-elses-model", 7400)],
 )
-def test_a_picture_counts_as_the_family_of_the_model_processes_it(name: str, tokens: int) -> None:
+def test_a_picture_counts_as_in_its_model_family(name: str, tokens: int) -> None:
     from PIL import Image as Pillow
 
     ours = model(model=name)
@@ -345,7 +345,7 @@ def test_a_video_of_few_frames_counts_those_frames() -> None:
     assert slides < 2_000  # two frames of 1280 x 720; ten seconds at 25 a second come to 29,000
 
 
-def test_tools_and_calls_count() -> None:
+def test_tools_and_tool_calls_are_counted() -> None:
     ours = model()
     plain = [HumanMessage("hi"), AIMessage("")]
     calls = [HumanMessage("hi"), AIMessage("", tool_calls=[{"id": "c", "name": "look", "args": {"at": "sky"}}])]
@@ -353,29 +353,29 @@ def test_tools_and_calls_count() -> None:
     assert ours.get_num_tokens_from_messages(plain, tools=[look]) > ours.get_num_tokens_from_messages(plain)
 
 
-def test_trimming_by_the_models_own_count_needs_no_tokenizer() -> None:
+def test_trimming_by_the_models_count_needs_no_tokenizer() -> None:
     history = [SystemMessage("Be brief."), HumanMessage("a " * 400), AIMessage("b"), HumanMessage("c")]
-    kept = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
-    assert [message.text for message in kept] == ["Be brief.", "c"]
+    result = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
+    assert [message.text for message in result] == ["Be brief.", "c"]
 
 
 # ---- traces without pictures
 
 
-def test_redact_shortens_pictures_wherever_they_stand(red: str) -> None:
+def test_redact_shortens_pictures_anywhere(red: str) -> None:
     blob = "QUJD" * 300
     messages = [
         HumanMessage(["What?", {"type": "image", "base64": red}]),
         ToolMessage("ok", tool_call_id="1", artifact=blob),
     ]
     trace = {"messages": [messages], "text": f"see data:image/png;base64,{red} there", "n": 3}
-    shown = redact(trace)
-    assert red not in repr(shown)
-    assert blob not in repr(shown)
-    assert "sha256" in shown["messages"][0][0].content[1]["base64"]
-    assert shown["text"].startswith("see data:image/png;base64,<")
-    assert shown["text"].endswith(" there")
-    assert (shown["n"], shown["messages"][0][0].content[0]) == (3, "What?")
+    redacted = redact(trace)
+    assert red not in repr(redacted)
+    assert blob not in repr(redacted)
+    assert "sha256" in redacted["messages"][0][0].content[1]["base64"]
+    assert redacted["text"].startswith("see data:image/png;base64,<")
+    assert redacted["text"].endswith(" there")
+    assert (redacted["n"], redacted["messages"][0][0].content[0]) == (3, "What?")
     assert messages[0].content[1]["base64"] == red  # type: ignore[index]  # a dict
 
 
@@ -389,14 +389,14 @@ def test_redact_shortens_pictures_wherever_they_stand(red: str) -> None:
     ],
     ids=["result", "prompt", "tuple", "dumped"],
 )
-def test_redact_reaches_into_what_handlers_are_given(wrap: Any, red: str) -> None:
-    given = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
-    assert red in repr(given)
-    assert red not in repr(redact(given))
-    assert type(redact(given)) is type(given)
+def test_redact_works_on_arguments_of_handlers(wrap: Any, red: str) -> None:
+    result = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
+    assert red in repr(result)
+    assert red not in repr(redact(result))
+    assert type(redact(result)) is type(result)
 
 
-def test_redact_leaves_prose_alone() -> None:
+def test_redact_does_not_change_prose() -> None:
     prose = "The quick brown fox jumps over the lazy dog. " * 50
     assert redact(prose) == prose
 
@@ -404,7 +404,7 @@ def test_redact_leaves_prose_alone() -> None:
 # ---- finding it
 
 
-def test_init_chat_model_knows_the_family_after_an_explicit_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     with pytest.raises(ValueError, match="of_ours"):  # a name of this test's own: langchain remembers those it made
@@ -418,7 +418,7 @@ def test_init_chat_model_knows_the_family_after_an_explicit_registration(monkeyp
         assert (made.model, made.temperature) == ("glm-4.5v", 0.2)
 
 
-def test_init_embeddings_knows_the_family_after_an_explicit_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_embeddings_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     langchain_glmv.register("My-Vectors")
@@ -437,7 +437,7 @@ def test_a_langchain_without_a_table_of_embeddings_still_makes_chat_models(monke
     assert isinstance(init_chat_model("without-vectors:glm-4.5v", api_key=KEY), ChatGLMV)
 
 
-def test_a_langchain_without_that_table_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_langchain_without_the_provider_table_raises_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(langchain_base, "_BUILTIN_PROVIDERS")
     with pytest.raises(RuntimeError, match="ChatGLMV"):
         langchain_glmv.register()

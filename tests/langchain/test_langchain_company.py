@@ -1,4 +1,4 @@
-"""ChatGLMV beside LangChain's caches, limiters, batches, configuration and tracers, over the emulator."""
+"""ChatGLMV with LangChain's caches, rate limiters, batches, configuration and tracers, over the emulator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cached(model: ChatGLMV, cache: InMemoryCache, **changes: Any) -> ChatGLMV:
     return model.model_copy(update={"cache": cache, **changes})
 
 
-def test_a_cache_knows_pictures_and_settings_and_not_the_key(
+def test_the_cache_key_depends_on_pictures_and_settings_but_not_the_api_key(
     model: ChatGLMV, emulator: Emulator, red: str, blue: str
 ) -> None:
     cache = InMemoryCache()
@@ -48,7 +48,7 @@ def test_a_structured_answer_is_cached_too(model: ChatGLMV, emulator: Emulator, 
 
 
 class Turnstile(BaseRateLimiter):
-    """Counts who passes."""
+    """A rate limiter that counts calls."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -61,7 +61,7 @@ class Turnstile(BaseRateLimiter):
         return self.acquire()
 
 
-async def test_a_rate_limiter_is_asked_before_every_call(model: ChatGLMV) -> None:
+async def test_a_rate_limiter_is_used_before_every_call(model: ChatGLMV) -> None:
     limiter = Turnstile()
     limited = model.model_copy(update={"rate_limiter": limiter})
     limited.invoke("Hi")
@@ -71,7 +71,7 @@ async def test_a_rate_limiter_is_asked_before_every_call(model: ChatGLMV) -> Non
 
 
 @pytest.mark.parametrize("workers", [None, 2, 16])
-async def test_batches_stay_within_the_platforms_limit_whatever_langchain_allows(workers: int | None) -> None:
+async def test_batches_stay_within_the_platforms_concurrency_limit(workers: int | None) -> None:
     with Emulator(concurrency={"glm-4.6v": 3}, pace=0.005) as emulator:
         model = ChatGLMV(
             model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, max_concurrency=3, max_retries=0
@@ -83,7 +83,7 @@ async def test_batches_stay_within_the_platforms_limit_whatever_langchain_allows
         assert {request.code for request in emulator.requests} == {None}
 
 
-def test_one_bad_item_of_a_batch_leaves_the_others(model: ChatGLMV) -> None:
+def test_one_invalid_item_of_a_batch_does_not_affect_the_others(model: ChatGLMV) -> None:
     good, bad = model.batch(["Hi", ""], return_exceptions=True)
     assert isinstance(good, AIMessage)
     assert isinstance(bad, ValueError)
@@ -119,7 +119,7 @@ class Starts(BaseCallbackHandler):
         self.messages += messages[0]
 
 
-def test_a_trace_holds_the_whole_picture_and_redact_takes_it_out(model: ChatGLMV, red: str) -> None:
+def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, red: str) -> None:
     """LangChain hands messages to tracers before it calls a model, so no model can keep pictures out of them."""
     starts = Starts()
     model.invoke(asked(red), {"callbacks": [starts]})
@@ -129,7 +129,7 @@ def test_a_trace_holds_the_whole_picture_and_redact_takes_it_out(model: ChatGLMV
     assert "What is the main colour?" in repr(redact(inputs))
 
 
-def test_redact_is_what_langsmith_takes(red: str) -> None:
+def test_redact_can_be_passed_to_langsmith(red: str) -> None:
     from langsmith import Client
 
     client = Client(api_key="test", hide_inputs=redact, hide_outputs=redact, auto_batch_tracing=False)

@@ -1,4 +1,4 @@
-"""Every Python block of docs/langchain.md runs as it stands, against the emulator."""
+"""Every Python block of docs/langchain.md runs unchanged against the emulator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out or "print" not in BLOCKS[number]
 
 
-def test_the_table_of_errors_says_what_the_classes_do() -> None:
+def test_the_table_of_errors_matches_the_classes() -> None:
     from langchain_core import exceptions
 
     from langchain_glmv import errors

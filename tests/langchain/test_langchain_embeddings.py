@@ -1,4 +1,4 @@
-"""Vectors of the same platform: LangChain's standard tests, and retrieval that finds what is near."""
+"""Embeddings of the platform: LangChain's standard tests, and retrieval of similar texts."""
 
 from __future__ import annotations
 
@@ -50,32 +50,32 @@ def embeddings(emulator: Emulator) -> GLMVEmbeddings:
     return GLMVEmbeddings(base_url=emulator.base_url, api_key=emulator.api_key, dimensions=256)
 
 
-def test_retrieval_finds_the_text_that_is_near(embeddings: GLMVEmbeddings) -> None:
+def test_retrieval_finds_a_similar_text(embeddings: GLMVEmbeddings) -> None:
     texts = ["A red lighthouse by the sea.", "Invoice 4711 over 300 euros.", "A recipe for pancakes."]
     store = InMemoryVectorStore.from_texts(texts, embeddings)
     assert store.similarity_search("the lighthouse at the red sea", k=1)[0].page_content == texts[0]
 
 
-async def test_vectors_have_the_dimensions_asked_for_and_are_the_same_in_async(embeddings: GLMVEmbeddings) -> None:
+async def test_vectors_have_the_requested_dimensions_and_are_the_same_in_async(embeddings: GLMVEmbeddings) -> None:
     vectors = embeddings.embed_documents(["a", "b"])
     assert [len(vector) for vector in vectors] == [256, 256]
     assert await embeddings.aembed_documents(["a", "b"]) == vectors
     assert await embeddings.aembed_query("a") == embeddings.embed_query("a") == vectors[0]
 
 
-def test_no_texts_have_no_vectors_and_cost_no_call(embeddings: GLMVEmbeddings, emulator: Emulator) -> None:
+def test_an_empty_list_gives_no_vectors_and_makes_no_call(embeddings: GLMVEmbeddings, emulator: Emulator) -> None:
     assert embeddings.embed_documents([]) == []
     assert emulator.requests == []
 
 
-def test_wrong_options_are_refused_in_words(embeddings: GLMVEmbeddings) -> None:
+def test_wrong_options_are_refused_with_a_clear_message(embeddings: GLMVEmbeddings) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="dimensions"):
         GLMVEmbeddings(dimension=256)
     with pytest.raises(glmv.LimitExceeded, match="2048"):
         embeddings.model_copy(update={"dimensions": 77}).embed_query("a")
 
 
-def test_the_key_is_in_no_text_about_it_and_in_no_pickle() -> None:
+def test_the_key_is_in_no_text_or_pickle_of_the_model() -> None:
     ours = GLMVEmbeddings(api_key="test-id.test-secret")
     assert "test-secret" not in repr(ours) + ours.model_dump_json()
     assert b"test-secret" not in pickle.dumps(ours)

@@ -1,4 +1,4 @@
-"""Bad ends of other servers through ChatGLMV: LangChain's classes, and retries where they may help."""
+"""Failed answers of other servers through ChatGLMV: LangChain's error classes, and retries where they may help."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(script: Script, way: str, **options: Any) -> AIMessage:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_bad_end_is_langchains_error_too(end: End, way: str) -> None:
+def test_a_failed_answer_raises_langchains_error_class_too(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:
@@ -70,13 +70,13 @@ def test_a_bad_end_is_langchains_error_too(end: End, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ["content_filter", "sensitive", "eos", "model_context_window_exceeded", "length"])
-def test_the_reason_stands_in_the_message_as_the_server_sent_it(reason: str, way: str) -> None:
+def test_the_message_has_the_finish_reason_that_the_server_sent(reason: str, way: str) -> None:
     script = Script(answered("so far", reason, stream="stream" in way))
     message = ask(script, way, on_sensitive="return")
     assert (message.text, message.response_metadata["finish_reason"]) == ("so far", reason)
 
 
-def test_a_call_that_the_window_has_cut_is_not_shown_as_a_call() -> None:
+def test_a_call_cut_by_the_context_window_is_not_a_tool_call() -> None:
     from tests.support.ends import STREAMED, Reply, chunk, event
 
     call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"path": "/home/us'}}

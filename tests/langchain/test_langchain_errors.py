@@ -1,4 +1,4 @@
-"""Every error is the core's and LangChain's at once, and retries can tell by type what to try again."""
+"""Every error has a core and a LangChain base class, so that retries can be chosen by type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def raised(error: glmv.GLMVError) -> glmv.GLMVError:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_every_error_of_the_core_is_a_langchain_error_of_the_same_facts(kind: type[glmv.GLMVError]) -> None:
+def test_every_core_error_has_a_langchain_variant_with_equal_attributes(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("busy", code="1302", status_code=429, request_id="req-123", attempts=2, retry_after=1.5))
     assert isinstance(error, kind)
     assert isinstance(error, exceptions.LangChainException)
@@ -65,7 +65,7 @@ def test_every_error_survives_pickling(kind: type[glmv.GLMVError]) -> None:
         (glmv.RequestTimeout, "ModelTimeoutError"),
     ],
 )
-def test_the_langchain_class_says_what_happened(ours: type[glmv.GLMVError], theirs: str) -> None:
+def test_each_error_has_the_right_langchain_class(ours: type[glmv.GLMVError], theirs: str) -> None:
     assert isinstance(raised(ours("no")), getattr(exceptions, theirs))
 
 
@@ -80,31 +80,31 @@ AGAIN = {
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_middleware_and_graphs_repeat_what_may_pass_and_leave_the_rest(kind: type[glmv.GLMVError]) -> None:
+def test_middleware_and_graphs_retry_only_retryable_errors(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("no"))
     assert error.is_retryable is (kind.__name__ in AGAIN)  # type: ignore[attr-defined]  # of LangChain's half
     if not isinstance(error, glmv.GateTimeout):
         assert RetryPolicy().retry_on(error) is (kind.__name__ in AGAIN)  # type: ignore[operator]  # the default is a function
 
 
-def test_an_unfit_answer_is_what_output_parsers_raise() -> None:
+def test_a_misfit_answer_raises_output_parser_exception() -> None:
     assert isinstance(raised(glmv.MalformedResponse("no JSON")), OutputParserException)
     assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
 
 
-def test_this_very_error_decides_over_its_class() -> None:
+def test_the_retryable_attribute_takes_precedence_over_the_class() -> None:
     assert raised(glmv.RateLimitError("busy", retryable=False)).is_retryable is False  # type: ignore[attr-defined]  # see above
 
 
-def test_errors_of_others_pass_untouched() -> None:
+def test_other_exceptions_pass_unchanged() -> None:
     with pytest.raises(KeyError), errors.joined_errors():
         raise KeyError("x")
 
 
-def test_an_error_is_joined_once() -> None:
+def test_an_error_is_converted_once() -> None:
     error = raised(glmv.RateLimitError("busy"))
     assert raised(error) is error
 
 
-def test_errors_hold_no_response_whose_headers_core_would_copy_into_traces() -> None:
+def test_errors_have_no_response_whose_headers_would_reach_traces() -> None:
     assert not hasattr(raised(glmv.ServerError("down")), "response")

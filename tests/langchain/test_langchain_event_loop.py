@@ -1,4 +1,4 @@
-"""`ChatGLMV` prepares pictures beside the event loop, and those of a history once."""
+"""`ChatGLMV` prepares pictures in threads, and pictures of a history only once."""
 
 from __future__ import annotations
 
@@ -62,21 +62,25 @@ def blocks() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-async def test_no_picture_is_prepared_on_the_loop(entry: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [HumanMessage([image(photo()), "What?"])]
+async def test_no_picture_is_prepared_on_the_event_loop(
+    entry: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [HumanMessage([image(photo()), "What?"])]
     threads = Threads(monkeypatch)
-    await ENTRIES[entry](model, asked)
+    await ENTRIES[entry](model, requests)
     threads.hold_off(threading.get_ident())
 
 
 @pytest.mark.parametrize("kind", blocks())
-async def test_no_block_is_checked_on_the_loop(kind: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_block_is_checked_on_the_event_loop(
+    kind: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads = Threads(monkeypatch)
     await model.ainvoke([HumanMessage([blocks()[kind]])])
     threads.hold_off(threading.get_ident())
 
 
-async def test_a_history_is_fitted_once(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pictures_of_a_history_are_fitted_once(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
     real, fitted = pixels.fit, []
     monkeypatch.setattr(pixels, "fit", lambda *args: (fitted.append(1), real(*args))[1])
     history: list[Any] = [HumanMessage([image(photo(seed)), "?"]) for seed in range(3)]
@@ -86,7 +90,7 @@ async def test_a_history_is_fitted_once(model: ChatGLMV, monkeypatch: pytest.Mon
     assert len(fitted) == 3
 
 
-async def test_a_deadline_counts_the_pictures(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_includes_picture_preparation(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = threading.Event()
     monkeypatch.setattr(pixels, "fit", lambda *_: may_end.wait(10))
     try:
@@ -97,7 +101,7 @@ async def test_a_deadline_counts_the_pictures(model: ChatGLMV, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("deadline", [0, -2.5, float("nan")])
-async def test_what_is_no_deadline_is_refused(deadline: float, model: ChatGLMV) -> None:
+async def test_an_invalid_deadline_is_refused(deadline: float, model: ChatGLMV) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="deadline"):
         await model.ainvoke([HumanMessage([image(photo())])], deadline=deadline)
 
@@ -118,14 +122,14 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-async def test_aimage_is_image_in_a_worker_thread(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_aimage_runs_image_in_a_worker_thread(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = image(SOURCES[kind](tmp_path))
     threads = Threads(monkeypatch)
     assert await aimage(SOURCES[kind](tmp_path)) == expected
     assert threading.get_ident() not in {thread for of in threads.of.values() for thread in of}
 
 
-async def test_aimage_and_avideo_refuse_as_their_kin_do(tmp_path: Path) -> None:
+async def test_aimage_and_avideo_raise_the_same_errors_as_image_and_video(tmp_path: Path) -> None:
     for awaited, plain in ((aimage, image), (avideo, video)):
         with pytest.raises(ValueError, match="does not exist") as expected:
             plain(tmp_path / "none")
@@ -134,12 +138,12 @@ async def test_aimage_and_avideo_refuse_as_their_kin_do(tmp_path: Path) -> None:
         assert str(found.value) == str(expected.value)
 
 
-async def test_what_a_tool_shows_is_prepared_beside_the_loop(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = HumanMessage("Look.")
+async def test_pictures_of_a_tool_are_prepared_in_threads(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = HumanMessage("Look.")
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
     shown = ToolMessage([image(photo())], tool_call_id="1")
     threads = Threads(monkeypatch)
-    await model.ainvoke([asked, AIMessage("", tool_calls=[call]), shown])
+    await model.ainvoke([result, AIMessage("", tool_calls=[call]), shown])
     threads.hold_off(threading.get_ident())
 
 
@@ -159,18 +163,18 @@ BY_REFERENCE: dict[str, Callable[[dict[str, Any]], list[Any]]] = {
 
 @pytest.mark.parametrize("kind", BY_REFERENCE)
 @pytest.mark.parametrize("entry", ["ainvoke", "astream", "abatch"])
-async def test_no_reference_is_resolved_on_the_loop(
+async def test_no_reference_is_resolved_on_the_event_loop(
     kind: str, entry: str, model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = glmv.PictureStore(tmp_path / "store")
-    asked = BY_REFERENCE[kind](image(photo(), store=store))
+    result = BY_REFERENCE[kind](image(photo(), store=store))
     threads = Threads(monkeypatch)
-    await ENTRIES[entry](model.model_copy(update={"picture_store": store}), asked)
+    await ENTRIES[entry](model.model_copy(update={"picture_store": store}), result)
     assert "from_path" in threads.of
     threads.hold_off(threading.get_ident())
 
 
-async def test_words_of_a_model_with_a_store_take_no_thread(
+async def test_text_alone_uses_no_thread_with_a_store(
     model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))

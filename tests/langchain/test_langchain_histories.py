@@ -1,4 +1,4 @@
-"""Histories and tools' results as LangChain's agents and trimmers leave them."""
+"""Histories and tool results as LangChain's agents and trimmers produce them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ REFUSED: list[list[AnyMessage]] = [
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_history_with_one_meaning_is_answered(history: list[AnyMessage], emulator: Emulator) -> None:
+def test_an_unambiguous_history_is_answered(history: list[AnyMessage], emulator: Emulator) -> None:
     answer = model(emulator).invoke(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
     assert next(role for role in roles if role != "system") == "user"
@@ -60,7 +60,7 @@ def test_a_history_with_one_meaning_is_answered(history: list[AnyMessage], emula
 
 
 @pytest.mark.parametrize("history", REFUSED[:3])
-def test_another_history_is_refused_naming_langchains_cure(history: list[AnyMessage], emulator: Emulator) -> None:
+def test_another_history_is_refused_with_langchains_remedy(history: list[AnyMessage], emulator: Emulator) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r'messages\[\d\].*start_on="human"'):
         model(emulator).invoke(history)
     assert len(emulator.requests) == 0
@@ -73,7 +73,7 @@ def test_trimming_by_the_models_count_never_raises(history: list[AnyMessage], mo
     assert len(trimmed) <= len(history)
 
 
-def test_what_trimming_from_a_human_message_leaves_is_answered(emulator: Emulator) -> None:
+def test_a_history_trimmed_to_start_with_a_human_message_is_answered(emulator: Emulator) -> None:
     history = [HUMAN, ASKED, RESULT, AIMessage("Two metres."), HumanMessage("And how high?")]
     trimmed = trim_messages(history, max_tokens=3, token_counter=len, start_on="human")
     assert model(emulator).invoke(trimmed).text
@@ -97,7 +97,7 @@ RETURNED = {
 
 
 def run(emulator: Emulator, returned: Any) -> list[dict[str, Any]]:
-    """The messages of the second request of an agent whose tool returns that."""
+    """The messages of the second request of an agent whose tool returns this value."""
     tool = StructuredTool.from_function(lambda: returned, name="look", description="Look.")
     emulator.call("look")
     create_agent(model(emulator), [tool]).invoke({"messages": [HumanMessage("Look and tell.")]})
@@ -106,13 +106,13 @@ def run(emulator: Emulator, returned: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("what", RETURNED)
-def test_a_picture_that_a_tool_returns_is_seen(what: str, emulator: Emulator) -> None:
+def test_a_picture_returned_by_a_tool_reaches_the_model(what: str, emulator: Emulator) -> None:
     messages = run(emulator, RETURNED[what]())
     assert [part["type"] for part in messages[-1]["content"]] == ["text", "image_url"]
     assert b64encode(PNG).decode()[:80] not in str(messages[:-1])
 
 
-def test_a_video_that_a_tool_returns_is_seen(emulator: Emulator) -> None:
+def test_a_video_returned_by_a_tool_reaches_the_model(emulator: Emulator) -> None:
     messages = run(emulator, [video("https://example.com/clip.mp4"), "Ten seconds."])
     assert "Ten seconds." in messages[-2]["content"]
     assert messages[-1]["content"][-1]["type"] == "video_url"
@@ -120,7 +120,7 @@ def test_a_video_that_a_tool_returns_is_seen(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("url", ["file:///srv/a.png", "smb://nas/a.png"])
 @pytest.mark.parametrize("kind", ["image", "video", "file"])
-def test_a_bad_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emulator: Emulator) -> None:
+def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emulator: Emulator) -> None:
     history = [HUMAN, ASKED, ToolMessage([{"type": kind, "url": url, "mime_type": ""}], tool_call_id="m1")]
     answer = model(emulator).invoke(history)
     assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
@@ -130,7 +130,7 @@ def test_a_bad_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emulator
 
 
 @pytest.mark.parametrize("lost", [Pillow.new("RGB", (5, 6)), glmv.Image.from_bytes(PNG)])
-def test_a_lost_picture_is_refused_naming_image(lost: Any, emulator: Emulator) -> None:
+def test_a_lost_picture_is_refused_with_advice_to_use_image(lost: Any, emulator: Emulator) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"let the tool return what langchain_glmv\.image\(source\)"):
         run(emulator, lost)
 
@@ -138,11 +138,11 @@ def test_a_lost_picture_is_refused_naming_image(lost: Any, emulator: Emulator) -
 def test_a_picture_in_a_tools_text_is_counted_as_a_picture() -> None:
     large = b64encode(png((900, 700))).decode()
     count = ChatGLMV().get_num_tokens_from_messages([HUMAN, ASKED, ToolMessage(large, tool_call_id="m1")])
-    seen = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
-    assert seen < count < seen + 200
+    result = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
+    assert result < count < result + 200
 
 
-def test_old_pictures_of_a_long_run_are_left_out(emulator: Emulator) -> None:
+def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None:
     turns: list[AnyMessage] = [HUMAN]
     for number in range(4):
         call = {"name": "look", "args": {}, "id": f"l{number}", "type": "tool_call"}
@@ -159,6 +159,6 @@ def test_old_pictures_of_a_long_run_are_left_out(emulator: Emulator) -> None:
     assert counted[0] < counted[1]
 
 
-def test_headers_of_every_call_are_named() -> None:
+def test_extra_headers_are_refused_naming_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})

@@ -1,4 +1,4 @@
-"""Who judges an answer: agents, their tools and their middleware, where LangChain has loops of its own for that."""
+"""Which code validates an answer: agents, tools and middleware, where LangChain has its own loops."""
 
 from __future__ import annotations
 
@@ -80,29 +80,29 @@ def connect(emulator: Emulator, **options: Any) -> ChatGLMV:
 
 
 def run(emulator: Emulator, way: str, tools: Any = (), **agent: Any) -> dict[str, Any]:
-    """An agent's state at the end, run in one of the ways."""
-    made: Any = create_agent(connect(emulator, streaming=way == "streams inside"), list(tools), **agent)
+    """The final state of an agent, run by one of the entry points."""
+    result: Any = create_agent(connect(emulator, streaming=way == "streams inside"), list(tools), **agent)
     question = {"messages": [HumanMessage("Which seat?")]}
 
     async def last() -> Any:
-        return [part async for part in made.astream(question, stream_mode=["values", "messages"])]
+        return [part async for part in result.astream(question, stream_mode=["values", "messages"])]
 
     match way:
         case "invoke" | "streams inside":
-            found = made.invoke(question)
+            answer = result.invoke(question)
         case "ainvoke":
-            found = asyncio.run(made.ainvoke(question))
+            answer = asyncio.run(result.ainvoke(question))
         case _:
             parts = (
-                asyncio.run(last()) if way == "astream" else made.stream(question, stream_mode=["values", "messages"])
+                asyncio.run(last()) if way == "astream" else result.stream(question, stream_mode=["values", "messages"])
             )
-            found = [part for mode, part in parts if mode == "values"][-1]
-    assert isinstance(found, dict)
-    return found
+            answer = [part for mode, part in parts if mode == "values"][-1]
+    assert isinstance(answer, dict)
+    return answer
 
 
 def asked(emulator: Emulator, number: int) -> str:
-    """All that the model is shown by one request."""
+    """All text of one request."""
     return json.dumps(emulator.requests[number].body["messages"], ensure_ascii=False)
 
 
@@ -117,11 +117,11 @@ def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misf
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_loop_goes_on_after_arguments_that_are_no_json(way: str, emu: Emulator) -> None:
+def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emulator) -> None:
     emu.say(ticket('{"seat": 14, coach'), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert found["messages"][1].invalid_tool_calls
+    result = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert result["structured_response"] == Ticket(**GOOD)
+    assert result["messages"][1].invalid_tool_calls
     assert len(emu.requests) == 2
 
 
@@ -136,7 +136,7 @@ def test_the_loop_goes_on_after_arguments_that_are_no_json(way: str, emu: Emulat
     ],
     ids=["text", "function", "class", "classes"],
 )
-def test_what_handle_errors_says_reaches_the_model(handle_errors: Any, told: str, way: str, emu: Emulator) -> None:
+def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, told: str, way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[1]), ticket(MISFITS[2]), ticket(GOOD))
     found = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
     assert found["structured_response"] == Ticket(**GOOD)
@@ -144,7 +144,7 @@ def test_what_handle_errors_says_reaches_the_model(handle_errors: Any, told: str
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_handling_the_first_misfit_is_langchains_error(way: str, emu: Emulator) -> None:
+def test_without_handle_errors_the_first_misfit_is_langchains_error(way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[0]))
     with pytest.raises(StructuredOutputValidationError) as failed:
         run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -152,14 +152,14 @@ def test_without_handling_the_first_misfit_is_langchains_error(way: str, emu: Em
     assert len(emu.requests) == 1
 
 
-def test_two_calls_where_one_is_due_are_langchains_to_judge(emu: Emulator) -> None:
+def test_langchain_handles_two_calls_where_one_is_expected(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_loop_goes_on_after_text_in_place_of_a_call(way: str, emu: Emulator) -> None:
+def test_the_loop_continues_after_text_instead_of_a_call(way: str, emu: Emulator) -> None:
     emu.say("Seat 14.", "Coach B, seat 14.", ticket(GOOD))
     found = run(emu, way, response_format=ToolStrategy(Ticket))
     assert found["structured_response"] == Ticket(**GOOD)
@@ -169,7 +169,7 @@ def test_the_loop_goes_on_after_text_in_place_of_a_call(way: str, emu: Emulator)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_tool_that_is_called_wrongly_tells_the_model_itself(way: str, emu: Emulator) -> None:
+def test_a_tool_reports_invalid_arguments_to_the_model(way: str, emu: Emulator) -> None:
     for arguments in ({"number": "seven"}, {"number": 7}):
         emu.say(ticket(arguments, name="refund"))
     emu.say(ticket({"number": 7, "reason": "late"}, name="refund"), ticket(GOOD))
@@ -184,7 +184,7 @@ def test_a_tool_that_is_called_wrongly_tells_the_model_itself(way: str, emu: Emu
 
 
 class AskOnceMore(AgentMiddleware[Any, Any, Any]):
-    """Repeats a call of the model whose structured answer did not fit."""
+    """Repeats a model call after a structured answer that does not fit."""
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -209,7 +209,7 @@ def test_middleware_that_catches_structured_output_errors_acts(strategy: Any, em
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("second", [json.dumps(MISFITS[0]), "Seat fourteen."])
-def test_a_provider_strategy_asks_once_more_and_then_raises_langchains_error(
+def test_a_provider_strategy_repairs_once_and_then_raises_langchains_error(
     second: str, way: str, emu: Emulator
 ) -> None:
     emu.say("I do not know.", second)
@@ -220,7 +220,7 @@ def test_a_provider_strategy_asks_once_more_and_then_raises_langchains_error(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_json_that_was_streamed_and_does_not_fit_is_langchains_to_judge(way: str, emu: Emulator) -> None:
+def test_langchain_handles_streamed_json_that_does_not_fit(way: str, emu: Emulator) -> None:
     wrong = json.dumps(MISFITS[1])
     emu.say(wrong, wrong)
     with pytest.raises(StructuredOutputValidationError):
@@ -238,18 +238,18 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 @pytest.mark.parametrize("said", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
-def test_a_tool_selector_judges_a_selection_that_does_not_fit(
+def test_a_tool_selector_handles_a_selection_that_does_not_fit(
     fallback: Any, offered: set[str], said: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
     emu.say(*[said] * 4, "Done.")
-    found = run(emu, way, [refund, timetable], middleware=[selector])
-    assert found["messages"][-1].text == "Done."
+    result = run(emu, way, [refund, timetable], middleware=[selector])
+    assert result["messages"][-1].text == "Done."
     assert {one["function"]["name"] for one in emu.requests[-1].body.get("tools", ())} == offered
     assert len(emu.requests) == 5
 
 
-def test_a_tool_selector_that_is_to_fail_says_so_itself(emu: Emulator) -> None:
+def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None:
     emu.say("{}", "{}")
     selector = LLMToolSelectorMiddleware(model=connect(emu), max_retries=0)
     with pytest.raises(ValueError, match="malformed"):
@@ -260,9 +260,7 @@ def test_a_tool_selector_that_is_to_fail_says_so_itself(emu: Emulator) -> None:
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_forced_call_is_asked_for_once_more_and_its_arguments_are_not_judged(
-    way: str, choice: Any, emu: Emulator
-) -> None:
+def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str, choice: Any, emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
     emu.say("No.", ticket({"number": []}, name="refund"))
     answer = said(bound, way)
@@ -296,7 +294,7 @@ def said(model: Any, way: str) -> Any:
             return first.__add__(rest) if rest else first
 
 
-def test_a_call_that_the_token_limit_cut_is_asked_for_once_more(emu: Emulator) -> None:
+def test_a_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
     cut = Reply(tool_calls=[ToolCall("refund", '{"number": 7, "rea')], finish_reason="length")
     bound = connect(emu).bind_tools([refund], tool_choice="any")
     emu.say(cut, ticket({"number": 7, "reason": "late"}, name="refund"))
@@ -307,7 +305,7 @@ def test_a_call_that_the_token_limit_cut_is_asked_for_once_more(emu: Emulator) -
     assert any("max_tokens" in note for note in answer.response_metadata["notes"])
 
 
-def test_a_caller_may_have_misfits_raised(emu: Emulator) -> None:
+def test_misfits_can_be_raised(emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund], tool_choice="any", on_misfit="raise")
     emu.say("No.", "Never.")
     with pytest.raises(glmv.MalformedResponse):
@@ -319,9 +317,7 @@ def test_a_caller_may_have_misfits_raised(emu: Emulator) -> None:
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_twice_does_not_fit_is_the_callers_to_judge(
-    way: str, schema: Any, method: Any, emu: Emulator
-) -> None:
+def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
     wrong = {"seat": "aisle", "coach": 4}
     both = [ticket(wrong, name="TicketDict") if method == "function_calling" else json.dumps(wrong)] * 2
     emu.say(*both)
@@ -331,21 +327,23 @@ def test_a_dict_that_twice_does_not_fit_is_the_callers_to_judge(
     assert "seat" in emu.requests[1].body["messages"][-1]["content"]
     emu.say(*both)
     raw = connect(emu).with_structured_output(schema, method=method, include_raw=True)
-    found: Any = last_of(raw, "ainvoke" if way.startswith("a") else "invoke")
-    assert found["parsed"] is None
-    assert isinstance(found["parsing_error"], OutputParserException)
+    result: Any = last_of(raw, "ainvoke" if way.startswith("a") else "invoke")
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_neither_json_nor_a_call_is_an_error_for_dicts_too(schema: Any, way: str, method: Any, emu: Emulator) -> None:
+def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
+    schema: Any, way: str, method: Any, emu: Emulator
+) -> None:
     emu.say("Seat 14.", "In coach B.")
     with pytest.raises(OutputParserException):
         last_of(connect(emu).with_structured_output(schema, method=method), way)
 
 
-def test_half_an_object_is_an_error_for_dicts_too(emu: Emulator) -> None:
+def test_a_truncated_object_is_an_error_for_dicts_too(emu: Emulator) -> None:
     half = Reply('{"seat": 14, "coach": "B', finish_reason="length")
     emu.say(half, half)
     with pytest.raises(OutputParserException, match="max_tokens"):
@@ -380,7 +378,7 @@ def last_of(structured: Any, way: str) -> Any:
             return list(structured.stream("Which seat?"))[-1]
 
 
-def test_a_bound_response_format_that_nobody_else_judges_raises(emu: Emulator) -> None:
+def test_a_misfit_of_a_bound_response_format_raises(emu: Emulator) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
     emu.say(json.dumps(MISFITS[1]), json.dumps(MISFITS[0]))
     with pytest.raises(glmv.MalformedResponse):
@@ -433,7 +431,7 @@ ENTRIES: dict[str, tuple[Callable[[ChatGLMV], Any], bool]] = {
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "langchain_glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_each_entry_point_does_what_the_table_says(way: str, wrong: Any, row: Judging, emu: Emulator) -> None:
+def test_each_entry_point_behaves_as_the_table_says(way: str, wrong: Any, row: Judging, emu: Emulator) -> None:
     assert {row.entry for row in JUDGING if row.package == "langchain_glmv"} == set(ENTRIES)
     ways, calls = ENTRIES[row.entry]
     misfit = {"seat": "none", "coach": "B"}

@@ -1,4 +1,4 @@
-"""A function as `api_key` of the models: asked at each attempt, left out of pickles and dumps."""
+"""A function as `api_key` of the models: called at each attempt, left out of pickles and dumps."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ def server() -> Iterator[Server]:
 TWO = ["id-1.secret-number-1", "id-2.secret-number-2"]
 
 
-def test_blocking_calls_ask_at_each_attempt(server: Server) -> None:
+def test_blocking_calls_call_the_key_function_at_each_attempt(server: Server) -> None:
     assert ChatGLMV(api_key=Vault().key, base_url=server.base_url).invoke("hello").text == "hello"
     assert keys_at(server) == TWO
 
 
 @pytest.mark.parametrize("name", ["key", "akey"])
-async def test_asynchronous_calls_take_functions_of_both_kinds(server: Server, name: str) -> None:
+async def test_async_calls_accept_sync_and_async_key_functions(server: Server, name: str) -> None:
     model = ChatGLMV(api_key=getattr(Vault(), name), base_url=server.base_url)
     assert (await model.ainvoke("hello")).text == "hello"
     assert keys_at(server) == TWO
 
 
-def test_embeddings_ask_at_each_attempt(server: Server) -> None:
+def test_embeddings_call_the_key_function_at_each_attempt(server: Server) -> None:
     assert GLMVEmbeddings(api_key=Vault().key, base_url=server.base_url).embed_query("hello") == [0.5, 0.25]
     assert keys_at(server) == TWO
 
 
-async def test_embeddings_take_asynchronous_functions(server: Server) -> None:
+async def test_embeddings_accept_async_key_functions(server: Server) -> None:
     model = GLMVEmbeddings(api_key=Vault().akey, base_url=server.base_url)
     assert await model.aembed_query("hello") == [0.5, 0.25]
     assert keys_at(server) == TWO
 
 
-def test_a_blocking_call_says_that_it_cannot_await(server: Server) -> None:
+def test_a_blocking_call_refuses_an_async_key_function(server: Server) -> None:
     with pytest.raises(glmv.AuthenticationError, match="asynchronous"):
         ChatGLMV(api_key=Vault().akey, base_url=server.base_url).invoke("hello")
 
 
 @pytest.mark.parametrize("kind", [ChatGLMV, GLMVEmbeddings])
-def test_pickles_leave_the_function_out_and_copies_share_it(kind: Any) -> None:
+def test_pickles_omit_the_key_function_and_copies_share_it(kind: Any) -> None:
     vault = Vault()
     model = kind(api_key=vault.key)
     assert b"Vault" not in pickle.dumps(model)
@@ -70,7 +70,7 @@ def test_pickles_leave_the_function_out_and_copies_share_it(kind: Any) -> None:
     assert vault.asked == 0
 
 
-def test_dumps_and_reprs_leave_the_function_out() -> None:
+def test_dumps_and_reprs_omit_the_key_function() -> None:
     model = ChatGLMV(api_key=Vault().key)
     assert "Vault" not in dumps(model) + repr(model) + str(model.model_dump()) + model._get_llm_string()
     assert "ZHIPUAI_API_KEY" in dumps(model)

@@ -1,4 +1,4 @@
-"""Video, documents, thinking and boxes through LangChain."""
+"""Videos, documents, thinking and boxes through LangChain."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from langchain_glmv import ChatGLMV, draw_boxes, image, video
 PDF = b64encode(b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n").decode()
 
 
-def test_a_video_is_asked_about_by_path_bytes_and_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
+def test_a_video_is_sent_by_path_bytes_or_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
     for source in (clip, clip.read_bytes(), emulator.host(clip)):
         answer = model.invoke([HumanMessage([video(source), "What colour does the video show, and how long is it?"])])
         assert "blue" in answer.text
         assert "2" in answer.text
 
 
-def test_a_model_without_video_says_so_and_takes_frames(model: ChatGLMV, clip: Path) -> None:
+def test_a_model_without_video_refuses_videos_and_accepts_frames(model: ChatGLMV, clip: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="frames"):
         model.invoke([HumanMessage([video(clip), "What colour?"])], model="glm-4v")
     frames = [image(frame) for frame in glmv.Video.from_path(clip).frames(3)]
@@ -34,7 +34,9 @@ def test_a_model_without_video_says_so_and_takes_frames(model: ChatGLMV, clip: P
     assert "blue" in answer.text
 
 
-def test_a_document_inside_the_message_or_by_url_is_taken(model: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_document_is_accepted_inside_the_message_or_by_url(
+    model: ChatGLMV, emulator: Emulator, tmp_path: Path
+) -> None:
     path = tmp_path / "paper.pdf"
     path.write_bytes(b"%PDF-1.4\n%%EOF\n")
     for block in (
@@ -45,7 +47,7 @@ def test_a_document_inside_the_message_or_by_url_is_taken(model: ChatGLMV, emula
 
 
 @pytest.mark.parametrize("helper", [image, video])
-def test_the_helpers_refuse_what_is_not_there_or_of_another_kind(helper: Any, tmp_path: Path) -> None:
+def test_the_helpers_refuse_missing_files_and_other_types(helper: Any, tmp_path: Path) -> None:
     text = tmp_path / "note.txt"
     text.write_text("no picture")
     for source in (tmp_path / "nowhere.png", text):
@@ -54,12 +56,12 @@ def test_the_helpers_refuse_what_is_not_there_or_of_another_kind(helper: Any, tm
         assert source.name in str(refusal.value)
 
 
-def test_the_helper_takes_a_pillow_picture() -> None:
+def test_the_helper_accepts_a_pillow_picture() -> None:
     block = image(Pillow.new("RGB", (4, 4), "red"))
     assert (block["type"], block["mime_type"]) == ("image", "image/png")
 
 
-def test_thinking_comes_before_the_answer_and_can_be_switched(model: ChatGLMV, blue: str) -> None:
+def test_thinking_precedes_the_answer_and_can_be_switched(model: ChatGLMV, blue: str) -> None:
     question = [HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
     thinking = model.invoke(question, thinking=True)
     assert [block["type"] for block in thinking.content_blocks] == ["reasoning", "text"]
@@ -73,7 +75,7 @@ def test_thinking_comes_before_the_answer_and_can_be_switched(model: ChatGLMV, b
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_a_thinking_answer_goes_back_into_the_conversation(model: ChatGLMV, blue: str, version: str) -> None:
+def test_an_answer_with_reasoning_can_be_sent_back(model: ChatGLMV, blue: str, version: str) -> None:
     model = model.model_copy(update={"output_version": version, "thinking": True})
     question = HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])
     answer = model.invoke([question])
@@ -81,7 +83,7 @@ def test_a_thinking_answer_goes_back_into_the_conversation(model: ChatGLMV, blue
     assert "blue" in again.text
 
 
-def test_boxes_are_drawn_where_the_answer_says() -> None:
+def test_boxes_are_drawn_at_the_coordinates_of_the_answer() -> None:
     message = AIMessage(
         "There.", response_metadata={"boxes": [{"grid": [250, 250, 750, 750], "pixels": None, "image": 0}]}
     )
@@ -98,7 +100,7 @@ def test_boxes_of_another_picture_are_not_drawn() -> None:
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("HEIF", "RGB"), ("TIFF", "I;16"), ("JPEG2000", "L")])
-def test_boxes_are_drawn_on_every_format_that_is_read(kind: str, mode: str) -> None:
+def test_boxes_are_drawn_on_every_supported_format(kind: str, mode: str) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     out = io.BytesIO()
     Pillow.new(mode, (80, 60)).save(out, kind)

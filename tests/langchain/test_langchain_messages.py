@@ -1,4 +1,4 @@
-"""Every shape of content that LangChain carries is mapped, or refused by name."""
+"""Every form of content in LangChain messages is mapped, or refused by name."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def images(red: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("number", range(14))
-def test_every_shape_of_a_picture_inside_the_message_becomes_that_picture(number: int, red: str) -> None:
-    found = part(images(red)[number])
-    assert isinstance(found, glmv.Image)
-    assert found.base64().decode() == red
+def test_every_form_of_an_inline_picture_is_mapped(number: int, red: str) -> None:
+    result = part(images(red)[number])
+    assert isinstance(result, glmv.Image)
+    assert result.base64().decode() == red
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_every_shape_of_a_picture_inside_the_message_becomes_that_picture(number
         {"type": "input_image", "image_url": URL, "detail": "auto"},
     ],
 )
-def test_every_shape_of_a_picture_by_url_keeps_its_url(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.Image)
-    assert found.url == URL
+def test_every_form_of_a_picture_url_is_mapped(block: dict[str, Any]) -> None:
+    result = part(block)
+    assert isinstance(result, glmv.Image)
+    assert result.url == URL
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_every_shape_of_a_picture_by_url_keeps_its_url(block: dict[str, Any]) ->
         {"type": "file", "url": CLIP, "mime_type": "video/mp4"},
     ],
 )
-def test_every_shape_of_a_video_keeps_its_url(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.Video)
-    assert found.url == CLIP
+def test_every_form_of_a_video_url_is_mapped(block: dict[str, Any]) -> None:
+    result = part(block)
+    assert isinstance(result, glmv.Video)
+    assert result.url == CLIP
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_every_shape_of_a_video_keeps_its_url(block: dict[str, Any]) -> None:
         {"type": "document", "source": {"type": "url", "url": PAPER}},
     ],
 )
-def test_every_shape_of_a_document_by_url_keeps_its_url(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.File)
-    assert found.url == PAPER
+def test_every_form_of_a_document_url_is_mapped(block: dict[str, Any]) -> None:
+    result = part(block)
+    assert isinstance(result, glmv.File)
+    assert result.url == PAPER
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_every_shape_of_a_document_by_url_keeps_its_url(block: dict[str, Any]) -
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}},
     ],
 )
-def test_every_shape_of_a_pdf_inside_the_message_becomes_that_file(block: dict[str, Any]) -> None:
-    found = part(block)
-    assert isinstance(found, glmv.File)
-    assert found.mime == "application/pdf"
-    assert found.base64().decode() == PDF
+def test_every_form_of_an_inline_pdf_is_mapped(block: dict[str, Any]) -> None:
+    result = part(block)
+    assert isinstance(result, glmv.File)
+    assert result.mime == "application/pdf"
+    assert result.base64().decode() == PDF
 
 
 def test_a_file_id_is_sent_as_the_id_of_an_uploaded_file() -> None:
@@ -154,15 +154,15 @@ def test_a_file_id_is_sent_as_the_id_of_an_uploaded_file() -> None:
         {"type": "non_standard", "value": {"type": "text", "text": "words"}},
     ],
 )
-def test_every_shape_of_text_becomes_that_text(block: Any) -> None:
+def test_every_form_of_text_is_mapped(block: Any) -> None:
     assert part(block) == glmv.Text("words")
 
 
-def test_a_title_stands_in_front_of_a_text_document() -> None:
+def test_the_title_precedes_the_text_of_a_document() -> None:
     assert part({"type": "text-plain", "text": "words", "title": "Notes"}) == glmv.Text("Notes\nwords")
 
 
-def test_pictures_keep_their_places_between_texts(red: str, blue: str) -> None:
+def test_pictures_keep_their_positions_between_texts(red: str, blue: str) -> None:
     [message] = sent(
         HumanMessage(["before", {"type": "image", "base64": red}, "between", {"type": "image", "base64": blue}])
     )
@@ -188,7 +188,7 @@ def test_pictures_keep_their_places_between_texts(red: str, blue: str) -> None:
         (7, "'int'", "What works"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_by_block_role_index_and_model(block: Any, named: str, hint: str) -> None:
+def test_unsupported_blocks_are_refused_with_type_role_index_and_model(block: Any, named: str, hint: str) -> None:
     message = HumanMessage("")
     message.content = [block]
     with pytest.raises(glmv.UnsupportedContent) as refusal:
@@ -205,15 +205,15 @@ def test_a_path_in_a_message_is_refused_and_not_opened(path: str) -> None:
         sent(HumanMessage([{"type": "image_url", "image_url": {"url": path}}]))
 
 
-def test_fields_that_glm_does_not_have_are_left_out_with_one_note_each(red: str) -> None:
+def test_unsupported_fields_are_left_out_with_one_note_each(red: str) -> None:
     uri = f"data:image/png;base64,{red}"
     picture = {"type": "image_url", "image_url": {"url": uri, "detail": "low"}}
-    told = notes(
+    result = notes(
         HumanMessage(
             [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, picture, picture], name="Li"
         )
     )
-    assert [line.partition(" ")[0] for line in told] == ["name", "cache_control", "detail"]
+    assert [line.partition(" ")[0] for line in result] == ["name", "cache_control", "detail"]
 
 
 @pytest.mark.parametrize(
@@ -224,21 +224,21 @@ def test_fields_that_glm_does_not_have_are_left_out_with_one_note_each(red: str)
         {"type": "image", "url": URL, "extras": {"detail": "low"}},
     ],
 )
-def test_the_detail_of_a_picture_is_left_out_with_a_note_wherever_it_stands(block: dict[str, Any]) -> None:
+def test_the_detail_of_a_picture_is_left_out_with_a_note(block: dict[str, Any]) -> None:
     assert notes(HumanMessage([block])) == ("detail was left out: GLM has no field for it.",)
 
 
-def test_system_texts_are_joined_by_lines() -> None:
+def test_system_texts_are_joined_by_newlines() -> None:
     [message] = sent(SystemMessage(["one", {"type": "text", "text": "two"}]))
     assert (message.role, message.text) == ("system", "one\ntwo")
 
 
-def test_an_assistants_calls_travel_with_their_arguments_as_json() -> None:
+def test_tool_calls_of_an_assistant_are_sent_with_json_arguments() -> None:
     [message] = sent(AIMessage("", tool_calls=[{"id": "c1", "name": "f", "args": {"city": "北京"}}]))
     assert message.tool_calls == (glmv.ToolCall("c1", "f", '{"city": "北京"}'),)
 
 
-def test_history_of_another_provider_is_understood() -> None:
+def test_history_of_another_provider_is_mapped() -> None:
     [message] = sent(
         AIMessage(
             [
@@ -260,14 +260,14 @@ def test_history_of_another_provider_is_understood() -> None:
     )
 
 
-def test_reasoning_is_read_once_when_it_stands_in_two_places() -> None:
+def test_reasoning_in_two_fields_is_read_once() -> None:
     [message] = sent(
         AIMessage([{"type": "reasoning", "reasoning": "hm"}, "yes"], additional_kwargs={"reasoning_content": "hm"})
     )
     assert message.reasoning == "hm"
 
 
-def test_a_broken_call_is_told_as_text_and_paired_with_its_answer() -> None:
+def test_an_invalid_tool_call_is_sent_as_text_with_its_result() -> None:
     assistant, tool = sent(
         AIMessage("", invalid_tool_calls=[{"id": "c1", "name": "f", "args": '{"x": ', "error": "cut"}]),
         ToolMessage("not run", tool_call_id="c1", status="error"),
@@ -277,7 +277,7 @@ def test_a_broken_call_is_told_as_text_and_paired_with_its_answer() -> None:
     assert tool.text == "Error: not run"
 
 
-def test_pictures_of_tools_follow_the_whole_group_in_a_user_message(red: str, blue: str) -> None:
+def test_pictures_of_tools_follow_all_tool_results_in_a_user_message(red: str, blue: str) -> None:
     conversation = sent(
         HumanMessage("Compare."),
         AIMessage("", tool_calls=[{"id": call, "name": "shot", "args": {}} for call in ("c1", "c2")]),
@@ -297,14 +297,14 @@ def test_pictures_of_tools_follow_the_whole_group_in_a_user_message(red: str, bl
     assert (picture, other) == (glmv.Image.from_base64(red), glmv.Image.from_base64(blue))
 
 
-def test_moved_pictures_come_first_in_the_user_message_that_follows(red: str) -> None:
+def test_moved_pictures_come_first_in_the_next_user_message(red: str) -> None:
     system, user = sent(SystemMessage(["A logo:", {"type": "image", "base64": red}]), HumanMessage("Where is it?"))
     assert system.text.startswith("A logo:")
     assert [type(item).__name__ for item in user.content] == ["Text", "Image", "Text"]
     assert user.content[-1] == glmv.Text("Where is it?")
 
 
-def test_pictures_of_an_assistant_stand_before_the_next_assistant(red: str) -> None:
+def test_pictures_of_an_assistant_move_before_the_next_assistant_message(red: str) -> None:
     roles = [
         message.role
         for message in sent(
@@ -327,7 +327,7 @@ def test_a_tool_result_inside_a_user_message_becomes_a_tool_message(red: str) ->
     assert glmv.Image.from_base64(red) in user.content
 
 
-def test_roles_of_chat_messages_are_mapped_and_unknown_ones_refused() -> None:
+def test_roles_of_chat_messages_are_mapped_and_unknown_roles_refused() -> None:
     assert [message.role for message in sent(ChatMessage("a", role="user"), ChatMessage("b", role="assistant"))] == [
         "user",
         "assistant",
@@ -337,13 +337,13 @@ def test_roles_of_chat_messages_are_mapped_and_unknown_ones_refused() -> None:
 
 
 @pytest.mark.parametrize("message", [FunctionMessage("a", name="f"), RemoveMessage(id="1")])
-def test_messages_of_other_kinds_are_refused_by_their_names(message: Any) -> None:
+def test_messages_of_other_classes_are_refused_by_name(message: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=type(message).__name__):
         sent(message)
 
 
 @pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
-def test_an_empty_user_message_is_refused_and_empty_others_are_left_out_with_a_note(content: Any) -> None:
+def test_empty_user_messages_are_refused_and_other_empty_ones_left_out(content: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] \(human\) is empty"):
         sent(HumanMessage(content))
     assert to_glmv([SystemMessage(content), AIMessage(content)], "glm-4.6v")[0] == []

@@ -1,4 +1,4 @@
-"""Answers of servers beside the platform, through ChatGLMV: the table of `tests/support/other_answers.py`."""
+"""Answers of servers other than the platform, through ChatGLMV: the table of `tests/support/other_answers.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model_of(case: Case, **options: Any) -> ChatGLMV:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_other_servers_send_is_read(name: str) -> None:
+def test_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     model = model_of(case)
     asked: Any = model.bind_tools(TOOLS) if case.tools else model
@@ -61,19 +61,19 @@ def last(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "openai"])
-def test_a_structured_answer_is_not_taken_from_the_thought(last: Any, dialect: str) -> None:
+def test_a_structured_answer_is_not_taken_from_the_reasoning(last: Any, dialect: str) -> None:
     pieces = [chunk({"content": each}) for each in DRAFT]
     body = events(*pieces, chunk(None, "stop")) if last.stream else json.dumps(whole({"content": DRAFT})).encode()
     model = model_of(Case(body), dialect=dialect)
     assert last(model.with_structured_output(Size)) == Size(width=3, height=4)
 
 
-def test_a_shape_that_is_not_known_is_no_empty_message() -> None:
+def test_an_unknown_shape_is_not_an_empty_message() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         model_of(Case(b'{"choices": [{"answer": "hello"}]}')).invoke("hi")
 
 
-def test_thousands_of_calls_are_read(last: Any) -> None:
+def test_thousands_of_tool_calls_are_read(last: Any) -> None:
     calls = [
         {"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": '{"city": "A"}'}}
         for at in range(3000)

@@ -1,4 +1,4 @@
-"""What LangChain's users hand over as a picture, and messages that name the functions that they have."""
+"""Sources of pictures for LangChain users, and errors that name this package's functions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_base64_becomes_a_block(spelled: Any) -> None:
     assert image(spelled(data).decode()) == image(data)
 
 
-def test_an_open_file_becomes_a_block_and_its_picture_is_seen(model: ChatGLMV, tmp_path: Path) -> None:
+def test_an_open_file_becomes_a_block_and_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
     path = tmp_path / "a.tga"
     path.write_bytes(encoded("TGA"))
     with path.open("rb") as file:
@@ -42,16 +42,16 @@ def test_an_open_file_becomes_a_block_and_its_picture_is_seen(model: ChatGLMV, t
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
-def test_more_formats_are_seen(model: ChatGLMV, kind: str) -> None:
+def test_more_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
-def test_an_array_is_told_how_to_become_a_picture() -> None:
+def test_an_array_is_refused_with_advice_to_convert_it() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         image(np.zeros((5, 4, 3), "uint8"))  # type: ignore[arg-type]  # the point of the test
 
 
-def test_pages_that_are_left_out_are_noted(model: ChatGLMV) -> None:
+def test_omitted_pages_are_noted(model: ChatGLMV) -> None:
     data = encoded("TIFF", save_all=True, append_images=[Pillow.new("RGB", (48, 32), "red")])
     answer = model.invoke([HumanMessage([image(data), "What colour is it?"])])
     assert "page 1 of 2" in " ".join(answer.response_metadata["notes"])
@@ -60,7 +60,7 @@ def test_pages_that_are_left_out_are_noted(model: ChatGLMV) -> None:
 
 
 @pytest.mark.parametrize("given", ["photos/red.png", "C:\\pictures\\red.png", "~/red.png"])
-def test_a_path_in_a_block_is_answered_with_the_function_of_this_package(model: ChatGLMV, given: str) -> None:
+def test_a_path_in_a_block_is_refused_naming_the_function_to_use(model: ChatGLMV, given: str) -> None:
     block = {"type": "image_url", "image_url": {"url": given}}
     with pytest.raises(glmv.UnsupportedContent) as caught:
         model.invoke([HumanMessage([block, "What?"])])
@@ -79,14 +79,14 @@ def test_a_path_in_a_block_is_answered_with_the_function_of_this_package(model: 
         {"type": "video", "bytes": b"1"},
     ],
 )
-def test_a_block_without_a_medium_is_answered_with_what_makes_one(model: ChatGLMV, block: dict[str, Any]) -> None:
+def test_a_block_without_media_is_refused_naming_the_function_to_use(model: ChatGLMV, block: dict[str, Any]) -> None:
     with pytest.raises(glmv.UnsupportedContent) as caught:
         model.invoke([HumanMessage([block, "What?"])])
     assert f"langchain_glmv.{block['type']}(source)" in str(caught.value)
     assert "file ids" not in str(caught.value)
 
 
-def test_a_text_that_names_a_picture_and_a_private_url_are_noted(tmp_path: Path) -> None:
+def test_a_picture_path_in_a_text_and_a_private_url_are_noted(tmp_path: Path) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
 
@@ -100,7 +100,7 @@ def test_a_text_that_names_a_picture_and_a_private_url_are_noted(tmp_path: Path)
         assert "langchain_glmv.image(data)" in " ".join(private.response_metadata["notes"])
 
 
-def test_half_a_picture_is_refused_before_it_is_sent(model: ChatGLMV) -> None:
+def test_a_truncated_picture_is_refused_before_sending(model: ChatGLMV) -> None:
     out = io.BytesIO()
     Pillow.effect_noise((90, 90), 80).save(out, "PNG")
     half = out.getvalue()[:3000]
@@ -108,7 +108,7 @@ def test_half_a_picture_is_refused_before_it_is_sent(model: ChatGLMV) -> None:
         model.invoke([HumanMessage([image(half), "What?"])])
 
 
-def test_no_message_holds_a_whole_picture(model: ChatGLMV) -> None:
+def test_no_error_quotes_a_whole_picture(model: ChatGLMV) -> None:
     text = "Qz" * 500_000
     for attempt in (
         lambda: image(text),
@@ -121,7 +121,7 @@ def test_no_message_holds_a_whole_picture(model: ChatGLMV) -> None:
         assert str(caught.value).count("Qz") <= 250
 
 
-def test_boxes_without_pillow_are_answered_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawing_boxes_without_pillow_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     runnable = draw_boxes(encoded("PNG"))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(glmv.UnsupportedContent, match=r'needs Pillow: pip install "glmv\[images\]"'):

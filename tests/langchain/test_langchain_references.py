@@ -1,4 +1,4 @@
-"""Pictures and videos by reference: what is sent, what state, caches and traces hold, and what is refused."""
+"""Pictures and videos by reference: requests, state, caches, traces and refusals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def digest(data: bytes) -> str:
 
 
 def sent(emulator: Emulator, number: int = -1) -> list[str]:
-    """The digests of all pictures and videos of a request, as the emulator writes them down."""
+    """The digests of all pictures and videos of a request, as recorded by the emulator."""
     return [
         part[part["type"]]["url"].rpartition("sha256 ")[2].removesuffix(">")
         for message in emulator.requests[number].body["messages"]
@@ -76,7 +76,7 @@ def test_a_url_stays_a_url(store: PictureStore) -> None:
     assert not store.folder.exists()
 
 
-def test_what_is_no_picture_is_refused_before_it_is_stored(store: PictureStore) -> None:
+def test_an_invalid_picture_is_refused_before_it_is_stored(store: PictureStore) -> None:
     with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use glmv\.Video"):
         image(mp4(), store=store)
     assert not store.folder.exists()
@@ -114,7 +114,7 @@ async def test_the_picture_of_a_reference_is_sent(
     assert sent(emulator) == [digest(png("blue"))]
 
 
-def test_references_are_resolved_in_the_messages_of_tools_and_systems(
+def test_references_are_resolved_in_tool_and_system_messages(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
@@ -146,7 +146,7 @@ def test_a_video_by_reference_is_sent(seeing: ChatGLMV, emulator: Emulator, stor
     ],
 )
 @pytest.mark.parametrize("kind", ["image", "video"])
-def test_a_reference_that_cannot_be_resolved_is_refused_with_its_place(
+def test_an_unresolvable_reference_is_refused_with_its_position(
     seeing: ChatGLMV, emulator: Emulator, reference: str, message: str, kind: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message) as info:
@@ -155,7 +155,7 @@ def test_a_reference_that_cannot_be_resolved_is_refused_with_its_place(
     assert emulator.requests == []
 
 
-def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
+def test_without_a_store_a_reference_is_refused_with_advice(
     model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
@@ -166,7 +166,7 @@ def test_without_a_store_a_reference_is_refused_and_the_remedy_named(
     assert emulator.requests == []
 
 
-def test_a_reference_of_a_tool_that_is_gone_is_told_to_the_model(
+def test_a_missing_reference_in_a_tool_result_is_reported_to_the_model(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     block = image(png("red"), store=store)
@@ -203,7 +203,7 @@ def test_other_file_ids_of_documents_are_none_of_the_store(seeing: ChatGLMV) -> 
         seeing.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
 
 
-def test_what_was_removed_cannot_be_sent_any_more(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_a_removed_picture_cannot_be_sent(seeing: ChatGLMV, store: PictureStore) -> None:
     question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
     assert "red" in seeing.invoke(question).text
     store.remove(store.add(png()))
@@ -214,7 +214,7 @@ def test_what_was_removed_cannot_be_sent_any_more(seeing: ChatGLMV, store: Pictu
 # ---- models: what holds the store ----------------------------------------------------------------------------------
 
 
-def test_a_store_is_given_as_itself_or_as_its_folder(store: PictureStore) -> None:
+def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) -> None:
     for given in (store, store.folder, str(store.folder)):
         assert ChatGLMV(picture_store=given).picture_store == store
     assert ChatGLMV().picture_store is None
@@ -223,9 +223,7 @@ def test_a_store_is_given_as_itself_or_as_its_folder(store: PictureStore) -> Non
             ChatGLMV(picture_store=wrong)
 
 
-def test_a_store_is_given_to_a_model_that_is_made_already(
-    model: ChatGLMV, emulator: Emulator, store: PictureStore
-) -> None:
+def test_a_store_can_be_set_on_an_existing_model(model: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
     asked = [HumanMessage([image(png(), store=store), "What?"])]
     copied = model.model_copy(update={"picture_store": str(store.folder)})
     assigned = model.model_copy()
@@ -257,7 +255,7 @@ def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
     assert "picture_store" not in json.loads(langchain_glmv.dumps(ChatGLMV()))["kwargs"]
 
 
-def test_a_bound_tool_and_an_object_see_the_picture_of_a_reference(
+def test_references_work_with_bound_tools_and_structured_output(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
@@ -270,7 +268,7 @@ def test_a_bound_tool_and_an_object_see_the_picture_of_a_reference(
 
 
 def photograph() -> bytes:
-    """A PNG of about 3 MB, which no compression makes smaller."""
+    """A PNG of about 3 MB that does not compress."""
     import random
 
     from PIL import Image as Pillow
@@ -291,7 +289,7 @@ def ten_turns(agent: Any, first: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
-def test_ten_turns_of_an_agent_with_a_picture_of_3_mb_keep_the_checkpoints_below_1_mb(
+def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
 ) -> None:
     from langchain.agents import create_agent
@@ -315,7 +313,7 @@ def test_ten_turns_of_an_agent_with_a_picture_of_3_mb_keep_the_checkpoints_below
     assert all(len(sent(emulator, number)) == 1 for number in range(10))
 
 
-def test_a_thread_goes_on_in_another_process_with_the_folder(
+def test_a_conversation_continues_in_another_process_with_the_folder(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     from langchain.agents import create_agent
@@ -329,7 +327,7 @@ def test_a_thread_goes_on_in_another_process_with_the_folder(
     assert sent(emulator) == [digest(png("blue"))]
 
 
-def test_a_tool_of_an_agent_returns_a_reference(seeing: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
+def test_a_tool_of_an_agent_can_return_a_reference(seeing: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
     from langchain.agents import create_agent
 
     @tool
@@ -344,7 +342,7 @@ def test_a_tool_of_an_agent_returns_a_reference(seeing: ChatGLMV, emulator: Emul
     assert b64encode(png("blue")).decode() not in repr(result)
 
 
-def test_a_cache_key_is_the_reference(
+def test_a_cache_key_contains_the_reference_and_no_picture(
     seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path
 ) -> None:
     cache = InMemoryCache()
@@ -367,8 +365,8 @@ def test_a_cache_key_is_the_reference(
 def test_a_trace_holds_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
     runs = RunCollectorCallbackHandler()
     chain = ChatPromptTemplate.from_messages([("human", [{"type": "text", "text": "{q}"}]), ("placeholder", "{shown}")])
-    shown = [HumanMessage([image(png(size=(300, 300)), store=store)])]
-    (chain | seeing).invoke({"q": "What is it?", "shown": shown}, {"callbacks": [runs]})
+    results = [HumanMessage([image(png(size=(300, 300)), store=store)])]
+    (chain | seeing).invoke({"q": "What is it?", "shown": results}, {"callbacks": [runs]})
     traced = repr([(run.inputs, run.outputs, run.serialized, run.child_runs) for run in runs.traced_runs])
     assert store.add(png(size=(300, 300))) in traced
     assert b64encode(png(size=(300, 300))).decode()[:100] not in traced
@@ -384,14 +382,16 @@ async def test_events_of_a_stream_hold_the_reference_and_no_picture(seeing: Chat
 # ---- tokens --------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_of_a_reference_are_those_of_its_picture(seeing: ChatGLMV, model: ChatGLMV, store: PictureStore) -> None:
+def test_a_reference_counts_as_many_tokens_as_its_picture(
+    seeing: ChatGLMV, model: ChatGLMV, store: PictureStore
+) -> None:
     data = png(size=(1400, 900))
     by_reference = seeing.get_num_tokens_from_messages([HumanMessage(["What?", image(data, store=store)])])
     assert by_reference == model.get_num_tokens_from_messages([HumanMessage(["What?", image(data)])])
     assert by_reference > 1_000
 
 
-def test_messages_with_references_are_trimmed_by_their_pictures(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_messages_with_references_are_trimmed_by_their_pictures_tokens(seeing: ChatGLMV, store: PictureStore) -> None:
     history = [
         HumanMessage([image(png(size=(1400, 900)), store=store)]), AIMessage("A red one."), HumanMessage("And now?")
     ]  # fmt: skip
@@ -402,27 +402,27 @@ def test_messages_with_references_are_trimmed_by_their_pictures(seeing: ChatGLMV
 # ---- resolve -------------------------------------------------------------------------------------------------------
 
 
-def test_resolve_puts_the_bytes_that_were_stored_in_place_of_references(store: PictureStore) -> None:
-    given = [
+def test_resolve_replaces_references_by_the_stored_bytes(store: PictureStore) -> None:
+    items = [
         SystemMessage("Be short."),
         HumanMessage(["What?", image(png(), store=store), video(mp4(), store=store)], id="m1"),
         ToolMessage([{"type": "file", "file_id": store.add(png("blue")), "mime_type": "image/png"}], tool_call_id="c"),
         HumanMessage([{"type": "tool_result", "tool_use_id": "c", "content": [image(png(), store=store)]}]),
         HumanMessage([{"type": "file", "file_id": "file-1"}, {"type": "image", "url": "https://example.com/a.png"}]),
     ]
-    before = repr(given)
-    found = resolve(given, store)
-    assert repr(given) == before
-    assert found[0] is given[0]
-    assert found[4] is given[4]
-    assert found[1].content == ["What?", image(png()), video(mp4())]
-    assert found[1].id == "m1"
-    assert found[2].content == [image(png("blue"))]
-    assert found[3].content[0]["content"] == [image(png())]  # type: ignore[index]
-    assert b64decode(found[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
+    before = repr(items)
+    result = resolve(items, store)
+    assert repr(items) == before
+    assert result[0] is items[0]
+    assert result[4] is items[4]
+    assert result[1].content == ["What?", image(png()), video(mp4())]
+    assert result[1].id == "m1"
+    assert result[2].content == [image(png("blue"))]
+    assert result[3].content[0]["content"] == [image(png())]  # type: ignore[index]
+    assert b64decode(result[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
 
 
-def test_resolve_takes_what_a_model_takes(store: PictureStore) -> None:
+def test_resolve_accepts_the_same_input_as_a_model(store: PictureStore) -> None:
     block = image(png(), store=store)
     prompt = ChatPromptTemplate.from_messages([("human", "{q}"), ("placeholder", "{shown}")])
     value = prompt.invoke({"q": "What?", "shown": [HumanMessage([block])]})
@@ -432,15 +432,15 @@ def test_resolve_takes_what_a_model_takes(store: PictureStore) -> None:
 
 
 @pytest.mark.parametrize("reference", [UNKNOWN, UNKNOWN.upper(), "glmv-sha256-../../etc/passwd"])
-def test_resolve_refuses_what_the_store_has_not(store: PictureStore, reference: str) -> None:
+def test_resolve_refuses_references_missing_from_the_store(store: PictureStore, reference: str) -> None:
     with pytest.raises(langchain_glmv.errors.InvalidRequestError, match=r"is not (in|a)"):
         resolve([HumanMessage([{"type": "image", "file_id": reference}])], store)
 
 
-def test_another_model_takes_over_with_the_pictures_resolved(
+def test_a_fallback_to_another_model_works_with_resolved_pictures(
     seeing: ChatGLMV, model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
-    """The other model knows no store, as those of other providers."""
+    """The other model does not support stores, like models of other providers."""
     broken = seeing.model_copy(update={"api_key": "no.key", "max_retries": 0})
     chain = broken.with_fallbacks([RunnableLambda(lambda messages: resolve(messages, store)) | model])
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]

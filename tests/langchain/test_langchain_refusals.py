@@ -1,4 +1,4 @@
-"""Content that the platform withdraws is LangChain's refusal: as a block, as an error, and to its middleware."""
+"""Content withdrawn by the platform becomes LangChain's refusal: as a block, as an error, and for its middleware."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def withdrawn(text: str = "First you", reason: str = "sensitive") -> Reply:
 
 
 def ask(runnable: Any, way: str, question: Any = "How?") -> Any:
-    """An answer: of a stream of messages the sum, of other streams the last part."""
+    """The answer of an entry point: the sum of a message stream, the last item of other streams."""
 
     async def streamed() -> list[Any]:
         return [part async for part in runnable.astream(question)]
@@ -71,7 +71,7 @@ def kinds(message: AIMessage) -> list[str]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ["sensitive", "content_filter"])
 @pytest.mark.parametrize("text", ["First you", ""])
-def test_what_was_withdrawn_has_a_refusal_block_after_what_is_left_of_it(
+def test_a_withdrawn_answer_has_a_refusal_block_after_its_remaining_text(
     text: str, reason: str, way: str, emu: Emulator
 ) -> None:
     emu.say(withdrawn(text, reason))
@@ -83,7 +83,7 @@ def test_what_was_withdrawn_has_a_refusal_block_after_what_is_left_of_it(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_content_that_is_written_as_blocks_has_it_too_and_goes_back_into_a_history(way: str, emu: Emulator) -> None:
+def test_a_refusal_block_in_v1_content_can_be_sent_back(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(), "Then ask something else.")
     model = connect(emu, output_version="v1")
     message = ask(model, way)
@@ -93,13 +93,15 @@ def test_content_that_is_written_as_blocks_has_it_too_and_goes_back_into_a_histo
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
-def test_what_was_not_withdrawn_has_none(reason: str, emu: Emulator) -> None:
+def test_other_answers_have_no_refusal_block(reason: str, emu: Emulator) -> None:
     emu.say(Reply("I cannot help with that.", finish_reason=reason))
     assert kinds(connect(emu).invoke("How?")) == ["text"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_older_core_has_the_finish_reason_alone(way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_langchain_core_has_only_the_finish_reason(
+    way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chunks, "HAS_REFUSALS", False)
     emu.say(withdrawn())
     message = ask(connect(emu), way)
@@ -119,7 +121,7 @@ def test_the_refusal_middleware_stops_an_agent(inside: bool, way: str, emu: Emul
 
 
 @pytest.mark.parametrize("strategy", [ProviderStrategy(Recipe), ToolStrategy(Recipe)])
-def test_the_refusal_middleware_sees_it_where_an_object_is_due(strategy: Any, emu: Emulator) -> None:
+def test_the_refusal_middleware_works_with_structured_output(strategy: Any, emu: Emulator) -> None:
     emu.say(withdrawn())
     agent: Any = create_agent(connect(emu), [], response_format=strategy, middleware=[ModelRefusalMiddleware()])
     with pytest.raises(ModelRefusalError):
@@ -128,7 +130,7 @@ def test_the_refusal_middleware_sees_it_where_an_object_is_due(strategy: Any, em
 
 
 @pytest.mark.parametrize("on_sensitive", ["return", "raise"])
-def test_another_model_answers_what_one_withdrew_and_nothing_is_repeated(on_sensitive: str, emu: Emulator) -> None:
+def test_a_fallback_model_answers_after_a_refusal_without_repetition(on_sensitive: str, emu: Emulator) -> None:
     emu.say(withdrawn(), "Ask a cook.")
     model, other = connect(emu, on_sensitive=on_sensitive), connect(emu)
     retry = ModelRetryMiddleware(max_retries=3, initial_delay=0, on_failure="error")
@@ -138,7 +140,7 @@ def test_another_model_answers_what_one_withdrew_and_nothing_is_repeated(on_sens
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_error_for_what_was_withdrawn_is_a_refusal_too(way: str, emu: Emulator) -> None:
+def test_a_content_filter_error_is_a_refusal_too(way: str, emu: Emulator) -> None:
     emu.say(withdrawn())
     with pytest.raises(ModelRefusalError) as refused:
         ask(connect(emu, on_sensitive="raise"), way)
@@ -160,7 +162,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
-def test_a_prompt_that_is_refused_is_an_invalid_request_and_no_refusal(said: dict[str, Any], way: str) -> None:
+def test_a_refused_prompt_is_an_invalid_request_and_not_a_refusal(said: dict[str, Any], way: str) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json=said)
 
@@ -178,7 +180,7 @@ def test_a_prompt_that_is_refused_is_an_invalid_request_and_no_refusal(said: dic
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("on_sensitive", ["return", "raise"])
 @pytest.mark.parametrize("way", WAYS)
-def test_an_object_out_of_withdrawn_content_is_a_refusal(
+def test_structured_output_of_withdrawn_content_is_a_refusal(
     way: str, on_sensitive: Any, method: Any, emu: Emulator
 ) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
@@ -190,11 +192,11 @@ def test_an_object_out_of_withdrawn_content_is_a_refusal(
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 def test_include_raw_gives_the_refusal_beside_the_message(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
-    found = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
-    assert (found["parsed"], found["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
-    assert isinstance(found["parsing_error"], ModelRefusalError)
-    assert found["parsing_error"].raw_message is found["raw"]
+    outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
+    assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
+    assert isinstance(outcome["parsing_error"], ModelRefusalError)
+    assert outcome["parsing_error"].raw_message is outcome["raw"]
 
 
-def test_the_error_is_the_cores_where_core_has_one() -> None:
+def test_the_refusal_error_is_langchain_cores_where_it_exists() -> None:
     assert issubclass(errors.ContentWithdrawnError, exceptions.ModelRefusalError) is errors.HAS_REFUSALS

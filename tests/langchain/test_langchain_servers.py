@@ -1,4 +1,4 @@
-"""ChatGLMV in front of other servers than the platform: what is sent, usage of streams, and aliases."""
+"""ChatGLMV with servers other than the platform: requests, usage of streams, and aliases."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def look(at: str) -> str:
 
 
 @pytest.mark.parametrize("dialect", [None, "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
-async def test_a_plain_question_has_the_fields_that_every_server_knows(dialect: Any) -> None:
+async def test_a_plain_request_has_only_fields_that_every_server_knows(dialect: Any) -> None:
     server = OtherServer(MESSAGES)
     model = ChatGLMV(**server.options(dialect=dialect))
     assert model.invoke("hi").text == (await model.ainvoke("hi")).text == "Hi"
     assert server.bodies == [{"model": "ours", "messages": [{"role": "user", "content": "hi"}]}] * 2
 
 
-def test_a_picture_goes_as_a_data_uri_and_options_in_the_servers_terms(red: str) -> None:
+def test_pictures_are_data_uris_and_options_in_the_servers_form(red: str) -> None:
     server = OtherServer(ENGINE)
     model = ChatGLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     message = HumanMessage([{"type": "text", "text": "?"}, {"type": "image", "base64": red, "mime_type": "image/png"}])
     model.invoke([message])
     url = server.body["messages"][0]["content"][1]["image_url"]["url"]
     assert url.startswith("data:image/png;base64,")
-    told = {name: value for name, value in server.body.items() if name not in MESSAGES}
-    assert told == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
+    requests = {name: value for name, value in server.body.items() if name not in MESSAGES}
+    assert requests == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
 
 
-def test_keys_of_the_users_own_join_the_template_s() -> None:
+def test_extra_body_keys_are_merged_with_the_template_arguments() -> None:
     server = OtherServer(ENGINE)
     model = ChatGLMV(**server.options(dialect="vllm"), thinking=True)
     model.invoke("hi", extra_body={"chat_template_kwargs": {"clear_thinking": False}})
@@ -81,13 +81,13 @@ async def test_streams_end_with_usage_metadata(dialect: Any) -> None:
         ({}, {"stream_options": False}),
     ],
 )
-def test_servers_are_not_asked_for_usage_that_is_not_wanted(settings: Any, call: Any) -> None:
+def test_usage_is_not_requested_if_it_is_not_wanted(settings: Any, call: Any) -> None:
     server = OtherServer(MESSAGES | {"stream"})
     model = ChatGLMV(**server.options(**settings))
     assert [chunk.usage_metadata for chunk in model.stream("hi", **call) if chunk.usage_metadata] == []
 
 
-def test_stream_options_of_the_model_stay_out_of_invoke() -> None:
+def test_stream_options_are_not_sent_by_invoke() -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(stream_options={"include_usage": True}))
     assert model.invoke("hi").text == "Hi"
@@ -109,7 +109,7 @@ def test_tools_and_schemas_use_the_fields_of_engines() -> None:
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "vllm"])
-def test_other_servers_take_temperatures_that_the_platform_does_not(dialect: Any) -> None:
+def test_temperatures_beyond_the_platforms_range_go_to_other_servers(dialect: Any) -> None:
     server = OtherServer()
     model = ChatGLMV(**server.options(dialect=dialect), temperature=1.5)
     model.invoke("hi")
@@ -130,7 +130,7 @@ def test_other_servers_take_temperatures_that_the_platform_does_not(dialect: Any
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "ours", "base_model": "glm-4.5v"}])
-def test_profile_and_limits_follow_the_row(options: dict[str, Any]) -> None:
+def test_profile_and_limits_follow_the_catalogue_row(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(**options))
     assert model.profile == profile_of("glm-4.5v")
@@ -155,7 +155,7 @@ def test_the_profile_changes_with_the_base_model() -> None:
     }
 
 
-def test_base_model_may_be_bound_to_one_call() -> None:
+def test_base_model_can_be_bound_to_one_call() -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options())
     assert "notes" not in model.invoke("hi", max_tokens=900_000).response_metadata
@@ -163,7 +163,7 @@ def test_base_model_may_be_bound_to_one_call() -> None:
     assert note.startswith("max_tokens: glm-4.6v answers at most")
 
 
-def test_base_model_is_kept_by_copies_pickles_and_dumps_and_stands_in_traces() -> None:
+def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
     model = ChatGLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k", base_url="https://server.example/v1")
     for kept in (
         model,
@@ -178,6 +178,6 @@ def test_base_model_is_kept_by_copies_pickles_and_dumps_and_stands_in_traces() -
     assert ChatGLMV(model="ours", api_key="k")._get_llm_string() != model._get_llm_string()
 
 
-def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         ChatGLMV(model="ours", base_model="glm-9", api_key="k")

@@ -1,7 +1,7 @@
-"""LangChain's own standard tests, over the emulator, with every property on that the family can do.
+"""LangChain's own standard tests, over the emulator, with every property that the model family supports.
 
-Off, and why: audio (the GLM-4V family takes none; glm-4-voice is another model), cassettes (the emulator answers
-live, there is nothing to record).
+Switched off: audio (the GLM-4V family does not support it; glm-4-voice is another model) and cassettes (the emulator
+answers live, so there is nothing to record).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TestChatGLMVUnit(ChatModelUnitTests):
 
 
 def calls_once(ask: Ask) -> Reply:
-    """Calls the first tool as a model does that has understood the request, and answers from its result."""
+    """Calls the first tool as a capable model does, and answers from its result."""
     if any(message["role"] == "tool" for message in ask.messages):
         return default_answer(ask)
     function = ask.tools[0]["function"]
@@ -59,14 +59,14 @@ def calls_once(ask: Ask) -> Reply:
 
 
 class Family:
-    """What the properties say of the family, and a server to say it to."""
+    """Properties of the model family, and a server for the tests."""
 
     emulator: Emulator
     joke: ClassVar[dict[str, str]] = {"setup": "Why do cats purr?", "punchline": "They are pleased."}
 
     @pytest.fixture(autouse=True)
     def _script(self, request: pytest.FixtureRequest, _server: None) -> Iterator[None]:
-        """What needs a model's judgement is scripted; the default rules answer the other tests."""
+        """Answers that need a model's judgement are scripted; the default rules answer the other tests."""
         match request.node.originalname:
             case "test_bind_runnables_as_tools" | "test_agent_loop":
                 self.emulator.answer(calls_once)
@@ -150,11 +150,11 @@ class Family:
 
 @pytest.mark.usefixtures("downloads")
 class TestChatGLMVIntegration(Family, ChatModelIntegrationTests):
-    """As LangChain ships them."""
+    """The tests as LangChain ships them."""
 
 
 def renamed() -> types.ModuleType:
-    """LangChain's integration tests with other tools, parameters and wording: the source, word for word replaced."""
+    """LangChain's integration tests with other tools, parameters and wording: words are replaced in the source."""
     source = inspect.getsource(chat_models)
     for old, new in RENAMED.items():
         assert re.search(old, source), f"langchain-tests no longer holds {old}"
@@ -194,14 +194,14 @@ RENAMED = {
 
 @pytest.mark.usefixtures("downloads")
 class TestRenamed(Family, renamed().ChatModelIntegrationTests):  # type: ignore[misc]  # a class made at run time
-    """No answer knows a test by its words."""
+    """Answers do not depend on the wording of the tests."""
 
     joke: ClassVar[dict[str, str]] = {"asked": "Why do owls hoot?", "solution": "They are pleased."}
 
 
 @pytest.mark.usefixtures("downloads")
 class TestParaphrased(Family, ChatModelIntegrationTests):
-    """Forced tools and JSON do not hang on the wording of the core's instructions."""
+    """Forced tools and JSON do not depend on the wording of the core's instructions."""
 
     @pytest.fixture(autouse=True)
     @staticmethod
@@ -217,7 +217,7 @@ class TestParaphrased(Family, ChatModelIntegrationTests):
             monkeypatch.setattr(expected, name, words)
 
 
-def test_no_standard_test_is_skipped_but_for_the_reasons_above() -> None:
+def test_standard_tests_are_skipped_only_for_the_reasons_above() -> None:
     off = {
         name
         for name in dir(TestChatGLMVIntegration)

@@ -1,4 +1,4 @@
-"""Streams that break, are withdrawn or are left early: who is told what, and what is freed."""
+"""Streams that break, are withdrawn or are left early: errors, callbacks and freed connections."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Models = Callable[..., ChatGLMV]
 
 @pytest.fixture
 def make(emulator: Emulator) -> Iterator[Models]:
-    """Models that talk to the emulator and do not think, so that the first chunk has text."""
-    made: list[ChatGLMV] = []
+    """Make models without thinking, so that the first chunk has text."""
+    results: list[ChatGLMV] = []
 
     def connected(**options: Any) -> ChatGLMV:
         settings = {"model": "glm-4.6v", "thinking": False, "max_retries": 0, **options}
-        made.append(ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **settings))
-        return made[-1]
+        results.append(ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **settings))
+        return results[-1]
 
     yield connected
-    for model in made:
+    for model in results:
         model.close()
 
 
@@ -54,9 +54,9 @@ def ended_by(emulator: Emulator) -> list[str | None]:
 
 
 async def until(emulator: Emulator, connections: int) -> None:
-    """Left streams are closed by the loop, so it must go round; and the server sees a moment later what was closed.
+    """Wait until the event loop has closed abandoned streams and the server has noticed it.
 
-    There may be fewer: the server closes what was idle for long.
+    There may be fewer connections, because the server closes idle ones.
     """
     async with asyncio.timeout(20):
         while emulator.connections > connections:
@@ -77,7 +77,7 @@ async def freed(emulator: Emulator) -> None:
         ("truncated", glmv.StreamTruncated, errors.ModelConnectionError),
     ],
 )
-async def test_a_stream_that_ends_badly_tells_what_had_arrived(
+async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     make: Models, emulator: Emulator, fault: str, kind: type[glmv.GLMVError], langchains: type[Exception]
 ) -> None:
     emulator.inject(fault, times=2, after=3)
@@ -96,7 +96,7 @@ async def test_a_stream_that_ends_badly_tells_what_had_arrived(
     assert told.seen[0][0] is failure.value
 
 
-def test_a_stream_that_broke_is_tried_again_as_a_whole(make: Models, emulator: Emulator) -> None:
+def test_a_broken_stream_can_be_retried_completely(make: Models, emulator: Emulator) -> None:
     emulator.inject("cut", after=3)
     patient = make(streaming=True).with_retry(
         retry_if_exception_type=(errors.ModelConnectionError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -104,7 +104,7 @@ def test_a_stream_that_broke_is_tried_again_as_a_whole(make: Models, emulator: E
     assert patient.invoke("Hello").text == make().invoke("Hello").text
 
 
-def test_a_withdrawn_answer_can_be_handed_over(make: Models, emulator: Emulator) -> None:
+def test_a_withdrawn_answer_can_be_returned(make: Models, emulator: Emulator) -> None:
     emulator.inject("withdrawn", after=3)
     first, *rest = make(on_sensitive="return").stream("Hello")
     whole = first.__add__(rest)
@@ -112,7 +112,7 @@ def test_a_withdrawn_answer_can_be_handed_over(make: Models, emulator: Emulator)
     assert whole.response_metadata["finish_reason"] == "sensitive"
 
 
-def test_a_finish_that_comes_twice_is_told_once() -> None:
+def test_a_duplicate_finish_reason_is_reported_once() -> None:
     with (
         Emulator(era="2025") as emulator,
         ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as model,
@@ -151,7 +151,7 @@ async def test_leaving_an_asynchronous_stream_frees_the_connection_at_once(
     await freed(emulator)
 
 
-async def test_cancelling_a_task_that_waits_frees_the_connection_at_once(make: Models, emulator: Emulator) -> None:
+async def test_cancelling_a_waiting_task_frees_the_connection_at_once(make: Models, emulator: Emulator) -> None:
     emulator.stall(after=2)
     model, begun = make(), asyncio.Event()
 
@@ -174,10 +174,10 @@ async def test_a_timeout_of_the_caller_frees_the_connection_at_once(make: Models
     await freed(emulator)
 
 
-def test_a_loop_may_end_right_after_a_stream_was_left(make: Models, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_loop_can_end_right_after_a_stream_was_left(make: Models, caplog: pytest.LogCaptureFixture) -> None:
     model = make(max_concurrency=1, timeout=20.0)
 
-    left: list[Any] = []  # what nobody refers to is closed sooner than the loop ends
+    left: list[Any] = []  # a stream without a reference is closed before the loop ends
 
     async def read_a_little(through: Any) -> None:
         left.append(through.astream("Hello"))
@@ -189,9 +189,7 @@ def test_a_loop_may_end_right_after_a_stream_was_left(make: Models, caplog: pyte
     assert "asynchronous generator" not in caplog.text
 
 
-async def test_a_model_that_is_closed_lets_its_connections_go_and_opens_others(
-    make: Models, emulator: Emulator
-) -> None:
+async def test_a_closed_model_closes_its_connections_and_can_open_others(make: Models, emulator: Emulator) -> None:
     async with make() as model:
         model.invoke("Hello")
         await model.ainvoke("Hello")

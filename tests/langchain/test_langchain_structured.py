@@ -1,4 +1,4 @@
-"""Structured output out of pictures, by three methods and for every kind of schema."""
+"""Structured output from pictures, by three methods and for every kind of schema."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Models = Callable[..., tuple[ChatGLMV, list[Ask]]]
 
 
 class Picture(BaseModel):
-    """What a picture shows."""
+    """Content of a picture."""
 
     colour: str = Field(description="the main colour")
     width: int = Field(ge=1, description="pixels across")
 
 
 class PictureDict(TypedDict):
-    """What a picture shows."""
+    """Content of a picture."""
 
     colour: str
     width: int
@@ -58,22 +58,22 @@ SCHEMAS = [Picture, PictureDict, Picture.model_json_schema()]
 
 @pytest.fixture
 def saying() -> Iterator[Models]:
-    """A model whose answers are scripted, and what it was asked."""
+    """A model with scripted answers, and its requests."""
     running: list[Emulator] = []
 
     def make(*said: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
-        asked: list[Ask] = []
+        requests: list[Ask] = []
 
         def answers(ask: Ask) -> Reply:
-            asked.append(ask)
-            reply = said[min(len(asked), len(said)) - 1]
+            requests.append(ask)
+            reply = said[min(len(requests), len(said)) - 1]
             return reply if isinstance(reply, Reply) else Reply(reply)
 
         running.append(Emulator().start())
         running[-1].answer(answers)
         emulator = running[-1]
         options = {"model": "glm-4.6v", **options}
-        return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), asked
+        return ChatGLMV(base_url=emulator.base_url, api_key=emulator.api_key, **options), requests
 
     yield make
     for emulator in running:
@@ -92,26 +92,26 @@ def as_dict(found: Any) -> Any:
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 async def test_every_method_fills_every_kind_of_schema(saying: Models, schema: Any, method: Any) -> None:
     name = "Picture" if schema is not PictureDict else "PictureDict"
-    said = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    model, _ = saying(said)
+    result = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    model, _ = saying(result)
     structured = model.with_structured_output(schema, method=method)
-    found = [
+    chunks = [
         structured.invoke("What?"),
         await structured.ainvoke("What?"),
         list(structured.stream("What?"))[-1],
         [part async for part in structured.astream("What?")][-1],
     ]
-    for one in found:
+    for one in chunks:
         assert isinstance(one, Picture if schema is Picture else dict)
         assert as_dict(one) == GOOD
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_pydantic_v1_class_is_filled_where_core_takes_it(saying: Models) -> None:
+def test_a_pydantic_v1_class_is_filled_if_langchain_core_supports_it(saying: Models) -> None:
     from pydantic.v1 import BaseModel as BaseModelV1
 
     class Old(BaseModelV1):
-        """What a picture shows."""
+        """Content of a picture."""
 
         colour: str
 
@@ -121,7 +121,7 @@ def test_a_pydantic_v1_class_is_filled_where_core_takes_it(saying: Models) -> No
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_coercions_of_a_pydantic_v1_class_are_its_own_rule(saying: Models, method: Any) -> None:
+def test_a_pydantic_v1_class_applies_its_own_coercions(saying: Models, method: Any) -> None:
     from pydantic.v1 import BaseModel as BaseModelV1
     from pydantic.v1 import validator
 
@@ -155,19 +155,19 @@ def test_the_stream_gives_partial_objects_and_then_the_whole(saying: Models) -> 
     assert len(parts) > 1
 
 
-def test_an_answer_that_does_not_fit_is_shown_to_the_model_once_with_the_error(saying: Models) -> None:
+def test_a_misfit_answer_is_repaired_once_with_the_error(saying: Models) -> None:
     model, asked = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
     assert len(asked) == 2
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-async def test_what_was_streamed_and_does_not_fit_grows_anew(saying: Models, method: Any) -> None:
+async def test_a_streamed_misfit_restarts_the_object(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
-    said = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    results = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     schema = {**Picture.model_json_schema(), "title": "PictureDict"}
     for asynchronously in (False, True):
-        model, asked = saying(*said)
+        model, asked = saying(*results)
         structured = ChatPromptTemplate.from_messages(["{question}"]) | model.with_structured_output(
             schema, method=method
         )
@@ -180,7 +180,7 @@ async def test_what_was_streamed_and_does_not_fit_grows_anew(saying: Models, met
         assert "width" in str(asked[1])
 
 
-def test_what_was_streamed_and_never_fits_is_an_error(saying: Models) -> None:
+def test_a_streamed_misfit_that_is_not_repaired_raises(saying: Models) -> None:
     model, asked = saying('{"colour": "red", "width": 0}')
     with pytest.raises(OutputParserException) as refusal:
         list(model.with_structured_output(Picture).stream("What?"))
@@ -188,7 +188,7 @@ def test_what_was_streamed_and_never_fits_is_an_error(saying: Models) -> None:
     assert len(asked) == 2
 
 
-def test_an_object_that_grows_is_one_traced_run(saying: Models) -> None:
+def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
     from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 
     model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
@@ -204,15 +204,15 @@ def test_an_object_that_grows_is_one_traced_run(saying: Models) -> None:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_model_that_streams_inside_repairs_too(saying: Models, method: Any) -> None:
+def test_a_model_with_streaming_true_repairs_too(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
-    said = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
-    model, asked = saying(*said, streaming=True)
+    results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
+    model, asked = saying(*results, streaming=True)
     assert model.with_structured_output(Picture, method=method).invoke("What?") == Picture(**GOOD)
     assert len(asked) == 2
 
 
-def test_the_sum_of_a_stream_that_began_anew_is_an_ordinary_message(saying: Models) -> None:
+def test_the_sum_of_a_restarted_stream_is_an_ordinary_message(saying: Models) -> None:
     from langchain_core.messages import AIMessageChunk
 
     schema = {"title": "Picture", **Picture.model_json_schema()}
@@ -229,14 +229,14 @@ def test_the_sum_of_a_stream_that_began_anew_is_an_ordinary_message(saying: Mode
     assert answer.usage_metadata is not None
 
 
-def test_pydantics_own_check_is_what_the_model_is_shown(saying: Models) -> None:
+def test_the_model_gets_the_error_of_pydantic(saying: Models) -> None:
     model, asked = saying('{"number": 2}', '{"number": 3}')
     assert model.with_structured_output(Odd).invoke("What?") == Odd(number=3)
     assert "the number must be odd" in str(asked[1])
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-def test_a_model_that_only_chats_raises_and_never_gives_none(saying: Models, method: Any) -> None:
+def test_answers_without_structure_raise_and_never_return_none(saying: Models, method: Any) -> None:
     structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method)
     with pytest.raises(OutputParserException) as refusal:
         structured.invoke("What?")
@@ -246,9 +246,9 @@ def test_a_model_that_only_chats_raises_and_never_gives_none(saying: Models, met
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_gives_the_message_beside_what_was_read(saying: Models, method: Any) -> None:
-    said = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    structured = saying(said)[0].with_structured_output(Picture, method=method, include_raw=True)
+async def test_include_raw_returns_the_message_and_the_parsed_object(saying: Models, method: Any) -> None:
+    result = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
+    structured = saying(result)[0].with_structured_output(Picture, method=method, include_raw=True)
     for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
         assert isinstance(found, dict)
         assert isinstance(found["raw"], AIMessage)
@@ -256,7 +256,7 @@ async def test_include_raw_gives_the_message_beside_what_was_read(saying: Models
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_raises_nothing_when_the_answer_does_not_fit(saying: Models, method: Any) -> None:
+async def test_include_raw_does_not_raise_for_a_misfit_answer(saying: Models, method: Any) -> None:
     structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
     for found in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
@@ -266,7 +266,7 @@ async def test_include_raw_raises_nothing_when_the_answer_does_not_fit(saying: M
     assert structured.invoke("What?")["raw"].text == "I would rather not."  # type: ignore[index]  # a dict
 
 
-def test_one_repair_is_one_traced_run(saying: Models) -> None:
+def test_a_repair_stays_in_one_traced_run(saying: Models) -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Starts(BaseCallbackHandler):
@@ -296,13 +296,13 @@ def test_both_turns_are_counted_and_noted(saying: Models) -> None:
     "wrong",
     [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
 )
-def test_wrong_arguments_are_refused_when_the_runnable_is_made(saying: Models, wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused_when_the_runnable_is_made(saying: Models, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"temprature|telepathy|schema") as refusal:
         saying("x")[0].with_structured_output(**{"schema": Picture, **wrong})
     assert isinstance(refusal.value, LangChainException) == ("temprature" in wrong)
 
 
-def test_json_mode_without_a_schema_gives_whatever_object_the_model_writes(saying: Models) -> None:
+def test_json_mode_without_a_schema_gives_any_object(saying: Models) -> None:
     assert saying('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
 
 
@@ -319,7 +319,7 @@ def test_json_mode_without_a_schema_gives_whatever_object_the_model_writes(sayin
     ],
     ids=["without a title", "properties only", "inner part", "response_format", "function", "tool"],
 )
-def test_a_json_schema_is_read_however_other_classes_wrap_it(
+def test_a_json_schema_is_read_in_wrappers_of_other_classes(
     model: ChatGLMV, wrapped: dict[str, Any], method: Any, blue: str
 ) -> None:
     question = [HumanMessage(["Describe it.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
@@ -327,22 +327,22 @@ def test_a_json_schema_is_read_however_other_classes_wrap_it(
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-def test_a_structured_model_travels_to_other_processes(method: Any) -> None:
+def test_a_structured_model_can_be_pickled(method: Any) -> None:
     structured = ChatGLMV(model="glm-4.6v").with_structured_output(Picture, method=method)
     assert repr(pickle.loads(pickle.dumps(structured))) == repr(structured)
 
 
 def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
-    found = model.with_structured_output(Picture).invoke(
+    answer = model.with_structured_output(Picture).invoke(
         [HumanMessage(["Describe the picture.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
     )
-    assert isinstance(found, Picture)
-    assert (found.colour, found.width) == ("blue", 64)
+    assert isinstance(answer, Picture)
+    assert (answer.colour, answer.width) == ("blue", 64)
 
 
 @pytest.mark.parametrize("nature", [{"stubborn": True}, {"seed": 1}, {"seed": 2}, {"seed": 3}])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_picture_fills_a_schema_however_the_model_wraps_its_answer(nature: Any, method: Any, blue: str) -> None:
+def test_a_picture_fills_a_schema_for_any_wrapping_of_the_answer(nature: Any, method: Any, blue: str) -> None:
     with Emulator(**nature) as emulator:
         model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
         question = [
@@ -353,13 +353,13 @@ def test_a_picture_fills_a_schema_however_the_model_wraps_its_answer(nature: Any
         assert list(structured.stream(question))[-1] == Picture(colour="blue", width=64)
 
 
-def test_a_model_with_other_tools_may_call_one_of_them_instead(saying: Models) -> None:
+def test_a_model_with_other_tools_can_call_one_of_them_instead(saying: Models) -> None:
     tool = {"title": "look", "description": "Look again.", "type": "object", "properties": {}}
     answering, _ = saying(json.dumps(GOOD))
     calling, _ = saying(call("look"))
     for include_raw in (False, True):
-        found = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
-        assert (found["parsed"] if isinstance(found, dict) else found) == Picture(**GOOD)
+        answer = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
+        assert (answer["parsed"] if isinstance(answer, dict) else answer) == Picture(**GOOD)
     raw = calling.with_structured_output(Picture, tools=[tool], include_raw=True)
     for one in (raw.invoke("What?"), dict(pair for part in raw.stream("What?") for pair in part.items())):
         assert isinstance(one, dict)
@@ -385,14 +385,14 @@ def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
     assert Picture.model_validate_json(answer.text) == Picture(**GOOD)
 
 
-def test_the_image_helper_reads_what_the_schema_asks(model: ChatGLMV, tmp_path: Any) -> None:
+def test_the_image_helper_works_with_structured_output(model: ChatGLMV, tmp_path: Any) -> None:
     from PIL import Image as Pillow
 
-    found = model.with_structured_output(Picture).invoke(
+    answer = model.with_structured_output(Picture).invoke(
         [HumanMessage(["Describe.", image(Pillow.new("RGB", (80, 60), "green"))])]
     )
-    assert isinstance(found, Picture)
-    assert found.width == 80
+    assert isinstance(answer, Picture)
+    assert answer.width == 80
 
 
 MET = {
@@ -421,24 +421,24 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_the_right_object_is_found_with_one_request(saying: Models, schema: Any, kind: str) -> None:
+async def test_the_right_object_is_read_with_one_request(saying: Models, schema: Any, kind: str) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"
     model, asked = saying(met(kind).replace('{"Picture"', f'{{"{name}"'))
     structured = model.with_structured_output(schema)
-    found = [
+    chunks = [
         structured.invoke("What?"),
         await structured.ainvoke("What?"),
         list(structured.stream("What?"))[-1],
         [part async for part in structured.astream("What?")][-1],
     ]
-    assert [as_dict(one) for one in found] == [GOOD] * 4
+    assert [as_dict(one) for one in chunks] == [GOOD] * 4
     raw: Any = model.with_structured_output(schema, include_raw=True).invoke("What?")
     assert (as_dict(raw["parsed"]), raw["parsing_error"]) == (GOOD, None)
     assert len(asked) == 5
 
 
 class Pages(BaseModel):
-    """What a book has; every field may be missing."""
+    """Facts about a book; every field is optional."""
 
     count: int | None = None
     titles: list[str] = []
@@ -476,7 +476,7 @@ def test_a_streamed_object_only_grows(saying: Models, schema: Any, number: str) 
 
 
 class Trip(BaseModel):
-    """A trip, of kinds of values that strings and lists become."""
+    """A trip, with field types that strings and lists are converted to."""
 
     day: dt.date
     seats: tuple[int, ...] = ()
@@ -493,7 +493,7 @@ TRIP = {
 }  # fmt: skip
 
 
-def test_what_is_set_stays_as_it_is_and_a_default_stops_nothing(saying: Models) -> None:
+def test_set_values_stay_and_defaults_do_not_block_values(saying: Models) -> None:
     model, _ = saying(Reply(chunking=list(json.dumps(TRIP))))
     trips: Any = list(model.with_structured_output(Trip).stream("What?"))
     assert trips[-1] == Trip(**TRIP)
@@ -509,7 +509,7 @@ def test_what_is_set_stays_as_it_is_and_a_default_stops_nothing(saying: Models) 
                 assert {*values} == {getattr(trips[-1], name)}
 
 
-def test_of_a_later_answer_only_the_final_object_is_shown(saying: Models) -> None:
+def test_only_the_final_object_of_a_repaired_answer_is_shown(saying: Models) -> None:
     said = 'Maybe {"count": 1, "note": "draft"}, no: {"count": 2, "titles": ["A", "B"]}'
     model, asked = saying(Reply(chunking=list(said)))
     *before, last = list(model.with_structured_output(Pages).stream("What?"))
@@ -519,7 +519,7 @@ def test_of_a_later_answer_only_the_final_object_is_shown(saying: Models) -> Non
     assert len(asked) == 1
 
 
-async def test_a_validator_of_the_class_is_repaired_in_function_calling_too(saying: Models) -> None:
+async def test_a_validator_error_is_repaired_in_function_calling_too(saying: Models) -> None:
     model, asked = saying(call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3))
     structured = model.with_structured_output(Odd, method="function_calling")
     assert structured.invoke("What?") == Odd(number=3)
@@ -528,7 +528,7 @@ async def test_a_validator_of_the_class_is_repaired_in_function_calling_too(sayi
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_strict_class_is_read_by_its_rules_for_json(saying: Models, method: Any) -> None:
+def test_a_strict_class_is_validated_by_its_json_rules(saying: Models, method: Any) -> None:
     from datetime import date
 
     class Day(BaseModel, strict=True):

@@ -1,6 +1,6 @@
 """The real platform, with a real key: `ZHIPUAI_API_KEY=... pytest -m live`. Without a key every test here is skipped.
 
-They hold what the emulator assumes against what the platform does; a difference belongs into docs/fidelity.jsonl.
+They compare the emulator's assumptions with the platform; record differences in docs/fidelity.jsonl.
 Each costs a few hundred tokens at most.
 """
 
@@ -59,7 +59,7 @@ def test_a_stream_ends_with_one_last_delta_and_keeps_its_connection(red: bytes) 
             assert "red" in "".join(delta.text for delta in deltas).lower()
 
 
-def test_a_signed_token_is_taken_as_well_as_the_key() -> None:
+def test_a_signed_token_is_accepted_like_the_key() -> None:
     with glmv.Client(model=MODEL, auth="token") as glm:
         assert glm.chat("Say yes.").text
 
@@ -75,9 +75,9 @@ def test_langchain_fills_a_class_from_a_picture(red: bytes) -> None:
     class Colour(BaseModel):
         colour: str
 
-    found = ChatGLMV(model=MODEL).with_structured_output(Colour).invoke([("human", [QUESTION, image(red)])])
-    assert isinstance(found, Colour)
-    assert "red" in found.colour.lower()
+    answer = ChatGLMV(model=MODEL).with_structured_output(Colour).invoke([("human", [QUESTION, image(red)])])
+    assert isinstance(answer, Colour)
+    assert "red" in answer.colour.lower()
 
 
 def test_llama_index_answers_asynchronously(red: bytes) -> None:
@@ -89,7 +89,7 @@ def test_llama_index_answers_asynchronously(red: bytes) -> None:
 @pytest.mark.parametrize(
     ("model", "error"), [("glm-no-such-model", glmv.NotFoundError), (MODEL, glmv.AuthenticationError)]
 )
-def test_mistakes_have_the_documented_errors(model: str, error: type[glmv.GLMVError]) -> None:
+def test_invalid_requests_get_the_documented_errors(model: str, error: type[glmv.GLMVError]) -> None:
     key = None if error is glmv.NotFoundError else "0" * 32 + ".0000000000000000"
     with glmv.Client(key, model=model, max_retries=0) as glm, pytest.raises(error) as caught:
         glm.chat("Hello")

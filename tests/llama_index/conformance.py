@@ -1,4 +1,4 @@
-"""What any model of LlamaIndex should do, as tests to inherit: LlamaIndex itself ships none."""
+"""Conformance tests for any LlamaIndex model, to be inherited: LlamaIndex itself ships none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUESTION = "What is the dominant colour of this picture?"
 
 
 def _read(make: Callable[[], Any]) -> list[Any]:
-    """Run an asynchronous endpoint in a loop of its own -> its responses, of a stream or the only one."""
+    """Run an async endpoint in a new event loop -> its responses: those of a stream, or the only one."""
 
     async def run() -> list[Any]:
         result = await make()
@@ -70,7 +70,7 @@ def _words(response: Any) -> str:
 
 
 class LLMConformance:
-    """What any LlamaIndex model should do. The emulator answers; what needs a model's judgement is scripted.
+    """Behaviour of any LlamaIndex model. The emulator answers; answers that need a model's judgement are scripted.
 
     Attributes:
         kind: the class of the model.
@@ -88,8 +88,8 @@ class LLMConformance:
     # ---- answers
 
     @_EVERY_WAY
-    def test_it_answers_in_every_way(self, llm: LLM, way: str) -> None:
-        """Chat and completion, whole and streamed, blocking and asynchronous."""
+    def test_every_entry_point_answers(self, llm: LLM, way: str) -> None:
+        """Chat and completion, whole and streamed, sync and async."""
         last = WAYS[way](llm)[-1]
         assert _words(last).strip()
         if isinstance(last, ChatResponse):
@@ -105,29 +105,29 @@ class LLMConformance:
 
     @_STREAMS
     def test_a_chunk_does_not_change_afterwards(self, llm: LLM, way: str) -> None:
-        """Whoever keeps a chunk keeps what it said."""
+        """A stored chunk keeps its content."""
         responses = WAYS[way](llm)
         lengths = [len(_words(response)) for response in responses]
         assert lengths == sorted(lengths)
         assert len(responses) < 2 or lengths[0] < lengths[-1]
 
     @pytest.mark.parametrize("way", ["achat", "astream_chat"])
-    def test_it_outlives_its_event_loop(self, llm: LLM, way: str) -> None:
-        """Three loops, one after the other."""
+    def test_a_model_works_in_several_event_loops(self, llm: LLM, way: str) -> None:
+        """Three event loops in a row."""
         assert all(_words(WAYS[way](llm)[-1]) for _ in range(3))
 
     def test_a_stream_may_be_closed_early(self, llm: LLM) -> None:
-        """And the model still answers afterwards."""
+        """The model still answers afterwards."""
         stream = llm.stream_chat(_chat())
         next(stream)
         stream.close()
         assert _words(llm.chat(_chat()))
 
-    def test_an_empty_system_message_does_no_harm(self, llm: LLM) -> None:
+    def test_an_empty_system_message_is_accepted(self, llm: LLM) -> None:
         """Chat engines send one."""
         assert _words(llm.chat([ChatMessage(role="system", content=None), *_chat()]))
 
-    def test_a_history_is_not_written_to(self, llm: LLM) -> None:
+    def test_a_history_is_not_modified(self, llm: LLM) -> None:
         """Neither its messages nor their blocks."""
         history = [ChatMessage(role="system", content="Be brief."), *_chat()]
         before = copy.deepcopy(history)
@@ -135,16 +135,16 @@ class LLMConformance:
         list(llm.stream_chat(history))
         assert history == before
 
-    def test_an_answer_goes_back_as_history(self, llm: LLM) -> None:
+    def test_an_answer_can_be_sent_back(self, llm: LLM) -> None:
         """With all the blocks it has."""
         first = llm.chat(_chat()).message
         assert _words(llm.chat([*_chat(), first, *_chat()]))
 
-    # ---- what is told about an answer
+    # ---- metadata of an answer
 
     @_EVERY_WAY
     def test_events_come_once_and_in_order(self, llm: LLM, way: str, events: Any) -> None:
-        """Start, one for each chunk, end; no matter how one method calls another."""
+        """Start, one event per chunk, end, even if one method calls another."""
         responses = WAYS[way](llm)
         kind = "LLMCompletion" if "complete" in way else "LLMChat"
         within = len(responses) if "stream" in way else 0
@@ -152,8 +152,8 @@ class LLMConformance:
         assert names == [f"{kind}StartEvent", *[f"{kind}InProgressEvent"] * within, f"{kind}EndEvent"]
 
     @_EVERY_WAY
-    def test_tokens_are_counted_and_not_guessed(self, llm: LLM, way: str) -> None:
-        """LlamaIndex' counter finds the usage, also on the last chunk."""
+    def test_token_counts_come_from_usage(self, llm: LLM, way: str) -> None:
+        """LlamaIndex's counter reads the usage, also from the last chunk."""
         counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates"))
         llm.callback_manager = CallbackManager([counter])
         WAYS[way](llm)
@@ -163,61 +163,61 @@ class LLMConformance:
 
     @_EVERY_WAY
     def test_raw_is_plain_data(self, llm: LLM, way: str) -> None:
-        """Agents put it into their events, which are stored as JSON."""
+        """Agents store `raw` in their events as JSON."""
         for response in WAYS[way](llm):
             json.dumps(response.raw.model_dump() if isinstance(response.raw, BaseModel) else response.raw)
 
     @_EVERY_WAY
-    def test_the_key_shows_up_nowhere(self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator) -> None:
+    def test_the_key_is_shown_nowhere(self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator) -> None:
         """Not in events, dumps, reprs or pickles."""
         WAYS[way](llm)
-        told = [repr(event.model_dump()) for event in events.seen]
-        told += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
-        assert glmv_emulator.api_key.partition(".")[2] not in "".join(told)
+        results = [repr(event.model_dump()) for event in events.seen]
+        results += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
+        assert glmv_emulator.api_key.partition(".")[2] not in "".join(results)
 
     # ---- what it is
 
-    def test_metadata_is_told_without_a_call(self, llm: LLM) -> None:
-        """It is asked for on every call."""
+    def test_metadata_needs_no_request(self, llm: LLM) -> None:
+        """LlamaIndex reads it for every call."""
         metadata = llm.metadata
         assert metadata.model_name
         assert metadata.is_chat_model
         assert metadata.context_window > max(metadata.num_output, 0)
 
-    def test_settings_take_it(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_settings_accept_the_model(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
         """`Settings.llm` checks the class."""
         monkeypatch.setattr(Settings, "_llm", None)
         Settings.llm = llm
         assert Settings.llm is llm
 
-    def test_it_is_stored_and_loaded_by_name(self, llm: LLM) -> None:
-        """`load_llm` knows its `class_name`."""
+    def test_a_model_is_stored_and_loaded_by_name(self, llm: LLM) -> None:
+        """`load_llm` finds the class by its `class_name`."""
         loaded = load_llm(llm.to_dict())
         assert type(loaded) is type(llm)
         assert loaded.metadata == llm.metadata
 
-    def test_it_is_copied_after_use(self, llm: LLM) -> None:
-        """Open connections do not stand in the way."""
+    def test_a_used_model_can_be_copied(self, llm: LLM) -> None:
+        """Open connections do not prevent a copy."""
         llm.chat(_chat())
         assert _words(copy.deepcopy(llm).chat(_chat()))
 
     # ---- pictures, tools, objects
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_it_sees_a_picture(self, llm: LLM, red: bytes, streamed: bool) -> None:
+    def test_a_picture_reaches_the_model(self, llm: LLM, red: bytes, streamed: bool) -> None:
         """The dominant colour of a red picture, which the emulator measures."""
         messages = [ChatMessage(blocks=[ImageBlock(image=red), TextBlock(text=QUESTION)])]
         last = list(llm.stream_chat(messages))[-1] if streamed else llm.chat(messages)
         assert "red" in _words(last).lower()
 
-    def test_words_are_no_tool_call(self, llm: GLMV) -> None:
+    def test_text_is_not_a_tool_call(self, llm: GLMV) -> None:
         """Agents look for calls in every chunk."""
         for response in llm.stream_chat(_chat()):
             assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
 
     @pytest.mark.parametrize("streamed", [False, True])
     def test_a_required_tool_is_called(self, llm: GLMV, glmv_emulator: Emulator, streamed: bool) -> None:
-        """With a dict of arguments, and without writing to the history."""
+        """The call has a dict of arguments, and the history is not modified."""
         glmv_emulator.call("add", a=2, b=3)
         tools, history = [FunctionTool.from_defaults(add)], _chat()
         ask = llm.stream_chat_with_tools if streamed else llm.chat_with_tools
@@ -227,12 +227,12 @@ class LLMConformance:
         assert len(history) == 1
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_an_answer_is_an_object(self, llm: LLM, glmv_emulator: Emulator, streamed: bool) -> None:
+    def test_structured_predict_returns_an_object(self, llm: LLM, glmv_emulator: Emulator, streamed: bool) -> None:
         """`structured_predict` and its stream."""
         glmv_emulator.say('{"name": "red"}')
         prompt = PromptTemplate("Name a {what}.")
         if streamed:
-            found = list(llm.stream_structured_predict(Colour, prompt, what="colour"))[-1]
+            result = list(llm.stream_structured_predict(Colour, prompt, what="colour"))[-1]
         else:
-            found = llm.structured_predict(Colour, prompt, what="colour")
-        assert found == Colour(name="red")
+            result = llm.structured_predict(Colour, prompt, what="colour")
+        assert result == Colour(name="red")

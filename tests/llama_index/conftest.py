@@ -32,7 +32,7 @@ def png(color: str = "red", size: tuple[int, int] = (32, 24)) -> bytes:
 
 @pytest.fixture(autouse=True)
 def event_loop_of_llama_index() -> Iterator[None]:
-    """A loop for `llama_index.core.async_utils.asyncio_run`, which otherwise makes one and does not close it."""
+    """An event loop for `llama_index.core.async_utils.asyncio_run`, which would otherwise leave one open."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     yield
@@ -62,27 +62,27 @@ def red_path(red: bytes, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emu(glmv_emulator: Emulator) -> Emulator:
-    """The platform, which answers what the test scripts and nothing else: a request too many fails, as one too few."""
+    """An emulator that sends only scripted answers: the test fails if it makes more or fewer requests."""
     return only_scripted(glmv_emulator)
 
 
 @pytest.fixture
 def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
     """connect(GLMV, temperature=0.5) -> a model that talks to the emulator; closed when the test is over."""
-    made: list[GLMV] = []
+    results: list[GLMV] = []
 
     def make(kind: type[GLMV] = GLMV, **settings: Any) -> GLMV:
-        made.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
-        return made[-1]
+        results.append(kind(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, **settings))
+        return results[-1]
 
     yield make
-    for llm in made:
+    for llm in results:
         llm.close()
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server for chunks that the platform does not send, or that a test compares as they are."""
+    """A server for chunks that the emulator does not send, or that a test compares unchanged."""
     running = Server()
     yield running
     running.stop()
@@ -90,12 +90,12 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def as_kept() -> Callable[[bytes], str]:
-    """as_kept(picture) -> what the bodies in `emu.requests` have in the place of its base64."""
+    """as_kept(picture) -> the text that replaces its base64 in the bodies of `emu.requests`."""
     return lambda data: f"<base64: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:12]}>"
 
 
 class Alike(MultiModalEmbedding):
-    """Finds everything alike, so that a retriever returns whatever there is."""
+    """Gives all content the same vector, so that a retriever returns everything."""
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return [1.0, 0.0]
@@ -115,12 +115,12 @@ class Alike(MultiModalEmbedding):
 
 @pytest.fixture
 def alike() -> Alike:
-    """An embedding model for texts and pictures that finds everything alike."""
+    """An embedding model that gives all texts and pictures the same vector."""
     return Alike()
 
 
 class Recorder(BaseEventHandler):
-    """Keeps the events it gets."""
+    """Records events."""
 
     seen: list[Any] = []  # noqa: RUF012 - pydantic copies it for each instance
 
@@ -134,7 +134,7 @@ class Recorder(BaseEventHandler):
 
 @pytest.fixture
 def events() -> Iterator[Recorder]:
-    """The events of instrumentation, as they come: `events.names`, `events.seen`."""
+    """Instrumentation events in order: `events.names`, `events.seen`."""
     handler = Recorder()
     root = get_dispatcher()
     root.add_event_handler(handler)

@@ -1,4 +1,4 @@
-"""Agents with eyes: they are shown pictures, and their tools return pictures."""
+"""Agents that see: they get pictures from users and from tools."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add(a: int, b: int) -> int:
 ADD = FunctionTool.from_defaults(add)
 
 
-async def test_a_screenshot_that_a_tool_returns_is_seen(
+async def test_a_screenshot_returned_by_a_tool_reaches_the_model(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes, as_kept: Callable[[bytes], str]
 ) -> None:
     def shoot() -> list[TextBlock | ImageBlock]:
@@ -52,7 +52,7 @@ async def test_a_screenshot_that_a_tool_returns_is_seen(
     assert shown["content"][1] == {"type": "image_url", "image_url": {"url": as_kept(red)}}
 
 
-async def test_two_calls_of_one_chunk_are_both_run(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_two_calls_of_one_chunk_both_run(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
     emu.say("3 and 7")
     handler = FunctionAgent(tools=[add], llm=connect()).run("add them")
@@ -62,7 +62,7 @@ async def test_two_calls_of_one_chunk_are_both_run(emu: Emulator, connect: Calla
     assert [message["role"] for message in emu.requests[1].body["messages"]][-3:] == ["assistant", "tool", "tool"]
 
 
-async def test_streamed_arguments_are_shown_as_they_come(server: Server) -> None:
+async def test_streamed_arguments_are_shown_as_they_arrive(server: Server) -> None:
     def calls(**piece: Any) -> dict[str, Any]:
         return {"id": "1", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **piece}]}}]}
 
@@ -80,7 +80,7 @@ async def test_streamed_arguments_are_shown_as_they_come(server: Server) -> None
     assert [calls[0].tool_kwargs for calls in seen if calls][:2] == [{"a": 1}, {"a": 1, "b": 2}]
 
 
-async def test_thoughts_of_an_agent_are_streamed(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_reasoning_of_an_agent_is_streamed(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(Reply("done", reasoning="I look", chunking=1))
     handler = FunctionAgent(tools=[add], llm=connect()).run("think")
     thoughts = [event.thinking_delta async for event in handler.stream_events() if isinstance(event, AgentStream)]
@@ -88,7 +88,7 @@ async def test_thoughts_of_an_agent_are_streamed(emu: Emulator, connect: Callabl
     assert [thought for thought in thoughts if thought] == ["I", " look"]
 
 
-async def test_thoughts_go_back_with_the_call_they_led_to(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_reasoning_is_sent_back_with_its_tool_call(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(Reply(reasoning="I add", tool_calls=[ToolCall("add", {"a": 1, "b": 2})]), "3")
     await FunctionAgent(tools=[add], llm=connect()).run("add 1 and 2")
     assert emu.requests[1].body["messages"][-2]["reasoning_content"] == "I add"
@@ -106,7 +106,7 @@ async def test_an_agent_hands_over_to_another_one(emu: Emulator, connect: Callab
     assert result.current_agent_name == "adder"
 
 
-async def test_a_conversation_goes_on_after_it_was_stored(
+async def test_a_stored_conversation_can_be_continued(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes, as_kept: Callable[[bytes], str]
 ) -> None:
     emu.say("a wall", "red")
@@ -130,19 +130,19 @@ async def test_the_context_of_a_run_is_plain_data(emu: Emulator, connect: Callab
         json.dumps(context.to_dict())
 
 
-def test_a_tool_is_predicted_and_called(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_predict_and_call_runs_a_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2)
     assert str(connect().predict_and_call([ADD], user_msg="add 1 and 2")) == "3"
 
 
-async def test_tools_are_predicted_and_called_in_parallel(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_predict_and_call_runs_tools_in_parallel(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
     response = await connect().apredict_and_call([ADD], user_msg="add them", allow_parallel_tool_calls=True)
     assert str(response) == "3\n\n7"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_one_call_is_kept_where_only_one_is_allowed(
+def test_only_one_call_is_kept_without_parallel_calls(
     streamed: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
@@ -156,7 +156,7 @@ def test_one_call_is_kept_where_only_one_is_allowed(
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("wish", [{"tool_required": True}, {"tool_choice": "add"}])
-def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
+def test_a_required_tool_is_called_although_the_platform_has_only_auto(
     streamed: bool, wish: dict[str, Any], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("It is 3.")
@@ -172,9 +172,7 @@ def test_a_required_tool_is_called_though_the_platform_only_knows_auto(
     assert not any(request.body.get("tool_choice") not in (None, "auto") for request in emu.requests)
 
 
-def test_a_tool_that_has_to_run_and_is_twice_not_called_is_an_error(
-    emu: Emulator, connect: Callable[..., GLMV]
-) -> None:
+def test_a_required_tool_that_is_twice_not_called_is_an_error(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("It is 3.", "Really, 3.")
     with pytest.raises(glmv.MalformedResponse):
         connect().predict_and_call([ADD], user_msg="add", tool_required=True)
@@ -183,9 +181,7 @@ def test_a_tool_that_has_to_run_and_is_twice_not_called_is_an_error(
         connect().chat_with_tools([ADD], user_msg="add", tool_required=True, on_misfit="raise")
 
 
-async def test_the_history_of_the_caller_stays_as_it_was(
-    emu: Emulator, connect: Callable[..., GLMV], red: bytes
-) -> None:
+async def test_the_callers_history_is_not_changed(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
     emu.call("add", a=1, b=2)
     emu.say("3")
     llm = connect()
@@ -195,7 +191,7 @@ async def test_the_history_of_the_caller_stays_as_it_was(
     assert history == before
 
 
-async def test_an_agent_may_begin_with_a_certain_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_an_agent_can_start_with_a_certain_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2)
     emu.say("3")
     llm = connect()

@@ -1,4 +1,4 @@
-"""The ten-picture example: each question is answered by what only the right picture holds."""
+"""The ten-picture example: each answer is a fact of only one picture."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from llama_index_glmv import GLMV, GLMVEmbedding  # noqa: E402 - after the skips
 
 
 def says(answer: str, text: str) -> bool:
-    """Whether a text holds an answer as a word of its own: 34, not 07:34."""
+    """Whether a text contains an answer as a separate word: 34, not 07:34."""
     return re.search(rf"(?<![\w:.]){re.escape(answer)}(?![\w:.]*\w)", text) is not None
 
 
 class Album:
-    """The example, set up once: describing ten pictures takes the emulator's eyes some seconds."""
+    """The example, set up once, because the emulator needs some seconds to describe ten pictures."""
 
     def __init__(self, emulator: Emulator) -> None:
         settings = {"api_key": emulator.api_key, "base_url": emulator.base_url}
@@ -61,7 +61,7 @@ def album(emulator: Emulator) -> Iterator[Album]:
     album.embedding.clients.close()
 
 
-def test_ten_pictures_are_found_by_what_is_in_them(album: Album) -> None:
+def test_ten_pictures_are_found_by_their_content(album: Album) -> None:
     nodes = list(album.index.docstore.docs.values())
     assert len({node.metadata["file_name"] for node in nodes}) == 10
     assert all(isinstance(node, ImageNode) and node.image_path and node.text for node in nodes)
@@ -75,7 +75,7 @@ def test_a_question_is_answered_from_the_right_picture(question: str, file: str,
 
 
 @pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
-def test_only_the_right_picture_holds_the_answer(question: str, file: str, answer: str, album: Album) -> None:
+def test_only_the_right_picture_contains_the_answer(question: str, file: str, answer: str, album: Album) -> None:
     nodes = album.index.docstore.docs.values()
     assert {node.metadata["file_name"] for node in nodes if says(answer, node.get_content())} == {file}
 
@@ -87,7 +87,7 @@ def test_the_picture_itself_reaches_the_model_and_not_its_description(album: Alb
     assert "Apple pie 2.90" not in str(parts)
 
 
-def test_answers_cite_the_pictures_they_come_from(album: Album) -> None:
+def test_answers_cite_their_source_pictures(album: Album) -> None:
     engine = CitationQueryEngine.from_args(
         album.index, llm=album.llm, multimodal=True, retriever=album.index.as_retriever(similarity_top_k=2)
     )

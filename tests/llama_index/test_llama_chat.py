@@ -1,4 +1,4 @@
-"""Questions about pictures, asked in every way of LlamaIndex, answered by the emulator."""
+"""Questions about pictures through every entry point of LlamaIndex, answered by the emulator."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def see(picture: ImageBlock) -> list[ChatMessage]:
 
 
 def everywhere(llm: GLMV, picture: ImageBlock) -> dict[str, Any]:
-    """The same question in all eight ways -> the last response of each."""
+    """The same question through all eight entry points -> the last response of each."""
 
     async def asynchronous() -> dict[str, Any]:
-        found = {
+        answer = {
             "achat": await llm.achat(see(picture)),
             "acomplete": await llm.acomplete(QUESTION, image_documents=[picture]),
         }
         async for chat in await llm.astream_chat(see(picture)):
-            found["astream_chat"] = chat
+            answer["astream_chat"] = chat
         async for completion in await llm.astream_complete(QUESTION, image_documents=[picture]):
-            found["astream_complete"] = completion
+            answer["astream_complete"] = completion
         await llm.aclose()
-        return found
+        return answer
 
     return {
         "chat": llm.chat(see(picture)),
@@ -53,15 +53,15 @@ def words(response: Any) -> str:
 
 
 @BOTH_FACES
-def test_all_eight_ways_give_the_same_words_and_the_same_usage(
+def test_all_eight_entry_points_give_the_same_text_and_usage(
     kind: type[GLMV], connect: Callable[..., GLMV], red: bytes
 ) -> None:
-    found = everywhere(connect(kind), ImageBlock(image=red))
-    assert len(found) == 8
-    assert len({words(response) for response in found.values()}) == 1
-    assert len({str(response.raw["usage"]) for response in found.values()}) == 1
-    assert "red" in words(found["chat"]).lower()
-    assert "32" in words(found["chat"])
+    result = everywhere(connect(kind), ImageBlock(image=red))
+    assert len(result) == 8
+    assert len({words(response) for response in result.values()}) == 1
+    assert len({str(response.raw["usage"]) for response in result.values()}) == 1
+    assert "red" in words(result["chat"]).lower()
+    assert "32" in words(result["chat"])
 
 
 def test_the_core_and_llama_index_give_the_same_answer(
@@ -75,7 +75,7 @@ def test_the_core_and_llama_index_give_the_same_answer(
     assert response.additional_kwargs["total_tokens"] == core.usage.total_tokens
 
 
-def test_a_picture_is_seen_however_it_is_given(connect: Callable[..., GLMV], red: bytes, red_path: Path) -> None:
+def test_a_picture_reaches_the_model_in_every_form(connect: Callable[..., GLMV], red: bytes, red_path: Path) -> None:
     text = base64.b64encode(red).decode()
     pictures = [
         ImageBlock(image=red),
@@ -91,7 +91,7 @@ def test_a_picture_is_seen_however_it_is_given(connect: Callable[..., GLMV], red
     assert len({llm.complete(QUESTION, [picture]).text for picture in pictures}) == 1
 
 
-def test_a_url_is_fetched_by_the_platform_alone(
+def test_a_url_is_fetched_only_by_the_platform(
     connect: Callable[..., GLMV], glmv_emulator: Emulator, red_path: Path
 ) -> None:
     url = glmv_emulator.host(red_path)
@@ -107,7 +107,7 @@ def test_several_pictures_keep_their_order(connect: Callable[..., GLMV], draw: C
     assert first != second
 
 
-def test_a_conversation_goes_on_with_its_pictures(connect: Callable[..., GLMV], red: bytes) -> None:
+def test_a_conversation_keeps_its_pictures(connect: Callable[..., GLMV], red: bytes) -> None:
     llm = connect()
     history = see(ImageBlock(image=red))
     history.append(llm.chat(history).message)
@@ -115,7 +115,7 @@ def test_a_conversation_goes_on_with_its_pictures(connect: Callable[..., GLMV], 
     assert "red" in words(llm.chat(history)).lower()
 
 
-def test_an_asynchronous_model_outlives_its_loop(connect: Callable[..., GLMV]) -> None:
+def test_a_model_outlives_its_event_loop(connect: Callable[..., GLMV]) -> None:
     llm = connect()
 
     async def ask() -> str:
@@ -131,7 +131,7 @@ def test_a_closed_model_opens_again(connect: Callable[..., GLMV]) -> None:
     assert llm.complete("hello").text == first
 
 
-def test_options_of_a_call_go_before_those_of_the_model(connect: Callable[..., GLMV], glmv_emulator: Emulator) -> None:
+def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GLMV], glmv_emulator: Emulator) -> None:
     connect(temperature=0.1, max_tokens=50).complete("hello", temperature=0.9, extra_body={"own": 1})
     body = glmv_emulator.requests[-1].body
     assert (body["temperature"], body["max_tokens"], body["own"]) == (0.9, 50, 1)
@@ -149,25 +149,25 @@ def test_options_of_a_call_go_before_those_of_the_model(connect: Callable[..., G
         (lambda llm, red: llm.complete("x", model="glm-none"), glmv.NotFoundError, "1211"),
     ],
 )
-def test_bad_input_is_told_in_words(
+def test_invalid_input_is_refused_with_a_clear_message(
     ask: Callable[..., Any], error: type[Exception], told: str, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     with pytest.raises(error, match=told):
         ask(connect(), red)
 
 
-def test_a_missing_key_is_told_at_the_first_call() -> None:
+def test_a_missing_key_raises_at_the_first_call() -> None:
     llm = GLMV()
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
         llm.complete("x")
 
 
-def test_a_wrong_key_is_told_as_such(glmv_emulator: Emulator) -> None:
+def test_a_wrong_key_raises_an_authentication_error(glmv_emulator: Emulator) -> None:
     with GLMV(api_key="test-id.wrong", base_url=glmv_emulator.base_url) as llm, pytest.raises(glmv.AuthenticationError):
         llm.complete("x")
 
 
-def test_a_stream_that_is_closed_early_gives_its_slot_back(connect: Callable[..., GLMV]) -> None:
+def test_a_stream_that_is_closed_early_releases_its_slot(connect: Callable[..., GLMV]) -> None:
     llm = connect(max_concurrency=1, timeout=5.0)
     stream = llm.stream_chat([ChatMessage(content="hello")])
     next(stream)
@@ -176,9 +176,7 @@ def test_a_stream_that_is_closed_early_gives_its_slot_back(connect: Callable[...
 
 
 @pytest.mark.parametrize("end", ["closed", "cancelled"])
-async def test_an_asynchronous_stream_that_ends_early_gives_its_slot_back(
-    end: str, connect: Callable[..., GLMV]
-) -> None:
+async def test_an_async_stream_that_ends_early_releases_its_slot(end: str, connect: Callable[..., GLMV]) -> None:
     llm = connect(max_concurrency=1, timeout=5.0)
     begun = asyncio.Event()
 
@@ -202,7 +200,7 @@ async def test_an_asynchronous_stream_that_ends_early_gives_its_slot_back(
 
 
 @pytest.mark.parametrize("way", ["astream_chat", "astream_complete"])
-def test_a_loop_may_end_right_after_a_stream_was_left(
+def test_an_event_loop_can_end_right_after_a_stream_was_left(
     way: str, connect: Callable[..., GLMV], caplog: pytest.LogCaptureFixture
 ) -> None:
     llm = connect(max_concurrency=1, timeout=5.0)

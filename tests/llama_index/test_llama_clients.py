@@ -1,4 +1,4 @@
-"""One client for several components, and components without one of their own."""
+"""One client shared by several components."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ from llama_index_glmv import GLMV, GLMVEmbedding
 
 @pytest.fixture
 def shared(glmv_emulator: Emulator) -> glmv.Client:
-    """A client that the user has already."""
+    """An existing client of the user."""
     return glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url, model="glm-4.5v", temperature=0.5)
 
 
-def test_a_model_takes_over_the_client_that_it_is_given_and_its_settings(
-    shared: glmv.Client, glmv_emulator: Emulator
-) -> None:
+def test_a_model_uses_a_passed_client_and_its_settings(shared: glmv.Client, glmv_emulator: Emulator) -> None:
     llm = GLMV(client=shared, top_p=0.5)
     assert llm.complete("Say hello.").text
     body = glmv_emulator.requests[-1].body
     assert (body["model"], body["temperature"], body["top_p"]) == ("glm-4.5v", 0.5, 0.5)
 
 
-def test_calls_of_the_other_kind_go_to_the_same_place(shared: glmv.Client) -> None:
+def test_async_calls_go_to_the_server_of_a_sync_client(shared: glmv.Client) -> None:
     assert asyncio.run(GLMV(client=shared).acomplete("Say hello.")).text
 
 
-def test_an_asynchronous_client_is_shared_too(glmv_emulator: Emulator) -> None:
+def test_an_async_client_is_shared_too(glmv_emulator: Emulator) -> None:
     llm = GLMV(client=glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url))
     assert asyncio.run(llm.acomplete("Say hello.")).text == llm.complete("Say hello.").text
 
 
-def test_an_embedding_takes_over_the_place_and_not_the_options_of_a_chat(shared: glmv.Client) -> None:
+def test_an_embedding_uses_the_connection_but_not_the_chat_options(shared: glmv.Client) -> None:
     embedding = GLMVEmbedding(client=shared)
     assert embedding.model == "embedding-3"
     assert len(embedding.get_text_embedding("hello")) == 2048
 
 
-def test_an_embedding_shares_a_client_that_hands_over_withdrawn_content() -> None:
+def test_an_embedding_shares_a_client_with_on_sensitive_return() -> None:
     client = glmv.Client("test-id.test-secret", on_sensitive="return")
     assert GLMVEmbedding(client=client).model == "embedding-3"
     with pytest.raises(glmv.InvalidRequestError, match="on_sensitive"):
@@ -74,7 +72,9 @@ def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
         (lambda _: GLMV(client="mine"), "client must be a glmv.Client or a glmv.AsyncClient; got str"),
     ],
 )
-def test_what_contradicts_the_client_is_told(make: Callable[[Any], Any], told: str, shared: glmv.Client) -> None:
+def test_settings_that_contradict_the_client_are_refused(
+    make: Callable[[Any], Any], told: str, shared: glmv.Client
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=told):
         make(shared)
 
@@ -83,7 +83,7 @@ def test_what_contradicts_the_client_is_told(make: Callable[[Any], Any], told: s
     "make",
     [lambda key: GLMVEmbedding(api_key=key, temperature=0.5), lambda key: GLMV(api_key=key, client="mine")],
 )
-def test_the_key_is_not_told_when_settings_do_not_fit_together(make: Callable[[str], Any]) -> None:
+def test_errors_of_contradictory_settings_do_not_show_the_key(make: Callable[[str], Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         make("test-id.test-secret")
     assert "test-secret" not in f"{caught.value!r}{caught.value}"

@@ -1,4 +1,4 @@
-"""Our models do what any model of LlamaIndex should do, and the suite that says so finds the usual mistakes."""
+"""The models pass the conformance suite, and the suite detects common mistakes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TestGLMVMultiModal(LLMConformance):
 
 
 class DoubleGLMV(GLMV):
-    """A model with the usual mistake: one public method calls another."""
+    """A model with a common mistake: one public method calls another."""
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: Any = False, **kwargs: Any) -> Any:
@@ -32,25 +32,25 @@ class DoubleGLMV(GLMV):
 
 
 class ChangingGLMV(GLMV):
-    """A model with another usual mistake: all chunks share one message."""
+    """A model with another common mistake: all chunks share one message."""
 
     def _stream(self, request: Any, made: Any) -> Any:
-        kept = None
+        text = None
         for response in super()._stream(request, made):
-            kept = kept or response
-            kept.message.blocks = response.message.blocks
-            yield kept
+            text = text or response
+            text.message.blocks = response.message.blocks
+            yield text
 
 
 @pytest.mark.parametrize(
     ("kind", "check"),
     [
         (DoubleGLMV, lambda tests, llm, events: tests.test_events_come_once_and_in_order(llm, "complete", events)),
-        (DoubleGLMV, lambda tests, llm, events: tests.test_tokens_are_counted_and_not_guessed(llm, "complete")),
+        (DoubleGLMV, lambda tests, llm, events: tests.test_token_counts_come_from_usage(llm, "complete")),
         (ChangingGLMV, lambda tests, llm, events: tests.test_a_chunk_does_not_change_afterwards(llm, "stream_chat")),
     ],
 )
-def test_the_usual_mistakes_are_found(
+def test_common_mistakes_are_detected(
     kind: type[GLMV], check: Any, emu: Emulator, connect: Callable[..., GLMV], events: Any
 ) -> None:
     emu.say(Reply(chunking=["a ", "red"]))

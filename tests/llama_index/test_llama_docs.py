@@ -1,4 +1,4 @@
-"""Every Python block of docs/llama-index.md runs as it stands, against the emulator."""
+"""Every Python block of docs/llama-index.md runs unchanged against the emulator."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.strip() or "print" not in code
 
 
-def test_the_table_names_every_block_that_core_has() -> None:
-    told = set(re.findall(r"`(\w+Block|CachePoint)`", PAGE))
+def test_the_table_lists_every_block_type_of_llama_index() -> None:
+    result = set(re.findall(r"`(\w+Block|CachePoint)`", PAGE))
     blocks = {
         kind.__name__ for kind in vars(types).values() if isinstance(kind, type) and "block_type" in _fields(kind)
     }
-    assert blocks <= told
+    assert blocks <= result
 
 
 def _fields(kind: type) -> dict[str, Any]:
     return getattr(kind, "model_fields", {})
 
 
-def test_every_role_of_core_has_its_place() -> None:
+def test_every_role_of_llama_index_is_in_the_table() -> None:
     assert set(ROLES) == set(types.MessageRole)

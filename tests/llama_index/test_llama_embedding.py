@@ -1,4 +1,4 @@
-"""Texts that become vectors with the key of the model, and are found by them."""
+"""Embeddings of texts by the platform, and retrieval by them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def embedding(glmv_emulator: Any) -> GLMVEmbedding:
     return GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url)
 
 
-def test_a_text_has_the_length_that_the_platform_gives(embedding: GLMVEmbedding) -> None:
+def test_a_vector_has_the_platforms_default_length(embedding: GLMVEmbedding) -> None:
     assert len(embedding.get_text_embedding("a red wall")) == 2048
 
 
 @pytest.mark.parametrize("dimensions", [256, 512, 1024, 2048])
-def test_the_length_may_be_chosen(dimensions: int, glmv_emulator: Any) -> None:
+def test_the_length_of_vectors_can_be_set(dimensions: int, glmv_emulator: Any) -> None:
     chosen = GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, dimensions=dimensions)
     assert len(chosen.get_query_embedding("a red wall")) == dimensions
 
 
-async def test_all_ways_give_the_same_vectors(embedding: GLMVEmbedding) -> None:
+async def test_all_entry_points_give_the_same_vectors(embedding: GLMVEmbedding) -> None:
     texts = ["a red wall", "a blue door"]
     together = embedding.get_text_embedding_batch(texts)
     assert together == [embedding.get_text_embedding(text) for text in texts]
@@ -45,14 +45,14 @@ def test_many_texts_go_in_few_requests(embedding: GLMVEmbedding, glmv_emulator: 
     assert len(glmv_emulator.requests) == 3
 
 
-def test_an_index_finds_the_text_that_fits(embedding: GLMVEmbedding) -> None:
+def test_an_index_finds_the_matching_text(embedding: GLMVEmbedding) -> None:
     texts = ["a receipt of a bakery, total 3.50", "a bar chart of rain in May", "a cat on a sofa"]
     index = VectorStoreIndex.from_documents([Document(text=text) for text in texts], embed_model=embedding)
     (found,) = index.as_retriever(similarity_top_k=1).retrieve("the chart of rain")
     assert found.node.get_content() == texts[1]
 
 
-def test_settings_take_it(embedding: GLMVEmbedding) -> None:
+def test_settings_accept_the_embedding(embedding: GLMVEmbedding) -> None:
     before = Settings._embed_model
     Settings.embed_model = embedding
     assert Settings.embed_model is embedding
@@ -68,7 +68,7 @@ def test_settings_take_it(embedding: GLMVEmbedding) -> None:
         copy.deepcopy,
     ],
 )
-def test_a_copy_has_all_settings_and_writes_down_no_key(again: Any) -> None:
+def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
     model = GLMVEmbedding(model_name="embedding-2", api_key="test-id.test-secret", embed_batch_size=3)
     copied = again(model)
     assert (copied.model, copied.model_name, copied.embed_batch_size) == ("embedding-2", "embedding-2", 3)
@@ -85,11 +85,11 @@ def test_a_copy_has_all_settings_and_writes_down_no_key(again: Any) -> None:
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],
 )
-def test_settings_that_cannot_hold_are_told(given: dict[str, Any], told: str) -> None:
+def test_invalid_settings_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=told):
         GLMVEmbedding(**given)
 
 
-def test_an_empty_text_is_told(embedding: GLMVEmbedding) -> None:
+def test_an_empty_text_is_refused(embedding: GLMVEmbedding) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="empty"):
         embedding.get_text_embedding("")

@@ -1,4 +1,4 @@
-"""Bad ends of other servers through GLMV: the core's errors, and retries where they may help."""
+"""Failed answers of other servers through GLMV: the core's errors, and retries where they may help."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask(script: Script, way: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_bad_end_is_its_error(end: End, way: str) -> None:
+def test_a_failed_answer_raises_its_error(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:
@@ -59,7 +59,7 @@ def test_a_bad_end_is_its_error(end: End, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ["content_filter", "sensitive", "eos", "model_context_window_exceeded", "length"])
-def test_the_reason_stands_in_the_response_as_the_server_sent_it(reason: str, way: str) -> None:
+def test_the_response_has_the_finish_reason_that_the_server_sent(reason: str, way: str) -> None:
     response = ask(Script(answered("so far", reason, stream="stream" in way)), way, on_sensitive="return")
     assert response.message.content == "so far"
     assert response.raw["choices"][0]["finish_reason"] == reason

@@ -1,4 +1,4 @@
-"""`GLMV` reads and prepares pictures beside the event loop."""
+"""`GLMV` reads and prepares pictures in threads, not on the event loop."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ENTRIES: dict[str, Callable[[GLMV, Path], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-async def test_no_picture_is_prepared_on_the_loop(
+async def test_no_picture_is_prepared_on_the_event_loop(
     entry: str, llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
@@ -87,7 +87,7 @@ _OPEN_FILES = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "base64", pytest.param("file", marks=_OPEN_FILES)])
-async def test_no_block_is_read_on_the_loop(
+async def test_no_block_is_read_on_the_event_loop(
     kind: str, llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
@@ -97,7 +97,7 @@ async def test_no_block_is_read_on_the_loop(
     threads.hold_off(threading.get_ident())
 
 
-async def test_structured_answers_prepare_pictures_beside_the_loop(
+async def test_structured_calls_prepare_pictures_in_threads(
     llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
@@ -109,7 +109,9 @@ async def test_structured_answers_prepare_pictures_beside_the_loop(
         await llm.astructured_predict(Seen, PromptTemplate("What?"))
 
 
-async def test_a_deadline_counts_the_pictures(llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_includes_picture_preparation(
+    llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
     may_end = threading.Event()
     monkeypatch.setattr(pixels, "fit", lambda *_: may_end.wait(10))

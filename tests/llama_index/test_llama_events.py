@@ -1,4 +1,4 @@
-"""What handlers of callbacks and of instrumentation get to see: every event once, in order, without the key."""
+"""Callback and instrumentation handlers get every event once, in order, without the key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STREAMED_COMPLETION = ["LLMCompletionStartEvent", *["LLMCompletionInProgressEven
 
 
 def drained(make: Callable[[], Any]) -> list[Any]:
-    """Run an asynchronous endpoint in a loop of its own; a stream is read to its end."""
+    """Run an async endpoint in a new event loop; a stream is read to its end."""
 
     async def run() -> list[Any]:
         result = await make()
@@ -99,16 +99,18 @@ def test_counting_tokens_of_a_picture_url_does_not_fetch_it(emu: Emulator, conne
     assert counter.prompt_llm_token_count == 100
 
 
-def test_tracers_are_told_what_shapes_the_answer(emu: Emulator, connect: Callable[..., GLMV], events: Any) -> None:
+def test_tracers_get_the_options_that_affect_the_answer(
+    emu: Emulator, connect: Callable[..., GLMV], events: Any
+) -> None:
     emu.say("red")
     llm = connect(temperature=0.2, top_p=0.5, max_tokens=64, model="glm-4.5v")
     llm.chat(ASK)
-    told = {**llm.to_payload(), **events.seen[0].model_dict}
-    assert told["model"] == "glm-4.5v"
-    assert (told["temperature"], told["top_p"], told["max_tokens"]) == (0.2, 0.5, 64)
+    values = {**llm.to_payload(), **events.seen[0].model_dict}
+    assert values["model"] == "glm-4.5v"
+    assert (values["temperature"], values["top_p"], values["max_tokens"]) == (0.2, 0.5, 64)
 
 
-def test_the_payload_tells_what_is_known_of_the_model() -> None:
+def test_the_payload_has_the_models_metadata() -> None:
     payload = GLMVMultiModal(model="glm-4.5v", base_url="https://u:p@example.com/v1?k=1").to_payload()
     assert payload["class_name"] == "glmv_multi_modal_llm"
     assert payload["context_window"] == 65536
@@ -129,10 +131,10 @@ def test_no_event_and_no_payload_holds_the_key(
     debug = LlamaDebugHandler(print_trace_on_end=False)
     emu.say(RED)
     ask(connect(kind, callback_manager=CallbackManager([debug])))
-    told = [repr(event.model_dump()) for event in events.seen]
-    told += [repr(event.payload) for event in debug.get_events()]
+    results = [repr(event.model_dump()) for event in events.seen]
+    results += [repr(event.payload) for event in debug.get_events()]
     assert any(EventPayload.SERIALIZED in (event.payload or {}) for event in debug.get_events())
-    assert emu.api_key.partition(".")[2] not in json.dumps(told)
+    assert emu.api_key.partition(".")[2] not in json.dumps(results)
 
 
 def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., GLMV]) -> None:
@@ -154,7 +156,7 @@ def test_a_stream_that_is_closed_early_leaves_the_connection(emu: Emulator, conn
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_thoughts_reach_agents_from_the_first_chunk_on(
+def test_reasoning_reaches_agents_from_the_first_chunk_on(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply("red", reasoning="I look", chunking=1))
@@ -163,7 +165,7 @@ def test_thoughts_reach_agents_from_the_first_chunk_on(
     assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["I", " look", None, None]
 
 
-def test_the_raw_chunk_is_the_plain_dict_of_the_wire(server: Server) -> None:
+def test_raw_is_the_plain_dict_of_the_chunk(server: Server) -> None:
     sent = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
     server.plays(lambda peer: peer.stream(*sent, DONE))
     with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:

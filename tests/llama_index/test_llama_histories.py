@@ -1,4 +1,4 @@
-"""Histories and tools' results as LlamaIndex's engines and agents hand them on."""
+"""Histories and tool results as LlamaIndex's engines and agents produce them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RESULT = said("tool", "2 m", tool_call_id="m1")
         [USER, GREETING, said("user", ""), USER],
     ],
 )
-def test_a_history_with_one_meaning_is_answered_with_a_note(history: list[ChatMessage], emulator: Emulator) -> None:
+def test_an_unambiguous_history_is_answered_with_a_note(history: list[ChatMessage], emulator: Emulator) -> None:
     answer = llm(emulator).chat(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
     assert next(role for role in roles if role != "system") == "user"
@@ -55,7 +55,7 @@ def test_a_history_with_one_meaning_is_answered_with_a_note(history: list[ChatMe
 
 
 @pytest.mark.parametrize("history", [[GREETING], [said("system", "s"), RESULT]])
-def test_a_history_in_which_nobody_asks_is_refused_naming_the_cure(
+def test_a_history_without_a_user_message_is_refused_with_advice(
     history: list[ChatMessage], emulator: Emulator
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="begin with a user message, as LlamaIndex's Memory does"):
@@ -63,7 +63,7 @@ def test_a_history_in_which_nobody_asks_is_refused_naming_the_cure(
     assert len(emulator.requests) == 0
 
 
-def test_a_user_who_asks_nothing_is_told_so(emulator: Emulator) -> None:
+def test_an_empty_user_message_is_refused(emulator: Emulator) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[2\] \(user\) is empty"):
         llm(emulator).chat([USER, GREETING, said("user", "")])
 
@@ -87,7 +87,7 @@ PNG = picture()
         b64encode(PNG).decode(),
     ],
 )
-def test_a_picture_that_a_tool_returns_is_seen(returned: Any, emulator: Emulator) -> None:
+def test_a_picture_returned_by_a_tool_reaches_the_model(returned: Any, emulator: Emulator) -> None:
     def look() -> Any:
         """Look."""
         return returned
@@ -105,7 +105,7 @@ def test_a_picture_that_a_tool_returns_is_seen(returned: Any, emulator: Emulator
 @pytest.mark.parametrize(
     "block", [ImageBlock(url="ftp://camera/a.png"), ImageBlock(image=b64encode(b"no picture " * 9))]
 )
-def test_a_bad_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulator: Emulator) -> None:
+def test_an_invalid_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulator: Emulator) -> None:
     call = {"id": "m1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
     answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])
@@ -116,14 +116,14 @@ def test_a_bad_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulato
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_refusals_of_pictures_name_blocks(streamed: bool, emulator: Emulator) -> None:
+def test_errors_about_pictures_name_the_block_to_use(streamed: bool, emulator: Emulator) -> None:
     model = llm(emulator, model="glm-4v-flash")
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="?")])]
     with pytest.raises(glmv.InvalidRequestError, match=r"ImageBlock\(url=\.\.\.\)"):
         list(model.stream_chat(history)) if streamed else model.chat(history)
 
 
-def test_old_pictures_are_left_out_where_it_is_asked_for(emulator: Emulator) -> None:
+def test_old_pictures_are_left_out_on_request(emulator: Emulator) -> None:
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=picture((60 + n, 60)))]) for n in range(3)]
     answer = llm(emulator, keep_pictures=1).chat(history)
     assert str(emulator.requests[-1].body).count("'type': 'image_url'") == 1

@@ -1,4 +1,4 @@
-"""Folders, files and URLs that become documents with pictures, and captions that make them found."""
+"""Folders, files and URLs become documents with pictures, and captions make them searchable."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def names(documents: list[ImageDocument]) -> list[str]:
     return [document.metadata["file_name"] for document in documents]
 
 
-def test_a_folder_gives_its_pictures_by_name(folder: Path) -> None:
+def test_a_folder_gives_its_pictures_sorted_by_name(folder: Path) -> None:
     assert names(load_images(folder)) == ["a.PNG", "b.png"]
 
 
-def test_a_folder_gives_every_format_that_is_read(tmp_path: Path) -> None:
+def test_a_folder_gives_every_supported_format(tmp_path: Path) -> None:
     for name, kind in (
         ("a.pgm", "PPM"),
         ("b.j2k", "JPEG2000"),
@@ -61,22 +61,22 @@ def test_a_folder_gives_every_format_that_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_folders_inside_are_looked_into_when_asked(folder: Path) -> None:
+def test_sub_folders_are_searched_on_request(folder: Path) -> None:
     assert names(load_images(folder, recursive=True)) == ["a.PNG", "b.png", "c.png"]
 
 
 @pytest.mark.parametrize(("pattern", "found"), [("b*", ["b.png"]), ("**/*.png", ["b.png", "c.png"])])
-def test_a_pattern_gives_what_it_matches(pattern: str, found: list[str], folder: Path) -> None:
+def test_a_pattern_gives_the_matching_files(pattern: str, found: list[str], folder: Path) -> None:
     assert names(load_images(f"{folder}/{pattern}")) == found
 
 
-def test_files_and_urls_may_be_mixed(folder: Path) -> None:
+def test_files_and_urls_can_be_mixed(folder: Path) -> None:
     documents = load_images([folder / "b.png", "https://example.com/x/far.png?sig=1"])
     assert names(documents) == ["b.png", "far.png"]
     assert documents[1].image_url == "https://example.com/x/far.png?sig=1"
 
 
-def test_a_document_holds_the_path_and_what_was_measured_but_no_content(folder: Path) -> None:
+def test_a_document_holds_path_and_measurements_but_no_content(folder: Path) -> None:
     (document,) = load_images(folder / "b.png")
     assert document.image_path == str(folder / "b.png")
     assert document.image is None
@@ -85,13 +85,13 @@ def test_a_document_holds_the_path_and_what_was_measured_but_no_content(folder: 
     assert document.metadata["file_type"] == "image/png"
 
 
-def test_models_and_indexes_see_the_name_only(folder: Path) -> None:
+def test_models_and_indexes_see_only_the_file_name(folder: Path) -> None:
     (document,) = load_images(folder / "b.png")
     for mode in (MetadataMode.EMBED, MetadataMode.LLM):
         assert document.get_metadata_str(mode) == "file_name: b.png"
 
 
-def test_a_loaded_picture_can_be_asked_about(folder: Path, draw: Callable[..., bytes]) -> None:
+def test_a_loaded_picture_can_be_sent(folder: Path, draw: Callable[..., bytes]) -> None:
     assert parts_of_documents(load_images(folder / "b.png"), Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
@@ -106,7 +106,7 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
         load_images(tmp_path)
 
 
-def test_a_file_that_is_no_picture_is_told(folder: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_reported(folder: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent):
         load_images(folder / "notes.txt")
 
@@ -151,7 +151,7 @@ async def test_captions_are_written_asynchronously_in_order(
     assert [node.get_content() for node in nodes] == ["first", "second"]
 
 
-def test_captions_are_written_anew_when_asked(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+def test_captions_are_replaced_on_request(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
     emu.say("new")
     captioner = GLMVImageCaptioner(llm=connect(), overwrite=True)
     (node,) = captioner([ImageNode(image_path=str(folder / "b.png"), text="old")])
@@ -183,9 +183,9 @@ def test_an_index_keeps_captioned_pictures_and_finds_them(
     index = VectorStoreIndex.from_documents(
         load_images(folder), transformations=[captioner, SentenceSplitter()], embed_model=alike
     )
-    found = index.as_retriever(similarity_top_k=5).retrieve("walls")
-    assert {item.node.get_content() for item in found} == {"blue wall", "red wall"}
-    assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in found)
+    result = index.as_retriever(similarity_top_k=5).retrieve("walls")
+    assert {item.node.get_content() for item in result} == {"blue wall", "red wall"}
+    assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in result)
 
 
 def test_a_pipeline_does_not_describe_the_same_picture_twice(
@@ -218,15 +218,13 @@ def test_paths_and_ids_are_absolute(source: str, folder: Path, monkeypatch: pyte
     assert document.id_ == document.image_path == document.metadata["file_path"] == str(folder / "b.png")
 
 
-def test_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert load_images("~/b.png")[0].image_path == str(folder / "b.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7", JPEG_WITHOUT_ITS_END])
-def test_a_broken_file_ends_the_loading_or_is_left_out(
-    content: bytes, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_file_raises_or_is_left_out(content: bytes, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "broken.jpg").write_bytes(content)
     with pytest.raises(glmv.InvalidRequestError, match=r"broken\.jpg"):
         load_images(folder)
@@ -236,7 +234,7 @@ def test_a_broken_file_ends_the_loading_or_is_left_out(
 
 
 @pytest.mark.parametrize("source", ["Qz" * 3000, "Qz" * 300 + "\0", "memory://" + "Qz" * 900, "qz" * 400 + "://b"])
-def test_what_is_no_path_is_told_in_short(source: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_path_is_quoted_briefly(source: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         load_images([source], on_error="skip")
     assert len(str(caught.value)) < 700
@@ -244,7 +242,7 @@ def test_what_is_no_path_is_told_in_short(source: str, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("source", [b"GIF89a", [b"GIF89a"], 7, [None]])
-def test_a_picture_at_hand_is_told_how_to_become_a_document(source: Any) -> None:
+def test_an_image_object_is_refused_with_advice_to_make_a_document(source: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="ImageDocument"):
         load_images(source)
 
@@ -257,7 +255,7 @@ def test_nothing_left_is_told_as_ever(folder: Path) -> None:
         load_images(folder / "b.png", on_error="skip")
 
 
-def test_on_error_is_one_of_two_words(folder: Path) -> None:
+def test_on_error_accepts_only_two_values(folder: Path) -> None:
     for call in (lambda word: load_images(folder, on_error=word), image_file_extractor):
         with pytest.raises(glmv.InvalidRequestError, match="on_error"):
             call("ignore")
@@ -278,7 +276,7 @@ def test_the_directory_reader_leaves_out_broken_files(
 
 @pytest.fixture
 def far(draw: Callable[..., bytes]) -> Iterator[Any]:
-    """A file system in memory with /album/a.png, /album/b.png, /album/inner/c.png and a broken file."""
+    """An in-memory file system with /album/a.png, /album/b.png, /album/inner/c.png and a broken file."""
     memory = fsspec.filesystem("memory")
     for name, colour in (("b", "red"), ("a", "blue"), ("inner/c", "green")):
         memory.pipe(f"/album/{name}.png", draw(colour))
@@ -323,7 +321,7 @@ def nodes_of(documents: list[Any], llm: GLMV, **options: Any) -> list[Any]:
     return list(GLMVImageCaptioner(llm=llm, nodes=True, num_workers=1, **options)(documents))
 
 
-def test_nodes_are_pictures_with_ids_of_their_place_and_their_document_as_source(
+def test_nodes_are_pictures_with_stable_ids_and_their_document_as_source(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("blue", "red", "blue", "red")
@@ -344,14 +342,14 @@ async def test_nodes_are_made_asynchronously(emu: Emulator, connect: Callable[..
     assert isinstance(node, ImageNode)
 
 
-def test_nodes_of_every_kind_of_picture(
+def test_every_kind_of_picture_becomes_a_node(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     emu.answer(lambda ask: "seen")
     encoded = base64.b64encode(red).decode()
     url = "https://example.com/far.png"
-    given = [
+    items = [
         ImageDocument(image=encoded),
         ImageDocument(image=encoded),
         ImageDocument(image=encoded, id_="mine"),
@@ -361,18 +359,18 @@ def test_nodes_of_every_kind_of_picture(
         ImageNode(image_path="b.png"),
         TextNode(text="words"),
     ]
-    made = nodes_of(given, connect())
-    assert [type(node).__name__ for node in made] == ["ImageNode"] * 7 + ["TextNode"]
-    assert made[0].image == made[1].image == made[2].image == encoded
-    assert made[3].image_url == url
-    assert [node.image_path for node in made[4:7]] == [str(folder / "b.png")] * 3
-    assert len({UUID(node.node_id) for node in made}) == len(made)
-    assert [node.ref_doc_id for node in made[:6]] == [node.node_id for node in given[:6]]
-    assert made[6].node_id == given[6].node_id
-    assert made[7] is given[7]
+    result = nodes_of(items, connect())
+    assert [type(node).__name__ for node in result] == ["ImageNode"] * 7 + ["TextNode"]
+    assert result[0].image == result[1].image == result[2].image == encoded
+    assert result[3].image_url == url
+    assert [node.image_path for node in result[4:7]] == [str(folder / "b.png")] * 3
+    assert len({UUID(node.node_id) for node in result}) == len(result)
+    assert [node.ref_doc_id for node in result[:6]] == [node.node_id for node in items[:6]]
+    assert result[6].node_id == items[6].node_id
+    assert result[7] is items[7]
 
 
-def test_a_picture_that_cannot_be_described_is_no_node(
+def test_a_picture_that_cannot_be_described_gives_no_node(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say("red")
@@ -383,7 +381,7 @@ def test_a_picture_that_cannot_be_described_is_no_node(
     assert f"{folder / 'a.PNG'} was not described" in caplog.text
 
 
-def test_a_mark_of_an_error_is_not_embedded_and_goes_with_the_next_description(
+def test_an_error_mark_is_not_embedded_and_removed_by_the_next_caption(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
 ) -> None:
     documents = load_images(folder / "b.png")
@@ -398,7 +396,7 @@ def test_a_mark_of_an_error_is_not_embedded_and_goes_with_the_next_description(
     assert "caption_error" not in described.metadata
 
 
-def test_an_index_is_refreshed_by_what_changed(
+def test_refreshing_an_index_updates_changed_pictures(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, draw: Callable[..., bytes]
 ) -> None:
     emu.say("blue", "red", "a larger one")
@@ -406,13 +404,13 @@ def test_an_index_is_refreshed_by_what_changed(
     index = VectorStoreIndex.from_documents(load_images(folder), transformations=steps, embed_model=alike)
     (folder / "b.png").write_bytes(draw("red", (300, 200)))
     assert index.refresh_ref_docs(load_images(folder)) == [False, True]
-    found = index.as_retriever(similarity_top_k=5).retrieve("walls")
-    assert {item.node.get_content() for item in found} == {"blue", "a larger one"}
+    result = index.as_retriever(similarity_top_k=5).retrieve("walls")
+    assert {item.node.get_content() for item in result} == {"blue", "a larger one"}
     index.delete_ref_doc(str(folder / "b.png"), delete_from_docstore=True)
     assert [item.node.get_content() for item in index.as_retriever().retrieve("walls")] == ["blue"]
 
 
-def test_a_kept_index_shows_its_pictures_in_another_working_directory(
+def test_a_stored_index_finds_its_pictures_from_another_working_directory(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = pytest.importorskip(

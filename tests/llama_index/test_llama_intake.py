@@ -1,4 +1,4 @@
-"""Which files typed fields may name, and what becomes of content that cannot be sent."""
+"""Files that typed fields may name, and handling of content that cannot be sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUESTION = TextBlock(text="What is it?")
 
 @pytest.fixture
 def folders(red: bytes, tmp_path: Path) -> tuple[Path, Path]:
-    """A folder with a red.png, and another one with the same, which is none of ours."""
+    """A folder with red.png that is allowed, and another one that is not allowed."""
     ours, others = tmp_path / "ours", tmp_path / "others"
     for folder in (ours, others):
         folder.mkdir()
@@ -64,7 +64,7 @@ WAYS: dict[str, Callable[[GLMV, Path], Any]] = {
 
 @pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("allowed", ["none", "ours"])
-def test_a_file_outside_is_not_read_whatever_names_it(
+def test_a_file_outside_the_allowed_folders_is_not_read(
     way: str, allowed: str, emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, others = folders
@@ -75,7 +75,7 @@ def test_a_file_outside_is_not_read_whatever_names_it(
 
 
 @pytest.mark.parametrize("allowed", [lambda ours: [ours], str, lambda ours: [ours / ".." / "ours" / "."]])
-def test_a_file_inside_is_read(
+def test_a_file_inside_an_allowed_folder_is_read(
     allowed: Callable[[Path], Any], emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     emu.say("red")
@@ -84,7 +84,9 @@ def test_a_file_inside_is_read(
 
 
 @pytest.mark.parametrize("path", ["../others/red.png", "link.png", "inner/red.png", "missing.png/../../others/red.png"])
-def test_dots_and_links_do_not_lead_out(path: str, connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
+def test_dots_and_links_do_not_leave_the_allowed_folder(
+    path: str, connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
     ours, others = folders
     (ours / "link.png").symlink_to(others / "red.png")
     (ours / "inner").symlink_to(others, target_is_directory=True)
@@ -92,7 +94,7 @@ def test_dots_and_links_do_not_lead_out(path: str, connect: Callable[..., GLMV],
         connect(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
 
 
-def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(
+def test_a_linked_folder_counts_as_its_target(
     emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, _ = folders
@@ -104,7 +106,7 @@ def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(
         assert llm.complete("What?", image_documents=[folder / "red.png"]).text == "red"
 
 
-def test_a_name_that_only_begins_alike_is_outside(
+def test_a_folder_with_the_same_prefix_is_not_allowed(
     connect: Callable[..., GLMV], folders: tuple[Path, Path], red: bytes
 ) -> None:
     beside = folders[0].parent / "ours2"
@@ -114,7 +116,7 @@ def test_a_name_that_only_begins_alike_is_outside(
         connect(local_files=[folders[0]]).complete("What?", image_documents=[beside / "red.png"])
 
 
-def test_a_relative_folder_is_that_of_the_moment_it_was_named(
+def test_a_relative_folder_is_resolved_when_it_is_set(
     connect: Callable[..., GLMV], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, others = folders
@@ -125,16 +127,20 @@ def test_a_relative_folder_is_that_of_the_moment_it_was_named(
         llm.complete("What?", image_documents=["red.png"])
 
 
-def test_whether_a_file_outside_exists_is_not_told(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
-    told = []
+def test_the_error_does_not_show_whether_an_outside_file_exists(
+    connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
+    results = []
     for name in ("red.png", "nowhere.png"):
         with pytest.raises(glmv.InvalidRequestError) as caught:
             connect(local_files=[folders[0]]).complete("What?", image_documents=[folders[1] / name])
-        told.append(str(caught.value).replace(name, "x"))
-    assert told[0] == told[1]
+        results.append(str(caught.value).replace(name, "x"))
+    assert results[0] == results[1]
 
 
-def test_what_names_no_file_is_taken_all_the_same(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+def test_content_without_a_file_is_accepted_with_any_folders(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
     emu.say("red")
     llm = connect(local_files=False)
     message = chat(ImageBlock(image=red), ImageBlock(url="https://example.com/a.png"))
@@ -147,14 +153,14 @@ def test_folders_that_are_none_are_told(given: Any) -> None:
         GLMV(local_files=given)
 
 
-def test_a_folder_set_later_holds_as_one(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
+def test_a_single_folder_can_be_set_later(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
     llm = connect()
     llm.local_files = os.fspath(folders[0])
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
         llm.complete("What?", image_documents=[folders[1] / "red.png"])
 
 
-def test_something_else_set_later_is_told_at_the_call(connect: Callable[..., GLMV], red_path: Path) -> None:
+def test_an_invalid_value_set_later_is_refused_at_the_call(connect: Callable[..., GLMV], red_path: Path) -> None:
     llm = connect()
     llm.local_files = 3
     with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders; got 3"):
@@ -166,7 +172,7 @@ def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
     assert GLMV.from_json(llm.to_json()).local_files == [str(folders[0])]
 
 
-def test_a_call_cannot_widen_what_may_be_read(connect: Callable[..., GLMV]) -> None:
+def test_a_call_cannot_allow_more_folders(connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="unknown option 'local_files'"):
         connect(local_files=False).chat(chat(), local_files=True)
 
@@ -177,7 +183,7 @@ def closed(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("file", [closed, lambda path: StringIO("words")])
-def test_a_file_that_gives_no_bytes_is_told_by_its_place(
+def test_a_file_that_returns_no_bytes_is_refused_with_its_position(
     file: Callable[[Path], Any], connect: Callable[..., GLMV], red_path: Path
 ) -> None:
     block = ImageBlock.model_construct(image=file(red_path), path=None, url=None, detail=None)
@@ -197,7 +203,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )
-def test_a_block_that_cannot_be_sent_is_left_out_with_a_warning_when_asked(
+def test_an_unsupported_block_can_be_left_out_with_a_warning(
     block: Any, told: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=told):
@@ -210,16 +216,14 @@ def test_a_block_that_cannot_be_sent_is_left_out_with_a_warning_when_asked(
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
-def test_a_picture_for_a_model_of_words_is_left_out_when_asked(
-    emu: Emulator, connect: Callable[..., GLMV], red: bytes
-) -> None:
+def test_a_picture_for_a_text_model_can_be_left_out(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
     emu.say("nothing")
     llm = connect(model="glm-4-plus", on_unsupported="warn")
     with pytest.warns(UserWarning, match="ImageBlock: it cannot be sent to glm-4-plus. The model takes no images"):
         llm.chat(chat(ImageBlock(image=red)))
 
 
-def test_one_document_of_several_is_left_out_when_asked(
+def test_one_invalid_document_of_several_can_be_left_out(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -229,7 +233,7 @@ def test_one_document_of_several_is_left_out_when_asked(
     assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]
 
 
-def test_a_file_that_may_not_be_read_is_an_error_in_any_case(
+def test_a_file_outside_the_allowed_folders_always_raises(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):

@@ -1,4 +1,4 @@
-"""Who judges an answer: the table of the code, tried in LlamaIndex, whole and streamed."""
+"""Which code validates an answer: the table, tested in LlamaIndex, whole and streamed."""
 
 from __future__ import annotations
 
@@ -104,20 +104,20 @@ def said(row: Judging, arguments: dict[str, Any]) -> str | Reply:
 
 
 def before(row: Judging, emu: Emulator) -> int:
-    """An agent answers in words before it is asked for an object; returns how many requests that takes."""
+    """Requests that an agent needs for a text answer before it is asked for an object."""
     if not row.entry.startswith("FunctionAgent"):
         return 0
     emu.say("It is cabin C12 on deck 4.")
     return 1
 
 
-def test_every_row_is_tried() -> None:
+def test_every_row_of_the_table_is_tested() -> None:
     assert {row.entry for row in JUDGING if row.package == "llama_index_glmv"} == set(ENTRIES)
 
 
 @EACH
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_what_is_twice_wrong_ends_as_the_table_says(
+def test_a_second_misfit_ends_as_the_table_says(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     first = before(row, emu)
@@ -149,7 +149,7 @@ def test_what_is_twice_wrong_ends_as_the_table_says(
     [(row, way, wrong) for row, way in CASES for wrong in row.asks_again],
     ids=lambda value: getattr(value, "entry", value),
 )
-def test_what_is_wrong_once_is_asked_for_once_more(
+def test_a_first_misfit_is_repaired_once(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     before(row, emu)
@@ -168,7 +168,7 @@ def test_what_is_wrong_once_is_asked_for_once_more(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_an_agent_that_begins_with_a_tool_tells_the_model_of_wrong_arguments(
+async def test_an_agent_with_a_first_tool_reports_invalid_arguments_to_the_model(
     streaming: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("book", deck=4)
@@ -176,16 +176,16 @@ async def test_an_agent_that_begins_with_a_tool_tells_the_model_of_wrong_argumen
     emu.say("It is booked.")
     made = FunctionAgent(tools=[BOOK], llm=connect(), initial_tool_choice="book", streaming=streaming)
     assert str(await made.run("Which berth?")) == "It is booked."
-    told = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
+    requests = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
     assert len(emu.requests) == 3
-    assert "cabin" in told[0]
+    assert "cabin" in requests[0]
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["called", "awaited"])
-def test_a_program_of_tools_asks_once_more_since_nobody_else_does(
+def test_a_function_calling_program_repairs_a_misfit_once(
     awaited: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     emu.say(*(Reply(tool_calls=[ToolCall("Berth", arguments)]) for arguments in (MISFIT, GOOD)))
-    found = asyncio.run(llm.astructured_predict(Berth, PROMPT)) if awaited else llm.structured_predict(Berth, PROMPT)
-    assert found == Berth(**GOOD)
+    answer = asyncio.run(llm.astructured_predict(Berth, PROMPT)) if awaited else llm.structured_predict(Berth, PROMPT)
+    assert answer == Berth(**GOOD)

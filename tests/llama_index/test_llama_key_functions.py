@@ -1,4 +1,4 @@
-"""A function as `api_key` of the LLM and the embedding: asked at each attempt, left out of pickles."""
+"""A function as `api_key` of the LLM and the embedding: called at each attempt, left out of pickles."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ __all__ = ["server"]
 
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
-def test_blocking_calls_ask_at_each_attempt(server: Server, kind: Any) -> None:
+def test_blocking_calls_call_the_key_function_at_each_attempt(server: Server, kind: Any) -> None:
     assert kind(api_key=Vault().key, base_url=server.base_url).complete("hello").text == "hello"
     assert keys_at(server) == TWO
 
 
 @pytest.mark.parametrize("name", ["key", "akey"])
-async def test_asynchronous_calls_take_functions_of_both_kinds(server: Server, name: str) -> None:
+async def test_async_calls_accept_sync_and_async_key_functions(server: Server, name: str) -> None:
     llm = GLMV(api_key=getattr(Vault(), name), base_url=server.base_url)
     assert (await llm.acomplete("hello")).text == "hello"
     assert keys_at(server) == TWO
 
 
-async def test_embeddings_ask_at_each_attempt(server: Server) -> None:
+async def test_embeddings_call_the_key_function_at_each_attempt(server: Server) -> None:
     assert GLMVEmbedding(api_key=Vault().key, base_url=server.base_url).get_text_embedding("hello") == [0.5, 0.25]
     assert keys_at(server) == TWO
     other = GLMVEmbedding(api_key=Vault().akey, base_url=server.base_url)
     assert await other.aget_text_embedding("hello") == [0.5, 0.25]
 
 
-def test_a_blocking_call_says_that_it_cannot_await(server: Server) -> None:
+def test_a_blocking_call_refuses_an_async_key_function(server: Server) -> None:
     with pytest.raises(glmv.AuthenticationError, match="asynchronous"):
         GLMV(api_key=Vault().akey, base_url=server.base_url).complete("hello")
 
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVEmbedding])
-def test_pickles_and_dictionaries_leave_the_function_out_and_copies_share_it(kind: Any) -> None:
+def test_pickles_and_dicts_omit_the_key_function_and_copies_share_it(kind: Any) -> None:
     vault = Vault()
     model = kind(api_key=vault.key)
     assert b"Vault" not in pickle.dumps(model)
@@ -52,7 +52,7 @@ def test_pickles_and_dictionaries_leave_the_function_out_and_copies_share_it(kin
     assert copy.deepcopy(model).api_key == copy.copy(model).api_key == vault.key
 
 
-def test_a_shared_client_brings_its_function(server: Server) -> None:
+def test_a_shared_client_brings_its_key_function(server: Server) -> None:
     with glmv.Client(Vault().key, base_url=server.base_url) as glm:
         assert GLMV(client=glm).complete("hello").text == "hello"
     assert keys_at(server) == TWO

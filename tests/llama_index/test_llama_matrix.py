@@ -1,4 +1,4 @@
-"""Every component of LlamaIndex that takes a model takes both of ours, and the picture arrives."""
+"""Every LlamaIndex component that takes a model works with both models, and the picture arrives."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OLD_ENGINE = pytest.mark.filterwarnings("ignore:Call to deprecated class SimpleM
 
 
 class Colour(BaseModel):
-    """What is seen."""
+    """The colour that is seen."""
 
     name: str
 
@@ -57,7 +57,7 @@ def index(red_path: Path, alike: Any) -> MultiModalVectorStoreIndex:
 
 @pytest.fixture
 def settings() -> Iterator[Any]:
-    """LlamaIndex's global settings, put back afterwards."""
+    """LlamaIndex's global settings, restored afterwards."""
     before = Settings._llm
     yield Settings
     Settings._llm = before
@@ -79,7 +79,7 @@ def saw_red(emu: Emulator, red: bytes, as_kept: Callable[[bytes], str]) -> Calla
     return newest
 
 
-def test_the_second_face_is_both_kinds_of_model() -> None:
+def test_glmv_multi_modal_is_both_kinds_of_model() -> None:
     llm = GLMVMultiModal()
     assert isinstance(llm, LLM)
     assert isinstance(llm, MultiModalLLM)
@@ -87,7 +87,7 @@ def test_the_second_face_is_both_kinds_of_model() -> None:
 
 
 @BOTH_FACES
-def test_settings_take_it(kind: type[GLMV], settings: Any) -> None:
+def test_settings_accept_both_models(kind: type[GLMV], settings: Any) -> None:
     settings.llm = kind()
     assert type(settings.llm) is kind
 

@@ -1,4 +1,4 @@
-"""Where each block of LlamaIndex goes, in every role, or by which name it is refused."""
+"""How each LlamaIndex block is mapped in every role, or refused by name."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_texts_and_pictures_of_a_user_keep_their_order(red: bytes) -> None:
     )
 
 
-def test_a_picture_url_is_handed_on_as_it_is() -> None:
+def test_a_picture_url_is_passed_on_unchanged() -> None:
     (part,) = user(ImageBlock(url=URL)).content
     assert isinstance(part, glmv.Image)
     assert part.url == URL
 
 
-def test_a_data_url_becomes_the_bytes_it_holds(red: bytes) -> None:
+def test_a_data_url_becomes_its_bytes(red: bytes) -> None:
     uri = "data:None;base64," + base64.b64encode(red).decode()
     assert user(ImageBlock(url=uri)).content == (glmv.Image.from_bytes(red),)
 
@@ -77,14 +77,14 @@ def test_bytes_are_not_decoded_and_encoded_again(red: bytes, monkeypatch: pytest
 @pytest.mark.skipif(
     "IOBase" not in str(ImageBlock.model_fields["image"].annotation), reason="this core takes bytes only"
 )
-def test_an_open_file_is_read_and_left_at_its_beginning(red: bytes) -> None:
+def test_an_open_file_is_read_and_rewound(red: bytes) -> None:
     file = BytesIO(red)
     block = ImageBlock(image=file)
     assert user(block).content == user(block).content == (glmv.Image.from_bytes(red),)
     assert file.tell() == 0
 
 
-def test_the_mimetype_that_a_block_claims_is_not_believed(red: bytes) -> None:
+def test_the_media_type_is_detected_and_not_taken_from_the_block(red: bytes) -> None:
     (part,) = user(ImageBlock(image=red, image_mimetype="image/jpeg")).content
     assert isinstance(part, glmv.Image)
     assert part.mime == "image/png"
@@ -130,13 +130,13 @@ def test_a_citation_becomes_its_text_and_source() -> None:
         (VideoBlock(url="https://example.com/a.mp4", fps=2), "messages[0] (user): fps=2 was left out"),
     ],
 )
-def test_what_the_platform_has_no_field_for_is_left_out_with_a_note(block: ContentBlock, told: str) -> None:
+def test_unsupported_fields_are_left_out_with_a_note(block: ContentBlock, told: str) -> None:
     intake = Intake()
     to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], intake)
     assert [note[: len(told)] for note in intake.notes] == [told]
 
 
-def test_audio_is_refused_by_name_and_place() -> None:
+def test_audio_is_refused_with_block_and_position() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\] \(user\), AudioBlock: it cannot be sent to"):
         mapped(ChatMessage(content="hi"), ChatMessage(blocks=[AudioBlock(url="https://example.com/a.mp3")]))
 
@@ -170,12 +170,12 @@ def test_a_url_that_the_platform_cannot_fetch_is_refused(url: str) -> None:
         ("function", "tool"),
     ],
 )
-def test_every_role_has_its_place(role: str, ours: str) -> None:
+def test_every_role_is_mapped(role: str, ours: str) -> None:
     (message,) = mapped(ChatMessage(role=role, content="hi"))
     assert (message.role, message.text) == (ours, "hi")
 
 
-def test_thoughts_and_calls_of_an_assistant_go_back(red: bytes) -> None:
+def test_reasoning_and_tool_calls_of_an_assistant_are_sent_back(red: bytes) -> None:
     blocks = [
         ThinkingBlock(content="hm"),
         TextBlock(text="I look"),
@@ -198,13 +198,13 @@ def test_thoughts_and_calls_of_an_assistant_go_back(red: bytes) -> None:
         SimpleNamespace(id="c1", function=SimpleNamespace(name="zoom", arguments="{}")),
     ],
 )
-def test_calls_in_additional_kwargs_go_back_as_dicts_and_as_objects(call: object) -> None:
+def test_tool_calls_in_additional_kwargs_are_sent_back(call: object) -> None:
     message = ChatMessage(role="assistant", content="")
     message.additional_kwargs = {"tool_calls": [call]}
     assert mapped(message)[0].tool_calls == (glmv.ToolCall("c1", "zoom", "{}"),)
 
 
-def test_calls_are_not_sent_twice_when_blocks_and_additional_kwargs_have_them() -> None:
+def test_tool_calls_in_blocks_and_additional_kwargs_are_sent_once() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     block = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs={})
     (message,) = mapped(ChatMessage(role="assistant", blocks=[block], additional_kwargs={"tool_calls": [call]}))
@@ -231,13 +231,13 @@ def test_an_empty_tool_result_still_answers_its_call() -> None:
     assert message.tool_call_id == "c1"
 
 
-def test_pictures_of_other_roles_are_mapped_in_their_place(red: bytes) -> None:
+def test_pictures_of_other_roles_keep_their_position(red: bytes) -> None:
     blocks = [TextBlock(text="first"), ImageBlock(image=red), TextBlock(text="second")]
     (message,) = mapped(ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "c1"}))
     assert message.content == (glmv.Text("first"), glmv.Image.from_bytes(red), glmv.Text("\nsecond"))
 
 
-def test_mapping_leaves_the_history_as_it_was(red: bytes) -> None:
+def test_mapping_does_not_change_the_history(red: bytes) -> None:
     history = [
         ChatMessage(role="system", blocks=[TextBlock(text="be brief"), ImageBlock(url=URL)]),
         ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(image=red)]),
@@ -248,7 +248,7 @@ def test_mapping_leaves_the_history_as_it_was(red: bytes) -> None:
     assert history == before
 
 
-def test_only_blocks_with_a_path_need_a_thread(red: bytes, red_path: Path) -> None:
+def test_only_blocks_with_a_path_are_read_in_a_thread(red: bytes, red_path: Path) -> None:
     nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
     assert reads_files([ChatMessage(blocks=[nested])])
     assert not reads_files([ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])])

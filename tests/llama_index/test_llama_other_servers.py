@@ -1,4 +1,4 @@
-"""Answers of servers beside the platform, through GLMV: the table of `tests/support/other_answers.py`."""
+"""Answers of servers other than the platform, through GLMV: the table of `tests/support/other_answers.py`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arguments(block: ToolCallBlock) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_other_servers_send_is_read(name: str) -> None:
+def test_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     llm = llm_of(case)
     messages = [ChatMessage(content="hi")]
@@ -63,21 +63,21 @@ def test_both_calls_of_one_id_are_selected() -> None:
     assert len({call.tool_id for call in selected}) == 2
 
 
-def test_a_shape_that_is_not_known_is_no_empty_message() -> None:
+def test_an_unknown_shape_is_not_an_empty_message() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         llm_of(Case(b'{"choices": [{"answer": "hello"}]}')).complete("hi")
 
 
-def test_responses_that_were_kept_do_not_change_while_calls_grow() -> None:
+def test_stored_responses_do_not_change_while_tool_calls_grow() -> None:
     pieces = [
         {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city": "A"'}},
         {"index": 0, "function": {"arguments": "}"}},
         {"index": 1, "id": "d", "function": {"name": "get_weather", "arguments": "{}"}},
     ]
     case = Case(events(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk(None, "tool_calls")))
-    kept = list(llm_of(case).stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True))
-    seen = [
-        [block.tool_kwargs for block in each.message.blocks if isinstance(block, ToolCallBlock)] for each in kept[:3]
+    result = list(llm_of(case).stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True))
+    results = [
+        [block.tool_kwargs for block in each.message.blocks if isinstance(block, ToolCallBlock)] for each in result[:3]
     ]
-    assert seen == [['{"city": "A"'], [{"city": "A"}], [{"city": "A"}, {}]]
-    assert [len(each.message.additional_kwargs["tool_calls"]) for each in kept] == [1, 1, 2, 2]
+    assert results == [['{"city": "A"'], [{"city": "A"}], [{"city": "A"}, {}]]
+    assert [len(each.message.additional_kwargs["tool_calls"]) for each in result] == [1, 1, 2, 2]

@@ -41,9 +41,7 @@ def connected(emulator: Emulator, store: PictureStore, form: str) -> GLMV:
 
 
 @pytest.mark.parametrize("form", ["the store", "a list", "the folder", "a text"])
-def test_a_block_names_a_file_of_the_store_and_others_are_not_read(
-    store: PictureStore, tmp_path: Path, form: str
-) -> None:
+def test_a_block_can_name_a_file_of_the_store_and_no_other(store: PictureStore, tmp_path: Path, form: str) -> None:
     (tmp_path / "outside.png").write_bytes(png("green"))
     with Emulator() as emulator:
         llm = connected(emulator, store, form)
@@ -53,14 +51,14 @@ def test_a_block_names_a_file_of_the_store_and_others_are_not_read(
         assert len(emulator.requests) == 1
 
 
-def test_a_node_names_a_file_of_the_store(store: PictureStore) -> None:
+def test_a_node_can_name_a_file_of_the_store(store: PictureStore) -> None:
     with Emulator() as emulator:
         llm = connected(emulator, store, "the store")
         node = ImageNode(image_path=str(store.path(store.add(png("blue")))))
         assert "blue" in llm.complete("What is the main colour?", image_documents=[node]).text
 
 
-async def test_messages_in_a_memory_and_their_json_are_small_and_their_pictures_are_sent(store: PictureStore) -> None:
+async def test_stored_messages_are_small_and_their_pictures_are_sent(store: PictureStore) -> None:
     data = png("red", (2000, 1500))
     path = store.path(store.add(data))
     memory = ChatMemoryBuffer.from_defaults(token_limit=100_000)
@@ -76,7 +74,7 @@ async def test_messages_in_a_memory_and_their_json_are_small_and_their_pictures_
         await llm.aclose()
 
 
-def test_the_file_of_a_picture_that_was_removed_is_not_sent(store: PictureStore) -> None:
+def test_a_removed_picture_is_not_sent(store: PictureStore) -> None:
     reference = store.add(png("red"))
     path = store.path(reference)
     block = ImageBlock(path=path)

@@ -1,4 +1,4 @@
-"""How deltas and whole answers look as LlamaIndex's responses."""
+"""Deltas and whole answers as LlamaIndex responses."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ def streamed(*deltas: glmv.Delta) -> list[ChatResponse]:
     return [answer.add(delta) for delta in deltas]
 
 
-def test_the_message_grows_and_the_delta_is_what_is_new() -> None:
+def test_the_message_grows_by_each_delta() -> None:
     responses = streamed(glmv.Delta(text="a "), glmv.Delta(text="red"), glmv.Delta(last=True, finish_reason="stop"))
     assert [response.delta for response in responses] == ["a ", "red", ""]
     assert [response.message.content for response in responses] == ["a ", "a red", "a red"]
 
 
-def test_thoughts_stand_in_their_own_block_and_their_news_where_agents_look() -> None:
+def test_reasoning_has_its_own_block_and_its_delta_is_where_agents_look() -> None:
     responses = streamed(glmv.Delta(reasoning="h"), glmv.Delta(reasoning="m"), glmv.Delta(text="red"))
     assert [response.additional_kwargs.get("thinking_delta") for response in responses] == ["h", "m", None]
     assert [response.delta for response in responses] == ["", "", "red"]
     assert responses[-1].message.blocks == [ThinkingBlock(content="hm"), TextBlock(text="red")]
 
 
-def test_earlier_chunks_do_not_change_when_later_ones_come() -> None:
+def test_earlier_chunks_do_not_change_when_later_ones_arrive() -> None:
     first, second = streamed(glmv.Delta(text="a", reasoning="x"), glmv.Delta(text="b", reasoning="y"))
     assert first.message.blocks == [ThinkingBlock(content="x"), TextBlock(text="a")]
     assert not {id(block) for block in first.message.blocks} & {id(block) for block in second.message.blocks}
 
 
-def test_several_calls_of_one_chunk_are_all_there() -> None:
+def test_several_tool_calls_of_one_chunk_are_all_kept() -> None:
     pieces = [glmv.ToolCallDelta(0, "c1", "zoom", '{"at": 1}'), glmv.ToolCallDelta(1, "c2", "crop", "{}")]
     (response,) = streamed(glmv.Delta(tool_calls=pieces))
     assert response.message.blocks == [
@@ -47,7 +47,7 @@ def test_several_calls_of_one_chunk_are_all_there() -> None:
     assert names == ["zoom", "crop"]
 
 
-def test_cut_arguments_stay_text_until_they_are_whole() -> None:
+def test_partial_arguments_stay_text_until_they_are_complete() -> None:
     responses = streamed(
         glmv.Delta(tool_calls=[glmv.ToolCallDelta(0, "c1", "zoom", '{"at"')]),
         glmv.Delta(tool_calls=[glmv.ToolCallDelta(0, arguments=": 1}")]),
@@ -56,7 +56,7 @@ def test_cut_arguments_stay_text_until_they_are_whole() -> None:
     assert [block.tool_kwargs for block in blocks if isinstance(block, ToolCallBlock)] == ['{"at"', {"at": 1}]
 
 
-def test_the_last_chunk_tells_the_usage_to_whoever_looks_for_it() -> None:
+def test_the_last_chunk_has_usage_in_every_expected_field() -> None:
     last = streamed(glmv.Delta(text="x"), glmv.Delta(last=True, finish_reason="stop", usage=USAGE))[-1]
     assert last.raw["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     assert last.additional_kwargs["prompt_tokens"] == 7
@@ -64,7 +64,7 @@ def test_the_last_chunk_tells_the_usage_to_whoever_looks_for_it() -> None:
     assert last.additional_kwargs["finish_reason"] == "stop"
 
 
-def test_the_usage_of_the_wire_is_handed_on_as_it_came() -> None:
+def test_usage_of_the_wire_is_passed_on_unchanged() -> None:
     raw = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "odd": 1}}
     (last,) = streamed(glmv.Delta(last=True, usage=USAGE, raw=raw))
     assert last.raw == raw
@@ -75,7 +75,7 @@ def test_reasoning_tokens_are_counted_on_the_thinking_block() -> None:
     assert response.message.blocks[0] == ThinkingBlock(content="hm", num_tokens=1)
 
 
-def test_a_whole_answer_is_what_its_stream_ends_with() -> None:
+def test_a_whole_answer_equals_the_end_of_its_stream() -> None:
     completion = glmv.Completion(text="red", reasoning="hm", usage=USAGE, finish_reason="stop", id="1")
     last = streamed(
         glmv.Delta(reasoning="hm"),
@@ -88,7 +88,7 @@ def test_a_whole_answer_is_what_its_stream_ends_with() -> None:
     assert response.additional_kwargs == last.additional_kwargs
 
 
-def test_an_answer_without_words_is_an_empty_text_and_not_none() -> None:
+def test_an_answer_without_text_is_an_empty_string_and_not_none() -> None:
     assert whole(glmv.Completion(finish_reason="length")).message.content == ""
 
 
@@ -99,7 +99,7 @@ def test_notes_and_boxes_are_plain_data() -> None:
     assert json.loads(json.dumps(response.additional_kwargs))["boxes"][0]["grid"] == [1, 2, 3, 4]
 
 
-def test_a_completion_says_the_same_as_the_chat() -> None:
+def test_a_completion_equals_the_chat_response() -> None:
     chat = streamed(glmv.Delta(text="a "), glmv.Delta(text="red", raw={"id": "1"}))[-1]
     completion = as_completion(chat)
     assert (completion.text, completion.delta, completion.raw) == ("a red", "red", {"id": "1"})

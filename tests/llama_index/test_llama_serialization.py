@@ -1,4 +1,4 @@
-"""Models that are stored, copied and found by name: everything but the key comes back."""
+"""Models that are stored, copied and found by name: everything except the key is restored."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ WRITTEN: dict[str, Callable[[GLMV], str]] = {
 
 @BOTH_FACES
 @pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
-def test_what_is_written_down_holds_no_secret(kind: type[GLMV], write: Callable[[GLMV], str]) -> None:
+def test_serialized_models_hold_no_secret(kind: type[GLMV], write: Callable[[GLMV], str]) -> None:
     assert SECRET not in write(made(kind))
 
 
@@ -75,7 +75,7 @@ def test_a_pickle_does_not_hold_the_key(kind: type[GLMV]) -> None:
 
 
 @pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_a_copy_works_after_the_original_was_used(
+def test_a_copy_of_a_used_model_works(
     again: Callable[[GLMV], GLMV], glmv_emulator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
@@ -85,21 +85,21 @@ def test_a_copy_works_after_the_original_was_used(
             assert copied.complete("hello").text == first
 
 
-def test_a_key_may_be_set_later(glmv_emulator: Any) -> None:
+def test_a_key_can_be_set_later(glmv_emulator: Any) -> None:
     with GLMV(base_url=glmv_emulator.base_url) as llm:
         llm.api_key = glmv_emulator.api_key
         assert llm.complete("hello").text
         assert glmv_emulator.api_key not in repr(llm) + str(llm.__dict__)
 
 
-def test_a_copy_with_another_place_goes_there(glmv_emulator: Emulator) -> None:
+def test_a_copy_with_another_base_url_uses_it(glmv_emulator: Emulator) -> None:
     emu = glmv_emulator
     with Emulator(api_key=emu.api_key) as other, httpx.Client() as http:
         llm = GLMV(api_key=emu.api_key, base_url=emu.base_url, http_client=http)
         llm.complete("one")
         llm.model_copy(update={"base_url": other.base_url}).complete("two")
-        said = [[request.body["messages"][0]["content"] for request in each.requests] for each in (emu, other)]
-    assert said == [["one"], ["two"]]
+        requests = [[request.body["messages"][0]["content"] for request in each.requests] for each in (emu, other)]
+    assert requests == [["one"], ["two"]]
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def test_a_copy_with_another_place_goes_there(glmv_emulator: Emulator) -> None:
         ({"stop_sequences": ["END"]}, "stop", ["END"]),
     ],
 )
-def test_older_names_of_fields_are_understood(given: dict[str, Any], field: str, value: object) -> None:
+def test_older_field_names_are_accepted(given: dict[str, Any], field: str, value: object) -> None:
     assert getattr(GLMV(**given), field) == value
 
 
-def test_a_misspelt_field_is_told_without_its_value() -> None:
+def test_a_misspelled_field_is_refused_without_its_value() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as told:
         GLMV(api_kye=SECRET)
     assert SECRET not in str(told.value)
@@ -130,12 +130,12 @@ def test_metadata_never_raises(kind: type[GLMV], model: str) -> None:
     assert metadata.context_window > max(metadata.num_output, 0)
 
 
-def test_metadata_is_what_the_catalogue_says() -> None:
+def test_metadata_comes_from_the_catalogue() -> None:
     metadata = GLMVMultiModal(model="glm-4v").metadata
     assert (metadata.num_input_files, metadata.is_function_calling_model) == (5, False)
 
 
-def test_the_user_knows_the_window_better() -> None:
+def test_a_context_window_set_by_the_user_wins() -> None:
     assert GLMV(model="glm-4v", context_window=9000, max_tokens=10).metadata.context_window == 9000
 
 
@@ -143,14 +143,14 @@ def test_the_user_knows_the_window_better() -> None:
     ("module", "names"),
     [("llama_index.llms.glmv", ["GLMV", "GLMVMultiModal"]), ("llama_index.multi_modal_llms.glmv", ["GLMVMultiModal"])],
 )
-def test_the_classes_are_found_where_integrations_are(module: str, names: list[str]) -> None:
+def test_the_classes_can_be_imported_as_integrations(module: str, names: list[str]) -> None:
     leaf = importlib.import_module(module)
     ours = importlib.import_module("llama_index_glmv")
     assert [getattr(leaf, name) for name in names] == [getattr(ours, name) for name in names]
     assert sorted(leaf.__all__) == sorted(names)
 
 
-def test_the_namespaces_above_the_leaves_stay_open() -> None:
+def test_namespace_packages_stay_open_for_other_distributions() -> None:
     for place in map(Path, llama_index.__path__):
         for above in (place, place / "llms", place / "multi_modal_llms"):
             assert not (above / "__init__.py").exists()

@@ -1,4 +1,4 @@
-"""GLMV in front of other servers than the platform: what is sent, usage of streams, and aliases."""
+"""GLMV with servers other than the platform: requests, usage of streams, and aliases."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def look(at: str) -> str:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize("dialect", [None, "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
-async def test_a_plain_question_has_the_fields_that_every_server_knows(kind: type[GLMV], dialect: Any) -> None:
+async def test_a_plain_request_has_only_fields_that_every_server_knows(kind: type[GLMV], dialect: Any) -> None:
     server = OtherServer(MESSAGES)
     llm = kind(**server.options(dialect=dialect))
     assert llm.complete("hi").text == (await llm.achat(HI)).message.content == "Hi"
     assert {frozenset(body) for body in server.bodies} == {frozenset(MESSAGES)}
 
 
-def test_a_picture_goes_as_a_data_uri_and_options_in_the_servers_terms(red: bytes) -> None:
+def test_pictures_are_data_uris_and_options_in_the_servers_form(red: bytes) -> None:
     server = OtherServer(ENGINE)
     llm = GLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     llm.chat([ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])])
     url = server.body["messages"][0]["content"][1]["image_url"]["url"]
     assert url.startswith("data:image/png;base64,")
-    told = {name: value for name, value in server.body.items() if name not in MESSAGES}
-    assert told == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
+    requests = {name: value for name, value in server.body.items() if name not in MESSAGES}
+    assert requests == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "openrouter", "vllm", "llama.cpp"])
@@ -57,12 +57,12 @@ async def test_streams_end_with_usage(dialect: Any) -> None:
     assert ["stream_options" in body for body in server.bodies] == [True, True, True, False]
 
 
-def test_servers_are_not_asked_for_usage_that_is_not_wanted() -> None:
+def test_usage_is_not_requested_if_it_is_not_wanted() -> None:
     server = OtherServer(MESSAGES | {"stream"})
     assert list(GLMV(**server.options(stream_options=False)).stream_chat(HI))[-1].message.content == "Hi"
 
 
-def test_a_tool_that_is_required_is_asked_for_in_the_field_of_engines() -> None:
+def test_a_required_tool_uses_the_tool_choice_field_of_engines() -> None:
     server = OtherServer(message=CALLS)
     llm = GLMV(**server.options(dialect="vllm"))
     tools = [FunctionTool.from_defaults(look)]
@@ -77,7 +77,7 @@ def test_a_tool_that_is_required_is_asked_for_in_the_field_of_engines() -> None:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.6V-FP8"}, {"model": "ours", "base_model": "glm-4.6v"}])
-def test_metadata_and_limits_follow_the_row(kind: type[GLMV], options: dict[str, Any]) -> None:
+def test_metadata_and_limits_follow_the_catalogue_row(kind: type[GLMV], options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     llm = kind(**server.options(**options))
     assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (131_072, True)
@@ -89,13 +89,13 @@ def test_metadata_and_limits_follow_the_row(kind: type[GLMV], options: dict[str,
     assert server.body["model"] == options["model"]
 
 
-def test_metadata_of_a_model_without_tools_says_so() -> None:
+def test_metadata_of_a_model_without_tools_has_no_function_calling() -> None:
     assert not GLMV(model="ours", base_model="glm-4v", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", base_model="glm-4v", context_window=9, api_key="k").metadata.context_window == 9
 
 
-def test_blocks_that_the_row_does_not_take_are_left_out(red: bytes) -> None:
+def test_blocks_that_the_row_does_not_support_are_left_out(red: bytes) -> None:
     server = OtherServer(OPENAI)
     llm = GLMV(**server.options(base_model="glm-4.6"), on_unsupported="warn")
     message = ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])
@@ -115,7 +115,7 @@ def test_base_model_is_kept_by_copies_pickles_and_dicts() -> None:
     assert shared.metadata.context_window == 131_072
 
 
-def test_the_captioner_asks_under_the_alias(red: bytes) -> None:
+def test_the_captioner_uses_the_alias(red: bytes) -> None:
     server = OtherServer(OPENAI)
     captioner = GLMVImageCaptioner(llm=GLMV(**server.options(base_model="glm-4.6v")))
     (node,) = captioner([ImageNode(image=glmv.Image.from_bytes(red).base64().decode())])
@@ -123,6 +123,6 @@ def test_the_captioner_asks_under_the_alias(red: bytes) -> None:
     assert server.body["model"] == "ours"
 
 
-def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         GLMV(model="ours", base_model="glm-9", api_key="k")

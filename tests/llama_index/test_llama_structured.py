@@ -1,4 +1,4 @@
-"""Pydantic objects out of pictures: whole and streamed, checked, and asked for once more when they do not fit."""
+"""Pydantic objects from pictures: whole and streamed, validated, and repaired once if they do not fit."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ EVERY_WAY = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 @BOTH_FACES
 @EVERY_WAY
 @pytest.mark.parametrize("said", [GOOD, f"Here it is:\n```json\n{GOOD}\n```", f"<|begin_of_box|>{GOOD}<|end_of_box|>"])
-def test_the_object_is_found_in_whatever_stands_around_it(
+def test_the_object_is_read_from_any_surrounding_text(
     kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -75,15 +75,13 @@ def test_the_object_is_found_in_whatever_stands_around_it(
 
 
 @EVERY_WAY
-def test_the_schema_is_asked_for_as_it_is(
-    ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]
-) -> None:
+def test_the_schema_is_sent_unchanged(ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(GOOD)
     ask(connect())
     (request,) = emu.requests
-    told = json.dumps(request.body["messages"][0]["content"], ensure_ascii=False)
-    assert "what was paid" in told
-    assert "{{" not in told
+    requests = json.dumps(request.body["messages"][0]["content"], ensure_ascii=False)
+    assert "what was paid" in requests
+    assert "{{" not in requests
     assert "tools" not in request.body
 
 
@@ -98,7 +96,7 @@ def test_a_system_prompt_is_kept(ask: Callable[[GLMV], Any], emu: Emulator, conn
 
 
 @pytest.mark.parametrize("name", ["structured_predict", "astructured_predict", "as_structured_llm"])
-def test_an_answer_that_pydantic_refuses_is_asked_for_once_more(
+def test_an_answer_that_pydantic_refuses_is_repaired_once(
     name: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say('{"shop": "Bakery", "total": -1}', GOOD)
@@ -108,7 +106,7 @@ def test_an_answer_that_pydantic_refuses_is_asked_for_once_more(
     assert "a total is not negative" in second["messages"][-1]["content"]
 
 
-def test_a_model_that_fails_twice_is_told_with_what_it_said(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_second_misfit_raises_with_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("I see bread.", "Bread and tea.")
     with pytest.raises(glmv.MalformedResponse) as failed:
         connect().structured_predict(Receipt, PROMPT, thing="receipt")
@@ -130,7 +128,7 @@ def test_a_streamed_object_grows_field_by_field(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_streamed_object_that_pydantic_refuses_is_streamed_once_more(
+def test_a_streamed_object_that_pydantic_refuses_is_repaired_once(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(
@@ -147,7 +145,7 @@ def test_a_streamed_object_that_pydantic_refuses_is_streamed_once_more(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_stream_that_fails_twice_is_told_with_what_it_said(
+def test_a_second_misfit_of_a_stream_raises_with_the_answer(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=['{"shop": "A"', "}"]), Reply(chunking=['{"shop": "B"', "}"]))
@@ -184,32 +182,28 @@ def test_options_of_the_call_are_sent(emu: Emulator, connect: Callable[..., GLMV
     assert emu.requests[0].body["temperature"] == 0.1
 
 
-def test_with_the_function_mode_the_object_comes_out_of_a_tool_call(
-    emu: Emulator, connect: Callable[..., GLMV]
-) -> None:
+def test_in_function_mode_the_object_comes_from_a_tool_call(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("Receipt", **RECEIPT.model_dump())
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
     assert emu.requests[0].body["tools"][0]["function"]["name"] == "Receipt"
 
 
-def test_with_the_function_mode_an_answer_in_words_is_asked_for_once_more(
-    emu: Emulator, connect: Callable[..., GLMV]
-) -> None:
+def test_in_function_mode_a_text_answer_is_repaired_once(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Bread and tea.")
     emu.call("Receipt", **RECEIPT.model_dump())
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
-def test_with_the_text_mode_the_parser_of_core_reads_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_in_text_mode_llama_index_parses_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(GOOD)
     llm = connect(pydantic_program_mode=PydanticProgramMode.LLM)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_structured_calls_tell_their_events(
+def test_structured_calls_emit_their_events(
     streamed: bool, emu: Emulator, connect: Callable[..., GLMV], events: Any
 ) -> None:
     emu.say(GOOD)
@@ -238,7 +232,7 @@ def test_both_turns_are_counted(emu: Emulator, connect: Callable[..., GLMV]) -> 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_an_object_that_begins_anew_keeps_nothing_of_the_one_before(
+def test_a_restarted_object_keeps_nothing_of_the_earlier_one(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(
@@ -255,7 +249,7 @@ def test_an_object_that_begins_anew_keeps_nothing_of_the_one_before(
     assert len(emu.requests) == 2
 
 
-def test_a_stream_of_messages_says_where_it_begins_anew_and_counts_both_turns(
+def test_a_restarted_message_stream_is_marked_and_counts_both_turns(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
@@ -285,7 +279,7 @@ MET = {
 
 @EVERY_WAY
 @pytest.mark.parametrize("said", MET.values(), ids=MET)
-def test_the_right_object_is_found_with_one_request(
+def test_the_right_object_is_read_with_one_request(
     ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -322,7 +316,7 @@ def test_a_streamed_object_only_grows(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_of_a_later_answer_only_the_final_object_is_shown(
+def test_only_the_final_object_of_a_repaired_answer_is_shown(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=list('Maybe {"shop": "Bank", "total": 1}, no: ' + GOOD)))
@@ -334,7 +328,7 @@ def test_of_a_later_answer_only_the_final_object_is_shown(
 
 
 class Trip(BaseModel):
-    """A trip, of kinds of values that strings become."""
+    """A trip, with field types that strings are converted to."""
 
     day: dt.date
     ticket: Path
@@ -351,16 +345,16 @@ TRIP = {
 
 
 @pytest.mark.parametrize("last", ["note", "ticket", "page"])
-def test_values_of_strings_are_set_when_the_strings_have_ended(
+def test_values_parsed_from_strings_are_set_when_the_strings_end(
     last: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    said = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}
-    emu.say(Reply(chunking=list(json.dumps(said))))
+    values = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}
+    emu.say(Reply(chunking=list(json.dumps(values))))
     trips: Any = list(connect().stream_structured_predict(Trip, PROMPT, thing="ticket"))
     assert trips[-1] == Trip(**TRIP)
     for one in trips:
-        found = one.model_dump(exclude_unset=True)
-        for name, value in found.items():
+        result = one.model_dump(exclude_unset=True)
+        for name, value in result.items():
             assert value == getattr(trips[-1], name) or TRIP[name].startswith(value)
     if last == "note":
         assert {one.note for one in trips} >= {"by night"[:end] for end in range(9)}

@@ -1,4 +1,4 @@
-"""What is asked for when there are tools, and which tools an answer selects."""
+"""Requests with tools, and the tool selections of an answer."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def prepared(**given: Any) -> dict[str, Any]:
     return GLMV()._prepare_chat_with_tools([TOOL], **given)
 
 
-def test_tools_are_given_in_the_shape_of_functions() -> None:
+def test_tools_are_sent_as_functions() -> None:
     (tool,) = prepared(user_msg="hi")["tools"]
     assert tool["type"] == "function"
     assert tool["function"]["name"] == "zoom"
     assert tool["function"]["parameters"]["required"] == ["at"]
 
 
-def test_a_description_may_be_longer_than_openai_allows() -> None:
+def test_a_description_can_be_longer_than_openai_allows() -> None:
     tool = FunctionTool.from_defaults(zoom, description="x" * 2000)
     (given,) = GLMV()._prepare_chat_with_tools([tool], user_msg="hi")["tools"]
     assert given["function"]["description"] == "x" * 2000
 
 
-def test_the_history_is_not_written_to() -> None:
+def test_the_history_is_not_modified() -> None:
     history = [ChatMessage(content="before")]
     messages = prepared(user_msg="now", chat_history=history)["messages"]
     assert [message.content for message in messages] == ["before", "now"]
@@ -64,16 +64,16 @@ def test_a_user_message_with_a_picture_is_kept() -> None:
         ({"tool_choice": "none"}, "none"),
     ],
 )
-def test_a_required_tool_becomes_the_choice_unless_one_is_named(given: dict[str, Any], choice: str | None) -> None:
+def test_tool_required_sets_tool_choice_unless_a_tool_is_named(given: dict[str, Any], choice: str | None) -> None:
     assert prepared(user_msg="hi", **given).get("tool_choice") == choice
 
 
-def test_one_call_at_a_time_is_asked_for_unless_parallel_ones_are_allowed() -> None:
+def test_parallel_calls_are_switched_off_unless_allowed() -> None:
     assert prepared(user_msg="hi")["parallel_tool_calls"] is False
     assert "parallel_tool_calls" not in prepared(user_msg="hi", allow_parallel_tool_calls=True)
 
 
-def test_without_tools_nothing_is_asked_about_them() -> None:
+def test_without_tools_no_tool_fields_are_sent() -> None:
     arguments = GLMV()._prepare_chat_with_tools([], user_msg="hi", tool_required=True)
     assert set(arguments) == {"messages"}
 
@@ -111,17 +111,17 @@ def test_an_answer_without_calls_selects_nothing(calls: Any) -> None:
         SimpleNamespace(id="c1", function=SimpleNamespace(name="zoom", arguments='{"at": 1}')),
     ],
 )
-def test_calls_of_other_integrations_are_understood(call: object) -> None:
+def test_tool_calls_of_other_integrations_are_read(call: object) -> None:
     assert selected(response(tool_calls=[call])) == [("c1", "zoom", {"at": 1})]
 
 
-def test_a_chunk_selects_with_the_arguments_that_have_come() -> None:
+def test_a_chunk_selects_with_the_arguments_received_so_far() -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="type", tool_kwargs='{"text": "hel')
     assert selected(response(block, over=False)) == [("c1", "type", {"text": "hel"})]
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/ho', "[1]", "not json", '"text"'])
-def test_a_finished_answer_is_not_acted_on_by_half(arguments: str) -> None:
+def test_invalid_arguments_of_a_finished_answer_become_an_empty_dict(arguments: str) -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="remove", tool_kwargs=arguments)
     assert selected(response(block)) == [("c1", "remove", {})]
 
@@ -131,13 +131,13 @@ def test_a_missing_call_is_an_error_where_one_is_needed() -> None:
         GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
 
 
-def test_one_call_is_kept_where_parallel_ones_are_not_allowed() -> None:
+def test_one_call_is_kept_without_parallel_calls() -> None:
     blocks = [TextBlock(text="both"), *(ToolCallBlock(tool_name=name) for name in ("zoom", "crop"))]
     calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("zoom", "crop")]
     answer = response(*blocks, tool_calls=calls)
-    kept = GLMV()._validate_chat_with_tools_response(answer, [TOOL], allow_parallel_tool_calls=False)
-    assert kept.message.blocks == blocks[:2]
-    assert kept.message.additional_kwargs["tool_calls"] == calls[:1]
+    result = GLMV()._validate_chat_with_tools_response(answer, [TOOL], allow_parallel_tool_calls=False)
+    assert result.message.blocks == blocks[:2]
+    assert result.message.additional_kwargs["tool_calls"] == calls[:1]
     assert len(answer.message.blocks) == 3
 
 
@@ -145,7 +145,7 @@ def test_one_call_is_kept_where_parallel_ones_are_not_allowed() -> None:
 
 
 def answered(result: Any) -> ChatMessage:
-    """The message that an agent makes of what a tool returned."""
+    """The message that an agent makes from a tool's return value."""
     output = FunctionTool.from_defaults(lambda: result, name="look", description="Look.")()
     return ChatMessage(role="tool", blocks=output.blocks, additional_kwargs={"tool_call_id": "c"})
 
@@ -170,7 +170,7 @@ KINDS: dict[str, Callable[[bytes], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_that_became_words_is_refused_with_what_to_return(
+def test_a_picture_converted_to_text_is_refused_with_advice(
     kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\] \(tool\).*return \[TextBlock") as refused:
@@ -179,9 +179,7 @@ def test_a_picture_that_became_words_is_refused_with_what_to_return(
     assert not emu.requests
 
 
-def test_a_picture_that_became_words_is_left_out_when_asked(
-    red: bytes, emu: Emulator, connect: Callable[..., GLMV]
-) -> None:
+def test_a_picture_converted_to_text_can_be_left_out(red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Fine.")
     with pytest.warns(UserWarning, match="ImageBlock"):
         response = connect(on_unsupported="warn").chat(conversation(["x", ImageBlock(image=red)]))
@@ -200,7 +198,7 @@ def test_a_picture_that_became_words_is_left_out_when_asked(
         [1, "b'GIF"],
     ],
 )
-def test_other_words_of_a_tool_are_sent_as_they_are(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_other_texts_of_a_tool_are_sent_unchanged(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Fine.")
     connect().chat(conversation(result))
     assert emu.requests[0].body["messages"][-1]["content"] == str(result)

@@ -1,4 +1,4 @@
-"""`image_url=` and `video_url=` of a call, by which LlamaIndex's ZhipuAIMultiModal takes media."""
+"""`image_url=` and `video_url=` of a call, as in LlamaIndex's ZhipuAIMultiModal."""
 
 from __future__ import annotations
 
@@ -33,19 +33,21 @@ def test_a_url_is_sent_before_the_prompt(
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/png;base64,{}"])
-def test_base64_is_a_picture(form: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_base64_is_accepted_as_a_picture(form: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Seen.")
     connect().complete("What is it?", image_url=form.format(base64.b64encode(red).decode()))
     assert content(emu)[0]["type"] == "image_url"
 
 
-def test_several_go_with_the_documents_of_the_call(red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_several_urls_are_combined_with_the_documents_of_the_call(
+    red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Seen.")
     connect().complete("Which?", image_documents=[red], image_url=[FAR, FAR])
     assert [part["type"] for part in content(emu)].count("image_url") == 3
 
 
-async def test_they_belong_to_the_newest_user_message(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_url_media_are_added_to_the_newest_user_message(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Seen.")
     messages = [ChatMessage("one"), ChatMessage("two", role="assistant"), ChatMessage("three")]
     async for _ in await connect().astream_chat(messages, image_url=FAR):
@@ -54,13 +56,13 @@ async def test_they_belong_to_the_newest_user_message(emu: Emulator, connect: Ca
     assert [part["type"] for part in content(emu)] == ["image_url", "text"]
 
 
-def test_none_is_no_picture(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_none_adds_no_picture(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Nothing.")
     connect().complete("What is it?", image_url=None, video_url=[])
     assert emu.requests[0].body["messages"][0]["content"] == "What is it?"
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", 3, ["https://example.com/a.png", b"x"]])
-def test_others_are_refused_by_name_with_the_right_place(given: Any, connect: Callable[..., GLMV]) -> None:
+def test_unsupported_keywords_are_refused_with_advice(given: Any, connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"image_url: .*image_documents="):
         connect().complete("What is it?", image_url=given)

@@ -1,4 +1,4 @@
-"""Servers that other people wrote, in front of one emulator; all run once for the session."""
+"""Third-party servers in front of one emulator; each starts once per session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOW = "make test-servers runs the tests through other servers"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """These tests run when they are asked for by their mark."""
+    """Run these tests only if their mark is selected."""
     asked = config.option.markexpr
     for item in items:
         for mark in ("servers", "engines"):
@@ -43,7 +43,7 @@ def platform() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emu(platform: Emulator) -> Iterator[Emulator]:
-    """The emulator, with nothing left of the test before."""
+    """The emulator, reset before each test."""
     platform.reset()
     yield platform
     platform.reset()
@@ -67,7 +67,7 @@ def nginx(platform: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, emu: Emulator, route: str) -> dict[str, Any]:
-    """What a client is given for a route: base URL, key, model."""
+    """Client settings for a route: base URL, key, model."""
     server, _, kind = route.partition(" ")
     running: Software = request.getfixturevalue(server.lower())
     request.node.user_properties.append(("version", (server, running.version)))
@@ -78,13 +78,13 @@ def settings(request: pytest.FixtureRequest, emu: Emulator, route: str) -> dict[
 
 @pytest.fixture
 def connect(way: str, settings: dict[str, Any]) -> Callable[..., Way]:
-    """connect(model="zai/wrong-key") -> the client that the test is about, before the route that it is about."""
+    """connect(model="zai/wrong-key") -> the client under test on the route under test."""
     return lambda **others: WAYS[way]({"max_retries": 0, "timeout": 20.0} | settings | others)
 
 
 @pytest.fixture
 def client(connect: Callable[..., Way]) -> Way:
-    """The same with nothing else set."""
+    """The same client with default settings."""
     return connect()
 
 
@@ -102,7 +102,7 @@ def picture() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def large() -> bytes:
-    """A JPEG of 1600 x 1200 pixels with nothing to compress."""
+    """A JPEG of 1600 x 1200 pixels of noise, which hardly compresses."""
     out = io.BytesIO()
     Pillow.effect_noise((1600, 1200), 120).save(out, "JPEG", quality=100)
     return out.getvalue()

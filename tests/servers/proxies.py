@@ -1,4 +1,4 @@
-"""Starts forward proxies that other people wrote: squid, tinyproxy, microsocks and mitmproxy, on loopback."""
+"""Starts third-party forward proxies on loopback: squid, tinyproxy, microsocks and mitmproxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER, PASSWORD, ENCODED = "user", "p@ss/w#rd", "p%40ss%2Fw%23rd"
 
 @dataclass(frozen=True)
 class ForwardProxy:
-    """A proxy that runs.
+    """A running proxy.
 
     Attributes:
         url: without user and password.
@@ -43,13 +43,13 @@ class ForwardProxy:
 
 
 def program(name: str) -> str | None:
-    """The path of a program; /usr/sbin is not on everybody's PATH."""
+    """The path of a program; /usr/sbin is not always on PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a proxy while the block runs, from the moment when it takes connections."""
+    """Run a proxy during the block; it starts when the proxy accepts connections."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
@@ -80,7 +80,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def tinyproxy(folder: Path, *, password: bool = False, forbids: str = "") -> Iterator[ForwardProxy]:
-    """tinyproxy, which refuses the host `forbids`; its configuration takes letters alone in a password."""
+    """tinyproxy, which refuses the host `forbids`; its configuration allows only letters in a password."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config = folder / "tinyproxy.conf"
@@ -117,9 +117,9 @@ http_access deny all
 
 @contextlib.contextmanager
 def squid(folder: Path, *, password: bool = False, allows: str = "allow") -> Iterator[ForwardProxy]:
-    """squid, which takes all requests or none ("allow", "deny").
+    """squid, which accepts all requests or none ("allow", "deny").
 
-    Its name server does not answer: it reaches addresses and /etc/hosts alone.
+    Its name server does not answer: it can reach only IP addresses and names in /etc/hosts.
     """
     with tempfile.TemporaryDirectory() as own:
         # Squid does not run as root, and its own user may not enter the folders of the tests.
@@ -167,7 +167,7 @@ def microsocks(folder: Path, *, password: bool = False) -> Iterator[ForwardProxy
 
 @contextlib.contextmanager
 def mitmproxy(folder: Path) -> Iterator[ForwardProxy]:
-    """mitmproxy, which signs each connection anew with an authority of its own: `folder/mitmproxy-ca-cert.pem`."""
+    """mitmproxy, which signs each connection by its own certificate authority: `folder/mitmproxy-ca-cert.pem`."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [

@@ -1,4 +1,4 @@
-"""What a run found, as tables of docs/servers.md: written with WRITE=1, otherwise held against the page.
+"""Results of a run as tables of docs/servers.md: written with WRITE=1, otherwise compared with the page.
 
 A row is a test, a column is a server and its route; a cell says whether all clients of glmv passed. Versions are
 written, but may differ from those of the page.
@@ -20,11 +20,11 @@ Cells = dict[tuple[str, str], str]
 
 
 class Results:
-    """A plugin of pytest that collects outcomes.
+    """A pytest plugin that collects outcomes.
 
     Args:
         target: "servers" or "engines", as in `make test-servers`.
-        write: write the page; otherwise the run fails where the page says something else.
+        write: write the page; otherwise the run fails if the page differs.
     """
 
     def __init__(self, target: str, *, write: bool) -> None:
@@ -82,7 +82,7 @@ class Results:
 
 
 def cell_of(item: Any) -> tuple[str, tuple[str, str], str] | None:
-    """A test -> its table, its row and column, and the client that it is about; None for a test without a table."""
+    """A test -> its table, row, column and client; None for a test without a table."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     table = item.path.stem.removeprefix("test_")
     if table in {"proxies", "provider"}:
@@ -96,7 +96,7 @@ def cell_of(item: Any) -> tuple[str, tuple[str, str], str] | None:
 
 
 def shown(table: str, target: str) -> Cells:
-    """What the page says in a table."""
+    """A table of the page."""
     begin, end = (MARK.format(word, table, target) for word in ("begin", "end"))
     return parsed(PAGE.read_text("utf-8").partition(begin)[2].partition(end)[0])
 
@@ -110,7 +110,7 @@ def _verdict(of_ways: list[tuple[str, str]]) -> str:
 
 
 def rendered(cells: Cells, versions: dict[str, str]) -> str:
-    """A markdown table; reasons stand below it."""
+    """A markdown table with reasons below it."""
     rows, columns = (list(dict.fromkeys(key[at] for key in cells)) for at in (0, 1))
     notes: dict[str, int] = {}
 

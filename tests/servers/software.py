@@ -1,4 +1,4 @@
-"""Starts other people's servers on loopback in front of an emulator: LiteLLM's proxy and nginx."""
+"""Starts third-party servers on loopback in front of an emulator: LiteLLM's proxy and nginx."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WRONG_KEY = f"{'0' * 32}.{'x' * 16}"
 
 @dataclass(frozen=True)
 class Software:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        version: as the server itself names it.
+        version: as the server reports it.
         bases: route -> its base URL.
-        model: what the server calls its model, where that is known only when it runs.
+        model: the server's name of its model, if it is known only at run time.
     """
 
     version: str
@@ -43,7 +43,7 @@ class Software:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """A free loopback port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -52,11 +52,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """Run a server while the block runs, from the moment when `url` answers."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    """Run a server during the block; it starts when `url` answers."""
+    values = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, env=kept | environment, stdout=output, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, env=values | environment, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         try:
             _wait(process, url, log)
@@ -141,7 +141,7 @@ def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
 
 
 def litellm_version() -> str:
-    """What is installed for `make test-servers`."""
+    """The LiteLLM version installed for `make test-servers`."""
     code = "import importlib.metadata as found; print(found.version('litellm'))"
     return subprocess.check_output([LITELLM.with_name("python"), "-c", code], text=True).strip()
 
@@ -185,7 +185,7 @@ NGINX_ROUTES = {
 
 @contextlib.contextmanager
 def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
-    """nginx with one server block a route, all to the emulator; "nginx gone" has nobody behind it."""
+    """nginx with one server block per route, all to the emulator; "nginx gone" has no upstream server."""
     ports = {route: free_port() for route in NGINX_ROUTES}
     nobody = f"http://127.0.0.1:{free_port()}"
     servers = "\n".join(
@@ -193,7 +193,7 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
         for route, settings in NGINX_ROUTES.items()
     )
     config = folder / "nginx.conf"
-    # Workers of root would be another user, who may not enter the folder.
+    # As root, workers would run as another user without access to the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(NGINX.format(folder=folder, servers=servers, user=user))
     program = nginx_program()
@@ -202,14 +202,14 @@ def nginx(emu: Emulator, folder: Path) -> Iterator[Software]:
     with running(
         [program, "-e", "stderr", "-p", str(folder), "-c", str(config)], origin["nginx buffered"], folder / "nginx.log"
     ):
-        told = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
+        answer = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
         yield Software(
-            told.strip().rpartition("/")[2], {route: f"{base}/api/paas/v4" for route, base in origin.items()}
+            answer.strip().rpartition("/")[2], {route: f"{base}/api/paas/v4" for route, base in origin.items()}
         )
 
 
 def nginx_program() -> str | None:
-    """The path of nginx; /usr/sbin is not on everybody's PATH."""
+    """The path of nginx; /usr/sbin is not always on PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -234,7 +234,7 @@ def transformers(folder: Path) -> Iterator[Software]:
 
 
 def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:
-    """What engine_scripts/classes.py says of request bodies."""
+    """Results of engine_scripts/classes.py for request bodies."""
     done = subprocess.run(
         [ENGINES / "python", SCRIPTS / "classes.py", engine],
         input=json.dumps(bodies),
@@ -243,5 +243,5 @@ def judged(engine: str, bodies: dict[str, Any]) -> dict[str, Any]:
         timeout=STARTS_WITHIN,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    data: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return data

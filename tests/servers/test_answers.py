@@ -1,4 +1,4 @@
-"""Answers and errors through LiteLLM's proxy and nginx, as each client of glmv shows them."""
+"""Answers and errors through LiteLLM's proxy and nginx, in each client of glmv."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.parametrize("way", WAYS)]
 
 
 def through(*routes: str, **faults: str) -> pytest.MarkDecorator:
-    """Run a test through these routes; `faults` name what is known to fail: LiteLLM="why", nginx="why"."""
+    """Run a test through these routes; `faults` lists known failures: LiteLLM="why", nginx="why"."""
     return pytest.mark.parametrize(
         "route",
         [
@@ -46,7 +46,7 @@ Draw = Callable[..., bytes]
 
 
 class Seen(BaseModel):
-    """What is seen in a picture."""
+    """Content of a picture."""
 
     colour: str
     width: int
@@ -106,18 +106,18 @@ def test_a_tool_is_called_in_a_stream(client: Way) -> None:
 
 @EVERY_ROUTE
 def test_thinking_is_switched_on_and_off(client: Way) -> None:
-    asked = question("Good morning")
-    assert client.ask(asked, thinking=True).reasoning
-    assert client.stream(asked, thinking=True).reasoning
-    assert not client.ask(asked, thinking=False).reasoning
+    result = question("Good morning")
+    assert client.ask(result, thinking=True).reasoning
+    assert client.stream(result, thinking=True).reasoning
+    assert not client.ask(result, thinking=False).reasoning
 
 
 @through(*LITELLM)
 def test_thinking_is_switched_where_the_proxy_does_not_expect_it(connect: Callable[..., Way], route: str) -> None:
     client = connect(model=f"{route.partition(' ')[2]}/as-it-is", dialect="litellm", base_model="glm-4.6v")
-    asked = question("Good morning")
-    assert client.ask(asked, thinking=True).reasoning
-    assert not client.ask(asked, thinking=False).reasoning
+    result = question("Good morning")
+    assert client.ask(result, thinking=True).reasoning
+    assert not client.ask(result, thinking=False).reasoning
 
 
 @EVERY_ROUTE
@@ -136,8 +136,8 @@ def test_tokens_are_counted(client: Way) -> None:
 
 @EVERY_ROUTE
 def test_tokens_of_a_stream_are_counted(client: Way) -> None:
-    asked = question("Good morning")
-    assert client.stream(asked).tokens == client.ask(asked).tokens is not None
+    result = question("Good morning")
+    assert client.stream(result).tokens == client.ask(result).tokens is not None
 
 
 @EVERY_ROUTE

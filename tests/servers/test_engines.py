@@ -1,4 +1,4 @@
-"""Servers that run the open weights: transformers serve itself, and the classes of vLLM's and SGLang's servers."""
+"""Servers for the open weights: transformers serve, and the classes of vLLM's and SGLang's servers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], bool]] = {
 
 
 def speak(peer: Peer) -> None:
-    """Answer anything, in the shape that was asked for."""
+    """Return any answer, in the requested shape."""
     if peer.streaming:
         peer.stream(chunk('{"colour": "red"}'), chunk("", "stop", usage=WHOLE["usage"]), DONE)
     else:
@@ -75,18 +75,18 @@ def speak(peer: Peer) -> None:
 
 @pytest.fixture(scope="module")
 def bodies() -> dict[str, dict[str, Any]]:
-    """way and case -> the body that is sent."""
+    """Client and case -> the body that is sent."""
     server = Server().plays(speak)
-    found = {}
+    values = {}
     try:
         for name, kind in WAYS.items():
             client = kind(given(f"http://127.0.0.1:{server.port}/v1"))
             for case, (turns, options, streamed) in CASES.items():
                 (client.stream if streamed else client.ask)(turns, **options)
-                found[f"{name}: {case}"] = json.loads(server.requests[-1][1])
+                values[f"{name}: {case}"] = json.loads(server.requests[-1][1])
     finally:
         server.stop()
-    return found
+    return values
 
 
 def given(base_url: str) -> dict[str, Any]:
@@ -95,15 +95,15 @@ def given(base_url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def judge(bodies: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """judge("vLLM") -> what its classes say of all bodies; asked once an engine."""
+    """judge("vLLM") -> results of its classes for all bodies; run once per engine."""
     return functools.cache(lambda engine: software.judged(engine.lower(), bodies))
 
 
 @pytest.fixture
 def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str) -> dict[str, Any]:
-    found = judge(route)
-    request.node.user_properties.append(("version", (route, found["version"])))
-    return found
+    result = judge(route)
+    request.node.user_properties.append(("version", (route, result["version"])))
+    return result
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -115,12 +115,12 @@ def test_a_request_is_valid(way: str, said: dict[str, Any], case: str) -> None:
 @pytest.mark.parametrize("case", ["whole", "words", "call"])
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
 def test_an_answer_is_understood(way: str, said: dict[str, Any], case: str) -> None:
-    made = said["answers"][case]
+    result = said["answers"][case]
     with_answer = Server().plays(
         lambda peer: (
-            peer.say(made)
+            peer.say(result)
             if case == "whole"
-            else peer.stream(*(b"data: " + event.encode() + b"\n\n" for event in made), DONE)
+            else peer.stream(*(b"data: " + event.encode() + b"\n\n" for event in result), DONE)
         )
     )
     try:
@@ -165,8 +165,8 @@ def test_words_are_answered(client: Way) -> None:
 @TRANSFORMERS
 @pytest.mark.parametrize("case", ["PNG", "WEBP", "BMP"])
 def test_a_picture_is_read(client: Way, case: str) -> None:
-    asked = [("user", [png((280, 280), case), "Good morning"])]
-    words, seen = client.ask(HELLO).tokens, client.ask(asked).tokens  # type: ignore[arg-type]
+    requests = [("user", [png((280, 280), case), "Good morning"])]
+    words, seen = client.ask(HELLO).tokens, client.ask(requests).tokens  # type: ignore[arg-type]
     assert words is not None
     assert seen is not None
     assert seen[0] >= words[0] + 100  # 28 x 28 pixels a token

@@ -1,4 +1,4 @@
-"""What nginx does when something is wrong, as each client of glmv shows it."""
+"""Errors of nginx, in each client of glmv."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
     client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
 ) -> None:
     emu.stall()
-    held = threading.Thread(target=hold, args=(settings,))
-    held.start()
+    result = threading.Thread(target=hold, args=(settings,))
+    result.start()
     try:
         until(lambda: emu.requests)
         with pytest.raises(error) as caught:
@@ -106,12 +106,12 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
         assert caught.value.retryable
     finally:
         emu.release()
-        held.join(10)
+        result.join(10)
     assert client.ask(HELLO).text
 
 
 def hold(settings: dict[str, Any]) -> None:
-    """A call of somebody else."""
+    """A call of another client."""
     httpx.post(
         f"{settings['base_url']}/chat/completions",
         json={"model": settings["model"], "messages": [{"role": "user", "content": "Good morning"}]},
@@ -121,7 +121,7 @@ def hold(settings: dict[str, Any]) -> None:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait, for 5 seconds at most."""
+    """Wait for at most 5 seconds."""
     end = time.monotonic() + 5
     while not true():
         assert time.monotonic() < end

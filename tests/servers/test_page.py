@@ -1,4 +1,4 @@
-"""The tables of docs/servers.md have the rows and columns of the tests, which is seen without starting a server."""
+"""The tables of docs/servers.md have the rows and columns of the tests; this check starts no server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.servers.results import PAGE, shown
 
 ROOT = PAGE.parents[1]
-# The tests are collected by a process of its own: a run may have chosen some of them.
+# A separate process collects the tests, because this run may have selected only some.
 COLLECT = """
 import json, pytest
 from tests.servers.results import cell_of

@@ -1,4 +1,4 @@
-"""Calls through forward proxies that other people wrote, and what is said where one refuses or is not there."""
+"""Calls through third-party forward proxies, and errors when a proxy refuses or is unreachable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Chat = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' own server counts as one elsewhere; no variable of the shell holds."""
+    """The test server counts as a server on another machine; variables of the shell are removed."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(name)
@@ -59,13 +59,13 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module", params=KINDS)
 def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForwardProxy]:
-    """A proxy that wants a password."""
+    """A proxy that requires a password."""
     yield from started(request.param, tmp_path_factory.mktemp("closed"), password=True)
 
 
 @pytest.fixture(params=["blocking", "awaiting"])
 def chat(request: pytest.FixtureRequest) -> Chat:
-    """Ask by a client of either kind."""
+    """Call by a sync or async client."""
 
     def ask(base_url: str, **options: Any) -> str:
         given = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}

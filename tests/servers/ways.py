@@ -1,4 +1,4 @@
-"""One question put by the core, by LangChain and by LlamaIndex, with the answer in one form."""
+"""One question through the core, LangChain and LlamaIndex, with the answer in one form."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 @dataclass
 class Answer:
-    """What an application sees of an answer.
+    """An answer as an application gets it.
 
     Attributes:
-        tokens: of the prompt and of the answer; None where nothing was counted.
-        pieces: in how many pieces with text it came.
+        tokens: of the prompt and of the answer; None if nothing was counted.
+        pieces: number of chunks with text.
     """
 
     text: str
@@ -44,10 +44,10 @@ class Answer:
 
 @dataclass
 class Way:
-    """A client of glmv before one base URL.
+    """A client of glmv with one base URL.
 
     Attributes:
-        settings: what is given to the client's constructor: `base_url`, `api_key`, `model` and others.
+        settings: arguments of the client's constructor: `base_url`, `api_key`, `model` and others.
     """
 
     settings: dict[str, Any]
@@ -57,7 +57,7 @@ class Way:
         raise NotImplementedError
 
     def stream(self, turns: list[Turn], **options: Any) -> Answer:
-        """The same, streamed and put together."""
+        """The same, streamed and summed."""
         raise NotImplementedError
 
     def object(self, turns: list[Turn], schema: type[Object]) -> Object:
@@ -148,9 +148,9 @@ class LangChain(Way):
 
     def object(self, turns: list[Turn], schema: type[Object]) -> Object:
         def ask(model: ChatGLMV) -> Object:
-            found = model.with_structured_output(schema).invoke(_langchain_messages(turns))
-            assert isinstance(found, schema)
-            return found
+            answer = model.with_structured_output(schema).invoke(_langchain_messages(turns))
+            assert isinstance(answer, schema)
+            return answer
 
         return self._run(ask)
 

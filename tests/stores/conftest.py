@@ -1,4 +1,4 @@
-"""Vector stores that other people wrote, in this process: in memory or in a folder."""
+"""Third-party vector stores in this process: in memory or in a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Open = Callable[[], Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests run where the stores are installed."""
+    """Run these tests only if the stores are installed."""
     if any(find_spec(name) is None for name in ("chromadb", "lancedb", "langchain_chroma", "qdrant_client")):
         for item in items:
             if item.get_closest_marker("stores") is not None:
@@ -36,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def open_store(kind: str, tmp_path: Path) -> Iterator[Open]:
-    """open_store() -> the store; those in a folder open the same again, in memory each is another."""
+    """open_store() -> the store; in a folder the same store is opened again, in memory each is new."""
     clients: list[Any] = []
 
     def qdrant() -> Any:
@@ -64,8 +64,8 @@ def open_store(kind: str, tmp_path: Path) -> Iterator[Open]:
     def lancedb() -> Any:
         from llama_index.vector_stores.lancedb import LanceDBVectorStore
 
-        made = (tmp_path / "lance").exists()
-        return LanceDBVectorStore(uri=str(tmp_path / "lance"), mode="append" if made else "overwrite")
+        result = (tmp_path / "lance").exists()
+        return LanceDBVectorStore(uri=str(tmp_path / "lance"), mode="append" if result else "overwrite")
 
     yield {"qdrant": qdrant, "chroma": chroma, "lancedb": lancedb}[kind.split()[0]]
     for client in clients:
@@ -76,7 +76,7 @@ def open_store(kind: str, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: photos/ has three pictures of different sizes and a file that is none."""
+    """The working directory: photos/ has three pictures of different sizes and a file that is not a picture."""
     (tmp_path / "photos").mkdir()
     for colour, size in SIZES.items():
         Image.new("RGB", size, colour).save(tmp_path / "photos" / f"{colour}.png")
@@ -87,7 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def emu(glmv_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """The platform, where the environment points to."""
+    """The emulator to which the environment variables point."""
     monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
     monkeypatch.setenv("GLMV_BASE_URL", glmv_emulator.base_url)
     return glmv_emulator

@@ -1,4 +1,4 @@
-"""The blocks of the documents that put pictures into an index, as they stand, with each of the stores."""
+"""The documents' code blocks about picture indexes, run unchanged with each store."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PICTURES = ROOT / "examples" / "pictures"
 
 
 def blocks(page: str, word: str) -> list[str]:
-    """The Python blocks of a page that hold a word."""
-    found = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return [code for code in found if word in code]
+    """The Python blocks of a page that contain a word."""
+    matches = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [code for code in matches if word in code]
 
 
 @pytest.mark.parametrize("page", ["docs/rag.md"])

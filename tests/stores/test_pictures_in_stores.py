@@ -1,4 +1,4 @@
-"""Pictures in Qdrant, Chroma and LanceDB: what is put in comes back with its picture, and engines show it."""
+"""Pictures in Qdrant, Chroma and LanceDB: nodes are returned with their picture, and engines send it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def llm(emu: Emulator) -> Iterator[GLMV]:
 
 @pytest.fixture
 def embedding(emu: Emulator) -> Iterator[GLMVEmbedding]:
-    made = GLMVEmbedding(dimensions=1024)
-    yield made
-    made.clients.close()
+    result = GLMVEmbedding(dimensions=1024)
+    yield result
+    result.clients.close()
 
 
 @pytest.fixture
 def flow(llm: GLMV) -> list[Any]:
-    """What the documents show as the steps before an index."""
+    """The preparation steps that the documents show."""
     return [GLMVImageCaptioner(llm=llm, on_error="skip", nodes=True)]
 
 
@@ -68,7 +68,7 @@ def indexed(documents: Sequence[Any], steps: list[Any], store: Any, embedding: A
 
 
 def reopened(store: Any, embedding: Any) -> VectorStoreIndex:
-    """An index that has nothing but the store."""
+    """An index made only from the store."""
     return VectorStoreIndex.from_vector_store(store, embed_model=embedding)
 
 
@@ -117,7 +117,7 @@ ENGINES: dict[str, Callable[[VectorStoreIndex, GLMV], Callable[[str], Any]]] = {
 @pytest.mark.parametrize("from_store", [False, True], ids=["index", "store alone"])
 @pytest.mark.parametrize("steps", ["nodes", "splitter"])
 @pytest.mark.usefixtures("folder")
-def test_every_engine_shows_the_picture_that_a_store_gives_back(
+def test_every_engine_sends_the_picture_that_a_store_returns(
     steps: str, from_store: bool, open_store: Open, llm: GLMV, embedding: GLMVEmbedding, flow: list[Any], emu: Emulator
 ) -> None:
     chosen = flow if steps == "nodes" else [GLMVImageCaptioner(llm=llm), SentenceSplitter()]
@@ -132,17 +132,17 @@ def test_every_engine_shows_the_picture_that_a_store_gives_back(
 
 
 @pytest.mark.usefixtures("folder")
-def test_nodes_that_a_store_gives_back_are_pictures_with_ids_of_their_place(
+def test_nodes_returned_by_a_store_are_pictures_with_stable_ids(
     open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     store = open_store()
     documents = load_images("photos", on_error="skip")
     nodes = flow[0](documents)
     VectorStoreIndex(nodes, storage_context=StorageContext.from_defaults(vector_store=store), embed_model=embedding)
-    found = retrieved(reopened(store, embedding))
-    assert names(found) == ["blue.png", "green.png", "red.png"]
-    assert {node.node_id for node in found} == {node.node_id for node in nodes}
-    for node in found:
+    result = retrieved(reopened(store, embedding))
+    assert names(result) == ["blue.png", "green.png", "red.png"]
+    assert {node.node_id for node in result} == {node.node_id for node in nodes}
+    for node in result:
         assert isinstance(node, ImageNode)
         assert UUID(node.node_id).version == 5
         assert Path(node.image_path or "").is_absolute()
@@ -150,7 +150,7 @@ def test_nodes_that_a_store_gives_back_are_pictures_with_ids_of_their_place(
 
 
 @pytest.mark.parametrize("kind", PERSISTENT, indirect=True)
-def test_a_store_on_disk_gives_pictures_back_in_another_working_directory(
+def test_a_store_on_disk_returns_pictures_from_another_working_directory(
     folder: Path,
     open_store: Open,
     llm: GLMV,
@@ -171,7 +171,7 @@ def test_a_store_on_disk_gives_pictures_back_in_another_working_directory(
 # LanceDB reads the names that its store for LlamaIndex puts into a deletion as columns, whatever the document is.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lancedb"], indirect=True)
 @pytest.mark.usefixtures("folder")
-def test_a_changed_picture_is_found_as_it_is_now_and_a_deleted_one_no_more(
+def test_a_changed_picture_is_updated_and_a_deleted_one_removed(
     open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     store = open_store()
@@ -180,10 +180,10 @@ def test_a_changed_picture_is_found_as_it_is_now_and_a_deleted_one_no_more(
     documents = load_images("photos", on_error="skip")
     changed = index.refresh_ref_docs(documents)
     assert names([document for document, new in zip(documents, changed, strict=True) if new]) == ["red.png"]
-    found = {node.metadata["file_name"]: node for node in retrieved(reopened(store, embedding))}
-    assert sorted(found) == ["blue.png", "green.png", "red.png"]
-    assert found["red.png"].metadata["width"] == 30
-    assert "30 x 70" in found["red.png"].get_content()
+    values = {node.metadata["file_name"]: node for node in retrieved(reopened(store, embedding))}
+    assert sorted(values) == ["blue.png", "green.png", "red.png"]
+    assert values["red.png"].metadata["width"] == 30
+    assert "30 x 70" in values["red.png"].get_content()
     index.delete_ref_doc(os.path.abspath("photos/red.png"), delete_from_docstore=True)  # noqa: PTH100
     assert names(retrieved(reopened(store, embedding))) == ["blue.png", "green.png"]
 
@@ -212,9 +212,9 @@ def test_pictures_of_bytes_are_kept_in_the_store(open_store: Open, embedding: GL
     documents = [ImageDocument(image=data, metadata={"file_name": "x"}) for data in encoded]
     store = open_store()
     indexed(documents, flow, store, embedding)
-    found = retrieved(reopened(store, embedding))
-    assert sorted(node.image for node in found if isinstance(node, ImageNode) and node.image) == sorted(encoded)
-    assert {node.ref_doc_id for node in found} == {document.doc_id for document in documents}
+    result = retrieved(reopened(store, embedding))
+    assert sorted(node.image for node in result if isinstance(node, ImageNode) and node.image) == sorted(encoded)
+    assert {node.ref_doc_id for node in result} == {document.doc_id for document in documents}
 
 
 def test_names_with_quotes_spaces_and_chinese_are_found(
@@ -225,13 +225,13 @@ def test_names_with_quotes_spaces_and_chinese_are_found(
         (folder / "more" / name).write_bytes(png("blue"))
     store = open_store()
     indexed(load_images("more"), flow, store, embedding)
-    found = retrieved(reopened(store, embedding))
-    assert names(found) == ["100%.png", "Bob's 1st.png", "图 片.png"]
-    assert all(Path(node.image_path or "").is_file() for node in found if isinstance(node, ImageNode))
+    result = retrieved(reopened(store, embedding))
+    assert names(result) == ["100%.png", "Bob's 1st.png", "图 片.png"]
+    assert all(Path(node.image_path or "").is_file() for node in result if isinstance(node, ImageNode))
 
 
 class ByColour(MultiModalEmbedding):
-    """Texts and pictures by their main colour."""
+    """Embeds texts and pictures by their main colour."""
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return [float("640" in text), float("320" in text), 0.1]
@@ -251,7 +251,7 @@ class ByColour(MultiModalEmbedding):
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_index_of_texts_and_pictures_shows_the_picture(open_store: Open, flow: list[Any], emu: Emulator) -> None:
+def test_an_index_of_texts_and_pictures_returns_the_picture(open_store: Open, flow: list[Any], emu: Emulator) -> None:
     by_colour = ByColour()
     index = MultiModalVectorStoreIndex.from_documents(
         load_images("photos", on_error="skip"),

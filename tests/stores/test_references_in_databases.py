@@ -1,4 +1,4 @@
-"""References in histories and caches of LangChain that are kept in SQL: what is on the disk, and what is sent."""
+"""References in LangChain's SQL histories and caches: data on disk, and requests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_history_in_sql_holds_the_reference(tmp_path: Path) -> None:
     assert store.add(data) in repr(history("s").messages)
 
 
-def test_a_cache_in_sqlite_is_found_again_by_the_reference(tmp_path: Path) -> None:
+def test_a_cache_entry_in_sqlite_is_found_by_the_reference(tmp_path: Path) -> None:
     from langchain_community.cache import SQLiteCache
 
     store, data = PictureStore(tmp_path / "store"), photograph()

@@ -1,4 +1,4 @@
-"""The server of bare sockets by HTTPS."""
+"""The fake server over HTTPS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.fake_server import Peer, Server
 
 
 class Encrypted(Server):
-    """The server by HTTPS, as `localhost`, with the certificate of a context."""
+    """The fake server over HTTPS, as `localhost`, with the certificate of a context."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -29,7 +29,7 @@ class Encrypted(Server):
             super()._serve(peer)
 
     def stop(self) -> None:
-        # OpenSSL reads and writes by the number of a descriptor: nobody else may close it, for it is given out again.
+        # OpenSSL uses the descriptor's number: no other code may close it, because the number is reused.
         self.over.set()
         for peer in self.peers:
             with contextlib.suppress(OSError):

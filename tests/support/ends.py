@@ -1,4 +1,4 @@
-"""Answers of other servers that end badly, as each client has to see them: core, LangChain and LlamaIndex alike."""
+"""Failed answers of other servers, and the errors expected in the core, LangChain and LlamaIndex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = {"content-type": "application/json"}
 
 
 class _Bytes(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that nobody has read yet: bytes, then the error that breaks it off, if there is one."""
+    """An unread body: bytes, then an optional error that interrupts it."""
 
     def __init__(self, pieces: tuple[bytes | Exception, ...]) -> None:
         self._pieces = pieces
@@ -34,7 +34,7 @@ class _Bytes(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server sends."""
+    """A response of a server."""
 
     pieces: tuple[bytes | Exception, ...]
     status: int = 200
@@ -60,11 +60,11 @@ def whole(text: str, reason: str) -> bytes:
 
 
 def answered(text: str, reason: str = "stop", *, stream: bool) -> Reply:
-    """An answer that ends in order."""
+    """A complete answer."""
     if not stream:
         return Reply((whole(text, reason),), headers=JSON)
-    shown = (chunk(text),) if text else ()
-    return Reply((*shown, chunk("", reason), b"data: [DONE]\n\n"), headers=STREAMED)
+    result = (chunk(text),) if text else ()
+    return Reply((*result, chunk("", reason), b"data: [DONE]\n\n"), headers=STREAMED)
 
 
 def refused(status: int, payload: object, **headers: str) -> Reply:
@@ -74,13 +74,13 @@ def refused(status: int, payload: object, **headers: str) -> Reply:
 
 @dataclass(frozen=True)
 class End:
-    """One bad end.
+    """One failed answer.
 
     Attributes:
         kind: the error's class in the core.
-        whole, streamed: what the server sends, without and with a stream.
-        words: what the error's text has to tell.
-        passes: whether a second request is sent, and its answer is the call's.
+        whole, streamed: the server's responses, without and with a stream.
+        words: words that the error's text has to contain.
+        passes: whether the call is retried and returns the second answer.
         code: of the error.
     """
 
@@ -217,7 +217,7 @@ class Script:
 
 
 def kind_of(end: End, *, stream: bool) -> type[glmv.GLMVError]:
-    """The class of the error: half a body that is no stream is a broken connection."""
+    """The class of the error: a truncated body that is not a stream is a broken connection."""
     if end.kind is glmv.StreamTruncated and not stream:
         return glmv.ConnectionFailed
     return end.kind

@@ -1,4 +1,4 @@
-"""A server of bare sockets that does to its clients what a script says: for tests and benchmarks alike."""
+"""A fake server on plain sockets that follows a script, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chunk(text: str, finish_reason: str | None = None, **more: Any) -> dict[str,
 
 
 def event(payload: object) -> bytes:
-    """An event of a stream: JSON, or bytes as they are."""
+    """An event of a stream: JSON, or unchanged bytes."""
     return payload if isinstance(payload, bytes) else b"data: " + json.dumps(payload).encode() + b"\n\n"
 
 
@@ -42,11 +42,11 @@ def chunked(data: bytes) -> bytes:
 
 
 class Gone(Exception):
-    """The client has closed its end."""
+    """The client has closed the connection."""
 
 
 class Peer:
-    """One connection, as a script sees it."""
+    """One connection, as a script uses it."""
 
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock
@@ -58,7 +58,7 @@ class Peer:
 
     @property
     def streaming(self) -> bool:
-        """Whether the last request asks for a stream; a body may be large, and the field is near one of its ends."""
+        """Whether the last request asks for a stream; of a large body only the start and the end are searched."""
         body = self.request[1]
         return re.search(rb'"stream": ?true', body[:300] + body[-300:]) is not None
 
@@ -73,7 +73,7 @@ class Peer:
         self.send("\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "", ""]).encode())
 
     def say(self, payload: object, status: int = 200, *lines: str, kind: str = "application/json") -> None:
-        """A whole answer with its length."""
+        """Send a whole answer with its content length."""
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self.head(status, f"content-type: {kind}", f"content-length: {len(data)}", *lines)
         self.send(data)
@@ -82,7 +82,7 @@ class Peer:
         self.send(chunked(data))
 
     def stream(self, *frames: object, end: bool = True, head: bool = True) -> None:
-        """Frames of an event stream, dicts as JSON; `end` sends the terminator of the body."""
+        """Send frames of an event stream, dicts as JSON; `end` sends the terminator of the body."""
         if head:
             self.head(200, "content-type: text/event-stream", "transfer-encoding: chunked")
         for frame in frames:
@@ -91,13 +91,13 @@ class Peer:
             self.send(b"0\r\n\r\n")
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless the client closes meanwhile."""
+        """Wait until the time is over or the client closes the connection."""
         if select.select([self.sock], [], [], seconds)[0]:
             self.leave()
             raise Gone
 
     def stall(self) -> None:
-        """Do nothing until the client goes or the test ends."""
+        """Do nothing until the client closes the connection or the test ends."""
         self.sock.settimeout(0.05)
         while not self.over.is_set():
             try:
@@ -117,12 +117,12 @@ class Peer:
         raise Gone
 
     def close(self) -> None:
-        """End the connection in order, without another word."""
+        """Close the connection without sending more."""
         self.sock.close()
         raise Gone
 
     def leave(self) -> None:
-        """Note that the client has closed its end."""
+        """Record that the client has closed the connection."""
         if not self.left.is_set():
             self.left_at = time.monotonic()
             self.left.set()
@@ -198,8 +198,8 @@ class Server:
         while (end := data.find(b"\r\n\r\n")) < 0:
             data += self._more(sock)
         head, body = data[:end].decode(), data[end + 4 :]
-        told = re.search(r"(?mi)^content-length: *(\d+)", head)
-        size = int(told[1]) if told else 0
+        match = re.search(r"(?mi)^content-length: *(\d+)", head)
+        size = int(match[1]) if match else 0
         while len(body) < size:
             body += self._more(sock)
         return head, bytes(body)
@@ -212,7 +212,7 @@ class Server:
     def stop(self) -> None:
         self.over.set()
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept(), which a close does not
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends a waiting accept(), which close() does not
         self._listener.close()
         for peer in self.peers:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The faults between an application and the platform: what the fake server does, and what a good client does.
+"""Faults between an application and the platform: actions of the fake server, and correct reactions of a client.
 
 `tests/core/network/test_faults.py` runs this table against our clients; `benchmarks/reliability.py` runs the rows with
 `compared` against all clients and writes docs/reliability.md, whose numbers and titles these are.
@@ -36,14 +36,14 @@ Use = Literal["whole", "stream", "twice", "early_break", "cancelled", "forked", 
 
 @dataclass(frozen=True)
 class Good:
-    """What a good client does, whoever wrote it.
+    """Correct behaviour of any client.
 
     Attributes:
-        text: the answer; None where the fault does not pass: then an error of the client's own, soon.
+        text: the answer; None if the fault is permanent: then the client raises its own error soon.
         most, least: seconds.
         requests: how many may reach the server.
-        code: the platform's code, which the error tells.
-        megabytes: what a fresh process may come to need.
+        code: the platform's code, which the error has to contain.
+        megabytes: the most memory that a fresh process may use.
         quiet: whether nothing may be written to standard error.
     """
 
@@ -58,13 +58,13 @@ class Good:
 
 @dataclass(frozen=True)
 class Ours:
-    """What our client does, in particular.
+    """Expected behaviour of glmv in detail.
 
     Attributes:
         kind: the class of the error; None: the answer.
         facts: attributes of the error or of the completion.
-        partial: the text that an error of a stream keeps.
-        says: words of the error.
+        partial: the text kept by the error of a stream.
+        says: words that the error's text has to contain.
         pause: the least and the most seconds of the first pause between attempts; () where there is none.
         seconds: the least and the most that the call takes; a test adds its slack to the most.
     """
@@ -91,14 +91,14 @@ class Fault:
     """One row.
 
     Attributes:
-        scripts: what the server does with the first request, the second, and so on; the last is for all further ones.
-        target: where the client connects: the fake server, or what yields another base URL.
-        uses: the ways in which our clients are asked; others are asked in the first one.
-        options: of the client that is compared, `quick` those of the client that is tested.
-        fresh: whether a new process is asked, because memory is measured.
-        only: whether it makes sense for one kind of client alone.
-        without: clients that cannot be asked so.
-        compared: whether it is shown on the page; the others are variants for our own clients.
+        scripts: the server's action for the first request, the second, and so on; the last is for all further ones.
+        target: where the client connects: the fake server, or a context manager that yields another base URL.
+        uses: entry points of glmv that are tested; other clients use the first one.
+        options: settings of compared clients; `quick`: settings of the tested client.
+        fresh: whether a new process makes the call, because memory is measured.
+        only: the one kind of client to which the fault applies.
+        without: clients that do not support such a call.
+        compared: whether the page shows it; the others are variants for glmv only.
     """
 
     number: int
@@ -121,7 +121,7 @@ class Fault:
 
 @contextlib.contextmanager
 def nobody(server: Server) -> Iterator[str]:
-    """A port where nobody listens."""
+    """A port without a server."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     yield f"http://127.0.0.1:{port}/v1"
@@ -134,7 +134,7 @@ def no_such_host(server: Server) -> Iterator[str]:
 
 @contextlib.contextmanager
 def black_hole(server: Server) -> Iterator[str]:
-    """A host that does not take the connection: the queue is full, and further connects wait."""
+    """A host that does not accept connections: its queue is full, and further connects wait."""
     with contextlib.ExitStack() as opened:
         hole = opened.enter_context(socket.socket())
         hole.bind(("127.0.0.1", 0))
@@ -148,7 +148,7 @@ def black_hole(server: Server) -> Iterator[str]:
 
 @cache
 def certified(name: str) -> ssl.SSLContext:
-    """A certificate of this name that no authority has signed; needs the command `openssl`."""
+    """A self-signed certificate for this name; needs the command `openssl`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
@@ -160,7 +160,7 @@ def certified(name: str) -> ssl.SSLContext:
 
 
 def tls(name: str) -> Target:
-    """The fake server by TLS, with a certificate of this name."""
+    """The fake server with TLS and a certificate for this name."""
 
     @contextlib.contextmanager
     def target(server: Server) -> Iterator[str]:
@@ -183,7 +183,7 @@ def reset_in_handshake(server: Server) -> Iterator[str]:
 
 
 def well(peer: Peer) -> None:
-    """The answer, whole or streamed as it was asked for."""
+    """Send the answer, whole or streamed as requested."""
     if peer.streaming:
         peer.stream(chunk("hel"), LAST, DONE)
     else:
@@ -199,7 +199,7 @@ def says(data: object, status: int = 200, *lines: str, kind: str = "application/
 
 
 def frames(*given: object, end: bool = True) -> Script:
-    """An event stream of these."""
+    """Send these frames as an event stream."""
     return lambda peer: peer.stream(*given, end=end)
 
 
@@ -227,7 +227,7 @@ def half_a_body(peer: Peer) -> None:
 
 
 def half_and(then: Callable[[Peer], None]) -> Script:
-    """Half a body, and then this."""
+    """Send half a body, and then do this."""
 
     def script(peer: Peer) -> None:
         half_a_body(peer)
@@ -237,7 +237,7 @@ def half_and(then: Callable[[Peer], None]) -> Script:
 
 
 def half_a_stream_and(then: Callable[[Peer], None]) -> Script:
-    """Some of a stream, which the client has the time to read, and then this."""
+    """Send part of a stream, give the client time to read it, and then do this."""
 
     def script(peer: Peer) -> None:
         peer.stream(chunk("half"), end=False)
@@ -248,7 +248,7 @@ def half_a_stream_and(then: Callable[[Peer], None]) -> Script:
 
 
 def drips(peer: Peer) -> None:
-    """A body byte by byte, without end."""
+    """Send an endless body byte by byte."""
     peer.head(200, "content-type: application/json", "content-length: 100000")
     while not peer.over.wait(0.02):
         peer.send(b" ")
@@ -261,7 +261,7 @@ def drips_in_head(peer: Peer) -> None:
 
 
 def drips_in_stream(*given: object) -> Script:
-    """These frames, and a line byte by byte, without end."""
+    """Send these frames, and then an endless line byte by byte."""
 
     def script(peer: Peer) -> None:
         peer.stream(*given, end=False)
@@ -278,7 +278,7 @@ def open_after_done(peer: Peer) -> None:
 
 @cache
 def packed(megabytes: int) -> bytes:
-    """The answer behind so many megabytes of spaces, by gzip."""
+    """The answer after this many megabytes of spaces, compressed by gzip."""
     packing = zlib.compressobj(9, zlib.DEFLATED, 31)
     parts = [packing.compress(b" " * (1 << 20)) for _ in range(megabytes)]
     return b"".join([*parts, packing.compress(json.dumps(WHOLE).encode()), packing.flush()])
@@ -286,7 +286,7 @@ def packed(megabytes: int) -> bytes:
 
 @contextlib.contextmanager
 def packed_before(server: Server) -> Iterator[str]:
-    """The fake server, once it has packed its bomb, which takes seconds."""
+    """The fake server, after it has compressed its bomb, which takes seconds."""
     packed(256)
     yield server.base_url
 
@@ -314,7 +314,7 @@ ELSEWHERE = "/redirected"
 
 
 def redirects(status: int) -> Script:
-    """Leads to the same server by its other name, which is another origin to any client."""
+    """Redirect to the same server by its other name, which is another origin."""
 
     def script(peer: Peer) -> None:
         if ELSEWHERE in peer.request[0].partition("\r\n")[0]:
@@ -326,12 +326,12 @@ def redirects(status: int) -> Script:
 
 
 def refuses_by_another_clock(seconds: int) -> Script:
-    """Code 1003, from a server whose clock is behind by so much."""
+    """Code 1003, from a server whose clock is this many seconds behind."""
     return lambda peer: refuses("1003", 401, f"Date: {formatdate(time.time() - seconds, usegmt=True)}")(peer)
 
 
 def slow_stream(peer: Peer) -> None:
-    """Piece by piece, until the client leaves."""
+    """Send a stream piece by piece until the client closes the connection."""
     peer.stream(end=False)
     for _ in range(20):
         peer.chunk(event(chunk("word ")))
@@ -348,7 +348,7 @@ def after(seconds: float) -> Script:
 
 
 def ten_at_once(peer: Peer) -> None:
-    """Code 1302 for the eleventh."""
+    """Refuse the eleventh concurrent request with code 1302."""
     if peer.server.active > 10:
         refuses("1302")(peer)
     else:
@@ -356,7 +356,7 @@ def ten_at_once(peer: Peer) -> None:
 
 
 def odd_lines(*lines: bytes, end: bytes = b"\n") -> Script:
-    """Lines of an event stream as they are, in one piece."""
+    """Send these lines of an event stream unchanged, in one piece."""
     return frames(end.join(lines))
 
 
@@ -381,7 +381,7 @@ def timed(kind: type[glmv.GLMVError], least: float, most: float, partial: str | 
 
 
 def waits(least: float, most: float) -> Ours:
-    """The answer of the second attempt, after such a pause."""
+    """The answer of the second attempt, after a pause in this range."""
     return Ours(facts={"attempts": 2}, pause=(least, most))
 
 

@@ -1,4 +1,4 @@
-"""A function that hands out keys, and the keys that a server got."""
+"""A function that returns keys, and the keys that a server received."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.fake_server import Server
 
 
 class Vault:
-    """Hands out another key each time; it cannot be copied or pickled."""
+    """Returns another key each time; it cannot be copied or pickled."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Answers of servers beside the platform, and what they say: one table for the core and the frameworks."""
+"""Answers of servers other than the platform, and their content: one table for the core and the frameworks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def whole(message: object, finish: str = "stop") -> dict[str, Any]:
 
 
 def events(*chunks: object, done: bool = True) -> bytes:
-    """Chunks, or bytes as they are, as an event stream."""
+    """Chunks, or unchanged bytes, as an event stream."""
     frames = [each if isinstance(each, bytes) else b"data: " + json.dumps(each).encode() + b"\n\n" for each in chunks]
     return b"".join(frames) + (b"data: [DONE]\n\n" if done else b"")
 
@@ -53,7 +53,7 @@ def call(arguments: object, name: str | None = "get_weather", **more: Any) -> di
 
 @dataclass(frozen=True)
 class Case:
-    """What a server sends, and the answer in it."""
+    """A server's response, and the answer in it."""
 
     body: bytes
     text: str = ""
@@ -351,5 +351,5 @@ CASES: dict[str, Case] = {
 
 
 def each(select: Callable[[Case], bool] = lambda _: True) -> list[str]:
-    """Names of the cases that fit."""
+    """Names of the matching cases."""
     return [name for name, case in CASES.items() if select(case)]

@@ -1,4 +1,4 @@
-"""Errors of servers beside the platform, and the class that they are: one table for the core and the frameworks."""
+"""Errors of servers other than the platform, and their classes: one table for the core and the frameworks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6.SECRETofTheUser1"
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a server answers: an HTTP status and JSON, or with status 200 a finish reason and no error in the body."""
+    """A server's response: an HTTP status and JSON, or status 200 with a finish reason and no error in the body."""
 
     status: int
     payload: Any
@@ -102,7 +102,7 @@ class Refusing(httpx.MockTransport):
 
 
 def options(transport: Refusing, **more: Any) -> dict[str, Any]:
-    """Settings of a client of any class that asks the server of this transport."""
+    """Settings of a client of any class that uses this transport."""
     return {
         "api_key": KEY, "base_url": "https://server.example/v1", "model": "glm-4.6v", "max_retries": 2,
         "http_client": httpx.Client(transport=transport),
@@ -112,7 +112,7 @@ def options(transport: Refusing, **more: Any) -> dict[str, Any]:
 
 
 def check(error: glmv.GLMVError, refusal: Refusal, transport: Refusing) -> None:
-    """The error is of the class, says the words, shows no key, and came after as many requests."""
+    """Assert class and words of the error, that it shows no key, and the number of requests."""
     assert isinstance(error, refusal.kind)
     assert refusal.words in str(error)
     assert KEY not in str(error)

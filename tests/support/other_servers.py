@@ -1,4 +1,4 @@
-"""Servers of other people, as far as a client sees: which fields a body may have, and when a stream has its usage."""
+"""Third-party servers as a client sees them: allowed body fields, and when a stream has usage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
 
 
 class OtherServer:
-    """Answers "Hi" or what it is given, and refuses each field that it does not know, as `transformers serve` does.
+    """Answers "Hi" or the given message, and refuses unknown fields, as `transformers serve` does.
 
     Args:
-        knows: the fields that a body may have.
+        knows: the allowed fields of a body.
         message: of the answer.
-        base_url, model: what the client is told.
+        base_url, model: settings of the client.
 
     Attributes:
         bodies, headers: of the requests so far.
@@ -46,11 +46,11 @@ class OtherServer:
 
     @property
     def body(self) -> dict[str, Any]:
-        """That of the last request."""
+        """The body of the last request."""
         return self.bodies[-1]
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """Settings of a client that asks this server, whatever class it is of."""
+        """Settings of a client of any class that calls this server."""
         answers = httpx.MockTransport(self._answer)
         clients = {"http_client": httpx.Client(transport=answers)}
         clients["http_async_client"] = httpx.AsyncClient(transport=answers)  # type: ignore[assignment]  # both kinds

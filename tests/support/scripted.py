@@ -1,4 +1,4 @@
-"""An emulator that answers what a test scripts, and nothing else."""
+"""An emulator that sends only scripted answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ def nothing_waits(ask: Ask) -> Reply:
 
 
 def only_scripted(emulator: Emulator) -> Emulator:
-    """The same emulator, whose default rules answer nothing: a request too many fails."""
+    """The same emulator without default rules: a request without a scripted answer fails."""
     emulator.answer(nothing_waits)
     return emulator

@@ -1,4 +1,4 @@
-"""In which threads pictures are read, checked, fitted and encoded."""
+"""Records the threads in which pictures are read, checked, fitted and encoded."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.support.fake_server import DONE, WHOLE, Peer, chunk
 
 
 class Threads:
-    """Notes the thread of each step that takes long with a large picture.
+    """Records the thread of each slow step for a large picture.
 
     Attributes:
-        of: name of the step -> the threads in which it was done.
+        of: name of the step -> the threads that ran it.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -48,13 +48,13 @@ class Threads:
         self._patch.setattr(owner, name, noted if plain else staticmethod(noted))
 
     def hold_off(self, loop: int) -> None:
-        """Assert that a picture was fitted and encoded, and nothing of it in this thread."""
+        """Assert that a picture was fitted and encoded, but not in this thread."""
         assert {"fit", "base64"} <= self.of.keys(), self.of
         assert {name for name, threads in self.of.items() if loop in threads} == set()
 
 
 def photo(seed: int = 1, size: tuple[int, int] = (500, 400)) -> bytes:
-    """A JPEG of noise, some 200 KB, that its EXIF turns: it has to be fitted."""
+    """A JPEG of noise, about 200 KB, with EXIF rotation, so that it has to be fitted."""
     out = io.BytesIO()
     exif = Image.Exif()
     exif[pixels.ORIENTATION] = 6
@@ -65,7 +65,7 @@ def photo(seed: int = 1, size: tuple[int, int] = (500, 400)) -> bytes:
 
 
 def answers(peer: Peer) -> None:
-    """An answer that is good for a chat, a stream, a task, a file, a batch and a count of tokens."""
+    """A valid answer for a chat, a stream, a task, a file, a batch and a token count."""
     if peer.streaming:
         peer.stream(chunk("hel"), chunk("lo", "stop"), DONE)
     else:

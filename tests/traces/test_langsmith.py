@@ -1,4 +1,4 @@
-"""What a LangSmith client sends of calls with pictures, seen by a server of the test's own."""
+"""Data that a LangSmith client sends about calls with pictures, received by a local server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from langchain_glmv import ChatGLMV, image
 
 
 class Collector:
-    """A server that takes all that it gets."""
+    """A server that accepts and records all requests."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What OpenInference exports of calls with pictures, in LangChain and LlamaIndex."""
+"""Spans that OpenInference exports for calls with pictures, in LangChain and LlamaIndex."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def png(side: int) -> bytes:
 
 
 class Spans:
-    """What two exporters of one provider got: all, and shortened."""
+    """Spans of two exporters of one provider: complete and shortened."""
 
     def __init__(self) -> None:
         self.whole, self.shortened = InMemorySpanExporter(), InMemorySpanExporter()
@@ -134,10 +134,10 @@ def test_spans_of_llama_index_hold_a_path_and_no_picture(
     data = png(300)
     path = store.path(store.add(data))
     assert "300" in ask_llama_index(emulator, ImageBlock(path=path), local_files=[store])
-    shown = Spans.text(llama_index_spans.whole)
-    assert json.dumps(str(path))[1:-1] in shown
-    assert b64encode(data).decode()[40:80] not in shown
-    assert len(shown) < 10_000
+    answer = Spans.text(llama_index_spans.whole)
+    assert json.dumps(str(path))[1:-1] in answer
+    assert b64encode(data).decode()[40:80] not in answer
+    assert len(answer) < 10_000
 
 
 def ask_llama_index(emulator: Emulator, picture: ImageBlock, **options: Any) -> str:
@@ -146,7 +146,7 @@ def ask_llama_index(emulator: Emulator, picture: ImageBlock, **options: Any) -> 
 
 
 def tokens_told(spans: Spans) -> list[tuple[str, Any]]:
-    """Each span of a model that says how many tokens came in, with that number."""
+    """Spans of models with their number of input tokens."""
     names = ("llm.token_count.prompt", "gen_ai.usage.input_tokens")
     return [
         (str(span.instrumentation_scope and span.instrumentation_scope.name).partition(".")[0], facts[name])
@@ -159,7 +159,7 @@ def tokens_told(spans: Spans) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("switch", ["setting", "variable"])
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
-def test_tokens_are_counted_once_with_our_spans_off(
+def test_tokens_are_counted_once_with_glmv_spans_off(
     request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, framework: str, switch: str
 ) -> None:
     spans: Spans = request.getfixturevalue(f"{framework}_spans")
@@ -170,9 +170,9 @@ def test_tokens_are_counted_once_with_our_spans_off(
         ChatGLMV(**given).invoke("hello") if framework == "langchain" else GLMV(**given).chat([ChatMessage("hello")])
 
     ask()
-    counted = tokens_told(spans)
-    assert {scope for scope, _ in counted} == {"openinference", "glmv"}
-    assert len({count for _, count in counted}) == 1
+    result = tokens_told(spans)
+    assert {scope for scope, _ in result} == {"openinference", "glmv"}
+    assert len({count for _, count in result}) == 1
     spans.whole.clear()
     if switch == "variable":
         monkeypatch.setenv("GLMV_TRACING", "off")

@@ -1,6 +1,6 @@
-"""A user's program with all public names: `make types` has it checked by mypy --strict and by pyright. It never runs.
+"""A user's program with all public names: `make types` checks it by mypy --strict and pyright. It never runs.
 
-What is wrong on purpose says so twice, once for each checker; both complain of an `ignore` that hides nothing.
+Deliberate errors have two `ignore` comments, one for each checker; both checkers report unused ones.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def errors(glm: glmv.Client) -> None:
 
 @tool
 def note_size(width: int, height: int) -> str:
-    """Write down a size."""
+    """Record a size."""
     return f"{width}x{height}"
 
 

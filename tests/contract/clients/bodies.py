@@ -1,4 +1,4 @@
-"""Makes the calls that it is told in JSON by the environment, with the platform's own client."""
+"""Makes the calls listed as JSON in an environment variable, with the platform's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the platform's own clients do, as their documentation shows it: `official.py DEED`, JSON on standard output."""
+"""Calls of the platform's own clients, as in their documentation: `official.py DEED`, JSON on standard output."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def vision() -> Any:
 
 
 def token() -> Any:
-    """The signed token of the client's own making."""
+    """The signed token that the client makes."""
     if os.environ["CLIENT"] == "zhipuai":
         from zhipuai.core._jwt_token import generate_token
     else:
@@ -170,7 +170,7 @@ def batch_line(name: str, text: str) -> dict[str, Any]:
 
 
 def habits() -> Any:
-    """What the clients' own tests send: numbers as request ids, bounds of sampling, tools of the platform."""
+    """Requests of the clients' own tests: numbers as request ids, bounds of sampling, tools of the platform."""
     messages = [
         {"role": "user", "content": "Write a slogan for my product."},
         {"role": "assistant", "content": "What is the product?"},
@@ -206,7 +206,7 @@ def pages() -> Any:
         path.write_text(json.dumps(batch_line("request-1", "Hello")))
         with path.open("rb") as opened:
             file = client.files.create(file=opened, purpose="batch")
-    made = [
+    results = [
         client.batches.create(
             input_file_id=file.id,
             endpoint="/v4/chat/completions",
@@ -217,11 +217,11 @@ def pages() -> Any:
     ]
     first = client.batches.list(limit=2)
     listed = [batch.id for page in first.iter_pages() for batch in page.data]
-    return {"made": made, "listed": listed, "more": first.has_more}
+    return {"made": results, "listed": listed, "more": first.has_more}
 
 
 def refused() -> Any:
-    """Which exception the client makes of which refusal, without a retry."""
+    """The exception that the client raises for each refusal, without a retry."""
     wrong = type(client)(api_key="test-id.test-secret", base_url=os.environ["GLM_BASE"], max_retries=0)
     message = [{"role": "user", "content": "Hello"}]
 

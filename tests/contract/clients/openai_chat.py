@@ -1,4 +1,4 @@
-"""What OpenAI's client does against either base: JSON on standard output."""
+"""A chat by OpenAI's client with either base URL: JSON on standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform of a few lines: answers requests, keeps them, and has a clock that nobody waits for."""
+"""A small fake platform: it answers and records requests, and its clock needs no real time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = Callable[[httpx.Request], Any]
 
 
 class Wire:
-    """What `answer` returns for a request is sent back: a response, bytes, or anything that JSON can say."""
+    """Sends back what `answer` returns for a request: a response, bytes, or any JSON value."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -31,14 +31,14 @@ class Wire:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        found = self.answer(request)
-        match found:
+        result = self.answer(request)
+        match result:
             case httpx.Response():
-                return found
+                return result
             case bytes():
-                return httpx.Response(200, content=found)
+                return httpx.Response(200, content=result)
             case _:
-                return httpx.Response(200, json=found)
+                return httpx.Response(200, json=result)
 
     def client(self, key: str | None = KEY, **options: Any) -> glmv.Client:
         return glmv.Client(key, http_client=httpx.Client(transport=httpx.MockTransport(self)), **options)
@@ -52,7 +52,7 @@ class Wire:
         return Context(settings, address_of(settings, {}), RetryBudget(), lambda: self.now)
 
     def run(self, flow: Generator[Step, Any, Any]) -> Any:
-        """Take the steps of a flow; a pause moves the clock."""
+        """Run the steps of a flow; a pause moves the clock."""
         base = "https://open.bigmodel.cn/api/paas/v4"
         given: Any = None
         body = b""

@@ -55,7 +55,7 @@ def refused(custom_id: str, status: int = 400) -> bytes:
 
 
 def platform(output: bytes = b"", errors: bytes = b"", **batch: Any) -> Any:
-    """Answers of a platform on which one batch has come to its end."""
+    """Answers of a platform with one completed batch."""
 
     def answer(request: httpx.Request) -> Any:
         path = request.url.path.split("/v4", 1)[1]
@@ -82,7 +82,7 @@ def sent(wire: Any) -> list[dict[str, Any]]:
     return [json.loads(row) for row in body.split(b"\r\n") if row.startswith(b"{") for row in row.splitlines()]
 
 
-def test_each_request_becomes_a_line_and_the_file_becomes_a_batch(wire: Any) -> None:
+def test_requests_become_lines_of_a_file_and_the_file_becomes_a_batch(wire: Any) -> None:
     desk = wire(platform())
     batch = desk.client(model="glm-4v-plus").batches.create([["What is it?", PICTURE], "hello"], temperature=0.5)
     assert desk.lines == ["POST /files", "POST /batches"]
@@ -107,13 +107,13 @@ def test_each_request_becomes_a_line_and_the_file_becomes_a_batch(wire: Any) -> 
     assert (batch.id, batch.status, batch.ended) == ("batch_1", "validating", False)
 
 
-def test_times_are_seconds_and_what_is_unset_is_none(wire: Any) -> None:
+def test_times_are_seconds_and_unset_fields_are_none(wire: Any) -> None:
     batch = wire(platform()).client().batches.create(["hi"])
     assert batch.created_at == 1715674031
     assert (batch.output_file_id, batch.error_file_id, batch.total) == (None, None, None)
 
 
-def test_a_file_that_lies_there_is_handed_in_by_its_id(wire: Any) -> None:
+def test_an_uploaded_file_is_submitted_by_its_id(wire: Any) -> None:
     desk = wire(platform())
     desk.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
     assert desk.bodies == [
@@ -126,7 +126,7 @@ def test_a_file_that_lies_there_is_handed_in_by_its_id(wire: Any) -> None:
     ]
 
 
-def test_options_for_a_file_that_is_written_already_are_refused(wire: Any) -> None:
+def test_options_together_with_an_uploaded_file_are_refused(wire: Any) -> None:
     desk = wire(platform())
     with pytest.raises(glmv.InvalidRequestError, match="already"):
         desk.client().batches.create("f-7", temperature=0.5)
@@ -147,14 +147,14 @@ def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
     assert third.error is None
 
 
-def test_the_order_holds_with_the_id_of_a_batch_alone(wire: Any) -> None:
+def test_the_order_is_kept_with_only_the_id_of_a_batch(wire: Any) -> None:
     output = line("glmv-000002", "3") + line("glmv-000000", "1")
     found = wire(platform(output)).client().batches.results("batch_1")
     assert [result.custom_id for result in found] == ["glmv-000000", "glmv-000001", "glmv-000002"]
     assert isinstance(found[1].error, glmv.MalformedResponse)
 
 
-def test_requests_may_bear_names_of_their_own(wire: Any) -> None:
+def test_requests_may_have_custom_ids(wire: Any) -> None:
     desk = wire(platform(line("second-one", "2") + line("first-one", "1")))
     batches = desk.client(model="glm-4v").batches
     batch = batches.create({"first-one": "a", "second-one": "b"})
@@ -166,7 +166,7 @@ def test_requests_may_bear_names_of_their_own(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["short", "", 7])
-def test_a_name_is_at_least_six_characters(wire: Any, name: Any) -> None:
+def test_a_custom_id_has_at_least_six_characters(wire: Any, name: Any) -> None:
     desk = wire(platform())
     with pytest.raises(glmv.LimitExceeded, match="6 characters"):
         desk.client().batches.create({name: "a"})
@@ -192,7 +192,7 @@ def test_more_than_100_mb_are_refused_before_sending(wire: Any) -> None:
     assert desk.requests == []
 
 
-def test_videos_and_files_are_refused_by_the_name_of_their_request(wire: Any) -> None:
+def test_videos_and_files_are_refused_with_the_id_of_their_request(wire: Any) -> None:
     desk = wire(platform())
     video = glmv.Video.from_url("https://example.com/a.mp4")
     with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*got Video"):
@@ -200,7 +200,7 @@ def test_videos_and_files_are_refused_by_the_name_of_their_request(wire: Any) ->
     assert desk.requests == []
 
 
-def test_a_model_that_the_guide_does_not_name_is_sent_and_noted(wire: Any) -> None:
+def test_a_model_that_the_guide_does_not_list_is_sent_with_a_note(wire: Any) -> None:
     desk = wire(platform())
     assert desk.client(model="glm-4v").batches.create(["a"]).notes == ()
     assert any("glm-4.6v" in note for note in desk.client(model="glm-4.6v").batches.create(["a"]).notes)
@@ -216,7 +216,7 @@ def test_an_empty_batch_is_refused(wire: Any) -> None:
         wire(platform()).client().batches.create([])
 
 
-def test_a_refused_hand_in_says_where_the_requests_lie(wire: Any) -> None:
+def test_a_refused_batch_reports_the_id_of_the_uploaded_file(wire: Any) -> None:
     def answer(request: httpx.Request) -> Any:
         busy = httpx.Response(400, json={"error": {"code": "1214", "message": "no"}})
         return busy if request.url.path.endswith("/batches") else {"id": "f-in"}
@@ -227,7 +227,7 @@ def test_a_refused_hand_in_says_where_the_requests_lie(wire: Any) -> None:
     assert "create('f-in')" in str(caught.value)
 
 
-def test_a_batch_is_never_ordered_twice(wire: Any) -> None:
+def test_a_batch_is_never_created_twice(wire: Any) -> None:
     desk = wire(platform())
 
     def broken(request: httpx.Request) -> Any:
@@ -263,7 +263,7 @@ def test_waiting_ends_at_the_deadline(wire: Any) -> None:
     assert sum(desk.pauses) <= 30
 
 
-def test_answers_in_json_are_taken_out_of_their_fences_and_misfits_are_errors_with_the_answer(wire: Any) -> None:
+def test_json_answers_lose_their_fences_and_misfits_are_errors_with_the_answer(wire: Any) -> None:
     schema = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
     fenced, prose = 'Here:\n```json\n{"total": 4.5}\n```', "It is a cat."
@@ -276,7 +276,7 @@ def test_answers_in_json_are_taken_out_of_their_fences_and_misfits_are_errors_wi
     assert bad.error.partial.text == prose
 
 
-def test_unsafe_content_is_an_error_or_an_answer_as_the_app_wants_it(wire: Any) -> None:
+def test_unsafe_content_is_an_error_or_an_answer_by_on_sensitive(wire: Any) -> None:
     desk = wire(platform(line("request-1", "one") + refused("request-2")))
     _, error = desk.client().batches.results("batch_1")
     assert isinstance(error.error, glmv.ContentFilterError)
@@ -285,24 +285,24 @@ def test_unsafe_content_is_an_error_or_an_answer_as_the_app_wants_it(wire: Any) 
     assert (kept.completion.text, kept.completion.finish_reason) == ("", "sensitive")
 
 
-def test_results_of_a_batch_under_way_are_refused(wire: Any) -> None:
+def test_results_of_a_running_batch_are_refused(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="in_progress"):
         wire(platform(status="in_progress")).client().batches.results("batch_1")
 
 
-def test_a_batch_whose_file_was_refused_says_why(wire: Any) -> None:
+def test_a_batch_with_a_refused_file_gives_the_reason(wire: Any) -> None:
     why = {"object": "list", "data": [{"code": "1210", "message": "wrong model", "line": 3}]}
     with pytest.raises(glmv.InvalidRequestError, match="wrong model"):
         wire(lambda _: {**BATCH, "status": "failed", "errors": why}).client().batches.results("batch_1")
 
 
-def test_an_expired_batch_gives_what_there_is(wire: Any) -> None:
+def test_an_expired_batch_gives_its_finished_answers(wire: Any) -> None:
     found = wire(platform(line("glmv-000001"), status="expired")).client().batches.results("batch_1")
     assert [result.completion is None for result in found] == [True, False, True]
     assert "expired" in str(found[0].error)
 
 
-def test_boxes_notes_and_stop_words_of_a_request_reach_its_answer(wire: Any) -> None:
+def test_boxes_notes_and_stop_words_of_a_request_apply_to_its_answer(wire: Any) -> None:
     desk = wire(platform(line("glmv-000000", "one, two. nine")))
     batches = desk.client(model="glm-4v").batches
     (found,) = batches.results(batches.create(["count"], stop=["ten", "nine"]))
@@ -310,7 +310,7 @@ def test_boxes_notes_and_stop_words_of_a_request_reach_its_answer(wire: Any) -> 
     assert found.completion.notes
 
 
-def test_a_broken_line_is_told_and_harms_no_other(wire: Any) -> None:
+def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) -> None:
     output = b'{"broken\n[1]\n' + line("glmv-000000")
     counts = {"total": 1, "completed": 1, "failed": 0}
     found = wire(platform(output, request_counts=counts)).client().batches.results("batch_1")
@@ -329,7 +329,7 @@ def test_a_broken_line_is_told_and_harms_no_other(wire: Any) -> None:
         ({"response": {"body": {"choices": [{"finish_reason": "network_error", "message": {}}]}}}, glmv.GLMVError),
     ],
 )
-def test_each_way_to_fail_is_an_error_of_its_class(wire: Any, row: Any, error: type[Exception]) -> None:
+def test_each_kind_of_failure_has_its_error_class(wire: Any, row: Any, error: type[Exception]) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
     (found,) = gathered(wire(None).context(), Batch("b", "completed"), data)
     assert isinstance(found.error, error)
@@ -342,7 +342,7 @@ def test_each_way_to_fail_is_an_error_of_its_class(wire: Any, row: Any, error: t
         st.sampled_from(["custom_id", "response", "body", "status_code", "choices", "error", "message", "content"]),
         inner, max_size=5),
     max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
-def test_any_output_is_results_and_never_anything_else(wire: Any, data: bytes) -> None:
+def test_any_output_file_gives_results_and_no_other_error(wire: Any, data: bytes) -> None:
     for found in gathered(wire(None).context(), Batch("b", "completed"), data):
         assert (found.completion is None) != (found.error is None)
 
@@ -355,7 +355,7 @@ def test_batches_are_listed_and_stopped(wire: Any) -> None:
     assert desk.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
 
 
-async def test_the_asynchronous_client_has_the_same_names(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
     desk = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
     async with desk.async_client(model="glm-4v") as glm:
         batch = await glm.batches.create(["a", "b", "c"])

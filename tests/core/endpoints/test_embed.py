@@ -12,7 +12,7 @@ import glmv
 
 
 def vectors(request: httpx.Request) -> dict[str, Any]:
-    """A vector a text: its length; in another order than asked."""
+    """One vector per text, holding its length, in another order than requested."""
     body = json.loads(request.content)
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
     rows = [{"object": "embedding", "index": n, "embedding": [len(text), 0.5]} for n, text in enumerate(texts)]
@@ -21,10 +21,10 @@ def vectors(request: httpx.Request) -> dict[str, Any]:
 
 
 def test_each_text_gets_its_vector_in_the_order_of_the_texts(wire: Any) -> None:
-    found = wire(vectors).client().embed(["a", "bb", "ccc"])
-    assert found.vectors == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5]]
-    assert found.model == "embedding-3"
-    assert found.usage == glmv.Usage(3, 0, 3)
+    answer = wire(vectors).client().embed(["a", "bb", "ccc"])
+    assert answer.vectors == [[1.0, 0.5], [2.0, 0.5], [3.0, 0.5]]
+    assert answer.model == "embedding-3"
+    assert answer.usage == glmv.Usage(3, 0, 3)
 
 
 def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
@@ -36,13 +36,13 @@ def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
 def test_more_than_sixty_four_texts_take_several_calls(wire: Any) -> None:
     platform = wire(vectors)
     texts = ["x" * (n + 1) for n in range(130)]
-    found = platform.client().embed(texts)
-    assert [vector[0] for vector in found.vectors] == [n + 1 for n in range(130)]
+    answer = platform.client().embed(texts)
+    assert [vector[0] for vector in answer.vectors] == [n + 1 for n in range(130)]
     assert [len(body["input"]) for body in platform.bodies] == [64, 64, 2]
-    assert found.usage.prompt_tokens == 130
+    assert answer.usage.prompt_tokens == 130
 
 
-def test_no_text_needs_no_call(wire: Any) -> None:
+def test_an_empty_list_makes_no_call(wire: Any) -> None:
     platform = wire(vectors)
     assert platform.client().embed([]).vectors == []
     assert platform.requests == []
@@ -63,20 +63,20 @@ def test_other_dimensions_are_refused_before_sending(wire: Any, model: str, dime
     assert platform.requests == []
 
 
-def test_the_one_size_of_embedding_2_is_taken_and_not_sent(wire: Any) -> None:
+def test_the_only_size_of_embedding_2_is_accepted_and_not_sent(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-2", dimensions=1024)
     assert platform.bodies == [{"model": "embedding-2", "input": "x"}]
 
 
-def test_a_model_that_is_not_known_has_no_known_limits(wire: Any) -> None:
+def test_an_unknown_model_has_no_limits(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-9", dimensions=7)
     assert platform.bodies[0]["dimensions"] == 7
 
 
 @pytest.mark.parametrize("texts", [["a", ""], ["a", None], [b"a"]])
-def test_what_cannot_be_embedded_is_named_by_its_place(wire: Any, texts: Any) -> None:
+def test_an_invalid_text_is_refused_with_its_index(wire: Any, texts: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=rf"texts\[{len(texts) - 1}\]"):
         wire(vectors).client().embed(texts)
 
@@ -86,18 +86,18 @@ def test_what_cannot_be_embedded_is_named_by_its_place(wire: Any, texts: Any) ->
     [None, [], [{"embedding": [1]}], [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}], [1, 2],
      [{"embedding": None}, {"embedding": ["x"]}]],
 )  # fmt: skip
-def test_an_answer_without_a_vector_for_each_text_is_our_own_error(wire: Any, data: Any) -> None:
+def test_an_answer_with_missing_vectors_raises_a_glmv_error(wire: Any, data: Any) -> None:
     with pytest.raises(glmv.MalformedResponse, match="2 texts"):
         wire(lambda _: {"data": data, "model": "m"}).client().embed(["a", "b"])
 
 
-def test_errors_are_those_of_a_chat(wire: Any) -> None:
+def test_errors_are_the_same_as_for_chat(wire: Any) -> None:
     busy = httpx.Response(429, json={"error": {"code": "1113", "message": "no balance"}})
     with pytest.raises(glmv.QuotaError):
         wire(lambda _: busy).client().embed("a")
 
 
-async def test_the_asynchronous_client_embeds_and_counts_too(wire: Any) -> None:
+async def test_the_async_client_embeds_and_counts_tokens(wire: Any) -> None:
     async with wire(vectors).async_client() as glm:
         assert (await glm.embed(["a", "bb"])).vectors == [[1.0, 0.5], [2.0, 0.5]]
     async with wire(lambda _: {"usage": {"prompt_tokens": 3}}).async_client() as glm:
@@ -115,10 +115,10 @@ def test_tokens_of_text_pictures_and_tools_are_counted_by_the_platform(wire: Any
 
 
 @pytest.mark.parametrize("body", [{"usage": {"total_tokens": 9}}, {"tokens": 9}, {"usage": None, "tokens": 9}])
-def test_every_seen_form_of_a_count_is_understood(wire: Any, body: Any) -> None:
+def test_every_observed_form_of_a_count_is_read(wire: Any, body: Any) -> None:
     assert wire(lambda _: body).client().count_tokens("hi", model="glm-4.5") == 9
 
 
-def test_an_answer_without_a_count_is_our_own_error(wire: Any) -> None:
+def test_an_answer_without_a_count_raises_a_glmv_error(wire: Any) -> None:
     with pytest.raises(glmv.MalformedResponse, match="count"):
         wire(lambda _: {"usage": {"prompt_tokens": None}}).client().count_tokens("hi")

@@ -1,4 +1,4 @@
-"""The other endpoints against the emulator, which reads the platform's documents on its own."""
+"""The other endpoints against the emulator, which was written independently from the platform's documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for seconds between two questions; how long the pauses are is tested with a clock by hand."""
+    """Shorten the pauses between polls; other tests check their length with a fake clock."""
     for room in (tasks, batches):
         monkeypatch.setattr(room, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(room, "LONGEST_PAUSE", 0.01)
@@ -35,7 +35,7 @@ def glm(glmv_emulator: Any) -> Iterator[glmv.Client]:
         yield client
 
 
-def test_a_task_says_what_a_chat_says(glm: glmv.Client, photo: glmv.Image) -> None:
+def test_a_task_gives_the_same_answer_as_a_chat(glm: glmv.Client, photo: glmv.Image) -> None:
     task = glm.tasks.submit(["What is in the picture?", photo])
     assert task.status == "PROCESSING"
     assert glm.tasks.result(task.id).status == "PROCESSING"
@@ -45,35 +45,35 @@ def test_a_task_says_what_a_chat_says(glm: glmv.Client, photo: glmv.Image) -> No
     assert (found.text, found.usage, found.finish_reason) == (chat.text, chat.usage, "stop")
 
 
-def test_a_task_that_was_withdrawn_fails_by_a_typed_error(glm: glmv.Client) -> None:
+def test_a_withdrawn_task_fails_with_a_typed_error(glm: glmv.Client) -> None:
     task = glm.tasks.submit("EMU-SENSITIVE-OUTPUT please")
     with pytest.raises(glmv.GLMVError):
         glm.tasks.wait(task)
 
 
-def test_the_model_that_really_answered_is_told(glm: glmv.Client) -> None:
+def test_the_answer_names_the_model_that_answered(glm: glmv.Client) -> None:
     task = glm.tasks.wait(glm.tasks.submit("hello", model="glm-4.6"))
     assert task.completion is not None
     assert task.completion.model == "glm-4.7"
     assert any("glm-4.7" in note for note in task.completion.notes)
 
 
-def test_a_task_that_is_not_there_is_told(glm: glmv.Client) -> None:
+def test_an_unknown_task_raises_not_found(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         glm.tasks.result("no-such-task")
 
 
-def test_many_wait_for_their_tasks_at_once(glmv_emulator: Any) -> None:
+def test_many_tasks_can_be_awaited_at_once(glmv_emulator: Any) -> None:
     async def main() -> list[str]:
         async with glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url) as glm:
             tasks = [await glm.tasks.submit(f"Say {n}") for n in range(8)]
-            found = await asyncio.gather(*(glm.tasks.wait(task) for task in tasks))
-            return [task.id for task in tasks if task.id not in {done.id for done in found}]
+            result = await asyncio.gather(*(glm.tasks.wait(task) for task in tasks))
+            return [task.id for task in tasks if task.id not in {done.id for done in result}]
 
     assert asyncio.run(main()) == []
 
 
-def test_near_texts_have_near_vectors(glm: glmv.Client) -> None:
+def test_similar_texts_have_similar_vectors(glm: glmv.Client) -> None:
     found = glm.embed(["a red car on a road", "the red car on the road", "quarterly tax report"], dimensions=256)
     assert [len(vector) for vector in found.vectors] == [256] * 3
 
@@ -84,7 +84,7 @@ def test_near_texts_have_near_vectors(glm: glmv.Client) -> None:
     assert cosine(one, other) > cosine(one, far) + 0.2
 
 
-def test_every_documented_size_of_vector_comes(glm: glmv.Client) -> None:
+def test_every_documented_vector_size_is_returned(glm: glmv.Client) -> None:
     for size in (256, 512, 1024, 2048):
         assert len(glm.embed("a cat", dimensions=size).vectors[0]) == size
     assert len(glm.embed("a cat").vectors[0]) == 2048
@@ -99,14 +99,14 @@ def test_a_hundred_texts_keep_their_order(glm: glmv.Client) -> None:
         assert together.vectors[index] == pytest.approx(glm.embed(texts[index], dimensions=256).vectors[0])
 
 
-def test_counted_tokens_are_those_of_the_chat(glm: glmv.Client, photo: glmv.Image) -> None:
+def test_counted_tokens_equal_the_usage_of_the_chat(glm: glmv.Client, photo: glmv.Image) -> None:
     for messages in ("hello", ["What?", photo]):
         answer = glm.chat(messages)
         assert answer.usage is not None
         assert glm.count_tokens(messages) == answer.usage.prompt_tokens
 
 
-def test_a_file_is_sent_listed_and_removed(glm: glmv.Client, tmp_path: Path) -> None:
+def test_a_file_is_uploaded_listed_and_deleted(glm: glmv.Client, tmp_path: Path) -> None:
     path = tmp_path / "报告.pdf"
     path.write_bytes(b"%PDF-1.7\n%%EOF\n")
     stored = glm.files.upload(path)
@@ -118,7 +118,7 @@ def test_a_file_is_sent_listed_and_removed(glm: glmv.Client, tmp_path: Path) -> 
         glm.files.delete(stored.id)
 
 
-def test_content_of_other_files_than_results_is_refused(glm: glmv.Client) -> None:
+def test_content_of_files_that_are_not_results_is_refused(glm: glmv.Client) -> None:
     stored = glm.files.upload(b"%PDF-1.7\n", name="a.pdf")
     with pytest.raises(glmv.InvalidRequestError):
         glm.files.content(stored.id)
@@ -137,7 +137,7 @@ def test_a_batch_answers_in_the_order_of_its_requests(glm: glmv.Client, photo: g
     assert [result.custom_id for result in again] == [result.custom_id for result in found]
 
 
-def test_what_was_withdrawn_in_a_batch_is_an_error_of_its_own(glm: glmv.Client) -> None:
+def test_a_withdrawn_answer_in_a_batch_is_a_separate_error(glm: glmv.Client) -> None:
     requests = {"good-one": "hello", "bad-one": "EMU-SENSITIVE-INPUT"}
     batch = glm.batches.wait(glm.batches.create(requests, model="glm-4-plus"))
     good, bad = glm.batches.results(batch)
@@ -156,7 +156,7 @@ def test_batches_are_listed_and_stopped(glm: glmv.Client) -> None:
     assert glm.batches.wait(batch).ended
 
 
-def test_keys_and_tokens_open_every_endpoint(glmv_emulator: Any) -> None:
+def test_keys_and_tokens_are_accepted_by_every_endpoint(glmv_emulator: Any) -> None:
     for auth in ("key", "token"):
         with glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url, auth=auth) as glm:
             assert glm.embed("x", dimensions=256).vectors

@@ -1,4 +1,4 @@
-"""Files on the platform: sent, listed, fetched and removed."""
+"""Files on the platform: upload, list, download and delete."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ STORED = {
 
 
 def form(request: httpx.Request) -> dict[str, tuple[str | None, str, bytes]]:
-    """The parts of a form by name: file name, content type and content, as another reader sees them."""
+    """Parts of a form by name: file name, content type and content, read by an independent parser."""
     return form_of(request.headers["content-type"], request.content)
 
 
 def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, bytes]]:
-    found = email.message_from_bytes(
+    result = email.message_from_bytes(
         b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body, policy=email.policy.HTTP
     )
     return {
@@ -40,7 +40,7 @@ def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, 
             part.get_content_type(),
             part.get_payload(decode=True),
         )
-        for part in found.iter_parts()
+        for part in result.iter_parts()
     }
 
 
@@ -48,17 +48,17 @@ def test_a_path_is_sent_as_a_form_with_its_purpose(wire: Any, tmp_path: Path) ->
     path = tmp_path / "notes.pdf"
     path.write_bytes(b"%PDF-1.7 text")
     platform = wire(lambda _: STORED)
-    found = platform.client().files.upload(path)
+    file = platform.client().files.upload(path)
     assert platform.lines == ["POST /files"]
     assert form(platform.requests[0]) == {
         "purpose": (None, "text/plain", b"user_data"),
         "file": ("notes.pdf", "application/pdf", b"%PDF-1.7 text"),
     }
-    assert (found.id, found.name, found.bytes) == ("20240514_ea19d21b", "notes.pdf", 490)
-    assert (found.purpose, found.created_at) == ("user_data", 1715673494)
+    assert (file.id, file.name, file.bytes) == ("20240514_ea19d21b", "notes.pdf", 490)
+    assert (file.purpose, file.created_at) == ("user_data", 1715673494)
 
 
-def test_bytes_are_sent_under_the_name_they_are_given(wire: Any) -> None:
+def test_bytes_are_sent_under_the_given_name(wire: Any) -> None:
     platform = wire(lambda _: STORED)
     platform.client().files.upload(b"{}\n", purpose="batch", name="in.jsonl")
     assert form(platform.requests[0])["file"] == ("in.jsonl", "application/jsonl", b"{}\n")
@@ -66,11 +66,11 @@ def test_bytes_are_sent_under_the_name_they_are_given(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [STORED, {**STORED, "fileName": None, "filename": "notes.pdf"}])
-def test_both_names_of_the_name_are_understood(wire: Any, answer: Any) -> None:
+def test_both_response_fields_for_the_file_name_are_read(wire: Any, answer: Any) -> None:
     assert wire(lambda _: answer).client().files.upload(b"x").name == "notes.pdf"
 
 
-def test_a_name_cannot_end_its_header() -> None:
+def test_a_file_name_cannot_break_out_of_its_header() -> None:
     content_type, body = multipart({"purpose": "batch"}, 'a"\r\nX-Evil: 1\r\n\r\nb.txt', b"x", "line")
     parts = form_of(content_type, bytes(body))
     assert set(parts) == {"purpose", "file"}
@@ -79,7 +79,7 @@ def test_a_name_cannot_end_its_header() -> None:
 
 
 @given(st.binary(max_size=200), st.uuids())
-def test_any_bytes_arrive_as_they_are(data: bytes, boundary: Any) -> None:
+def test_any_bytes_arrive_unchanged(data: bytes, boundary: Any) -> None:
     content_type, body = multipart({"purpose": "batch"}, "name.bin", data, boundary.hex)
     whole = bytes(body)
     assert len(body) == len(whole)
@@ -97,7 +97,7 @@ def test_more_than_100_mb_is_refused_before_sending(wire: Any, tmp_path: Path) -
     assert platform.requests == []
 
 
-def test_what_is_no_file_is_refused(wire: Any, tmp_path: Path) -> None:
+def test_an_object_that_is_not_a_file_is_refused(wire: Any, tmp_path: Path) -> None:
     platform = wire(lambda _: STORED)
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(glmv.InvalidRequestError):
@@ -125,7 +125,7 @@ def test_a_list_is_read_page_by_page(wire: Any) -> None:
     assert [file.id for file in platform.client().files.list(limit=3)] == ["f-0", "f-1", "f-2"]
 
 
-def test_a_list_that_never_ends_ends(wire: Any) -> None:
+def test_an_endless_list_of_pages_ends(wire: Any) -> None:
     platform = wire(lambda _: {"data": [STORED], "has_more": True})
     assert len(platform.client().files.list()) == 1
     assert len(platform.requests) == 2
@@ -135,14 +135,14 @@ def test_an_empty_list_is_empty(wire: Any) -> None:
     assert wire(lambda _: {"object": "list", "data": []}).client().files.list() == []
 
 
-def test_a_file_is_removed_by_its_id(wire: Any) -> None:
+def test_a_file_is_deleted_by_its_id(wire: Any) -> None:
     platform = wire(lambda _: {"id": "a/b", "deleted": True, "object": "file"})
     platform.client().files.delete("a/b")
     assert platform.lines == ["DELETE /files/a%2Fb"]
 
 
 @pytest.mark.parametrize("file_id", ["", " ", None])
-def test_no_id_never_means_all_files(wire: Any, file_id: Any) -> None:
+def test_an_empty_id_never_means_all_files(wire: Any, file_id: Any) -> None:
     platform = wire(lambda _: {})
     with pytest.raises(glmv.InvalidRequestError, match="id of a file"):
         platform.client().files.delete(file_id)
@@ -152,37 +152,37 @@ def test_no_id_never_means_all_files(wire: Any, file_id: Any) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x00\xff", b'{"a":1}', b'{"custom_id":"x","error":{"code":"1301"}}', b"{broken", b"[1]"]
 )
-def test_content_is_the_bytes_that_lie_there(wire: Any, data: bytes) -> None:
+def test_content_returns_the_stored_bytes(wire: Any, data: bytes) -> None:
     platform = wire(lambda _: data)
     assert platform.client().files.content("f-1") == data
     assert platform.lines == ["GET /files/f-1/content"]
 
 
-def test_an_error_in_place_of_content_is_an_error_also_with_status_200(wire: Any) -> None:
+def test_an_error_body_instead_of_content_is_an_error_also_with_status_200(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="downloading"):
         wire(lambda _: {"error": {"code": "1210", "message": "does not support downloading"}}).client().files.content(
             "f"
         )
 
 
-def test_a_file_that_is_not_there_is_told_by_its_class(wire: Any) -> None:
+def test_an_unknown_file_raises_not_found(wire: Any) -> None:
     with pytest.raises(glmv.NotFoundError):
         wire(lambda _: httpx.Response(404, json={"error": {"message": "no such file"}})).client().files.content("f")
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": ""}, {"data": [1]}])
-def test_an_answer_without_an_id_is_our_own_error(wire: Any, answer: Any) -> None:
+def test_an_answer_without_an_id_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer).client().files.upload(b"x")
 
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{}]}])
-def test_a_list_of_something_else_is_our_own_error(wire: Any, answer: Any) -> None:
+def test_a_list_of_other_objects_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer or {"object": "list"}).client().files.list()
 
 
-async def test_the_asynchronous_client_has_the_same_names(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
     platform = wire(lambda request: {"data": [STORED]} if request.method == "GET" else STORED)
     async with platform.async_client() as glm:
         assert (await glm.files.upload(b"x", name="a.txt")).id == STORED["id"]

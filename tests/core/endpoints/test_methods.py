@@ -1,4 +1,4 @@
-"""Methods of endpoints that are made from flows look like methods: name, signature, documentation."""
+"""Endpoint methods that are generated from flows have a name, signature and docstring like written ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLIENTS = [glmv.Client("test-id.test-secret"), glmv.AsyncClient("test-id.test-se
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=["blocking", "awaited"])
-def test_methods_have_the_names_and_signatures_of_methods(client: glmv.Client | glmv.AsyncClient) -> None:
+def test_generated_methods_have_proper_names_and_signatures(client: glmv.Client | glmv.AsyncClient) -> None:
     upload, listed = client.files.upload, client.files.list
     assert list(inspect.signature(upload).parameters) == ["file", "purpose", "name"]
     assert inspect.signature(upload).return_annotation == "StoredFile"
@@ -22,6 +22,6 @@ def test_methods_have_the_names_and_signatures_of_methods(client: glmv.Client | 
     assert (upload.__doc__ or "").startswith("Send a file of up to 100 MB.")
 
 
-def test_a_name_of_the_inside_is_not_an_argument() -> None:
+def test_internal_parameters_are_not_arguments() -> None:
     with pytest.raises(TypeError, match="'context'"):
         CLIENTS[0].files.upload(b"x", context=1)  # type: ignore[call-arg]

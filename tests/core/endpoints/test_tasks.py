@@ -1,4 +1,4 @@
-"""Asynchronous calls of the platform, from handing in to the answer."""
+"""Asynchronous tasks of the platform, from submission to the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE = {
 }
 
 
-def test_a_request_is_handed_in_as_a_chat_that_does_not_stream(wire: Any) -> None:
+def test_a_request_is_submitted_as_a_chat_without_streaming(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     task = platform.client().tasks.submit(["What?", glmv.Image.from_url("https://example.com/a.png")], temperature=0.5)
     assert platform.lines == ["POST /async/chat/completions"]
@@ -38,7 +38,7 @@ def test_a_request_is_handed_in_as_a_chat_that_does_not_stream(wire: Any) -> Non
     )
 
 
-def test_what_the_model_does_not_take_is_refused_before_anything_is_sent(wire: Any) -> None:
+def test_unsupported_content_is_refused_before_sending(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     with pytest.raises(glmv.LimitExceeded):
@@ -55,12 +55,12 @@ def test_a_finished_task_holds_the_answer(wire: Any) -> None:
     assert task.completion.finish_reason == "stop"
 
 
-def test_a_task_under_way_is_told_as_it_stands(wire: Any) -> None:
+def test_a_running_task_reports_its_status(wire: Any) -> None:
     task = wire(lambda _: ACK).client().tasks.result("9")
     assert (task.status, task.completion) == ("PROCESSING", None)
 
 
-def test_waiting_asks_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
+def test_waiting_polls_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
     answers = iter([ACK] * 9 + [DONE])
     platform = wire(lambda _: next(answers))
     task = platform.run(wait(platform.context(), "9"))
@@ -94,7 +94,7 @@ def test_a_failed_task_with_a_code_is_an_error_of_its_class(wire: Any) -> None:
     assert caught.value.code == "1301"
 
 
-def test_a_task_that_failed_for_its_content_is_an_answer_where_the_app_judges_itself(wire: Any) -> None:
+def test_a_task_failed_for_its_content_is_an_answer_with_on_sensitive_return(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
               "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
     task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")
@@ -103,17 +103,17 @@ def test_a_task_that_failed_for_its_content_is_an_answer_where_the_app_judges_it
     assert task.completion.content_filter == [{"level": 0, "role": "user"}]
 
 
-def test_an_answer_that_was_withdrawn_is_an_error(wire: Any) -> None:
+def test_a_withdrawn_answer_is_an_error(wire: Any) -> None:
     choice = {"index": 0, "finish_reason": "sensitive", "message": {"role": "assistant", "content": "x"}}
     withdrawn = {**DONE, "choices": [choice]}
     with pytest.raises(glmv.ContentFilterError):
         wire(lambda _: withdrawn).client().tasks.result("9")
-    kept = wire(lambda _: withdrawn).client(on_sensitive="return").tasks.result("9")
-    assert kept.completion is not None
-    assert kept.completion.finish_reason == "sensitive"
+    result = wire(lambda _: withdrawn).client(on_sensitive="return").tasks.result("9")
+    assert result.completion is not None
+    assert result.completion.finish_reason == "sensitive"
 
 
-def test_the_answer_says_which_model_really_answered(wire: Any) -> None:
+def test_the_answer_names_the_model_that_answered(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else {**DONE, "model": "glm-4.7-ali"})
     tasks = platform.client(model="glm-4.6v").tasks
     task = tasks.wait(tasks.submit("hello"))
@@ -122,25 +122,25 @@ def test_the_answer_says_which_model_really_answered(wire: Any) -> None:
     assert any("glm-4.6v" in note and "glm-4.7-ali" in note for note in task.completion.notes)
 
 
-def test_notes_and_stop_words_of_the_request_reach_its_answer(wire: Any) -> None:
+def test_notes_and_stop_words_of_the_request_apply_to_its_answer(wire: Any) -> None:
     answer = {**DONE, "choices": [{"finish_reason": "stop", "message": {"content": "one two three"}}]}
     platform = wire(lambda request: ACK if request.method == "POST" else answer)
     tasks = platform.client(model="glm-4.6v").tasks
     task = tasks.submit("count", stop=["nine", "three"], temperature=0)
-    found = tasks.result(task).completion
-    assert found is not None
-    assert found.text == "one two "
-    assert found.notes == task.notes != ()
+    result = tasks.result(task).completion
+    assert result is not None
+    assert result.text == "one two "
+    assert result.notes == task.notes != ()
 
 
 def test_a_task_survives_a_pickle(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     task = platform.run(submit(platform.context(), platform.context().request("hi", None, {})))
-    kept = pickle.loads(pickle.dumps(task))
-    assert platform.client().tasks.result(kept).done
+    result = pickle.loads(pickle.dumps(task))
+    assert platform.client().tasks.result(result).done
 
 
-def test_json_is_asked_for_in_words_and_the_doubt_is_noted(wire: Any) -> None:
+def test_json_is_requested_by_instruction_and_the_doubt_is_noted(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     task = platform.client().tasks.submit("a cat?", response_format={"type": "json_object"})
     assert platform.bodies[0]["messages"][0]["role"] == "system"
@@ -148,26 +148,26 @@ def test_json_is_asked_for_in_words_and_the_doubt_is_noted(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 7])
-def test_an_id_that_is_none_is_refused(wire: Any, name: Any) -> None:
+def test_an_invalid_id_is_refused(wire: Any, name: Any) -> None:
     platform = wire(lambda _: DONE)
     with pytest.raises(glmv.InvalidRequestError, match="id of a task"):
         platform.client().tasks.result(name)
     assert platform.requests == []
 
 
-def test_an_id_stays_inside_its_path(wire: Any) -> None:
+def test_an_id_is_escaped_in_its_path(wire: Any) -> None:
     platform = wire(lambda _: DONE)
     platform.client().tasks.result("../files?x=1")
     assert platform.lines == ["GET /async-result/..%2Ffiles%3Fx%3D1"]
 
 
 @pytest.mark.parametrize("body", [{}, {"task_status": "SUCCESS", "id": "9"}, {"task_status": "SUCCESS", "choices": []}])
-def test_an_answer_that_is_none_is_our_own_error(wire: Any, body: Any) -> None:
+def test_an_invalid_answer_raises_a_glmv_error(wire: Any, body: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: body or {"usage": {}, "id": "9", "task_status": "SUCCESS"}).client().tasks.result("9")
 
 
-async def test_the_asynchronous_client_has_the_same_names(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     async with platform.async_client() as glm:
         task = await glm.tasks.submit("hi")

@@ -1,4 +1,4 @@
-"""Several processes on one account, with a clock of our own: gates share what the server allows, and lose no call."""
+"""Several processes on one account, with a simulated clock: their gates share the server's slots and lose no call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
 
 class Simulation:
-    """Processes with a gate each, and a server that refuses the call that is one too many. All times are seconds."""
+    """Processes with a gate each, and a server that refuses calls beyond its slots. All times are seconds."""
 
     def __init__(self, seed: int, slots: int, takes: float) -> None:
         self.now = 0.0
@@ -52,7 +52,7 @@ class Simulation:
 
 
 class Process:
-    """Calls of one process; each takes a moment of its processor."""
+    """Calls of one process; each takes some processor time."""
 
     def __init__(self, world: Simulation, width: int) -> None:
         self.world = world
@@ -66,16 +66,16 @@ class Process:
             self.enter(tries, None)
 
     def enter(self, tries: Tries, after: Ticket | None) -> None:
-        held: list[Ticket] = []
+        results: list[Ticket] = []
 
         def called() -> None:
-            ticket = held[0]
+            ticket = results[0]
             if ticket.state == "in":
                 self.send(tries, ticket)
             elif (moment := self.gate.looks_at(ticket)) is not None:
                 self.world.after(moment - self.world.now, self.gate.look)
 
-        held.append(self.gate.enter("a call", lambda: self.world.after(0.0, called), after=after))
+        results.append(self.gate.enter("a call", lambda: self.world.after(0.0, called), after=after))
         called()
 
     def send(self, tries: Tries, ticket: Ticket) -> None:
@@ -128,14 +128,14 @@ def test_four_processes_share_ten_slots_with_long_calls(seed: int) -> None:
 
 @pytest.mark.parametrize(("calls", "width", "slots"), [(200, 50, 3), (300, 100, 1), (100, 10, 3), (100, 10, 10)])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_process_that_was_told_too_much_finds_out(calls: int, width: int, slots: int, seed: int) -> None:
+def test_a_process_with_too_high_a_limit_adapts(calls: int, width: int, slots: int, seed: int) -> None:
     found = Simulation(seed, slots, 0.5).run(1, calls, width)
     assert (found.answered, found.failed) == (calls, 0)
     assert found.requests_each <= 2.0
     assert found.to_ideal <= 1.5
 
 
-def test_a_server_that_refuses_all_is_asked_little() -> None:
+def test_a_server_that_refuses_all_calls_gets_few_requests() -> None:
     world = Simulation(1, 0, 0.5)
     found = world.run(1, 3, 10)
     assert (found.answered, found.failed) == (0, 3)

@@ -1,4 +1,4 @@
-"""How answers of other servers end: finish reasons, cut bodies, first events that are errors, unreadable refusals."""
+"""Ends of other servers' answers: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_a_filter_of_any_server_withdraws_the_answer(flow: Any, stream: bool, re
     assert (answer.text, answer.finish_reason) == ("bad", reason)
 
 
-def test_withdrawn_is_withdrawn_also_after_another_reason(flow: Any) -> None:
+def test_a_content_filter_after_another_finish_reason_counts(flow: Any) -> None:
     chunks = flow.piece("bad", "stop"), flow.piece("", "content_filter")
     assert type(flow.run(flow.streamed(*chunks)).failure) is glmv.ContentFilterError
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", BROKEN)
-def test_an_answer_that_a_server_gave_up_is_no_success(flow: Any, stream: bool, reason: str) -> None:
+def test_an_answer_that_the_server_aborted_is_an_error(flow: Any, stream: bool, reason: str) -> None:
     assert flow.run(ended(flow, stream, None, reason), good(flow, stream), stream=stream).whole.attempts == 2
     error = flow.run(*[ended(flow, stream, None, reason)] * 4, stream=stream).failure
     assert type(error) is glmv.StreamInterrupted
@@ -56,7 +56,7 @@ def test_an_answer_that_a_server_gave_up_is_no_success(flow: Any, stream: bool, 
 
 
 @pytest.mark.parametrize("reason", BROKEN)
-def test_an_answer_of_which_something_was_shown_is_not_begun_anew(flow: Any, reason: str) -> None:
+def test_an_aborted_answer_is_not_retried_after_its_first_delta(flow: Any, reason: str) -> None:
     error = flow.run(ended(flow, True, "half", reason)).failure
     assert (type(error), error.attempts, error.partial.text) == (glmv.StreamInterrupted, 1, "half")
 
@@ -67,7 +67,7 @@ LOOPED = [reason for reason, ending in ENDINGS.items() if ending is Ending.LOOPE
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", [*LOOPED, "Repetition", "REPETITION"])
 @pytest.mark.parametrize("text", ["la la la", None])
-def test_an_answer_that_repeats_itself_is_not_paid_for_again(
+def test_an_answer_stopped_for_repetition_is_not_retried(
     flow: Any, stream: bool, reason: str, text: str | None
 ) -> None:
     error = flow.run(ended(flow, stream, text, reason, usage=flow.USAGE), stream=stream).failure
@@ -92,7 +92,7 @@ def test_an_answer_that_repeats_itself_is_not_paid_for_again(
         ("INSUFFICIENT_SYSTEM_RESOURCE", glmv.StreamInterrupted),
     ],
 )
-def test_a_finish_reason_is_known_however_it_is_spelled(
+def test_a_finish_reason_is_recognized_in_any_spelling(
     flow: Any, stream: bool, reason: str, kind: type[glmv.GLMVError]
 ) -> None:
     tries = 4 if kind is glmv.StreamInterrupted and not stream else 1  # of a stream something was shown
@@ -102,7 +102,7 @@ def test_a_finish_reason_is_known_however_it_is_spelled(
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_full_window_cuts_an_answer_or_leaves_no_space_for_one(flow: Any, stream: bool) -> None:
+def test_a_full_context_window_truncates_or_prevents_the_answer(flow: Any, stream: bool) -> None:
     reason = "model_context_window_exceeded"
     answer = flow.run(ended(flow, stream, "half of it", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("half of it", reason)
@@ -113,14 +113,14 @@ def test_a_full_window_cuts_an_answer_or_leaves_no_space_for_one(flow: Any, stre
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", ["stop", "length", "eos", "load", "Error.", "no_error", "end_turn", "x" * 9_000])
-def test_every_other_reason_is_a_success_that_shows_it(flow: Any, stream: bool, reason: str) -> None:
+def test_any_other_finish_reason_is_a_success_that_keeps_it(flow: Any, stream: bool, reason: str) -> None:
     answer = flow.run(ended(flow, stream, "hello", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("hello", reason)
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_content_that_another_server_refuses_is_handed_over_where_the_app_judges(
+def test_content_filtered_by_another_server_is_returned_with_on_sensitive_return(
     flow: Any, stream: bool, code: str
 ) -> None:
     refusal = flow.body({"error": {"code": code, "message": "m"}}, 400)
@@ -130,7 +130,7 @@ def test_content_that_another_server_refuses_is_handed_over_where_the_app_judges
     assert flow.run(inside, sensitive="return").whole.text == "half"
 
 
-def test_a_gateways_1301_inside_a_stream_is_the_platforms(flow: Any) -> None:
+def test_code_1301_of_a_gateway_inside_a_stream_counts_as_the_platforms(flow: Any) -> None:
     message = 'litellm.APIError: ZaiException - {"error":{"code":"1301","message":"m"}}'
     stream = flow.streamed(flow.piece("half"), {"error": {"message": message, "code": "500"}})
     error = flow.run(stream).failure
@@ -146,7 +146,7 @@ EVENT = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"\xe4\xbd\xa0
 @pytest.mark.parametrize("cut", [1, 2, 7, 30, 60, -1, -2, -14, -16])
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("kind", ["application/json", "text/plain"])
-def test_a_body_that_ends_in_the_middle_is_asked_for_again(flow: Any, stream: bool, cut: int, kind: str) -> None:
+def test_a_truncated_body_is_retried(flow: Any, stream: bool, cut: int, kind: str) -> None:
     half = flow.Answer([WHOLE.encode()[:cut]], 200, {"content-type": kind})
     assert flow.run(half, good(flow, stream), stream=stream).whole.text == "hello"
     error = flow.run(*[half] * 4, stream=stream).failure
@@ -156,26 +156,26 @@ def test_a_body_that_ends_in_the_middle_is_asked_for_again(flow: Any, stream: bo
 
 
 @pytest.mark.parametrize("cut", [12, 18, 25])
-def test_a_compressed_body_that_ends_in_the_middle_is_asked_for_again(flow: Any, cut: int) -> None:
+def test_a_truncated_compressed_body_is_retried(flow: Any, cut: int) -> None:
     half = flow.Answer(
         [gzip.compress(WHOLE.encode())[:cut]], 200, {"content-type": "application/json", "content-encoding": "gzip"}
     )
     assert flow.run(half, good(flow, False), stream=False).whole.attempts == 2
 
 
-def test_what_cannot_be_asked_twice_is_not_asked_again_for_half_an_answer(flow: Any) -> None:
+def test_a_call_that_must_not_repeat_is_not_retried_for_a_truncated_body(flow: Any) -> None:
     half = flow.Answer([b'{"id": "1", "cho'], 200, {"content-type": "application/json"})
     assert flow.run(half, stream=False, policy=flow.policy(repeatable=False)).failure.attempts == 1
 
 
 @pytest.mark.parametrize("text", [b"{x", b'{"a": 1} x', b"[1 2]", b"{'a': 1}", b"oops", b'"text'])
-def test_a_body_that_is_no_json_is_not_taken_for_half_of_one(flow: Any, text: bytes) -> None:
+def test_a_body_that_is_not_json_is_not_taken_for_truncated_json(flow: Any, text: bytes) -> None:
     answer = flow.Answer([text], 200, {"content-type": "application/json"})
     assert type(flow.run(answer, stream=False).failure) is glmv.MalformedResponse
 
 
 @pytest.mark.parametrize("cut", range(1, len(EVENT) - 2))
-def test_a_first_event_that_ends_in_the_middle_is_asked_for_again(flow: Any, cut: int) -> None:
+def test_a_truncated_first_event_is_retried(flow: Any, cut: int) -> None:
     half = flow.streamed(EVENT[:cut], done=False)
     assert flow.run(half, good(flow, True)).whole.attempts == 2
     error = flow.run(*[half] * 4).failure
@@ -183,14 +183,14 @@ def test_a_first_event_that_ends_in_the_middle_is_asked_for_again(flow: Any, cut
     assert error.retryable
 
 
-def test_a_later_event_that_ends_in_the_middle_is_truncation(flow: Any) -> None:
+def test_a_truncated_later_event_is_a_truncation_error(flow: Any) -> None:
     error = flow.run(flow.streamed(EVENT, EVENT[:40], done=False)).failure
     assert (type(error), error.retryable, error.attempts) == (glmv.StreamTruncated, True, 1)
     assert error.partial.text == "你 hello"
 
 
 @pytest.mark.parametrize("damage", [b"data: {x\n\n", b"data: 5\n\n", b'data: {"id":"1","cho\n\n', b"data: \xff\n\n"])
-def test_a_damaged_first_event_is_asked_for_again(flow: Any, damage: bytes) -> None:
+def test_a_damaged_first_event_is_retried(flow: Any, damage: bytes) -> None:
     assert flow.run(flow.streamed(damage), good(flow, True)).whole.attempts == 2
     error = flow.run(*[flow.streamed(damage)] * 4).failure
     assert (type(error), error.attempts) == (glmv.MalformedResponse, 4)
@@ -212,7 +212,7 @@ FIRST_EVENTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FIRST_EVENTS)
-def test_a_first_event_that_is_an_error_is_tried_again_as_a_body_is(flow: Any, name: str) -> None:
+def test_an_error_as_first_event_is_retried_like_an_error_body(flow: Any, name: str) -> None:
     event, words = FIRST_EVENTS[name]
     assert flow.run(flow.streamed(event), good(flow, True)).whole.attempts == 2
     error = flow.run(*[flow.streamed(event)] * 4).failure
@@ -222,7 +222,7 @@ def test_a_first_event_that_is_an_error_is_tried_again_as_a_body_is(flow: Any, n
 
 
 @pytest.mark.parametrize("name", FIRST_EVENTS)
-def test_an_error_behind_a_piece_is_told_once(flow: Any, name: str) -> None:
+def test_an_error_after_a_delta_is_raised_once(flow: Any, name: str) -> None:
     event, words = FIRST_EVENTS[name]
     error = flow.run(flow.streamed(flow.piece("half"), event, done=False)).failure
     assert (error.attempts, error.partial.text) == (1, "half")
@@ -235,7 +235,7 @@ def test_an_error_event_with_a_platform_code_in_its_text_is_that_code(flow: Any)
     assert (type(error), error.code, error.attempts) == (glmv.QuotaError, "1113", 1)
 
 
-def test_news_before_an_answer_is_passed_over(flow: Any) -> None:
+def test_informational_events_before_an_answer_are_ignored(flow: Any) -> None:
     outcome = flow.run(flow.streamed({"message": "waiting for a worker"}, flow.piece("hello", "stop")))
     assert outcome.whole.text == "hello"
 
@@ -277,7 +277,7 @@ def test_a_status_counts_although_its_body_cannot_be_read(
     assert (error.status_code, error.attempts, error.retry_after) == (status, attempts, 7.0)
 
 
-def test_a_pause_that_an_unreadable_refusal_asks_for_is_kept(flow: Any) -> None:
+def test_the_retry_after_of_an_unreadable_refusal_is_kept(flow: Any) -> None:
     answer = flow.Answer([b"zz"], 429, {"retry-after": "7", "content-encoding": "br"})
     outcome = flow.run(answer, good(flow, True))
     assert outcome.whole.text == "hello"
@@ -285,13 +285,13 @@ def test_a_pause_that_an_unreadable_refusal_asks_for_is_kept(flow: Any) -> None:
     assert outcome.drops == [True]
 
 
-def test_a_refusal_that_stalls_is_not_waited_for_as_an_answer_is(flow: Any) -> None:
+def test_a_stalled_refusal_is_not_awaited_as_long_as_an_answer(flow: Any) -> None:
     began = flow.now
     flow.run(flow.Answer([10_000.0], 401, {}), stream=False)
     assert flow.now - began <= 15
 
 
-def test_a_refusal_that_stalls_until_the_deadline_keeps_it(flow: Any) -> None:
+def test_a_refusal_stalled_until_the_deadline_keeps_its_status(flow: Any) -> None:
     began = flow.now
     policy = flow.policy(deadline=3.0)
     error = flow.run(flow.Answer([10_000.0], 401, {}), stream=False, policy=policy).failure
@@ -301,7 +301,7 @@ def test_a_refusal_that_stalls_until_the_deadline_keeps_it(flow: Any) -> None:
     assert (type(late), late.status_code) == (glmv.DeadlineExceeded, 502)
 
 
-def test_a_code_in_half_a_refusal_counts(flow: Any) -> None:
+def test_a_code_in_a_truncated_refusal_counts(flow: Any) -> None:
     half = b'{"error":{"code":"1113","message":"\xe4\xbd\x99\xe9\xa2\x9d'
     for pieces in ([half], [half, Failure("reset", "broken")]):
         error = flow.run(flow.Answer(pieces, 429, {"content-type": "application/json"})).failure
@@ -333,7 +333,7 @@ def test_credentials_in_a_reason_are_masked(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reset", "write_timeout"])
-def test_a_large_request_that_broke_says_how_large_it_was(kind: str) -> None:
+def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
     from glmv.exchange.flow import LARGE_BODY, fetch
     from glmv.exchange.retry import Policy, RetryBudget
     from glmv.request.prepare import Call

@@ -1,4 +1,4 @@
-"""What a call does, step by step, against a script of answers and a clock that moves when told."""
+"""The steps of a call, against a script of answers and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def good(flow: Any, stream: bool) -> Any:
     )
 
 
-def test_a_call_enters_sends_reads_hands_over_and_ends(flow: Any) -> None:
+def test_a_call_enters_sends_reads_yields_and_ends(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)))
     assert outcome.steps == [
         "Enter",
@@ -53,7 +53,7 @@ def test_a_call_enters_sends_reads_hands_over_and_ends(flow: Any) -> None:
     assert answer.attempts == 1
 
 
-def test_a_whole_answer_is_handed_back_and_not_out(flow: Any) -> None:
+def test_a_whole_answer_is_returned_and_not_yielded(flow: Any) -> None:
     outcome = flow.run(flow.body(flow.whole("hello")), stream=False)
     assert outcome.steps == ["Enter", "Send", "Read", "Read", "Finish"]
     assert outcome.whole.text == "hello"
@@ -61,17 +61,17 @@ def test_a_whole_answer_is_handed_back_and_not_out(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1302", "1303", "1305", "1312"])
-def test_busy_is_tried_again_until_it_is_enough(flow: Any, stream: bool, code: str) -> None:
+def test_busy_is_retried_up_to_max_retries(flow: Any, stream: bool, code: str) -> None:
     outcome = flow.run(*[busy(flow, code)] * 4, stream=stream)
     assert type(outcome.failure) is glmv.RateLimitError
     assert (outcome.failure.code, outcome.failure.status_code, outcome.failure.attempts) == (code, 429, 4)
     assert outcome.pauses == [2, 4, 8]
-    assert outcome.drops == [True] * 4  # each time the gate is told
+    assert outcome.drops == [True] * 4  # the gate gets each refusal
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1113", "1304", "1308", "1309", "1310", "1311", "1313", "1316", "1321"])
-def test_what_waiting_does_not_mend_is_asked_once(flow: Any, stream: bool, code: str) -> None:
+def test_permanent_errors_are_not_retried(flow: Any, stream: bool, code: str) -> None:
     outcome = flow.run(busy(flow, code), stream=stream)
     assert type(outcome.failure) is glmv.QuotaError
     assert (outcome.failure.attempts, outcome.pauses, outcome.drops) == (1, [], [False])
@@ -79,7 +79,7 @@ def test_what_waiting_does_not_mend_is_asked_once(flow: Any, stream: bool, code:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [500, 502, 504, 408])
-def test_a_server_that_stumbles_is_tried_again(flow: Any, stream: bool, status: int) -> None:
+def test_server_errors_are_retried(flow: Any, stream: bool, status: int) -> None:
     page = flow.Answer([b"<html>" + b"x" * 20_000], status, {"content-type": "text/html"})
     outcome = flow.run(page, page, good(flow, stream), stream=stream)
     assert (outcome.whole.text, outcome.whole.attempts) == ("hello", 3)
@@ -87,23 +87,23 @@ def test_a_server_that_stumbles_is_tried_again(flow: Any, stream: bool, status: 
     assert outcome.drops == [False, False]
 
 
-def test_a_page_of_a_gateway_is_told_briefly(flow: Any) -> None:
+def test_an_html_page_of_a_gateway_is_quoted_briefly(flow: Any) -> None:
     page = flow.Answer([b"<html>\x1b[2J" + b"x" * 20_000], 502, {"content-type": "text/html"})
-    told = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
-    assert "502" in told
-    assert "\x1b" not in told
-    assert len(told) <= 300
+    error = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
+    assert "502" in error
+    assert "\x1b" not in error
+    assert len(error) <= 300
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_the_pause_that_the_server_asks_for_is_waited(flow: Any, stream: bool) -> None:
+def test_the_servers_retry_after_is_waited(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3"}), good(flow, stream), stream=stream)
     assert outcome.whole.attempts == 2
     assert outcome.pauses == [pytest.approx(3.3)]
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_pause_too_long_is_raised_at_once_with_the_seconds(flow: Any, stream: bool) -> None:
+def test_too_long_a_retry_after_is_raised_at_once_with_its_seconds(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3600"}), stream=stream)
     assert (outcome.failure.retry_after, outcome.failure.attempts, outcome.failure.retryable) == (
         3600,
@@ -135,7 +135,7 @@ def test_no_retries_means_one_request(flow: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", STREAM)
-def test_each_way_to_break_is_tried_as_often_as_it_makes_sense(
+def test_each_kind_of_connection_error_has_its_number_of_retries(
     flow: Any, kind: str, attempts: int, raised: type[glmv.GLMVError], stream: bool
 ) -> None:
     outcome = flow.run(*[Failure(kind, "it broke")] * attempts, stream=stream)
@@ -144,18 +144,18 @@ def test_each_way_to_break_is_tried_as_often_as_it_makes_sense(
     assert len(outcome.sent) == attempts
 
 
-def test_a_timeout_of_each_kind_counts_for_the_one_more_try(flow: Any) -> None:
+def test_timeouts_of_all_kinds_share_one_retry(flow: Any) -> None:
     outcome = flow.run(Failure("read_timeout", ""), Failure("write_timeout", ""))
     assert outcome.failure.attempts == 2
 
 
-def test_a_connection_the_server_had_closed_is_replaced_at_once(flow: Any) -> None:
+def test_a_connection_that_the_server_closed_is_replaced_at_once(flow: Any) -> None:
     outcome = flow.run(Failure("reset", "it was closed"), good(flow, True))
     assert (outcome.whole.attempts, outcome.pauses) == (2, [])
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_break_inside_an_answer_that_nobody_saw_is_tried_again(flow: Any, stream: bool) -> None:
+def test_a_break_before_the_first_delta_is_retried(flow: Any, stream: bool) -> None:
     half = (
         flow.streamed(Failure("reset", "x"), done=False) if stream else flow.Answer([b'{"id"', Failure("reset", "x")])
     )
@@ -163,14 +163,14 @@ def test_a_break_inside_an_answer_that_nobody_saw_is_tried_again(flow: Any, stre
     assert (outcome.whole.text, outcome.whole.attempts, outcome.pauses) == ("hello", 2, [0.5])
 
 
-def test_each_attempt_has_its_own_request_id_unless_the_user_gave_one(flow: Any) -> None:
+def test_each_attempt_has_a_new_request_id_unless_the_user_sets_one(flow: Any) -> None:
     ours = flow.run(busy(flow), busy(flow), good(flow, True)).sent
     theirs = flow.run(busy(flow), busy(flow), good(flow, True), request_id="my-own-id").sent
     assert len(set(ours)) == 3
     assert theirs == ["my-own-id"] * 3
 
 
-def test_the_request_id_of_an_answer_and_of_an_error_is_the_last_ones(flow: Any) -> None:
+def test_answers_and_errors_have_the_request_id_of_the_last_attempt(flow: Any) -> None:
     outcome = flow.run(busy(flow), good(flow, True))
     assert outcome.whole.request_id == outcome.sent[-1]
     failed = flow.run(busy(flow), policy=flow.policy(max_retries=0))
@@ -179,7 +179,7 @@ def test_the_request_id_of_an_answer_and_of_an_error_is_the_last_ones(flow: Any)
     assert told.failure.request_id == "theirs"
 
 
-def test_a_duplicate_after_our_own_timeout_is_busy_and_without_one_a_mistake(flow: Any) -> None:
+def test_a_duplicate_id_is_busy_after_a_timeout_and_otherwise_an_error(flow: Any) -> None:
     again = flow.run(Failure("read_timeout", ""), busy(flow, "1231", 400), good(flow, True))
     assert again.whole.attempts == 3
     once = flow.run(busy(flow, "1231", 400), request_id="my-own-id")
@@ -187,7 +187,7 @@ def test_a_duplicate_after_our_own_timeout_is_busy_and_without_one_a_mistake(flo
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "1003"), (401, "401"), (200, "1003")])
-def test_an_expired_token_is_signed_anew_once(flow: Any, status: int, code: str) -> None:
+def test_an_expired_token_is_signed_again_once(flow: Any, status: int, code: str) -> None:
     outcome = flow.run(busy(flow, code, status), good(flow, True), renew=flow.renew)
     assert (outcome.whole.attempts, outcome.pauses, flow.renewed) == (2, [], 1)
     failed = flow.run(busy(flow, code, status), busy(flow, code, status), renew=flow.renew)
@@ -195,23 +195,23 @@ def test_an_expired_token_is_signed_anew_once(flow: Any, status: int, code: str)
     assert (failed.failure.attempts, flow.renewed) == (2, 2)
 
 
-def test_a_plain_key_that_is_refused_is_not_tried_again(flow: Any) -> None:
+def test_a_refused_plain_key_is_not_retried(flow: Any) -> None:
     assert flow.run(busy(flow, "1003", 401)).failure.attempts == 1
 
 
-def test_a_clock_that_is_off_is_named_where_a_token_is_refused(flow: Any) -> None:
+def test_a_refused_token_reports_a_wrong_local_clock(flow: Any) -> None:
     flow.wall = 1_800_000_000.0 - flow.now
     refused = busy(flow, "1003", 401, date="Fri, 15 Jan 2027 07:00:00 GMT")
     assert "clock is 3600 s ahead of" in str(flow.run(refused).failure)
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_wrong_path_is_not_tried_again_although_it_says_500(flow: Any, stream: bool) -> None:
+def test_a_wrong_path_is_not_retried_although_its_status_is_500(flow: Any, stream: bool) -> None:
     outcome = flow.run(flow.body({"code": 500, "msg": "404 NOT_FOUND", "success": False}), stream=stream)
     assert (type(outcome.failure), outcome.failure.attempts) == (glmv.NotFoundError, 1)
 
 
-def test_what_is_no_retry_for_an_endpoint_is_none(flow: Any) -> None:
+def test_an_endpoint_can_exclude_errors_from_retries(flow: Any) -> None:
     policy = flow.policy(repeatable=False)
     assert flow.run(Failure("reset", ""), policy=policy).failure.attempts == 1
 
@@ -240,7 +240,7 @@ def test_an_error_body_is_typed_by_its_code_whatever_the_status(flow: Any, strea
         (b'{"choices": [5]}', "application/json", "fields are choices: "),
     ],
 )
-def test_an_answer_that_is_none_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, told: str) -> None:
+def test_an_unreadable_answer_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, told: str) -> None:
     error = flow.run(flow.Answer([data], 200, {"content-type": kind}), stream=stream).failure
     assert type(error) is glmv.MalformedResponse
     assert error.attempts == 1
@@ -250,20 +250,20 @@ def test_an_answer_that_is_none_is_malformed(flow: Any, stream: bool, data: byte
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_refused_and_says_where_it_points(flow: Any, stream: bool, status: int) -> None:
+def test_a_redirect_is_refused_and_its_target_named(flow: Any, stream: bool, status: int) -> None:
     answer = flow.Answer([], status, {"location": "https://elsewhere.example/"})
     error = flow.run(answer, stream=stream).failure
     assert type(error) is glmv.MalformedResponse
     assert "https://elsewhere.example/" in str(error)
 
 
-def test_a_gateway_that_answers_at_once_although_a_stream_was_asked_for_is_read(flow: Any) -> None:
+def test_a_whole_answer_to_a_stream_request_is_read(flow: Any) -> None:
     outcome = flow.run(flow.body(flow.whole("hello")))
     assert (outcome.whole.text, outcome.text) == ("hello", "hello")
     assert [delta.last for delta in outcome.deltas] == [False, True]
 
 
-def test_a_stream_that_ends_without_its_end_is_an_error_with_what_came(flow: Any) -> None:
+def test_a_truncated_stream_is_an_error_with_the_text_so_far(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half", request_id="theirs"), done=False))
     error = outcome.failure
     assert type(error) is glmv.StreamTruncated
@@ -275,18 +275,18 @@ def test_a_stream_that_ends_without_its_end_is_an_error_with_what_came(flow: Any
     )
 
 
-def test_a_stream_that_ends_before_its_first_piece_is_tried_again(flow: Any) -> None:
+def test_a_stream_that_ends_before_its_first_delta_is_retried(flow: Any) -> None:
     outcome = flow.run(flow.streamed(done=False), good(flow, True))
     assert outcome.whole.attempts == 2
 
 
-def test_a_stream_is_whole_with_its_finish_reason_or_with_done(flow: Any) -> None:
+def test_a_stream_is_complete_with_a_finish_reason_or_done(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x", "stop"), done=False)).whole.finish_reason == "stop"
     assert flow.run(flow.streamed(flow.piece("x"))).whole.finish_reason is None
 
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data:[DONE]\r\n\r\n", b"data: [done]\n\n"])
-def test_nothing_is_read_behind_done(flow: Any, end: bytes) -> None:
+def test_nothing_is_read_after_done(flow: Any, end: bytes) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x"), end + end + flow.event(flow.piece("y")), done=False))
     assert (outcome.whole.text, outcome.steps.count("Read")) == ("x", 2)
 
@@ -295,7 +295,7 @@ def test_done_at_the_end_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), b"data: [DONE]", done=False)).whole.text == "x"
 
 
-def test_a_stream_with_nothing_but_done_is_no_answer(flow: Any) -> None:
+def test_a_stream_of_only_done_is_not_an_answer(flow: Any) -> None:
     assert type(flow.run(flow.streamed()).failure) is glmv.MalformedResponse
 
 
@@ -304,13 +304,13 @@ def test_the_last_event_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), last, done=False)).whole.text == "xy"
 
 
-def test_events_of_other_kinds_and_comments_are_passed_over(flow: Any) -> None:
+def test_other_event_types_and_comments_are_ignored(flow: Any) -> None:
     noise = b": ping\n\nevent: ping\n\nevent: ping\ndata: 1\n\nid: 7\nretry: 10\n\ndata:\n\n"
     assert flow.run(flow.streamed(noise, flow.piece("x"), noise, flow.piece("", "stop"))).whole.text == "x"
 
 
 @pytest.mark.parametrize("kind", ["", "event: error\n"])
-def test_an_error_inside_the_stream_carries_what_came(flow: Any, kind: str) -> None:
+def test_an_error_inside_a_stream_has_the_text_so_far(flow: Any, kind: str) -> None:
     event = kind.encode() + flow.event(
         {"error": {"code": "1301", "message": "m"}, "contentFilter": [], "request_id": "r9"}
     )
@@ -321,7 +321,7 @@ def test_an_error_inside_the_stream_carries_what_came(flow: Any, kind: str) -> N
     assert outcome.text == "half"
 
 
-def test_pieces_in_front_of_an_error_in_the_same_bytes_are_handed_over_first(flow: Any) -> None:
+def test_deltas_before_an_error_in_the_same_bytes_are_yielded_first(flow: Any) -> None:
     outcome = flow.run(
         flow.streamed(flow.event(flow.piece("half")) + flow.event({"error": {"code": "1305", "message": "m"}}))
     )
@@ -333,13 +333,13 @@ def test_pieces_in_front_of_an_error_in_the_same_bytes_are_handed_over_first(flo
     )
 
 
-def test_an_error_as_first_event_is_tried_again_by_its_code(flow: Any) -> None:
+def test_an_error_as_first_event_is_retried_by_its_code(flow: Any) -> None:
     outcome = flow.run(flow.streamed({"error": {"code": "1302", "message": "m"}}), good(flow, True))
     assert (outcome.whole.attempts, outcome.pauses, outcome.drops) == (2, [2], [True])
     assert flow.run(flow.streamed({"error": {"code": "1113", "message": "m"}})).failure.attempts == 1
 
 
-def test_an_error_event_without_code_is_the_servers(flow: Any) -> None:
+def test_an_error_event_without_code_is_a_server_error(flow: Any) -> None:
     error = flow.run(flow.streamed(flow.piece("a"), b'event: error\ndata: {"oops": 1}\n\n')).failure
     assert type(error) is glmv.ServerError
     assert "oops" in str(error)
@@ -348,7 +348,7 @@ def test_an_error_event_without_code_is_the_servers(flow: Any) -> None:
 @pytest.mark.parametrize(
     "what", [Failure("reset", "broken"), Failure("read_timeout", "late"), b"data: {x\n\n", b"data: 5\n\n"]
 )
-def test_nothing_is_tried_again_once_a_piece_was_handed_over(flow: Any, what: Any) -> None:
+def test_nothing_is_retried_after_the_first_delta(flow: Any, what: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half", usage=flow.USAGE, request_id="theirs"), what, done=False))
     error = outcome.failure
     assert isinstance(error, glmv.StreamInterrupted) is isinstance(what, Failure)
@@ -361,7 +361,7 @@ def test_nothing_is_tried_again_once_a_piece_was_handed_over(flow: Any, what: An
     )
 
 
-def test_sensitive_withdraws_what_was_streamed(flow: Any) -> None:
+def test_finish_reason_sensitive_withdraws_the_streamed_text(flow: Any) -> None:
     last = flow.piece("", "sensitive", content_filter=[{"role": "assistant", "level": 1}], usage=flow.USAGE)
     error = flow.run(flow.streamed(flow.piece("bad"), last)).failure
     assert type(error) is glmv.ContentFilterError
@@ -373,7 +373,7 @@ def test_sensitive_withdraws_what_was_streamed(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_sensitive_is_handed_over_when_the_app_judges_itself(flow: Any, stream: bool) -> None:
+def test_sensitive_is_returned_with_on_sensitive_return(flow: Any, stream: bool) -> None:
     answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -383,7 +383,7 @@ def test_sensitive_is_handed_over_when_the_app_judges_itself(flow: Any, stream: 
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_content_that_is_withdrawn_by_an_error_in_the_stream_is_handed_over_as_well(flow: Any) -> None:
+def test_content_withdrawn_by_an_error_event_is_returned_too(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
@@ -394,9 +394,7 @@ def test_content_that_is_withdrawn_by_an_error_in_the_stream_is_handed_over_as_w
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_request_that_is_refused_for_its_content_is_an_empty_answer_then(
-    flow: Any, stream: bool, status: int
-) -> None:
+def test_a_request_refused_for_its_content_is_returned_as_an_empty_answer(flow: Any, stream: bool, status: int) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "sensitive")
     assert outcome.whole.content_filter == WITHDRAWN["contentFilter"]
@@ -404,18 +402,18 @@ def test_a_request_that_is_refused_for_its_content_is_an_empty_answer_then(
     assert [delta.last for delta in outcome.deltas] == [True] * stream
 
 
-def test_what_a_policy_blocks_is_raised_even_then(flow: Any) -> None:
+def test_a_policy_block_raises_even_with_on_sensitive_return(flow: Any) -> None:
     outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
     assert type(outcome.failure) is glmv.ContentFilterError
 
 
-def test_text_that_was_held_back_comes_before_the_end_of_withdrawn_content(flow: Any) -> None:
+def test_held_back_text_precedes_the_end_of_withdrawn_content(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half <|beg"), WITHDRAWN), sensitive="return", cut=("fig",))
     assert outcome.text == outcome.whole.text == "half <|beg"
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_answer_that_the_platform_broke_off_is_no_success(flow: Any, stream: bool) -> None:
+def test_an_answer_with_finish_reason_network_error_is_an_error(flow: Any, stream: bool) -> None:
     broken = flow.streamed(flow.piece("", "network_error")) if stream else flow.body(flow.whole("", "network_error"))
     assert flow.run(broken, good(flow, stream), stream=stream).whole.attempts == 2
     error = flow.run(*[broken] * 4, stream=stream).failure
@@ -425,7 +423,7 @@ def test_an_answer_that_the_platform_broke_off_is_no_success(flow: Any, stream: 
     assert (seen.attempts, seen.partial.text) == (1, "half")
 
 
-def test_stop_words_that_are_left_to_us_end_the_text_and_say_stop(flow: Any) -> None:
+def test_client_side_stop_words_end_the_text_with_reason_stop(flow: Any) -> None:
     chunks = [flow.piece("one E"), flow.piece("ND two"), flow.piece(" three", "length")]
     outcome = flow.run(flow.streamed(*chunks), cut=("END",))
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("one ", "stop")
@@ -439,7 +437,7 @@ def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
     assert [(delta.boxes, delta.notes) for delta in outcome.deltas] == [((), ()), ((box,), ("n",))]
 
 
-def test_the_gate_the_request_and_the_body_are_all_under_the_deadline(flow: Any) -> None:
+def test_the_deadline_covers_gate_request_and_body(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0, patience=300.0)
     sent = steps.send(None)
@@ -449,7 +447,7 @@ def test_the_gate_the_request_and_the_body_are_all_under_the_deadline(flow: Any)
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_body_that_drips_ends_at_the_deadline(flow: Any, stream: bool) -> None:
+def test_a_slow_body_ends_at_the_deadline(flow: Any, stream: bool) -> None:
     drips = [item for _ in range(100) for item in (1.0, b" ")]
     answer = flow.Answer(drips, 200, {"content-type": "text/event-stream" if stream else "application/json"})
     outcome = flow.run(answer, stream=stream, policy=flow.policy(deadline=10.0))
@@ -457,7 +455,7 @@ def test_a_body_that_drips_ends_at_the_deadline(flow: Any, stream: bool) -> None
     assert flow.now <= 1010.25
 
 
-def test_a_deadline_inside_a_stream_hands_over_what_came(flow: Any) -> None:
+def test_a_deadline_inside_a_stream_keeps_the_text_so_far(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.failure.partial.text, outcome.failure.attempts, flow.now) == ("half", 1, 1010.0)
@@ -469,7 +467,7 @@ def test_pauses_count_for_the_deadline(flow: Any) -> None:
     assert (outcome.pauses, outcome.failure.attempts, outcome.failure.code) == ([2], 2, "1302")
 
 
-def test_a_failure_at_the_deadline_is_the_deadlines(flow: Any) -> None:
+def test_a_failure_at_the_deadline_is_a_deadline_error(flow: Any) -> None:
     flow_now = flow.now
     policy = flow.policy(deadline=5.0)
     steps = exchange(Call("POST", "/x", lambda _: b""), policy, stream=False)
@@ -496,7 +494,7 @@ def test_comments_do_not_keep_a_silent_stream_alive(flow: Any) -> None:
     assert flow.now <= 1007.0
 
 
-def test_nor_where_the_client_gives_up_a_silent_read_by_itself(flow: Any) -> None:
+def test_comments_do_not_keep_a_stream_alive_after_a_read_timeout(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     policy = flow.policy(idle_timeout=5.0, timeouts=timeouts(5.0))
     outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=policy)
@@ -504,19 +502,19 @@ def test_nor_where_the_client_gives_up_a_silent_read_by_itself(flow: Any) -> Non
     assert flow.now <= 1007.0
 
 
-def test_events_that_show_nothing_do(flow: Any) -> None:
+def test_events_without_content_keep_a_stream_alive(flow: Any) -> None:
     quiet = [item for _ in range(10) for item in (4.0, flow.piece(""))]
     outcome = flow.run(flow.streamed(*quiet, flow.piece("x", "stop")), policy=flow.policy(idle_timeout=5.0))
     assert outcome.whole.text == "x"
 
 
-def test_a_server_that_keeps_the_line_open_after_its_finish_reason_is_not_waited_for(flow: Any) -> None:
+def test_an_open_connection_after_the_finish_reason_is_not_awaited(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
     assert flow.now == 1000.0 + LINGER
 
 
-def test_an_answer_that_was_whole_before_the_deadline_is_no_failure(flow: Any) -> None:
+def test_an_answer_complete_before_the_deadline_is_not_an_error(flow: Any) -> None:
     outcome = flow.run(
         flow.streamed(flow.piece("x", "stop"), 1.0, b": \n", 60.0, done=False),
         policy=flow.policy(deadline=2.0),
@@ -530,7 +528,7 @@ def packed(data: bytes, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "GZIP"])
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_server_that_compresses_unasked_is_read_all_the_same(flow: Any, encoding: str, stream: bool) -> None:
+def test_an_unrequested_compressed_answer_is_read(flow: Any, encoding: str, stream: bool) -> None:
     text = "南" * 70_000
     plain = flow.streamed(flow.piece(text), flow.piece("", "stop")) if stream else flow.body(flow.whole(text))
     data = packed(b"".join(plain.pieces), encoding.lower().removeprefix("x-"))
@@ -546,14 +544,14 @@ def test_other_compressions_are_refused(flow: Any, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_compressed_body_that_is_none_is_malformed(flow: Any, stream: bool) -> None:
+def test_an_invalid_compressed_body_is_malformed(flow: Any, stream: bool) -> None:
     answer = flow.Answer([b"no gzip"], 200, {"content-type": "text/event-stream", "content-encoding": "gzip"})
     assert "decompressed" in str(flow.run(answer, stream=stream).failure)
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
-def test_a_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes) -> None:
+def test_a_compression_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes) -> None:
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"
     answer = flow.Answer([bomb], 200, {"content-type": kind, "content-encoding": "gzip"})
@@ -562,13 +560,13 @@ def test_a_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes) ->
     assert "300000 bytes" in str(error)
 
 
-def test_a_body_without_end_is_dropped_at_the_bound(flow: Any) -> None:
+def test_an_endless_body_is_stopped_at_the_bound(flow: Any) -> None:
     outcome = flow.run(flow.Answer([b" " * 1000] * 101, 200, {}), stream=False, limit=100_000)
     assert type(outcome.failure) is glmv.MalformedResponse
     assert "100000 bytes" in str(outcome.failure)
 
 
-def test_other_endpoints_go_the_same_way() -> None:
+def test_other_endpoints_use_the_same_flow() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for given in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
@@ -581,9 +579,9 @@ def test_other_endpoints_go_the_same_way() -> None:
     assert run(raw=True) == b'{"a": 1}'
 
 
-def test_an_answer_that_came_by_another_way_reads_the_same(flow: Any) -> None:
-    made = Call("GET", "/async-result/1", lambda _: None)
-    answer = answer_of(made, flow.policy(), flow.whole("hello"))
+def test_an_answer_from_a_batch_or_task_reads_the_same(flow: Any) -> None:
+    result = Call("GET", "/async-result/1", lambda _: None)
+    answer = answer_of(result, flow.policy(), flow.whole("hello"))
     sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):

@@ -1,4 +1,4 @@
-"""How many calls are under way at once: first come first served, fewer when the platform says "busy"."""
+"""Number of calls at once: first come, first served, and fewer when the platform answers "busy"."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REST = b'data: {"choices": [{"delta": {"content": "lo"}, "finish_reason": "stop"
 
 
 class Crowd:
-    """People at a gate, who note when they are called."""
+    """Callers waiting at a gate; the order in which they enter is recorded."""
 
     def __init__(self, width: int) -> None:
         self.now = 1000.0
@@ -38,7 +38,7 @@ class Crowd:
         return self.gate.enter(name, notify or (lambda: self.called.append(name)))
 
 
-def test_as_many_as_the_width_are_in_and_the_others_come_in_their_order() -> None:
+def test_up_to_width_calls_enter_and_the_others_follow_in_order() -> None:
     crowd = Crowd(2)
     a, b, c, d, e = (crowd.enter(name) for name in "abcde")
     assert [ticket.state for ticket in (a, b, c, d, e)] == ["in", "in", "waiting", "waiting", "waiting"]
@@ -49,7 +49,7 @@ def test_as_many_as_the_width_are_in_and_the_others_come_in_their_order() -> Non
     assert (crowd.called, e.state) == (["c", "d", "e"], "in")
 
 
-def test_who_gives_up_waiting_is_not_called() -> None:
+def test_a_caller_that_gave_up_waiting_does_not_get_a_slot() -> None:
     crowd = Crowd(1)
     a, b, c = (crowd.enter(name) for name in "abc")
     b.leave()
@@ -57,7 +57,7 @@ def test_who_gives_up_waiting_is_not_called() -> None:
     assert (crowd.called, b.state, c.state) == (["c"], "left", "in")
 
 
-def test_leaving_twice_is_leaving_once() -> None:
+def test_a_second_release_has_no_effect() -> None:
     crowd = Crowd(1)
     a, b, c = (crowd.enter(name) for name in "abc")
     a.leave()
@@ -65,7 +65,7 @@ def test_leaving_twice_is_leaving_once() -> None:
     assert (b.state, c.state, crowd.gate.in_use) == ("in", "waiting", 1)
 
 
-def test_a_refusal_narrows_once_for_all_that_were_sent_before() -> None:
+def test_a_refusal_narrows_once_for_all_calls_sent_before_it() -> None:
     crowd = Crowd(10)
     tickets = [crowd.enter(str(number)) for number in range(10)]
     for ticket in tickets[:3]:
@@ -73,7 +73,7 @@ def test_a_refusal_narrows_once_for_all_that_were_sent_before() -> None:
     assert crowd.gate.width == 7  # seven are under way
 
 
-def test_a_gate_whose_calls_are_all_refused_lets_one_try() -> None:
+def test_a_gate_whose_calls_are_all_refused_lets_one_call_try() -> None:
     crowd = Crowd(10)
     tickets = [crowd.enter(str(number)) for number in range(10)]
     for ticket in tickets:
@@ -90,11 +90,11 @@ def test_a_gate_is_never_narrower_than_one() -> None:
     assert crowd.enter("b").state == "in"
 
 
-def test_good_answers_widen_it_again_slowly_up_to_its_width() -> None:
+def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy())
-    for ticket in held[1:]:
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy())
+    for ticket in results[1:]:
         ticket.leave()
     assert crowd.gate.width == 2
     crowd.now += LONGEST
@@ -105,7 +105,7 @@ def test_good_answers_widen_it_again_slowly_up_to_its_width() -> None:
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
-def test_calls_that_end_without_an_answer_widen_nothing() -> None:
+def test_calls_that_end_without_an_answer_do_not_widen_the_gate() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
@@ -114,7 +114,7 @@ def test_calls_that_end_without_an_answer_widen_nothing() -> None:
     assert crowd.gate.width == 1
 
 
-def test_a_refusal_holds_all_calls_back_for_a_moment_that_grows() -> None:
+def test_a_refusal_pauses_all_calls_for_a_growing_time() -> None:
     crowd = Crowd(1)
     pauses = []
     for _ in range(8):
@@ -129,31 +129,31 @@ def test_a_refusal_holds_all_calls_back_for_a_moment_that_grows() -> None:
     assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125, 3.796875, 5.6953125, 8.0])
 
 
-def test_pauses_are_random_so_that_processes_do_not_come_back_together() -> None:
-    found = []
+def test_pauses_are_random_so_that_processes_do_not_retry_together() -> None:
+    results = []
     for chance in (0.0, 0.5, 1.0):
         one = Gate("glm", 1, lambda: 0.0, lambda chance=chance: chance)  # type: ignore[misc]  # bound here
         one.enter("a", lambda: None).leave(busy=Busy())
-        found.append(one.paused_until)
-    assert found == [0.25, 0.375, 0.5]
+        results.append(one.paused_until)
+    assert results == [0.25, 0.375, 0.5]
 
 
-def test_an_answer_ends_the_pause_as_its_slot_is_free_there() -> None:
+def test_an_answer_ends_the_pause_because_its_slot_is_free() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy())
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy())
     assert crowd.enter("b").state == "waiting"
-    for ticket in held[1:]:
+    for ticket in results[1:]:
         ticket.leave(good=True)
     assert crowd.called == ["b"]
 
 
-def test_a_pause_that_the_server_asks_for_is_kept_whoever_is_answered() -> None:
+def test_the_servers_retry_after_is_kept_even_if_others_are_answered() -> None:
     crowd = Crowd(4)
-    held = [crowd.enter("a") for _ in range(4)]
-    held[0].leave(busy=Busy(asked=20.0))
+    results = [crowd.enter("a") for _ in range(4)]
+    results[0].leave(busy=Busy(asked=20.0))
     waiting = crowd.enter("b")
-    for ticket in held[1:]:
+    for ticket in results[1:]:
         ticket.leave(good=True)
     assert (waiting.state, crowd.gate.paused_until - crowd.now) == ("waiting", 22.0)
     crowd.now += 22.0
@@ -161,13 +161,13 @@ def test_a_pause_that_the_server_asks_for_is_kept_whoever_is_answered() -> None:
     assert waiting.state == "in"
 
 
-def test_a_server_that_is_out_of_order_narrows_and_does_not_pause() -> None:
+def test_a_server_error_narrows_and_does_not_pause() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy(pauses=False))
     assert (crowd.gate.width, crowd.enter("b").state) == (1, "in")
 
 
-def test_a_refused_call_comes_back_to_its_place() -> None:
+def test_a_refused_call_returns_to_its_place_in_the_queue() -> None:
     crowd = Crowd(3)
     a, b, c = (crowd.enter(name) for name in "abc")
     crowd.enter("d")
@@ -182,7 +182,7 @@ def test_a_refused_call_comes_back_to_its_place() -> None:
     assert crowd.called == ["a", "b", "d"]
 
 
-def test_while_nobody_is_answered_those_try_that_were_refused_least() -> None:
+def test_while_no_call_is_answered_the_least_refused_calls_try() -> None:
     crowd = Crowd(1)
     order = []
     tickets = {name: crowd.enter(name) for name in "abc"}
@@ -196,7 +196,7 @@ def test_while_nobody_is_answered_those_try_that_were_refused_least() -> None:
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
-def test_one_of_the_waiting_looks_again_at_the_end_of_a_pause() -> None:
+def test_one_waiting_call_checks_again_at_the_end_of_a_pause() -> None:
     crowd = Crowd(1)
     crowd.enter("a").leave(busy=Busy())
     b, c = crowd.enter("b"), crowd.enter("c")
@@ -206,7 +206,7 @@ def test_one_of_the_waiting_looks_again_at_the_end_of_a_pause() -> None:
     assert crowd.gate.looks_at(c) == crowd.gate.paused_until
 
 
-def test_who_waited_while_all_were_refused_for_a_minute_waits_no_more() -> None:
+def test_a_call_stops_waiting_after_a_minute_of_refusals_only() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -217,7 +217,7 @@ def test_who_waited_while_all_were_refused_for_a_minute_waits_no_more() -> None:
         crowd.enter("a").leave(busy=Busy())
     assert STANDSTILL <= crowd.now - started <= STANDSTILL + LONGEST
     assert waiting < 12
-    assert not crowd.gate.stands_still(crowd.now)  # who comes now has a minute of its own
+    assert not crowd.gate.stands_still(crowd.now)  # a new call has its own minute
     crowd.now += LONGEST
     crowd.enter("a").leave(good=True)
     assert not crowd.gate.stands_still(started)
@@ -253,7 +253,7 @@ def test_a_call_that_is_under_way_for_long_lets_others_wait() -> None:
     assert (long.state, crowd.gate.stands_still(started)) == ("in", False)
 
 
-def test_refusals_of_long_ago_are_forgotten() -> None:
+def test_old_refusals_no_longer_count() -> None:
     crowd = Crowd(1)
     for _ in range(9):
         crowd.enter("a").leave(busy=Busy())
@@ -263,31 +263,31 @@ def test_refusals_of_long_ago_are_forgotten() -> None:
     assert crowd.gate.paused_until - crowd.now == 0.5
 
 
-def test_gates_that_nobody_uses_are_released() -> None:
+def test_unused_gates_are_released() -> None:
     account = uuid.uuid4().hex
     first = gate(account, "h", "m", 3, None)
-    held = first.enter("a", lambda: None)
+    result = first.enter("a", lambda: None)
     was = id(first)
     for number in range(KEPT + 50):
         gate(f"{account}{number}", "h", "m", None, None)
     assert id(gate(account, "h", "m", None, None)) == was  # a call is under way
-    found = weakref.ref(first)
-    held.leave()
-    del first, held
+    reference = weakref.ref(first)
+    result.leave()
+    del first, result
     for number in range(KEPT):
         gate(f"{account}{number}", "h", "m", None, None)
     gc.collect()
-    assert found() is None
+    assert reference() is None
 
 
-def test_a_wider_number_of_the_user_lets_the_waiting_in() -> None:
+def test_a_higher_max_concurrency_lets_waiting_calls_enter() -> None:
     crowd = Crowd(1)
     _, b, c = (crowd.enter(name) for name in "abc")
     crowd.gate.widen_to(2)
     assert (b.state, c.state, crowd.called) == ("in", "waiting", ["b"])
 
 
-def test_a_loop_that_is_gone_holds_nobody_up() -> None:
+def test_a_closed_event_loop_does_not_block_other_callers() -> None:
     crowd = Crowd(1)
 
     def gone() -> None:
@@ -300,7 +300,7 @@ def test_a_loop_that_is_gone_holds_nobody_up() -> None:
     assert (dead.state, alive.state, crowd.called) == ("left", "in", ["alive"])
 
 
-def test_who_leaves_while_the_books_are_open_is_struck_off_when_they_are_closed() -> None:
+def test_a_release_during_a_locked_section_is_applied_on_unlock() -> None:
     # Garbage collection closes forgotten streams at any moment, also in the middle of the gate's own work.
     crowd = Crowd(1)
     first = crowd.enter("a")
@@ -383,21 +383,21 @@ def test_the_holders_are_named_for_people() -> None:
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
-    found = Gate("glm", 3)
+    result = Gate("glm", 3)
     most = []
 
     def come_and_go(number: int) -> None:
         called = threading.Event()
-        ticket = found.enter(str(number), called.set)
+        ticket = result.enter(str(number), called.set)
         while ticket.state == "waiting":
             called.wait(10)
-        most.append(found.in_use)
+        most.append(result.in_use)
         ticket.leave(good=True)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(come_and_go, range(2000)))
     assert max(most) <= 3
-    assert (found.in_use, len(found._queue), len(found._leaving)) == (0, 0, 0)
+    assert (result.in_use, len(result._queue), len(result._leaving)) == (0, 0, 0)
 
 
 def test_one_account_host_and_model_have_one_gate() -> None:
@@ -416,7 +416,7 @@ def test_one_account_host_and_model_have_one_gate() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_begins_with_empty_gates() -> None:
+def test_a_forked_child_starts_with_empty_gates() -> None:
     account = uuid.uuid4().hex
     gate(account, "h", "m", 1, None).enter("the parent's call", lambda: None)
     read, write = os.pipe()
@@ -431,7 +431,7 @@ def test_a_forked_child_begins_with_empty_gates() -> None:
 
 
 class Server:
-    """A platform with so many slots; it answers when told to."""
+    """A platform with a number of slots; it answers when the test says so."""
 
     def __init__(self, slots: int = 10, **options: Any) -> None:
         self.slots = slots
@@ -497,7 +497,7 @@ async def test_a_hundred_calls_at_ten_documented_slots_need_a_hundred_requests()
     assert (server.requests, server.peak, server.refused) == (100, 10, 0)
 
 
-async def test_a_server_with_fewer_slots_than_documented_is_found_out() -> None:
+async def test_the_gate_adapts_to_a_server_with_fewer_slots_than_documented() -> None:
     server = Server(3)
     glm = server.asynchronous(model="glm-4v-flash")
     answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
@@ -513,7 +513,7 @@ async def test_a_call_without_retries_fails_at_once(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_calls_that_wait_while_all_are_refused_say_so_in_the_end(
+async def test_calls_that_waited_while_all_were_refused_say_so_in_their_error(
     monkeypatch: pytest.MonkeyPatch, blocking: bool
 ) -> None:
     monkeypatch.setattr("glmv.exchange.gate.STANDSTILL", 0.0)
@@ -521,14 +521,14 @@ async def test_calls_that_wait_while_all_are_refused_say_so_in_the_end(
     server = Server(0, max_concurrency=1)
     glm: Any = server.sync() if blocking else server.asynchronous()
     ask = (lambda: asyncio.to_thread(glm.chat, "hi")) if blocking else (lambda: glm.chat("hi"))
-    found = await asyncio.gather(*(ask() for _ in range(4)), return_exceptions=True)
-    assert {type(one) for one in found} == {glmv.RateLimitError}
-    assert all("code 1302" in str(one) for one in found)
+    result = await asyncio.gather(*(ask() for _ in range(4)), return_exceptions=True)
+    assert {type(one) for one in result} == {glmv.RateLimitError}
+    assert all("code 1302" in str(one) for one in result)
     assert server.requests < 16
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_call_that_waits_for_its_own_stream_says_so_in_the_log(
+async def test_a_call_that_waits_for_its_own_stream_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blocking: bool
 ) -> None:
     monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
@@ -544,7 +544,7 @@ async def test_a_call_that_waits_for_its_own_stream_says_so_in_the_log(
     await stream.aclose()
 
 
-async def test_a_call_that_waits_for_another_tasks_stream_is_quiet(
+async def test_a_call_that_waits_for_another_tasks_stream_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
@@ -561,11 +561,11 @@ async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
     server = Server(2, max_concurrency=2, model="glm-4v")
     sync, other = server.sync(), server.asynchronous()
     threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
-    found = sync.slots("glm-4v")
+    result = sync.slots("glm-4v")
     while server.under_way < 2:
         await asyncio.sleep(0)
     waiting = asyncio.create_task(other.chat("hi"))
-    while len(found._queue) < 3:
+    while len(result._queue) < 3:
         await asyncio.sleep(0)
     assert not waiting.done()
     server.go.set()
@@ -588,7 +588,7 @@ def given_up_after_a_fifth_of_a_second(match: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_call_inside_an_open_stream_of_the_only_slot_says_that_a_stream_holds_it(
+async def test_a_call_inside_a_stream_with_the_only_slot_fails_naming_the_stream(
     patience: dict[str, Any],
 ) -> None:
     glm = Server().asynchronous(max_concurrency=1, **patience)
@@ -601,7 +601,7 @@ async def test_a_call_inside_an_open_stream_of_the_only_slot_says_that_a_stream_
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_it(patience: dict[str, Any]) -> None:
+def test_a_sync_call_inside_a_sync_stream_fails_naming_the_holder(patience: dict[str, Any]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 
@@ -615,7 +615,7 @@ def test_a_sync_call_inside_an_open_sync_stream_of_the_only_slot_says_who_holds_
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_sync_call_on_the_thread_of_a_running_loop_ends_by_saying_so(patience: dict[str, Any]) -> None:
+async def test_a_sync_call_on_the_thread_of_a_running_loop_fails_with_the_reason(patience: dict[str, Any]) -> None:
     server = Server(max_concurrency=1, **patience)
     stream = server.asynchronous().stream("hi")
     await anext(stream)
@@ -624,7 +624,7 @@ async def test_a_sync_call_on_the_thread_of_a_running_loop_ends_by_saying_so(pat
     await stream.aclose()
 
 
-def test_a_call_that_holds_a_slot_is_told_from_a_stream() -> None:
+def test_the_error_distinguishes_a_call_from_a_stream_as_holder() -> None:
     server = Server(max_concurrency=1, deadline=0.2)
     with ThreadPoolExecutor(1, "worker") as threads:
         held = threads.submit(server.sync(deadline=30).chat, "hi")
@@ -636,24 +636,24 @@ def test_a_call_that_holds_a_slot_is_told_from_a_stream() -> None:
         assert held.result().text == "hello"
 
 
-async def test_a_cancelled_call_gives_its_slot_or_its_place_back() -> None:
+async def test_a_cancelled_call_releases_its_slot_or_its_place() -> None:
     server = Server(max_concurrency=1)
     glm = server.asynchronous()
     stream = glm.stream("hi")
     await anext(stream)
     waiting = [asyncio.create_task(glm.chat("hi")) for _ in range(5)]
-    found = glm.slots("glm-4.6v")
-    while len(found._queue) < 5:
+    result = glm.slots("glm-4.6v")
+    while len(result._queue) < 5:
         await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert (len(found._queue), found.in_use) == (0, 1)
+    assert (len(result._queue), result.in_use) == (0, 1)
     await stream.aclose()
-    assert found.in_use == 0
+    assert result.in_use == 0
 
 
-async def test_a_stream_that_is_forgotten_gives_its_slot_back() -> None:
+async def test_an_abandoned_stream_releases_its_slot() -> None:
     glm = Server(max_concurrency=1).asynchronous()
     async for _ in glm.stream("hi"):
         break
@@ -661,7 +661,7 @@ async def test_a_stream_that_is_forgotten_gives_its_slot_back() -> None:
     assert (await glm.chat("next")).text == "hello"
 
 
-async def test_an_error_of_the_caller_inside_the_loop_gives_the_slot_back() -> None:
+async def test_an_exception_of_the_caller_inside_the_loop_releases_the_slot() -> None:
     glm = Server(max_concurrency=1).asynchronous()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is the point
         async for _ in glm.stream("hi"):
@@ -673,10 +673,10 @@ async def test_an_error_of_the_caller_inside_the_loop_gives_the_slot_back() -> N
 async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(0, max_concurrency=1)
     glm = server.asynchronous()
-    held = []
+    results = []
 
     def pause(gate: Gate, busy: Busy) -> float:
-        held.append(gate.in_use)
+        results.append(gate.in_use)
         return 0.0
 
     monkeypatch.setattr(Gate, "_pause", pause)

@@ -1,4 +1,4 @@
-"""Bodies that are not what was asked for, and what follows an answer that is complete: step by step."""
+"""Bodies of an unexpected type, and bytes after a complete answer: step by step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def as_events(flow: Any, *pieces: Any, kind: str = "text/plain", **headers: str)
 @pytest.mark.parametrize(
     "begin", [b"", b": ping\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"event: message\n", b"retry: 5\n\n", b"id:1\n"]
 )
-def test_a_stream_is_told_by_its_first_bytes_and_shown_as_it_comes(flow: Any, kind: str, begin: bytes) -> None:
+def test_a_stream_is_recognized_by_its_first_bytes_and_yielded_as_it_arrives(
+    flow: Any, kind: str, begin: bytes
+) -> None:
     first = begin + flow.event(flow.piece("hel"))
     outcome = flow.run(as_events(flow, first, flow.piece("lo"), flow.piece("", "stop"), kind=kind))
     assert [delta.text for delta in outcome.deltas] == ["hel", "lo", ""]
@@ -37,7 +39,7 @@ def test_a_stream_is_told_by_its_first_bytes_and_shown_as_it_comes(flow: Any, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stream_in_answer_to_a_call_without_one_is_added_up(flow: Any, kind: str) -> None:
+def test_an_unrequested_stream_is_summed_to_an_answer(flow: Any, kind: str) -> None:
     chunks = [flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)]
     outcome = flow.run(as_events(flow, *chunks, kind=kind), stream=False)
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("hello", "stop")
@@ -45,13 +47,13 @@ def test_a_stream_in_answer_to_a_call_without_one_is_added_up(flow: Any, kind: s
     assert outcome.deltas == []
 
 
-def test_a_stream_unasked_that_breaks_is_tried_again_as_a_whole_answer_is(flow: Any) -> None:
+def test_a_broken_unrequested_stream_is_retried_like_a_whole_answer(flow: Any) -> None:
     half = as_events(flow, flow.piece("hel"), Failure("reset", "broken"))
     outcome = flow.run(half, flow.body(flow.whole("hello")), stream=False)
     assert (outcome.whole.text, outcome.whole.attempts) == ("hello", 2)
 
 
-def test_a_stream_unasked_that_stays_open_is_not_waited_for(flow: Any) -> None:
+def test_an_unrequested_stream_that_stays_open_is_not_awaited(flow: Any) -> None:
     outcome = flow.run(as_events(flow, flow.piece("x", "stop"), 300.0), stream=False)
     assert outcome.whole.text == "x"
     assert flow.now < 1010.0
@@ -59,7 +61,7 @@ def test_a_stream_unasked_that_stays_open_is_not_waited_for(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_in_place_of_a_stream_keeps_its_code(flow: Any, kind: str, stream: bool) -> None:
+def test_an_error_instead_of_a_stream_keeps_its_code(flow: Any, kind: str, stream: bool) -> None:
     body = json.dumps({"error": {"code": "1113", "message": "m"}}, indent=1).encode()
     error = flow.run(flow.Answer([body[:1], body[1:]], 200, {"content-type": kind}), stream=stream).failure
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
@@ -67,7 +69,7 @@ def test_an_error_in_place_of_a_stream_keeps_its_code(flow: Any, kind: str, stre
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("kind", ["text/html", "text/event-stream", "text/plain"])
-def test_a_page_in_place_of_a_stream_is_quoted(flow: Any, kind: str, stream: bool) -> None:
+def test_an_html_page_instead_of_a_stream_is_quoted(flow: Any, kind: str, stream: bool) -> None:
     answer = flow.Answer([b"\n <!DOCTYPE html><p>Please log in</p>"], 200, {"content-type": kind})
     error = flow.run(answer, stream=stream).failure
     assert isinstance(error, glmv.MalformedResponse)
@@ -82,7 +84,7 @@ def test_a_compressed_stream_of_another_type_is_read_too(flow: Any, stream: bool
     assert flow.run(answer, stream=stream).whole.text == "hello"
 
 
-def test_the_idle_timeout_holds_before_the_first_byte_whatever_comes(flow: Any) -> None:
+def test_the_idle_timeout_applies_before_the_first_byte_of_any_body(flow: Any) -> None:
     for kind in KINDS:
         outcome = flow.run(
             *[as_events(flow, 60.0, flow.piece("x"), kind=kind)] * 2, policy=flow.policy(idle_timeout=5.0)
@@ -109,44 +111,44 @@ BEHIND = {
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("name", BEHIND)
-def test_what_follows_the_finish_reason_does_not_spoil_the_answer(flow: Any, name: str, stream: bool) -> None:
+def test_bytes_after_the_finish_reason_do_not_break_the_answer(flow: Any, name: str, stream: bool) -> None:
     end = flow.piece("", "stop", usage=flow.USAGE)
     outcome = flow.run(as_events(flow, flow.piece("hello"), end, BEHIND[name], kind="text/event-stream"), stream=stream)
     assert (outcome.whole.text, outcome.whole.finish_reason, outcome.whole.attempts) == ("hello", "stop", 1)
     assert outcome.whole.usage == glmv.Usage(1037, 37, 1074)
 
 
-def test_usage_behind_something_broken_is_still_read(flow: Any) -> None:
+def test_usage_after_a_broken_event_is_still_read(flow: Any) -> None:
     chunks = [flow.piece("hello", "stop"), b"data: {x\n\n", {"choices": [], "usage": flow.USAGE}]
     assert flow.run(as_events(flow, *chunks)).whole.usage == glmv.Usage(1037, 37, 1074)
 
 
-def test_garbage_in_a_compressed_stream_behind_the_end_does_not_spoil_it_either(flow: Any) -> None:
+def test_garbage_after_the_end_of_a_compressed_stream_is_ignored(flow: Any) -> None:
     packed = gzip.compress(flow.event(flow.piece("hello", "stop")))
     answer = flow.Answer([packed[:-8], b"\xff" * 40], 200, {"content-encoding": "gzip"})
     assert flow.run(answer).whole.text == "hello"
 
 
-def test_a_withdrawal_behind_the_finish_reason_is_one(flow: Any) -> None:
+def test_a_content_filter_after_the_finish_reason_counts(flow: Any) -> None:
     error = {"error": {"code": "1301", "message": "m"}}
     assert type(flow.run(as_events(flow, flow.piece("bad", "stop"), error)).failure) is glmv.ContentFilterError
 
 
 @pytest.mark.parametrize("what", [b"data: {x\n\n", Failure("reset", "broken")])
-def test_what_comes_before_the_finish_reason_does(flow: Any, what: Any) -> None:
+def test_garbage_before_the_finish_reason_breaks_the_answer(flow: Any, what: Any) -> None:
     assert flow.run(as_events(flow, flow.piece("half"), what, flow.piece("", "stop"))).failure.partial.text == "half"
 
 
 @pytest.mark.parametrize(
     "call", [{"thought": "due"}, {"tools": tools_of(TOOLS)}], ids=["a thought may end", "a call may end"]
 )
-def test_text_that_was_held_is_part_of_what_came_when_a_stream_breaks(flow: Any, call: dict[str, Any]) -> None:
+def test_held_back_text_is_part_of_a_broken_streams_answer(flow: Any, call: dict[str, Any]) -> None:
     pieces = [flow.piece("It is <tool_call>red"), 60.0, flow.piece("more")]
     error = flow.run(flow.streamed(*pieces), policy=flow.policy(deadline=10.0), **call).failure
     assert (type(error), error.partial.text) == (glmv.DeadlineExceeded, "It is <tool_call>red")
 
 
-def test_a_choice_of_another_index_is_the_answer_where_it_is_the_only_one(flow: Any) -> None:
+def test_the_only_choice_is_the_answer_at_any_index(flow: Any) -> None:
     def other(index: int, text: str, finish: str | None = None) -> dict[str, Any]:
         return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]}
 
@@ -169,7 +171,7 @@ def line(payload: object) -> bytes:
     ],
     ids=["Ollama's chat", "Ollama's generate"],
 )  # fmt: skip
-def test_lines_are_shown_as_they_come(flow: Any, lines: list[Any]) -> None:
+def test_json_lines_are_yielded_as_they_arrive(flow: Any, lines: list[Any]) -> None:
     pieces = [line(each) for each in lines]
     outcome = flow.run(flow.Answer(pieces, 200, {"content-type": "application/x-ndjson"}))
     assert [delta.text for delta in outcome.deltas] == ["hel", "lo", ""]
@@ -177,7 +179,7 @@ def test_lines_are_shown_as_they_come(flow: Any, lines: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lines_are_told_by_the_second_of_them_whatever_their_type(flow: Any, kind: str) -> None:
+def test_json_lines_are_recognized_at_the_second_line_for_any_content_type(flow: Any, kind: str) -> None:
     pieces = [line(each) for each in (flow.piece("he"), flow.piece("l"), flow.piece("lo"), flow.piece("", "stop"))]
     outcome = flow.run(flow.Answer(pieces, 200, {"content-type": kind}))
     assert [delta.text for delta in outcome.deltas] == ["he", "l", "lo", ""]
@@ -188,7 +190,7 @@ def test_lines_are_told_by_the_second_of_them_whatever_their_type(flow: Any, kin
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n \n"])
-def test_a_whole_answer_in_one_line_is_no_stream(flow: Any, kind: str, stream: bool, end: bytes) -> None:
+def test_a_whole_answer_in_one_line_is_not_a_stream(flow: Any, kind: str, stream: bool, end: bytes) -> None:
     body = json.dumps(flow.whole("hello")).encode() + end
     outcome = flow.run(flow.Answer([bytes([each]) for each in body], 200, {"content-type": kind}), stream=stream)
     assert (outcome.whole.text, outcome.whole.usage) == ("hello", glmv.Usage(1037, 37, 1074))
@@ -200,7 +202,7 @@ def test_a_whole_answer_may_take_longer_than_an_event(flow: Any) -> None:
     assert flow.run(answer, policy=flow.policy(idle_timeout=5.0)).whole.text == "hello"
 
 
-def test_the_idle_timeout_holds_between_lines(flow: Any) -> None:
+def test_the_idle_timeout_applies_between_lines(flow: Any) -> None:
     lines = flow.Answer([line(flow.piece("a")), 60.0, line(flow.piece("", "stop"))], 200,
                         {"content-type": "application/x-ndjson"})  # fmt: skip
     error = flow.run(lines, policy=flow.policy(idle_timeout=5.0)).failure
@@ -209,14 +211,14 @@ def test_the_idle_timeout_holds_between_lines(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_error_among_lines_is_one(flow: Any, stream: bool) -> None:
+def test_an_error_among_json_lines_is_raised(flow: Any, stream: bool) -> None:
     pieces = [line({"message": {"content": "a"}, "done": False}), line({"error": {"code": "1301", "message": "m"}})]
     error = flow.run(flow.Answer(pieces, 200, {"content-type": "application/x-ndjson"}), stream=stream).failure
     assert (type(error), error.partial.text) == (glmv.ContentFilterError, "a")
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_line_that_is_cut_is_no_end(flow: Any, stream: bool) -> None:
+def test_a_truncated_line_is_not_the_end(flow: Any, stream: bool) -> None:
     pieces = [line({"message": {"content": "a"}, "done": False}), b'{"message": {"cont']
     kind = {"content-type": "application/x-ndjson"}
     error = flow.run(flow.Answer(pieces, 200, kind), stream=stream, policy=flow.policy(max_retries=0)).failure
@@ -249,7 +251,7 @@ def outcome_of(flow: Any, name: str, pieces: list[bytes]) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", STREAMS)
 @settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=9))
-def test_any_cut_of_what_other_servers_stream_gives_the_same(flow: Any, name: str, cuts: list[int]) -> None:
+def test_any_split_of_other_servers_streams_gives_the_same_answer(flow: Any, name: str, cuts: list[int]) -> None:
     body = CASES[name].body
     places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False) if a < b]  # noqa: RUF007 - both sides are needed
@@ -257,6 +259,6 @@ def test_any_cut_of_what_other_servers_stream_gives_the_same(flow: Any, name: st
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_single_bytes_of_what_other_servers_stream_give_the_same(flow: Any, name: str) -> None:
+def test_other_servers_streams_byte_by_byte_give_the_same_answer(flow: Any, name: str) -> None:
     body = CASES[name].body
     assert outcome_of(flow, name, [bytes([each]) for each in body]) == outcome_of(flow, name, [body])

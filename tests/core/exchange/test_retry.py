@@ -1,4 +1,4 @@
-"""How often, how long and for how much it is tried again: figures, with no clock but ours."""
+"""Number, pauses and budget of retries, with a fake clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = 1_800_000_000.0
 
 
 class World:
-    """A policy whose clock stands still and whose chance is told."""
+    """A policy with a fixed clock and a fixed random value."""
 
     def __init__(self, chance: float = 1.0, **options: Any) -> None:
         self.now = 50.0
@@ -44,27 +44,27 @@ def test_a_call_makes_at_most_max_retries_and_one_requests() -> None:
             assert len(World(max_retries=retries).pauses(kind)) == retries
 
 
-def test_what_is_never_tried_again_is_not_tried_again() -> None:
+def test_permanent_errors_are_never_retried() -> None:
     assert World().pauses(Retry.NEVER) == []
 
 
-def test_pauses_double_up_to_their_cap() -> None:
+def test_pauses_double_up_to_their_maximum() -> None:
     assert World(max_retries=6).pauses(Retry.BUSY) == [2, 4, 8, 16, 30, 30]
     assert World(max_retries=6).pauses(Retry.TRANSIENT) == [0.5, 1, 2, 4, 8, 8]
 
 
-def test_a_pause_is_anywhere_between_nothing_and_its_bound() -> None:
+def test_a_pause_is_random_between_zero_and_its_bound() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY) == [0, 0, 0]
     assert World(chance=0.25).pauses(Retry.BUSY) == [0.5, 1, 2]
 
 
-def test_a_thousand_refused_together_do_not_come_back_together() -> None:
+def test_a_thousand_calls_refused_together_do_not_retry_together() -> None:
     dice = random.Random(7)
     firsts = [World(chance=dice.random()).pauses(Retry.BUSY)[0] for _ in range(1000)]
     assert max(Counter(int(pause / 0.05) for pause in firsts).values()) <= 50
 
 
-def test_the_first_break_before_any_answer_is_tried_again_at_once_and_for_free() -> None:
+def test_the_first_break_before_an_answer_is_retried_at_once_free_of_budget() -> None:
     world = World()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
@@ -72,7 +72,7 @@ def test_the_first_break_before_any_answer_is_tried_again_at_once_and_for_free()
     assert world.policy.budget._tokens == RetryBudget.CAPACITY - 2 * RetryBudget.COST[Retry.TRANSIENT]
 
 
-def test_a_break_inside_the_answer_is_tried_again_after_a_pause() -> None:
+def test_a_break_inside_the_answer_is_retried_after_a_pause() -> None:
     world = World()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
@@ -81,22 +81,22 @@ def test_a_break_inside_the_answer_is_tried_again_after_a_pause() -> None:
     assert world.tries.again(reset, Retry.TRANSIENT) == 0.5
 
 
-def test_a_pause_the_server_asks_for_is_kept_and_a_little_more() -> None:
+def test_the_servers_retry_after_is_kept_plus_a_little() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0)) == [3.0, 3.0, 3.0]
     assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0))[0] == pytest.approx(3.3)
     assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=100.0))[0] == 103.0
 
 
-def test_a_pause_too_long_to_wait_for_is_left_to_the_caller() -> None:
+def test_too_long_a_retry_after_is_raised() -> None:
     assert World().pauses(Retry.BUSY, RateLimitError("", retry_after=3600.0)) == []
     assert len(World().pauses(Retry.BUSY, RateLimitError("", retry_after=MAX_RETRY_AFTER))) == 3
 
 
-def test_a_server_that_asks_for_no_pause_gets_the_usual_one() -> None:
+def test_without_retry_after_the_usual_pause_applies() -> None:
     assert World().pauses(Retry.BUSY, RateLimitError("", retry_after=0.0)) == [2, 4, 8]
 
 
-def test_a_pause_that_would_end_after_the_deadline_is_not_begun() -> None:
+def test_a_pause_that_would_end_after_the_deadline_is_not_started() -> None:
     world = World(deadline=1.5)
     world.tries.begin()
     with pytest.raises(DeadlineExceeded) as raised:
@@ -133,39 +133,39 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_begun() -> None:
         ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
     ],
 )
-def test_the_header_is_read_as_the_standard_and_well_tried_clients_read_it(
+def test_retry_after_is_read_as_in_the_standard_and_in_common_clients(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
-def test_ten_thousand_calls_in_an_outage_cost_little_more_than_themselves() -> None:
+def test_ten_thousand_calls_in_an_outage_make_few_retries() -> None:
     budget = RetryBudget()
     extra = sum(len(World(budget=budget).pauses(Retry.BUSY, ServerError("out of order"))) for _ in range(10_000))
     assert 0 < extra <= 110
 
 
-def test_refusals_as_too_many_at_once_cost_nothing_of_the_budget() -> None:
+def test_concurrency_refusals_do_not_use_the_budget() -> None:
     world = World(max_retries=6)
     world.pauses(Retry.BUSY)
     assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
-def test_the_budget_is_named_in_the_error_that_it_causes() -> None:
+def test_an_error_caused_by_the_empty_budget_names_it() -> None:
     world = World(budget=RetryBudget(1))
     error = ServerError("out of order")
     assert world.pauses(Retry.TRANSIENT, error) == [0.5]
     assert "retry budget of this client is used up (retry_budget=1)" in str(error)
 
 
-def test_a_budget_can_be_without_a_bound() -> None:
+def test_a_budget_can_be_unlimited() -> None:
     budget = RetryBudget(None)
     assert all(budget.take(Retry.TRANSIENT) for _ in range(10_000))
     assert RetryBudget(0).take(Retry.TRANSIENT) is False
 
 
 def refused(world: World, gate: Gate, others: int = 0) -> float | None:
-    """A call is refused beside others that were answered since the last time."""
+    """Refuse a call while others were answered since its last refusal."""
     for _ in range(others):
         gate.enter("b", lambda: None).leave(good=True)
     ticket = gate.enter("a", lambda: None)
@@ -177,10 +177,10 @@ def refused(world: World, gate: Gate, others: int = 0) -> float | None:
 
 
 def gated(**options: Any) -> tuple[World, Gate]:
-    found: list[World] = []
-    gate = Gate("glm", 5, lambda: found[0].now if found else 50.0, lambda: 1.0)
-    found.append(World(gate=gate, **options))
-    return found[0], gate
+    results: list[World] = []
+    gate = Gate("glm", 5, lambda: results[0].now if results else 50.0, lambda: 1.0)
+    results.append(World(gate=gate, **options))
+    return results[0], gate
 
 
 def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
@@ -189,21 +189,21 @@ def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
     assert [refused(world, gate) for _ in range(4)] == [0.0, 0.0, 0.0, None]
 
 
-def test_a_refusal_costs_an_attempt_where_the_call_is_refused_for_minutes() -> None:
+def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
     world, gate = gated()
     refused(world, gate, 1)
     world.now += BUSY_PATIENCE
-    found = [refused(world, gate, 1) for _ in range(5)]
-    assert (found[0], found[-1]) == (0.0, None)
+    results = [refused(world, gate, 1) for _ in range(5)]
+    assert (results[0], results[-1]) == (0.0, None)
 
 
-def test_without_retries_a_refusal_is_the_end_whoever_is_answered() -> None:
+def test_without_retries_a_refusal_raises_even_if_others_are_answered() -> None:
     world, gate = gated(max_retries=0)
     assert refused(world, gate, 3) is None
     assert gate.paused_until <= 50.0  # the next call is the caller's to time
 
 
-def test_a_call_whose_deadline_is_before_the_end_of_the_pause_does_not_wait() -> None:
+def test_a_call_does_not_wait_for_a_pause_beyond_its_deadline() -> None:
     world, gate = gated(deadline=0.4)
     ticket = gate.enter("a", lambda: None)
     world.tries.begin()
@@ -225,26 +225,26 @@ def test_an_empty_budget_is_full_again_after_500_successes() -> None:
     assert budget._tokens == RetryBudget.CAPACITY
 
 
-def test_a_success_after_a_retry_gives_back_what_it_cost() -> None:
+def test_a_success_after_a_retry_returns_its_cost_to_the_budget() -> None:
     budget = RetryBudget()
     budget.take(Retry.BUSY)
     budget.earn(after_retry=True)
     assert budget._tokens == RetryBudget.CAPACITY
 
 
-def test_signing_anew_costs_nothing() -> None:
+def test_signing_a_token_again_does_not_use_the_budget() -> None:
     world = World()
     assert world.pauses(Retry.TOKEN) == [0, 0, 0]
     assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
 @pytest.mark.parametrize(("off", "told"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])
-def test_a_clock_that_is_off_is_noticed_by_the_date_header(off: int, told: int) -> None:
+def test_a_wrong_clock_is_detected_by_the_date_header(off: int, told: int) -> None:
     assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == told
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Foo 2026"])
-def test_a_date_that_is_none_says_nothing_of_the_clock(date: str) -> None:
+def test_an_invalid_date_header_is_ignored(date: str) -> None:
     assert World().policy.skew(date) == 0
 
 

@@ -1,4 +1,4 @@
-"""Programs that `test_figures.py` runs as processes of their own: `programs.py NAME BASE KEY` prints JSON."""
+"""Programs that `test_figures.py` runs in separate processes: `programs.py NAME BASE KEY` prints JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def megabytes() -> float:
 
 
 def peak() -> float:
-    """The most memory that was ever in use."""
+    """The peak memory use."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -59,7 +59,7 @@ def clients() -> dict[str, Any]:
 
 
 def requests() -> dict[str, Any]:
-    """5,000 requests by one client, after it has warmed up."""
+    """5,000 requests by one client, after a warm-up."""
     with glmv.Client(**WHERE) as glm:
         for _ in range(300):
             glm.chat("Hello")

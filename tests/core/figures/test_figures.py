@@ -1,4 +1,4 @@
-"""The figures that are promised: deadlines, leaks, bombs, loops and forks, against the emulator."""
+"""The promised figures: deadlines, leaks, compression bombs, event loops and forks, against the emulator."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def awaiting(emu: Emulator, **options: Any) -> glmv.AsyncClient:
 
 
 def program(name: str, emu: Emulator, **environment: str) -> dict[str, Any]:
-    """What a program of `programs.py` found; it must not write to standard error."""
+    """The result of a program of `programs.py`, which must not write to standard error."""
     command = [sys.executable, "-W", "error", str(PROGRAMS), name, emu.base_url, emu.api_key]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ENDS_WITHIN, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    data: dict[str, Any] = json.loads(done.stdout)
+    return data
 
 
 def asked(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None:
@@ -69,7 +69,7 @@ def asked(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None
 
 
 def lateness(act: Callable[[], None]) -> float:
-    """Seconds after the deadline at which an act gave up; the best of three, for a busy machine is late by itself."""
+    """Seconds between the deadline and the end of a call: the best of three, because a busy machine adds delays."""
     best = float("inf")
     for _ in range(3):
         began = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_deadline_is_met_whatever_the_server_does(emu: Emulator, fault: str, s
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-def test_a_deadline_covers_the_making_of_a_connection(emu: Emulator, awaited: bool) -> None:
+def test_a_deadline_covers_connecting(emu: Emulator, awaited: bool) -> None:
     base = emu.trap("blackhole")
     late = lateness(lambda: asked(emu, stream=False, awaited=awaited, deadline=DEADLINE, base_url=base))
     assert -0.01 <= late <= LATE
@@ -143,44 +143,44 @@ def test_a_hundred_calls_pass_ten_slots_with_a_hundred_requests(awaited: bool) -
 
 
 def test_five_hundred_clients_leave_nothing_behind(emu: Emulator) -> None:
-    found = program("clients", emu)
-    assert found["descriptors"] == 0
-    assert found["grown"] < LEAK
+    result = program("clients", emu)
+    assert result["descriptors"] == 0
+    assert result["grown"] < LEAK
 
 
 def test_five_thousand_requests_leave_nothing_behind(emu: Emulator) -> None:
-    found = program("requests", emu)
-    assert found["descriptors"] == 0
-    assert found["grown"] < LEAK
+    result = program("requests", emu)
+    assert result["descriptors"] == 0
+    assert result["grown"] < LEAK
 
 
-def test_a_thousand_calls_at_once_are_answered_in_little_memory(emu: Emulator) -> None:
-    found = program("thousand", emu)
-    assert found["answered"] == 1000
-    assert found["grown"] < CROWD
+def test_a_thousand_concurrent_calls_need_little_memory(emu: Emulator) -> None:
+    result = program("thousand", emu)
+    assert result["answered"] == 1000
+    assert result["grown"] < CROWD
 
 
 @pytest.mark.parametrize(
     ("fault", "stream"),
     [("gzip-bomb", False), ("huge-body", False), ("endless-line", True), ("endless-line; megabytes=200", True)],
 )
-def test_a_bomb_is_dropped_before_it_fills_the_memory(emu: Emulator, fault: str, stream: bool) -> None:
-    found = program("bomb", emu, FAULT=fault, STREAM=str(int(stream)))
-    assert "larger than" in found["error"]
-    assert found["grown"] < BOMB
+def test_a_compression_bomb_is_stopped_before_it_fills_the_memory(emu: Emulator, fault: str, stream: bool) -> None:
+    result = program("bomb", emu, FAULT=fault, STREAM=str(int(stream)))
+    assert "larger than" in result["error"]
+    assert result["grown"] < BOMB
 
 
 def test_two_hundred_megabytes_of_base64_are_refused_without_being_decoded(emu: Emulator) -> None:
-    found = program("picture", emu)
-    assert found["error"]
-    assert found["grown"] < BOMB
+    result = program("picture", emu)
+    assert result["error"]
+    assert result["grown"] < BOMB
 
 
-def test_three_event_loops_in_a_row_work_without_a_word(emu: Emulator) -> None:
+def test_three_event_loops_in_a_row_work_without_warnings(emu: Emulator) -> None:
     assert program("loops", emu) == {"texts": 1}
 
 
-def test_eight_forked_children_with_fifty_calls_each_fail_never(emu: Emulator) -> None:
+def test_eight_forked_children_with_fifty_calls_each_never_fail(emu: Emulator) -> None:
     assert program("forks", emu) == {"failed": 0}
     # No connection is shared. A process may need a second one: the first is closed when it was idle for long.
     used = {(exchange.connection, exchange.headers["x-process"]) for exchange in emu.requests}

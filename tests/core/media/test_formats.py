@@ -1,4 +1,4 @@
-"""Formats by their first bytes, pages, levels of 16 bits, large photographs, and files that were cut short."""
+"""Formats by their first bytes, pages, 16-bit levels, large photographs, and truncated files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def first_pixel(image: Image) -> Any:
         ("BMP", "bmp", {}),
     ],
 )
-def test_what_pillow_reads_is_taken_and_re_encoded(kind: str, name: str, options: dict[str, Any]) -> None:
+def test_formats_that_pillow_reads_are_accepted_and_re_encoded(kind: str, name: str, options: dict[str, Any]) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (48, 48), (0, 128, 0)), kind, **options))
     assert (image.format, image.width, image.height) == (name, 48, 48)
     assert image.mime is not None
@@ -59,13 +59,13 @@ def test_what_pillow_reads_is_taken_and_re_encoded(kind: str, name: str, options
     assert "re-encoded" in str(note)
 
 
-def test_a_bmp_with_anything_in_its_reserved_bytes_is_one() -> None:
+def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     data = bytearray(encoded(Pillow.new("RGB", (30, 20), "navy"), "BMP"))
     data[6:10] = b"GIMP"
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_names_of_files_end_as_each_format_has_it() -> None:
+def test_file_names_have_the_extension_of_their_format() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -74,19 +74,19 @@ def test_names_of_files_end_as_each_format_has_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["scan.jp2", "Holiday.FLV", "mask.pgm"])
-def test_the_name_of_a_file_is_not_taken_for_a_host(name: str) -> None:
+def test_a_file_name_is_not_taken_for_a_host(name: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         Image.of(name)
     assert "Did you mean" not in str(caught.value)
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_break_the_table(head: bytes) -> None:
+def test_no_bytes_break_the_format_detection(head: bytes) -> None:
     assert formats.format_of(head) in {None, *formats.FORMATS}
 
 
 @pytest.mark.parametrize("text", [b"P5", b"P6 is a word", b"\n\5\1", b"BM is short for", b"\0\0\1\0", b"\0\0\2\0"])
-def test_a_few_letters_are_no_picture(text: bytes) -> None:
+def test_a_few_letters_are_not_a_picture(text: bytes) -> None:
     assert formats.format_of(text) is None
 
 
@@ -94,7 +94,7 @@ COLOURS = ("red", "lime", "blue", "white")
 
 
 @pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
-def test_pages_that_are_left_out_are_noted_and_can_be_had(kind: str, word: str) -> None:
+def test_omitted_pages_are_noted_and_available(kind: str, word: str) -> None:
     drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
     image = Image.from_bytes(encoded(drawn[0], kind, save_all=True, append_images=drawn[1:]), name="fax.x")
     note = str(image.fitted(**LIMITS)[1])
@@ -116,7 +116,7 @@ def test_a_picture_of_one_page_has_one_and_no_note_of_pages() -> None:
     assert len(image.pages()) == 1
 
 
-def test_an_animated_png_is_sent_as_it_is_with_a_note() -> None:
+def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
     drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
     image = Image.from_bytes(encoded(drawn[0], "PNG", save_all=True, append_images=drawn[1:]), name="a.png")
     same, note = image.fitted(**LIMITS)
@@ -124,9 +124,9 @@ def test_an_animated_png_is_sent_as_it_is_with_a_note() -> None:
     assert "it has 4 frames" in str(note)
 
 
-def test_too_many_pages_are_refused_with_a_way_out() -> None:
-    drawn = [Pillow.new("L", (4, 4), number) for number in range(160)]
-    image = Image.from_bytes(encoded(drawn[0], "TIFF", save_all=True, append_images=drawn[1:]))
+def test_too_many_pages_are_refused_with_advice() -> None:
+    results = [Pillow.new("L", (4, 4), number) for number in range(160)]
+    image = Image.from_bytes(encoded(results[0], "TIFF", save_all=True, append_images=results[1:]))
     with pytest.raises(LimitExceeded, match=r"160 pages.*pages\(150\)"):
         image.pages()
     assert len(image.pages(3)) == 3
@@ -161,7 +161,7 @@ def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, wanted: int
 
 
 @pytest.mark.parametrize("most", [65535, 4095])
-def test_grey_of_16_bits_is_shown_alike_as_png_and_tiff(most: int) -> None:
+def test_16_bit_grey_is_converted_the_same_from_png_and_tiff(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
     shown, notes = [], []
     for kind in ("PNG", "TIFF"):
@@ -188,7 +188,7 @@ def test_levels_that_are_stretched_are_noted() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_black_is_never_white(mode: str, low: float, high: float) -> None:
+def test_black_never_becomes_white(mode: str, low: float, high: float) -> None:
     black, white = pixels.levels(mode, *sorted((low, high)))
     assert black != white or not (abs(low) < 2**53)
 
@@ -205,7 +205,7 @@ print(fitted.width, fitted.height, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 @pytest.mark.parametrize(("size", "sides"), [((12032, 9024), (6000, 4500)), ((16384, 12288), (6000, 4500))])
-def test_a_photograph_of_200_megapixels_is_made_small_in_little_memory(
+def test_a_photograph_of_200_megapixels_is_scaled_down_in_little_memory(
     size: tuple[int, int], sides: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "large.jpg"
@@ -246,13 +246,13 @@ def test_a_picture_is_opened_by_pillow(kind: str) -> None:
         Image.from_url("https://example.com/a.png").to_pil()
 
 
-def test_a_pillow_picture_that_is_too_large_is_told_what_to_do() -> None:
+def test_too_large_a_pillow_picture_is_refused_with_advice() -> None:
     with pytest.raises(LimitExceeded, match=r"12000x8000.*thumbnail.*from_path"):
         Image.of(Pillow.new("1", (12000, 8000)))
 
 
 @pytest.mark.parametrize("n", [0, -1, "2", 1.5, True])
-def test_a_senseless_number_of_pages_is_refused(n: Any) -> None:
+def test_an_invalid_number_of_pages_is_refused(n: Any) -> None:
     with pytest.raises(InvalidRequestError, match="1 or more"):
         Image.from_bytes(noise("PNG")).pages(n)
 
@@ -272,7 +272,7 @@ def noise(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("share", [0.4, 0.9])
-def test_a_file_that_was_cut_short_says_how_many_bytes_it_has(kind: str, share: float) -> None:
+def test_the_error_of_a_truncated_file_names_its_bytes(kind: str, share: float) -> None:
     data = noise(kind)
     assert Image.from_bytes(data).cut_short is None
     half = data[: int(len(data) * share)]
@@ -283,12 +283,12 @@ def test_a_file_that_was_cut_short_says_how_many_bytes_it_has(kind: str, share: 
 
 
 @pytest.mark.parametrize("tail", [b"", b"MotionPhoto_Data" * 9000])
-def test_a_jpeg_with_something_behind_its_end_is_whole(tail: bytes) -> None:
+def test_a_jpeg_with_bytes_after_its_end_is_complete(tail: bytes) -> None:
     assert Image.from_bytes(noise("JPEG") + tail).cut_short is None
 
 
 @pytest.mark.parametrize("kind", ["noise", "plain"])
-def test_a_jpeg_of_a_camera_that_writes_no_end_is_whole_and_half_a_download_is_not(kind: str) -> None:
+def test_a_jpeg_without_end_marker_is_complete_but_half_a_download_is_not(kind: str) -> None:
     plain = Pillow.new("RGB", (333, 222), (90, 120, 40))
     data = noise("JPEG") if kind == "noise" else encoded(plain, "JPEG")
     assert data.endswith(b"\xff\xd9")
@@ -323,7 +323,7 @@ def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64
         ("mpeg", "mpeg2video", "mpg"),
     ],
 )
-def test_frames_of_a_container_that_no_model_takes_can_be_had(form: str, codec: str, name: str) -> None:
+def test_frames_of_an_unsupported_container_are_available(form: str, codec: str, name: str) -> None:
     video = Video.from_bytes(clip(form, codec), name="clip")
     assert video.container == name
     assert str(video.mime).startswith("video/")
@@ -335,7 +335,7 @@ def test_frames_of_a_container_that_no_model_takes_can_be_had(form: str, codec: 
 
 @pytest.mark.parametrize("packets", ["of 188 bytes", "of 192 bytes"])
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_a_recorded_broadcast_shows_its_beginning(codec: str, packets: str) -> None:
+def test_frames_of_a_recorded_broadcast_start_at_its_beginning(codec: str, packets: str) -> None:
     options = {"mpegts_m2ts_mode": "1"} if packets == "of 192 bytes" else {}
     video = Video.from_bytes(clip("mpegts", codec, **options))
     assert video.container == "ts"
@@ -344,7 +344,7 @@ def test_a_recorded_broadcast_shows_its_beginning(codec: str, packets: str) -> N
     assert reds == pytest.approx([25, 75, 125, 175, 225], abs=12)
 
 
-def test_a_video_of_which_no_frame_can_be_decoded_is_refused() -> None:
+def test_a_video_without_decodable_frames_is_refused() -> None:
     data = clip("mpegts", "mpeg2video")
     junk = b"".join(data[at : at + 4] + bytes(184) for at in range(0, len(data), 188) if data[at + 1] & 0x1F)
     with pytest.raises(UnsupportedContent, match="decoded"):
@@ -352,21 +352,21 @@ def test_a_video_of_which_no_frame_can_be_decoded_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("ratio", "width"), [("4/3", 128), ("2/1", 192), ("8/9", 85)])
-def test_frames_of_anamorphic_video_have_the_shape_that_is_shown(ratio: str, width: int) -> None:
+def test_frames_of_anamorphic_video_have_the_displayed_shape(ratio: str, width: int) -> None:
     video = Video.from_bytes(clip("mp4", "mpeg4", ratio))
     (frame,) = video.frames(1)
     assert (video.width, video.height) == (frame.width, frame.height) == (width, 64)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8])
-def test_half_a_video_is_refused_with_its_bytes(share: float) -> None:
+def test_a_truncated_video_is_refused_with_its_bytes(share: float) -> None:
     data = clip("mp4", "mpeg4")
     half = data[: int(len(data) * share)]
     with pytest.raises(UnsupportedContent, match=f"cut short.*{len(half):,}|{len(half):,}.*cut short"):
         Video.from_bytes(half, name="half.mp4")
 
 
-def test_sound_without_a_picture_is_no_video() -> None:
+def test_audio_without_a_picture_is_not_a_video() -> None:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=44100)
@@ -379,6 +379,6 @@ def test_sound_without_a_picture_is_no_video() -> None:
         Video.from_bytes(out.getvalue(), name="song.mp4")
 
 
-def test_an_audio_book_is_called_audio() -> None:
+def test_an_audio_book_is_reported_as_audio() -> None:
     with pytest.raises(UnsupportedContent, match="an audio file"):
         Video.from_bytes(b"\0\0\0\x20ftypM4B \0\0\2\0" + bytes(80))

@@ -1,4 +1,4 @@
-"""Pictures are recognized by their first bytes; JPEG and PNG are measured from their header; Pillow is the oracle."""
+"""Pictures are recognized by their first bytes; JPEG and PNG sizes come from the header, as Pillow reads them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def measured(data: bytes) -> headers.Picture | None:
 
 @pytest.mark.parametrize(("name", "kind"), FORMATS.items())
 @pytest.mark.parametrize("size", [(1, 1), (61, 37), (300, 7)])
-def test_a_header_tells_what_pillow_decodes(name: str, kind: str, size: tuple[int, int]) -> None:
+def test_a_header_gives_the_size_that_pillow_decodes(name: str, kind: str, size: tuple[int, int]) -> None:
     assert measured(encoded(kind, size)) == headers.Picture(name, *size)
 
 
@@ -52,21 +52,21 @@ def test_a_header_tells_what_pillow_decodes(name: str, kind: str, size: tuple[in
     ],
 )
 def test_the_variants_of_a_format_are_measured(kind: str, options: dict[str, object]) -> None:
-    found = measured(encoded(kind, (61, 37), **options))
-    assert found is not None
-    assert found[1:] == (61, 37, 1)
+    result = measured(encoded(kind, (61, 37), **options))
+    assert result is not None
+    assert result[1:] == (61, 37, 1)
 
 
 @pytest.mark.parametrize("kind", TURNABLE)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_sides_are_those_that_a_viewer_shows(kind: str, orientation: int) -> None:
+def test_width_and_height_are_as_displayed(kind: str, orientation: int) -> None:
     exif = Pillow.Exif()
     exif[ORIENTATION] = orientation
     data = encoded(kind, exif=exif)
     shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
-    found = measured(data)
-    assert found is not None
-    assert (found.width, found.height, found.orientation) == (*shown.size, orientation)
+    result = measured(data)
+    assert result is not None
+    assert (result.width, result.height, result.orientation) == (*shown.size, orientation)
 
 
 def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() -> None:
@@ -79,14 +79,14 @@ def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() ->
         touched += size
         return data[offset : offset + size]
 
-    found = headers.picture(read)
-    assert found is not None
-    assert (found.width, found.height) == (61, 37)
+    result = headers.picture(read)
+    assert result is not None
+    assert (result.width, result.height) == (61, 37)
     assert touched < 2_000
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
-def test_of_other_formats_the_pixels_are_not_read_to_measure(kind: str) -> None:
+def test_other_formats_are_measured_without_reading_pixels(kind: str) -> None:
     data = encoded(kind, (900, 700)) + bytes(100_000)
     touched = 0
 
@@ -103,14 +103,14 @@ def test_of_other_formats_the_pixels_are_not_read_to_measure(kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("size", [(64, 48), (61, 37)])
-def test_a_heic_is_as_large_as_a_viewer_shows_it(size: tuple[int, int], orientation: int) -> None:
+def test_a_heic_has_the_displayed_size(size: tuple[int, int], orientation: int) -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
     exif = Pillow.Exif()
     exif[ORIENTATION] = orientation
     data = encoded("HEIF", size, exif=exif)
-    shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
-    assert measured(data) == headers.Picture("heic", *shown.size)
+    result = ImageOps.exif_transpose(Pillow.open(io.BytesIO(data)))
+    assert measured(data) == headers.Picture("heic", *result.size)
 
 
 @pytest.mark.parametrize(("name", "kind"), FORMATS.items())
@@ -127,7 +127,7 @@ def test_without_pillow_all_formats_are_recognized_and_jpeg_and_png_are_measured
 
 @pytest.mark.parametrize("size", [None, 100])
 @given(st.lists(st.tuples(st.sampled_from(["read", "set", "move", "end"]), st.integers(-120, 120)), max_size=20))
-def test_bytes_that_are_read_by_offset_are_a_file(size: int | None, steps: list[tuple[str, int]]) -> None:
+def test_bytes_can_be_read_by_offset_like_a_file(size: int | None, steps: list[tuple[str, int]]) -> None:
     data = bytes(range(100))
     file, plain = BlobFile(reader(data), size), io.BytesIO(data)
     for step, number in steps:
@@ -168,7 +168,7 @@ def test_bytes_that_are_read_by_offset_are_a_file(size: int | None, steps: list[
         (b"\x00\x01\x02\x03\x04", "unknown"),
     ],
 )
-def test_what_is_no_picture_is_called_by_its_name(head: bytes, word: str) -> None:
+def test_other_file_types_are_refused_by_name(head: bytes, word: str) -> None:
     assert word in headers.describe(head)
     assert measured(head) is None
 
@@ -188,12 +188,12 @@ def test_no_damage_to_a_real_picture_breaks_the_measuring(kind: str, at: int, ju
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
         try:
-            found = measured(damaged)
+            result = measured(damaged)
         except LimitExceeded:  # the damage made it announce more pixels than Pillow opens
             assert kind in {"GIF", "WEBP"}
             continue
-        if found is None:
+        if result is None:
             continue
         # Of other formats Pillow may see that they are damaged; then their sides are unknown.
-        unknown = found.format not in {"jpg", "png"} and (found.width, found.height) == (None, None)
-        assert unknown or (found.width or 0) > 0 < (found.height or 0)
+        unknown = result.format not in {"jpg", "png"} and (result.width, result.height) == (None, None)
+        assert unknown or (result.width or 0) > 0 < (result.height or 0)

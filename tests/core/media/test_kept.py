@@ -1,4 +1,4 @@
-"""Pictures of a history are checked and fitted once, in whatever objects they come, within a bound of bytes."""
+"""Pictures of a history are checked and fitted once, whichever objects hold them; the cache is bounded in bytes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def text(seed: int = 1) -> str:
 
 
 def ask(content: Any, **options: Any) -> Any:
-    """What a call does with a picture of a message, up to the request."""
+    """Prepare a message with a picture as a call does, up to the request."""
     from glmv.endpoints.context import Context
     from glmv.exchange.retry import RetryBudget
     from glmv.transport.address import address_of
@@ -74,16 +74,16 @@ def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: Counted
 
 def test_bytes_and_files_of_a_history_are_fitted_once(fits: Counted, tmp_path: Any) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo())
-    made = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
-    for make in made * 3:
+    results = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
+    for make in results * 3:
         fitted, note = make().fitted_for(ROW)
         assert (fitted.width, fitted.height, fitted.orientation) == (400, 500, 1)
         assert note is not None
-        assert note.startswith("photo.jpg: " if make is made[1] else "picture ")
+        assert note.startswith("photo.jpg: " if make is results[1] else "picture ")
     assert fits.calls == 1
 
 
-def test_other_limits_are_another_picture(fits: Counted) -> None:
+def test_other_limits_are_another_cache_entry(fits: Counted) -> None:
     for side in (300, 300, 200):
         fitted, _ = glmv.Image.from_bytes(photo()).fitted(max_side=side)
         assert fitted.height == side
@@ -91,14 +91,14 @@ def test_other_limits_are_another_picture(fits: Counted) -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1000])
-def test_a_cache_that_has_no_space_keeps_nothing(most: int, fits: Counted) -> None:
+def test_a_cache_of_size_zero_stores_nothing(most: int, fits: Counted) -> None:
     for _ in range(2):
         ask(block(text()), picture_cache_bytes=most)
     assert fits.calls == 2
     assert FITTED.size == 0
 
 
-def test_the_cache_stays_within_its_bytes(fits: Counted) -> None:
+def test_the_cache_stays_within_its_bound_of_bytes(fits: Counted) -> None:
     one = len(text()) * 2
     for seed in range(1, 9):
         ask(block(text(seed)), picture_cache_bytes=3 * one)
@@ -110,7 +110,7 @@ def test_the_cache_stays_within_its_bytes(fits: Counted) -> None:
     assert fits.calls == done + 1  # the oldest is not
 
 
-def test_what_is_no_picture_is_refused_each_time() -> None:
+def test_an_invalid_picture_is_refused_each_time() -> None:
     junk = base64.b64encode(bytes(range(256)) * 400).decode()
     cut = text()[: len(text()) // 8 * 4]
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_what_is_no_picture_is_refused_each_time() -> None:
             ask(block(cut))
 
 
-def test_base64_that_is_mended_is_not_taken_for_what_it_was() -> None:
+def test_repaired_base64_is_another_cache_entry() -> None:
     plain = text()
     wrapped = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_base64_that_is_mended_is_not_taken_for_what_it_was() -> None:
         assert glmv.Image.from_base64(plain).data() == photo()
 
 
-def test_the_picture_is_equal_and_named_as_before() -> None:
+def test_a_cached_picture_is_equal_and_keeps_its_name() -> None:
     images = [glmv.Image.from_base64(text(), name=name) for name in ("a.jpg", "b.jpg", None)]
     assert images[0] == images[1] == images[2] == glmv.Image.from_bytes(photo())
     assert [image.name for image in images] == ["a.jpg", "b.jpg", None]
@@ -146,12 +146,12 @@ def test_threads_share_the_cache() -> None:
         return ask(block(texts[index % 4]), picture_cache_bytes=10**6)
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(work, range(64)))
-    assert all(found[index] == found[index % 4] for index in range(64))
+        result = list(pool.map(work, range(64)))
+    assert all(result[index] == result[index % 4] for index in range(64))
     assert FITTED.size <= 10**6
 
 
-def test_a_table_counts_what_it_holds() -> None:
+def test_the_cache_counts_its_bytes() -> None:
     table: Kept[str] = Kept()
     table.put("a", "x", 6, 10)
     table.put("a", "y", 4, 10)
@@ -165,8 +165,8 @@ def test_a_table_counts_what_it_holds() -> None:
     assert (table.get("b"), table.size) == (None, 0)
 
 
-def test_what_is_remembered_of_checked_base64_is_no_content() -> None:
+def test_the_cache_of_checked_base64_holds_no_content() -> None:
     glmv.Image.from_base64(text())
     (checked,) = (entry for entry, _ in CHECKED._entries.values())
-    kept = [getattr(checked, name) for name in checked.__slots__]
-    assert not any(isinstance(value, str | bytes) and len(value) > 100 for value in kept)
+    results = [getattr(checked, name) for name in checked.__slots__]
+    assert not any(isinstance(value, str | bytes) and len(value) > 100 for value in results)

@@ -1,4 +1,4 @@
-"""Pictures and files as values: what people have goes in, and nothing is opened or fetched by itself."""
+"""Pictures and files as values: every common source is accepted, and nothing is opened or fetched implicitly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), color: str = "r
     return out.getvalue()
 
 
-def test_a_picture_from_a_path_knows_what_it_is(tmp_path: Path) -> None:
+def test_a_picture_from_a_path_has_its_type_and_size(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"  # named wrongly: the bytes tell
     path.write_bytes(picture("JPEG"))
     image = Image.from_path(path)
@@ -41,7 +41,7 @@ def test_a_picture_from_a_path_knows_what_it_is(tmp_path: Path) -> None:
     assert image.url is None
 
 
-def test_the_same_content_is_equal_however_it_came(tmp_path: Path) -> None:
+def test_equal_content_is_equal_from_any_source(tmp_path: Path) -> None:
     data = picture()
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -74,7 +74,7 @@ def test_the_same_content_is_equal_however_it_came(tmp_path: Path) -> None:
     ids=["plain", "lines", "url-safe", "no padding", "data URI", "shouted data URI with lines"],
 )
 @pytest.mark.parametrize("size", [(5, 5), (6, 5), (7, 5), (64, 48)])
-def test_base64_is_taken_as_people_write_it_and_sent_as_the_platform_wants_it(
+def test_base64_is_read_in_common_forms_and_sent_in_the_platforms_form(
     written: Callable[[bytes], str | bytes], size: tuple[int, int]
 ) -> None:
     data = picture(size=size)
@@ -84,7 +84,7 @@ def test_base64_is_taken_as_people_write_it_and_sent_as_the_platform_wants_it(
 
 
 @pytest.mark.parametrize("text", ["", "äöü", "!!!!", "iVBORw0KGgo=AAAA", "iVBORw0KGgo====AA", "A", "AAAAA"])
-def test_what_is_no_base64_of_a_picture_is_refused(text: str) -> None:
+def test_base64_that_is_not_a_picture_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError):
         Image.from_base64(text)
 
@@ -95,7 +95,7 @@ def test_a_data_uri_without_base64_is_refused() -> None:
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))
-def test_nothing_but_our_own_errors_leaves_the_constructors(junk: str | bytes) -> None:
+def test_constructors_raise_only_glmv_errors(junk: str | bytes) -> None:
     for make in (Image.from_base64, Video.from_base64, File.from_base64):
         with contextlib.suppress(GLMVError):
             make(junk)
@@ -113,7 +113,7 @@ def test_nothing_but_our_own_errors_leaves_the_constructors(junk: str | bytes) -
         "HTTPS://user:pw@host/x y.png",
     ],
 )
-def test_a_url_is_passed_on_as_it_is(url: str) -> None:
+def test_a_url_is_passed_on_unchanged(url: str) -> None:
     image = Image.from_url(f" {url}\n")
     assert image.url == url
     assert (image.width, image.height, image.size, image.digest, image.format, image.mime) == (None,) * 6
@@ -123,7 +123,7 @@ def test_a_url_is_passed_on_as_it_is(url: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["example.com/cat.jpg", "//example.com/cat.jpg", "www.example.com:8080/cat"])
-def test_a_url_without_scheme_is_asked_back(text: str) -> None:
+def test_a_url_without_scheme_is_refused_with_a_suggestion(text: str) -> None:
     hint = f"Did you mean 'https://{text.lstrip('/')}'"
     for take in (Image.from_url, Image.from_message, Video.from_message, File.from_url):
         with pytest.raises(UnsupportedContent) as caught:
@@ -182,9 +182,7 @@ def watched() -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
-def test_a_message_cannot_make_us_open_or_fetch_anything(
-    take: Callable[[str], object], text: str, watched: list[str]
-) -> None:
+def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], text: str, watched: list[str]) -> None:
     refused = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)
@@ -195,7 +193,7 @@ def test_a_message_cannot_make_us_open_or_fetch_anything(
     assert watched == []
 
 
-def test_a_path_that_looks_like_a_forgotten_scheme_is_asked_back() -> None:
+def test_a_path_that_looks_like_a_url_is_refused_with_a_suggestion() -> None:
     with pytest.raises(InvalidRequestError, match=r"Did you mean 'https://example\.com/cat\.jpg'"):
         Image.of("example.com/cat.jpg")
 
@@ -205,7 +203,7 @@ def test_a_missing_file_is_named() -> None:
         Image.from_path("nowhere.png")
 
 
-def test_a_url_that_is_given_as_a_path_is_shown_the_way() -> None:
+def test_a_url_passed_as_a_path_is_refused_with_advice() -> None:
     with pytest.raises(InvalidRequestError, match="This is a URL: give it to from_url"):
         Image.from_path("https://example.com/cat.jpg")
 
@@ -236,7 +234,7 @@ def test_a_file_over_the_cap_is_refused_before_it_is_read(tmp_path: Path) -> Non
     assert peak < 1_000_000
 
 
-def test_a_file_that_may_not_be_read_is_our_error(tmp_path: Path) -> None:
+def test_an_unreadable_file_raises_a_glmv_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError):
         Image.from_path("a\0b.png")
     with pytest.raises(InvalidRequestError):
@@ -248,7 +246,7 @@ def test_a_file_that_may_not_be_read_is_our_error(tmp_path: Path) -> None:
     [(b"", "nothing"), (b"hello", "text"), (b"%PDF-1.4", "PDF"), (b"<svg onload='x'/>", "SVG"),
      (b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", "SVG")],
 )  # fmt: skip
-def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
+def test_other_file_types_are_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "renamed.png"
     path.write_bytes(content)
     with pytest.raises(UnsupportedContent, match=f"renamed.png.*{word}"):
@@ -301,13 +299,13 @@ def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes, 
 
 
 @pytest.mark.parametrize("size", [5, 70_000_000])
-def test_too_much_base64_is_refused_unread(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_base64_is_refused_before_decoding(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)
     with pytest.raises(LimitExceeded, match="the limit is"):
         Image.from_base64("A" * (size // 4 * 4 + 4))
 
 
-def test_a_picture_is_encoded_once_and_its_raw_bytes_are_let_go() -> None:
+def test_a_picture_is_encoded_once_and_its_raw_bytes_are_freed() -> None:
     image = Image.from_bytes(picture(size=(500, 500)))
     assert image.base64() is image.base64()
     assert image.data() == base64.b64decode(image.base64())
@@ -354,14 +352,14 @@ def test_a_value_cannot_be_changed() -> None:
         Image(picture())
 
 
-def test_a_pillow_picture_is_taken_as_it_looks() -> None:
+def test_a_pillow_picture_becomes_png_and_a_jpeg_stays_jpeg() -> None:
     plain = Image.of(Pillow.new("RGBA", (30, 20), (0, 128, 0, 255)))
     assert (plain.format, plain.width, plain.height) == ("png", 30, 20)
     photo = Pillow.open(io.BytesIO(picture("JPEG")))
     assert Image.from_pil(photo).format == "jpg"
 
 
-def test_of_says_what_it_takes() -> None:
+def test_the_error_of_image_of_lists_the_accepted_types() -> None:
     image = Image.from_bytes(picture())
     assert Image.of(image) is image
     with pytest.raises(UnsupportedContent, match="got int"):
@@ -370,7 +368,7 @@ def test_of_says_what_it_takes() -> None:
         Image.of("file:///etc/passwd")
 
 
-def test_a_file_knows_its_name_and_kind(tmp_path: Path) -> None:
+def test_a_file_has_its_name_and_kind(tmp_path: Path) -> None:
     path = tmp_path / "report.docx"
     path.write_bytes(b"PK\x03\x04")
     assert File.from_path(path).mime == ("application/vnd.openxmlformats-officedocument.wordprocessingml.document")

@@ -1,4 +1,4 @@
-"""Pictures that a model would refuse are made to fit, and it is told what was done."""
+"""Pictures that a model would refuse are fitted, and a note reports the change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def near(got: object, wanted: tuple[int, int, int]) -> bool:
     return all(abs(a - b) < 12 for a, b in zip(got, wanted, strict=True))
 
 
-def test_a_picture_within_the_limits_is_left_alone() -> None:
+def test_a_picture_within_the_limits_is_unchanged() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "PNG"))
     assert image.fitted(**LIMITS) == (image, None)
     assert image.fitted()[0] is image
@@ -59,14 +59,14 @@ def test_a_drawing_of_another_format_stays_lossless(kind: str) -> None:
     assert pixels(fitted).getpixel((5, 5)) == (0, 0, 128)
 
 
-def test_of_an_animation_the_first_frame_is_taken() -> None:
+def test_the_first_frame_of_an_animation_is_used() -> None:
     frames = [Pillow.new("RGB", (40, 30), color) for color in ("red", "lime", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     fitted, _ = Image.from_bytes(data).fitted(**LIMITS)
     assert pixels(fitted).getpixel((5, 5)) == (255, 0, 0)
 
 
-def test_transparency_is_kept_where_the_format_has_it_and_white_where_not() -> None:
+def test_transparency_is_kept_if_the_format_has_it_and_becomes_white_if_not() -> None:
     clear = Pillow.new("RGBA", (40, 30), (255, 0, 0, 0))
     image = Image.from_bytes(encoded(clear, "WEBP", lossless=True))
     kept, _ = image.fitted(formats=("jpg", "png"))
@@ -76,7 +76,7 @@ def test_transparency_is_kept_where_the_format_has_it_and_white_where_not() -> N
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_a_picture_that_exif_turns_is_made_upright(orientation: int) -> None:
+def test_a_picture_with_exif_rotation_is_rotated_upright(orientation: int) -> None:
     upright = Pillow.new("RGB", (64, 32), "blue")
     upright.paste("red", (0, 0, 16, 16))  # a red corner, top left
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
@@ -92,7 +92,7 @@ def test_a_picture_that_exif_turns_is_made_upright(orientation: int) -> None:
     assert "rotated as its EXIF says" in str(note)
 
 
-def test_too_many_bytes_become_fewer_at_the_same_sides_when_that_is_enough() -> None:
+def test_lower_quality_is_tried_before_smaller_sides() -> None:
     image = Image.from_bytes(encoded(noise(1000), "PNG"), name="big.png")
     fitted, note = image.fitted(max_bytes=700_000, formats=("jpg", "png"))
     assert fitted.size is not None
@@ -101,7 +101,7 @@ def test_too_many_bytes_become_fewer_at_the_same_sides_when_that_is_enough() -> 
     assert "big.png: re-encoded as JPEG" in str(note)
 
 
-def test_sides_shrink_when_quality_is_not_enough() -> None:
+def test_sides_shrink_when_lower_quality_is_not_enough() -> None:
     fitted, note = Image.from_bytes(encoded(noise(1000), "PNG")).fitted(max_bytes=60_000)
     assert fitted.size is not None
     assert fitted.size <= 60_000
@@ -110,7 +110,7 @@ def test_sides_shrink_when_quality_is_not_enough() -> None:
     assert f"1000x1000 to {fitted.width}x{fitted.height}" in str(note)
 
 
-def test_too_long_a_side_is_scaled_with_the_other() -> None:
+def test_too_long_a_side_is_scaled_and_the_ratio_kept() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (1200, 300)), "JPEG"))
     fitted, note = image.fitted(max_side=600)
     assert (fitted.width, fitted.height) == (600, 150)
@@ -122,7 +122,7 @@ def test_what_cannot_be_made_small_enough_is_refused() -> None:
         Image.from_bytes(encoded(noise(200), "PNG")).fitted(max_bytes=100)
 
 
-def test_the_next_turn_does_not_fit_it_again() -> None:
+def test_the_next_turn_does_not_fit_the_picture_again() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"))
     first, note = image.fitted(**LIMITS)
     second, again = image.fitted(**LIMITS)
@@ -141,26 +141,26 @@ def test_every_kind_of_pixels_can_be_sent(mode: str) -> None:
     )
     for formats in (("jpg",), ("png",), ("jpg", "png")):
         fitted, _ = image.fitted(formats=formats)
-        seen = pixels(fitted)
-        assert near(seen.getpixel((2, 5)), (0, 0, 0))
-        assert near(seen.getpixel((17, 5)), (255, 255, 255))
+        result = pixels(fitted)
+        assert near(result.getpixel((2, 5)), (0, 0, 0))
+        assert near(result.getpixel((17, 5)), (255, 255, 255))
 
 
-def test_a_picture_cut_short_is_refused_when_it_has_to_be_decoded() -> None:
+def test_a_truncated_picture_is_refused_when_it_must_be_decoded() -> None:
     data = encoded(noise(200), "WEBP")
     image = Image.from_bytes(data[: len(data) // 2], name="half.webp")
     with pytest.raises(UnsupportedContent, match=r"half\.webp.*cannot be decoded"):
         image.fitted(**LIMITS)
 
 
-def test_without_pillow_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"), name="a.webp")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(UnsupportedContent, match=r'a\.webp.*pip install "glmv\[images\]"'):
         image.fitted(**LIMITS)
 
 
-def test_without_pillow_a_turned_picture_is_sent_as_it_is_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_a_rotated_picture_is_sent_unchanged_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     exif = Pillow.Exif()
     exif[ORIENTATION] = 6
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "JPEG", exif=exif))
@@ -170,7 +170,7 @@ def test_without_pillow_a_turned_picture_is_sent_as_it_is_and_told(monkeypatch: 
     assert 'pip install "glmv[images]"' in str(note)
 
 
-def test_a_heic_without_its_decoder_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_heic_decoder_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     image = Image.from_bytes(b"\0\0\0\x14ftypheic\0\0\0\0mif1" + bytes(100), name="a.heic")
     assert (image.format, image.width, image.height) == ("heic", None, None)

@@ -1,4 +1,4 @@
-"""What people hand over as a picture: base64 of any spelling, open files, uploads, arrays, paths with ~."""
+"""Sources of a picture: base64 of any spelling, open files, uploads, arrays, paths with ~."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPELLINGS: dict[str, Callable[[bytes], str]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_base64_text_is_told_by_its_first_bytes(spelling: str, kind: str) -> None:
+def test_base64_text_is_recognized_by_its_first_bytes(spelling: str, kind: str) -> None:
     data = picture(kind)
     text = SPELLINGS[spelling](data)
     assert Image.of(text) == Image.from_bytes(data) == Image.from_message(text)
@@ -78,7 +78,7 @@ def spooled(data: bytes) -> Any:
 
 
 class Streamed:
-    """What cannot go back: a socket, or the response of an HTTP library whose `read` takes no size."""
+    """A stream without `seek`: a socket, or the response of an HTTP library whose `read` takes no size."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -128,7 +128,7 @@ class Dripping(io.RawIOBase):
         return len(piece)
 
 
-def test_a_stream_that_gives_its_bytes_little_by_little_is_read_to_its_end() -> None:
+def test_a_stream_of_small_reads_is_read_to_its_end() -> None:
     stream = Dripping(picture("JPEG"))
     image = Image.of(stream)
     assert image.size == len(image.data()) > 1000
@@ -136,7 +136,7 @@ def test_a_stream_that_gives_its_bytes_little_by_little_is_read_to_its_end() -> 
     assert not stream.closed
 
 
-def test_a_file_that_breaks_off_is_told() -> None:
+def test_a_read_error_of_an_open_file_is_reported() -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as out:
         out.writestr("scan.png", picture())
@@ -156,7 +156,7 @@ def test_base64_may_be_bytes(kind: Any, spelling: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", "a/path.png", None, 7])
-def test_what_is_no_open_file_and_no_pillow_picture_is_told(wrong: Any) -> None:
+def test_other_objects_are_refused_with_their_type(wrong: Any) -> None:
     for way in (Image.from_file, Video.from_file, Image.from_pil):
         with pytest.raises(InvalidRequestError, match=type(wrong).__name__):
             way(wrong)
@@ -167,7 +167,7 @@ def test_a_video_is_read_from_an_open_file(tmp_path: Path) -> None:
         Video.of(io.BytesIO(picture()))
 
 
-def test_an_open_file_that_gives_no_bytes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_file_that_returns_no_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Awaited:
         async def read(self) -> bytes:
             return b""
@@ -186,7 +186,7 @@ def test_an_open_file_that_gives_no_bytes_is_told(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 5, 3), "uint8"), np.ones((9, 9))])
-def test_an_array_is_told_how_to_become_a_picture(array: Any) -> None:
+def test_an_array_is_refused_with_advice_to_convert_it(array: Any) -> None:
     with pytest.raises(UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         Image.of(array)
     for way in (Image.from_bytes, Image.from_file, Image.from_pil):
@@ -224,7 +224,7 @@ WAYS: dict[str, Callable[[str], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 @given(st.sampled_from(["", "/", "./", "file:///", "data:image/png;base64,", "http://[", "~/", "ftp:", "C:\\"]))
 @settings(max_examples=20)
-def test_no_message_holds_more_than_500_characters_of_what_was_given(way: str, start: str) -> None:
+def test_no_error_quotes_more_than_500_characters(way: str, start: str) -> None:
     for text in (start + LONG, start + ASCII, start + "iVBORw0KGgo" + ASCII):
         try:
             told = str(WAYS[way](text)) if way.startswith("a ") else ""

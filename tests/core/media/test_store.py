@@ -1,4 +1,4 @@
-"""Pictures and videos in a folder by reference: written once, checked when read, and named by nothing else."""
+"""A folder of pictures and videos by reference: written once, checked when read."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def test_a_reference_is_the_digest_of_the_content_and_gives_it_back(store: Pictu
     data = encoded(kind)
     reference = store.add(data)
     assert reference == f"glmv-sha256-{sha256(data).hexdigest()}"
-    found = store.get(reference)
-    assert isinstance(found, Image)
-    assert found.data() == data
-    assert (found.format, found.width, found.height) == (Image.from_bytes(data).format, 40, 30)
+    picture = store.get(reference)
+    assert isinstance(picture, Image)
+    assert picture.data() == data
+    assert (picture.format, picture.width, picture.height) == (Image.from_bytes(data).format, 40, 30)
 
 
-def test_a_video_is_stored_as_a_picture_is(store: PictureStore, tmp_path: Path) -> None:
+def test_a_video_is_stored_like_a_picture(store: PictureStore, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(MP4)
     references = {store.add(source) for source in (tmp_path / "clip.mp4", MP4, Video.from_bytes(MP4))}
     (reference,) = references
-    found = store.get(reference)
-    assert isinstance(found, Video)
-    assert (found.data(), found.duration) == (MP4, 4.0)
+    picture = store.get(reference)
+    assert isinstance(picture, Video)
+    assert (picture.data(), picture.duration) == (MP4, 4.0)
     assert store.path(reference).suffix == ".mp4"
 
 
@@ -78,9 +78,9 @@ def test_every_source_of_the_same_content_is_one_file(store: PictureStore, tmp_p
 
 
 def test_a_pillow_picture_is_stored_encoded(store: PictureStore) -> None:
-    found = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
-    assert isinstance(found, Image)
-    assert (found.width, found.height, found.format) == (9, 7, "png")
+    picture = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
+    assert isinstance(picture, Image)
+    assert (picture.width, picture.height, picture.format) == (9, 7, "png")
 
 
 def test_the_file_is_written_once(store: PictureStore) -> None:
@@ -93,13 +93,13 @@ def test_the_file_is_written_once(store: PictureStore) -> None:
 @pytest.mark.parametrize(
     "source", [b"no picture at all", b"", PICTURES / "nothing.png", PICTURES, 7, None, "https://example.com/a.png"]
 )
-def test_what_holds_no_picture_is_refused_and_nothing_is_written(store: PictureStore, source: Any) -> None:
+def test_content_without_a_picture_is_refused_and_not_written(store: PictureStore, source: Any) -> None:
     with pytest.raises(InvalidRequestError):
         store.add(source)
     assert not store.folder.exists()
 
 
-def test_a_url_is_refused_with_what_to_do(store: PictureStore) -> None:
+def test_a_url_is_refused_with_advice(store: PictureStore) -> None:
     with pytest.raises(UnsupportedContent, match=r"put the URL itself into the message\.$"):
         store.add("https://example.com/a.png")
 
@@ -128,7 +128,7 @@ def test_what_is_not_a_reference_is_refused_in_one_sentence(store: PictureStore,
     assert len(files(store)) == 1
 
 
-def test_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Path) -> None:
     other = PictureStore(tmp_path / "other")
     reference = other.add(encoded())
     with pytest.raises(InvalidRequestError) as info:
@@ -138,7 +138,7 @@ def test_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Pat
     assert not store.folder.exists()
 
 
-def test_what_is_removed_is_gone_and_can_be_added_again(store: PictureStore) -> None:
+def test_a_removed_picture_can_be_added_again(store: PictureStore) -> None:
     reference, other = store.add(encoded()), store.add(encoded("JPEG"))
     assert store.remove(reference)
     assert not store.remove(reference)
@@ -150,7 +150,7 @@ def test_what_is_removed_is_gone_and_can_be_added_again(store: PictureStore) -> 
 
 
 @pytest.mark.parametrize("damage", [b"", encoded()[:50], encoded(color="red"), b"secret", encoded() + b"\0"])
-def test_a_file_that_was_changed_is_not_handed_out_and_is_healed_by_adding(store: PictureStore, damage: bytes) -> None:
+def test_a_changed_file_is_not_returned_and_adding_it_again_restores_it(store: PictureStore, damage: bytes) -> None:
     reference = store.add(encoded())
     store.path(reference).write_bytes(damage)
     with pytest.raises(InvalidRequestError, match=r"was changed or damaged: add the original again\.$"):
@@ -159,7 +159,7 @@ def test_a_file_that_was_changed_is_not_handed_out_and_is_healed_by_adding(store
     assert store.get(reference).data() == encoded()
 
 
-def test_a_link_to_another_file_is_not_followed_to_its_content(store: PictureStore, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(store: PictureStore, tmp_path: Path) -> None:
     reference = store.add(encoded())
     (tmp_path / "private.png").write_bytes(encoded(color="red"))
     store.path(reference).unlink()
@@ -170,7 +170,7 @@ def test_a_link_to_another_file_is_not_followed_to_its_content(store: PictureSto
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
 @pytest.mark.parametrize(("mode", "files_mode"), [(None, 0o600), (0o750, 0o640), (0o777, 0o666), (0o700, 0o600)])
-def test_whoever_may_read_the_folder_may_read_its_files(tmp_path: Path, mode: int | None, files_mode: int) -> None:
+def test_files_are_readable_like_their_folder(tmp_path: Path, mode: int | None, files_mode: int) -> None:
     store = PictureStore(tmp_path / "shared")
     if mode is not None:
         store.folder.mkdir()
@@ -182,7 +182,9 @@ def test_whoever_may_read_the_folder_may_read_its_files(tmp_path: Path, mode: in
     }
 
 
-def test_a_write_that_fails_leaves_nothing_and_says_why(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file_and_reports_the_reason(
+    store: PictureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -193,7 +195,7 @@ def test_a_write_that_fails_leaves_nothing_and_says_why(store: PictureStore, mon
     assert list(store.references()) == []
 
 
-def test_the_content_is_on_the_disk_before_its_name(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synced_to_disk_before_it_is_renamed(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, replace = os.fsync, os.replace
     monkeypatch.setattr("os.fsync", lambda handle: (steps.append("sync"), sync(handle))[1])
@@ -209,7 +211,7 @@ def add_all(folder: str) -> list[str]:
     return [store.add(encoded(size=(64 + number, 64))) for number in range(12)]
 
 
-def test_processes_and_threads_that_add_the_same_get_the_same_whole_files(store: PictureStore) -> None:
+def test_processes_and_threads_can_add_the_same_pictures_at_once(store: PictureStore) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(3, mp_context=context) as processes, ThreadPoolExecutor(4) as threads:
         runs = [pool.submit(add_all, str(store.folder)) for pool in (processes, threads) for _ in range(4)]
@@ -221,7 +223,7 @@ def test_processes_and_threads_that_add_the_same_get_the_same_whole_files(store:
     ]
 
 
-def test_a_process_that_is_killed_while_it_writes_leaves_no_reference(store: PictureStore) -> None:
+def test_a_process_killed_during_a_write_leaves_no_reference(store: PictureStore) -> None:
     code = (
         "import os, sys, glmv; os.replace = lambda *_: os._exit(9);"
         "glmv.PictureStore(sys.argv[1]).add(sys.stdin.buffer.read())"
@@ -245,9 +247,7 @@ def test_a_pickle_holds_the_folder_and_no_content(store: PictureStore) -> None:
     assert store != PictureStore(store.folder / "other")
 
 
-def test_a_relative_folder_counts_from_where_the_store_was_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_folder_is_resolved_when_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = PictureStore("pictures")
     monkeypatch.chdir("/")
@@ -276,7 +276,7 @@ def _aged(path: Path, seconds: float) -> Path:
     return path
 
 
-def test_what_killed_processes_left_is_deleted_by_a_later_write(store: PictureStore) -> None:
+def test_leftovers_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
     store.add(encoded(color="red"))
     left = _killed_while_writing(store)
     younger = _killed_while_writing(store)
@@ -292,7 +292,7 @@ def test_what_killed_processes_left_is_deleted_by_a_later_write(store: PictureSt
 
 
 def _killed_while_writing(store: PictureStore) -> Path:
-    """The file that a process leaves which is killed before it renames it."""
+    """The file left by a process that is killed before the rename."""
     before = set(files(store))
     program = (
         "import os, signal, sys; from glmv import PictureStore; "
@@ -306,7 +306,7 @@ def _killed_while_writing(store: PictureStore) -> Path:
     return left
 
 
-def test_what_is_added_again_is_new_again(store: PictureStore) -> None:
+def test_adding_again_refreshes_the_files_time(store: PictureStore) -> None:
     reference = store.add(encoded())
     path = _aged(store.path(reference), 7 * 86400)
     assert store.add(encoded()) == reference

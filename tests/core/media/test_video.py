@@ -1,4 +1,4 @@
-"""Videos are recognized by their container; PyAV reads what they say of themselves."""
+"""Videos are recognized by their container; PyAV reads size, duration and frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECONDS, RATE, WIDTH, HEIGHT = 2, 10, 160, 96
 
 @cache
 def recorded(kind: str, **metadata: str) -> bytes:
-    """A clip that goes from black to red, or whose left half is red."""
+    """A clip that fades from black to red, or a clip with a red left half."""
     form, codec, options = KINDS.get(kind, KINDS["mp4"])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
@@ -59,7 +59,7 @@ def recorded(kind: str, **metadata: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_container_tells_size_and_duration(kind: str) -> None:
+def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
     video = Video.from_bytes(recorded(kind), name="clip")
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (WIDTH, HEIGHT)
@@ -122,7 +122,7 @@ def test_frames_are_evenly_spaced(n: int) -> None:
 
 
 def live(form: str, codec: str) -> bytes:
-    """A recording whose length nobody wrote into its head, since the writer could not go back there."""
+    """A recording without a duration in its header, because the writer could not seek back."""
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
@@ -147,7 +147,7 @@ def live(form: str, codec: str) -> bytes:
 
 
 @pytest.mark.parametrize(("form", "codec"), [("webm", "libvpx"), ("matroska", "mpeg4")])
-def test_a_live_recording_has_no_length_and_its_frames_are_evenly_spaced_all_the_same(form: str, codec: str) -> None:
+def test_frames_of_a_recording_without_duration_are_evenly_spaced(form: str, codec: str) -> None:
     video = Video.from_bytes(live(form, codec), name="live")
     assert video.duration is None
     assert (video.width, video.height) == (WIDTH, HEIGHT)
@@ -155,13 +155,13 @@ def test_a_live_recording_has_no_length_and_its_frames_are_evenly_spaced_all_the
     assert times == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1 / RATE)
 
 
-def test_a_recording_in_fragments_is_as_long_as_its_fragments_whatever_follows() -> None:
+def test_the_duration_of_a_fragmented_recording_is_that_of_its_fragments() -> None:
     data = recorded("mp4, in fragments")
     assert Video.from_bytes(data + b"\0\0\0\x08free" * 5000).duration == pytest.approx(SECONDS, abs=0.11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_pyav_the_container_is_recognized_and_an_mp4_tells_its_duration(
+def test_without_pyav_containers_are_recognized_and_mp4_duration_read(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = recorded(kind)
@@ -176,7 +176,7 @@ def test_without_pyav_the_container_is_recognized_and_an_mp4_tells_its_duration(
     assert repr(video).startswith(f"Video(clip, {str(video.container).upper()}, ")
 
 
-def test_a_video_that_was_filmed_upright_is_shown_upright() -> None:
+def test_frames_of_a_video_filmed_upright_are_upright() -> None:
     data = bytearray(recorded("half"))
     at = data.index(b"tkhd") + 4 + 40  # the matrix: a quarter turn clockwise, as phones write it
     data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, HEIGHT << 16, 0, 1 << 30)
@@ -184,31 +184,31 @@ def test_a_video_that_was_filmed_upright_is_shown_upright() -> None:
     assert (video.width, video.height) == (HEIGHT, WIDTH)
     (frame,) = video.frames(1)
     assert (frame.width, frame.height) == (HEIGHT, WIDTH)
-    shown = Pillow.open(io.BytesIO(frame.data()))
-    top, bottom = (shown.getpixel((48, y)) for y in (20, 140))
+    result = Pillow.open(io.BytesIO(frame.data()))
+    top, bottom = (result.getpixel((48, y)) for y in (20, 140))
     assert isinstance(top, tuple)
     assert isinstance(bottom, tuple)
     assert top[0] > 200 > 50 > bottom[0]  # what was left is on top now
 
 
-def test_a_video_has_no_more_frames_than_it_has() -> None:
+def test_a_request_for_too_many_frames_returns_all_frames() -> None:
     assert len(Video.from_bytes(recorded("webm")).frames(100)) == SECONDS * RATE
 
 
 @pytest.mark.parametrize("n", [0, -1, 151])
-def test_a_senseless_number_of_frames_is_refused(n: int) -> None:
+def test_an_invalid_number_of_frames_is_refused(n: int) -> None:
     with pytest.raises(InvalidRequestError, match="1 to 150"):
         Video.from_bytes(recorded("mp4")).frames(n)
 
 
-def test_without_pyav_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     video = Video.from_bytes(recorded("mp4"))
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[video,images\]"'):
         video.frames(2)
 
 
-def test_the_frames_of_a_url_are_not_at_hand() -> None:
+def test_frames_of_a_url_are_refused() -> None:
     video = Video.from_url("https://example.com/a.mp4")
     assert (video.container, video.mime, video.duration, video.width, video.height) == (None,) * 5
     with pytest.raises(UnsupportedContent, match="are not available"):
@@ -228,7 +228,7 @@ def test_a_damaged_video_is_refused_when_decoded() -> None:
     [(b"hello", "text"), (b"\x89PNG\r\n\x1a\n" + bytes(20), "glmv.Image"), (b"RIFF\0\0\0\0AVI LIST", "AVI"),
      (b"\0\0\0\x18ftypmp42" + bytes(12), "cut short")],
 )  # fmt: skip
-def test_what_is_no_video_is_refused_by_name(content: bytes, word: str) -> None:
+def test_other_file_types_are_refused_by_name(content: bytes, word: str) -> None:
     with pytest.raises(UnsupportedContent, match=word):
         Video.from_bytes(content, name="clip.mp4")
 
@@ -253,7 +253,7 @@ def test_a_large_video_costs_its_bytes_and_its_base64_once(tmp_path: Path) -> No
 
 
 class Drain(httpx.BaseTransport):
-    """Takes what is sent piece by piece, as a socket does, and keeps nothing."""
+    """Reads a request body piece by piece, as a socket does, and stores nothing."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.SyncByteStream)
@@ -262,7 +262,7 @@ class Drain(httpx.BaseTransport):
 
 
 @pytest.mark.parametrize("given", ["a path", "base64 in a message"])
-def test_a_call_with_a_video_of_20_mb_costs_no_more_than_22_tenths_of_its_base64(given: str, tmp_path: Path) -> None:
+def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64(given: str, tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     path.write_bytes(recorded("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
     text = base64.b64encode(path.read_bytes()).decode()
@@ -286,14 +286,14 @@ def test_the_frame_rate_is_read(kind: str) -> None:
 def test_a_call_with_a_video_asks_pyav_only_where_the_model_has_a_limit_in_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(frames, "measure", lambda *args: asked.append(args[-1]) or frames.Measured(duration=29.0))
+    requests: list[str] = []
+    monkeypatch.setattr(frames, "measure", lambda *args: requests.append(args[-1]) or frames.Measured(duration=29.0))
     data = recorded("mp4, in fragments")
     with httpx.Client(transport=Drain()) as http, glmv.Client("test-id.test-secret", http_client=http) as glm:
         assert glm.chat([Video.from_bytes(data), "?"], model="glm-4.6v").text == "ok"
-        assert asked == []
+        assert requests == []
         assert glm.chat([Video.from_bytes(data), "?"], model="glm-4v-plus").text == "ok"
-        assert asked == ["mp4"]
+        assert requests == ["mp4"]
 
 
 @given(st.binary(max_size=300))

@@ -1,4 +1,4 @@
-"""The fake server as a fixture, and clients of both kinds that ask it."""
+"""The fake server as a fixture, and sync and async clients that call it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 20.0  # seconds after which a test that hangs fails
 
 
 class Asker:
-    """A client of either kind that asks once, streamed or not, and tells what became of it."""
+    """Makes one call by a sync or async client, streamed or not, and returns its outcome."""
 
     def __init__(self, kind: str, base_url: str) -> None:
         self.kind = kind
@@ -77,21 +77,21 @@ def ask(request: pytest.FixtureRequest, server: Server) -> Asker:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses between attempts are noted and not waited."""
-    noted: list[float] = []
+    """Pauses between attempts are recorded instead of waited."""
+    results: list[float] = []
     wait = asyncio.sleep
 
     async def pause(seconds: float) -> None:
-        noted.append(seconds)
+        results.append(seconds)
         await wait(0)
 
     pause_of = Gate._pause
 
     def pause_of_gate(gate: Gate, busy: Busy) -> float:
-        noted.append(pause_of(gate, busy))
+        results.append(pause_of(gate, busy))
         return 0.0
 
     monkeypatch.setattr(Gate, "_pause", pause_of_gate)
-    monkeypatch.setattr("glmv.transport.sync.time.sleep", noted.append)
+    monkeypatch.setattr("glmv.transport.sync.time.sleep", results.append)
     monkeypatch.setattr("glmv.transport.asynchronous.asyncio.sleep", pause)
-    return noted
+    return results

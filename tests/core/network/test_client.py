@@ -1,4 +1,4 @@
-"""What a client sends, from where it takes its settings, and whose connections it uses."""
+"""What a client sends, where its settings come from, and which HTTP client it uses."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PNG = (
 def headers(server: Any, number: int = -1) -> dict[str, str]:
     first, *lines = server.requests[number][0].split("\r\n")
     assert first == "POST /api/paas/v4/chat/completions HTTP/1.1"
-    found = [line.partition(": ") for line in lines]
-    names = [name.lower() for name, _, _ in found]
+    results = [line.partition(": ") for line in lines]
+    names = [name.lower() for name, _, _ in results]
     assert sorted(names) == sorted(set(names))  # none twice
-    return {name.lower(): value for name, _, value in found}
+    return {name.lower(): value for name, _, value in results}
 
 
 def body(server: Any, number: int = -1) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_a_request_has_an_id_and_asks_for_a_stream_only_when_it_wants_one(ask: A
     assert len({body(server, number)["request_id"] for number in (0, 1)}) == 2
 
 
-def test_default_headers_and_those_of_a_call_replace_ours_in_any_case(server: Any) -> None:
+def test_user_headers_replace_built_in_ones_in_any_case(server: Any) -> None:
     with glmv.Client(
         KEY, base_url=server.base_url, default_headers={"User-Agent": "app", "X-A": "client", "X-B": "b"}
     ) as glm:
@@ -59,7 +59,7 @@ def test_default_headers_and_those_of_a_call_replace_ours_in_any_case(server: An
     assert (sent["user-agent"], sent["x-a"], sent["x-b"]) == ("app", "call", "b")
 
 
-def test_a_token_is_signed_and_used_again(server: Any) -> None:
+def test_a_token_is_signed_once_and_reused(server: Any) -> None:
     with glmv.Client(KEY, base_url=server.base_url, auth="token") as glm:
         glm.chat("hi")
         glm.chat("hi")
@@ -69,23 +69,23 @@ def test_a_token_is_signed_and_used_again(server: Any) -> None:
     assert "test-secret" not in tokens[0]
 
 
-def test_a_large_picture_is_sent_whole_with_its_length(ask: Any, server: Any) -> None:
+def test_a_large_picture_is_sent_complete_with_its_content_length(ask: Any, server: Any) -> None:
     picture = glmv.Image.from_bytes(PNG + bytes(1_000_000))
-    found = ask(messages=[picture, "hi"], stream=False)
-    assert isinstance(found, glmv.Completion)
+    outcome = ask(messages=[picture, "hi"], stream=False)
+    assert isinstance(outcome, glmv.Completion)
     assert headers(server)["content-length"] == str(len(server.requests[0][1]))
     assert "transfer-encoding" not in headers(server)
     assert body(server)["messages"][0]["content"][0]["image_url"]["url"] == picture.base64().decode()
 
 
-def test_options_of_a_call_win_over_the_clients(server: Any) -> None:
+def test_options_of_a_call_override_those_of_the_client(server: Any) -> None:
     with glmv.Client(KEY, base_url=server.base_url, model="glm-4.5v", temperature=0.5, top_p=0.5) as glm:
         glm.chat("hi", model="glm-4.6v", temperature=0.7, top_p=None)
     sent = body(server)
     assert (sent["model"], sent["temperature"], "top_p" in sent) == ("glm-4.6v", 0.7, False)
 
 
-def test_answers_tell_what_was_changed_and_how_often_was_asked(server: Any, no_pauses: list[float]) -> None:
+def test_answers_have_notes_and_the_number_of_attempts(server: Any, no_pauses: list[float]) -> None:
     refusal = {"error": {"code": "1302", "message": "m"}}
     server.plays(lambda peer: peer.say(refusal, 429), server.scripts[0])
     with glmv.Client(KEY + "2", base_url=server.base_url) as glm:
@@ -95,7 +95,7 @@ def test_answers_tell_what_was_changed_and_how_often_was_asked(server: Any, no_p
     assert any("strict" in note for note in answer.notes)
 
 
-def test_a_constructor_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_constructor_reads_no_environment_and_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (glmv.Client, glmv.AsyncClient):
         assert repr(kind(base_url="http://elsewhere.example")) == f"{kind.__name__}(model='glm-4.6v')"
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
@@ -133,7 +133,7 @@ def test_an_injected_client_is_used_and_left_open(server: Any) -> None:
     assert headers(server)["x-mine"] == "yes"
 
 
-async def test_an_injected_awaiting_client_is_used_and_left_open(server: Any) -> None:
+async def test_an_injected_async_client_is_used_and_left_open(server: Any) -> None:
     async with httpx.AsyncClient(headers={"x-mine": "yes"}) as http:
         async with glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http) as glm:
             assert (await glm.chat("hi")).text == "hello"
@@ -141,7 +141,7 @@ async def test_an_injected_awaiting_client_is_used_and_left_open(server: Any) ->
     assert headers(server)["x-mine"] == "yes"
 
 
-def test_an_injected_client_that_was_closed_is_our_own_error(server: Any) -> None:
+def test_a_closed_injected_client_raises_a_glmv_error(server: Any) -> None:
     http = httpx.Client()
     http.close()
     with pytest.raises(glmv.ConnectionFailed) as raised:
@@ -149,7 +149,7 @@ def test_an_injected_client_that_was_closed_is_our_own_error(server: Any) -> Non
     assert raised.value.attempts == 1
 
 
-def test_a_closed_client_says_so(server: Any) -> None:
+def test_a_closed_client_raises_a_clear_error(server: Any) -> None:
     glm = glmv.Client(KEY, base_url=server.base_url)
     glm.chat("hi")
     glm.close()
@@ -158,16 +158,16 @@ def test_a_closed_client_says_so(server: Any) -> None:
 
 
 @pytest.mark.parametrize("timeout", [5, 5.0, httpx.Timeout(5.0), httpx.Timeout(None), None])
-def test_a_timeout_is_seconds_or_a_timeout_of_the_library(ask: Any, timeout: Any) -> None:
+def test_a_timeout_is_seconds_or_an_httpx_timeout(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.Completion)
 
 
 @pytest.mark.parametrize("timeout", ["5", [5], object()])
-def test_another_timeout_is_refused(ask: Any, timeout: Any) -> None:
+def test_a_timeout_of_another_type_is_refused(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.InvalidRequestError)
 
 
-def test_whatever_an_injected_client_raises_is_our_own_error(server: Any) -> None:
+def test_any_exception_of_an_injected_client_becomes_a_glmv_error(server: Any) -> None:
     for raised in (
         OSError("odd"),
         KeyError("odd"),
@@ -184,7 +184,7 @@ def test_whatever_an_injected_client_raises_is_our_own_error(server: Any) -> Non
             glmv.Client(KEY, base_url=server.base_url, http_client=http, max_retries=0).chat("hi")
 
 
-def test_a_hook_that_refuses_an_answer_is_our_own_error(server: Any) -> None:
+def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1302", "message": "m"}}, 429))
     with httpx.Client(event_hooks={"response": [lambda response: response.raise_for_status()]}) as http:
         glm = glmv.Client(KEY, base_url=server.base_url, http_client=http)
@@ -193,7 +193,7 @@ def test_a_hook_that_refuses_an_answer_is_our_own_error(server: Any) -> None:
     assert raised.value.attempts == 1
 
 
-def test_both_clients_of_a_component_are_made_once_and_closed_together(server: Any) -> None:
+def test_a_component_makes_each_client_once_and_closes_both(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

@@ -1,4 +1,4 @@
-"""A server that repeats the key, its secret half or a secret header: no surface shows it."""
+"""A server repeats the key, its secret half or a secret header: no output shows it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLACES: dict[str, Any] = {
 
 
 def in_two_segments(peer: Any, head: str) -> None:
-    """A head whose credential is cut in two, and whose second half comes later."""
+    """A response head split in the middle of a credential; the second half arrives later."""
     middle = head.index(HEADER) + 5
     peer.send(head[:middle].encode())
     peer.over.wait(0.05)
@@ -74,19 +74,19 @@ PLACES |= {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_credential_that_a_server_repeats_is_on_no_surface(
+def test_a_credential_repeated_by_a_server_is_shown_nowhere(
     ask: Any, server: Any, caplog: pytest.LogCaptureFixture, place: str, stream: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.plays(PLACES[place])
-    found = ask(stream=stream, api_key=KEY, max_retries=0, default_headers={"x-api-key": HEADER})
-    shown = [str(found), repr(found), repr(ask.deltas), caplog.text]
-    shown += [json.dumps(delta.raw, default=str) for delta in ask.deltas]
-    if isinstance(found, glmv.GLMVError):
-        shown += [repr(vars(found)), repr(found.__cause__), "".join(traceback.format_exception(found))]
+    outcome = ask(stream=stream, api_key=KEY, max_retries=0, default_headers={"x-api-key": HEADER})
+    results = [str(outcome), repr(outcome), repr(ask.deltas), caplog.text]
+    results += [json.dumps(delta.raw, default=str) for delta in ask.deltas]
+    if isinstance(outcome, glmv.GLMVError):
+        results += [repr(vars(outcome)), repr(outcome.__cause__), "".join(traceback.format_exception(outcome))]
     else:
-        shown += [found.text, repr(found.raw)]
-    text = "".join(shown)
+        results += [outcome.text, repr(outcome.raw)]
+    text = "".join(results)
     assert [part for part in (*KEY.split(".")[1:], HEADER) if part in text] == []
 
 
@@ -100,7 +100,7 @@ values = st.recursive(
 
 @st.composite
 def echoing(draw: st.DrawFn) -> tuple[int, dict[str, str], bytes]:
-    """A status, headers and a body, with the credentials at places that are drawn."""
+    """A status, headers and a body, with credentials at random positions."""
     echo = draw(st.sampled_from([KEY, KEY.partition(".")[2], HEADER, ECHO]))
     echo = draw(words) + echo + draw(words)
     payload: Any = draw(values)
@@ -138,13 +138,13 @@ def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str,
     glm = glmv.Client(
         KEY, http_client=httpx.Client(transport=transport), max_retries=0, default_headers={"x-api-key": HEADER}
     )
-    shown: list[Any]
+    result: list[Any]
     try:
-        shown = list(glm.stream("hi")) if stream else [glm.chat("hi")]
-        shown += [thing.raw for thing in shown]
+        result = list(glm.stream("hi")) if stream else [glm.chat("hi")]
+        result += [thing.raw for thing in result]
     except glmv.GLMVError as error:
-        shown = [str(error), vars(error), error.args, error.__cause__, traceback.format_exception(error)]
-    assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(shown)] == []
+        result = [str(error), vars(error), error.args, error.__cause__, traceback.format_exception(error)]
+    assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(result)] == []
 
 
 def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
         ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk+live/9f8e7d6c5b4a==&#39;"),
     ],
 )
-def test_a_secret_header_is_masked_in_parts_and_as_servers_quote_it(
+def test_a_secret_header_is_masked_in_parts_and_in_quoted_forms(
     ask: Any, server: Any, headers: dict[str, str], echo: str
 ) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"before {echo} after"}}, 401))
@@ -175,7 +175,7 @@ def test_a_secret_header_is_masked_in_parts_and_as_servers_quote_it(
     assert [part for part in ("9f8e7d6c5b4a", "hunter2-4711") if part in shown] == []
 
 
-def test_headers_that_are_not_credentials_are_left_in_answers(ask: Any, server: Any) -> None:
+def test_headers_that_are_not_credentials_are_not_masked(ask: Any, server: Any) -> None:
     headers = {"X-Client-Request-Id": "req-2026-0001", "X-Session-Name": "glm-4.6v", "X-Client-Protocol": "HTTP/1.1"}
     server.plays(lambda peer: peer.say({**answer("It is glm-4.6v, by HTTP/1.1."), "request_id": "req-2026-0001"}))
     found = ask(default_headers=headers)
@@ -197,8 +197,8 @@ def test_a_secret_header_of_a_client_that_is_passed_in_is_masked(server: Any, li
 def test_ids_of_answers_are_bounded_and_printable(ask: Any, server: Any) -> None:
     long = "\x1b[2J" + "r" * 5000
     server.plays(lambda peer: peer.say({**answer("a"), "id": long, "request_id": long, "model": long}))
-    found = ask()
-    for value in (found.id, found.request_id, found.model):
+    outcome = ask()
+    for value in (outcome.id, outcome.request_id, outcome.model):
         assert len(value) <= 203
         assert "\x1b" not in value
 

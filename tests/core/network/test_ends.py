@@ -1,4 +1,4 @@
-"""Bad ends of other servers through both clients, and answers that come while a request still goes up."""
+"""Failed answers of other servers through both clients, and answers that arrive during an upload."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _total(deltas: Any) -> glmv.Completion:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_bad_end_is_its_error_and_is_retried_where_it_may_pass(end: End, stream: bool, kind: str) -> None:
+def test_a_failed_answer_raises_its_error_and_is_retried_if_that_can_help(end: End, stream: bool, kind: str) -> None:
     with pytest.raises(glmv.GLMVError) as caught:
         ask(Script(end.reply(stream=stream)), kind, stream=stream, max_retries=0)
     assert type(caught.value) is kind_of(end, stream=stream)
@@ -69,7 +69,7 @@ LARGE = "x" * 12_000_000
 
 
 class Impatient:
-    """A server that answers a head and reads no more of the body, as nginx does where it is too large."""
+    """A server that answers after the request head and stops reading the body, as nginx does for large bodies."""
 
     def __init__(self, leave: Callable[[socket.socket, threading.Event], None], says: bytes = TOO_LARGE) -> None:
         self.connections = 0
@@ -155,7 +155,7 @@ def upload(base_url: str, kind: str, **options: Any) -> glmv.GLMVError:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("leave", [drains, resets_when_the_client_is_stuck, says_no_more_and_resets, holds])
-def test_an_answer_that_comes_before_all_is_sent_is_read(
+def test_an_answer_that_arrives_during_the_upload_is_read(
     impatient: Callable[..., Impatient], leave: Any, kind: str
 ) -> None:
     server = impatient(leave)
@@ -166,7 +166,7 @@ def test_an_answer_that_comes_before_all_is_sent_is_read(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [401, 429])
-def test_any_early_answer_counts(impatient: Callable[..., Impatient], status: int, kind: str) -> None:
+def test_an_early_answer_of_any_kind_counts(impatient: Callable[..., Impatient], status: int, kind: str) -> None:
     early = b"HTTP/1.1 %d X\r\nretry-after: 3600\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
     server = impatient(resets_when_the_client_is_stuck, early)
     error = upload(server.base_url, kind)
@@ -174,9 +174,7 @@ def test_any_early_answer_counts(impatient: Callable[..., Impatient], status: in
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_large_request_that_is_cut_off_without_a_word_says_how_large_it_was(
-    impatient: Callable[..., Impatient], kind: str
-) -> None:
+def test_the_error_of_a_large_request_cut_off_names_its_size(impatient: Callable[..., Impatient], kind: str) -> None:
     server = impatient(resets_when_the_client_is_stuck, b"")
     error = upload(server.base_url, kind, max_retries=0)
     assert type(error) is glmv.ConnectionFailed, error

@@ -1,4 +1,4 @@
-"""Where the asynchronous client is used without the loop that it needs, and clients in other processes."""
+"""The async client without an asyncio event loop, and clients in other processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from glmv.transport.pools import _closed_with_its_loop
 
 
 def asked(what: Any) -> None:
-    """Takes the first step of what is awaited, as an event loop that is none of asyncio would."""
+    """Runs the first step of an awaitable, as an event loop other than asyncio's does."""
     what.send(None)
 
 
 @pytest.mark.parametrize("use", ["chat", "stream", "own http client"])
-def test_without_a_loop_of_asyncio_the_asynchronous_client_says_so(use: str) -> None:
+def test_without_asyncio_the_async_client_raises_a_clear_error(use: str) -> None:
     options: Any = {"http_async_client": httpx.AsyncClient()} if use == "own http client" else {}
     glm = glmv.AsyncClient("id.secret", **options)
     with pytest.raises(glmv.InvalidRequestError, match=r"with trio, call `glmv.Client` in a thread"):
@@ -27,7 +27,7 @@ def test_without_a_loop_of_asyncio_the_asynchronous_client_says_so(use: str) -> 
         asked(glm.aclose())
 
 
-def test_a_pool_of_a_loop_that_is_gone_ends_without_a_word() -> None:
+def test_a_pool_of_a_closed_event_loop_ends_without_warnings() -> None:
     closing = _closed_with_its_loop(httpx.AsyncClient())
     with pytest.raises(StopIteration):
         asked(closing.asend(None))
@@ -35,7 +35,7 @@ def test_a_pool_of_a_loop_that_is_gone_ends_without_a_word() -> None:
         asked(closing.aclose())
 
 
-def test_a_client_in_another_process_says_where_the_key_has_to_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_in_another_process_reports_where_to_set_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     worker = pickle.loads(pickle.dumps(glmv.Client("id.secret")))

@@ -1,4 +1,4 @@
-"""Large content is read, checked, fitted and encoded beside the event loop in all that awaits; deadlines count it."""
+"""Async calls read, check, fit and encode large content in threads; deadlines include that time."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ ENTRIES: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("given", [as_dicts, as_picture])
 @pytest.mark.parametrize("entry", ENTRIES)
-async def test_no_picture_is_prepared_on_the_loop(
+async def test_no_picture_is_prepared_on_the_event_loop(
     entry: str, given: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.plays(answers)
-    asked = given(photo())
+    result = given(photo())
     threads = Threads(monkeypatch)
     async with client(server) as glm:
-        await ENTRIES[entry](glm, asked)
+        await ENTRIES[entry](glm, result)
     threads.hold_off(threading.get_ident())
 
 
-async def test_no_file_is_read_on_the_loop(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_no_file_is_read_on_the_event_loop(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4 " + bytes(300_000))
     threads = Threads(monkeypatch)
     async with client(server) as glm:
@@ -64,7 +64,7 @@ async def test_no_file_is_read_on_the_loop(server: Any, monkeypatch: pytest.Monk
     assert threading.get_ident() not in threads.of["from_path"]
 
 
-async def test_words_alone_take_no_thread(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_alone_uses_no_thread(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))
     server.plays(answers)
     async with client(server) as glm:
@@ -73,7 +73,7 @@ async def test_words_alone_take_no_thread(server: Any, monkeypatch: pytest.Monke
         await glm.count_tokens("hi")
 
 
-async def test_no_more_than_a_few_pictures_are_fitted_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_a_few_pictures_are_fitted_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real, lock = pixels.fit, threading.Lock()
     at_once: list[int] = []
     all_there = threading.Barrier(workers.WORKERS)
@@ -81,7 +81,7 @@ async def test_no_more_than_a_few_pictures_are_fitted_at_once(server: Any, monke
     def fit(*args: Any) -> Any:
         with lock:
             at_once.append(1 + (at_once[-1] if at_once else 0))
-        all_there.wait(10)  # as many are needed as may be, or nobody goes on
+        all_there.wait(10)  # waits for the maximum of concurrent threads; with fewer, none continues
         try:
             return real(*args)
         finally:
@@ -96,7 +96,7 @@ async def test_no_more_than_a_few_pictures_are_fitted_at_once(server: Any, monke
 
 
 class Slow:
-    """A fitting function that stays where it is until it may end."""
+    """A fitting function that blocks until the test releases it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.may_end = threading.Semaphore(0), threading.Event()
@@ -114,13 +114,13 @@ class Slow:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = Slow(monkeypatch)
-    yield made
-    made.may_end.set()
+    result = Slow(monkeypatch)
+    yield result
+    result.may_end.set()
 
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
-async def test_a_deadline_counts_the_pictures_and_says_so(entry: str, server: Any, slow: Slow) -> None:
+async def test_a_deadline_includes_picture_preparation_and_names_it(entry: str, server: Any, slow: Slow) -> None:
     server.plays(answers)
     async with client(server, deadline=0.2) as glm:
         with pytest.raises(
@@ -130,7 +130,9 @@ async def test_a_deadline_counts_the_pictures_and_says_so(entry: str, server: An
     assert server.requests == []
 
 
-def test_a_blocking_call_counts_them_too(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_of_a_blocking_call_includes_picture_preparation(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, late = pixels.fit, threading.Event()
 
     def fit(*args: Any) -> Any:
@@ -146,7 +148,7 @@ def test_a_blocking_call_counts_them_too(server: Any, monkeypatch: pytest.Monkey
     assert server.requests == []
 
 
-async def test_a_server_that_is_late_is_told_apart_from_the_pictures(server: Any) -> None:
+async def test_the_error_distinguishes_a_late_server_from_slow_pictures(server: Any) -> None:
     server.plays(lambda peer: peer.stall())
     async with client(server, deadline=0.2) as glm:
         with pytest.raises(glmv.DeadlineExceeded, match="while it waited for an answer") as caught:
@@ -154,7 +156,7 @@ async def test_a_server_that_is_late_is_told_apart_from_the_pictures(server: Any
     assert "pictures" not in str(caught.value)
 
 
-async def test_cancelled_calls_leave_the_threads_to_others(server: Any, slow: Slow) -> None:
+async def test_cancelled_calls_release_their_threads(server: Any, slow: Slow) -> None:
     async with client(server, max_concurrency=50) as glm:
         several = [asyncio.create_task(glm.chat(as_picture(photo(seed)))) for seed in range(workers.WORKERS * 4)]
         for _ in range(workers.WORKERS):
@@ -169,18 +171,18 @@ async def test_cancelled_calls_leave_the_threads_to_others(server: Any, slow: Sl
     assert slow.done <= workers.WORKERS + 1
 
 
-async def test_a_call_waits_for_a_thread_without_a_slot(server: Any, slow: Slow) -> None:
+async def test_a_call_that_waits_for_a_thread_holds_no_slot(server: Any, slow: Slow) -> None:
     async with client(server, max_concurrency=1) as glm:
-        asked = asyncio.create_task(glm.chat(as_picture(photo())))
+        task = asyncio.create_task(glm.chat(as_picture(photo())))
         await asyncio.to_thread(slow.begun.acquire)
         assert (await glm.chat("hi")).text == "hello"  # the one slot is free meanwhile
         slow.may_end.set()
-        assert (await asked).text == "hello"
+        assert (await task).text == "hello"
 
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
 @pytest.mark.parametrize("deadline", [0, -2.5, float("nan"), "soon"])
-async def test_what_is_no_deadline_is_refused_and_not_waited_for(entry: str, deadline: Any, server: Any) -> None:
+async def test_an_invalid_deadline_is_refused_at_once(entry: str, deadline: Any, server: Any) -> None:
     entries: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
         "chat": lambda glm, asked: glm.chat(asked, deadline=deadline),
         "stream": lambda glm, asked: drained(glm.stream(asked, deadline=deadline)),

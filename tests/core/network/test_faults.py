@@ -1,7 +1,7 @@
-"""Faults over real sockets, blocking and awaiting, streamed and not: what arrives is an answer or a typed error.
+"""Faults over real sockets, sync and async, streamed or not: the outcome is an answer or a typed error.
 
-The table is `tests/support/faults.py`; what has a test of its own here needs more than one call, or looks closer.
-Numbers are those of docs/reliability.md; 40 to 44 stand in test_streams, test_lives, test_gate.
+The table is `tests/support/faults.py`; faults that need more than one call or a closer look have their own test here.
+Numbers are those of docs/reliability.md; faults 40 to 44 are tested in test_streams, test_lives and test_gate.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ def test_each_fault_of_the_table(
     with fault.target(server) as base_url:
         ask.base_url = base_url
         started = time.monotonic()
-        found = ask(stream=stream, **(fault.options if fault.quick is None else fault.quick))
+        outcome = ask(stream=stream, **(fault.options if fault.quick is None else fault.quick))
         took = time.monotonic() - started
     if ours.kind is None:
-        assert isinstance(found, glmv.Completion), found
-        assert found.text == fault.good.text
-        assert {name: getattr(found, name) for name in ours.facts} == ours.facts
+        assert isinstance(outcome, glmv.Completion), outcome
+        assert outcome.text == fault.good.text
+        assert {name: getattr(outcome, name) for name in ours.facts} == ours.facts
     else:
-        error = failure(found, ours.kind, **ours.facts)
+        error = failure(outcome, ours.kind, **ours.facts)
         assert ours.says in str(error)
         assert len(error.message) <= 300
         assert len(str(error)) < 400
@@ -114,7 +114,7 @@ def test_01_connection_refused(ask: Any, server: Any, no_pauses: list[float], st
 @pytest.mark.parametrize(
     ("number", "attempts", "kind"), [(socket.EAI_NONAME, 1, "no_such_host"), (socket.EAI_AGAIN, 4, "dns")]
 )
-def test_02_name_not_found_for_good_or_just_now(
+def test_02_name_not_found_permanently_or_temporarily(
     ask: Any, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch, number: int, attempts: int, kind: str
 ) -> None:
     def fails(*args: Any, **kwargs: Any) -> Any:
@@ -134,7 +134,7 @@ def test_04_a_certificate_that_is_not_accepted(ask: Any, server: Any, title: str
     assert server.requests == []
 
 
-def test_09_a_kept_connection_that_the_server_closed_while_it_was_idle(server: Any) -> None:
+def test_09_an_idle_connection_that_the_server_closed(server: Any) -> None:
     server.plays(*named("idle connection closed").scripts)
     with glmv.Client("test-id.test-secret", base_url=server.base_url, max_retries=0) as glm:
         for number in range(20):
@@ -143,7 +143,7 @@ def test_09_a_kept_connection_that_the_server_closed_while_it_was_idle(server: A
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_21_an_expired_token_is_signed_anew(
+def test_21_an_expired_token_is_signed_again(
     ask: Any, server: Any, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(1_800_000_000, 1_900_000_000))
@@ -155,7 +155,7 @@ def test_21_an_expired_token_is_signed_anew(
 
 
 @pytest.mark.parametrize("end", ["reset", "close"])
-def test_28_a_stream_that_breaks_keeps_what_was_read(ask: Any, server: Any, end: str) -> None:
+def test_28_a_broken_stream_keeps_the_text_so_far(ask: Any, server: Any, end: str) -> None:
     read = threading.Event()
     ask.on_delta = read.set
 
@@ -170,7 +170,7 @@ def test_28_a_stream_that_breaks_keeps_what_was_read(ask: Any, server: Any, end:
     assert error.__cause__ is not None
 
 
-def test_30_content_that_is_withdrawn_can_be_asked_for(ask: Any, server: Any) -> None:
+def test_30_withdrawn_content_can_be_requested(ask: Any, server: Any) -> None:
     server.plays(*named("finish_reason sensitive").scripts)
     answer = ask(stream=True, on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -203,7 +203,7 @@ def test_36_framing_of_every_kind(ask: Any, server: Any, end: bytes) -> None:
     assert ask(stream=True).text == text
 
 
-def test_37_a_line_without_end(ask: Any, server: Any) -> None:
+def test_37_an_endless_line(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.stream(b"data: ", end=False)
         while True:
@@ -214,7 +214,7 @@ def test_37_a_line_without_end(ask: Any, server: Any) -> None:
     assert server.peers[0].left.wait(10)
 
 
-def test_37_a_body_without_end(ask: Any, server: Any) -> None:
+def test_37_an_endless_body(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.head(200, "content-type: application/json", "transfer-encoding: chunked")
         while True:
@@ -227,7 +227,7 @@ def test_37_a_body_without_end(ask: Any, server: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_38_a_redirect_names_where_it_leads(ask: Any, server: Any, stream: bool, status: int) -> None:
+def test_38_the_error_of_a_redirect_names_its_target(ask: Any, server: Any, stream: bool, status: int) -> None:
     server.plays(*named(f"{status} to another origin").scripts)
     error = failure(ask(stream=stream), glmv.MalformedResponse)
     assert f"http://localhost:{server.port}{ELSEWHERE}" in str(error)
@@ -235,7 +235,7 @@ def test_38_a_redirect_names_where_it_leads(ask: Any, server: Any, stream: bool,
 
 
 @pytest.mark.parametrize("off", [3600, -3600])
-def test_39_a_clock_that_is_off(ask: Any, server: Any, off: int) -> None:
+def test_39_a_wrong_local_clock(ask: Any, server: Any, off: int) -> None:
     server.plays(refuses_by_another_clock(off))
     error = failure(ask(auth="token"), glmv.AuthenticationError, attempts=2)
     told = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
@@ -243,13 +243,13 @@ def test_39_a_clock_that_is_off(ask: Any, server: Any, off: int) -> None:
     assert abs(int(told[1]) - abs(off)) <= 1
 
 
-def test_a_reason_for_a_fault_is_told_with_host_and_port_but_without_the_key(ask: Any, server: Any) -> None:
+def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.reset())
-    found = ask(api_key="test-id.canary", max_retries=0)
-    assert "canary" not in f"{found!r} {found} {vars(found)}"
-    assert os.linesep not in str(found)
+    outcome = ask(api_key="test-id.canary", max_retries=0)
+    assert "canary" not in f"{outcome!r} {outcome} {vars(outcome)}"
+    assert os.linesep not in str(outcome)
 
 
-def test_the_titles_of_the_table_are_unlike() -> None:
+def test_the_titles_of_the_table_are_unique() -> None:
     titles = [fault.title for fault in FAULTS]
     assert len(set(titles)) == len(titles)

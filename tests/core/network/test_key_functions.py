@@ -1,4 +1,4 @@
-"""A function as `api_key`: asked before each attempt, on the loop or in a thread, and never shown."""
+"""A function as `api_key`: called before each attempt, on the event loop or in a thread; its keys are never shown."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def echoes_key(status: int) -> Callable[[Peer], None]:
 
 
 def sent(head: str) -> str:
-    found = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
-    return found[1] if found else ""
+    match = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
+    return match[1] if match else ""
 
 
 def keys_at(server: Server) -> list[str]:
@@ -63,7 +63,7 @@ def keys_at(server: Server) -> list[str]:
 
 
 class Rotating:
-    """Hands out another key each time."""
+    """Returns another key each time."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -83,14 +83,14 @@ KEYS = [f"id-{number}.secret-number-{number}" for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("refusal", [(BUSY, 429), ({"error": "down"}, 500), ({"error": "down"}, 503)], ids=str)
-def test_each_attempt_asks_for_the_key(server: Server, refusal: tuple[Any, int]) -> None:
+def test_each_attempt_calls_the_key_function(server: Server, refusal: tuple[Any, int]) -> None:
     server.plays(says(*refusal), says(*refusal), says(WHOLE))
     with glmv.Client(Rotating().key, base_url=server.base_url, max_retries=3) as glm:
         assert glm.chat("hello").text == "hello"
     assert keys_at(server) == KEYS[:3]
 
 
-def test_a_refused_key_is_not_tried_again(server: Server) -> None:
+def test_a_refused_key_is_not_retried(server: Server) -> None:
     server.plays(echoes_key(401))
     vault = Rotating()
     with glmv.Client(vault.key, base_url=server.base_url) as glm, pytest.raises(glmv.AuthenticationError) as caught:
@@ -172,7 +172,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("function", "told"), WRONG, ids=[told for _, told in WRONG])
-async def test_what_a_function_does_wrong_is_one_clear_error(server: Server, function: Any, told: str) -> None:
+async def test_a_failing_key_function_raises_one_clear_error(server: Server, function: Any, told: str) -> None:
     server.plays(says(WHOLE))
     with (
         glmv.Client(function, base_url=server.base_url) as glm,
@@ -194,14 +194,14 @@ async def test_what_a_function_does_wrong_is_one_clear_error(server: Server, fun
     assert server.requests == []
 
 
-def test_an_error_of_this_library_passes_as_it_is(server: Server) -> None:
+def test_a_glmv_error_of_the_key_function_passes_unchanged(server: Server) -> None:
     problem = glmv.PermissionDeniedError("Ask an administrator.")
     with glmv.Client(fails(problem), base_url=server.base_url) as glm, pytest.raises(glmv.PermissionDeniedError) as got:
         glm.chat("hello")
     assert got.value is problem
 
 
-async def test_a_deadline_covers_the_function(server: Server) -> None:
+async def test_a_deadline_covers_the_key_function(server: Server) -> None:
     server.plays(says(WHOLE))
     over = asyncio.Event()
 
@@ -215,26 +215,26 @@ async def test_a_deadline_covers_the_function(server: Server) -> None:
     assert server.requests == []
 
 
-async def test_a_cancelled_call_cancels_the_function_and_leaves_its_slot(server: Server) -> None:
+async def test_a_cancelled_call_cancels_the_key_function_and_frees_its_slot(server: Server) -> None:
     server.plays(says(WHOLE))
-    asked = asyncio.Event()
+    result = asyncio.Event()
 
     async def key() -> str:
-        if not asked.is_set():
-            asked.set()
+        if not result.is_set():
+            result.set()
             await asyncio.Event().wait()
         return KEYS[0]
 
     async with glmv.AsyncClient(key, base_url=server.base_url, max_concurrency=1) as glm:
         call = asyncio.create_task(glm.chat("hello"))
-        await asked.wait()
+        await result.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await glm.chat("hello")).text == "hello"
 
 
-def test_signed_tokens_are_made_anew_for_a_new_key_alone(server: Server) -> None:
+def test_a_token_is_signed_again_only_for_a_new_key(server: Server) -> None:
     server.plays(says(WHOLE))
     current = [KEYS[0]]
     with glmv.Client(lambda: current[0], auth="token", base_url=server.base_url) as glm:
@@ -265,7 +265,7 @@ def test_clients_with_the_same_function_share_a_gate() -> None:
 
 
 class Locked:
-    """Holds a key, and what cannot be copied or pickled."""
+    """Holds a key and a lock, which cannot be copied or pickled."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -291,7 +291,7 @@ def test_pickles_hold_neither_the_function_nor_a_key(server: Server, monkeypatch
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_keys_of_a_function_are_masked_where_the_server_repeats_them(server: Server, status: int) -> None:
+def test_keys_of_a_function_are_masked_in_echoes_of_the_server(server: Server, status: int) -> None:
     vault = Rotating()
     text = f"you sent {KEYS[0]}, before {KEYS[1]}"
     answer = {**WHOLE, "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": text}}]}
@@ -311,8 +311,8 @@ def test_no_traceback_shows_a_key_of_a_function(server: Server) -> None:
     server.plays(says({"error": {"code": "1210", "message": "no"}}, 400))
     with glmv.Client(Locked(), base_url=server.base_url) as glm, pytest.raises(glmv.GLMVError) as caught:
         glm.chat("hello")
-    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    texts = [str(frame.locals) for frame in shown.stack if "/glmv/" in frame.filename]
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    texts = [str(frame.locals) for frame in trace.stack if "/glmv/" in frame.filename]
     assert not [text for text in [*texts, repr(glm), repr(glm.address), repr(glm.settings)] if "in-a-vault" in text]
 
 
@@ -332,7 +332,7 @@ BIGMODEL, ZAI = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/pa
         ({"ZAI_API_KEY": "k.k", "ZHIPUAI_BASE_URL": "https://example.com/v4"}, None, "https://example.com/v4"),
     ],
 )
-def test_the_address_comes_from_settings_and_environment_and_the_key_is_not_asked_for(
+def test_the_base_url_is_resolved_without_calling_the_key_function(
     environment: dict[str, str], given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GLMV_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY", "ZHIPUAI_BASE_URL", "ZHIPUAI_API_KEY"):
@@ -344,11 +344,11 @@ def test_the_address_comes_from_settings_and_environment_and_the_key_is_not_aske
     assert vault.asked == 0
 
 
-def test_what_is_no_key_is_refused_at_once() -> None:
+def test_an_invalid_key_is_refused_at_once() -> None:
     for wrong in (5, ["id.secret"], {"key": "id.secret"}):
         with pytest.raises(glmv.InvalidRequestError, match="api_key"):
             glmv.Client(wrong)  # type: ignore[arg-type]  # on purpose
 
 
-def test_a_json_schema_of_the_settings_can_be_made() -> None:
+def test_the_settings_have_a_json_schema() -> None:
     assert "api_key" in glmv.Settings.model_json_schema()["properties"]

@@ -1,4 +1,4 @@
-"""Clients in real programs: many threads, loops that come and go, notebooks, and an end without noise."""
+"""Clients in real programs: many threads, several event loops, notebooks, and a silent exit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def connection(server: Any, **options: Any) -> dict[str, Any]:
 
 
 def run(script: str, server: Any) -> str:
-    """A program of its own; what it wrote, and nothing of that to stderr."""
+    """Run a program in a new process -> its standard output; it must write nothing to stderr."""
     head = f"import asyncio, os, sys, threading, glmv\noptions = {connection(server)!r}\n"
     done = subprocess.run(
         [sys.executable, "-c", head + script],
@@ -58,7 +58,7 @@ def test_one_client_serves_many_threads(server: Any) -> None:
     assert (len(server.requests), server.connections <= 8 * lives) == (6400, True)
 
 
-def test_a_stream_may_be_read_on_in_another_thread(server: Any) -> None:
+def test_a_stream_can_be_continued_in_another_thread(server: Any) -> None:
     server.plays(plays)
     with glmv.Client(**connection(server)) as glm:
         stream = glm.stream("hi")
@@ -69,7 +69,7 @@ def test_a_stream_may_be_read_on_in_another_thread(server: Any) -> None:
         assert "".join(texts) == "hello"
 
 
-def test_one_awaiting_client_outlives_its_loops(server: Any) -> None:
+def test_one_async_client_outlives_its_event_loops(server: Any) -> None:
     server.plays(plays)
     glm = glmv.AsyncClient(**connection(server, max_retries=0))
 
@@ -80,13 +80,13 @@ def test_one_awaiting_client_outlives_its_loops(server: Any) -> None:
     assert len(glm._pools._made) == 1
 
 
-def test_one_awaiting_client_serves_loops_in_several_threads(server: Any) -> None:
+def test_one_async_client_serves_event_loops_in_several_threads(server: Any) -> None:
     server.plays(plays)
     glm = glmv.AsyncClient(**connection(server, max_concurrency=2))
 
     async def asks() -> str:
-        found = await asyncio.gather(*(read() for _ in range(5)))
-        return "".join(found)
+        result = await asyncio.gather(*(read() for _ in range(5)))
+        return "".join(result)
 
     async def read() -> str:
         return "".join([delta.text async for delta in glm.stream("hi")])
@@ -96,7 +96,7 @@ def test_one_awaiting_client_serves_loops_in_several_threads(server: Any) -> Non
     assert glm.slots("glm-4.6v").in_use == 0
 
 
-async def test_a_blocking_call_works_inside_a_running_loop_as_in_a_notebook(server: Any) -> None:
+async def test_a_blocking_call_works_inside_a_running_loop_like_a_notebooks(server: Any) -> None:
     with glmv.Client(**connection(server)) as glm:
         assert glm.chat("hi").text == "hello"
 
@@ -169,7 +169,7 @@ CRASHES = "a component left inside a stream, to be closed at the end" if sys.ver
 
 
 @pytest.mark.parametrize("name", [name for name in QUIET if name != CRASHES])
-def test_a_program_ends_without_noise(server: Any, name: str) -> None:
+def test_a_program_ends_without_warnings(server: Any, name: str) -> None:
     if "stream" in name:
 
         def opens(peer: Any) -> None:
@@ -181,7 +181,7 @@ def test_a_program_ends_without_noise(server: Any, name: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
-def test_forked_children_have_connections_of_their_own(server: Any) -> None:
+def test_forked_children_open_their_own_connections(server: Any) -> None:
     script = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""What the environment says of proxies and certificates: read once it matters, told in one sentence, and followed."""
+"""Environment variables for proxies and certificates: read when needed, followed, and named in errors."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' own server counts as one elsewhere."""
+    """The test server counts as a server on another machine, so that proxies apply."""
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
 
 
 class Saying(Tunnel):
-    """A proxy, or a server that is none, that says one thing."""
+    """A proxy or another server that always sends the same bytes."""
 
     def __init__(self, said: bytes) -> None:
         self.said = said
@@ -111,7 +111,7 @@ def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("user", ["", f"user:{ENCODED}@"])
-def test_a_proxy_that_is_not_there_is_named_and_its_password_is_not(
+def test_an_unreachable_proxy_is_named_without_its_password(
     ask: Any, variable: str, user: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -123,8 +123,8 @@ def test_a_proxy_that_is_not_there_is_named_and_its_password_is_not(
     assert (error.kind, error.retryable) == ("connect", True)
     assert f"the proxy 127.0.0.1:{port} ({variable})" in str(error)
     assert "Is the server" not in str(error)
-    told = f"{error!r}{error.__cause__!r}{caplog.text}"
-    assert "s3cret" not in told
+    text = f"{error!r}{error.__cause__!r}{caplog.text}"
+    assert "s3cret" not in text
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_proxy_that_is_not_there_is_named_and_its_password_is_not(
         (b"", "proxy", "Does it speak HTTP?"),
     ],
 )
-def test_what_a_proxy_says_to_connect_names_the_proxy(
+def test_an_error_of_a_proxy_to_connect_names_the_proxy(
     ask: Any, saying: Any, no_pauses: list[float], said: bytes, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = saying(said)
@@ -158,11 +158,11 @@ def test_what_a_proxy_says_to_connect_names_the_proxy(
 
 @pytest.mark.parametrize("base", [ELSEWHERE, "http://glm.example/v1"])
 @pytest.mark.parametrize("user", ["", f"user:{ENCODED}@"])
-def test_a_proxy_that_wants_a_password_is_asked_once_and_the_error_says_where_it_belongs(
+def test_a_proxy_that_requires_a_password_is_not_retried_and_the_error_helps(
     ask: Any, saying: Any, base: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
-    proxy = saying(said)
+    text = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
+    proxy = saying(text)
     variable = "HTTPS_PROXY" if base == ELSEWHERE else "HTTP_PROXY"
     monkeypatch.setenv(variable, proxy.url.replace("//", f"//{user}"))
     ask.base_url = base
@@ -175,7 +175,9 @@ def test_a_proxy_that_wants_a_password_is_asked_once_and_the_error_says_where_it
     assert "s3cret" not in str(error)
 
 
-def test_a_page_of_a_proxy_for_plain_http_is_the_proxys(ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
+    ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = b"HTTP/1.1 503 Service Unavailable\r\nx-squid-error: ERR_DNS_FAIL 0\r\ncontent-length: 0\r\n\r\n"
     proxy = saying(page)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -186,7 +188,7 @@ def test_a_page_of_a_proxy_for_plain_http_is_the_proxys(ask: Any, saying: Any, m
     assert "(HTTP_PROXY) could not connect to glm.example" in str(error)
 
 
-def test_a_server_error_that_a_proxy_passes_on_is_the_servers(ask: Any, saying: Any, monkeypatch: Any) -> None:
+def test_a_server_error_passed_on_by_a_proxy_is_a_server_error(ask: Any, saying: Any, monkeypatch: Any) -> None:
     proxy = saying(b"HTTP/1.1 503 Service Unavailable\r\nvia: 1.1 squid\r\ncontent-length: 0\r\n\r\n")
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
@@ -230,7 +232,9 @@ def test_a_proxy_that_refuses_a_plain_request_is_named(
 
 
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"502 Bad Gateway", b"503 Service Unavailable"])
-def test_an_error_in_the_servers_form_is_the_servers(ask: Any, saying: Any, status: bytes, monkeypatch: Any) -> None:
+def test_an_error_in_the_servers_format_is_a_server_error(
+    ask: Any, saying: Any, status: bytes, monkeypatch: Any
+) -> None:
     body = b'{"error":{"code":"1220","message":"not for this key"}}'
     head = b"\r\nvia: 1.1 squid\r\nproxy-connection: close\r\ncontent-type: application/json\r\ncontent-length: "
     proxy = saying(b"HTTP/1.1 " + status + head + str(len(body)).encode() + b"\r\n\r\n" + body)
@@ -241,7 +245,7 @@ def test_an_error_in_the_servers_form_is_the_servers(ask: Any, saying: Any, stat
     assert error.code == "1220"
 
 
-def test_what_a_proxy_finds_too_large_is_told_as_such(ask: Any, saying: Any, monkeypatch: Any) -> None:
+def test_a_request_too_large_for_a_proxy_is_reported_as_such(ask: Any, saying: Any, monkeypatch: Any) -> None:
     proxy = saying(b"HTTP/1.1 413 Too Large\r\nx-squid-error: ERR_TOO_BIG 0\r\n" + HTML)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
@@ -255,10 +259,10 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + said)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    given: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
+    options: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
 
     async def asked() -> None:
-        async with glmv.AsyncClient("k", **given) as glm:
+        async with glmv.AsyncClient("k", **options) as glm:
             with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
                 await glm.chat("hi")
             monkeypatch.setenv("NO_PROXY", "localhost")
@@ -267,7 +271,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
     if awaited:
         asyncio.run(asked())
         return
-    with glmv.Client("k", **given) as glm:
+    with glmv.Client("k", **options) as glm:
         with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
             glm.chat("hi")
         monkeypatch.setenv("NO_PROXY", "localhost")
@@ -276,7 +280,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
 
 @pytest.mark.parametrize("base", [ELSEWHERE, "http://glm.example/v1"])
 @pytest.mark.parametrize("scheme", ["socks5", "http"])
-def test_a_proxy_that_says_nothing_is_waited_for_as_long_as_for_a_connection(
+def test_a_silent_proxy_is_awaited_for_the_connect_timeout(
     ask: Any, base: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     httpx = pytest.importorskip("httpx")
@@ -348,7 +352,7 @@ OPEN = "https://open.bigmodel.cn/api/paas/v4"
     ],
 )
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-def test_no_proxy_is_read_as_other_programs_read_it(
+def test_no_proxy_is_read_like_in_other_programs(
     value: str, url: str, bypassed: bool, name: str, monkeypatch: Any
 ) -> None:
     from glmv.transport.proxies import proxy_for
@@ -375,7 +379,7 @@ def test_no_proxy_is_read_as_other_programs_read_it(
         "?",
     ],
 )
-def test_what_nobody_understands_in_no_proxy_is_ignored(value: str, monkeypatch: Any) -> None:
+def test_invalid_entries_of_no_proxy_are_ignored(value: str, monkeypatch: Any) -> None:
     from glmv.transport.proxies import proxy_for, proxy_variables
 
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
@@ -404,7 +408,7 @@ def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme
         (b"", "proxy", "SOCKS5"),
     ],
 )
-def test_what_a_socks_proxy_says_names_the_proxy(
+def test_an_error_of_a_socks_proxy_names_the_proxy(
     ask: Any, saying: Any, said: bytes, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = saying(said)
@@ -417,7 +421,7 @@ def test_what_a_socks_proxy_says_names_the_proxy(
     assert words in str(error)
 
 
-def test_a_proxy_that_speaks_no_tls_is_told_apart(ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_without_tls_is_reported_as_such(ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http:", "https:"))
     ask.base_url = ELSEWHERE
@@ -452,7 +456,7 @@ def test_a_proxy_that_speaks_no_tls_is_told_apart(ask: Any, saying: Any, monkeyp
         ("http://[::1:3128", "1 to 65535"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_one_sentence(ask: Any, value: str, words: str, monkeypatch: Any) -> None:
+def test_an_unusable_proxy_is_reported_in_one_sentence(ask: Any, value: str, words: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     ask.base_url = ELSEWHERE
     error = ask()
@@ -528,7 +532,7 @@ def stale(tmp_path: Path, what: str) -> str:
         ("SSLKEYLOGFILE", "in a missing folder", "cannot be written"),
     ],
 )  # fmt: skip
-def test_a_stale_variable_is_one_sentence_that_names_it(
+def test_a_stale_variable_is_named_in_one_sentence(
     ask: Any, tmp_path: Path, variable: str, what: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stale(tmp_path, what)
@@ -546,7 +550,7 @@ def test_a_stale_variable_is_one_sentence_that_names_it(
 
 @needs_openssl
 @pytest.mark.parametrize("stored", [False, True])
-def test_an_untrusted_certificate_names_the_variable_and_a_corrected_one_works_at_once(
+def test_an_untrusted_certificate_names_the_variable_that_can_be_corrected(
     encrypted: Encrypted, certificate: tuple[Path, Path], tmp_path: Path, stored: bool, monkeypatch: Any
 ) -> None:
     other, _ = self_signed(tmp_path)
@@ -567,7 +571,7 @@ def test_an_untrusted_certificate_names_the_variable_and_a_corrected_one_works_a
 
 
 @needs_openssl
-async def test_an_awaiting_client_follows_a_corrected_variable_too(
+async def test_an_async_client_follows_a_corrected_variable_too(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:
@@ -578,7 +582,7 @@ async def test_an_awaiting_client_follows_a_corrected_variable_too(
 
 
 @needs_openssl
-def test_a_proxy_with_tls_is_trusted_by_the_same_variable(
+def test_a_tls_proxy_is_trusted_by_the_same_variable(
     server: Server, certificate: tuple[Path, Path], proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -615,7 +619,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("key", ["ZHIPUAI_API_KEY", "ZAI_API_KEY"])
-def test_the_platforms_hosts_exist_whatever_a_machine_without_network_says(
+def test_the_platforms_hosts_count_as_existing_without_a_network(
     ask: Any, no_pauses: list[float], number: int, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -631,7 +635,7 @@ def test_the_platforms_hosts_exist_whatever_a_machine_without_network_says(
 
 
 @pytest.mark.parametrize("number", NOT_NOW.values(), ids=NOT_NOW)
-def test_a_name_that_cannot_be_looked_up_just_now_is_tried_again(
+def test_a_temporary_failure_of_name_lookup_is_retried(
     ask: Any, no_pauses: list[float], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -643,7 +647,7 @@ def test_a_name_that_cannot_be_looked_up_just_now_is_tried_again(
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("variable", ["base_url", "GLMV_BASE_URL"])
-def test_a_name_that_nobody_knows_is_final_and_says_what_named_it(
+def test_an_unknown_host_is_final_and_names_its_setting(
     ask: Any, number: int, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -656,7 +660,9 @@ def test_a_name_that_nobody_knows_is_final_and_says_what_named_it(
     assert f"check {variable}, the network, DNS and VPN" in str(error)
 
 
-def test_a_host_that_answered_before_exists(ask: Any, server: Server, no_pauses: Any, monkeypatch: Any) -> None:
+def test_a_host_that_answered_before_counts_as_existing(
+    ask: Any, server: Server, no_pauses: Any, monkeypatch: Any
+) -> None:
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", _all_here(real))
     ask.base_url = f"http://glm.example:{server.port}/v1"
@@ -668,7 +674,7 @@ def test_a_host_that_answered_before_exists(ask: Any, server: Server, no_pauses:
     assert ask(allow_http=True).kind == "no_such_host"
 
 
-def test_a_proxy_whose_name_is_not_known_is_named(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_with_an_unknown_host_name_is_named(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch, socket.EAI_NONAME)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     ask.base_url = None
@@ -679,7 +685,7 @@ def test_a_proxy_whose_name_is_not_known_is_named(ask: Any, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("number", [101, 113, 10051])
-def test_a_network_without_a_way_is_told_as_such(ask: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_network_is_reported_as_such(ask: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: Any, **kwargs: Any) -> Any:
         raise OSError(number, "Network is unreachable")
 
@@ -691,26 +697,24 @@ def test_a_network_without_a_way_is_told_as_such(ask: Any, number: int, monkeypa
     assert "Is the server" not in str(error)
 
 
-def test_threads_that_share_a_client_go_on_while_its_proxy_is_corrected(
+def test_threads_that_share_a_client_continue_while_its_proxy_is_corrected(
     server: Server, proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    found: list[Any] = []
+    results: list[Any] = []
     with glmv.Client("k", base_url="http://glm.example/v1", allow_http=True, max_retries=0) as glm:
         with pytest.raises(glmv.ConnectionFailed):
             glm.chat("hi")
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
-        threads = [threading.Thread(target=lambda: found.append(glm.chat("hi").text)) for _ in range(8)]
+        threads = [threading.Thread(target=lambda: results.append(glm.chat("hi").text)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(20)
-    assert found == ["hello"] * 8
+    assert results == ["hello"] * 8
 
 
-def test_a_socks_proxy_with_a_password_is_logged_in_to(
-    ask: Any, server: Server, proxied: None, monkeypatch: Any
-) -> None:
+def test_user_and_password_are_sent_to_a_socks_proxy(ask: Any, server: Server, proxied: None, monkeypatch: Any) -> None:
     tunnel = LoginSocks()
     monkeypatch.setenv("ALL_PROXY", tunnel.url.replace("//", f"//user:{ENCODED}@"))
     ask.base_url = f"http://localhost:{server.port}/v1"
@@ -720,7 +724,7 @@ def test_a_socks_proxy_with_a_password_is_logged_in_to(
 
 
 class LoginSocks(Socks):
-    """A SOCKS5 proxy that wants a user name and a password (RFC 1929)."""
+    """A SOCKS5 proxy that requires a user name and a password (RFC 1929)."""
 
     def __init__(self) -> None:
         self.logins: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""Errors of servers beside the platform, through both clients: the table of `tests/support/other_errors.py`."""
+"""Errors of servers other than the platform, through both clients: the table of `tests/support/other_errors.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_an_error_of_another_server_is_what_it_says(name: str) -> None:
+async def test_an_error_of_another_server_has_its_class(name: str) -> None:
     refusal = REFUSALS[name]
     transport = Refusing(refusal)
     with pytest.raises(glmv.GLMVError) as caught:

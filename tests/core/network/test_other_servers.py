@@ -1,4 +1,4 @@
-"""Answers of servers beside the platform, read by both clients: the table of `tests/support/other_answers.py`."""
+"""Answers of servers other than the platform, read by both clients: the table of `tests/support/other_answers.py`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def options(case: Case) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_other_servers_send_is_read(name: str) -> None:
+def test_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="vllm", max_retries=0)
@@ -44,7 +44,7 @@ def test_what_other_servers_send_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_the_asynchronous_client_reads_the_same(name: str) -> None:
+async def test_the_async_client_reads_the_same(name: str) -> None:
     case = CASES[name]
     async with httpx.AsyncClient(transport=case.transport) as http:
         glm = glmv.AsyncClient("k", base_url=BASE_URL, http_async_client=http, dialect="vllm", max_retries=0)
@@ -74,7 +74,7 @@ async def test_the_asynchronous_client_reads_the_same(name: str) -> None:
         ({"type": "message", "content": [{"type": "server_tool_use"}], "stop_reason": "end_turn"}, "server_tool_use"),
     ],
 )
-def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
+def test_an_unknown_shape_is_not_an_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
     case = Case(json.dumps(payload).encode(), kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -84,7 +84,7 @@ def test_a_shape_that_is_not_known_is_no_empty_answer(stream: bool, payload: dic
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("choices", [{"message": {"content": "hi"}}, [None], ["hi"], "hi", [], None])
-def test_choices_that_are_none_are_named_with_the_fields_beside_them(stream: bool, choices: object) -> None:
+def test_invalid_choices_are_reported_with_the_other_fields(stream: bool, choices: object) -> None:
     case = Case(json.dumps({"choices": choices, "base": {"a": 1}}).encode(), kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -106,14 +106,14 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
         ),
     ],
 )
-def test_usage_is_found_where_other_servers_write_it(case: Case) -> None:
+def test_usage_is_read_from_the_fields_of_other_servers(case: Case) -> None:
     usage = summed(case).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 4, 7)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_lines_without_the_end_of_the_answer_are_not_whole(stream: bool) -> None:
+def test_json_lines_without_an_end_are_an_incomplete_answer(stream: bool) -> None:
     case = Case(b'{"message": {"content": "a"}, "done": false}\n{"message": {"content": "b"}, "done": false}\n')
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -124,12 +124,12 @@ def test_lines_without_the_end_of_the_answer_are_not_whole(stream: bool) -> None
 
 
 @pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
-def test_a_stream_of_what_is_not_read_is_no_empty_answer(delta: dict[str, Any]) -> None:
+def test_a_stream_of_unknown_events_is_not_an_empty_answer(delta: dict[str, Any]) -> None:
     with pytest.raises(glmv.MalformedResponse, match=r"audio|images|video"):
         summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
 
 
-def test_choices_in_turns_are_no_growing_index() -> None:
+def test_only_the_first_of_alternating_choices_is_read() -> None:
     pieces = [chunk({"content": each}, index=at) for at, each in [(0, "A"), (1, "B"), (2, "C"), (0, "!"), (1, "?")]]
     ends = [chunk(None, "stop", index) for index in (2, 1, 0)]
     assert summed(Case(events(*pieces, *ends))).text == "A!"
@@ -147,7 +147,7 @@ def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("name", "note"), [("calls in the text", "--tool-call-parser"), ("a thought without its opening mark", "reasoning")]
 )
-def test_what_the_server_left_undone_is_noted(name: str, note: str, stream: bool) -> None:
+def test_a_note_names_the_missing_server_option(name: str, note: str, stream: bool) -> None:
     case = CASES[name]
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http)
@@ -158,7 +158,7 @@ def test_what_the_server_left_undone_is_noted(name: str, note: str, stream: bool
 SHOWN = CASES["the same in a stream, thinking"]
 
 
-def test_a_thought_that_was_shown_as_text_is_replaced_where_it_may_be() -> None:
+def test_reasoning_shown_as_text_is_replaced_where_allowed() -> None:
     with httpx.Client(transport=SHOWN.transport) as http:
         deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi", may_replace=True))
     assert [delta.replaces for delta in deltas].count(True) == 1
@@ -168,7 +168,7 @@ def test_a_thought_that_was_shown_as_text_is_replaced_where_it_may_be() -> None:
     assert (total.text, total.reasoning) == (SHOWN.text, SHOWN.reasoning)
 
 
-def test_a_thought_that_was_shown_as_text_stays_with_its_mark_where_it_may_not() -> None:
+def test_reasoning_shown_as_text_stays_with_its_tag_where_not_allowed() -> None:
     with httpx.Client(transport=SHOWN.transport) as http:
         deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi"))
     assert not any(delta.replaces for delta in deltas)
@@ -184,7 +184,7 @@ ENDS = [
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
-def test_a_thought_ends_once_wherever_the_pieces_end(content: str, cuts: list[int], stream: bool) -> None:
+def test_reasoning_ends_once_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
@@ -192,14 +192,14 @@ def test_a_thought_ends_once_wherever_the_pieces_end(content: str, cuts: list[in
     answer = answer.strip().removeprefix("<answer>").removesuffix("</answer>")
     for tools in ({}, {"tools": TOOLS}):
         if stream:
-            found = summed(case, may_replace=True, **tools)
+            result = summed(case, may_replace=True, **tools)
         else:
             with httpx.Client(transport=case.transport) as http:
-                found = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
-        assert (found.text, found.reasoning) == (answer, thought)
+                result = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", **tools)
+        assert (result.text, result.reasoning) == (answer, thought)
 
 
-def test_without_thinking_a_mark_in_the_text_is_text() -> None:
+def test_without_thinking_a_tag_in_the_text_is_text() -> None:
     case = Case(CASES["a thought without its opening mark"].body, kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", thinking=False)
@@ -209,7 +209,7 @@ def test_without_thinking_a_mark_in_the_text_is_text() -> None:
 
 
 @pytest.mark.parametrize("delta", [{"content": ""}, {"role": "assistant"}, {}])
-def test_an_empty_stream_with_facts_beside_it_is_an_answer(delta: dict[str, Any]) -> None:
+def test_an_empty_stream_with_usage_or_finish_reason_is_an_answer(delta: dict[str, Any]) -> None:
     last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}]}
     case = Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), last, {"choices": [], "x": 1}))
     with httpx.Client(transport=case.transport) as http:
@@ -240,7 +240,7 @@ def summed(case: Case, **options: Any) -> glmv.Completion:
 
 
 @pytest.mark.parametrize("options", [{}, {"may_replace": True}, {"thinking": True}])
-def test_json_behind_a_thought_without_its_opening_mark_is_the_answer(options: dict[str, Any]) -> None:
+def test_json_after_reasoning_without_an_opening_tag_is_the_answer(options: dict[str, Any]) -> None:
     case = thinks("How old? I see 36.", '{"age": 36}')
     answer = summed(case, response_format=PERSON, **options)
     assert (answer.text, answer.reasoning) == ('{"age": 36}', "How old? I see 36.")
@@ -251,7 +251,7 @@ def test_json_behind_a_thought_without_its_opening_mark_is_the_answer(options: d
 
 
 @pytest.mark.parametrize("options", [{"may_replace": True}, {"thinking": True}])
-def test_json_of_a_draft_inside_the_thought_is_not_the_answer(options: dict[str, Any]) -> None:
+def test_draft_json_inside_the_reasoning_is_not_the_answer(options: dict[str, Any]) -> None:
     case = thinks('Maybe {"age": 1}? No.', '{"age": 36}')
     assert summed(case, response_format=PERSON, **options).text == '{"age": 36}'
     with httpx.Client(transport=case.transport) as http:
@@ -267,27 +267,27 @@ def test_a_draft_that_was_shown_and_may_not_be_replaced_is_an_error_with_the_ans
 
 
 @pytest.mark.parametrize("name", ["calls in the text of a stream", "a call as GLM-4 writes it"])
-def test_a_call_that_was_asked_for_and_stands_in_the_text_is_one(name: str) -> None:
+def test_a_requested_tool_call_in_the_text_is_read(name: str) -> None:
     case = CASES[name]
     answer = summed(case, tools=TOOLS, tool_choice="required")
     assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == list(case.calls)
 
 
-def test_a_thought_before_a_call_that_was_asked_for_is_the_thought() -> None:
+def test_reasoning_before_a_requested_tool_call_is_kept_as_reasoning() -> None:
     markup = CASES["calls in the text"].body
     text = json.loads(markup)["choices"][0]["message"]["content"]
     answer = summed(thinks("Which city?", text), tools=TOOLS, tool_choice="required")
     assert (answer.text, answer.reasoning, len(answer.tool_calls)) == ("", "Which city?", 1)
 
 
-def test_the_platform_leaves_no_call_in_the_text() -> None:
+def test_tool_call_markup_in_the_platforms_text_is_not_read() -> None:
     case = CASES["calls in the text"]
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="platform").chat("hi", tools=TOOLS)
     assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
 
 
-def test_where_no_tool_may_be_called_the_markup_is_text() -> None:
+def test_without_tools_tool_call_markup_is_text() -> None:
     case = CASES["calls in the text"]
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", tools=TOOLS, tool_choice="none")

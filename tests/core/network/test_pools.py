@@ -1,4 +1,4 @@
-"""Pools of the HTTP library, our own and those passed in: nothing is lost in them, and no wait outlasts a deadline."""
+"""Connection pools, built-in and passed in: no connection is lost, and no wait outlasts a deadline."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
 
 
 def asynchronous(library: str) -> Any:
-    """A client of the library, as a program passes it in; a small pool, so that a lost connection is missed."""
+    """An httpx client as a program passes it in; its pool is small, so that a lost connection shows."""
     kind = pytest.importorskip(library)
     return kind.AsyncClient(limits=kind.Limits(max_connections=12))
 
 
 async def by_task(call: Call, struck: asyncio.Event) -> bool:
-    """Runs the call until it is struck by `Task.cancel`; whether it was cut off."""
+    """Run the call until `Task.cancel` interrupts it -> whether it was cancelled."""
     task = asyncio.ensure_future(call())
     strike = asyncio.ensure_future(struck.wait())
     await asyncio.wait([task, strike], return_when=asyncio.FIRST_COMPLETED)
@@ -46,7 +46,7 @@ async def by_task(call: Call, struck: asyncio.Event) -> bool:
 
 
 async def by_scope(call: Call, struck: asyncio.Event) -> bool:
-    """The same by a cancel scope of anyio, as Starlette and FastAPI do when a visitor leaves."""
+    """The same by an anyio cancel scope, as Starlette and FastAPI do when a client disconnects."""
     with anyio.CancelScope() as scope:
 
         async def strikes() -> None:
@@ -62,7 +62,7 @@ async def by_scope(call: Call, struck: asyncio.Event) -> bool:
 
 
 @pytest.mark.parametrize("cut", [by_task, by_scope])
-# httpx's pool loses a place now and then (1.5 in 100 here), whoever cancels: only its continuation can be promised.
+# httpx's pool sometimes loses a slot (1.5 in 100 here) after any cancellation; only httpx2 never does.
 @pytest.mark.parametrize(("library", "times"), [("ours", 2000), ("httpx2", 300)])
 async def test_random_cancellations_leave_no_connection_and_no_slot(
     server: Any, library: str, times: int, cut: Callable[[Call, asyncio.Event], Awaitable[bool]]
@@ -109,7 +109,7 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_connection_that_a_cancellation_lost_is_given_back_to_those_who_wait(server: Any, library: str) -> None:
+async def test_a_connection_lost_by_a_cancellation_is_given_to_waiting_calls(server: Any, library: str) -> None:
     kind = pytest.importorskip(library)
     server.plays(lambda peer: peer.stall(), lambda peer: peer.say(WHOLE))
     async with kind.AsyncClient(limits=kind.Limits(max_connections=1)) as http:
@@ -132,9 +132,7 @@ def drips_its_headers(peer: Any) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_deadline_holds_inside_an_awaited_read_of_a_client_that_was_passed_in(
-    server: Any, library: str
-) -> None:
+async def test_a_deadline_holds_inside_an_async_read_of_a_passed_client(server: Any, library: str) -> None:
     server.plays(drips_its_headers)
     async with pytest.importorskip(library).AsyncClient() as http:
         with pytest.raises(glmv.DeadlineExceeded):
@@ -164,7 +162,7 @@ def patience(fault: str) -> float:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_errors_of_a_client_that_was_passed_in_are_ours(server: Any, library: str, fault: str) -> None:
+def test_errors_of_a_passed_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
     script, expected = FAULTS[fault]
     server.plays(script)
     with pytest.importorskip(library).Client() as http:
@@ -177,7 +175,7 @@ def test_errors_of_a_client_that_was_passed_in_are_ours(server: Any, library: st
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_errors_of_an_awaited_client_that_was_passed_in_are_ours(server: Any, library: str, fault: str) -> None:
+async def test_errors_of_a_passed_async_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
     script, expected = FAULTS[fault]
     server.plays(script)
     async with pytest.importorskip(library).AsyncClient() as http:
@@ -191,7 +189,7 @@ async def test_errors_of_an_awaited_client_that_was_passed_in_are_ours(server: A
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_no_connection_is_an_error_of_ours_too(unused_tcp_port: int, library: str) -> None:
+def test_a_failed_connection_becomes_a_glmv_error(unused_tcp_port: int, library: str) -> None:
     kind = pytest.importorskip(library)
     with kind.Client() as http:
         glm = glmv.Client(KEY, base_url=f"http://127.0.0.1:{unused_tcp_port}/v4", http_client=http, max_retries=0)
@@ -199,7 +197,7 @@ def test_no_connection_is_an_error_of_ours_too(unused_tcp_port: int, library: st
             glm.chat("hi")
 
 
-def test_a_client_without_a_pool_is_left_as_it_is() -> None:
+def test_a_client_without_a_pool_is_unchanged() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=WHOLE)))
     assert glmv.Client(KEY, http_client=http, deadline=5).chat("hi").text == "hello"
 
@@ -214,7 +212,7 @@ def large(size: int) -> list[Any]:
 
 
 class Wire:
-    """A network that keeps what is written, and answers when it is read."""
+    """A network backend that records writes and answers reads."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -250,7 +248,7 @@ class AsyncWire(Wire):
 
 
 def written_well(wire: Wire) -> None:
-    """A small request was one write; a large one was written a bounded piece at a time, and nothing is missing."""
+    """A small request is one write; a large one is written completely, in pieces of bounded size."""
     small, *rest = (piece for piece in wire.written if piece)
     assert small.startswith(b"POST ")
     assert b'"content":"hi"' in small
@@ -262,7 +260,7 @@ def written_well(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_transport_of_its_own_gets_bytes_in_pieces(library: str) -> None:
+def test_a_custom_transport_gets_the_body_in_pieces(library: str) -> None:
     kind = pytest.importorskip(library)
     pieces: list[bytes] = []
 
@@ -282,7 +280,7 @@ def reads_nothing(peer: Any) -> None:
     peer.over.wait(20)
 
 
-def test_a_deadline_holds_where_nobody_takes_the_body(server: Any) -> None:
+def test_a_deadline_holds_when_the_server_does_not_read_the_body(server: Any) -> None:
     server.greeting = reads_nothing
     with glmv.Client(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
         began = time.monotonic()
@@ -291,7 +289,7 @@ def test_a_deadline_holds_where_nobody_takes_the_body(server: Any) -> None:
         assert time.monotonic() - began < 2
 
 
-async def test_a_deadline_holds_where_nobody_takes_an_awaited_body(server: Any) -> None:
+async def test_a_deadline_holds_when_the_server_does_not_read_an_async_body(server: Any) -> None:
     server.greeting = reads_nothing
     async with glmv.AsyncClient(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
         with pytest.raises(glmv.DeadlineExceeded):

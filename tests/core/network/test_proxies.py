@@ -1,4 +1,4 @@
-"""Calls through a proxy: one that passes requests on, and one that makes a tunnel for HTTPS."""
+"""Calls through a proxy: one that forwards requests, and one that opens a tunnel for HTTPS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUTES = ["direct", "tunnel", "SOCKS", "passed in: httpx", "passed in: httpx2"]
 
 
 class Tunnel:
-    """A proxy that knows CONNECT alone."""
+    """A proxy that supports only CONNECT."""
 
     scheme = "http"
 
@@ -52,7 +52,7 @@ class Tunnel:
                 back.join()
 
     def _port(self, near: socket.socket) -> int:
-        """Reads which port of this machine is asked for."""
+        """Read the requested port of this machine."""
         data = b""
         while b"\r\n\r\n" not in data:
             if not (more := near.recv(65536)):
@@ -78,7 +78,7 @@ class Tunnel:
 
 
 class Socks(Tunnel):
-    """A SOCKS5 proxy without a password (RFC 1928) that is asked for names."""
+    """A SOCKS5 proxy without a password (RFC 1928) that resolves host names."""
 
     scheme = "socks5"
 
@@ -99,10 +99,10 @@ class Socks(Tunnel):
 
 
 class SilentSocks(Socks):
-    """A SOCKS5 proxy that never says whether it has connected."""
+    """A SOCKS5 proxy that never reports whether it has connected."""
 
     def _accepted(self, near: socket.socket) -> None:
-        """Nothing is said."""
+        """Send nothing."""
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def tunnel(route: str) -> Iterator[Tunnel]:
 
 
 def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkeypatch: Any) -> dict[str, Any]:
-    """What makes a client take a route."""
+    """Client options for a route."""
     _, passed, library = route.partition("passed in: ")
     if passed:
         make = getattr(pytest.importorskip(library), kind)
@@ -150,7 +150,7 @@ def test_https_goes_through_a_tunnel(
 
 
 @pytest.mark.parametrize("route", ROUTES, indirect=True)
-async def test_awaited_https_goes_through_a_tunnel(
+async def test_async_https_goes_through_a_tunnel(
     route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
     how = options(route, "AsyncClient", trust, tunnel, monkeypatch)
@@ -186,7 +186,7 @@ def test_a_deadline_holds_in_a_tunnel(
     assert time.monotonic() - started < 0.4 + 0.25
 
 
-def test_plain_http_goes_through_a_proxy_as_it_is(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_http_goes_through_a_proxy_unchanged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
     with glmv.Client(KEY, base_url="http://vllm.example/v1", allow_http=True, max_retries=0) as glm:
         assert glm.chat("hi").text == "hello"

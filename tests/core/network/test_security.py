@@ -1,4 +1,4 @@
-"""Keys stay unseen, messages open nothing, requests go nowhere else."""
+"""Keys are not shown, messages open no files, and requests go only to the base URL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
 
 
 def seen(thing: object, depth: int = 6, known: set[int] | None = None) -> Iterator[str]:
-    """All text that repr, str, attributes, causes, contexts and arguments of a thing show."""
+    """All text in repr, str, attributes, causes, contexts and arguments of an object."""
     known = set() if known is None else known
     if id(thing) in known or depth == 0:
         return
@@ -57,7 +57,7 @@ def seen(thing: object, depth: int = 6, known: set[int] | None = None) -> Iterat
 
 
 def locals_of(error: BaseException) -> Iterator[str]:
-    """What a traceback with locals shows, but for the frames of the tests: those do hold the key."""
+    """Text of a traceback with locals, without the tests' own frames, which do hold the key."""
     for frame in traceback.TracebackException.from_exception(error, capture_locals=True).stack:
         if frame.filename.partition("site-packages")[1] or "/glmv/" in frame.filename:
             yield from (
@@ -111,7 +111,7 @@ def test_a_copied_client_keeps_its_key_and_a_pickled_one_asks_the_environment(
     ],
 )
 @pytest.mark.parametrize("auth", ["key", "token"])
-def test_a_malformed_key_is_told_by_its_shape_alone(server: Any, key: str, auth: Any) -> None:
+def test_the_error_of_a_malformed_key_describes_only_its_shape(server: Any, key: str, auth: Any) -> None:
     sendable = auth == "key" and re.fullmatch("[!-~]+", key.strip())  # a proxy's key needs no dot
     with glmv.Client(key, base_url=server.base_url, auth=auth) as glm:
         if sendable:
@@ -154,19 +154,19 @@ def test_no_error_shows_the_key_with_locals_causes_and_contexts(
     ask: Any, server: Any, no_pauses: list[float], name: str, stream: bool, auth: str
 ) -> None:
     server.plays(FAULTS[name])
-    made: list[str] = []
+    results: list[str] = []
     sign = Signer.header
 
     def signed(self: Signer, now: float) -> str:
-        made.append(sign(self, now))
-        return made[-1]
+        results.append(sign(self, now))
+        return results[-1]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Signer, "header", signed)
-        found = ask(stream=stream, api_key=KEY, auth=auth, max_retries=0, timeout=0.1)
-    if isinstance(found, glmv.GLMVError):
-        token = made[-1].removeprefix("Bearer ")
-        texts = [*seen(found), pickle.dumps(found).decode("latin-1")]
+        outcome = ask(stream=stream, api_key=KEY, auth=auth, max_retries=0, timeout=0.1)
+    if isinstance(outcome, glmv.GLMVError):
+        token = results[-1].removeprefix("Bearer ")
+        texts = [*seen(outcome), pickle.dumps(outcome).decode("latin-1")]
         assert [text for text in texts if CANARY in text or token in text] == []
 
 
@@ -183,11 +183,11 @@ async def test_no_cancellation_shows_the_key_with_locals(server: Any, turns: int
         assert [text for text in locals_of(raised.value) if CANARY in text] == []
 
 
-def test_a_broken_header_is_told_without_its_value(ask: Any) -> None:
+def test_the_error_of_an_invalid_header_does_not_show_its_value(ask: Any) -> None:
     for headers in ({"x-evil": "canary\r\nx: 1"}, {"x-evil": "canary南"}, {"x evil\n": "canary"}):
-        found = ask(default_headers=headers)
-        assert isinstance(found, glmv.InvalidRequestError)
-        assert leaks(found) == []
+        outcome = ask(default_headers=headers)
+        assert isinstance(outcome, glmv.InvalidRequestError)
+        assert leaks(outcome) == []
 
 
 def test_logs_at_debug_show_neither_key_nor_pictures(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,13 +204,13 @@ def test_logs_at_debug_show_neither_key_nor_pictures(ask: Any, server: Any, capl
     assert not re.search(r"[A-Za-z0-9+/]{64,}", text)
 
 
-def test_a_secret_is_sent_whole_and_shown_as_nothing() -> None:
+def test_a_secret_is_sent_but_not_shown() -> None:
     secret = SecretBytes("Bearer canary", "ascii")
     assert bytes(secret) == b"Bearer canary"
     assert leaks(secret, [secret], {"authorization": secret}, f"{secret}") == []
 
 
-def test_the_key_does_arrive(ask: Any, server: Any) -> None:
+def test_the_key_arrives_at_the_server(ask: Any, server: Any) -> None:
     ask(api_key=KEY)
     assert f"authorization: bearer {KEY}" in server.requests[0][0].lower()
 
@@ -258,7 +258,7 @@ UNTRUSTED = [
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url", "file_url"])
 @pytest.mark.parametrize("url", UNTRUSTED)
-def test_nothing_is_opened_or_fetched_because_a_message_says_so(kind: str, url: str) -> None:
+def test_a_message_cannot_cause_files_to_be_opened_or_fetched(kind: str, url: str) -> None:
     global _watched
     glm = glmv.Client(KEY)
     message = {"role": "user", "content": [{"type": kind, kind: {"url": url}}, {"type": "text", "text": url}]}
@@ -277,7 +277,7 @@ def test_nothing_is_opened_or_fetched_because_a_message_says_so(kind: str, url: 
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest/meta-data", "https://example.org/x.png"])
-def test_a_picture_by_url_is_handed_on_and_not_fetched(ask: Any, server: Any, url: str) -> None:
+def test_a_picture_url_is_passed_on_and_not_fetched(ask: Any, server: Any, url: str) -> None:
     ask(messages=[glmv.Image.from_url(url), "hi"])
     assert url.encode() in server.requests[0][1]
     assert server.connections == 1
@@ -295,7 +295,7 @@ def test_a_picture_by_url_is_handed_on_and_not_fetched(ask: Any, server: Any, ur
         "localhost.evil.org",
     ],
 )
-def test_a_base_that_is_not_encrypted_is_refused_unless_allowed(host: str) -> None:
+def test_an_unencrypted_base_url_is_refused_unless_allowed(host: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="allow_http=True") as raised:
         glmv.Client(KEY, base_url=f"http://{host}:8000/v1").chat("hi")
     assert host in str(raised.value)
@@ -304,7 +304,7 @@ def test_a_base_that_is_not_encrypted_is_refused_unless_allowed(host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.8.8.8", "glm.localhost"])
-def test_a_base_on_this_machine_needs_no_leave(host: str) -> None:
+def test_an_unencrypted_base_url_on_this_machine_is_allowed(host: str) -> None:
     assert glmv.Client(KEY, base_url=f"http://{host}:8000/v1").address.base_url == f"http://{host}:8000/v1"
 
 
@@ -318,7 +318,7 @@ def test_a_base_on_this_machine_needs_no_leave(host: str) -> None:
         "https://[canary/v1",
     ],
 )
-def test_a_base_that_makes_no_sense_is_refused(url: str) -> None:
+def test_an_invalid_base_url_is_refused(url: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         glmv.Client(KEY, base_url=url).chat("hi")
     assert CANARY not in str(raised.value)
@@ -327,12 +327,12 @@ def test_a_base_that_makes_no_sense_is_refused(url: str) -> None:
 @pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirect_gets_neither_key_nor_picture(ask: Any, server: Any, status: int) -> None:
     server.plays(lambda peer: peer.say(b"", status, f"location: http://127.0.0.1:{server.port}/elsewhere"))
-    found = ask(messages=[glmv.Image.from_bytes(PNG), "hi"], api_key=KEY)
-    assert isinstance(found, glmv.MalformedResponse)
+    outcome = ask(messages=[glmv.Image.from_bytes(PNG), "hi"], api_key=KEY)
+    assert isinstance(outcome, glmv.MalformedResponse)
     assert len(server.requests) == 1
 
 
-def test_a_users_own_client_that_follows_redirects_does_not_here(server: Any) -> None:
+def test_a_passed_client_that_follows_redirects_does_not_follow_them_here(server: Any) -> None:
     import httpx
 
     server.plays(lambda peer: peer.say(b"", 307, f"location: http://127.0.0.1:{server.port}/elsewhere"))
@@ -343,7 +343,7 @@ def test_a_users_own_client_that_follows_redirects_does_not_here(server: Any) ->
     assert len(server.requests) == 1
 
 
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_an_unusable_proxy_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "gopher://user:canary@proxy.example:1")
     with pytest.raises(glmv.InvalidRequestError) as raised:
         glmv.Client("test-id.test-secret").chat("hi")
@@ -358,6 +358,6 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch: p
         b'{"choices": [{"message": {"content": "' + b"\\u0000" * 10 + b'"}}]}',
     ],
 )
-def test_deep_and_odd_json_is_an_answer_or_malformed(ask: Any, server: Any, data: bytes) -> None:
+def test_deep_and_unusual_json_is_an_answer_or_malformed(ask: Any, server: Any, data: bytes) -> None:
     server.plays(lambda peer: peer.say(data))
     assert isinstance(ask(), glmv.Completion | glmv.MalformedResponse)

@@ -1,4 +1,4 @@
-"""Streams over real sockets: ended at once, kept for the next, and let go of whatever the caller does."""
+"""Streams over real sockets: they end at once, reuse connections, and release them whatever the caller does."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_ten_streams_in_a_row_use_one_connection(server: Any, glm: glmv.Client) 
     assert (server.connections, len(server.requests)) == (1, 10)
 
 
-async def test_ten_awaited_streams_in_a_row_use_one_connection(server: Any) -> None:
+async def test_ten_async_streams_in_a_row_use_one_connection(server: Any) -> None:
     server.plays(streams)
     async with glmv.AsyncClient(**connection(server)) as glm:
         for _ in range(10):
@@ -79,7 +79,7 @@ def test_an_error_answer_leaves_the_connection_usable(server: Any, glm: glmv.Cli
     assert server.connections == 1
 
 
-def test_the_end_is_with_the_caller_before_the_formal_end_of_the_body(server: Any, glm: glmv.Client) -> None:
+def test_the_caller_gets_the_end_before_the_end_of_the_body(server: Any, glm: glmv.Client) -> None:
     ended = threading.Event()
 
     def waits(peer: Any) -> None:
@@ -97,7 +97,7 @@ def test_the_end_is_with_the_caller_before_the_formal_end_of_the_body(server: An
     assert server.connections == 1  # the end came soon after: the connection is used again
 
 
-async def test_the_end_is_with_the_awaiting_caller_before_the_formal_end_of_the_body(server: Any) -> None:
+async def test_the_async_caller_gets_the_end_before_the_end_of_the_body(server: Any) -> None:
     ended = threading.Event()
 
     def waits(peer: Any) -> None:
@@ -115,18 +115,18 @@ async def test_the_end_is_with_the_awaiting_caller_before_the_formal_end_of_the_
     assert server.connections == 1
 
 
-def test_a_piece_is_with_the_caller_before_the_next_is_sent(server: Any, glm: glmv.Client) -> None:
-    seen = threading.Event()
+def test_the_caller_gets_a_delta_before_the_next_is_sent(server: Any, glm: glmv.Client) -> None:
+    result = threading.Event()
 
     def waits(peer: Any) -> None:
         peer.stream(chunk("hel"), end=False)
-        assert seen.wait(10)
+        assert result.wait(10)
         peer.stream(chunk("lo", "stop"), DONE, head=False)
 
     server.plays(waits)
     stream = glm.stream("hi")
     assert next(stream).text == "hel"
-    seen.set()
+    result.set()
     assert next(stream).text == "lo"
 
 
@@ -222,7 +222,7 @@ async def aends_by_timeout(glm: glmv.AsyncClient) -> None:
     "ends",
     [aends_by_aclose, aends_by_break, aends_by_forgetting, aends_by_error, aends_by_cancel, aends_by_timeout],
 )
-async def test_an_awaited_stream_that_is_left_early_frees_connection_and_slot(server: Any, ends: Any) -> None:
+async def test_an_async_stream_that_is_left_early_frees_connection_and_slot(server: Any, ends: Any) -> None:
     server.plays(opens_and_stalls)
     async with glmv.AsyncClient(**connection(server, max_concurrency=1)) as glm:
         await ends(glm)
@@ -232,7 +232,7 @@ async def test_an_awaited_stream_that_is_left_early_frees_connection_and_slot(se
                 await asyncio.sleep(0)
 
 
-def test_an_interrupt_from_the_keyboard_passes_and_frees_all(server: Any, glm: glmv.Client) -> None:
+def test_a_keyboard_interrupt_propagates_and_frees_connection_and_slot(server: Any, glm: glmv.Client) -> None:
     import signal
 
     def interrupts(peer: Any) -> None:
@@ -246,7 +246,7 @@ def test_an_interrupt_from_the_keyboard_passes_and_frees_all(server: Any, glm: g
     assert free(glm)
 
 
-def test_idle_connections_that_the_server_closes_are_no_ones_trouble(server: Any, glm: glmv.Client) -> None:
+def test_idle_connections_closed_by_the_server_cause_no_error(server: Any, glm: glmv.Client) -> None:
     def ends(peer: Any) -> None:
         streams(peer)
         peer.close()
@@ -263,7 +263,7 @@ def test_a_slow_reader_is_not_taken_for_a_silent_server(server: Any, glm: glmv.C
 
 
 def drips_framing(peer: Any) -> None:
-    """One event, and then the size of a chunk that never ends."""
+    """One event, and then an endless chunk-size line."""
     peer.stream(chunk("half"), end=False)
     while not peer.over.wait(0.05):
         peer.send(b"0")
@@ -290,7 +290,7 @@ def test_the_idle_timeout_ends_a_stream_without_events(server: Any, ask: Any, sc
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "abc"])
-def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(server: Any, timeout: Any) -> None:
+def test_an_invalid_timeout_is_refused_before_sending(server: Any, timeout: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="timeout"):
         glmv.Client("a.b", base_url=server.base_url, timeout=timeout)
     assert server.requests == []

@@ -1,4 +1,4 @@
-"""Our requests are seen by others, clients that are passed in stay as they are, and a changed httpx still works."""
+"""Tracers and mocks see every request, passed clients stay unchanged, and a changed httpx still works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def types_in(thing: Any, depth: int = 6) -> Any:
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_everything_in_a_client_that_is_passed_in_keeps_its_type(server: Any, library: str) -> None:
+def test_no_object_inside_a_passed_client_is_replaced(server: Any, library: str) -> None:
     with pytest.importorskip(library).Client() as http:
         http.post(server.base_url)
         before = types_in(http)
@@ -35,7 +35,7 @@ def test_everything_in_a_client_that_is_passed_in_keeps_its_type(server: Any, li
         assert types_in(http) == before
 
 
-def test_the_http_librarys_own_log_line_appears(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_line_of_httpx_appears(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpx")
     ask()
     lines = [record.getMessage() for record in caplog.records if record.name == "httpx"]
@@ -43,27 +43,25 @@ def test_the_http_librarys_own_log_line_appears(ask: Any, server: Any, caplog: p
     assert len(lines) == 1
 
 
-def test_each_attempt_passes_the_transport_that_tracers_and_mocks_replace(
+def test_each_attempt_uses_the_method_that_tracers_and_mocks_replace(
     server: Any, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    record: list[str] = []
     send = httpx.HTTPTransport.handle_request
 
     def watched(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        seen.append(request.method)
+        record.append(request.method)
         return send(self, request)
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", watched)
     server.plays(lambda peer: peer.say(b"", 503), lambda peer: peer.say({"choices": [{"message": {"content": "a"}}]}))
     with glmv.Client(KEY, base_url=server.base_url) as glm:
         assert glm.chat("hi").attempts == 2
-    assert seen == ["POST", "POST"]
+    assert record == ["POST", "POST"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_calls_work_where_httpx_keeps_its_pool_elsewhere(
-    server: Any, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_calls_work_if_httpx_moves_its_pool(server: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     # The guard looks for a pool of these classes: with other classes it finds none, as in a later httpx.
     monkeypatch.setattr(http_client.httpcore, "ConnectionPool", type("Elsewhere", (), {}))
     monkeypatch.setattr(http_client.httpcore, "AsyncConnectionPool", type("Elsewhere", (), {}))

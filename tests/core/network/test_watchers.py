@@ -1,4 +1,4 @@
-"""What watches, mocks or records requests of httpx sees one request for each attempt of ours."""
+"""Tools that trace, mock or record httpx requests see one request for each attempt."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def twice(request: pytest.FixtureRequest, server: Any, no_pauses: list[float]) -
 
 
 class Kept(Transport):
-    """Keeps what Sentry would send."""
+    """Records what Sentry would send."""
 
     def __init__(self, sent: list[Any]) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_sentry_reports_no_key_with_a_refused_option(sentry: list[Any]) -> None:
     assert KEY not in str(frames)
 
 
-def test_opentelemetrys_instrumentor_records_a_span_for_each_attempt(twice: Ask) -> None:
+def test_the_opentelemetry_instrumentor_records_a_span_for_each_attempt(twice: Ask) -> None:
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -133,7 +133,7 @@ def test_pytest_httpx_mocks_a_compressed_answer(httpx_mock: HTTPXMock) -> None:
         assert glm.chat("hi").text == "hello"
 
 
-def test_vcrpy_records_each_attempt_and_plays_it_again(twice: Ask, server: Any, tmp_path: Path) -> None:
+def test_vcrpy_records_and_replays_each_attempt(twice: Ask, server: Any, tmp_path: Path) -> None:
     cassette = tmp_path / "cassette.yaml"
     recorder = vcr.VCR(filter_headers=["authorization"])
     with recorder.use_cassette(str(cassette)) as recorded:

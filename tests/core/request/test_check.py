@@ -1,4 +1,4 @@
-"""A request is held against its model's row before anything is sent."""
+"""A request is checked against its model's catalogue row before sending."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), *, fit: bool = 
 
 
 def mp4(seconds: int, size: int = 0) -> Video:
-    """The tables of an MP4 of so many seconds and bytes."""
+    """The header tables of an MP4 with this duration and size."""
 
     def box(kind: bytes, content: bytes) -> bytes:
         return (8 + len(content)).to_bytes(4, "big") + kind + content
@@ -53,7 +53,7 @@ def refused(kind: type[Exception], model: str, messages: Any, **options: Any) ->
     return str(caught.value)
 
 
-def test_a_model_that_is_not_known_gets_everything_as_it_is() -> None:
+def test_an_unknown_model_gets_everything_unchanged() -> None:
     request = chat_request(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
     assert check(request, find_model("mine")) is request
 
@@ -105,11 +105,11 @@ class TestCounts:
         assert "glm-4v takes 5 pictures" in told
         assert "messages[0], part 6" in told
 
-    def test_pictures_of_all_turns_count(self) -> None:
+    def test_pictures_of_all_turns_are_counted(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
         assert "messages[2], part 1" in refused(LimitExceeded, "glm-4v-flash", turns)
 
-    def test_between_two_readings_it_is_sent_and_the_doubt_is_named(self) -> None:
+    def test_a_count_between_two_documented_limits_is_sent_with_a_note(self) -> None:
         assert "50 on docs.bigmodel.cn, 150 on docs.z.ai" in checked("glm-4.6v", ["hi", *[URL] * 51]).notes[0]
         assert checked("glm-4.6v", ["hi", *[URL] * 50]).notes == ()
         refused(LimitExceeded, "glm-4.6v", ["hi", *[URL] * 151])
@@ -126,10 +126,10 @@ class TestCounts:
         checked("glm-4.6v", ["hi", CLIP, CLIP])
 
     @pytest.mark.parametrize("pair", [(URL, CLIP), (CLIP, PAPER), (URL, PAPER)])
-    def test_kinds_do_not_mix(self, pair: tuple[Any, Any]) -> None:
-        told = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
-        assert "messages[0], part 1" in told
-        assert "messages[1], part 0" in told
+    def test_kinds_of_media_cannot_be_mixed(self, pair: tuple[Any, Any]) -> None:
+        error = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
+        assert "messages[0], part 1" in error
+        assert "messages[1], part 0" in error
 
 
 class TestPictures:
@@ -137,13 +137,13 @@ class TestPictures:
         assert "by URL only" in refused(UnsupportedContent, "glm-4v-flash", ["hi", picture()])
         assert checked("glm-4v-flash", ["hi", URL]).messages[0].content[1] is URL
 
-    def test_another_format_is_fitted_and_told(self) -> None:
+    def test_another_format_is_converted_with_a_note(self) -> None:
         request = checked("glm-4v", ["hi", picture("WEBP")])
         (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
         assert fitted.format == "jpg"
         assert "a.webp: re-encoded as JPEG" in request.notes[0]
 
-    def test_too_long_a_side_is_fitted_and_told(self) -> None:
+    def test_too_long_a_side_is_scaled_with_a_note(self) -> None:
         request = checked("glm-4.6v", ["hi", picture(size=(6100, 20))])
         (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
         assert fitted.width == 6000
@@ -157,10 +157,10 @@ class TestPictures:
             (picture("BMP", (1500, 1500), fit=False), UnsupportedContent, "bmp"),
         ],
     )
-    def test_with_fit_off_it_is_refused(self, image: Image, kind: type[Exception], word: str) -> None:
-        told = refused(kind, "glm-4.5v", ["hi", image])
-        assert word in told
-        assert "messages[0], part 1" in told
+    def test_without_fitting_too_long_a_side_is_refused(self, image: Image, kind: type[Exception], word: str) -> None:
+        error = refused(kind, "glm-4.5v", ["hi", image])
+        assert word in error
+        assert "messages[0], part 1" in error
 
     def test_too_many_bytes_are_fitted_or_refused(self) -> None:
         out = io.BytesIO()
@@ -195,31 +195,31 @@ class TestVideos:
         checked("glm-4v-plus", ["hi", mp4(30, 20 * 1024**2)])
         checked("glm-4.6v", ["hi", mp4(31)])
 
-    def test_a_video_that_does_not_tell_its_length_is_sent_and_told(self) -> None:
+    def test_a_video_of_unknown_duration_is_sent_with_a_note(self) -> None:
         unmeasured = mp4(0)
         assert unmeasured.duration is None
         assert "at most 30 s; the duration of" in checked("glm-4v-plus", [unmeasured, "hi"]).notes[0]
 
-    def test_a_container_that_one_document_names_is_sent_with_its_doubt(self) -> None:
+    def test_a_container_named_in_only_one_document_is_sent_with_a_note(self) -> None:
         mkv = Video.from_bytes(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x80")
         assert "MKV" in checked("glm-4.1v-thinking-flash", ["hi", mkv]).notes[1]
 
-    def test_a_container_that_no_document_names_is_refused(self) -> None:
+    def test_a_container_named_in_no_document_is_refused(self) -> None:
         webm = Video.from_bytes(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67\x80")
         assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
 
-    def test_base64_of_a_video_is_sent_with_its_doubt(self) -> None:
+    def test_a_video_as_base64_is_sent_with_a_note(self) -> None:
         assert "as base64, which is in doubt" in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
 
 class TestFiles:
-    def test_an_id_is_taken_by_the_newest_only(self) -> None:
+    def test_a_file_id_is_accepted_only_by_the_newest_models(self) -> None:
         paper = File.from_id("file-1")
         assert "does not accept a file by id" in refused(UnsupportedContent, "glm-4.6v", ["hi", paper])
         assert checked("glm-5.3-flash", ["hi", paper]).messages[0].content[1] is paper
 
-    def test_data_is_sent_with_its_doubt(self) -> None:
+    def test_file_data_is_sent_with_a_note(self) -> None:
         paper = File.from_bytes(b"%PDF-1.7", name="a.pdf")
         assert "which is in doubt" in checked("glm-4.6v", ["hi", paper]).notes[0]
         assert checked("glm-5.3-flash", ["hi", paper]).notes == ()
@@ -232,15 +232,15 @@ class TestRoles:
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
         assert "have no system messages" in request.notes[0]
 
-    def test_it_stands_alone_when_the_user_said_nothing(self) -> None:
+    def test_a_system_text_becomes_a_user_text_if_the_user_sent_none(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
         assert request.messages == (Message("user", [URL, "Describe."]),)
 
-    def test_the_video_stays_in_front_of_it(self) -> None:
+    def test_a_video_stays_before_the_moved_system_text(self) -> None:
         request = checked("glm-4v-plus", [Message("system", "Be brief."), Message("user", ["Why?", CLIP])])
         assert request.messages == (Message("user", [CLIP, "Be brief.\n\nWhy?"]),)
 
-    def test_models_that_know_system_messages_get_them(self) -> None:
+    def test_models_with_a_system_role_get_system_messages(self) -> None:
         turns = (Message("system", "Be brief."), Message("user", "Why?"))
         assert checked("glm-4.6v", turns).messages == turns
 
@@ -248,7 +248,7 @@ class TestRoles:
         "turn",
         [Message("assistant", "", tool_calls=[ToolCall("1", "look")]), Message("tool", "red", tool_call_id="1")],
     )
-    def test_turns_with_tools_are_refused_by_models_without(self, turn: Message) -> None:
+    def test_turns_with_tools_are_refused_for_models_without_tools(self, turn: Message) -> None:
         turns = [Message("user", "hi"), turn]
         assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
         assert checked("glm-4.6v", turns).messages[1] is turn
@@ -296,34 +296,34 @@ class TestRoles:
         assert not any("went in front" in note for note in request.notes)
 
     @pytest.mark.parametrize("role", ["system", "assistant"])
-    def test_somebody_has_to_ask(self, role: Any) -> None:
+    def test_a_user_message_is_required(self, role: Any) -> None:
         with pytest.raises(InvalidRequestError, match="no user message"):
             checked("glm-4.6v", [Message(role, "hi")])
 
 
 class TestOptions:
-    def test_zero_is_greedy_where_zero_is_out_of_range(self) -> None:
+    def test_temperature_zero_becomes_greedy_where_zero_is_out_of_range(self) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
-        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0, "top_p": 0.5})
-        request = check(asked, replace(row, temperature=(0.01, 1.0)))
+        result = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0, "top_p": 0.5})
+        request = check(result, replace(row, temperature=(0.01, 1.0)))
         assert dict(request.options) == {"do_sample": False, "top_p": 0.5}
         assert "do_sample=false" in request.notes[0]
 
     @pytest.mark.parametrize("model", ["glm-4v", "glm-4.5v", "glm-4.6v", "glm-5v-turbo", "glm-5.3-flash", "glm-4"])
-    def test_zero_and_one_are_sent_as_they_are_elsewhere(self, model: str) -> None:
+    def test_elsewhere_temperature_zero_and_one_are_sent_unchanged(self, model: str) -> None:
         assert checked(model, "hi", temperature=0).options["temperature"] == 0
         assert checked(model, "hi", temperature=1).options["temperature"] == 1
 
-    def test_a_value_out_of_the_rows_range_names_it(self) -> None:
+    def test_a_value_out_of_the_rows_range_is_refused_naming_the_range(self) -> None:
         assert "takes 0.01 to 1; got 0.001" in refused(InvalidRequestError, "glm-4.5v", "hi", top_p=0.001)
         assert checked("glm-4.5v", "hi", temperature=0.005).notes == ()
 
-    def test_too_long_an_answer_is_refused(self) -> None:
+    def test_max_tokens_above_the_rows_limit_is_refused(self) -> None:
         assert "at most 1,024 tokens; got 1,025" in refused(LimitExceeded, "glm-4v-flash", "hi", max_tokens=1025)
         assert checked("glm-4v", "hi", max_tokens=4095).options["max_tokens"] == 4095
 
-    def test_stop_words_beyond_the_rows_number_are_left_to_us(self) -> None:
+    def test_stop_words_beyond_the_rows_number_are_applied_by_the_client(self) -> None:
         request = checked("glm-4.6v", "hi", stop=["a", "b", "c"])
         assert (request.options["stop"], request.cut) == (["a"], ("b", "c"))
         assert len(request.notes) == 1
@@ -342,7 +342,9 @@ class TestOptions:
             ("glm-5.3-flash", False, {"thinking": False}),
         ],
     )
-    def test_thinking_is_sent_where_there_is_a_switch(self, model: str, thinking: Any, sent: dict[str, Any]) -> None:
+    def test_thinking_is_sent_to_models_that_can_switch_it(
+        self, model: str, thinking: Any, sent: dict[str, Any]
+    ) -> None:
         request = checked(model, "hi", thinking=thinking)
         assert dict(request.options) == sent
         assert bool(request.notes) == (sent == {} or model == "glm-5.3-flash")
@@ -359,10 +361,10 @@ class TestOptions:
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
     )
-    def test_thinking_that_cannot_be_had_is_refused(self, model: str, thinking: Any, word: str) -> None:
+    def test_thinking_is_refused_for_models_without_it(self, model: str, thinking: Any, word: str) -> None:
         assert word in refused(InvalidRequestError, model, "hi", thinking=thinking)
 
-    def test_effort_is_for_models_that_know_it(self) -> None:
+    def test_effort_is_refused_for_models_without_it(self) -> None:
         assert "low, high, max" in refused(InvalidRequestError, "glm-5.3-flash", "hi", reasoning_effort="medium")
         assert "no such option" in refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
@@ -372,12 +374,12 @@ class TestOptions:
         assert checked("glm-4.6v", "hi", tools=[TOOL]).options["tools"] == [TOOL]
         assert "at most 128 tools" in refused(LimitExceeded, "glm-4.6v", "hi", tools=[TOOL] * 129)
 
-    def test_a_search_is_for_text_models(self) -> None:
+    def test_web_search_is_refused_for_vision_models(self) -> None:
         search = {"type": "web_search", "web_search": {"enable": True}}
         assert "has the type 'web_search'" in refused(UnsupportedContent, "glm-4.6v", "hi", tools=[search])
         assert checked("glm-4", "hi", tools=[search]).options["tools"] == [search]
 
-    def test_what_the_platform_requires_of_a_tool_is_filled_in_a_copy(self) -> None:
+    def test_required_tool_fields_are_filled_in_a_copy(self) -> None:
         bare = {"type": "function", "function": {"name": "look"}}
         (tool,) = checked("glm-4.6v", "hi", tools=[bare]).options["tools"]
         assert tool["function"] == {
@@ -388,7 +390,7 @@ class TestOptions:
         assert bare == {"type": "function", "function": {"name": "look"}}
 
     @pytest.mark.parametrize("name", ["", "two words", "a" * 65, "größe", None])
-    def test_a_tools_name_has_to_be_plain(self, name: Any) -> None:
+    def test_a_tool_name_with_other_characters_is_refused(self, name: Any) -> None:
         with pytest.raises(InvalidRequestError, match=r"tools\[0\].*letters"):
             checked("glm-4.6v", "hi", tools=[{"type": "function", "function": {"name": name}}])
 

@@ -1,4 +1,4 @@
-"""Where the platform's documents disagree, the call is sent and a note names the doubt."""
+"""When the platform's documents disagree, the request is sent and a note names the doubt."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_no_doubt_is_named_where_no_request_relies_on_it(row: Model, field: str)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]
 
 
-def test_a_doubt_that_nothing_could_rely_on_is_a_mistake_in_the_catalogue() -> None:
+def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     with pytest.raises(ValueError, match="no rule for the field concurrency"):
@@ -99,7 +99,7 @@ def test_a_doubt_that_nothing_could_rely_on_is_a_mistake_in_the_catalogue() -> N
         ("glm-5.3-flash", "hi", {"thinking": False}, 'reasoning_effort="low" is the documented way'),
     ],
 )
-def test_what_is_in_doubt_is_sent(model: str, messages: Any, options: dict[str, Any], told: str) -> None:
+def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str, Any], told: str) -> None:
     row = find_model(model)
     assert row is not None
     request = checked(row, messages, **options)
@@ -117,7 +117,7 @@ def test_a_short_request_id_is_sent_with_a_note(request_id: str) -> None:
     assert checked(row, "hi", request_id="abcdef").notes == ()
 
 
-def test_a_picture_too_narrow_for_the_published_processor_is_told() -> None:
+def test_a_picture_too_narrow_for_the_published_processor_is_noted() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     assert "200 times as long" in " ".join(checked(row, ["hi", picture(size=(20, 4020))]).notes)
@@ -128,7 +128,7 @@ def test_a_picture_too_narrow_for_the_published_processor_is_told() -> None:
 
 
 @pytest.mark.parametrize("messages", ["What is written here?", ["Read this.", Image.from_url("https://e.com/a.png")]])
-def test_the_reader_of_pages_is_refused_with_a_word_on_its_endpoint(messages: Any) -> None:
+def test_glm_ocr_is_refused_for_chat_with_its_endpoint(messages: Any) -> None:
     row = find_model("glm-ocr")
     assert row is not None
     with pytest.raises(UnsupportedContent, match=r"POST /layout_parsing, .* use glm-4\.6v"):

@@ -1,4 +1,4 @@
-"""Histories that the platform does not take are brought into its form, or refused with the cure; others take all."""
+"""Histories that the platform refuses are converted, or refused with advice; other servers get them unchanged."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CHANGED: list[tuple[list[Message], list[str], str]] = [
 
 @pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
 @pytest.mark.parametrize("model", ["glm-4.6v", "a-model-of-tomorrow"])
-def test_a_history_with_one_meaning_is_brought_into_the_platforms_form(
+def test_an_unambiguous_history_is_converted_to_the_platforms_form(
     model: str, messages: list[Message], sent: list[str], note: str
 ) -> None:
     request = checked(messages, model)
@@ -66,20 +66,20 @@ def test_a_history_with_one_meaning_is_brought_into_the_platforms_form(
 
 
 @pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
-def test_the_emulator_answers_such_a_history(messages: list[Message], sent: list[str], note: str) -> None:
+def test_the_emulator_answers_a_converted_history(messages: list[Message], sent: list[str], note: str) -> None:
     with Emulator() as emulator, Client(base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(messages)
         assert [message["role"] for message in emulator.requests[-1].body["messages"]] == sent
     assert any(one.startswith(note) for one in answer.notes)
 
 
-def test_a_greeting_joins_the_system_text() -> None:
+def test_a_leading_assistant_greeting_joins_the_system_text() -> None:
     (system, _) = checked([S, turn("assistant", "Welcome!"), turn("assistant", "What is it?"), U]).messages
     assert system.text.startswith("Be exact.\n\n")
     assert system.text.endswith("Welcome!\n\nWhat is it?")
 
 
-def test_a_greeting_reaches_models_without_system_messages() -> None:
+def test_a_leading_greeting_reaches_models_without_system_messages() -> None:
     (message,) = checked([turn("assistant", "Welcome!"), U], "glm-4v").messages
     assert "Welcome!" in message.text
     assert message.text.endswith(U.text)
@@ -95,19 +95,19 @@ def test_a_greeting_reaches_models_without_system_messages() -> None:
         ([S, RESULT], "no user message"),
     ],
 )
-def test_a_history_without_a_beginning_is_refused_with_the_cure(messages: list[Message], place: str) -> None:
+def test_a_history_with_a_missing_beginning_is_refused_with_advice(messages: list[Message], place: str) -> None:
     with pytest.raises(InvalidRequestError, match="begin with a user message") as caught:
         checked(messages)
     assert place in str(caught.value)
 
 
 @pytest.mark.parametrize("messages", [[EMPTY], [U, A, EMPTY], [EMPTY, A]])
-def test_who_asks_nothing_is_told_so(messages: list[Message]) -> None:
+def test_a_history_without_a_user_message_is_refused(messages: list[Message]) -> None:
     with pytest.raises(InvalidRequestError, match=r"is empty: give it text|no user message"):
         checked(messages)
 
 
-def test_a_newest_result_without_a_call_is_sent_and_explained_where_it_is_refused() -> None:
+def test_a_tool_result_without_a_call_is_sent_and_its_refusal_explained() -> None:
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
@@ -130,7 +130,7 @@ def test_a_newest_result_without_a_call_is_sent_and_explained_where_it_is_refuse
         [Message("user", URL)],
     ],
 )
-def test_what_the_platform_takes_stays_as_it_is(messages: list[Message]) -> None:
+def test_a_valid_history_is_unchanged(messages: list[Message]) -> None:
     request = checked(messages)
     assert request.messages == tuple(messages)
     assert not any("left out" in note or "system text" in note for note in request.notes)
@@ -138,7 +138,7 @@ def test_what_the_platform_takes_stays_as_it_is(messages: list[Message]) -> None
 
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
 @pytest.mark.parametrize("messages", [[A, U], [RESULT, U], [U, A, EMPTY, A, U], [ASKED, RESULT, U], [S, A]])
-def test_other_servers_get_a_history_as_it_is(messages: list[Message], dialect: str) -> None:
+def test_other_servers_get_a_history_unchanged(messages: list[Message], dialect: str) -> None:
     assert checked(messages, dialect=dialect).messages == tuple(messages)
 
 
@@ -156,21 +156,21 @@ class TestKeepPictures:
     def urls(request: ChatRequest) -> list[str | None]:
         return [part.url for message in request.messages for part in message.content if isinstance(part, Image)]
 
-    def test_all_are_sent_unless_it_is_asked_for(self) -> None:
+    def test_all_pictures_are_sent_by_default(self) -> None:
         assert len(self.urls(self.run())) == 5
 
-    def test_the_newest_are_kept_with_words_in_the_place_of_others(self) -> None:
+    def test_the_newest_pictures_are_kept_and_others_replaced_by_text(self) -> None:
         request = self.run(keep_pictures=2)
         assert self.urls(request) == [png_at(3).url, png_at(4).url]
         assert sum("older picture" in message.text for message in request.messages) == 3
         assert request.notes == ("3 of 5 pictures, the oldest, were left out: keep_pictures=2.",)
 
-    def test_those_of_the_last_message_are_always_sent(self) -> None:
+    def test_pictures_of_the_last_message_are_always_sent(self) -> None:
         request = chat_request([png_at(1), png_at(2), png_at(3)], Options(), {"keep_pictures": 1})
         assert len(self.urls(request)) == 3
         assert request.notes == ()
 
     @pytest.mark.parametrize("wrong", [0, -1, "many"])
-    def test_it_is_a_number_of_pictures(self, wrong: Any) -> None:
+    def test_keep_pictures_must_be_a_number(self, wrong: Any) -> None:
         with pytest.raises(InvalidRequestError, match="keep_pictures"):
             self.run(keep_pictures=wrong)

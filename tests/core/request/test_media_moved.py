@@ -1,4 +1,4 @@
-"""Pictures of tools and assistants reach the model: they move into the user message that follows."""
+"""Pictures of tools and assistants move into the next user message, so that the model sees them."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_a_screenshot_moves_into_a_user_message_after_the_whole_group_of_results
     assert len(request.notes) == 1
 
 
-def test_it_joins_the_users_next_message_in_front_of_what_was_said() -> None:
+def test_a_moved_picture_precedes_the_text_of_the_next_user_message() -> None:
     request = sent(
         Message("user", "Look."),
         calls("a"),
@@ -48,7 +48,7 @@ def test_it_joins_the_users_next_message_in_front_of_what_was_said() -> None:
     assert [part for part in parts if isinstance(part, Image)] == [SHOT, OTHER]
 
 
-def test_several_pictures_are_numbered_in_the_order_in_which_they_stood() -> None:
+def test_several_moved_pictures_are_numbered_in_order() -> None:
     request = sent(Message("user", "Look."), calls("a"), Message("tool", [SHOT, "then", OTHER], tool_call_id="a"))
     assert request.messages[2].text.index("image 1") < request.messages[2].text.index("image 2")
     labels = [part.text for part in request.messages[-1].content if isinstance(part, Text)]
@@ -56,7 +56,7 @@ def test_several_pictures_are_numbered_in_the_order_in_which_they_stood() -> Non
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
-def test_pictures_of_other_roles_move_too_before_the_next_turn(role: str) -> None:
+def test_pictures_of_other_roles_move_before_the_next_turn(role: str) -> None:
     request = sent(
         Message("user", "Hi"),
         Message(role, ["see", SHOT]),  # type: ignore[arg-type]  # one of the roles
@@ -67,7 +67,7 @@ def test_pictures_of_other_roles_move_too_before_the_next_turn(role: str) -> Non
     assert SHOT in request.messages[2].content
 
 
-def test_a_conversation_without_such_pictures_stays_the_same_object() -> None:
+def test_a_conversation_without_pictures_to_move_stays_the_same_object() -> None:
     messages = (Message("user", [SHOT, "What?"]), Message("assistant", "A shot."), Message("user", "Sure?"))
     request = chat_request(messages, Settings(), {})
     assert all(ours is theirs for ours, theirs in zip(request.messages, messages, strict=True))

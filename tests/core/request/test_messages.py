@@ -1,4 +1,4 @@
-"""Everything that people pass as messages becomes messages, or an error that names the place."""
+"""Every common form of messages is accepted, or refused with an error that names the position."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PICTURE = Image.from_url("https://example.org/a.png")
         ([{"role": "user", "content": "hi", "refusal": None, "annotations": None}], (Message("user", "hi"),)),
     ],
 )
-def test_every_way_to_write_messages_means_the_same(messages: object, expected: tuple[Message, ...]) -> None:
+def test_every_form_of_messages_gives_the_same_messages(messages: object, expected: tuple[Message, ...]) -> None:
     assert messages_of(messages) == expected
 
 
@@ -80,7 +80,7 @@ def test_arguments_that_are_an_object_are_written_as_json() -> None:
         ({"type": "file", "file": {"file_id": "f1"}}, File.from_id("f1")),
     ],
 )
-def test_every_part_of_the_wire_shape_is_read(part: dict[str, Any], expected: object) -> None:
+def test_every_content_part_of_the_wire_format_is_read(part: dict[str, Any], expected: object) -> None:
     (message,) = messages_of([{"role": "user", "content": [part]}])
     assert message.content == (expected,)
 
@@ -111,7 +111,7 @@ def test_every_part_of_the_wire_shape_is_read(part: dict[str, Any], expected: ob
         ([{"role": "user", "content": "x", 5: 5, "b": 1}], "an unknown key"),
     ],
 )
-def test_what_is_no_message_is_refused_and_told_where_it_stands(messages: object, told: str) -> None:
+def test_an_invalid_message_is_refused_with_its_position(messages: object, told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=told):
         messages_of(messages)
 
@@ -140,7 +140,7 @@ def test_a_message_cannot_name_a_file_or_another_scheme(kind: str, url: str) -> 
         messages_of([{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}])
 
 
-def test_the_callers_objects_are_left_as_they_are() -> None:
+def test_the_callers_objects_are_not_changed() -> None:
     message = {
         "role": "user",
         "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}],
@@ -182,7 +182,7 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
+def test_any_input_gives_messages_or_a_glmv_error(messages: Any) -> None:
     try:
         assert all(isinstance(message, Message) for message in messages_of(messages))
     except glmv.GLMVError:
@@ -201,14 +201,14 @@ def test_anything_is_messages_or_our_own_error(messages: Any) -> None:
          "fps"),
     ],
 )  # fmt: skip
-def test_what_has_no_place_on_the_wire_is_left_out_and_told(messages: Any, name: str) -> None:
+def test_fields_unknown_to_the_wire_format_are_left_out_with_a_note(messages: Any, name: str) -> None:
     request = chat_request(messages, Options(), {})
     assert len(request.notes) == 1
     assert f"{name} " in request.notes[0]
     assert "messages[0]" in request.notes[0]
 
 
-def test_an_answer_as_openais_client_dumps_it_can_be_sent_back() -> None:
+def test_an_answer_dumped_by_the_openai_client_can_be_sent_back() -> None:
     answer: Any = {"role": "assistant", "content": "Hi.", "refusal": None, "annotations": [], "audio": None,
                    "function_call": None, "tool_calls": None}  # fmt: skip
     request = chat_request([{"role": "user", "content": "hi"}, answer, {"role": "user", "content": "?"}], Options(), {})
@@ -216,7 +216,7 @@ def test_an_answer_as_openais_client_dumps_it_can_be_sent_back() -> None:
     assert request.notes == ()
 
 
-def test_nothing_is_told_of_what_is_sent() -> None:
+def test_sent_fields_make_no_notes() -> None:
     parts = [
         {"type": "text", "text": "hi"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},

@@ -1,4 +1,4 @@
-"""Media in the text of a tool's result reach the model as media, or as words; base64 never does."""
+"""Media in the text of a tool result reach the model as media or as a description, never as base64 text."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def request(text: Any) -> ChatRequest:
 
 
 def shown(text: Any) -> tuple[str, list[str]]:
-    """The text of the tool's message, and the formats of pictures behind it."""
-    made = request(text)
-    media = [part for message in made.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
-    return made.messages[2].text, [part.format or "url" for part in media]
+    """The text of the tool message, and the formats of the pictures after it."""
+    result = request(text)
+    media = [part for message in result.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
+    return result.messages[2].text, [part.format or "url" for part in media]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def shown(text: Any) -> tuple[str, list[str]]:
         (f"[ImageContent(type='image', data='{TEXT}')]", "[ImageContent(type='image', data='[image 1"),
     ],
 )
-def test_a_picture_in_a_text_is_shown_as_a_picture(text: str, left: str) -> None:
+def test_a_picture_in_a_text_is_sent_as_a_picture(text: str, left: str) -> None:
     words, formats = shown(text)
     assert words.startswith(left)
     assert formats == ["png"]
@@ -86,7 +86,7 @@ def test_a_picture_in_a_text_is_shown_as_a_picture(text: str, left: str) -> None
     assert any("sent as media" in note for note in request(text).notes)
 
 
-def test_several_pictures_keep_their_order_and_their_places() -> None:
+def test_several_pictures_keep_order_and_position() -> None:
     words, formats = shown(json.dumps({"a": b64encode(JPEG).decode(), "n": [1.5, None, True], "b": BLOCK}))
     assert len(formats) == 2
     assert formats[1] == "png"
@@ -103,7 +103,7 @@ def test_several_pictures_keep_their_order_and_their_places() -> None:
         json.dumps({"type": "resource_link", "uri": "https://example.com/a.png", "mimeType": "image/png", "name": "a"}),
     ],
 )
-def test_links_to_pictures_are_shown(text: str) -> None:
+def test_links_to_pictures_are_sent_as_pictures(text: str) -> None:
     assert shown(text)[1] == ["url"]
 
 
@@ -129,7 +129,7 @@ def test_links_to_pictures_are_shown(text: str) -> None:
         "see Image(https://example.com/a.png) there",
     ],
 )
-def test_other_texts_stay_as_they_are(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     made = request(text)
     assert made.messages[2].text == text
     assert len(made.messages) == 3
@@ -137,14 +137,14 @@ def test_other_texts_stay_as_they_are(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [BINARY, json.dumps({"zip": BINARY, "n": 1}), f"zip: {BINARY}."])
-def test_other_base64_is_told_in_words(text: str) -> None:
+def test_other_base64_is_described_in_text(text: str) -> None:
     made = request(text)
     assert "characters of base64 were left out]" in made.messages[2].text
     assert BINARY[:40] not in made.messages[2].text
     assert any("base64" in note for note in made.notes)
 
 
-def test_binary_bytes_are_told_in_words() -> None:
+def test_binary_bytes_are_described_in_text() -> None:
     made = request(f"Archive(name='a', data={bytes(range(256))!r})")
     assert made.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
     assert any("256 bytes" in note for note in made.notes)
@@ -168,13 +168,13 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
         {"type": "image", "base64": b64encode(b"no picture at all").decode()},
     ],
 )
-def test_what_cannot_be_sent_is_told_to_the_model(block: dict[str, str]) -> None:
+def test_media_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
     made = request(json.dumps(["See:", block]))
     assert "of this result cannot be shown to you" in made.messages[2].text
     assert any("the model got a text instead" in note for note in made.notes)
 
 
-def test_a_bad_link_in_a_part_of_a_dict_is_told_to_the_model_too() -> None:
+def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
     part = {"type": "image_url", "image_url": {"url": "file:///tmp/a.png"}}
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Look."},
@@ -199,12 +199,12 @@ def test_a_bad_link_in_a_part_of_a_dict_is_told_to_the_model_too() -> None:
         io.BytesIO(PNG),
     ],
 )
-def test_a_lost_picture_is_refused_naming_what_to_return(value: Any) -> None:
+def test_a_lost_picture_is_refused_with_advice_what_to_return(value: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of") as caught:
         request(str(value))
     assert len(str(caught.value)) < 500
 
 
-def test_words_of_users_and_assistants_are_not_looked_at() -> None:
+def test_texts_of_users_and_assistants_are_not_searched() -> None:
     turns = [glmv.Message("user", TEXT), glmv.Message("assistant", TEXT), glmv.Message("user", "?")]
     assert chat_request(turns, Options(), {}).messages == tuple(turns)

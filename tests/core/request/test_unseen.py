@@ -1,4 +1,4 @@
-"""What of a request the model would not see is told, and pictures that servers refuse are changed or refused."""
+"""Notes name content that the model would not see; pictures that servers refuse are converted or refused."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def picture(size: tuple[int, int], kind: str = "PNG", **options: Any) -> glmv.Im
     ],
 )
 @pytest.mark.parametrize("kind", [glmv.Image, glmv.Video])
-def test_a_url_of_a_private_network_is_noted(host: str, kind: Any) -> None:
-    told = notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")])
-    assert f"glmv.{kind.__name__}.from_bytes" in told
-    assert "private network" in told
+def test_a_private_network_url_is_noted(host: str, kind: Any) -> None:
+    result = notes(["What?", kind.from_url(f"http://{host}/x/y.jpg")])
+    assert f"glmv.{kind.__name__}.from_bytes" in result
+    assert "private network" in result
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_url_of_a_private_network_is_noted(host: str, kind: Any) -> None:
         ("http://localhost:8000/api/paas/v4", "platform", True),
     ],
 )
-def test_a_server_in_a_private_network_fetches_from_there_unless_it_stands_in_for_the_platform(
+def test_a_private_server_may_fetch_private_urls_unless_its_dialect_is_platform(
     base_url: str, dialect: str, noted: bool
 ) -> None:
-    told = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)
-    assert ("private network" in told) == noted
+    result = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)
+    assert ("private network" in result) == noted
 
 
 @pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "cdn.example.co.uk", "例子.测试", "[2606:4700::1111]"])
@@ -80,7 +80,7 @@ def test_a_trailing_dot_does_not_make_a_host_public() -> None:
     assert not is_private("example.com.")
 
 
-def test_the_platform_is_told_of_through_a_client() -> None:
+def test_the_note_names_the_platform_through_a_client() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
 
@@ -92,7 +92,7 @@ def test_the_platform_is_told_of_through_a_client() -> None:
         assert "from_bytes" in " ".join(answered.notes)
 
 
-def test_a_text_that_names_a_picture_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my holiday.jpeg", "clip.mp4", "notes.txt"):
         Path(name).write_bytes(b"x")
@@ -115,9 +115,9 @@ def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
     data = bytearray(picture((64, 64), "JPEG").data())
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 9000, 11000)  # what its header says; its pixels are not read
-    told = notes(["?", glmv.Image.from_bytes(data)], "http://localhost:8000/v1", "vllm")
-    assert "99 megapixels" in told
-    assert "fitted(max_side=6000)" in told
+    result = notes(["?", glmv.Image.from_bytes(data)], "http://localhost:8000/v1", "vllm")
+    assert "99 megapixels" in result
+    assert "fitted(max_side=6000)" in result
 
 
 def test_an_extreme_shape_is_noted_for_engines() -> None:

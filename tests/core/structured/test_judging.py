@@ -1,4 +1,4 @@
-"""Who judges an answer: the table of the code, tried at the core, and what `on_misfit` says of a second misfit."""
+"""Which code validates an answer: the table, tested for the core, and `on_misfit` for a second misfit."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def ask(glm: glmv.Client, stream: bool, **options: Any) -> glmv.Completion:
     return total.completion()
 
 
-def test_the_table_has_one_row_an_entry_point() -> None:
+def test_the_table_has_one_row_per_entry_point() -> None:
     assert {row.entry for row in JUDGING if row.package == "glmv"} == set(ENTRIES)
     assert len({(row.package, row.entry) for row in JUDGING}) == len(JUDGING)
 
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_core_does_what_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_core_behaves_as_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
     options = ENTRIES[row.entry]
     misfit = calls(MISFIT) if "tools" in options else json.dumps(MISFIT)
     emu.say(*["Heavy." if wrong == "missing" else misfit] * 2)
@@ -72,14 +72,14 @@ def test_the_core_does_what_the_table_says(row: Judging, wrong: Any, emu: Emulat
 
 
 @both
-def test_a_caller_who_judges_calls_gets_the_first_one(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_caller_that_validates_calls_gets_the_first_one(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(calls(MISFIT))
     answer = ask(glm, stream, tools=[TOOL], tool_choice="send_parcel", on_misfit="return")
     assert json.loads(answer.tool_calls[0].arguments) == MISFIT
     assert answer.notes == ()
 
 
-def test_a_call_of_another_tool_is_no_call_of_the_one_that_is_named(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_call_of_another_tool_does_not_count_as_the_named_one(emu: Emulator, glm: glmv.Client) -> None:
     options: dict[str, Any] = {"tools": [TOOL, OTHER], "tool_choice": "weigh", "on_misfit": "return"}
     emu.say(calls({"grams": 5}), Reply(tool_calls=[ToolCall("weigh", {}), ToolCall("send_parcel", {})]))
     assert [call.name for call in ask(glm, False, **options).tool_calls] == ["weigh", "send_parcel"]
@@ -92,7 +92,7 @@ def test_a_call_of_another_tool_is_no_call_of_the_one_that_is_named(emu: Emulato
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_a_second_answer_without_what_was_asked_for_is_returned_with_its_text_and_a_note(
+def test_a_second_misfit_is_returned_with_its_text_and_a_note(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", Reply("Very heavy.", chunking=["Very ", "heavy."]))
@@ -115,7 +115,7 @@ def test_json_of_another_schema_is_returned_with_a_note(
 
 @both
 @pytest.mark.parametrize("second", ['{"grams": 0}', '{"grams": "seventy-seven"}'])
-def test_the_log_warns_of_what_is_returned_although_it_does_not_fit_and_repeats_nothing_of_it(
+def test_the_log_warns_of_a_returned_misfit_without_quoting_it(
     second: str, stream: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say("Heavy.", second)
@@ -129,9 +129,7 @@ def test_the_log_warns_of_what_is_returned_although_it_does_not_fit_and_repeats_
 
 
 @both
-def test_what_a_stream_has_shown_is_returned_without_a_second_turn(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_a_streamed_misfit_is_returned_without_a_second_turn(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(*[json.dumps(MISFIT)] * (1 if stream else 2))
     answer = ask(glm, stream, response_format=WANTED, on_misfit="return")
     assert json.loads(answer.text) == MISFIT
@@ -140,7 +138,7 @@ def test_what_a_stream_has_shown_is_returned_without_a_second_turn(
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_an_answer_that_is_no_value_is_no_value_twice(
+def test_an_answer_without_a_value_stays_without_one_after_a_second_turn(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", "Very heavy.")
@@ -148,7 +146,7 @@ def test_an_answer_that_is_no_value_is_no_value_twice(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_arguments_that_do_not_fit_are_a_value_where_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
+def test_misfit_arguments_are_returned_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
     emu.say(calls(MISFIT), calls({"grams": "many"}))
     assert json.loads(ask(glm, False, **options).tool_calls[0].arguments) == {"grams": "many"}
@@ -158,15 +156,13 @@ def test_arguments_that_do_not_fit_are_a_value_where_they_are_an_object(emu: Emu
 
 
 @both
-def test_withdrawn_text_that_was_held_back_for_a_call_is_handed_over(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_withdrawn_text_held_back_for_a_call_is_returned(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(Reply("It is", finish_reason="sensitive"))
     answer = ask(glm, stream, tools=[TOOL], tool_choice="required", on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")
 
 
-async def test_the_asynchronous_client_returns_it_too(emu: Emulator) -> None:
+async def test_the_async_client_returns_a_misfit_too(emu: Emulator) -> None:
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         emu.say("Heavy.", "Very heavy.")
         answer = await glm.chat("How heavy?", tools=[TOOL], tool_choice="required", on_misfit="return")
@@ -177,13 +173,13 @@ async def test_the_asynchronous_client_returns_it_too(emu: Emulator) -> None:
         assert [one.last for one in parts] == [False, True]
 
 
-def test_a_misspelt_wish_is_refused(glm: glmv.Client) -> None:
+def test_a_misspelled_on_misfit_is_refused(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="on_misfit"):
         glm.chat("How heavy?", on_misfit="ignore")
 
 
 @pytest.mark.parametrize("choice", ["required", "weigh"])
-def test_the_words_that_ask_for_a_call_name_the_tools(choice: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_instruction_to_call_a_tool_names_the_tools(choice: str, emu: Emulator, glm: glmv.Client) -> None:
     emu.reset()  # its own rules call a tool that an instruction names
     answer = ask(glm, False, tools=[TOOL, OTHER], tool_choice=choice)
     assert answer.tool_calls[0].name == {"required": "send_parcel", "weigh": "weigh"}[choice]

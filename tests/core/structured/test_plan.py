@@ -1,4 +1,4 @@
-"""Forced tools and JSON answers on a platform that knows neither: asked for, checked, and asked for once more."""
+"""Forced tools and JSON answers on a platform without either: instructed, checked, and repaired once."""
 
 import json
 import sys
@@ -68,7 +68,7 @@ both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"
 
 
 @both
-def test_a_forced_tool_is_asked_for_in_words_and_never_sent_as_a_choice(
+def test_a_forced_tool_is_instructed_and_never_sent_as_tool_choice(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(call("weather", '{"town": "Jinan"}'))
@@ -83,7 +83,7 @@ def test_a_forced_tool_is_asked_for_in_words_and_never_sent_as_a_choice(
 @pytest.mark.parametrize(
     "choice", ["clock", {"type": "function", "function": {"name": "clock"}}, {"type": "tool", "name": "clock"}]
 )
-def test_a_named_tool_is_the_only_one_offered(stream: bool, choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_named_tool_choice_offers_only_that_tool(stream: bool, choice: Any, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("clock", "{}"))
     ask(glm, stream, tools=[WEATHER, CLOCK], tool_choice=choice)
     assert [tool["function"]["name"] for tool in emu.requests[0].body["tools"]] == ["clock"]
@@ -91,7 +91,7 @@ def test_a_named_tool_is_the_only_one_offered(stream: bool, choice: Any, emu: Em
 
 @both
 @pytest.mark.parametrize("choice", ["any", "required", True])
-def test_prose_instead_of_a_call_is_shown_to_the_model_once_and_both_turns_are_counted(
+def test_prose_instead_of_a_call_is_repaired_once_and_both_turns_are_counted(
     stream: bool, choice: str | bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("It is sunny."), call("weather", '{"town": "Jinan"}'))
@@ -101,9 +101,9 @@ def test_prose_instead_of_a_call_is_shown_to_the_model_once_and_both_turns_are_c
     assert answer.usage == glmv.Usage(20, 10, 30, 8, 2)
     assert answer.attempts == 2
     assert any("second time" in note for note in answer.notes)
-    said = emu.requests[1].body["messages"]
-    assert said[-2] == {"role": "assistant", "content": "It is sunny."}
-    assert said[-1]["role"] == "user"
+    request = emu.requests[1].body["messages"]
+    assert request[-2] == {"role": "assistant", "content": "It is sunny."}
+    assert request[-1]["role"] == "user"
 
 
 @both
@@ -115,7 +115,7 @@ def test_prose_instead_of_a_call_is_shown_to_the_model_once_and_both_turns_are_c
         (call("weather", '{"town": 3}'), "type string"),
     ],
 )
-def test_arguments_that_do_not_fit_the_tool_are_sent_back_with_what_is_wrong(
+def test_misfit_arguments_are_sent_back_with_the_error(
     stream: bool, first: Reply, problem: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     if stream:
@@ -139,14 +139,14 @@ def test_a_model_that_fails_twice_raises_with_its_answer(stream: bool, emu: Emul
 
 
 @both
-def test_none_takes_the_tools_away(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_tool_choice_none_sends_no_tools(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Hello"))
     ask(glm, stream, tools=[WEATHER], tool_choice="none")
     assert "tools" not in emu.requests[0].body
 
 
 @both
-def test_auto_is_sent_as_it_is_and_absent_stays_absent(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_tool_choice_auto_is_sent_and_absent_stays_absent(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Hello"), text("Hello"))
     ask(glm, stream, tools=[WEATHER], tool_choice="auto")
     ask(glm, stream, tools=[WEATHER])
@@ -155,7 +155,7 @@ def test_auto_is_sent_as_it_is_and_absent_stays_absent(stream: bool, emu: Emulat
 
 
 @both
-def test_one_call_only_when_parallel_calls_are_off(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_without_parallel_calls_only_one_call_is_kept(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.call("weather", town="A").also("clock")
     answer = ask(glm, stream, tools=[WEATHER, CLOCK], parallel_tool_calls=False)
     assert [c.name for c in answer.tool_calls] == ["weather"]
@@ -163,7 +163,9 @@ def test_one_call_only_when_parallel_calls_are_off(stream: bool, emu: Emulator, 
 
 
 @pytest.mark.parametrize("choice", ["moon", {"type": "function", "function": {"name": "moon"}}, 3])
-def test_a_choice_that_names_no_tool_is_refused_before_sending(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_tool_choice_of_an_unknown_tool_is_refused_before_sending(
+    choice: Any, emu: Emulator, glm: glmv.Client
+) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         ask(glm, False, tools=[WEATHER], tool_choice=choice)
     assert emu.requests == []
@@ -179,7 +181,7 @@ def test_a_choice_that_names_no_tool_is_refused_before_sending(choice: Any, emu:
     ],
     ids=["bare", "fenced", "boxed in prose"],
 )
-def test_json_comes_bare_however_the_model_wraps_it(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_json_is_unwrapped_from_any_form(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(answer))
     found = ask(glm, stream, response_format=PERSON)
     assert found.text == '{"name": "Ada", "age": 36}'
@@ -187,7 +189,7 @@ def test_json_comes_bare_however_the_model_wraps_it(stream: bool, answer: str, e
     assert "minimum" in emu.requests[0].body["messages"][0]["content"]
 
 
-def test_json_is_streamed_as_it_comes_and_not_held_until_the_end(emu: Emulator, glm: glmv.Client) -> None:
+def test_json_is_streamed_as_it_arrives(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('Sure: {"name": "Ada", "age": 36} Bye.'))
     pieces = [delta.text for delta in glm.stream("Who?", response_format=PERSON) if delta.text]
     assert len(pieces) > 10
@@ -195,18 +197,18 @@ def test_json_is_streamed_as_it_comes_and_not_held_until_the_end(emu: Emulator, 
 
 
 @both
-def test_prose_without_json_is_asked_again(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_prose_without_json_is_repaired(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text('{"name": "Ada", "age": 36}'))
     assert json.loads(ask(glm, stream, response_format=PERSON).text)["age"] == 36
 
 
-def test_json_that_does_not_fit_is_asked_again_with_the_reason(emu: Emulator, glm: glmv.Client) -> None:
+def test_misfit_json_is_repaired_with_the_reason(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada", "age": -1}'), text('{"name": "Ada", "age": 36}'))
     assert json.loads(ask(glm, False, response_format=PERSON).text)["age"] == 36
     assert "age has to be at least 0" in emu.requests[1].body["messages"][-1]["content"]
 
 
-def test_the_callers_own_check_decides_and_its_words_reach_the_model(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_callers_check_decides_and_its_message_reaches_the_model(emu: Emulator, glm: glmv.Client) -> None:
     def check(found: str) -> None:
         if json.loads(found)["age"] != 36:
             raise ValueError("the age is wrong by years")
@@ -217,14 +219,14 @@ def test_the_callers_own_check_decides_and_its_words_reach_the_model(emu: Emulat
 
 
 @both
-def test_text_models_get_the_json_mode_that_they_document(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_text_models_get_their_documented_json_mode(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada", "age": 36}'))
     ask(glm, stream, model="glm-4-plus", response_format=PERSON)
     assert emu.requests[0].body["response_format"] == {"type": "json_object"}
 
 
 @both
-def test_a_server_that_obeys_the_fields_is_left_alone(stream: bool, emu: Emulator) -> None:
+def test_servers_with_native_fields_get_no_instruction(stream: bool, emu: Emulator) -> None:
     emu.say(text('{"name": "Ada", "age": 36}'), call("weather", '{"town": "A"}'))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as vllm:
         ask(vllm, stream, "Who?", response_format=PERSON)
@@ -234,13 +236,13 @@ def test_a_server_that_obeys_the_fields_is_left_alone(stream: bool, emu: Emulato
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "Who?"}]
 
 
-def test_a_tool_call_is_an_answer_too_when_json_is_asked_for_beside_tools(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_tool_call_is_a_valid_answer_to_a_json_request_with_tools(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": "A"}'))
     answer = ask(glm, False, tools=[WEATHER], response_format=PERSON)
     assert [c.name for c in answer.tool_calls] == ["weather"]
 
 
-def test_the_instruction_joins_the_system_message_that_is_there(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_instruction_joins_an_existing_system_message(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("clock", "{}"))
     messages = [glmv.Message("system", "Be brief."), glmv.Message("user", "Time?")]
     glm.chat(messages, tools=[CLOCK], tool_choice="required")
@@ -252,7 +254,7 @@ def test_the_instruction_joins_the_system_message_that_is_there(emu: Emulator, g
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("wanted", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
-def test_what_was_withdrawn_is_handed_over_unchecked_where_the_app_judges_itself(
+def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
     wanted: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("He is", finish_reason="sensitive"))
@@ -264,7 +266,7 @@ def test_what_was_withdrawn_is_handed_over_unchecked_where_the_app_judges_itself
 WRONG, RIGHT = '{"name": "Ada", "age": -1}', '{"name": "Ada", "age": 36}'
 
 
-def test_a_stream_that_may_be_replaced_begins_anew_and_counts_both_turns(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_replaceable_stream_restarts_and_counts_both_turns(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert "".join(delta.text for delta in deltas) == WRONG + RIGHT
@@ -275,7 +277,7 @@ def test_a_stream_that_may_be_replaced_begins_anew_and_counts_both_turns(emu: Em
     assert any("second time" in note for note in deltas[-1].notes)
 
 
-def test_the_thoughts_of_a_replaced_answer_are_replaced_too(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_reasoning_of_a_replaced_answer_is_replaced_too(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("-", reasoning="hmm"), text(RIGHT, reasoning="aha"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     total = glmv.Accumulator()
@@ -293,7 +295,7 @@ def test_the_sum_of_a_replaced_stream_is_its_second_answer(emu: Emulator, glm: g
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
 
-async def test_the_asynchronous_client_begins_anew_too(emu: Emulator) -> None:
+async def test_the_async_client_restarts_a_stream_too(emu: Emulator) -> None:
     emu.say(text(WRONG), text(RIGHT))
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         total = glmv.Accumulator()
@@ -302,14 +304,14 @@ async def test_the_asynchronous_client_begins_anew_too(emu: Emulator) -> None:
     assert total.text == RIGHT
 
 
-def test_what_was_not_shown_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
+def test_unshown_text_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert not any(delta.replaces for delta in deltas)
 
 
 @pytest.mark.parametrize("second", [WRONG, "Ada."])
-def test_a_stream_is_replaced_once_and_then_raises(second: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_stream_is_replaced_only_once_and_then_raises(second: str, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG), text(second))
     with pytest.raises(glmv.MalformedResponse) as failed:
         ask(glm, True, response_format=PERSON, may_replace=True)
@@ -317,13 +319,13 @@ def test_a_stream_is_replaced_once_and_then_raises(second: str, emu: Emulator, g
     assert len(emu.requests) == 2
 
 
-def test_what_was_shown_and_cut_off_is_not_asked_for_again(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_shown_answer_cut_by_max_tokens_is_not_repaired(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada"', finish_reason="length"))
     with pytest.raises(glmv.MalformedResponse, match="max_tokens"):
         ask(glm, True, response_format=PERSON, may_replace=True)
 
 
-def test_without_leave_what_was_shown_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
+def test_shown_text_is_not_replaced_without_permission(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG))
     with pytest.raises(glmv.MalformedResponse, match="at least 0"):
         ask(glm, True, response_format=PERSON)
@@ -331,7 +333,7 @@ def test_without_leave_what_was_shown_is_not_replaced(emu: Emulator, glm: glmv.C
 
 
 @both
-def test_a_pydantic_class_judges_in_place_of_the_schema(
+def test_a_pydantic_class_validates_instead_of_the_schema(
     stream: bool, monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
 ) -> None:
     class Person(BaseModel):
@@ -356,16 +358,14 @@ DRAFT = '{"name": "Eve", "age": 1}'
 
 
 @both
-def test_the_last_json_that_fits_is_the_answer_and_the_stream_says_so(
-    stream: bool, emu: Emulator, glm: glmv.Client
-) -> None:
+def test_the_last_fitting_json_is_the_answer_also_in_a_stream(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
     answer = ask(glm, stream, response_format=PERSON, may_replace=True)
     assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)
     assert any("JSON of a draft" in note for note in answer.notes) == stream
 
 
-def test_of_a_later_answer_a_stream_shows_the_final_object_alone(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_stream_shows_only_the_final_object_after_drafts(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     [at] = [at for at, delta in enumerate(deltas) if delta.replaces]
@@ -373,7 +373,7 @@ def test_of_a_later_answer_a_stream_shows_the_final_object_alone(emu: Emulator, 
     assert [delta.text for delta in deltas[at:]] == [RIGHT, ""]
 
 
-def test_a_stream_that_may_not_be_replaced_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
+def test_an_irreplaceable_stream_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     with pytest.raises(glmv.MalformedResponse, match="the JSON of a draft") as failed:
         ask(glm, True, response_format=PERSON)
@@ -384,12 +384,12 @@ def test_a_stream_that_may_not_be_replaced_never_ends_with_a_draft(emu: Emulator
 
 @both
 @pytest.mark.parametrize("said", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)])
-def test_what_wraps_the_answer_is_taken_off(stream: bool, said: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_wrappers_around_the_answer_are_removed(stream: bool, said: str, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(said))
     assert ask(glm, stream, response_format=PERSON).text == RIGHT
 
 
-def test_a_pydantic_class_judges_the_arguments_of_a_named_tool(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_pydantic_class_validates_the_arguments_of_a_named_tool(emu: Emulator, glm: glmv.Client) -> None:
     class Weather(BaseModel):
         town: str
 
@@ -406,7 +406,7 @@ def test_a_pydantic_class_judges_the_arguments_of_a_named_tool(emu: Emulator, gl
     assert "it sank" in emu.requests[1].body["messages"][-1]["content"]
 
 
-def test_a_second_turn_quotes_the_answer_and_says_what_is_wrong() -> None:
+def test_a_repair_turn_quotes_the_answer_and_its_error() -> None:
     error = glmv.MalformedResponse(
         "It is not JSON.", attempts=1, partial=glmv.Completion(text="red", finish_reason="stop")
     )
@@ -416,7 +416,7 @@ def test_a_second_turn_quotes_the_answer_and_says_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "length", "sensitive"])
-def test_there_is_no_second_turn_where_it_would_not_help(reason: str | None) -> None:
+def test_there_is_no_repair_turn_where_it_would_not_help(reason: str | None) -> None:
     error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)

@@ -1,4 +1,4 @@
-"""Of all that looks like JSON in an answer the last that fits is taken, whatever stands around it."""
+"""The last fitting JSON value of an answer is used, whatever surrounds it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glmv.structured.scanner import JSONStream
 
 
 class Parcel(BaseModel):
-    """What was weighed."""
+    """A weighed parcel."""
 
     grams: int
     label: str | None = None
@@ -101,7 +101,7 @@ def test_the_answer_is_read_where_it_is_spelled_with(text: str) -> None:
     assert json.loads(found) == ANSWER
 
 
-def test_what_strings_hold_is_kept() -> None:
+def test_contents_of_strings_are_unchanged() -> None:
     told = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
     assert NEED.check_text(f"So: {told}!") == (told, None)
     assert NEED.check_text('{"grams": 1, "label": "a\nb \\( c"}')[0] == '{"grams": 1, "label": "a\\nb \\\\( c"}'
@@ -120,11 +120,11 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
-def test_what_does_not_fit_is_not_taken(text: str, need: JSONExpected) -> None:
+def test_misfit_json_is_not_used(text: str, need: JSONExpected) -> None:
     assert need.check_text(text)[1]
 
 
-def test_an_empty_object_is_taken_only_where_nothing_else_was_meant() -> None:
+def test_an_empty_object_is_used_only_if_there_is_nothing_else() -> None:
     assert LOOSE.check_text('From {} I read {"pages": 3}.') == ('{"pages": 3}', None)
     assert LOOSE.check_text('I read {"pages": 3}, and from {} nothing.') == ('{"pages": 3}', None)
     assert LOOSE.check_text("There is nothing: {}") == ("{}", None)
@@ -133,12 +133,12 @@ def test_an_empty_object_is_taken_only_where_nothing_else_was_meant() -> None:
     assert LOOSE.check_text('{"Notes": {"author": "Ada"}}') == ('{"author": "Ada"}', None)
 
 
-def test_a_reference_in_the_prose_is_no_list() -> None:
+def test_a_bracketed_reference_in_prose_is_not_a_list() -> None:
     assert LISTS.check_text("[7, 9] as picture [1] shows") == ("[7, 9]", None)
     assert LISTS.check_text("[1]") == ("[1]", None)
 
 
-def test_pydantics_own_strictness_decides() -> None:
+def test_the_strictness_of_pydantic_decides() -> None:
     class Strict(BaseModel, strict=True):
         grams: int
 
@@ -148,7 +148,7 @@ def test_pydantics_own_strictness_decides() -> None:
     assert BY_SCHEMA.check_text(text)[1]
 
 
-def test_an_answer_that_was_cut_off_in_its_json_is_not_replaced_by_a_draft() -> None:
+def test_a_truncated_answer_is_not_replaced_by_a_draft() -> None:
     text = 'A draft: {"grams": 1}. Now: {"grams": 250, "lab'
     assert NEED.check(Completion(text, finish_reason="length"))[1] == "it ends in the middle of its JSON"
     assert NEED.check(Completion('{"grams": 250} And so', finish_reason="length")) == ('{"grams": 250}', None)
@@ -173,7 +173,7 @@ values = st.fixed_dictionaries({"grams": st.integers(-5, 10**6), "label": st.non
 
 
 def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
-    """What a stream shows of a text that is cut at these places."""
+    """The output of a stream whose text is split at these positions."""
     stream = need.stream()
     places = [0, *sorted({min(cut, len(text)) for cut in cuts}), len(text)]
     return "".join(stream.feed(text[a:b]) for a, b in pairwise(places))
@@ -183,13 +183,13 @@ def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
 @given(st.lists(st.one_of(prose, drafts), max_size=4), values, marks, st.text(alphabet="ab 南.,!\n", max_size=9))
 @example(['{"', "a"], ANSWER, ("", ""), "")
 @example(['["'], ANSWER, ("[", "]"), "")
-def test_a_fitting_object_comes_back_from_behind_anything(
+def test_a_fitting_object_is_read_after_any_text(
     before: list[str], value: dict[str, object], mark: tuple[str, str], after: str
 ) -> None:
-    said = json.dumps(value, ensure_ascii=False)
+    result = json.dumps(value, ensure_ascii=False)
     # A backslash or a quotation that is open to its last quote would make the object a part of a string.
     lead = "\n".join(before).replace("\\", "") + "\n"
-    found, problem = NEED.check_text(f"{lead}{mark[0]}{said}{mark[1]}{after}")
+    found, problem = NEED.check_text(f"{lead}{mark[0]}{result}{mark[1]}{after}")
     assert problem is None, lead
     assert json.loads(found) == value
 
@@ -198,7 +198,7 @@ def test_a_fitting_object_comes_back_from_behind_anything(
 @given(
     st.lists(st.one_of(prose, drafts, values.map(json.dumps)), max_size=5), st.lists(st.integers(0, 200), max_size=8)
 )
-def test_how_a_stream_is_cut_makes_no_difference(parts: list[str], cuts: list[int]) -> None:
+def test_any_split_of_a_stream_gives_the_same_answer(parts: list[str], cuts: list[int]) -> None:
     text = "".join(parts)
     whole = streamed(NEED, text, [])
     assert streamed(NEED, text, cuts) == whole
@@ -208,7 +208,7 @@ def test_how_a_stream_is_cut_makes_no_difference(parts: list[str], cuts: list[in
 @settings(max_examples=200, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda inner: (
     st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)), max_leaves=12))  # fmt: skip
-def test_every_json_is_read_as_it_stands(value: object) -> None:
+def test_every_json_value_is_read_unchanged(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
         if isinstance(value, dict | list):
             assert json_in(text) == text
@@ -279,12 +279,12 @@ def test_reading_takes_linear_time(kind: str) -> None:
         ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
     ],
 )
-def test_data_grows_where_nothing_of_it_is_lost(before: object, after: object, grown: bool) -> None:
+def test_partial_data_grows_without_losing_fields(before: object, after: object, grown: bool) -> None:
     assert glmv.grows(before, after) is grown
 
 
 class Grade(RootModel[Literal["good", "bad"] | int]):
-    """How a part is."""
+    """The condition of a part."""
 
 
 @pytest.mark.parametrize(
@@ -299,12 +299,12 @@ class Grade(RootModel[Literal["good", "bad"] | int]):
     ],
 )
 @pytest.mark.parametrize("judge", [Grade, None], ids=["pydantic", "schema"])
-def test_a_word_is_the_answer_where_no_object_was_asked_for(text: str, value: object, judge: Any) -> None:
+def test_a_bare_word_is_the_answer_if_the_schema_allows_it(text: str, value: object, judge: Any) -> None:
     found, problem = JSONExpected(Grade.model_json_schema(), judge).check_text(text)
     assert (problem is None) == (value is not None)
     assert problem is not None or json.loads(found) == value
 
 
-def test_a_word_of_another_kind_is_a_misfit_and_no_object() -> None:
+def test_another_bare_word_is_a_misfit() -> None:
     assert "good" in (JSONExpected(Grade.model_json_schema(), Grade).check_text('"rather good"')[1] or "")
     assert NEED.check_text('"A-7"')[1] == "it has no JSON"

@@ -1,4 +1,4 @@
-"""Which JSON an answer holds, and whether it fits a schema."""
+"""Finding the JSON of an answer and validating it against a schema."""
 
 import socket
 import subprocess
@@ -25,11 +25,11 @@ from glmv.structured.schema import misfit
         ("", None),
     ],
 )
-def test_json_is_found_wherever_it_stands(text: str, found: str | None) -> None:
+def test_json_is_found_anywhere_in_the_text(text: str, found: str | None) -> None:
     assert json_in(text) == found
 
 
-def test_many_brackets_are_given_up_on() -> None:
+def test_the_search_gives_up_after_many_brackets() -> None:
     assert json_in("[" * 10_000) is None
 
 
@@ -55,18 +55,18 @@ def test_many_brackets_are_given_up_on() -> None:
         ({}, {"$ref": "https://example.org/schema"}, None),
     ],
 )
-def test_a_value_fits_or_the_place_is_named(value: Any, schema: Any, problem: str | None) -> None:
+def test_a_misfit_value_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
     found = misfit(value, schema)
     assert (found is None) if problem is None else (found is not None and problem in found)
 
 
-def test_a_schema_that_refers_to_itself_ends() -> None:
+def test_validation_by_a_recursive_schema_ends() -> None:
     schema: dict[str, Any] = {"$ref": "#"}
     assert misfit({}, schema) is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_the_json_of_a_stream_is_the_same_for_any_cut(size: int) -> None:
+def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
     text = 'So {well}: {"a": "x\\"}", "b": [1, {"c": 2}]} and {"more": 1}'
     stream = JSONStream()
     found = "".join(stream.feed(text[at : at + size]) for at in range(0, len(text), size))
@@ -108,7 +108,7 @@ def test_the_json_of_a_stream_is_the_same_for_any_cut(size: int) -> None:
         ),
     ],
 )
-def test_every_keyword_is_judged(value: Any, schema: Any, problem: str) -> None:
+def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> None:
     found = misfit(value, schema)
     assert found is not None
     assert problem in found
@@ -123,7 +123,7 @@ def test_every_keyword_is_judged(value: Any, schema: Any, problem: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_broken_keyword_judges_nothing_and_the_others_hold(schema: dict[str, Any]) -> None:
+def test_an_invalid_keyword_is_ignored_and_the_others_apply(schema: dict[str, Any]) -> None:
     assert misfit(1, schema) is None
     assert misfit("", {**schema, "minLength": 1}) == "the answer has to be at least 1 characters long"
 
@@ -137,7 +137,7 @@ def test_a_ref_that_leaves_the_schema_is_not_fetched(monkeypatch: pytest.MonkeyP
     assert misfit({}, schema) == "the answer lacks 'n'"
 
 
-def test_a_pattern_takes_no_exponential_time() -> None:
+def test_a_pattern_does_not_take_exponential_time() -> None:
     start = time.perf_counter()
     assert misfit("a" * 5_000 + "!", {"pattern": "^(a+)+$"}) is not None
     assert misfit({"a" * 5_000 + "!": 1}, {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False})

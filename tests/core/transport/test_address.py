@@ -1,4 +1,4 @@
-"""Where a request goes, and as whom: keys, base URLs and what the environment says."""
+"""Base URL and key of a request, from settings and environment."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ KEY = "test-id.test-secret"
         ),
     ],
 )
-def test_the_environment_says_where_and_as_whom(environment: dict[str, str], base_url: str, key: str) -> None:
-    found = address_of(Settings(), environment)
-    assert found.base_url == base_url
-    assert found.signer is not None
-    assert found.signer.header(0) == f"Bearer {key}"
+def test_base_url_and_key_come_from_the_environment(environment: dict[str, str], base_url: str, key: str) -> None:
+    address = address_of(Settings(), environment)
+    assert address.base_url == base_url
+    assert address.signer is not None
+    assert address.signer.header(0) == f"Bearer {key}"
 
 
 @pytest.mark.parametrize(
@@ -57,26 +57,24 @@ def test_the_environment_says_where_and_as_whom(environment: dict[str, str], bas
         ({"ZAI_BASE_URL": "https://two.example/v1", "GLMV_BASE_URL": "https://g.example/v1"}, "https://g.example/v1"),
     ],
 )  # fmt: skip
-def test_a_key_that_is_given_goes_where_its_variable_says_and_to_no_other_keys_base(
-    environment: dict[str, str], base_url: str
-) -> None:
-    found = address_of(Settings(api_key="x.y"), environment)
-    assert found.base_url == base_url
-    assert found.signer is not None
-    assert found.signer.header(0) == "Bearer x.y"
+def test_a_passed_key_is_not_sent_to_the_base_url_of_another_key(environment: dict[str, str], base_url: str) -> None:
+    address = address_of(Settings(api_key="x.y"), environment)
+    assert address.base_url == base_url
+    assert address.signer is not None
+    assert address.signer.header(0) == "Bearer x.y"
 
 
-def test_what_is_given_comes_before_the_environment() -> None:
-    found = address_of(
+def test_settings_override_the_environment() -> None:
+    address = address_of(
         Settings(api_key="x.y", base_url="https://mine.example/v1/"),
         {"ZHIPUAI_API_KEY": "a.b", "GLMV_BASE_URL": "https://g.example/v1"},
     )
-    assert found.base_url == "https://mine.example/v1"
-    assert found.signer is not None
-    assert found.signer.header(0) == "Bearer x.y"
+    assert address.base_url == "https://mine.example/v1"
+    assert address.signer is not None
+    assert address.signer.header(0) == "Bearer x.y"
 
 
-def test_nothing_is_asked_for_before_the_first_call() -> None:
+def test_a_missing_key_raises_at_the_first_call() -> None:
     client = glmv.Client()
     with pytest.raises(glmv.AuthenticationError, match=r"ZHIPUAI_API_KEY.*ZAI_API_KEY"):
         client.chat("hi")
@@ -87,16 +85,16 @@ def test_other_servers_need_no_key(base_url: str) -> None:
     assert address_of(Settings(base_url=base_url), {}).signer is None
 
 
-def test_no_key_means_no_header() -> None:
-    seen: list[httpx.Headers] = []
+def test_without_a_key_no_header_is_sent() -> None:
+    record: list[httpx.Headers] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers)
+        record.append(request.headers)
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "hi"}}]})
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
     assert glmv.Client(base_url="https://proxy.example/v1", http_client=http).chat("hi").text == "hi"
-    assert "authorization" not in seen[0]
+    assert "authorization" not in record[0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_no_key_means_no_header() -> None:
     ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://[::1]:8000/v1", "http://app.localhost/v1",
      "HTTPS://proxy.example/v1", "  https://proxy.example/v1/ "],
 )  # fmt: skip
-def test_good_bases_are_taken(base_url: str) -> None:
+def test_valid_base_urls_are_accepted(base_url: str) -> None:
     assert address_of(Settings(base_url=base_url), {}).base_url == base_url.strip().rstrip("/")
 
 
@@ -124,7 +122,7 @@ def test_good_bases_are_taken(base_url: str) -> None:
         ("https://api.z.ai/api/anthropic", "https://api.z.ai/api/paas/v4 instead"),
     ],
 )
-def test_a_base_that_cannot_be_is_refused_with_what_to_do(base_url: str, told: str) -> None:
+def test_an_invalid_base_url_is_refused_with_advice(base_url: str, told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         address_of(Settings(api_key=KEY, base_url=base_url), {})
     assert told in str(caught.value)
@@ -133,19 +131,19 @@ def test_a_base_that_cannot_be_is_refused_with_what_to_do(base_url: str, told: s
 
 
 def test_unencrypted_servers_are_allowed_on_request() -> None:
-    found = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
-    assert (found.base_url, found.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
+    address = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
+    assert (address.base_url, address.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_base_or_our_own_error(base_url: str) -> None:
+def test_any_text_is_a_base_url_or_a_glmv_error(base_url: str) -> None:
     try:
         address_of(Settings(api_key=KEY, base_url=base_url), {})
     except glmv.GLMVError:
         pass
 
 
-def test_one_place_is_one_account_whatever_the_client(monkeypatch: Any) -> None:
+def test_clients_with_equal_key_and_host_share_an_account(monkeypatch: Any) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
     assert glmv.Client().slots("glm-4.6v") is glmv.AsyncClient(KEY).slots("GLM-4.6V")
     assert glmv.Client().slots("glm-4.6v") is not glmv.Client("other.key").slots("glm-4.6v")

@@ -1,4 +1,4 @@
-"""A key becomes a header: as it is, or as a token that lives for a while."""
+"""A key becomes an Authorization header, unchanged or as a signed token with a limited lifetime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glmv.transport.auth import sign as _sign
 KEY = "test-id.test-secret"
 
 
-def Signer(key: str, *, signed: bool, ttl: float) -> _Signer:  # noqa: N802 - stands for the class
+def Signer(key: str, *, signed: bool, ttl: float) -> _Signer:  # noqa: N802 - replaces the class
     return _Signer(SecretStr(key), signed=signed, ttl=ttl)
 
 
@@ -65,7 +65,7 @@ def test_any_key_signs_a_token_that_its_secret_verifies(name: str, secret: str, 
 
 
 @pytest.mark.parametrize("key", ["nodot", "a.b.c", ".b", "a.", "."])
-def test_a_key_that_cannot_sign_is_refused_without_being_told(key: str) -> None:
+def test_a_key_that_cannot_sign_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(glmv.AuthenticationError, match=r"id\.secret") as caught:
         sign(key, 0, 210)
     assert "nodot" not in str(caught.value)
@@ -96,7 +96,7 @@ def test_a_clock_that_was_set_back_makes_a_new_token() -> None:
     assert signer.header(1000) != signer.header(500)
 
 
-def test_a_forgotten_token_is_signed_anew() -> None:
+def test_a_discarded_token_is_signed_again() -> None:
     signer = Signer(KEY, signed=True, ttl=200)
     first = signer.header(1000)
     signer.forget()
@@ -110,7 +110,7 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_by_its_shape(key: str) -
     assert key not in str(caught.value)
 
 
-def test_spaces_around_a_key_are_no_part_of_it() -> None:
+def test_spaces_around_a_key_are_removed() -> None:
     assert Signer(f"  {KEY}\n", signed=False, ttl=0).header(0) == f"Bearer {KEY}"
 
 
@@ -132,7 +132,7 @@ EXPIRED = {"error": {"code": "1003", "message": "token expired"}}
 
 
 def asked(answers: list[httpx.Response], **options: Any) -> tuple[glmv.Client, list[str]]:
-    """A client whose platform gives these answers, and the Authorization headers that came."""
+    """A client whose platform sends these answers, and the Authorization headers that it received."""
     left, seen = list(answers), []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -151,13 +151,13 @@ def test_a_client_sends_a_fresh_token_when_told_to() -> None:
     assert seen[0] == seen[1]
 
 
-def test_an_expired_token_is_signed_anew_once() -> None:
+def test_an_expired_token_is_signed_again_once() -> None:
     client, seen = asked([httpx.Response(401, json=EXPIRED), httpx.Response(200, json=ANSWER)], auth="token")
     answer = client.chat("hi")
     assert (answer.text, answer.attempts, len(seen)) == ("hi", 2, 2)
 
 
-def test_a_token_that_is_refused_again_is_an_error() -> None:
+def test_a_token_that_is_refused_twice_is_an_error() -> None:
     client, seen = asked([httpx.Response(401, json=EXPIRED)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError) as caught:
         client.chat("hi")
@@ -171,14 +171,14 @@ def test_a_plain_key_that_is_refused_is_not_sent_again() -> None:
     assert seen == [f"Bearer {KEY}"]
 
 
-def test_a_clock_that_is_off_is_named_by_the_date_of_the_answer() -> None:
+def test_a_wrong_local_clock_is_detected_by_the_date_header() -> None:
     late = {"date": "Mon, 01 Jan 2001 00:00:00 GMT"}
     client, _ = asked([httpx.Response(401, json=EXPIRED, headers=late)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError, match=r"clock is \d+ s ahead of"):
         client.chat("hi")
 
 
-def test_a_key_without_a_dot_fails_by_its_name_only_when_a_token_is_wanted() -> None:
+def test_a_key_without_a_dot_fails_only_when_a_token_is_signed() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     assert glmv.Client("proxykey", http_client=http).chat("hi").text == "hi"
     with pytest.raises(glmv.AuthenticationError, match=r"id\.secret"):

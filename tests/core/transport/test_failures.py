@@ -1,4 +1,4 @@
-"""What goes wrong on the way is told in words that say what to do about it."""
+"""Messages of connection errors say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 import glmv
 
-# `openssl ca` is the one command of OpenSSL 3.0 that makes a certificate for days gone by.
+# `openssl ca` is the only command of OpenSSL 3.0 that makes a certificate with dates in the past.
 AUTHORITY = """
 [ca]
 default_ca = own
@@ -41,7 +41,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Path:
-    """A folder with cert.pem, which is for localhost and whose time is over, and its key.pem."""
+    """A folder with cert.pem, an expired certificate for localhost, and its key.pem."""
     (tmp_path / "ca.cnf").write_text(AUTHORITY)
     (tmp_path / "index.txt").touch()
     (tmp_path / "serial").write_text("01\n")
@@ -54,7 +54,7 @@ def expired(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def served(certificate: Path) -> Iterator[int]:
-    """A port where a TLS handshake is offered with the certificate of a folder."""
+    """A port with a TLS server that uses the certificate of a folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -72,7 +72,7 @@ def served(certificate: Path) -> Iterator[int]:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
-def test_a_certificate_that_has_expired_is_named_as_such_and_not_tried_again(expired: Path) -> None:
+def test_an_expired_certificate_is_reported_and_not_retried(expired: Path) -> None:
     trusting = ssl.create_default_context(cafile=expired / "cert.pem")  # so that its age alone is wrong
     with (
         served(expired) as port,

@@ -64,9 +64,9 @@ DOCUMENTED: dict[str, tuple[int, type[glmv.GLMVError], Retry]] = {
 
 
 def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
-    found = envelope(payload)
-    assert found is not None
-    return error_from(status, found)
+    result = envelope(payload)
+    assert result is not None
+    return error_from(status, result)
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)
@@ -81,7 +81,7 @@ def test_every_documented_code_has_its_error_and_its_advice(code: str) -> None:
     assert len(raised.message) > 12  # the advice: what a person should do
 
 
-def test_the_table_holds_the_documented_codes_and_no_others() -> None:
+def test_the_table_has_exactly_the_documented_codes() -> None:
     assert set(CODES) == set(DOCUMENTED)
 
 
@@ -138,7 +138,7 @@ ENVELOPES: dict[str, tuple[object, Envelope]] = {
 
 
 @pytest.mark.parametrize("name", ENVELOPES)
-def test_every_envelope_is_known(name: str) -> None:
+def test_every_error_envelope_is_recognized(name: str) -> None:
     payload, expected = ENVELOPES[name]
     assert envelope(payload) == expected
 
@@ -160,7 +160,7 @@ def test_every_envelope_is_known(name: str) -> None:
         [{"error": {"code": "1302"}}],
     ],
 )
-def test_what_is_no_error_is_not_taken_for_one(payload: object) -> None:
+def test_an_answer_is_not_taken_for_an_error(payload: object) -> None:
     assert envelope(payload) is None
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_error_is_not_taken_for_one(payload: object) -> None:
     ],
 )
 @pytest.mark.parametrize("code", [None, "9999", "rate_limit_exceeded"])
-def test_without_a_known_code_the_status_decides(
+def test_without_a_known_code_the_http_status_decides(
     status: int, kind: type[glmv.GLMVError], retry: Retry, code: str | None
 ) -> None:
     assert row(status, code)[:2] == (kind, retry)
@@ -196,17 +196,17 @@ def test_without_a_known_code_the_status_decides(
     ("code", "kind"), [("429", glmv.RateLimitError), ("404", glmv.NotFoundError), ("503", glmv.ServerError)]
 )
 @pytest.mark.parametrize("status", [None, 200])
-def test_a_code_that_is_a_status_is_read_as_one_where_none_came(
+def test_a_code_that_is_an_http_status_counts_if_there_is_no_status(
     code: str, kind: type[glmv.GLMVError], status: int | None
 ) -> None:
     assert type(error({"error": {"code": code, "message": "m"}}, status)) is kind
 
 
-def test_a_wrong_path_is_not_found_although_the_platform_says_500() -> None:
+def test_a_wrong_path_is_not_found_although_its_status_is_500() -> None:
     assert type(error({"code": 500, "msg": "404 NOT_FOUND", "success": False}, 200)) is glmv.NotFoundError
 
 
-def test_a_used_up_allowance_says_until_when_in_beijing_time() -> None:
+def test_an_exhausted_quota_names_its_reset_in_beijing_time() -> None:
     raised = error(
         {
             "error": {
@@ -219,19 +219,19 @@ def test_a_used_up_allowance_says_until_when_in_beijing_time() -> None:
     assert raised.reset_at == "2026-08-24T00:27:12+08:00"
 
 
-def test_a_filtered_content_says_whose_and_how_bad() -> None:
+def test_a_content_filter_error_has_role_and_level() -> None:
     raised = error({"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "m"}})
     assert raised.content_filter == [{"level": 1, "role": "user"}]
 
 
-def test_a_message_that_is_long_or_would_move_the_cursor_is_tamed() -> None:
+def test_long_messages_are_cut_and_control_characters_escaped() -> None:
     raised = error({"error": {"code": "1234", "message": "\x1b[2J\r\n" + "x" * 5000}})
     assert "\x1b" not in str(raised)
     assert "\r" not in str(raised)
     assert len(str(raised)) < 500
 
 
-def test_a_platform_that_gives_no_reason_is_quoted_so() -> None:
+def test_a_missing_reason_is_reported() -> None:
     assert "no reason" in str(error({"success": False}, 200))
 
 
@@ -245,12 +245,12 @@ words = st.sampled_from(["error", "code", "msg", "message", "success", "request_
 
 @given(st.dictionaries(words, st.one_of(json_values, st.dictionaries(words, json_values, max_size=3)), max_size=5),
        st.one_of(st.none(), st.integers(100, 599)))  # fmt: skip
-def test_any_body_is_an_error_or_none_and_nothing_breaks(payload: dict[str, Any], status: int | None) -> None:
-    found = envelope(payload)
-    if found is not None:
-        assert isinstance(error_from(status, found), glmv.GLMVError)
+def test_any_body_is_parsed_to_an_error_or_none(payload: dict[str, Any], status: int | None) -> None:
+    result = envelope(payload)
+    if result is not None:
+        assert isinstance(error_from(status, result), glmv.GLMVError)
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "invalid api key"), (429, "rate limit")])
-def test_frameworks_find_the_words_by_which_they_fall_back_to_another_model(status: int, words: str) -> None:
+def test_errors_contain_the_words_that_trigger_framework_fallbacks(status: int, words: str) -> None:
     assert words in str(error({"error": {"code": "", "message": "不"}}, status)).lower()

@@ -1,4 +1,4 @@
-"""How other servers want to be spoken to: the platform, proxies in front of it, and weights on one's own machine."""
+"""Request formats of servers: the platform, proxies in front of it, and engines with open weights."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ ANSWER = {
 
 def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any) -> tuple[str, dict[str, Any]]:
     """The URL and the body of one call."""
-    seen: list[httpx.Request] = []
+    record: list[httpx.Request] = []
 
     def reply(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        record.append(request)
         return httpx.Response(200, json=answer)
 
     call = {
@@ -40,7 +40,7 @@ def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **option
     }
     http = httpx.Client(transport=httpx.MockTransport(reply))
     glmv.Client(key, http_client=http, **options).chat(messages, **call)
-    return str(seen[0].url), json.loads(seen[0].content)
+    return str(record[0].url), json.loads(record[0].content)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **option
         ("https://azz.ai/v1", "openai"),
     ],
 )
-def test_a_server_is_told_by_its_address(base_url: str, name: str) -> None:
+def test_the_dialect_is_chosen_by_the_address(base_url: str, name: str) -> None:
     assert dialect_of(base_url).name == name
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
-def test_whoever_knows_better_says_so(name: str) -> None:
+def test_the_dialect_can_be_set(name: str) -> None:
     assert dialect_of("https://open.bigmodel.cn/api/paas/v4", name) is DIALECTS[name]
 
 
-def test_a_dialect_that_is_not_there_is_refused() -> None:
+def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="dialect"):
         glmv.Client(KEY, dialect="cobol")
 
@@ -93,14 +93,14 @@ def test_a_dialect_that_is_not_there_is_refused() -> None:
         ({"base64_as": "data_uri"}, "data:image/png;base64,"),
     ],
 )
-def test_pictures_are_written_as_the_server_reads_them(options: Any, prefix: str) -> None:
+def test_pictures_are_encoded_in_the_servers_form(options: Any, prefix: str) -> None:
     _, body = sent(["What?", glmv.Image.from_bytes(PIXEL)], **options)
     url = body["messages"][0]["content"][1]["image_url"]["url"]
     assert url == prefix + base64.b64encode(PIXEL).decode()
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_thinking_is_switched_as_the_server_knows_it(value: bool) -> None:
+def test_thinking_is_switched_by_the_servers_field(value: bool) -> None:
     _, body = sent("hi", thinking=value)
     assert body["thinking"] == {"type": "enabled" if value else "disabled"}
     _, body = sent("hi", thinking=value, base_url="https://vllm.example/v1", dialect="vllm")
@@ -108,7 +108,7 @@ def test_thinking_is_switched_as_the_server_knows_it(value: bool) -> None:
     assert "thinking" not in body
 
 
-def test_a_proxy_gets_its_own_path_and_its_own_spelling() -> None:
+def test_a_proxy_gets_its_own_path_and_model_name() -> None:
     url, body = sent("hi", base_url="https://proxy.example/v1", model="GLM-4V-Plus")
     assert url == "https://proxy.example/v1/chat/completions"
     assert body["model"] == "GLM-4V-Plus"
@@ -120,13 +120,13 @@ def test_names_of_models_match_without_regard_to_case() -> None:
         sent(pictures, base_url="https://proxy.example/api/paas/v4", model="GLM-4V-Plus")
 
 
-def test_the_coding_base_is_the_platform() -> None:
+def test_the_coding_base_url_is_the_platform() -> None:
     url, body = sent(["?", glmv.Image.from_bytes(PIXEL)], base_url="https://api.z.ai/api/coding/paas/v4")
     assert url == "https://api.z.ai/api/coding/paas/v4/chat/completions"
     assert not body["messages"][0]["content"][1]["image_url"]["url"].startswith("data:")
 
 
-def test_the_platforms_limits_do_not_hold_for_weights_on_ones_own_machine() -> None:
+def test_the_platforms_limits_do_not_apply_to_engines() -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(60)]
     options = {"model": "glm-4.5v", "temperature": 0.0}
     with pytest.raises(glmv.LimitExceeded):
@@ -137,12 +137,12 @@ def test_the_platforms_limits_do_not_hold_for_weights_on_ones_own_machine() -> N
     assert "do_sample" not in body
 
 
-def test_documents_are_refused_where_the_server_has_no_part_for_them() -> None:
+def test_documents_are_refused_for_servers_without_file_parts() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="vllm"):
         sent(["?", glmv.File.from_url("https://example.com/a.pdf")], base_url="https://vllm.example/v1", dialect="vllm")
 
 
-def test_a_server_that_obeys_is_told_in_its_own_fields() -> None:
+def test_servers_with_native_fields_get_those_fields() -> None:
     tool = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     answer = {
@@ -158,13 +158,13 @@ def test_a_server_that_obeys_is_told_in_its_own_fields() -> None:
     assert body["messages"] == [{"role": "user", "content": "hi"}]
 
 
-def test_text_models_of_the_platform_take_its_own_tools() -> None:
+def test_text_models_of_the_platform_accept_its_built_in_tools() -> None:
     search = {"type": "web_search", "web_search": {"enable": True, "search_query": "glm"}}
     _, body = sent("news?", model="glm-4", tools=[search])
     assert body["tools"] == [search]
 
 
-def test_what_a_proxy_answers_is_read_as_it_is() -> None:
+def test_an_answer_of_a_proxy_is_read_unchanged() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     answer = glmv.Client(base_url="https://proxy.example/v1", http_client=http, model="GLM-4V").chat("hi")
     assert (answer.id, answer.model, answer.text) == ("chatcmpl-1", "GLM-4V-Plus", "hi")

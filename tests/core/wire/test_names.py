@@ -1,4 +1,4 @@
-"""Codes, names and sentences of servers other than the platform, and those that gateways repeat."""
+"""Error codes, names and messages of servers other than the platform, and platform codes that gateways repeat."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from glmv.wire.envelopes import envelope, error_from
 
 
 def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
-    found = envelope(payload, refused=status is not None and status >= 300)
-    assert found is not None
-    return error_from(status, found)
+    result = envelope(payload, refused=status is not None and status >= 300)
+    assert result is not None
+    return error_from(status, result)
 
 
 def told(message: str, **more: Any) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def told(message: str, **more: Any) -> dict[str, Any]:
         {"code": "Arrearage"},
     ],
 )
-def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    found = error(told("no", **given), status)
-    assert type(found) is glmv.QuotaError
-    assert not found.retryable
-    assert row(status, found.code).retry is Retry.NEVER
+def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
+    result = error(told("no", **given), status)
+    assert type(result) is glmv.QuotaError
+    assert not result.retryable
+    assert row(status, result.code).retry is Retry.NEVER
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_empty_account_of_another_server_is_no_rate_limit(given: dict[str, An
         (400, told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400")),
     ],
 )
-def test_an_empty_account_is_told_by_gateways_in_their_words(status: int, payload: Any) -> None:
+def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, payload: Any) -> None:
     found = error(payload, status)
     assert (type(found), found.retryable) == (glmv.QuotaError, False)
 
@@ -67,7 +67,7 @@ def test_an_empty_account_is_told_by_gateways_in_their_words(status: int, payloa
         told("upstream: code: data_inspection_failed", code="bad_response"),
     ],
 )
-def test_unsafe_content_is_told_by_gateways_in_their_words(payload: Any) -> None:
+def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> None:
     assert type(error(payload, 400)) is glmv.ContentFilterError
 
 
@@ -99,7 +99,7 @@ def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
         ("server_error", glmv.ServerError),
     ],
 )
-def test_a_name_counts_where_no_status_came(code: str, kind: type[glmv.GLMVError]) -> None:
+def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
     assert type(error(told("m", code=code), None)) is kind
     assert type(error({"type": "error", **told("m", type=code)}, 200)) is kind
 
@@ -114,7 +114,7 @@ def test_a_name_counts_where_no_status_came(code: str, kind: type[glmv.GLMVError
         ("server_error", 429, glmv.RateLimitError),
     ],
 )
-def test_a_status_counts_more_than_a_name_that_says_the_same(
+def test_a_status_takes_precedence_over_a_name_of_the_same_meaning(
     code: str, status: int, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(told("m", code=code), status)) is kind
@@ -194,7 +194,7 @@ OVERFLOWS = {
 
 @pytest.mark.parametrize("status", [400, 413, 422, 500, None, 200])
 @pytest.mark.parametrize("name", OVERFLOWS)
-def test_a_prompt_that_is_too_long_is_told_by_every_server(name: str, status: int | None) -> None:
+def test_too_long_a_prompt_is_recognized_for_every_server(name: str, status: int | None) -> None:
     found = error(OVERFLOWS[name], status)
     # A 422 may quote the request, so nothing in its text is taken for a code.
     by_code_in_text = name in ("LiteLLM, text kept", "a gateway that wraps", "the platform's text behind a gateway")
@@ -214,7 +214,7 @@ def test_a_prompt_that_is_too_long_is_told_by_every_server(name: str, status: in
         (400, "the context of this tool is unknown", glmv.InvalidRequestError),
     ],
 )
-def test_other_errors_that_speak_of_lengths_stay_what_they_are(
+def test_other_errors_that_mention_lengths_keep_their_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(told(message), status)) is kind
@@ -244,10 +244,10 @@ REPEATED = {
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
-    found = error(told(message, code=own), status)
-    assert found.code == code
-    assert type(found) is row(status, code).kind
-    assert found.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
+    result = error(told(message, code=own), status)
+    assert result.code == code
+    assert type(result) is row(status, code).kind
+    assert result.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status
         "request 1301 failed",
     ],
 )
-def test_other_numbers_in_a_message_are_no_codes(message: str) -> None:
+def test_other_numbers_in_a_message_are_not_codes(message: str) -> None:
     found = error(told(message, code="400"))
     assert (type(found), found.code) == (glmv.InvalidRequestError, "400")
 
 
-def test_a_refusal_that_quotes_the_request_has_no_code_in_it() -> None:
+def test_numbers_in_a_quoted_request_are_not_codes() -> None:
     quoted = 'input {"role": "user", "content": "what is \\"code\\": \\"1113\\"?"} is not valid'
     assert type(error({"detail": quoted}, 422)) is glmv.InvalidRequestError
     listed = {"detail": [{"loc": ["body", "messages", 0], "msg": "no", "input": 'my "code": "1301"'}]}
@@ -298,10 +298,10 @@ USERS_WORDS = {
 
 @pytest.mark.parametrize("status", [400, 500, None])
 @pytest.mark.parametrize("name", USERS_WORDS)
-def test_what_an_error_quotes_of_the_user_does_not_decide_its_class(name: str, status: int | None) -> None:
-    found = error(told(USERS_WORDS[name], code=400), status)
-    assert type(found) is row(status, "400").kind
-    assert found.code == "400"
+def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int | None) -> None:
+    result = error(told(USERS_WORDS[name], code=400), status)
+    assert type(result) is row(status, "400").kind
+    assert result.code == "400"
 
 
 @pytest.mark.parametrize(
@@ -318,14 +318,14 @@ def test_what_an_error_quotes_of_the_user_does_not_decide_its_class(name: str, s
         (400, "The users' \"model\" has a maximum context length of 5", glmv.ContextLengthError),
     ],
 )  # fmt: skip
-def test_a_status_that_says_enough_and_what_the_server_itself_says_count(
+def test_specific_statuses_and_unquoted_text_decide_the_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(told(message), status)) is kind
 
 
 @pytest.mark.parametrize("mark", ['"', "'", "“", "x '", " 'a", "input=", "\\'", "'{"])
-def test_quotation_marks_without_end_take_no_time(mark: str) -> None:
+def test_unclosed_quotation_marks_take_linear_time(mark: str) -> None:
     begun = time.perf_counter()
     error(told(mark * 100_000), 400)
     assert time.perf_counter() - begun < 1
@@ -359,17 +359,17 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 @pytest.mark.parametrize("name", UPSTREAM)
 def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
-    found = error(
+    result = error(
         told("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
         None if stream else status,
     )
-    assert type(found) is kind
-    assert words in str(found)
-    assert len(str(found)) < 600
-    assert found.retryable is (kind in (glmv.RateLimitError, glmv.ServerError))
+    assert type(result) is kind
+    assert words in str(result)
+    assert len(str(result)) < 600
+    assert result.retryable is (kind in (glmv.RateLimitError, glmv.ServerError))
 
 
-def test_a_known_code_of_the_body_counts_more_than_one_in_its_message() -> None:
+def test_a_code_field_takes_precedence_over_a_code_in_the_message() -> None:
     assert error(told('see {"code": "1113"}', code="1302"), 429).code == "1302"
     assert error(told('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
 
@@ -395,7 +395,7 @@ REASONS: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_a_reason_appears_wherever_it_stands(name: str) -> None:
+def test_the_reason_is_read_from_any_field(name: str) -> None:
     payload, words = REASONS[name]
     assert words in str(error(payload, 400))
 
@@ -418,11 +418,11 @@ def test_a_lone_message_is_an_error_only_with_an_error_status() -> None:
         {"detail": {"unknown": {"shape": "x"}}},
     ],
 )
-def test_answers_that_have_such_a_field_are_no_errors(payload: object) -> None:
+def test_answers_with_a_message_field_are_not_errors(payload: object) -> None:
     assert envelope(payload) is None
 
 
-def test_a_reason_without_end_is_bounded() -> None:
+def test_a_very_long_reason_is_cut() -> None:
     deep: Any = "x" * 100_000
     for _ in range(50):
         deep = {"detail": [deep] * 3}

@@ -1,4 +1,4 @@
-"""What other servers than the platform are sent: nothing that nobody asked for, and the rest in their terms."""
+"""Requests to servers other than the platform: only requested fields, in the server's format."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_settings_and_rows_name_the_same_dialects() -> None:
     assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
 
 
-def test_a_host_is_told_by_its_name() -> None:
+def test_a_host_is_recognized_by_its_name() -> None:
     assert dialect_of("https://openrouter.ai/api/v1").name == "openrouter"
     assert dialect_of("https://notopenrouter.ai/api/v1").name == "openai"
     assert dialect_of("https://openrouter.ai.example/api/v1").name == "openai"
 
 
-# ---- nothing that nobody asked for
+# ---- only requested fields
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_a_plain_question_has_the_fields_that_every_server_knows(dialect: str) -> None:
+def test_a_plain_request_has_only_fields_that_every_server_knows(dialect: str) -> None:
     server = OtherServer(MESSAGES)
     assert glmv.Client(**server.options(dialect=dialect)).chat("hi").text == "Hi"
     assert server.body == {"model": "ours", "messages": [{"role": "user", "content": "hi"}]}
@@ -49,16 +49,16 @@ def test_a_plain_question_has_the_fields_that_every_server_knows(dialect: str) -
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_a_stream_has_one_more(dialect: str) -> None:
-    asked = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
-    server = OtherServer(MESSAGES | {"stream"} | asked)
+def test_a_plain_stream_request_has_one_more_field(dialect: str) -> None:
+    result = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
+    server = OtherServer(MESSAGES | {"stream"} | result)
     deltas = list(glmv.Client(**server.options(dialect=dialect)).stream("hi"))
     assert "".join(delta.text for delta in deltas) == "Hi"
-    assert server.body.keys() == {"model", "messages", "stream"} | asked
+    assert server.body.keys() == {"model", "messages", "stream"} | result
 
 
 @pytest.mark.parametrize("dialect", [None, *OTHERS])
-def test_all_options_at_once_are_known_to_the_server(dialect: str | None) -> None:
+def test_all_options_use_fields_that_the_server_knows(dialect: str | None) -> None:
     knows = {"openai": OPENAI | {"thinking"}, "litellm": OPENAI | {"thinking", "allowed_openai_params"}}
     server = OtherServer(knows.get(dialect or "openai", ENGINE | {"reasoning"}))
     glmv.Client(**server.options(dialect=dialect)).chat(
@@ -93,7 +93,7 @@ def test_greedy_decoding_is_temperature_zero(dialect: str, more: dict[str, float
     assert "top_p" not in server.body
 
 
-def test_sampling_is_what_servers_do_anyway() -> None:
+def test_sampling_needs_no_field() -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect="vllm")).chat("hi", do_sample=True, temperature=0.7)
     assert server.body["temperature"] == 0.7
@@ -134,7 +134,7 @@ def test_engines_switch_thinking_in_the_template(dialect: str, thinking: Any, kw
         ("openrouter", {"reasoning": {"enabled": False}}),
     ],
 )
-def test_proxies_are_told_of_thinking_in_their_own_field(dialect: str, fields: dict[str, Any]) -> None:
+def test_thinking_is_sent_to_proxies_in_their_own_field(dialect: str, fields: dict[str, Any]) -> None:
     server = OtherServer(MESSAGES | fields.keys())
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=False)
     assert server.body.items() >= fields.items()
@@ -171,7 +171,7 @@ def test_the_users_own_keys_replace_all_others() -> None:
     assert server.body["response_format"] == {"type": "json_object"}
 
 
-def test_what_litellm_is_to_hand_on_is_the_sum() -> None:
+def test_extra_bodies_for_litellm_are_merged() -> None:
     server = OtherServer(OPENAI | {"thinking", "allowed_openai_params", "top_k"})
     extra = {"allowed_openai_params": ["top_k", "thinking"], "top_k": 3}
     glmv.Client(**server.options(dialect="litellm")).chat("hi", thinking=True, extra_body=extra)
@@ -179,14 +179,14 @@ def test_what_litellm_is_to_hand_on_is_the_sum() -> None:
 
 
 @pytest.mark.parametrize("bad", ["späße-1", "line\nbreak", "nul\0byte"])
-def test_a_request_id_that_no_header_can_hold_is_refused(bad: str) -> None:
+def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     server = OtherServer()
     with pytest.raises(glmv.InvalidRequestError, match="X-Request-Id"):
         glmv.Client(**server.options()).chat("hi", request_id=bad)
     assert server.bodies == []
 
 
-def test_a_request_id_is_the_same_in_the_error_and_the_users_header_goes_first() -> None:
+def test_errors_have_the_request_id_and_the_users_header_wins() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -202,7 +202,7 @@ def test_a_request_id_is_the_same_in_the_error_and_the_users_header_goes_first()
 
 @pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
 @pytest.mark.parametrize("dialect", OTHERS)
-async def test_a_request_id_is_a_header_whether_the_model_is_known_or_not(dialect: str, model: str) -> None:
+async def test_a_request_id_is_a_header_for_known_and_unknown_models(dialect: str, model: str) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect, model=model)
     glmv.Client(**options).chat("hi", request_id="my-own-id")
@@ -216,7 +216,7 @@ async def test_a_request_id_is_a_header_whether_the_model_is_known_or_not(dialec
 
 
 @pytest.mark.parametrize("dialect", [None, *(name for name in OTHERS if DIALECTS[name].stream_usage)])
-async def test_streams_have_their_usage(dialect: str | None) -> None:
+async def test_streams_request_usage(dialect: str | None) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect)
     last = list(glmv.Client(**options).stream("hi"))[-1]
@@ -234,13 +234,13 @@ async def test_streams_have_their_usage(dialect: str | None) -> None:
         ({}, None),
     ],
 )
-def test_the_users_own_stream_options_go_first(wanted: Any, sent: Any) -> None:
+def test_the_users_stream_options_win(wanted: Any, sent: Any) -> None:
     server = OtherServer()
     list(glmv.Client(**server.options(stream_options=wanted)).stream("hi"))
     assert server.body.get("stream_options") == (sent or wanted or None)
 
 
-def test_further_stream_options_may_stand_in_the_extra_body() -> None:
+def test_extra_body_may_add_stream_options() -> None:
     server = OtherServer()
     client = glmv.Client(**server.options())
     last = list(client.stream("hi", extra_body={"stream_options": {"continuous_usage_stats": True}}))[-1]
@@ -249,7 +249,7 @@ def test_further_stream_options_may_stand_in_the_extra_body() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["https://server.example/v1", "https://open.bigmodel.cn/api/paas/v4"])
-def test_stream_options_never_go_into_other_calls(base_url: str) -> None:
+def test_stream_options_are_not_sent_without_streaming(base_url: str) -> None:
     server = OtherServer(ENGINE | {"request_id"})
     client = glmv.Client(**server.options(base_url=base_url, stream_options={"include_usage": True}))
     assert client.chat("hi").text == "Hi"
@@ -263,7 +263,7 @@ def test_the_platform_is_not_asked_for_usage() -> None:
     assert "stream_options" not in server.body
 
 
-def test_both_turns_of_a_repaired_stream_are_counted() -> None:
+def test_usage_counts_both_turns_of_a_repaired_stream() -> None:
     server = OtherServer(message={"role": "assistant", "content": "no JSON"})
     with pytest.raises(glmv.MalformedResponse):
         list(glmv.Client(**server.options()).stream("hi", response_format={"type": "json_object"}))
@@ -276,7 +276,7 @@ def test_both_turns_of_a_repaired_stream_are_counted() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}, {"type": "structural_tag", "structures": []}])
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "openrouter"])
-def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, wanted: Any, stream: bool) -> None:
+def test_json_is_requested_by_field_where_servers_support_it(dialect: str, wanted: Any, stream: bool) -> None:
     server = OtherServer(message={"role": "assistant", "content": "{}"})
     client = glmv.Client(**server.options(dialect=dialect))
     if stream:
@@ -289,7 +289,7 @@ def test_json_is_asked_for_in_the_field_where_servers_take_it(dialect: str, want
 
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "transformers"])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
-def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None:
+def test_json_is_requested_by_instruction_elsewhere(dialect: str, wanted: Any) -> None:
     server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
     assert glmv.Client(**server.options(dialect=dialect)).chat("hi", response_format=wanted).text == "{}"
     assert server.body["messages"][0]["role"] == "system"
@@ -310,7 +310,7 @@ def test_json_is_asked_for_in_words_elsewhere(dialect: str, wanted: Any) -> None
         ("openrouter", "any", "required", ["clock", "look"]),
     ],
 )
-def test_a_choice_of_tools_is_sent_as_far_as_the_server_obeys(
+def test_tool_choice_is_sent_as_far_as_the_server_supports_it(
     dialect: str, asked: str, sent: Any, offered: list[str]
 ) -> None:
     server = OtherServer(message=CALLS)
@@ -375,7 +375,7 @@ RANGES = [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"u
         {"base_url": "http://127.0.0.1:8080/api/paas/v4"},
     ],
 )
-def test_the_platforms_ranges_hold_on_the_platform(where: dict[str, Any], given: dict[str, Any]) -> None:
+def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], given: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
         glmv.Settings(**where, **given)
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
@@ -387,7 +387,9 @@ def test_the_platforms_ranges_hold_on_the_platform(where: dict[str, Any], given:
 @pytest.mark.parametrize(
     "where", [{}, *({"dialect": name} for name in PROXIES), {"base_url": "https://openrouter.ai/api/v1"}]
 )
-def test_elsewhere_they_are_the_servers_own(where: dict[str, Any], model: str, given: dict[str, Any]) -> None:
+def test_on_other_servers_the_platforms_ranges_do_not_apply(
+    where: dict[str, Any], model: str, given: dict[str, Any]
+) -> None:
     server = OtherServer(OPENAI)
     options = server.options(model=model, **where)
     answers = [glmv.Client(**options).chat("hi", **given), glmv.Client(**options, **given).chat("hi")]
@@ -400,7 +402,7 @@ def test_elsewhere_they_are_the_servers_own(where: dict[str, Any], model: str, g
 
 @pytest.mark.parametrize("given", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_a_server_that_a_variable_names_counts(
+def test_a_server_set_by_environment_variable_counts(
     variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)
@@ -413,7 +415,7 @@ def test_a_server_that_a_variable_names_counts(
 
 
 @pytest.mark.parametrize("given", RANGES)
-def test_ranges_hold_where_the_platform_turns_out_to_be_asked(
+def test_ranges_apply_if_the_resolved_server_is_the_platform(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZAI_BASE_URL", "http://127.0.0.1:4000/v1")
@@ -445,7 +447,7 @@ OVER: list[tuple[str, Any, dict[str, Any], str]] = [
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ["itself", "a host's", "an alias"])
 @pytest.mark.parametrize("dialect", [None, *PROXIES])
-def test_what_is_over_the_platforms_limits_is_sent_elsewhere_with_a_note(
+def test_requests_over_the_platforms_limits_go_elsewhere_with_a_note(
     dialect: str | None, name: str, stream: bool, model: str, messages: Any, options: dict[str, Any], words: str
 ) -> None:
     server = OtherServer(ENGINE | {"thinking", "allowed_openai_params", "reasoning", "reasoning_effort"})
@@ -461,14 +463,16 @@ def test_what_is_over_the_platforms_limits_is_sent_elsewhere_with_a_note(
 
 
 @pytest.mark.parametrize(("model", "messages", "options", "words"), OVER)
-def test_the_platform_is_not_sent_it(model: str, messages: Any, options: dict[str, Any], words: str) -> None:
+def test_requests_over_the_platforms_limits_are_refused_for_the_platform(
+    model: str, messages: Any, options: dict[str, Any], words: str
+) -> None:
     server = OtherServer()
     with pytest.raises((glmv.InvalidRequestError, glmv.UnsupportedContent, glmv.LimitExceeded), match=words):
         glmv.Client(**server.options(base_url=PLATFORM, model=model)).chat(messages, **options)
     assert server.bodies == []
 
 
-def test_a_refusal_names_what_was_sent_over_a_limit() -> None:
+def test_the_error_of_a_refusal_names_the_exceeded_limit() -> None:
     server = OtherServer(MESSAGES)
     with pytest.raises(glmv.InvalidRequestError) as caught:
         glmv.Client(**server.options(model="zai-org/GLM-4.5V")).chat("hi", max_tokens=900_000)
@@ -478,7 +482,7 @@ def test_a_refusal_names_what_was_sent_over_a_limit() -> None:
 @pytest.mark.parametrize(
     "bad", [{"temperature": -0.1}, {"temperature": float("inf")}, {"top_p": 1.1}, {"max_tokens": 0}]
 )
-def test_what_no_server_takes_is_refused_everywhere(bad: dict[str, Any]) -> None:
+def test_requests_that_no_server_accepts_are_refused_everywhere(bad: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(bad))):
         glmv.Settings(dialect="vllm", **bad)
 
@@ -505,7 +509,7 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
     assert any("max_tokens" in note for note in client.chat("hi", max_tokens=20_000).notes)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
-    # A name with what another host adds is that host's own deployment: how many calls it takes nobody documents.
+    # A name with another host's prefix is that host's deployment, whose concurrency limit is not documented.
     own = "base_model" in options
     assert client.slots(options["model"]).width == (row.concurrency if own else client.slots("unknown").width)
     client.chat("hi")
@@ -525,7 +529,7 @@ def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
         ({"model": "glm-4.6v-flash", "dialect": "vllm"}, False),
     ],
 )
-def test_the_platforms_number_of_calls_holds_for_its_own_names(options: dict[str, Any], alone: bool) -> None:
+def test_the_platforms_concurrency_limit_applies_to_its_own_model_names(options: dict[str, Any], alone: bool) -> None:
     client = glmv.Client(**OtherServer().options(api_key=f"key-{sorted(options.values())}".replace(" ", ""), **options))
     assert (client.slots(options["model"]).width == 1) is alone
 
@@ -555,7 +559,7 @@ def test_base_model_is_for_the_model_of_the_settings() -> None:
     assert rows(base_model=None) == []
 
 
-def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
     server = OtherServer()
     for refused in (
         lambda: glmv.Client(**server.options(base_model="glm-4.6w")),
@@ -566,13 +570,13 @@ def test_a_base_model_that_is_not_there_is_refused_with_those_that_are() -> None
     assert server.bodies == []
 
 
-def test_the_request_knows_its_row() -> None:
+def test_the_request_has_its_catalogue_row() -> None:
     client = glmv.Client("k", model="mine", base_model="glm-4.5v")
-    made = client.request("hi")
-    assert made.row is glmv.find_model("glm-4.5v")
+    result = client.request("hi")
+    assert result.row is glmv.find_model("glm-4.5v")
     assert client.request("hi", model="glm-4v").row is glmv.find_model("glm-4v")
     assert client.request("hi", model="other").row is None
-    assert client.settings.catalog_row() is made.row
+    assert client.settings.catalog_row() is result.row
     assert client.settings.catalog_row("other") is None
 
 
@@ -585,10 +589,10 @@ def test_the_provider_of_a_trace_is_the_server(dialect: Any, provider: str) -> N
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-async def test_an_async_client_sends_the_same(dialect: str) -> None:
+async def test_the_async_client_sends_the_same_request(dialect: str) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect)
-    asked = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}
-    await glmv.AsyncClient(**options).chat("hi", **asked)
-    glmv.Client(**options).chat("hi", **asked)
+    values = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}
+    await glmv.AsyncClient(**options).chat("hi", **values)
+    glmv.Client(**options).chat("hi", **values)
     assert server.bodies[0] == server.bodies[1]

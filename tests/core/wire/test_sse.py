@@ -1,4 +1,4 @@
-"""Server-sent events by the letter of the HTML Standard, 9.2.5 and 9.2.6, however the bytes arrive."""
+"""Server-sent events as in the HTML Standard, 9.2.5 and 9.2.6, for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decoded(pieces: Iterable[bytes], *, flush: bool = False) -> list[tuple[str, 
 
 
 def by_the_standard(stream: bytes) -> tuple[list[tuple[str, str]], str, int | None]:
-    """The standard read aloud, over characters: events, last event id, reconnection time."""
+    """The standard's algorithm over characters: events, last event id, reconnection time."""
     text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
     *lines, _unfinished = re.split(r"\r\n|\n|\r", text)
     events: list[tuple[str, str]] = []
@@ -140,7 +140,7 @@ STREAMS = [
 
 
 @pytest.mark.parametrize("name", WPT)
-def test_a_stream_gives_the_events_of_the_standard(name: str) -> None:
+def test_a_stream_gives_the_events_that_the_standard_defines(name: str) -> None:
     stream, expected = WPT[name]
     assert [(kind, data.decode("utf-8", "replace")) for kind, data in decoded([stream])] == expected
     assert by_the_standard(stream)[0] == expected
@@ -172,16 +172,16 @@ def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes)
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r"])
 def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) -> None:
-    # A CR is a whole line end: nobody waits for the LF that may follow.
+    # A CR is a complete line end: the parser does not wait for a possible LF.
     decoder = SSEDecoder()
-    found = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
+    results = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
     first = len(b"data: x" + end) - 1 - end.endswith(b"\r\n")
-    assert found[first] == [("message", b"x")]
-    assert found[first + len(b"data: y" + end)] == [("message", b"y")]
-    assert sum(map(len, found)) == 2
+    assert results[first] == [("message", b"x")]
+    assert results[first + len(b"data: y" + end)] == [("message", b"y")]
+    assert sum(map(len, results)) == 2
 
 
-def test_the_unfinished_event_at_the_end_can_be_had_once() -> None:
+def test_the_unfinished_last_event_can_be_read_once() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"event: a\ndata: 1\ndata: 2") == []
     assert decoder.flush() == [("a", b"1\n2")]
@@ -202,12 +202,12 @@ streams = st.lists(st.tuples(fields, values, ends), max_size=12).map(
 @given(st.one_of(streams, st.binary(max_size=80)), st.lists(st.integers(0, 200), max_size=8))
 @example(b"\xef\xbb\xbf\xef\xbb\xbfdata: x\n\n", [1, 2])
 @example(b"data: x\r\n\r\ndata: y\r\r", [8, 9, 10])
-def test_any_bytes_in_any_pieces_read_as_the_standard_reads_them(stream: bytes, cuts: list[int]) -> None:
+def test_any_bytes_in_any_pieces_are_read_as_in_the_standard(stream: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = SSEDecoder()
     events = [e for a, b in itertools.pairwise(places) for e in decoder.feed(stream[a:b])]
-    found = [(kind, data.decode("utf-8", "replace")) for kind, data in events]
-    assert (found, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
+    results = [(kind, data.decode("utf-8", "replace")) for kind, data in events]
+    assert (results, decoder.last_event_id, decoder.retry) == by_the_standard(stream)
 
 
 @pytest.mark.parametrize(
@@ -228,14 +228,14 @@ def test_an_event_beyond_the_bound_is_refused(stream: list[bytes]) -> None:
         list(map(decoder.feed, stream))
 
 
-def test_many_events_that_are_small_each_are_no_matter_how_much_they_are_together() -> None:
+def test_the_bound_applies_to_each_event_and_not_to_their_sum() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     assert len(decoder.feed(b"data: " + b"x" * 80 + b"\n\n")) == 1
     assert len([event for _ in range(100) for event in decoder.feed(b"data: " + b"x" * 80 + b"\n\n")]) == 100
 
 
 @pytest.mark.parametrize("first", [b": keep-alive", b":"])
-def test_a_comment_is_dropped_unread_however_long_it_is(first: bytes) -> None:
+def test_a_comment_of_any_length_is_ignored(first: bytes) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     decoder.feed(b":" + b"y" * 500)
     decoder.feed(b"\n" + first)
@@ -247,7 +247,7 @@ def test_a_comment_is_dropped_unread_however_long_it_is(first: bytes) -> None:
 
 
 class Counted(bytes):
-    """Bytes that count how many of them are looked at."""
+    """Bytes that count how many of them are searched."""
 
     seen = 0
 
@@ -260,7 +260,7 @@ class Counted(bytes):
         return super().partition(sep)
 
 
-def test_a_long_line_in_small_pieces_costs_once_its_length() -> None:
+def test_a_long_line_in_small_pieces_is_searched_once() -> None:
     size, piece = 1 << 20, 64
     decoder = SSEDecoder()
     decoder.feed(b"data: ")

@@ -1,4 +1,4 @@
-"""Stop words that the platform does not take end the answer here, however its text is cut."""
+"""The client applies stop words that the platform does not accept, for any split of the text."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ def cut(words: list[str], pieces: list[str]) -> str:
 
 
 def by_reading_letter_by_letter(words: list[str], text: str) -> str:
-    """The answer ends in front of the word that is whole first; of two that end together, the longer."""
+    """The answer ends before the stop word that is complete first; of two that end together, the longer one."""
     for end in range(len(text) + 1):
         if found := [word for word in words if word and text[:end].endswith(word)]:
             return text[: end - max(map(len, found))]
     return text
 
 
-def test_a_stop_word_and_all_after_it_are_cut() -> None:
+def test_a_stop_word_and_the_text_after_it_are_removed() -> None:
     assert cut(["END"], ["one two END three"]) == "one two "
 
 
-def test_a_stop_word_split_over_three_chunks_is_cut() -> None:
+def test_a_stop_word_split_over_three_chunks_is_removed() -> None:
     assert cut(["<stop>"], ["one <s", "to", "p> two", " three"]) == "one "
 
 
-def test_the_beginning_of_a_stop_word_that_does_not_go_on_is_handed_over() -> None:
+def test_an_incomplete_stop_word_is_released() -> None:
     cutter = StopCutter(["END"])
     assert [cutter.feed("the E"), cutter.feed("N"), cutter.feed("emy"), cutter.finish()] == [
         "the ",
@@ -44,7 +44,7 @@ def test_text_that_cannot_begin_a_stop_word_is_not_held_back() -> None:
     assert cutter.feed("one two") == "one two"
 
 
-def test_what_is_held_at_the_end_of_the_answer_is_handed_over() -> None:
+def test_held_back_text_is_released_at_the_end() -> None:
     assert cut(["END"], ["the EN"]) == "the EN"
 
 
@@ -52,7 +52,7 @@ def test_the_first_stop_word_of_several_wins() -> None:
     assert cut(["two", "one"], ["zero one two"]) == "zero "
 
 
-def test_empty_stop_words_are_none() -> None:
+def test_empty_stop_words_are_ignored() -> None:
     assert cut(["", "b"], ["abc"]) == "a"
     assert cut([""], ["abc"]) == "abc"
 
@@ -64,5 +64,5 @@ letters = st.text(alphabet="abc", max_size=12)
 @example(["abcc", "bc"], ["abcc"])
 @example(["abcc", "bc"], ["abc", "c"])
 @example(["aab"], ["a", "a", "a", "b"])
-def test_every_cut_of_a_text_ends_it_at_the_same_place(words: list[str], pieces: list[str]) -> None:
+def test_every_split_of_a_text_ends_it_at_the_same_position(words: list[str], pieces: list[str]) -> None:
     assert cut(words, pieces) == by_reading_letter_by_letter(words, "".join(pieces))

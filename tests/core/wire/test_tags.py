@@ -1,4 +1,4 @@
-"""Marks of the model family in its text: thoughts become reasoning, box marks go, regions become data."""
+"""Tags of the model family in its text: thoughts become reasoning, box tags are removed, regions become data."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ SPLIT = {
 
 def split(pieces: list[str]) -> tuple[str, str]:
     tags = TagFilter()
-    found = [tags.feed(piece) for piece in pieces] + [tags.finish()]
-    assert not any(ended for _, _, ended in found)
-    return "".join(text for text, _, _ in found), "".join(thought for _, thought, _ in found)
+    result = [tags.feed(piece) for piece in pieces] + [tags.finish()]
+    assert not any(ended for _, _, ended in result)
+    return "".join(text for text, _, _ in result), "".join(thought for _, thought, _ in result)
 
 
 @pytest.mark.parametrize("name", SPLIT)
-def test_content_is_split_into_text_and_reasoning_at_every_cut(name: str) -> None:
+def test_content_is_divided_into_text_and_reasoning_for_every_split(name: str) -> None:
     content, text, reasoning = SPLIT[name]
     assert split([content]) == (text, reasoning)
     assert split(list(content)) == (text, reasoning)
@@ -59,7 +59,7 @@ def test_content_is_split_into_text_and_reasoning_at_every_cut(name: str) -> Non
         assert split([content[:at], content[at:]]) == (text, reasoning)
 
 
-def test_text_that_holds_no_mark_is_handed_over_at_once() -> None:
+def test_text_without_tags_is_released_at_once() -> None:
     tags = TagFilter()
     assert [tags.feed(piece) for piece in ("\n", "The ", "sky ", "a<b")] == [
         ("", "", False),
@@ -94,7 +94,7 @@ tokens = st.sampled_from(
 
 @given(st.lists(tokens, max_size=8).map("".join), st.lists(st.integers(0, 80), max_size=6))
 @example("<|begin<|end_of_box|>_of_box|>", [7, 21])
-def test_any_cut_of_any_content_gives_the_same(content: str, cuts: list[int]) -> None:
+def test_any_split_of_any_content_gives_the_same_result(content: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     assert split([content[a:b] for a, b in itertools.pairwise(places)]) == split([content])
 
@@ -117,26 +117,26 @@ def test_a_box_is_given_in_pixels_of_the_only_picture() -> None:
     assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),)
 
 
-def test_of_two_pictures_the_caller_names_the_one() -> None:
+def test_with_two_pictures_the_caller_selects_one_for_boxes() -> None:
     sizes = [(100, 100), (2000, 1000)]
     assert boxes_in("[0, 0, 500, 500]", sizes) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", sizes, image=1) == (Box((0, 0, 500, 500), (0, 0, 1000, 500), 1),)
 
 
-def test_a_box_is_told_in_pixels_of_any_picture_at_hand() -> None:
-    held = io.BytesIO()
-    Pillow.new("RGB", (300, 200)).save(held, "PNG")
+def test_a_box_can_be_converted_to_pixels_of_any_picture() -> None:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (300, 200)).save(buffer, "PNG")
     box = Box((0, 500, 1000, 1000))
     assert box.on(Image.from_bytes(held.getvalue())) == (0, 100, 300, 200)
     with pytest.raises(glmv.InvalidRequestError, match="is not known"):
         box.on(Image.from_url("https://example.com/a.png"))
 
 
-def test_a_picture_that_was_not_measured_gives_the_grid_alone() -> None:
+def test_a_picture_of_unknown_size_gives_only_grid_coordinates() -> None:
     assert boxes_in("[0, 0, 500, 500]", [None]) == (Box((0, 0, 500, 500)),)
 
 
-def test_several_boxes_come_in_the_order_of_the_text() -> None:
+def test_several_boxes_keep_the_order_of_the_text() -> None:
     assert [box.grid for box in boxes_in("a [1,2,3,4] b [5,6,7,8]")] == [(1, 2, 3, 4), (5, 6, 7, 8)]
 
 
@@ -151,7 +151,7 @@ def test_several_boxes_come_in_the_order_of_the_text() -> None:
         "[2024, 1, 2, 3]",
     ],
 )
-def test_numbers_that_are_no_box_of_the_grid_are_none(text: str) -> None:
+def test_numbers_outside_the_grid_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -190,7 +190,7 @@ def test_a_box_is_read_in_spellings_that_models_use(text: str, grids: list[tuple
         "Version (1.0, 2, 3, 4)",
     ],
 )
-def test_four_numbers_that_are_no_place_are_no_box(text: str) -> None:
+def test_four_numbers_that_are_not_a_region_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -256,7 +256,7 @@ def split_open(pieces: list[str], thought: Thought) -> tuple[str, str]:
 
 @pytest.mark.parametrize("thought", ["possible", "due"])
 @pytest.mark.parametrize("name", CLOSED)
-def test_a_thought_that_nothing_opened_is_split_off_at_every_cut(name: str, thought: Thought) -> None:
+def test_reasoning_without_an_opening_tag_is_separated_for_every_split(name: str, thought: Thought) -> None:
     content, text, reasoning = CLOSED[name]
     assert split_open([content], thought) == (text, reasoning)
     assert split_open(list(content), thought) == (text, reasoning)
@@ -265,11 +265,11 @@ def test_a_thought_that_nothing_opened_is_split_off_at_every_cut(name: str, thou
 
 
 @pytest.mark.parametrize("content", ["It is red.</think>Red", "a </think> b", "`</think>`"])
-def test_where_thoughts_come_with_their_marks_a_closing_one_inside_the_text_is_text(content: str) -> None:
+def test_after_tagged_reasoning_a_closing_tag_in_the_text_is_text(content: str) -> None:
     assert split([content]) == split(list(content)) == (content, "")
 
 
-def test_text_is_held_only_where_a_thought_is_due() -> None:
+def test_text_is_held_back_only_if_reasoning_is_expected() -> None:
     assert [TagFilter(thought).feed("Red") for thought in THOUGHTS] == [
         ("Red", "", False),
         ("Red", "", False),
@@ -277,7 +277,7 @@ def test_text_is_held_only_where_a_thought_is_due() -> None:
     ]
 
 
-def test_a_thought_in_a_field_of_its_own_settles_that_text_is_text() -> None:
+def test_reasoning_in_its_own_field_means_that_content_is_text() -> None:
     for thought in THOUGHTS:
         tags = TagFilter(thought)
         tags.settle(thought=True)
@@ -289,14 +289,14 @@ def test_a_thought_in_a_field_of_its_own_settles_that_text_is_text() -> None:
 
 @pytest.mark.parametrize("thought", ["possible", "due"])
 @given(content=st.lists(tokens, max_size=8).map("".join), cuts=st.lists(st.integers(0, 80), max_size=6))
-def test_any_cut_of_any_content_gives_the_same_thought(content: str, cuts: list[int], thought: Thought) -> None:
+def test_any_split_of_any_content_gives_the_same_reasoning(content: str, cuts: list[int], thought: Thought) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     assert split_open(pieces, thought) == split_open([content], thought) == split_open([content], "due")
 
 
 @pytest.mark.parametrize("piece", ['"</think>" ', "`</think>`\n", "(</think>", "```\n</think>"])
-def test_many_quoted_marks_take_linear_time(piece: str) -> None:
+def test_many_quoted_tags_take_linear_time(piece: str) -> None:
     def seconds(count: int) -> float:
         started = time.process_time()
         split_open([piece] * count, "possible")
@@ -306,7 +306,7 @@ def test_many_quoted_marks_take_linear_time(piece: str) -> None:
     assert many < 100 * few + 0.2  # 16 times as many; quadratic time would be 256 times as long
 
 
-def test_a_thought_that_is_held_takes_linear_time() -> None:
+def test_held_back_reasoning_takes_linear_time() -> None:
     tags = TagFilter("due")
     assert all(tags.feed("a <") == ("", "", False) for _ in range(100_000))
     assert len(tags.finish()[0]) == 300_000

@@ -1,4 +1,4 @@
-"""Tool calls: pieces of every server find their call, and markup that a server left in the text is read."""
+"""Tool calls: fragments from every server are assigned to their call, and markup left in the text is parsed."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ END = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
 
 
 @pytest.mark.parametrize("name", ONE)
-def test_pieces_of_one_call_are_one_call(flow: Any, name: str) -> None:
+def test_fragments_of_one_call_are_one_call(flow: Any, name: str) -> None:
     outcome = flow.decode([*chunked(ONE[name]), END], tools=OFFERED)
     (call,) = outcome.whole.tool_calls
     assert (call.name, call.arguments) == ("get_weather", "{}")
@@ -137,7 +137,7 @@ TWO: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("offered", [True, False])
 @pytest.mark.parametrize("name", TWO)
-def test_two_calls_are_two_with_ids_of_their_own(flow: Any, name: str, offered: bool, together: bool) -> None:
+def test_two_calls_stay_separate_with_their_own_ids(flow: Any, name: str, offered: bool, together: bool) -> None:
     whole = {"choices": [{"index": 0, "delta": {"tool_calls": TWO[name]}}]}
     chunks = [whole] if together else chunked(TWO[name])
     calls = flow.decode([*chunks, END], tools=OFFERED if offered else {}).whole.tool_calls
@@ -177,7 +177,7 @@ GROWING: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_arguments_that_begin_anew_are_not_put_behind_those_before(flow: Any, name: str) -> None:
+def test_restarted_arguments_replace_the_earlier_ones(flow: Any, name: str) -> None:
     (call,) = flow.decode([*chunked(GROWING[name]), END], tools=OFFERED).whole.tool_calls
     assert (call.name, json.loads(call.arguments)) == ("f", {"a": {"a": 1}})
 
@@ -191,7 +191,7 @@ def test_calls_without_arguments_keep_their_order(flow: Any) -> None:
     ]  # fmt: skip
 
 
-def test_two_equal_calls_of_one_answer_are_two(flow: Any) -> None:
+def test_two_equal_calls_of_one_answer_stay_separate(flow: Any) -> None:
     for calls in ([piece("f", A, id="c"), piece("f", A, id="d")], [piece("f", A), piece("f", A)]):
         payload = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
         assert len(flow.run(flow.body(payload), stream=False).whole.tool_calls) == 2
@@ -208,9 +208,7 @@ def test_two_equal_calls_of_one_answer_are_two(flow: Any) -> None:
         lambda n: [piece("f", "{}" if i else '{"a": [', id=f"c{i}", index=0) for i in range(n)],
     ],
 )
-def test_parsing_takes_a_bounded_share_of_all_that_came(
-    flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any
-) -> None:
+def test_parsing_reads_a_bounded_multiple_of_the_input(flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any) -> None:
     parsed = 0
     real = json_arguments.from_json
 
@@ -245,7 +243,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "right", "values"), NAMES)
-def test_marks_of_the_template_are_no_part_of_a_name(
+def test_template_tags_are_removed_from_names(
     flow: Any, name: str, arguments: str, right: str, values: dict[str, Any]
 ) -> None:
     assert cleaned(name, arguments, OFFERED)[0] == right
@@ -258,7 +256,7 @@ def test_marks_of_the_template_are_no_part_of_a_name(
 
 
 @pytest.mark.parametrize("name", ["get-weather", "a.b", "天气", "mcp__server__tool", "x:y/z"])
-def test_other_names_are_kept_as_they_came(flow: Any, name: str) -> None:
+def test_other_names_are_unchanged(flow: Any, name: str) -> None:
     (call,) = flow.decode([*chunked([piece(name, "{}", id="c")]), END]).whole.tool_calls
     assert call.name == name
 
@@ -373,7 +371,7 @@ TYPES: list[tuple[dict[str, Any], str, Any]] = [
 
 
 @pytest.mark.parametrize(("schema", "text", "value"), TYPES)
-def test_the_type_of_a_value_is_found_where_the_schema_tells_it(schema: dict[str, Any], text: str, value: Any) -> None:
+def test_values_get_the_type_of_their_schema(schema: dict[str, Any], text: str, value: Any) -> None:
     parameters = {
         "type": "object",
         "properties": {"x": schema},
@@ -392,13 +390,13 @@ def test_the_type_of_a_value_is_found_where_the_schema_tells_it(schema: dict[str
 
 def read(pieces: list[str], *, cut: bool = False) -> tuple[str, list[tuple[str, Any]]]:
     markup = MarkupFilter(OFFERED)
-    shown = "".join([markup.feed(each) for each in pieces])
+    text = "".join([markup.feed(each) for each in pieces])
     rest, calls = markup.finish(cut=cut)
-    return shown + rest, [(name, json.loads(arguments)) for name, arguments in calls]
+    return text + rest, [(name, json.loads(arguments)) for name, arguments in calls]
 
 
 @pytest.mark.parametrize("name", MARKUP)
-def test_a_call_in_the_text_is_read_at_every_cut(name: str) -> None:
+def test_a_call_in_the_text_is_read_for_every_split(name: str) -> None:
     text, calls = MARKUP[name]
     assert read([text]) == ("", calls)
     assert read(list(text)) == ("", calls)
@@ -407,7 +405,7 @@ def test_a_call_in_the_text_is_read_at_every_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", TEXT)
-def test_what_is_no_call_of_an_offered_tool_stays_text(text: str) -> None:
+def test_calls_of_tools_that_are_not_offered_stay_text(text: str) -> None:
     assert read([text]) == read(list(text)) == (text, [])
 
 
@@ -420,27 +418,27 @@ def test_what_is_no_call_of_an_offered_tool_stays_text(text: str) -> None:
         "So:\n",
     ],
 )
-def test_a_call_behind_text_that_quotes_one_is_read(text: str) -> None:
+def test_a_call_after_text_that_quotes_markup_is_read(text: str) -> None:
     for end in ("", "\n", "<|observation|>"):
         whole = text + marked("f", pair("city", "A")) + end
         assert read([whole]) == read(list(whole)) == (text, [("f", {"city": "A"})])
 
 
-def test_text_before_a_call_is_shown_at_once() -> None:
+def test_text_before_a_call_is_yielded_at_once() -> None:
     markup = MarkupFilter(OFFERED)
     assert [markup.feed(each) for each in ("Let ", "me <", "b> see", "<tool_", "call>f")] == [
         "Let ", "me ", "<b> see", "", ""
     ]  # fmt: skip
 
 
-def test_a_call_that_the_token_limit_cut_is_visibly_cut(flow: Any) -> None:
+def test_a_call_cut_by_the_token_limit_has_incomplete_arguments(flow: Any) -> None:
     text = marked("f", pair("city", "A"), end="<arg_key>da")
     chunks = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "length"}]}]
     (call,) = flow.decode(chunks, tools=OFFERED).whole.tool_calls
     assert (call.name, call.arguments) == ("f", '{"city": "A"')
 
 
-def test_a_call_that_came_both_ways_is_one(flow: Any) -> None:
+def test_a_call_in_both_field_and_text_is_one_call(flow: Any) -> None:
     chunks = [
         {"choices": [{"index": 0, "delta": {"content": "So. " + marked("f", pair("city", "A"))}}]},
         *chunked([piece("f", '{"city":"A"}', id="c")]),
@@ -452,7 +450,7 @@ def test_a_call_that_came_both_ways_is_one(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_where_the_server_reads_calls_markup_in_the_text_is_no_call(flow: Any, first: bool) -> None:
+def test_markup_in_the_text_is_not_read_if_the_server_parses_calls(flow: Any, first: bool) -> None:
     text = "It says " + marked("g")
     chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]}, *chunked([piece("f", "{}", id="c")])]
     answer = flow.decode([*(chunks if first else chunks[::-1]), END], tools=OFFERED).whole
@@ -471,7 +469,7 @@ def test_where_the_server_reads_calls_markup_in_the_text_is_no_call(flow: Any, f
         "<|assistant|>",
     ],
 )
-def test_many_marks_take_linear_time(text: str) -> None:
+def test_many_tags_take_linear_time(text: str) -> None:
     def seconds(count: int) -> float:
         started = time.process_time()
         read([text] * count)
@@ -488,7 +486,7 @@ words = st.sampled_from(
 
 
 @given(st.lists(words, max_size=12).map("".join), st.lists(st.integers(0, 120), max_size=6))
-def test_any_cut_of_any_text_gives_the_same(text: str, cuts: list[int]) -> None:
+def test_any_split_of_any_text_gives_the_same_calls(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     assert read([text[a:b] for a, b in itertools.pairwise(places)]) == read([text])
 
@@ -503,7 +501,7 @@ fragments = st.builds(
 
 
 @given(st.lists(st.lists(fragments, max_size=3), max_size=6), st.booleans())
-def test_any_pieces_are_calls_without_gaps_whose_id_and_name_come_once_and_first(
+def test_any_fragments_give_calls_whose_id_and_name_come_once_and_first(
     flow: Any, pieces: list[list[dict[str, Any]]], offered: bool
 ) -> None:
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": each}}]} for each in pieces]

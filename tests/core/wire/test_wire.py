@@ -1,4 +1,4 @@
-"""What the platform, its gateways and its imitators send, and what becomes of it.
+"""Responses of the platform, its gateways and compatible servers, and how they are decoded.
 
 The shapes are those of the documentation, and those seen in SDKs, gateways and their bug reports, most of them of text
 models; the texts are ours. `test_properties` also reads streams of such shapes cut at any byte.
@@ -136,7 +136,7 @@ def test_every_known_shape_of_a_text_stream_reads_the_same(flow: Any, name: str)
     assert [delta.last for delta in outcome.deltas] == [False] * (len(outcome.deltas) - 1) + [True]
 
 
-def test_thoughts_come_as_reasoning(flow: Any) -> None:
+def test_reasoning_content_becomes_reasoning(flow: Any) -> None:
     answer = flow.decode(
         [
             chunk({"role": "assistant", "reasoning_content": "Let me "}),
@@ -149,14 +149,14 @@ def test_thoughts_come_as_reasoning(flow: Any) -> None:
     assert (answer.text, answer.reasoning) == ("Blue.", "Let me see.")
 
 
-def test_thoughts_written_into_the_text_come_as_reasoning_too(flow: Any) -> None:
+def test_tagged_reasoning_in_the_text_becomes_reasoning_too(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "<th"}), chunk({"content": "ink>Hm.</thi"}), chunk({"content": "nk>Blue."}), END]
     )
     assert (answer.whole.text, answer.whole.reasoning) == ("Blue.", "Hm.")
 
 
-def test_an_answer_eaten_by_thinking_is_empty_and_says_length(flow: Any) -> None:
+def test_an_answer_consumed_by_thinking_is_empty_with_reason_length(flow: Any) -> None:
     answer = flow.decode(
         [
             chunk({"reasoning_content": "Hm"}),
@@ -183,7 +183,7 @@ def test_an_answer_eaten_by_thinking_is_empty_and_says_length(flow: Any) -> None
         [chunk({"content": "x"}, usage={"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}), END],
     ],
 )
-def test_usage_is_taken_from_whatever_chunk_has_it_last(flow: Any, chunks: list[dict[str, Any]]) -> None:
+def test_usage_is_taken_from_the_last_chunk_that_has_it(flow: Any, chunks: list[dict[str, Any]]) -> None:
     outcome = flow.decode(chunks)
     assert outcome.whole.usage == Usage(3, 2, 5)
     assert outcome.deltas[-1].raw["usage"] == END["usage"]
@@ -191,23 +191,23 @@ def test_usage_is_taken_from_whatever_chunk_has_it_last(flow: Any, chunks: list[
 
 
 @pytest.mark.parametrize("reason", ["length", "tool_calls", "model_context_window_exceeded", "something_new"])
-def test_a_finish_reason_is_kept_as_it_came(flow: Any, reason: str) -> None:
+def test_a_finish_reason_is_unchanged(flow: Any, reason: str) -> None:
     assert flow.decode([chunk({"content": "x"}, reason)]).whole.finish_reason == reason
 
 
-def test_the_first_of_two_finish_reasons_holds(flow: Any) -> None:
+def test_the_first_of_two_finish_reasons_counts(flow: Any) -> None:
     assert (
         flow.decode([chunk({"content": "x"}, "tool_calls"), chunk({"content": ""}, "stop")]).whole.finish_reason
         == "tool_calls"
     )
 
 
-def test_a_withdrawal_after_the_finish_reason_still_holds(flow: Any) -> None:
+def test_a_content_filter_after_the_finish_reason_counts(flow: Any) -> None:
     outcome = flow.decode([chunk({"content": "x"}, "stop"), chunk({"content": ""}, "sensitive")])
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
 
-def test_ids_stay_strings_and_the_model_that_answered_is_told(flow: Any) -> None:
+def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
     ).whole
@@ -220,14 +220,14 @@ def test_ids_stay_strings_and_the_model_that_answered_is_told(flow: Any) -> None
 
 
 def test_search_results_come_as_data(flow: Any) -> None:
-    found = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
-    assert flow.decode([chunk({"content": "x"}, web_search=found), END]).whole.web_search == found
+    results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
+    assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
 
 @pytest.mark.parametrize("key", ["content_filter", "contentFilter"])
 def test_filter_levels_come_as_data(flow: Any, key: str) -> None:
-    found = [{"role": "assistant", "level": "3"}]
-    assert flow.decode([chunk({"content": "x"}, "stop", **{key: found})]).whole.content_filter == found
+    results = [{"role": "assistant", "level": "3"}]
+    assert flow.decode([chunk({"content": "x"}, "stop", **{key: results})]).whole.content_filter == results
 
 
 CALLS: dict[str, list[dict[str, Any]]] = {
@@ -308,14 +308,14 @@ TWO = {
 
 @pytest.mark.parametrize("name", TWO)
 @pytest.mark.parametrize("together", [True, False])
-def test_two_calls_are_told_apart_by_id_then_by_index(flow: Any, name: str, together: bool) -> None:
+def test_calls_are_distinguished_by_id_and_then_by_index(flow: Any, name: str, together: bool) -> None:
     deltas = [{"tool_calls": TWO[name]}] if together else [{"tool_calls": [call]} for call in TWO[name]]
     outcome = flow.decode([*map(chunk, deltas), TOOLS_END])
     assert outcome.whole.tool_calls == (ToolCall("call_1", "a", "{}"), ToolCall("call_2", "b", "{}"))
     assert [piece.index for delta in outcome.deltas for piece in delta.tool_calls] == [0, 1]
 
 
-def test_interleaved_fragments_of_two_calls_find_their_own(flow: Any) -> None:
+def test_interleaved_fragments_of_two_calls_are_assigned_correctly(flow: Any) -> None:
     parts = [
         tool("a", "", id="call_1", index=0),
         tool("b", "", id="call_2", index=1),
@@ -328,7 +328,7 @@ def test_interleaved_fragments_of_two_calls_find_their_own(flow: Any) -> None:
     assert [call.arguments for call in calls] == ["[1]", "[2]"]
 
 
-def test_a_call_without_id_gets_one_that_stays(flow: Any) -> None:
+def test_a_call_without_id_gets_a_stable_id(flow: Any) -> None:
     outcome = flow.decode(
         [
             chunk({"tool_calls": [tool("a", "[", index=0)]}),
@@ -344,14 +344,14 @@ def test_a_call_without_id_gets_one_that_stays(flow: Any) -> None:
 @pytest.mark.parametrize(
     "call_id", ["call_-8374378427976446352", "call_20240722102053e7277a4f94e848248ff9588ed37fb6e6_0"]
 )
-def test_ids_of_calls_are_kept_as_they_came(flow: Any, call_id: str) -> None:
+def test_ids_of_calls_are_unchanged(flow: Any, call_id: str) -> None:
     assert (
         flow.decode([chunk({"tool_calls": [tool("a", "{}", id=call_id)]}, "tool_calls")]).whole.tool_calls[0].id
         == call_id
     )
 
 
-def test_arguments_that_are_no_json_are_handed_on_as_written(flow: Any) -> None:
+def test_arguments_that_are_not_json_are_passed_on_unchanged(flow: Any) -> None:
     assert (
         flow.decode([chunk({"tool_calls": [tool("a", '{"x": 南', id="c")]}, "stop")]).whole.tool_calls[0].arguments
         == '{"x": 南'
@@ -386,7 +386,7 @@ def test_a_whole_answer_with_tool_calls_and_no_text(flow: Any, content: str | No
     assert answer.text == ""
 
 
-def test_a_whole_answer_tells_its_usage(flow: Any) -> None:
+def test_a_whole_answer_has_usage(flow: Any) -> None:
     usage = {
         "prompt_tokens": 293360,
         "completion_tokens": 221,
@@ -415,20 +415,20 @@ def test_a_whole_answer_tells_its_usage(flow: Any) -> None:
         ),
     ],
 )
-def test_usage_of_any_counter_is_understood(usage: dict[str, Any], expected: Usage) -> None:
+def test_usage_in_any_form_is_read(usage: dict[str, Any], expected: Usage) -> None:
     assert usage_of(usage) == expected
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b'"\\ud83"']
 )
-def test_what_is_no_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
+def test_a_body_that_is_not_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
     with pytest.raises(glmv.MalformedResponse) as raised:
         parse(data)
     assert len(str(raised.value)) < 400
 
 
-def test_bytes_that_are_no_utf_8_become_replacement_characters() -> None:
+def test_invalid_utf_8_becomes_replacement_characters() -> None:
     assert parse(b'{"a": "x\xffy"}') == {"a": "x\ufffdy"}
     assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
@@ -449,10 +449,10 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(data: bytes, text
     assert parse(data) == text
 
 
-def test_an_excerpt_cannot_move_the_cursor_and_is_short() -> None:
-    told = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
-    assert told.isprintable()
-    assert len(told) < 210
+def test_an_excerpt_is_short_and_has_no_control_characters() -> None:
+    result = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
+    assert result.isprintable()
+    assert len(result) < 210
 
 
 @given(st.binary(max_size=60))
@@ -480,7 +480,7 @@ def test_a_plain_question_is_the_smallest_body() -> None:
     assert written("hi") == {"model": "glm-4.6v", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_what_is_not_set_is_absent_and_never_null() -> None:
+def test_unset_options_are_absent_and_never_null() -> None:
     assert b"null" not in bytes(encode(chat_request("hi", Options(), {"temperature": None}), PLATFORM, stream=True))
 
 
@@ -489,7 +489,7 @@ def test_zero_and_one_are_sent_as_zero_and_one() -> None:
     assert (body["temperature"], body["top_p"]) == (0, 1)
 
 
-def test_every_option_of_the_body_goes_out_by_its_name() -> None:
+def test_every_body_option_is_sent_under_its_name() -> None:
     options: dict[str, Any] = {
         "temperature": 0.5,
         "top_p": 0.6,
@@ -532,12 +532,12 @@ def test_every_option_of_the_body_goes_out_by_its_name() -> None:
         (VLLM, "auto", {}),
     ],
 )
-def test_thinking_is_switched_as_the_server_wants_it(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
+def test_thinking_is_encoded_in_the_servers_form(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
     body = written("hi", dialect, thinking=thinking)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
 
-def test_a_picture_is_raw_base64_on_the_platform_and_a_data_uri_elsewhere() -> None:
+def test_a_picture_is_raw_base64_for_the_platform_and_a_data_uri_elsewhere() -> None:
     picture = Image.from_bytes(PNG)
     raw = picture.base64().decode()
     for dialect, url in (
@@ -551,7 +551,7 @@ def test_a_picture_is_raw_base64_on_the_platform_and_a_data_uri_elsewhere() -> N
         ]
 
 
-def test_every_part_has_its_shape() -> None:
+def test_every_content_part_is_encoded_in_its_shape() -> None:
     parts = [
         Text("t"),
         Image.from_url("https://example.org/a.png"),
@@ -570,13 +570,13 @@ def test_every_part_has_its_shape() -> None:
 
 def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
     call = ToolCall("call_1", "f", '{"a":1}')
-    told = [
+    messages = [
         Message("system", "s"),
         Message("user", "u"),
         Message("assistant", "", tool_calls=[call], reasoning="r"),
         Message("tool", "result", tool_call_id="call_1"),
     ]
-    assert written(told)["messages"] == [
+    assert written(messages)["messages"] == [
         {"role": "system", "content": "s"},
         {"role": "user", "content": "u"},
         {
@@ -590,8 +590,8 @@ def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
 
 
 def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
-    told = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
-    assert [message["content"] for message in written(told)["messages"]] == [
+    messages = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
+    assert [message["content"] for message in written(messages)["messages"]] == [
         "u",
         "ab",
         [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}],
@@ -599,8 +599,8 @@ def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
 
 
 def test_the_first_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
-    told = [Message("user", "u"), Message("assistant", "a")]
-    assert [message["content"] for message in written(told, lists=True)["messages"]] == [
+    messages = [Message("user", "u"), Message("assistant", "a")]
+    assert [message["content"] for message in written(messages, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
         "a",
     ]
@@ -613,19 +613,19 @@ def test_a_picture_outside_a_user_message_is_refused(role: Any) -> None:
         encode(request, PLATFORM, stream=False)
 
 
-def test_text_that_looks_like_our_own_marks_is_sent_as_it_is() -> None:
+def test_text_that_looks_like_internal_markers_is_sent_unchanged() -> None:
     text = "@glmv-00000000000000000000000000000000:0@"
     body = written([text, Image.from_bytes(PNG), text])
     assert [part.get("text") for part in body["messages"][0]["content"]] == [text, None, text]
 
 
 @pytest.mark.parametrize("bad", [{"a": {1, 2}}, {"a": object()}, {"a": float("nan")}, {"a": "\ud800"}])
-def test_what_json_cannot_hold_is_refused_by_our_own_error(bad: dict[str, Any]) -> None:
+def test_values_that_json_cannot_hold_raise_a_glmv_error(bad: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="JSON"):
         written("hi", extra_body=bad)
 
 
-def test_a_body_reads_the_same_each_time_whole_or_cut() -> None:
+def test_an_encoded_body_is_the_same_in_one_piece_or_several() -> None:
     blob = b"x" * 3001
     body = Body([b"[", blob, b"]"])
     assert b"".join(body) == b"".join(body) == bytes(body) == b"".join(body.cut(1000))
@@ -635,7 +635,7 @@ def test_a_body_reads_the_same_each_time_whole_or_cut() -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_arrives_as_it_was_said(said: str, asked: str) -> None:
+def test_any_text_arrives_unchanged(said: str, asked: str) -> None:
     try:
         body = written([Message("system", said), Message("user", asked)])
     except glmv.InvalidRequestError:
@@ -645,7 +645,7 @@ def test_any_text_arrives_as_it_was_said(said: str, asked: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'{"a":[1]}'])
-def test_json_of_very_many_small_values_is_refused_before_it_takes_memory(value: bytes) -> None:
+def test_json_of_very_many_small_values_is_refused_before_decoding(value: bytes) -> None:
     with pytest.raises(glmv.MalformedResponse, match="more than 300000 values"):
         parse(b'{"choices":[' + (value + b",") * 300_001 + value + b"]}")
 

@@ -1,4 +1,4 @@
-"""Whatever well-formed JSON a request holds, the default rules answer it, and soon."""
+"""The default rules answer any request of well-formed JSON quickly."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ODD: list[Any] = [None, 1, "x", "", [], {}, [1], ["a"], [None], True, 3.5, {"typ
 
 def odd_request(chance: random.Random) -> Ask:
     def message() -> dict[str, Any]:
-        made: dict[str, Any] = {
+        values: dict[str, Any] = {
             "role": chance.choice(["user", "assistant", "system", "tool", "x"]),
             "content": chance.choice(ODD),
         }
         if chance.random() < 0.3:
-            made["tool_calls"] = chance.choice(ODD)
+            values["tool_calls"] = chance.choice(ODD)
         if chance.random() < 0.2:
-            made["tool_call_id"] = chance.choice(["a", None, 1])
-        return made
+            values["tool_call_id"] = chance.choice(["a", None, 1])
+        return values
 
     functions = [{"name": "x", "description": chance.choice(ODD), "parameters": chance.choice(ODD)}, chance.choice(ODD)]
     tools = [{"type": "function", "function": chance.choice(functions)} for _ in range(chance.randint(0, 3))]
@@ -40,7 +40,7 @@ def odd_request(chance: random.Random) -> Ask:
     )
 
 
-def test_odd_requests_get_replies() -> None:
+def test_unusual_requests_get_replies() -> None:
     replies = [default_answer(odd_request(random.Random(seed))) for seed in range(1500)]
     assert all(isinstance(reply, Reply) and (reply.text or reply.tool_calls) for reply in replies)
 

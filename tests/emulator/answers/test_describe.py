@@ -1,4 +1,4 @@
-"""Media are told in one form: all that was measured, in the language of the question."""
+"""Media are described in one form: all measured facts, in the language of the question."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def picture(colour: tuple[int, int, int], width: int = 100, height: int = 60, name: str = "PNG") -> bytes:
-    held = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(held, name)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, name)
+    return buffer.getvalue()
 
 
 def told(*turns: tuple[str, list[bytes | str]] | str) -> str:
-    """The answer to turns of text and pictures; a picture given as text is a URL that nobody looked at."""
+    """The answer to turns of text and pictures; a picture given as text is a URL that was not opened."""
     messages: list[dict[str, Any]] = []
     media: list[Medium] = []
     for number, turn in enumerate(turns):
@@ -36,7 +36,7 @@ def told(*turns: tuple[str, list[bytes | str]] | str) -> str:
     return default_answer(Ask(messages=messages, media=media)).text
 
 
-def test_a_picture_is_told_in_one_form() -> None:
+def test_a_picture_is_described_in_one_form() -> None:
     data = picture(RED, 120, 80)
     assert told(("Describe this picture.", [data])) == (
         f"Picture 1 is a PNG of 120 x 80 pixels (landscape, {len(data)} bytes). Its main colours are red #ff0000 "
@@ -57,13 +57,13 @@ def test_pictures_are_numbered_in_their_order() -> None:
     assert ("red" in first, "blue" in second) == (True, True)
 
 
-def test_pictures_of_the_turn_are_told_and_else_those_before_it() -> None:
+def test_pictures_of_the_turn_or_else_of_earlier_turns_are_described() -> None:
     assert "100 x 60" in told(("Look.", [picture(RED)]), "ok", "How wide is it?")
     newer = told(("Look.", [picture(RED)]), "ok", ("And this?", [picture(BLUE)]))
     assert ("blue" in newer, "red" in newer) == (True, False)
 
 
-def test_an_address_that_nobody_opened_is_said_to_be_unseen() -> None:
+def test_a_url_that_was_not_opened_is_reported_as_unseen() -> None:
     seen, unseen = told(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
     assert seen.startswith("Picture 1 is a PNG")
     assert unseen.startswith("Picture 2 (https://example.com/cat.png) was not looked at")
@@ -83,7 +83,7 @@ def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple
     assert all(part in text for part in parts)
 
 
-def test_a_medium_shows_what_was_measured() -> None:
+def test_a_media_item_has_its_measured_facts() -> None:
     data = picture(RED, 120, 80)
     medium = Medium("image", 0, 0, None, look_image(data), data)
     assert (medium.width, medium.height, medium.seconds, medium.colours) == (120, 80, None, ("red",))

@@ -1,4 +1,4 @@
-"""The client's instructions tell the emulator nothing but names of tools and schemas: their words may be any."""
+"""The emulator reads only tool names and schemas in the client's instructions: other words have no effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glmv_emulator import Ask, default_answer
 INSTRUCTIONS = ("_ANY_TOOL", "_ONE_TOOL", "_JSON", "_SCHEMA", "_UNLESS_TOOL", "_AGAIN")
 DATA = re.compile(r'(\{\w+\}|\{"type": "object"\})')  # what an instruction holds beside its words
 
-# Words that are in nobody's language, and some that are.
+# Words of no language, and some real words.
 words = st.one_of(
     st.text("bcdfghklmnprstvwz", min_size=1, max_size=9),
     st.sampled_from(
@@ -30,7 +30,7 @@ words = st.one_of(
 )
 tool_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{2,20}", fullmatch=True)
 kinds = st.sampled_from(["string", "integer", "number", "boolean", "array", "null"]).map(lambda kind: {"type": kind})
-# Those that stand before a colon in the instructions are drawn often.
+# Words before a colon in the instructions are drawn often.
 property_names = st.one_of(
     st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8})?", fullmatch=True),
     st.sampled_from(["now", "else", "used", "below", "size"]),
@@ -48,7 +48,7 @@ leaves = st.one_of(kinds, strings, choices)
 
 
 def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Schemas of objects, whose properties are all needed, or some."""
+    """Schemas of objects with all or some properties required."""
     flat = st.dictionaries(property_names, inner, min_size=1, max_size=4)
     needed = st.tuples(flat, st.booleans())
     return needed.map(
@@ -74,13 +74,13 @@ texts = st.lists(
 
 
 def replaced(instruction: str, drawn: list[str]) -> str:
-    """An instruction with other words between its data."""
+    """An instruction whose words are replaced, but not its data."""
     pieces = DATA.split(instruction)
     return "".join(piece if DATA.fullmatch(piece) else f" {' '.join(drawn)} " * bool(piece) for piece in pieces)
 
 
 def asked(request: ChatRequest) -> Ask:
-    """A request as the emulator gets it from the platform's own API."""
+    """A request as it arrives at the platform's API."""
     body = json.loads(bytes(encode(request, DIALECTS["platform"], stream=False, lists=True)))
     return Ask(messages=body["messages"], tools=body.get("tools", []))
 
@@ -88,7 +88,7 @@ def asked(request: ChatRequest) -> Ask:
 @pytest.mark.parametrize("kind", ["any tool", "one tool", "schema", "object", "schema beside tools"])
 @settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(data=st.data())
-def test_other_words_in_the_instructions_change_no_answer(kind: str, data: st.DataObject) -> None:
+def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, data: st.DataObject) -> None:
     names = data.draw(st.lists(tool_names, min_size=1, max_size=3, unique=True))
     tools = [
         {"type": "function", "function": {"name": name, "description": "", "parameters": data.draw(schemas)}}
@@ -99,7 +99,7 @@ def test_other_words_in_the_instructions_change_no_answer(kind: str, data: st.Da
     ours = {name: getattr(expected, name) for name in INSTRUCTIONS}
     theirs = {name: replaced(instruction, drawn) for name, instruction in ours.items()}
     every_word = set(re.findall(r"\w+", " ".join([*ours.values(), *drawn])))
-    assume(not every_word & set(names))  # a name of a tool stays one wherever it stands
+    assume(not every_word & set(names))  # a tool name is recognized anywhere
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": data.draw(schemas)}}
     options: dict[str, Any] = {
         "any tool": {"tools": tools, "tool_choice": "required"},

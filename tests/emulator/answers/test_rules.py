@@ -1,4 +1,4 @@
-"""Where nothing is scripted: a named tool is called, JSON is written by a schema, and else measurements are told."""
+"""Without a script: a named tool is called, a schema is filled, and otherwise media are described."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def picture(width: int = 120, height: int = 80) -> bytes:
-    held = io.BytesIO()
-    Image.new("RGB", (width, height), (255, 0, 0)).save(held, "PNG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (255, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def ask(*messages: str | dict[str, Any], system: str = "", pictures: int = 0, **more: Any) -> Ask:
-    """A request whose first message is the system's, if there is one; a str is a turn of the user."""
+    """A request, with a system message first if there is one; a str is a user message."""
     spoken: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     first = len(spoken)
     spoken += [{"role": "user", "content": m} if isinstance(m, str) else m for m in messages]
@@ -71,11 +71,11 @@ def test_a_tool_that_the_user_names_is_called() -> None:
     assert calls("Call get_weather for 'Paris'.", tools=BOTH) == [("get_weather", {"city": "Paris"})]
 
 
-def test_the_first_tool_that_is_named_is_called() -> None:
+def test_the_first_named_tool_is_called() -> None:
     assert calls("Not get_time but get_weather, city: Oslo", tools=BOTH) == [("get_time", {"city": "Oslo"})]
 
 
-def test_a_tool_that_the_last_paragraph_of_the_system_names_is_called() -> None:
+def test_a_tool_named_in_the_last_paragraph_of_the_system_text_is_called() -> None:
     system = "You have get_time.\n\nNow call get_weather."
     assert calls("For 'Rome', please.", system=system, tools=BOTH) == [("get_weather", {"city": "Rome"})]
 
@@ -91,16 +91,16 @@ def test_a_tool_that_the_last_paragraph_of_the_system_names_is_called() -> None:
         "必须调用工具。",
     ],
 )
-def test_no_other_words_call_a_tool(words: str) -> None:
+def test_other_words_do_not_call_a_tool(words: str) -> None:
     assert calls(words, system="get_weather is offered.\n\nBe brief.", tools=BOTH) == []
 
 
 @pytest.mark.parametrize("words", ["api.get_weather", "get_weather.", "See get_weather.py", "请调用get_weather吧"])
-def test_a_dot_or_another_script_beside_a_name_makes_it_no_other_word(words: str) -> None:
+def test_a_name_next_to_a_dot_or_another_script_is_recognized(words: str) -> None:
     assert [name for name, _ in calls(words, tools=BOTH)] == ["get_weather"]
 
 
-def test_a_name_within_json_calls_no_tool() -> None:
+def test_a_name_inside_json_does_not_call_a_tool() -> None:
     schema = json.dumps({"type": "object", "properties": {"get_weather": STRING}, "required": ["get_weather"]})
     assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
 
@@ -112,13 +112,13 @@ def test_after_its_result_a_tool_is_not_called_again() -> None:
     assert reply.text == "The tools returned: get_weather: sunny, 31 degrees"
 
 
-def test_a_later_turn_calls_again() -> None:
+def test_a_later_turn_calls_the_tool_again() -> None:
     first = ("Call get_weather.", called("get_weather"), gave("sunny"), said("It is sunny."))
     assert calls(*first, "And get_time?", tools=BOTH) == [("get_time", {"city": ""})]
     assert text(*first, "Thanks.", tools=BOTH).startswith("This is an emulator")
 
 
-def test_a_picture_that_a_client_moves_behind_a_result_belongs_to_the_result() -> None:
+def test_a_picture_moved_after_a_tool_result_belongs_to_the_result() -> None:
     moved = {"role": "user", "content": "[image 1, from the tool get_time (call 1)]"}
     assert calls("Call get_time.", called("get_time"), gave("see below"), moved, tools=BOTH) == []
 
@@ -133,16 +133,16 @@ def test_a_picture_that_a_client_moves_behind_a_result_belongs_to_the_result() -
         (None, []),
     ],
 )
-def test_a_choice_of_the_wire_is_obeyed(choice: Any, expected: list[str]) -> None:
+def test_tool_choice_of_the_request_is_obeyed(choice: Any, expected: list[str]) -> None:
     assert [name for name, _ in calls("Hello", tools=BOTH, tool_choice=choice)] == expected
 
 
-def test_a_choice_of_the_wire_goes_before_names() -> None:
+def test_tool_choice_of_the_request_takes_precedence_over_names() -> None:
     assert calls("Call get_time.", tools=BOTH, tool_choice="none") == []
     assert [name for name, _ in calls("Call get_time.", tools=BOTH, tool_choice="required")] == ["get_time"]
 
 
-def test_arguments_are_measured() -> None:
+def test_arguments_are_filled_with_measured_facts() -> None:
     resize = tool("resize", width=INTEGER, colour=STRING)
     assert calls("resize", tools=[resize], pictures=1) == [("resize", {"width": 120, "colour": "red"})]
 
@@ -175,8 +175,8 @@ def test_a_schema_in_the_text_is_filled(around: str) -> None:
     [{"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}, {"type": "json_object"}],
 )
 def test_a_response_format_is_obeyed(response_format: Any) -> None:
-    told = json.loads(text("Hm.", pictures=1, response_format=response_format))
-    assert told.items() >= {"width": 120}.items()
+    data = json.loads(text("Hm.", pictures=1, response_format=response_format))
+    assert data.items() >= {"width": 120}.items()
 
 
 def test_any_object_holds_the_measured_facts_by_their_names() -> None:
@@ -203,7 +203,7 @@ def test_any_object_holds_the_measured_facts_by_their_names() -> None:
         {"items": [1, 2], "total": 3},
     ],
 )
-def test_data_in_the_text_is_no_schema(data: Any) -> None:
+def test_data_in_the_text_is_not_a_schema(data: Any) -> None:
     assert text(f"Look: {json.dumps(data)}").startswith("This is an emulator")
 
 
@@ -221,29 +221,29 @@ def test_data_in_the_text_is_no_schema(data: Any) -> None:
         {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}},
     ],
 )
-def test_a_small_schema_in_the_text_is_one(schema: Any) -> None:
+def test_a_small_schema_in_the_text_is_recognized(schema: Any) -> None:
     json.loads(text(f"By this schema: {json.dumps(schema)}"))
 
 
-def test_a_schema_of_any_object_gives_way_to_another() -> None:
+def test_a_schema_of_any_object_is_ignored_if_there_is_another() -> None:
     assert json.loads(text("Hm.", system=f"{json.dumps(SCHEMA)} {json.dumps(OBJECT)}", pictures=1)) == TRUTH
 
 
 @pytest.mark.parametrize(
     "words", ["Answer in JSON.", 'Give me {"width": 1}', "Which JSON keys are there?", "用 JSON 返回"]
 )
-def test_no_other_words_bring_json(words: str) -> None:
+def test_other_words_do_not_cause_json(words: str) -> None:
     assert text(words, pictures=1).startswith(("Picture 1 is", "图1是"))
 
 
-def test_an_array_of_objects_holds_one_for_each_picture() -> None:
+def test_an_array_of_objects_has_one_entry_per_picture() -> None:
     item = {"type": "object", "properties": {"width": INTEGER, "format": STRING}, "required": ["width", "format"]}
     schema = {"type": "object", "properties": {"pictures": {"type": "array", "items": item}}, "required": ["pictures"]}
-    told = json.loads(text(json.dumps(schema), pictures=3))
-    assert told == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
+    data = json.loads(text(json.dumps(schema), pictures=3))
+    assert data == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
-def test_a_property_for_the_answer_holds_the_answer_in_words() -> None:
+def test_a_property_for_the_answer_holds_the_answer_text() -> None:
     schema = {"type": "object", "properties": {"answer": STRING}, "required": ["answer"]}
     assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
 
@@ -254,20 +254,20 @@ def test_results_of_tools_fill_json() -> None:
     assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}
 
 
-def test_the_seed_decides_whether_it_is_bare_fenced_or_boxed() -> None:
+def test_the_seed_decides_whether_json_is_bare_fenced_or_boxed() -> None:
     bare, fenced, boxed = (text(json.dumps(SCHEMA), pictures=1, seed=seed) for seed in range(3))
     assert json.loads(bare) == TRUTH
     assert json.loads(fenced.removeprefix("```json").removesuffix("```")) == TRUTH
     assert json.loads(boxed.removeprefix("<|begin_of_box|>").removesuffix("<|end_of_box|>")) == TRUTH
 
 
-def test_a_response_format_is_met_by_bare_json_whatever_the_seed_is() -> None:
+def test_with_response_format_json_is_bare_for_any_seed() -> None:
     wanted = {"type": "json_schema", "json_schema": {"schema": SCHEMA}}
     for seed in range(3):
         assert json.loads(text("Hm.", pictures=1, response_format=wanted, seed=seed, stubborn=True)) == TRUTH
 
 
-def test_a_stubborn_emulator_answers_in_words_first() -> None:
+def test_a_stubborn_emulator_answers_in_prose_first() -> None:
     wanted = json.dumps(SCHEMA)
     prose = text(wanted, pictures=1, stubborn=True)
     assert prose == text("Hm.", pictures=1)
@@ -282,7 +282,7 @@ def test_a_schema_of_an_earlier_turn_is_not_filled_again() -> None:
 # Rules 3 and 4: words
 
 
-def test_it_says_that_it_is_an_emulator() -> None:
+def test_the_answer_to_plain_text_says_that_it_is_an_emulator() -> None:
     assert text("Hello!").startswith("This is an emulator of GLM-4V")
     assert text("你好！").startswith("这是 GLM-4V 的模拟器")
 
@@ -292,7 +292,7 @@ def test_questions_in_other_words_get_the_same_answer() -> None:
     assert len({text(question, pictures=2) for question in questions}) == 1
 
 
-def test_results_of_tools_stand_before_what_was_measured() -> None:
+def test_results_of_tools_precede_measured_facts() -> None:
     told = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
     assert told.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
     assert text("看图", called("get_time"), gave("12:30")) == "工具返回：get_time: 12:30"

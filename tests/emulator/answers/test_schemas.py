@@ -1,4 +1,4 @@
-"""Whatever JSON Schema a request brings, the value written for it is valid, soon, and without the network."""
+"""For any JSON Schema, a valid value is written quickly and without network access."""
 
 # ruff: noqa: E501 - a schema a line
 from __future__ import annotations
@@ -59,7 +59,7 @@ def test_a_value_is_valid_for_its_schema(schema: Any) -> None:
 
 
 def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
-    """A random schema that some value fits."""
+    """A random schema that has a valid value."""
     kinds = ["string", "integer", "number", "boolean", "enum", "null"] + (
         ["object", "array", "anyOf", "allOf"] * 2 if depth < 3 else []
     )
@@ -96,14 +96,14 @@ def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_three_hundred_made_up_schemas_get_valid_values(part: int) -> None:
+def test_three_hundred_random_schemas_get_valid_values(part: int) -> None:
     for seed in range(30 * part, 30 * part + 30):
         schema = made_up(random.Random(seed))
         value = filled(schema)
         assert misfit(value, schema) is None, (seed, schema, value)
 
 
-def test_every_schema_is_filled_within_fifty_milliseconds_on_the_whole() -> None:
+def test_schemas_are_filled_within_fifty_milliseconds() -> None:
     schemas = [made_up(random.Random(seed)) for seed in range(60)]
     start = time.perf_counter()
     for schema in schemas:
@@ -146,13 +146,11 @@ def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monke
         (r"^\d{8}$", "", "00000000"),
     ],
 )
-def test_a_pattern_is_met_by_what_is_named_or_quoted_or_by_a_simple_candidate(
-    pattern: str, request_: str, expected: str
-) -> None:
+def test_a_pattern_is_matched_by_named_quoted_or_simple_values(pattern: str, request_: str, expected: str) -> None:
     assert filled(obj(code={"type": "string", "pattern": pattern}), request_) == {"code": expected}
 
 
-def test_a_pattern_that_nothing_matches_spoils_no_other_property() -> None:
+def test_an_unmatched_pattern_does_not_affect_other_properties() -> None:
     schema = obj(code={"type": "string", "pattern": "^Q{7}[xyz]+!$"}, number=INTEGER)
     assert filled(schema, "number: 5") == {"code": "", "number": 5}
 
@@ -180,7 +178,7 @@ def test_a_pattern_that_nothing_matches_spoils_no_other_property() -> None:
         (obj(city=STRING, count=INTEGER), "查一下上海的情况", {"city": "", "count": 0}),
     ],
 )  # fmt: skip
-def test_values_come_out_of_the_request_by_name_or_in_order(schema: Any, request_: str, expected: Any) -> None:
+def test_values_are_taken_from_the_request_by_name_or_in_order(schema: Any, request_: str, expected: Any) -> None:
     assert filled(schema, request_) == expected
 
 

@@ -1,4 +1,4 @@
-"""A test says what is answered: texts and tool calls one after the other, or a function for all requests."""
+"""A test scripts the answers: texts and tool calls in order, or a function for all requests."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def streamed(frames: list[Any]) -> list[str]:
 # What can be said
 
 
-def test_texts_are_answered_in_their_order_and_then_the_rules_answer(glm: Any) -> None:
+def test_scripted_texts_are_answered_in_order_and_then_the_rules_apply(glm: Any) -> None:
     glm.emu.say("A red cat.", "Two cats.")
     assert [said(glm.chat("Hm.")) for _ in range(2)] == ["A red cat.", "Two cats."]
     assert said(glm.chat("Hm.")).startswith("This is an emulator")
 
 
-def test_a_stream_adds_up_to_what_was_said(glm: Any) -> None:
+def test_a_stream_adds_up_to_the_scripted_text(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     pieces = streamed(glm.frames("Hm."))
     assert "".join(pieces) == "A red cat sits on the mat, and looks at the bird."
@@ -52,7 +52,7 @@ def test_a_stream_adds_up_to_what_was_said(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("base", ["platform", "proxy"])
-def test_a_call_is_answered_with_its_arguments(glm: Any, base: str) -> None:
+def test_a_scripted_call_is_answered_with_its_arguments(glm: Any, base: str) -> None:
     glm.emu.call("get_weather", city="Paris").also("get_time", zone=1).also("get_time")
     url = (glm.emu.base_url if base == "platform" else glm.emu.proxy_url) + "/chat/completions"
     answer = glm.http.post(url, json={"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER]})
@@ -70,7 +70,7 @@ def test_an_argument_may_have_any_name(glm: Any) -> None:
     }  # fmt: skip
 
 
-def test_a_reply_has_all_that_an_answer_may_have(glm: Any) -> None:
+def test_a_reply_can_set_every_field_of_an_answer(glm: Any) -> None:
     glm.emu.say(
         Reply(
             "Here:",
@@ -92,13 +92,13 @@ def test_a_reply_has_all_that_an_answer_may_have(glm: Any) -> None:
     }  # fmt: skip
 
 
-def test_a_stream_is_cut_as_the_reply_says(glm: Any) -> None:
+def test_a_stream_is_split_as_the_reply_says(glm: Any) -> None:
     glm.emu.say(Reply(chunking=["A r", "ed c", "at."]), Reply("A red cat.", chunking=1))
     assert streamed(glm.frames("Hm.")) == ["A r", "ed c", "at."]
     assert streamed(glm.frames("Hm.")) == ["A", " red", " cat", "."]
 
 
-def test_limits_hold_for_what_is_said(glm: Any) -> None:
+def test_limits_apply_to_scripted_text(glm: Any) -> None:
     glm.emu.say(*["one two three four"] * 2, Reply(chunking=["one two ", "three four"]), "A long and secret text.")
     assert said(glm.chat("Hm.", stop=["three"])) == "one two "
     short = glm.chat("Hm.", max_tokens=2).json()["choices"][0]
@@ -107,7 +107,7 @@ def test_limits_hold_for_what_is_said(glm: Any) -> None:
     assert glm.chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
 
 
-def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
+def test_finish_reason_and_usage_of_the_reply_win(glm: Any) -> None:
     glm.emu.say(Reply("one two three", finish_reason="stop", usage={"completion_tokens": 99}))
     answer = glm.chat("Hm.", max_tokens=1).json()
     assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("stop", 99)
@@ -151,12 +151,12 @@ def test_a_given_finish_reason_and_usage_win(glm: Any) -> None:
         (lambda: Emulator().answer(lambda: "x"), "called with one Ask"),  # type: ignore[arg-type, misc]
     ],
 )
-def test_what_cannot_be_sent_is_refused_when_it_is_said(make: Any, message_: str) -> None:
+def test_an_invalid_answer_is_refused_when_it_is_scripted(make: Any, message_: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message_):
         make()
 
 
-def test_a_reply_takes_what_can_be_gone_through_once() -> None:
+def test_a_reply_accepts_one_shot_iterables() -> None:
     reply = Reply(
         tool_calls=(ToolCall(name) for name in "fg"),  # type: ignore[arg-type]
         boxes=(range(at, at + 4) for at in (1, 5)),  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_a_reply_takes_what_can_be_gone_through_once() -> None:
     assert reply.content == "a cat <|begin_of_box|>[[1,2,3,4],[5,6,7,8]]<|end_of_box|>"
 
 
-def test_a_limit_breaks_off_the_arguments_of_a_tool_call(glm: Any) -> None:
+def test_a_token_limit_truncates_the_arguments_of_a_tool_call(glm: Any) -> None:
     call = ToolCall("get_weather", {"city": "Paris", "days": [1, 2, 3]})
     glm.emu.say(*[Reply("Yes.", tool_calls=[call, call])] * 2, Reply(tool_calls=[call], finish_reason="tool_calls"))
     answer = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()
@@ -214,7 +214,7 @@ def test_a_script_may_be_written_before_the_start() -> None:
         assert [reply.text for reply in emulator.unused] == ["A red cat."]
 
 
-def test_a_refused_request_uses_nothing_up(glm: Any) -> None:
+def test_a_refused_request_does_not_use_an_answer(glm: Any) -> None:
     glm.emu.say("A red cat.")
     assert glm.code("Hm.", model="glm-9v") == "1211"
     assert glm.code("EMU-SENSITIVE-INPUT") == "1301"
@@ -238,7 +238,7 @@ STREAMED = ("truncated", "cut", "busy-event", "filtered-midway", "withdrawn", "n
     ("fault", "stream"),
     [(fault, stream) for stream in (True, False) for fault in (*ANY, *(STREAMED if stream else WHOLE))],
 )
-def test_a_fault_that_takes_the_answer_uses_nothing_up(glm: Any, fault: str, stream: bool) -> None:
+def test_a_fault_that_prevents_the_answer_does_not_use_it(glm: Any, fault: str, stream: bool) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.", "Two cats.")
     glm.emu.inject(fault)
     with contextlib.suppress(httpx.HTTPError):
@@ -249,7 +249,7 @@ def test_a_fault_that_takes_the_answer_uses_nothing_up(glm: Any, fault: str, str
 
 
 @pytest.mark.parametrize("fault", ["odd-framing", "no-done", "double-done", "idle-close", "slow"])
-def test_a_fault_that_leaves_the_answer_whole_uses_it_up(glm: Any, fault: str) -> None:
+def test_a_fault_that_leaves_the_answer_complete_uses_it(glm: Any, fault: str) -> None:
     glm.emu.say("A red cat.")
     glm.emu.inject(fault)
     glm.chat("Hm.", stream=True)
@@ -260,7 +260,7 @@ def until_ended(glm: Any) -> None:
     glm.emu.report()  # waits until the connections that were closed are seen to be
 
 
-def test_a_client_that_gives_up_waiting_uses_nothing_up(glm: Any) -> None:
+def test_a_client_that_gives_up_waiting_does_not_use_an_answer(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.stall()
     with pytest.raises(httpx.ReadTimeout):
@@ -269,7 +269,7 @@ def test_a_client_that_gives_up_waiting_uses_nothing_up(glm: Any) -> None:
     assert said(glm.chat("Hm.")) == "A red cat."
 
 
-def test_a_client_that_gives_up_in_a_stalled_stream_uses_nothing_up(glm: Any) -> None:
+def test_a_client_that_leaves_a_stalled_stream_does_not_use_an_answer(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     glm.emu.stall(after=2)
     with pytest.raises(httpx.ReadTimeout):
@@ -278,7 +278,7 @@ def test_a_client_that_gives_up_in_a_stalled_stream_uses_nothing_up(glm: Any) ->
     assert len(glm.emu.unused) == 1
 
 
-def test_a_stalled_stream_that_goes_on_uses_its_answer_up(glm: Any) -> None:
+def test_a_stalled_stream_that_continues_uses_its_answer(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     glm.emu.stall(after=2)
     with glm.streaming() as answer:
@@ -289,7 +289,7 @@ def test_a_stalled_stream_that_goes_on_uses_its_answer_up(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_a_client_that_leaves_a_stream_early_uses_its_answer_up(emulate: Any) -> None:
+def test_a_client_that_leaves_a_stream_early_uses_its_answer(emulate: Any) -> None:
     glm = emulate(pace=60.0)
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     with glm.streaming() as answer:
@@ -307,7 +307,7 @@ def test_concurrent_requests_use_each_answer_once(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_concurrent_failures_leave_every_answer(glm: Any) -> None:
+def test_concurrent_failures_use_no_answer(glm: Any) -> None:
     glm.emu.say(*map(str, range(20)))
     glm.emu.fail(times=20)
     with ThreadPoolExecutor(8) as pool:
@@ -315,7 +315,7 @@ def test_concurrent_failures_leave_every_answer(glm: Any) -> None:
     assert [reply.text for reply in glm.emu.unused] == list(map(str, range(20)))
 
 
-def test_a_reset_forgets_the_script(glm: Any) -> None:
+def test_a_reset_clears_the_script(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.answer(lambda ask: "Two cats.")
     glm.emu.reset()
@@ -323,7 +323,7 @@ def test_a_reset_forgets_the_script(glm: Any) -> None:
     assert said(glm.chat("Hm.")).startswith("This is an emulator")
 
 
-def test_an_answer_that_a_reset_forgot_does_not_come_back(glm: Any) -> None:
+def test_an_answer_cleared_by_a_reset_is_not_restored(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.stall()
     done = threading.Event()
@@ -344,23 +344,23 @@ def test_an_answer_that_a_reset_forgot_does_not_come_back(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_no_call_is_added_to_an_answer_that_was_given(glm: Any) -> None:
+def test_no_call_can_be_added_to_an_answer_already_sent(glm: Any) -> None:
     answer = glm.emu.call("f")
     glm.chat("Hm.")
     with pytest.raises(RuntimeError, match="already used or removed"):
         answer.also("g")
 
 
-def test_a_task_uses_one(glm: Any) -> None:
+def test_a_task_uses_one_answer(glm: Any) -> None:
     glm.emu.say("A red cat.")
-    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
     assert glm.emu.unused == []
-    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    results = [glm.get(f"/async-result/{data['id']}").json() for _ in range(3)]
     assert results[-1]["choices"][0]["message"]["content"] == "A red cat."
 
 
 def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
-    """The answers of a batch by the ids of its lines."""
+    """Answers of a batch by custom id."""
     lines = [
         {"custom_id": f"line-{number}", "method": "POST", "url": "/v4/chat/completions", "body": body}
         for number, body in enumerate(bodies)
@@ -371,36 +371,36 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     made = glm.post({"input_file_id": file["id"], "endpoint": "/v4/chat/completions"}, "/batches").json()
     while (done := glm.get(f"/batches/{made['id']}").json())["status"] != "completed":
         pass
-    found = {}
+    values = {}
     for name in ("output_file_id", "error_file_id"):
         if done[name]:
             for line in glm.get(f"/files/{done[name]}/content").text.splitlines():
                 answer = json.loads(line)
-                found[answer["custom_id"]] = answer["response"]["body"]
-    return found
+                values[answer["custom_id"]] = answer["response"]["body"]
+    return values
 
 
-def test_each_line_of_a_batch_uses_one_in_line_order_but_for_those_that_fail(glm: Any) -> None:
+def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> None:
     glm.emu.say("one", "two", "three")
     good, bad = (
         glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
         glm.hello(model="glm-4-plus", max_tokens=0),
     )
-    found = batch(glm, good, bad, good)
-    assert found["line-0"]["choices"][0]["message"]["content"] == "one"
-    assert found["line-1"]["error"]["code"] == "1214"
-    assert found["line-2"]["choices"][0]["message"]["content"] == "two"
+    result = batch(glm, good, bad, good)
+    assert result["line-0"]["choices"][0]["message"]["content"] == "one"
+    assert result["line-1"]["error"]["code"] == "1214"
+    assert result["line-2"]["choices"][0]["message"]["content"] == "two"
     assert [reply.text for reply in glm.emu.unused] == ["three"]
 
 
 # A function
 
 
-def test_a_function_answers_every_request_by_what_was_asked(glm: Any) -> None:
-    asked: list[Ask] = []
+def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
+    requests: list[Ask] = []
 
     def answer(ask: Ask) -> Reply | str:
-        asked.append(ask)
+        requests.append(ask)
         return Reply(f"{len(ask.media)} pictures") if ask.media else f"You said: {ask.text}"
 
     glm.emu.answer(answer)
@@ -415,7 +415,7 @@ def test_a_function_answers_every_request_by_what_was_asked(glm: Any) -> None:
     assert said(glm.post(body)) == "You said: Hello"
     assert said(glm.chat((glm.base64(glm.drawn(size=(60, 40))),), "Hm.")) == "1 pictures"
     assert "".join(streamed(glm.frames("Hello"))) == "You said: Hello"
-    first, picture, stream = asked
+    first, picture, stream = requests
     assert (first.model, first.kind, first.text, first.system, first.seed) == (
         "glm-4.6v",
         "chat",
@@ -430,37 +430,37 @@ def test_a_function_answers_every_request_by_what_was_asked(glm: Any) -> None:
     assert stream.stream
 
 
-def test_a_function_knows_tasks_and_batches(glm: Any) -> None:
+def test_a_function_can_distinguish_tasks_and_batches(glm: Any) -> None:
     glm.emu.answer(lambda ask: ask.kind)
-    made = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
-    results = [glm.get(f"/async-result/{made['id']}").json() for _ in range(3)]
+    data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
+    results = [glm.get(f"/async-result/{data['id']}").json() for _ in range(3)]
     assert results[-1]["choices"][0]["message"]["content"] == "task"
     line = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
     assert batch(glm, line)["line-0"]["choices"][0]["message"]["content"] == "batch"
 
 
-def test_what_was_said_goes_before_the_function(glm: Any) -> None:
+def test_scripted_answers_take_precedence_over_the_function(glm: Any) -> None:
     glm.emu.answer(lambda ask: "by the function")
     glm.emu.say("said")
     assert [said(glm.chat("Hm.")) for _ in range(2)] == ["said", "by the function"]
 
 
-def test_a_function_may_leave_an_answer_to_the_rules(glm: Any) -> None:
+def test_a_function_can_delegate_to_the_rules(glm: Any) -> None:
     glm.emu.answer(lambda ask: default_answer(ask) if ask.media else "words")
     assert said(glm.chat("Hm.")) == "words"
     assert said(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
 
 
-def test_on_an_openai_base_the_function_sees_the_choice_of_a_tool(glm: Any) -> None:
-    seen: list[Any] = []
-    glm.emu.answer(lambda ask: seen.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
+def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
+    record: list[Any] = []
+    glm.emu.answer(lambda ask: record.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
     body = {"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER], "tool_choice": "required"}
     glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
     glm.post(body)
-    assert seen == ["required", None]
+    assert record == ["required", None]
 
 
-def test_a_function_that_raises_is_a_500_and_its_traceback_is_shown(
+def test_a_function_that_raises_gives_status_500_and_a_shown_traceback(
     emulate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(ask: Ask) -> str:
@@ -485,7 +485,7 @@ def test_a_function_that_raises_is_a_500_and_its_traceback_is_shown(
 
 
 @pytest.mark.parametrize("wrong", [None, 5, ["x"]])
-def test_a_function_that_returns_no_answer_is_told(glm: Any, wrong: Any) -> None:
+def test_a_function_that_returns_another_type_is_reported(glm: Any, wrong: Any) -> None:
     glm.emu.answer(lambda ask: wrong)
     assert "Reply or a str" in glm.chat("Hm.").json()["error"]["message"]
     glm.emu.reset()
@@ -496,13 +496,13 @@ def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
     glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
     good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
     bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
-    found = batch(glm, bad, good)
-    assert found["line-0"]["error"]["code"] == "500"
-    assert found["line-1"]["choices"][0]["message"]["content"] == "1.0"
+    result = batch(glm, bad, good)
+    assert result["line-0"]["error"]["code"] == "500"
+    assert result["line-1"]["choices"][0]["message"]["content"] == "1.0"
 
 
 @pytest.mark.parametrize("raised", [StopIteration("no more"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_whatever_a_function_raises_is_a_500_and_is_kept(glm: Any, raised: BaseException) -> None:
+def test_any_exception_of_a_function_gives_status_500_and_is_recorded(glm: Any, raised: BaseException) -> None:
     def broken(ask: Ask) -> str:
         raise raised
 
@@ -512,7 +512,7 @@ def test_whatever_a_function_raises_is_a_500_and_is_kept(glm: Any, raised: BaseE
     assert glm.emu.errors == [raised]
 
 
-def test_an_emulator_ends_although_a_function_never_does(emulate: Any) -> None:
+def test_an_emulator_stops_although_a_function_never_returns(emulate: Any) -> None:
     glm, called, never = emulate(), threading.Event(), threading.Event()
     glm.emu.answer(lambda ask: str(called.set() or never.wait()))  # type: ignore[func-returns-value]
     with ThreadPoolExecutor(1) as pool:
@@ -527,7 +527,7 @@ def test_an_emulator_ends_although_a_function_never_does(emulate: Any) -> None:
     never.set()
 
 
-def test_functions_that_wait_hold_up_no_other_request(emulate: Any) -> None:
+def test_functions_that_wait_do_not_block_other_requests(emulate: Any) -> None:
     glm, count = emulate(), 50  # more than any pool of the interpreter's own has threads
     together = threading.Barrier(count, timeout=20)
     glm.emu.answer(lambda ask: "ok" if together.wait() >= 0 else "")
@@ -542,7 +542,7 @@ def test_functions_that_wait_hold_up_no_other_request(emulate: Any) -> None:
 
 @pytest.fixture
 def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run tests that use the fixture `glmv_emulator` in a process of their own."""
+    """Run tests that use the fixture `glmv_emulator` in a separate process."""
 
     def run(body: str) -> pytest.RunResult:
         root = Path(__file__).parents[3]
@@ -568,7 +568,7 @@ def test_the_fixture_fails_a_test_that_leaves_answers_unused(run_tests: Any) -> 
     result.stdout.fnmatch_lines(["*2 scripted answers were not used*", "*'A red cat.'*", '*f({"x": 1})*'])
 
 
-def test_the_fixture_leaves_a_test_alone_that_uses_all_or_fails(run_tests: Any) -> None:
+def test_the_fixture_accepts_tests_that_use_all_answers_or_fail(run_tests: Any) -> None:
     result = run_tests(
         "def test_one(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    ask(glmv_emulator)\n"
         "def test_two(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    assert False\n"
@@ -576,7 +576,7 @@ def test_the_fixture_leaves_a_test_alone_that_uses_all_or_fails(run_tests: Any) 
     result.assert_outcomes(passed=1, failed=1)
 
 
-def test_the_fixture_shows_what_the_function_raised(run_tests: Any) -> None:
+def test_the_fixture_shows_the_exception_of_the_function(run_tests: Any) -> None:
     result = run_tests(
         "def broken(ask):\n    raise ZeroDivisionError('by my own hand')\n"
         "def test_one(glmv_emulator):\n    glmv_emulator.answer(broken)\n"
@@ -586,7 +586,7 @@ def test_the_fixture_shows_what_the_function_raised(run_tests: Any) -> None:
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_a_test_has_the_outcome_that_its_function_raised(run_tests: Any) -> None:
+def test_an_outcome_raised_in_the_function_is_the_tests_outcome(run_tests: Any) -> None:
     result = run_tests(
         "import pytest\n"
         "def test_one(glmv_emulator):\n"
@@ -600,7 +600,7 @@ def test_a_test_has_the_outcome_that_its_function_raised(run_tests: Any) -> None
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_the_command_says_what_it_is_told_to(
+def test_the_command_line_option_say_scripts_an_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from glmv_emulator.__main__ import main

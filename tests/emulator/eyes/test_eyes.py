@@ -1,4 +1,4 @@
-"""The eyes measure what is in the file and notice what is wrong with it."""
+"""The eyes measure the content of a file and detect damage."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from glmv_emulator.eyes.colours import PALETTE, colour_name, oklab
 
 
 def encoded(picture: Image.Image, name: str, **options: object) -> bytes:
-    held = io.BytesIO()
-    picture.save(held, name, **options)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    picture.save(buffer, name, **options)
+    return buffer.getvalue()
 
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -25,7 +25,7 @@ def flat(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> Imag
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_generated_picture_is_measured_truly(seed: int) -> None:
+def test_a_generated_picture_is_measured_correctly(seed: int) -> None:
     chance = random.Random(seed)
     name = chance.choice(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
     size = (chance.randint(1, 700), chance.randint(1, 700))
@@ -37,19 +37,19 @@ def test_a_generated_picture_is_measured_truly(seed: int) -> None:
         exif[0x0112] = chance.choice([5, 6, 7, 8])
         options["exif"] = exif
     data = encoded(flat(colour, size), name, **options)
-    seen = look_image(data)
-    assert (seen.format, seen.size_bytes) == (name, len(data))
-    assert (seen.width, seen.height) == (size[::-1] if turned else size)
-    assert seen.sha256 == hashlib.sha256(data).hexdigest()
+    result = look_image(data)
+    assert (result.format, result.size_bytes) == (name, len(data))
+    assert (result.width, result.height) == (size[::-1] if turned else size)
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
     # 0.05 in OKLab is about 5 in CIELAB.
-    assert dist(oklab(seen.colours[0].rgb), oklab(colour)) < 0.05
+    assert dist(oklab(result.colours[0].rgb), oklab(colour)) < 0.05
 
 
 def test_shares_and_names_of_two_colours() -> None:
     picture = flat((255, 0, 0), (100, 100))
     picture.paste((0, 0, 255), (0, 0, 25, 100))
-    seen = look_image(encoded(picture, "PNG"))
-    assert [(colour.name, round(colour.share, 2)) for colour in seen.colours] == [("red", 0.75), ("blue", 0.25)]
+    result = look_image(encoded(picture, "PNG"))
+    assert [(colour.name, round(colour.share, 2)) for colour in result.colours] == [("red", 0.75), ("blue", 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_shares_and_names_of_two_colours() -> None:
      ("800080", "purple"), ("ffffff", "white"), ("000000", "black"), ("808080", "grey"), ("8b4513", "brown"),
      ("228b22", "green"), ("dc143c", "red"), ("6495ed", "blue"), ("40e0d0", "cyan")],
 )  # fmt: skip
-def test_colours_bear_the_names_that_people_give_them(hexadecimal: str, name: str) -> None:
+def test_colours_have_common_names(hexadecimal: str, name: str) -> None:
     red, green, blue = bytes.fromhex(hexadecimal)
     assert colour_name((red, green, blue))[0] == name
 
 
-def test_every_point_of_the_palette_bears_its_own_name() -> None:
+def test_every_palette_entry_has_its_own_name() -> None:
     for name, chinese, points in PALETTE:
         for point in points:
             red, green, blue = bytes.fromhex(point)
@@ -72,12 +72,12 @@ def test_every_point_of_the_palette_bears_its_own_name() -> None:
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 @pytest.mark.parametrize("cut", [1, 2, 40, 0.5])
-def test_a_truncated_picture_is_noticed(name: str, cut: float) -> None:
+def test_a_truncated_picture_is_detected(name: str, cut: float) -> None:
     picture = Image.effect_noise((90, 70), 80).convert("RGB")
     data = encoded(picture, name)
-    kept = int(len(data) * cut) if cut < 1 else len(data) - int(cut)
+    result = int(len(data) * cut) if cut < 1 else len(data) - int(cut)
     with pytest.raises(Unreadable):
-        look_image(data[:kept])
+        look_image(data[:result])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_truncated_picture_is_noticed(name: str, cut: float) -> None:
     [(b"", "empty"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
      (b"iVBORw0KGgo", "base64"), (b"data:image/png;base64,AAAA", "data URI")],
 )  # fmt: skip
-def test_what_is_no_picture_is_named(data: bytes, word: str) -> None:
+def test_a_file_of_another_type_is_named(data: bytes, word: str) -> None:
     with pytest.raises(Unreadable) as caught:
         look_image(data)
     assert word in caught.value.reason
@@ -97,14 +97,14 @@ def test_a_bomb_is_refused_from_its_header() -> None:
         look_image(bomb)
 
 
-def test_a_swapped_or_re_encoded_picture_is_another_picture() -> None:
+def test_a_swapped_or_re_encoded_picture_has_another_digest() -> None:
     noise = Image.effect_noise((64, 64), 50).convert("RGB")
     kinds = {look_image(encoded(noise, name, **options)) for name, options in
              [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 30}), ("WEBP", {})]}  # fmt: skip
     assert len({seen.sha256 for seen in kinds}) == 4
 
 
-def test_transparency_frames_and_deep_pixels() -> None:
+def test_transparency_frames_and_16_bit_pixels_are_measured() -> None:
     clear = Image.new("RGBA", (10, 10), (255, 0, 0, 255))
     clear.paste((0, 0, 0, 0), (0, 0, 5, 10))
     assert look_image(encoded(clear, "PNG")).transparent == pytest.approx(0.5)
@@ -115,7 +115,7 @@ def test_transparency_frames_and_deep_pixels() -> None:
     assert look_image(encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG")).colours[0].name == "red"
 
 
-def test_light_is_measured_from_black_to_white() -> None:
+def test_brightness_is_measured_from_black_to_white() -> None:
     lights = [look_image(encoded(flat((level, level, level)), "PNG")).brightness for level in (0, 128, 255)]
     assert lights == pytest.approx([0, 0.5, 1], abs=0.01)
 

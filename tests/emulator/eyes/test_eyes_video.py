@@ -1,4 +1,4 @@
-"""Videos are measured from their container, and their frames where PyAV is installed."""
+"""Videos are measured from their container, and their frames if PyAV is installed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def video(
     seconds: int = 2,
     **options: str,
 ) -> bytes:
-    """A video of flat colours one after the other, ten frames a second, 160 x 120 pixels."""
+    """A video of plain colours in sequence, ten frames per second, 160 x 120 pixels."""
     from PIL import Image
 
-    held = io.BytesIO()
-    with av.open(held, "w", format=name, options=options) as made:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=name, options=options) as made:
         stream = made.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for number in range(10 * seconds):
@@ -31,22 +31,22 @@ def video(
             frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(("name", "called"), [("mp4", "mp4"), ("mov", "mov"), ("matroska", "mkv"), ("avi", "avi")])
 def test_a_video_is_measured(name: str, called: str) -> None:
-    seen = look_video(video(name))
-    assert (seen.container, seen.width, seen.height) == (called, 160, 120)
-    assert seen.duration == pytest.approx(2, abs=0.15)
-    assert seen.colours[0].name == "red"
-    assert seen.frames[-1].colours[0].name == "blue"
+    result = look_video(video(name))
+    assert (result.container, result.width, result.height) == (called, 160, 120)
+    assert result.duration == pytest.approx(2, abs=0.15)
+    assert result.colours[0].name == "red"
+    assert result.frames[-1].colours[0].name == "blue"
 
 
 def test_a_video_in_fragments_is_measured_to_its_end() -> None:
-    seen = look_video(video(movflags="frag_keyframe+empty_moov"))
-    assert seen.duration == pytest.approx(2, abs=0.15)
-    assert seen.frames[-1].at > 1
+    result = look_video(video(movflags="frag_keyframe+empty_moov"))
+    assert result.duration == pytest.approx(2, abs=0.15)
+    assert result.frames[-1].at > 1
 
 
 QUARTER = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
@@ -54,19 +54,19 @@ HALF = (-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30)
 
 
 def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
-    """The same video with another matrix in its track, as a phone writes it that was held upright."""
+    """The same video with a rotation matrix in its track, as written by a phone held upright."""
     at = data.index(b"tkhd") + 4 + 40
     return data[:at] + b"".join(number.to_bytes(4, "big", signed=True) for number in matrix) + data[at + 36 :]
 
 
 @pytest.mark.parametrize("name", ["mp4", "mov"])
 @pytest.mark.parametrize("decoder", ["with PyAV", "without"])
-def test_a_turned_video_is_measured_as_it_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, decoder: str) -> None:
-    made = video(name, ((0, 0, len(decoder)),))  # of its own bytes: what was decoded is remembered
-    quarter, half = turned(made, QUARTER), turned(made, HALF)
+def test_a_rotated_video_is_measured_as_displayed(monkeypatch: pytest.MonkeyPatch, name: str, decoder: str) -> None:
+    result = video(name, ((0, 0, len(decoder)),))  # new bytes, because decoded videos are cached
+    quarter, half = turned(result, QUARTER), turned(result, HALF)
     if decoder == "without":
         monkeypatch.setitem(sys.modules, "av", None)
-    assert [(seen.width, seen.height) for seen in map(look_video, (made, quarter, half))] == [
+    assert [(seen.width, seen.height) for seen in map(look_video, (result, quarter, half))] == [
         (160, 120),
         (120, 160),
         (160, 120),
@@ -75,7 +75,7 @@ def test_a_turned_video_is_measured_as_it_is_shown(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["mp4", "avi"])
 @pytest.mark.parametrize("cut", [1, 200, 1500])
-def test_a_truncated_video_is_noticed(name: str, cut: int) -> None:
+def test_a_truncated_video_is_detected(name: str, cut: int) -> None:
     with pytest.raises(Unreadable):
         look_video(video(name)[:-cut])
 
@@ -83,12 +83,12 @@ def test_a_truncated_video_is_noticed(name: str, cut: int) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x00\x00\x00\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00AVI "]
 )
-def test_what_is_no_video_is_refused(data: bytes) -> None:
+def test_a_file_of_another_type_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable):
         look_video(data)
 
 
-def test_a_video_is_told_in_one_form() -> None:
+def test_a_video_is_described_in_one_form() -> None:
     data = video()
     medium = Medium("video", 0, 0, None, look_video(data), data)
 

@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.eyes, pytest.mark.skipif(not can_read(), reason="needs
 
 
 def page(*lines: tuple[int, int, str], size: tuple[int, int] = (640, 480), print_: int = 26) -> bytes:
-    """A white page with text at places, as a PNG file."""
+    """A white page with text at given positions, as a PNG file."""
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     for left, top, text in lines:
         draw.text((left, top), text, fill="black", font=ImageFont.load_default(print_))
-    held = io.BytesIO()
-    picture.save(held, "PNG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @cache
@@ -51,9 +51,9 @@ def chart() -> bytes:
 
 
 def sheet(data: bytes) -> Sheet:
-    found = sheet_of(data)
-    assert found is not None
-    return found
+    result = sheet_of(data)
+    assert result is not None
+    return result
 
 
 def told(text: str, *pictures: bytes) -> str:
@@ -95,7 +95,7 @@ def test_a_changed_figure_changes_the_value() -> None:
         assert sheet(page((40, 40, "Total"), (400, 40, figure))).values_of("total", "") == [figure]
 
 
-def test_pairs_and_bars_are_told_with_all_that_was_read() -> None:
+def test_pairs_and_bars_are_described_with_all_text() -> None:
     text = told("What is this?", form(), chart())
     assert "Picture 1 reads:\nVisitor card\nName Ida Holm\n" in text
     assert "Pairs: Name: Ida Holm; City: Berlin; Phone: 030 123456; Cancel: Save." in text
@@ -103,7 +103,7 @@ def test_pairs_and_bars_are_told_with_all_that_was_read() -> None:
     assert "图1上的文字：\nVisitor card" in told("这是什么？", form())
 
 
-def test_rows_of_a_table_are_told() -> None:
+def test_rows_of_a_table_are_described() -> None:
     lines = [
         (40, 40, "Train"),
         (240, 40, "To"),
@@ -125,12 +125,12 @@ def test_a_form_fills_a_schema() -> None:
     }  # fmt: skip
 
 
-def test_a_description_of_a_property_names_its_label() -> None:
+def test_the_description_of_a_property_can_name_its_label() -> None:
     schema = obj(person={"type": "string", "description": "the name"})
     assert filled(schema, form()) == {"person": "Ida Holm"}
 
 
-def test_the_right_one_of_several_pictures_fills_a_property() -> None:
+def test_a_property_is_filled_from_the_right_one_of_several_pictures() -> None:
     assert filled(obj(total=NUMBER, city=STRING), form(), bill(), chart()) == {"total": 7.3, "city": "Berlin"}
 
 
@@ -159,7 +159,7 @@ def test_the_bars_of_a_chart_fill_a_schema() -> None:
     }
 
 
-def test_a_line_is_read_at_its_place() -> None:
+def test_a_line_is_read_with_its_position() -> None:
     reading = read_image(form())
     assert reading is not None
     (box,) = [line.box for line in reading.lines if line.text == "Save"]
@@ -175,22 +175,22 @@ def test_a_code_is_read() -> None:
     )
     paper = Image.new("RGB", (500, 400), "white")
     paper.paste(code.convert("RGB"), (40, 60))
-    held = io.BytesIO()
-    paper.save(held, "PNG")
-    assert "https://example.com/42" in told("What is this?", held.getvalue())
-    assert filled(obj(qr_code=STRING), held.getvalue()) == {"qr_code": "https://example.com/42"}
+    buffer = io.BytesIO()
+    paper.save(buffer, "PNG")
+    assert "https://example.com/42" in told("What is this?", buffer.getvalue())
+    assert filled(obj(qr_code=STRING), buffer.getvalue()) == {"qr_code": "https://example.com/42"}
 
 
-def test_what_is_not_there_is_not_invented() -> None:
+def test_missing_values_are_not_invented() -> None:
     assert filled(obj(country=STRING, weight=NUMBER), bill(), form()) == {"country": "", "weight": 0}
 
 
-def test_a_medium_shows_its_text() -> None:
+def test_a_media_item_has_its_text() -> None:
     assert Medium("image", 0, 0, None, look_image(form()), form()).text.startswith("Visitor card\nName Ida Holm")
 
 
 @pytest.mark.parametrize("form_", ["PNG", "JPEG"])
-def test_a_picture_of_one_colour_is_not_given_to_the_reader(monkeypatch: pytest.MonkeyPatch, form_: str) -> None:
+def test_a_picture_of_one_colour_is_not_read(monkeypatch: pytest.MonkeyPatch, form_: str) -> None:
     def refused(_: object) -> None:
         raise AssertionError("the picture was read")
 
@@ -202,7 +202,7 @@ def test_a_picture_of_one_colour_is_not_given_to_the_reader(monkeypatch: pytest.
     assert (reading.lines, reading.width, reading.height) == ((), 71, 53)
 
 
-def test_without_the_extra_it_measures_and_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_pictures_are_measured_but_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv_emulator.eyes.reading.can_read", lambda: False)
     monkeypatch.setattr("glmv_emulator.answers.describe.can_read", lambda: False)
     assert "640 x 480" in told("What is this?", bill())

@@ -1,4 +1,4 @@
-"""Each fault by its name, as a plain HTTP client meets it."""
+"""Each fault by its name, as a plain HTTP client observes it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_comes_with_its_status_and_code_and_only_once(glm: Any, name: str) -> None:
+def test_a_refusal_is_sent_once_with_its_status_and_code(glm: Any, name: str) -> None:
     glm.emu.inject(name)
     first, second = glm.chat("Hello"), glm.chat("Hello")
     assert (first.status_code, first.json()["error"]["code"]) == REFUSALS[name]
@@ -53,7 +53,7 @@ def test_a_refusal_comes_with_its_status_and_code_and_only_once(glm: Any, name: 
     assert second.json()["choices"]
 
 
-def test_failing_twice_means_twice(glm: Any) -> None:
+def test_a_fault_with_times_two_occurs_twice(glm: Any) -> None:
     glm.emu.fail(times=2, code=1302, retry_after=0.5)
     answers = [glm.chat("Hello") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [429, 429, 200]
@@ -61,7 +61,7 @@ def test_failing_twice_means_twice(glm: Any) -> None:
     assert [one.code for one in glm.emu.requests] == ["1302", "1302", None]
 
 
-def test_a_status_alone_comes_as_the_page_of_a_gateway(glm: Any) -> None:
+def test_a_status_without_code_is_an_html_page_of_a_gateway(glm: Any) -> None:
     glm.emu.fail(status=503)
     answer = glm.chat("Hello")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
@@ -72,12 +72,12 @@ def test_a_status_alone_comes_as_the_page_of_a_gateway(glm: Any) -> None:
     ("knobs", "name", "value"),
     [({"value": "nan"}, "retry-after", "nan"), ({"value": "", "ms": "1500"}, "retry-after-ms", "1500")],
 )
-def test_a_strange_hint_to_wait_is_sent_as_it_was_given(glm: Any, knobs: Any, name: str, value: str) -> None:
+def test_an_unusual_retry_after_is_sent_unchanged(glm: Any, knobs: Any, name: str, value: str) -> None:
     glm.emu.inject("odd-retry-after", **knobs)
     assert glm.chat("Hello").headers[name] == value
 
 
-def test_a_page_of_a_gateway_is_as_large_as_it_was_asked_for(glm: Any) -> None:
+def test_an_html_page_of_a_gateway_has_the_requested_size(glm: Any) -> None:
     glm.emu.inject("gateway-page", status=504)
     answer = glm.chat("Hello")
     assert answer.status_code == 504
@@ -85,7 +85,7 @@ def test_a_page_of_a_gateway_is_as_large_as_it_was_asked_for(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]"])
-def test_a_body_may_be_empty_of_an_answer(glm: Any, text: str) -> None:
+def test_a_body_can_lack_an_answer(glm: Any, text: str) -> None:
     glm.emu.inject("empty-body", text=text)
     answer = glm.chat("Hello")
     assert (answer.status_code, answer.text) == (200, text)
@@ -106,7 +106,7 @@ def test_a_stream_may_be_answered_by_a_json_error(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_to_another_origin_where_the_journal_sees_who_comes(glm: Any, status: int) -> None:
+def test_a_redirect_leads_to_another_origin_that_the_journal_records(glm: Any, status: int) -> None:
     glm.emu.inject("redirect", status=status)
     answer = glm.chat("Hello")
     assert answer.status_code == status
@@ -125,7 +125,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_connection_breaks_where_its_name_says(glm: Any, name: str) -> None:
+def test_a_connection_breaks_where_the_fault_name_says(glm: Any, name: str) -> None:
     glm.emu.inject(name)
     with pytest.raises(BREAKS[name]):
         glm.chat("Hello")
@@ -133,7 +133,7 @@ def test_a_connection_breaks_where_its_name_says(glm: Any, name: str) -> None:
     assert [one.fault for one in glm.emu.requests] == [name, None]
 
 
-def test_a_stale_connection_waits_for_a_connection_that_was_used_before(glm: Any) -> None:
+def test_a_stale_connection_fault_waits_for_a_reused_connection(glm: Any) -> None:
     glm.emu.inject("stale-connection")
     assert glm.chat("Hello").status_code == 200
     with pytest.raises(httpx.RemoteProtocolError, match="disconnected without sending"):
@@ -152,7 +152,7 @@ def test_a_connection_that_is_closed_when_idle_is_not_used_again(glm: Any, strea
 
 
 @pytest.mark.parametrize("name", ["stall-before-headers", "stall-in-body"])
-def test_an_answer_that_stalls_goes_on_once_released(glm: Any, name: str) -> None:
+def test_a_stalled_answer_continues_when_released(glm: Any, name: str) -> None:
     glm.emu.inject(name)
     with pytest.raises(httpx.ReadTimeout):
         glm.post(glm.hello(), timeout=httpx.Timeout(10, read=0.3))
@@ -161,7 +161,7 @@ def test_an_answer_that_stalls_goes_on_once_released(glm: Any, name: str) -> Non
     assert glm.post(glm.hello(), timeout=10).json()["choices"]
 
 
-def test_a_stream_stalls_after_so_many_chunks_and_goes_on_once_released(glm: Any) -> None:
+def test_a_stream_stalls_after_a_number_of_chunks_until_released(glm: Any) -> None:
     calm = glm.frames("Hello")
     glm.emu.stall(after=2)
     got = b""
@@ -175,7 +175,7 @@ def test_a_stream_stalls_after_so_many_chunks_and_goes_on_once_released(glm: Any
     assert got.count(b"\n\n") == len(calm)
 
 
-def test_a_drip_is_slower_than_any_read_timeout_and_never_breaks_it(glm: Any) -> None:
+def test_a_dripping_body_never_exceeds_a_read_timeout(glm: Any) -> None:
     glm.emu.inject("drip", every=0.002)
     began = time.monotonic()
     answer = glm.post(glm.hello(), timeout=httpx.Timeout(10, read=1))
@@ -183,7 +183,7 @@ def test_a_drip_is_slower_than_any_read_timeout_and_never_breaks_it(glm: Any) ->
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
 
-def test_slowness_comes_on_top_of_other_faults_until_the_reset(glm: Any) -> None:
+def test_slowness_is_added_to_other_faults_until_the_reset(glm: Any) -> None:
     glm.emu.slow(first=0.2)
     glm.emu.fail(code=1305)
     began = time.monotonic()
@@ -195,7 +195,7 @@ def test_slowness_comes_on_top_of_other_faults_until_the_reset(glm: Any) -> None
     assert glm.emu.requests[0].fault is None
 
 
-def test_a_truncated_stream_ends_in_order_without_reason_and_without_done(glm: Any) -> None:
+def test_a_truncated_stream_ends_without_finish_reason_and_done(glm: Any) -> None:
     glm.emu.inject("truncated", after=2)
     frames = glm.frames("Hello")
     assert len(frames) == 2
@@ -210,7 +210,7 @@ def test_a_cut_stream_breaks_the_connection(glm: Any, how: str, kind: type[Excep
         glm.chat("Hello", stream=True)
 
 
-def test_a_stream_may_end_with_its_reason_and_no_done(glm: Any) -> None:
+def test_a_stream_can_end_with_a_finish_reason_and_without_done(glm: Any) -> None:
     calm = glm.frames("Hello")
     glm.emu.inject("no-done")
     frames = glm.frames("Hello")
@@ -219,7 +219,7 @@ def test_a_stream_may_end_with_its_reason_and_no_done(glm: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "chunks"), [("busy-event", 0), ("filtered-midway", 3)])
-def test_an_error_may_come_as_an_event(glm: Any, name: str, chunks: int) -> None:
+def test_an_error_can_be_sent_as_an_event(glm: Any, name: str, chunks: int) -> None:
     glm.emu.inject(name)
     answer = glm.chat("Hello", stream=True)
     assert answer.status_code == 200
@@ -229,19 +229,19 @@ def test_an_error_may_come_as_an_event(glm: Any, name: str, chunks: int) -> None
 
 
 @pytest.mark.parametrize(("name", "reason"), [("withdrawn", "sensitive"), ("network-error", "network_error")])
-def test_a_stream_may_end_with_a_reason_that_takes_it_back(glm: Any, name: str, reason: str) -> None:
+def test_a_stream_can_end_with_a_reason_that_withdraws_it(glm: Any, name: str, reason: str) -> None:
     glm.emu.inject(name, after=2)
     *_, last, done = glm.frames("Hello")
     assert (last["choices"][0]["finish_reason"], done) == (reason, "[DONE]")
 
 
-def test_bytes_may_be_no_utf8(glm: Any) -> None:
+def test_a_stream_can_contain_invalid_utf_8(glm: Any) -> None:
     glm.emu.inject("invalid-utf8")
     with pytest.raises(UnicodeDecodeError):
         glm.chat("Hello", stream=True).content.decode()
 
 
-def test_an_event_may_be_no_json(glm: Any) -> None:
+def test_an_event_can_contain_invalid_json(glm: Any) -> None:
     glm.emu.inject("invalid-json", after=1)
     events = glm.chat("Hello", stream=True).text.split("\n\n")
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
@@ -249,14 +249,14 @@ def test_an_event_may_be_no_json(glm: Any) -> None:
     assert json.loads(events[2].removeprefix("data: "))["choices"]
 
 
-def test_done_may_come_twice_with_a_chunk_between(glm: Any) -> None:
+def test_done_can_be_sent_twice_with_a_chunk_between(glm: Any) -> None:
     glm.emu.inject("double-done")
     frames = glm.frames("Hello")
     assert frames[-1] == frames[-3] == "[DONE]"
     assert isinstance(frames[-2], dict)
 
 
-def test_a_connection_may_stay_open_after_done(glm: Any) -> None:
+def test_a_connection_can_stay_open_after_done(glm: Any) -> None:
     glm.emu.inject("open-after-done")
     got: list[bytes] = []
     with pytest.raises(httpx.ReadTimeout), glm.streaming(timeout=httpx.Timeout(10, read=1)) as answer:
@@ -264,7 +264,7 @@ def test_a_connection_may_stay_open_after_done(glm: Any) -> None:
     assert b"".join(got).endswith(b"data: [DONE]\n\n")
 
 
-def test_odd_framing_holds_the_same_events(glm: Any) -> None:
+def test_unusual_framing_contains_the_same_events(glm: Any) -> None:
     calm = text_of(glm.frames("Hello"))
     glm.emu.inject("odd-framing")
     body = glm.chat("Hello", stream=True).content
@@ -275,7 +275,7 @@ def test_odd_framing_holds_the_same_events(glm: Any) -> None:
     assert "\u2028" in body.decode()
 
 
-def test_a_bomb_is_small_on_the_wire_and_large_unpacked(glm: Any) -> None:
+def test_a_compression_bomb_is_small_in_transfer_and_large_unpacked(glm: Any) -> None:
     glm.emu.inject("gzip-bomb", megabytes=8)
     answer = glm.chat("Hello")
     assert len(answer.content) > 8 * 1024 * 1024
@@ -284,7 +284,7 @@ def test_a_bomb_is_small_on_the_wire_and_large_unpacked(glm: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "stream"), [("huge-body", False), ("endless-line", True)])
-def test_bodies_and_lines_are_as_large_as_they_are_asked_for(glm: Any, name: str, stream: bool) -> None:
+def test_bodies_and_lines_have_the_requested_size(glm: Any, name: str, stream: bool) -> None:
     glm.emu.inject(name, megabytes=3)
     assert len(glm.chat("Hello", stream=stream).content) > 3 * 1024 * 1024
 
@@ -300,12 +300,12 @@ def test_a_server_that_is_down_refuses_connections_until_the_reset(glm: Any) -> 
     assert glm.chat("Hello").status_code == 200
 
 
-def test_into_a_black_hole_no_connection_is_made(glm: Any) -> None:
+def test_a_black_hole_accepts_no_connection(glm: Any) -> None:
     with pytest.raises(httpx.ConnectTimeout):
         glm.http.post(glm.emu.trap("blackhole"), timeout=0.3)
 
 
-def test_tls_may_be_reset_or_vouched_for_by_nobody(glm: Any) -> None:
+def test_tls_can_be_reset_or_have_an_untrusted_certificate(glm: Any) -> None:
     with pytest.raises(httpx.ConnectError):
         glm.http.post(glm.emu.trap("tls-reset"))
     with pytest.raises(httpx.ConnectError, match="self-signed certificate"):
@@ -332,7 +332,7 @@ def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
         ("dns-failure", "no response can cause"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused_and_the_reason_named(glm: Any, fault: str, says: str) -> None:
+def test_an_impossible_fault_is_refused_with_the_reason(glm: Any, fault: str, says: str) -> None:
     answer = glm.post(glm.hello(), headers={"x-glmv-fault": fault, "accept-language": "en"})
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
@@ -341,14 +341,14 @@ def test_a_fault_that_cannot_be_is_refused_and_the_reason_named(glm: Any, fault:
             Emulator(faults=[fault])
 
 
-def test_the_faults_of_the_constructor_come_once_each_in_their_order(emulate: Any) -> None:
+def test_faults_of_the_constructor_occur_once_each_in_order(emulate: Any) -> None:
     glm = emulate(faults=["busy", "code-1234"])
     assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
     glm.emu.reset()
     assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
 
 
-def test_by_chance_the_same_seed_brings_the_same_weather(emulate: Any) -> None:
+def test_random_faults_are_the_same_for_the_same_seed(emulate: Any) -> None:
     def weather(seed: int) -> list[int]:
         glm = emulate(faults=["busy", "code-1234"], chance=0.5, seed=seed)
         return [glm.chat("Hello").status_code for _ in range(40)]
@@ -360,7 +360,7 @@ def test_by_chance_the_same_seed_brings_the_same_weather(emulate: Any) -> None:
 
 
 @pytest.mark.parametrize("profile", Emulator.PROFILES)
-def test_a_kind_of_day_brings_trouble_and_lets_others_through(emulate: Any, profile: str) -> None:
+def test_a_profile_causes_faults_and_lets_other_requests_through(emulate: Any, profile: str) -> None:
     glm = emulate(profile=profile, seed=1)
 
     def outcome(stream: bool) -> str:
@@ -393,13 +393,13 @@ def test_a_day_that_is_not_known_is_refused(settings: Any) -> None:
         Emulator(**settings)
 
 
-def test_a_wrong_request_is_refused_as_ever_and_uses_no_fault_up(glm: Any) -> None:
+def test_an_invalid_request_is_refused_and_uses_no_fault(glm: Any) -> None:
     glm.emu.fail(code=1302)
     assert glm.code("Hello", temperature=7) == "1214"
     assert glm.code("Hello") == "1302"
 
 
-def test_faults_are_for_what_is_asked_and_not_for_lists(glm: Any) -> None:
+def test_faults_apply_to_answers_and_not_to_listings(glm: Any) -> None:
     glm.emu.fail(code=1302)
     glm.emu.inject("code-1234", path="/models")
     assert glm.get("/models").status_code == 500
@@ -407,7 +407,7 @@ def test_faults_are_for_what_is_asked_and_not_for_lists(glm: Any) -> None:
     assert glm.chat("Hello").status_code == 429
 
 
-def test_after_a_reset_nothing_is_left(glm: Any) -> None:
+def test_a_reset_clears_all_faults(glm: Any) -> None:
     glm.emu.fail(times=None, code=1302)
     glm.emu.slow(between=5)
     glm.chat("Hello")
@@ -433,6 +433,6 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
-def test_what_no_answer_can_cause_says_where_to_get_it(name: str) -> None:
+def test_faults_that_no_answer_can_cause_name_their_alternative(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)

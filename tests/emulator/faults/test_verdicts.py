@@ -1,4 +1,4 @@
-"""Verdicts: small clients that sin, each in one way, and one that does not."""
+"""Verdicts: small clients that each break one rule, and one that breaks none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glmv_emulator.http.journal import Exchange
 
 
 class Client:
-    """Asks the emulator; each sin is a method. Pauses are as short as a test can bear."""
+    """Calls the emulator; each method breaks one rule. Pauses are as short as a test allows."""
 
     def __init__(self, emu: Emulator) -> None:
         self.emu = emu
@@ -37,7 +37,7 @@ class Client:
         return answer
 
     def text(self, answer: httpx.Response) -> str:
-        """What a trusting client takes for the answer to a streamed request."""
+        """The text that an unchecked client takes for the answer to a streamed request."""
         events = [event[6:] for event in answer.text.split("\n\n") if event]
         chunks = [json.loads(event) for event in events if event != "[DONE]"]
         return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
@@ -51,16 +51,16 @@ def emu() -> Any:
 
 @pytest.fixture
 def client(emu: Emulator) -> Any:
-    made = Client(emu)
-    yield made
-    made.http.close()
+    result = Client(emu)
+    yield result
+    result.http.close()
 
 
 def names(emu: Emulator, errors: int = 0) -> list[str]:
     return [verdict.name for verdict in emu.report(errors).verdicts]
 
 
-def test_a_client_that_behaves_gets_no_verdict(emu: Emulator, client: Client) -> None:
+def test_a_correct_client_gets_no_verdict(emu: Emulator, client: Client) -> None:
     emu.fail(times=2, code=1302)
     client.retrying([0.05, 0.1])
     client.post("Another", more={"stream": True})
@@ -72,26 +72,26 @@ def test_a_client_that_behaves_gets_no_verdict(emu: Emulator, client: Client) ->
     report.assert_resilient()
 
 
-def test_trying_again_and_again_is_a_storm(emu: Emulator, client: Client) -> None:
+def test_too_many_retries_are_a_storm(emu: Emulator, client: Client) -> None:
     emu.fail(times=None, code=1302)
     client.retrying([0.05] * 7)
     assert names(emu, errors=1) == ["retry-storm"]
 
 
-def test_trying_again_without_a_pause_is_a_storm(emu: Emulator, client: Client) -> None:
+def test_retries_without_a_pause_are_a_storm(emu: Emulator, client: Client) -> None:
     emu.fail(times=4, code=1302)
     client.retrying([0.0] * 4)
     assert names(emu) == ["retry-storm"]
 
 
-def test_coming_back_before_the_time_that_was_asked_for_is_seen(emu: Emulator, client: Client) -> None:
+def test_a_retry_before_retry_after_is_detected(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=1)
     client.retrying([0.2])
     assert names(emu) == ["ignored-retry-after"]
 
 
 def asked(begin: float, end: float, code: str | None = None, retry_after: float | None = None) -> Exchange:
-    """A request like all others, from second to second."""
+    """A request equal to all others, with start and end in seconds."""
     exchange = Exchange("POST", "/chat/completions", {}, begin, body={"messages": "Hello"}, status=429 if code else 200)
     exchange.ended, exchange.ended_by, exchange.code, exchange.retry_after = end, "server", code, retry_after
     return exchange
@@ -117,25 +117,25 @@ def asked(begin: float, end: float, code: str | None = None, retry_after: float 
         ),
     ],
 )
-def test_the_same_call_made_twice_at_once_is_no_retry(requests: list[Exchange], attempts: list[int]) -> None:
+def test_two_equal_concurrent_calls_are_not_a_retry(requests: list[Exchange], attempts: list[int]) -> None:
     report = judge(requests, {}, errors=3)
     assert report.verdicts == []
     assert [len(call.attempts) for call in report.calls] == attempts
 
 
-def test_coming_back_too_soon_is_seen_where_nothing_else_was_under_way() -> None:
+def test_a_retry_too_soon_is_detected_if_no_other_call_was_running() -> None:
     requests = [asked(0, 0.1, "1302", 1), asked(0.3, 0.4)]
     assert [verdict.name for verdict in judge(requests, {}, errors=0).verdicts] == ["ignored-retry-after"]
 
 
 @pytest.mark.parametrize("code", ["1113", "1301", "1211", "1261", "1304"])
-def test_trying_again_what_cannot_succeed_is_seen(emu: Emulator, client: Client, code: str) -> None:
+def test_retrying_a_permanent_error_is_detected(emu: Emulator, client: Client, code: str) -> None:
     emu.fail(times=2, code=code)
     client.retrying([0.05])
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_more_at_once_than_allowed_is_seen(emu: Emulator, client: Client) -> None:
+def test_too_many_concurrent_calls_are_detected(emu: Emulator, client: Client) -> None:
     emu.slow(first=0.3)
     with ThreadPoolExecutor(5) as threads:
         list(threads.map(lambda number: client.post(f"Call {number}", model="glm-4v-flash"), range(5)))
@@ -143,20 +143,20 @@ def test_more_at_once_than_allowed_is_seen(emu: Emulator, client: Client) -> Non
 
 
 @pytest.mark.parametrize("fault", ["truncated", "withdrawn"])
-def test_taking_a_broken_stream_for_an_answer_is_seen(emu: Emulator, client: Client, fault: str) -> None:
+def test_taking_a_broken_stream_for_an_answer_is_detected(emu: Emulator, client: Client, fault: str) -> None:
     emu.inject(fault)
     assert client.text(client.post(more={"stream": True}))
     assert names(emu) == ["trusted-truncated-stream"]
 
 
-def test_a_broken_stream_that_the_application_noticed_is_no_sin(emu: Emulator, client: Client) -> None:
+def test_a_broken_stream_noticed_by_the_application_gets_no_verdict(emu: Emulator, client: Client) -> None:
     emu.inject("cut")
     with pytest.raises(httpx.RemoteProtocolError):
         client.post(more={"stream": True})
     assert names(emu, errors=1) == []
 
 
-def test_following_a_redirect_with_the_picture_is_seen(emu: Emulator, client: Client) -> None:
+def test_following_a_redirect_with_the_picture_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("redirect")
     client.post(follow_redirects=True)
     report = emu.report(errors=1)
@@ -164,20 +164,20 @@ def test_following_a_redirect_with_the_picture_is_seen(emu: Emulator, client: Cl
     assert "bytes of body" in str(report)
 
 
-def test_the_same_request_id_in_two_calls_is_seen(emu: Emulator, client: Client) -> None:
+def test_the_same_request_id_in_two_calls_is_detected(emu: Emulator, client: Client) -> None:
     for text in ("One", "Two"):
         client.post(text, more={"request_id": "request-1"})
     assert names(emu) == ["reused-request-id"]
 
 
-def test_a_key_outside_of_its_header_is_seen(emu: Emulator, client: Client) -> None:
+def test_a_key_outside_its_header_is_detected(emu: Emulator, client: Client) -> None:
     client.post(f"My key is {emu.api_key}.")
     assert names(emu) == ["key-in-body"]
 
 
 @pytest.mark.parametrize("key", ["test", "abc.def", "sk-test"])
 @pytest.mark.parametrize("text", ["This is a test. abc.def, sk-test!", "{}", "Zm9vdef8test4"])
-def test_a_short_key_that_is_a_word_of_the_text_is_not_a_key(key: str, text: str) -> None:
+def test_a_short_key_that_is_a_word_of_the_text_is_not_a_verdict(key: str, text: str) -> None:
     said = text.replace("{}", key)
     with Emulator(api_key=key) as emu:
         client = Client(emu)
@@ -196,7 +196,7 @@ def test_a_short_key_that_is_a_word_of_the_text_is_not_a_key(key: str, text: str
     ],
 )
 @pytest.mark.parametrize("key", ["test", "abc.def", "0123456789abcdef.0123456789abcdef"])
-def test_a_key_that_is_a_credential_in_the_body_is_seen_be_it_short_or_long(key: str, more: dict[str, Any]) -> None:
+def test_a_key_of_any_length_as_a_credential_in_the_body_is_detected(key: str, more: dict[str, Any]) -> None:
     with Emulator(api_key=key) as emu:
         client = Client(emu)
         client.post(model="glm-4.6v", more=json.loads(json.dumps(more).replace("{}", key)))
@@ -205,7 +205,7 @@ def test_a_key_that_is_a_credential_in_the_body_is_seen_be_it_short_or_long(key:
 
 
 @pytest.mark.parametrize("text", ["{}", "({})", "x={}", "密钥是{}。", "{}\n"])
-def test_a_key_and_its_secret_half_are_found_wherever_they_are_whole(emu: Emulator, client: Client, text: str) -> None:
+def test_a_complete_key_or_its_secret_half_is_detected_anywhere(emu: Emulator, client: Client, text: str) -> None:
     for secret in (emu.api_key, emu.api_key.partition(".")[2]):
         emu.reset()
         client.post(text.format(secret))
@@ -244,28 +244,26 @@ def test_a_corrected_request_is_another_call(
     assert report.verdicts == []
 
 
-def test_a_request_that_is_corrected_where_the_journal_keeps_no_text_is_another_call(
-    emu: Emulator, client: Client
-) -> None:
+def test_a_request_corrected_beyond_the_journals_text_is_another_call(emu: Emulator, client: Client) -> None:
     assert client.post("x" * 5000 + " EMU-SENSITIVE-INPUT").status_code == 400
     assert client.post("x" * 5000 + " and all is very good").status_code == 200
     assert names(emu, errors=1) == []
 
 
-def test_a_retry_with_an_id_of_its_own_is_the_same_call(emu: Emulator, client: Client) -> None:
+def test_a_retry_with_a_new_request_id_is_the_same_call(emu: Emulator, client: Client) -> None:
     emu.fail(times=2, code=1113)
     for number in range(2):
         client.post(more={"request_id": f"request-{number}"})
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_the_same_wrong_key_again_is_one_call_that_is_retried(emu: Emulator, client: Client) -> None:
+def test_a_repeated_wrong_key_is_one_retried_call(emu: Emulator, client: Client) -> None:
     client.http.headers["Authorization"] = "Bearer wrong-id.wrong-secret"
     client.retrying([0.05])
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_a_stream_that_is_left_open_is_seen(emu: Emulator, client: Client) -> None:
+def test_an_unclosed_stream_is_detected(emu: Emulator, client: Client) -> None:
     emu.slow(between=1.0)
     body = {
         "model": "glm-4v",
@@ -276,27 +274,27 @@ def test_a_stream_that_is_left_open_is_seen(emu: Emulator, client: Client) -> No
         assert names(emu) == ["left-open"]
 
 
-def test_giving_up_at_the_first_stumble_is_seen(emu: Emulator, client: Client) -> None:
+def test_giving_up_at_the_first_error_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("status-503")
     client.post()
     assert names(emu, errors=1) == ["gave-up"]
 
 
 @pytest.mark.parametrize("fault", ["error-in-200", "empty-body", "login-page"])
-def test_taking_an_error_for_an_answer_is_seen(emu: Emulator, client: Client, fault: str) -> None:
+def test_taking_an_error_for_an_answer_is_detected(emu: Emulator, client: Client, fault: str) -> None:
     emu.inject(fault)
     client.post()
     assert names(emu) == ["swallowed-error"]
 
 
-def test_waiting_on_after_done_is_seen(emu: Emulator, client: Client) -> None:
+def test_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("open-after-done")
     with pytest.raises(httpx.ReadTimeout):
         client.post(more={"stream": True}, timeout=1.2)
     assert names(emu) == ["hung-after-done"]
 
 
-def test_a_report_reads_as_a_story(emu: Emulator, client: Client) -> None:
+def test_a_report_lists_the_events_in_order(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=2)
     client.retrying([0.1])
     told = str(emu.report())
@@ -307,7 +305,7 @@ def test_a_report_reads_as_a_story(emu: Emulator, client: Client) -> None:
         emu.report().assert_resilient()
 
 
-def test_equal_questions_at_once_are_calls_of_their_own(emu: Emulator, client: Client) -> None:
+def test_equal_concurrent_requests_are_separate_calls(emu: Emulator, client: Client) -> None:
     emu.slow(first=0.2)
     threads = [threading.Thread(target=client.post) for _ in range(3)]
     for thread in threads:

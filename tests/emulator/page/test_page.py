@@ -1,4 +1,4 @@
-"""The emulator's page as it is served: what it shows of each request, and what it keeps to itself."""
+"""The emulator's page as served: what it shows of each request, and what it does not show."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pictures(glm: Any) -> list[httpx.Response]:
     return [page(glm, path) for path in paths]
 
 
-def test_a_request_is_shown_with_its_parts_in_order_what_was_measured_and_the_answer(glm: Any) -> None:
+def test_a_request_is_shown_with_parts_in_order_measured_facts_and_answer(glm: Any) -> None:
     picture = glm.drawn("red", (320, 200))
     said = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
     words = shown(glm)
@@ -53,12 +53,12 @@ def test_a_request_is_shown_with_its_parts_in_order_what_was_measured_and_the_an
     assert "temperature" in words
 
 
-def test_a_picture_is_shown_small_without_its_metadata_under_an_id_of_its_own(glm: Any) -> None:
-    made = io.BytesIO()
+def test_a_picture_is_shown_small_without_metadata_under_its_own_id(glm: Any) -> None:
+    buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "where I live"
-    Image.new("RGB", (900, 300), "blue").save(made, "JPEG", exif=exif)
-    glm.chat((glm.base64(made.getvalue()),), "Hello")
+    Image.new("RGB", (900, 300), "blue").save(buffer, "JPEG", exif=exif)
+    glm.chat((glm.base64(buffer.getvalue()),), "Hello")
     glm.chat((glm.base64(glm.drawn("green", (40, 20))),), "Hello")
     small, large = pictures(glm)
     with Image.open(io.BytesIO(large.content)) as seen:
@@ -70,9 +70,7 @@ def test_a_picture_is_shown_small_without_its_metadata_under_an_id_of_its_own(gl
     assert page(glm, "page/picture/guessed").status_code == 404
 
 
-def test_pictures_that_wait_to_be_looked_at_are_bounded_and_the_newest_stay(
-    glm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_pictures_are_bounded_and_the_newest_stay(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
     monkeypatch.setattr(records, "ALL_PICTURES", len(files[1]) + len(files[2]))
     for data in files:
@@ -80,7 +78,7 @@ def test_pictures_that_wait_to_be_looked_at_are_bounded_and_the_newest_stay(
     assert [answer.status_code for answer in pictures(glm)] == [200, 200]
 
 
-def test_a_stream_is_shown_with_its_chunks_and_whether_it_was_done(glm: Any) -> None:
+def test_a_stream_is_shown_with_its_chunks_and_its_end(glm: Any) -> None:
     frames = glm.frames("Hello")
     words = shown(glm)
     assert re.search(rf"first byte after [\d.]+ m?s, {len(frames)} chunks", words)
@@ -117,13 +115,13 @@ def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
     assert "ignored-retry-after" in words
 
 
-def test_a_client_that_behaves_is_told_so(glm: Any) -> None:
+def test_the_page_says_that_a_client_has_no_verdicts(glm: Any) -> None:
     glm.chat("Hello")
     assert "No verdicts." in shown(glm)
 
 
 @pytest.mark.parametrize("where", ["prompt", "model", "path", "role", "part", "tool", "agent", "option", "file name"])
-def test_nothing_of_a_request_becomes_markup(glm: Any, where: str) -> None:
+def test_content_of_a_request_never_becomes_markup(glm: Any, where: str) -> None:
     tool = {"type": "function", "function": {"name": ATTACK, "parameters": {"type": "object"}}}
     match where:
         case "prompt":
@@ -166,7 +164,7 @@ def test_a_link_of_the_page_cannot_be_made_to_hold_markup(glm: Any) -> None:
     assert "<script>alert" not in served.text
 
 
-def test_the_page_has_no_key_and_no_base64(glm: Any) -> None:
+def test_the_page_contains_no_key_and_no_base64(glm: Any) -> None:
     picture = glm.drawn(size=(320, 200))
     glm.chat((glm.base64(picture),), f"Repeat this: {glm.emu.api_key}", model="glm-4v")
     served = page(glm).text
@@ -190,19 +188,19 @@ def test_the_page_lets_a_browser_load_nothing_from_elsewhere_and_run_nothing_inl
 
 
 @pytest.mark.parametrize("path", ["", "page/news", "page/style.css"])
-def test_the_page_is_for_programs_on_this_machine_only(glm: Any, path: str) -> None:
+def test_the_page_is_served_only_to_this_machine(glm: Any, path: str) -> None:
     assert page(glm, path).status_code == 200
     assert page(glm, path, host="evil.example").status_code == 403
     assert page(glm, path, origin="https://evil.example").status_code == 403
 
 
-def test_looking_at_the_page_leaves_no_trace_in_the_journal(glm: Any) -> None:
+def test_requests_for_the_page_are_not_in_the_journal(glm: Any) -> None:
     for path in ("", "page/news", "page/script.js", "favicon.ico"):
         page(glm, path)
     assert glm.emu.requests == []
 
 
-def test_an_empty_page_says_how_to_send_the_first_request_and_each_way_works(
+def test_an_empty_page_shows_working_commands_for_a_first_request(
     glm: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "photo.jpg").write_bytes(glm.drawn(size=(123, 45), form="JPEG"))
@@ -219,13 +217,13 @@ def test_an_empty_page_says_how_to_send_the_first_request_and_each_way_works(
     assert "Nothing has come yet" in shown(glm)
 
 
-def test_every_bracket_of_the_page_begins_a_tag_or_is_escaped(glm: Any) -> None:
+def test_every_angle_bracket_starts_a_tag_or_is_escaped(glm: Any) -> None:
     empty = page(glm).text
     glm.chat("1 < 2 <<END")
     assert [re.findall(r"<(?![a-z/!]).{0,20}", text) for text in (empty, page(glm).text)] == [[], []]
 
 
-def test_requests_are_chosen_by_model_and_by_outcome(glm: Any) -> None:
+def test_requests_can_be_filtered_by_model_and_outcome(glm: Any) -> None:
     glm.chat("one", model="glm-4v")
     glm.chat("two", model="glm-4.6v")
     glm.chat("three", model="no-such-model")
@@ -235,7 +233,7 @@ def test_requests_are_chosen_by_model_and_by_outcome(glm: Any) -> None:
     assert "No request matches." in shown(glm, "?model=glm-4v&outcome=refused")
 
 
-def test_older_requests_are_a_link_away(glm: Any) -> None:
+def test_the_page_links_to_older_requests(glm: Any) -> None:
     for _ in range(60):
         glm.get("/models")
     first = page(glm).text
@@ -244,7 +242,7 @@ def test_older_requests_are_a_link_away(glm: Any) -> None:
     assert [int(number) for part in numbers for number in part] == list(range(60, 0, -1))
 
 
-def test_what_is_new_is_told_once_and_what_changed_is_told_again(glm: Any) -> None:
+def test_new_requests_are_sent_once_and_changed_ones_again(glm: Any) -> None:
     glm.chat("one")
     token = news(glm).json()["token"]
     assert news(glm, token).status_code == 204
@@ -257,7 +255,7 @@ def test_what_is_new_is_told_once_and_what_changed_is_told_again(glm: Any) -> No
     assert ["attempt 1 of 2" in entry or "attempt 2 of 2" in entry for entry in again["entries"]] == [True, True]
 
 
-def test_a_request_that_is_under_way_is_on_the_page(glm: Any) -> None:
+def test_a_running_request_is_on_the_page(glm: Any) -> None:
     glm.emu.stall(after=1)
     with glm.streaming() as answer:
         next(answer.iter_raw())
@@ -265,7 +263,7 @@ def test_a_request_that_is_under_way_is_on_the_page(glm: Any) -> None:
         assert "under way" in shown(glm)
 
 
-def test_a_reset_empties_the_page_and_whoever_watches_it(glm: Any) -> None:
+def test_a_reset_empties_the_page_and_its_open_views(glm: Any) -> None:
     glm.chat((glm.base64(glm.drawn()),), "Hello")
     token = news(glm).json()["token"]
     glm.emu.reset()
@@ -301,7 +299,7 @@ def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: An
     ],
 )
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
-def test_an_answer_that_is_none_can_be_read_without_failing(body: bytes, kind: str) -> None:
+def test_an_unreadable_answer_does_not_break_the_page(body: bytes, kind: str) -> None:
     events = b"data: " + body + b"\n\n" if kind == "text/event-stream" else body
     answer = read(events, kind)
     assert (answer.text, answer.calls, answer.usage) == ("", [], {})
@@ -313,7 +311,7 @@ def test_long_answers_are_cut_and_the_page_says_so(glm: Any, monkeypatch: pytest
     assert "The rest of this answer is not kept." in shown(glm)
 
 
-def test_answers_are_forgotten_from_the_oldest_on(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "ALL_ANSWERS", 900)
     for _ in range(3):
         glm.chat("Hello")
@@ -339,7 +337,7 @@ def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -
     assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", shown) == ["function", "rules", "script"]
 
 
-def test_a_refusal_that_was_asked_for_has_no_word_on_who_answered(emulate: Any) -> None:
+def test_a_requested_refusal_names_no_source_of_the_answer(emulate: Any) -> None:
     glm = emulate()
     glm.emu.fail(code=1302)
     glm.chat("Hm.")

@@ -1,4 +1,4 @@
-"""Chat as the platform answers it: the shapes of three eras, the limits, and a refusal with its code for the rest."""
+"""Chat answers of the platform: the shapes of three eras, the limits, and refusals with their codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_stream_adds_up_to_the_whole_answer(emulate: Any, era: str, model: str
     assert frames[-2]["choices"][0]["finish_reason"] == whole.json()["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_stream_comes_in_small_writes_of_one_chunk_each(glm: Any) -> None:
+def test_a_stream_is_written_one_chunk_at_a_time(glm: Any) -> None:
     body = {"model": "glm-4v", "messages": [glm.user((glm.base64(glm.drawn()),), "Describe it")], "stream": True}
     with glm.http.stream("POST", f"{glm.emu.base_url}/chat/completions", json=body) as answer:
         assert answer.headers["content-type"] == "text/event-stream"
@@ -46,7 +46,7 @@ def test_a_stream_comes_in_small_writes_of_one_chunk_each(glm: Any) -> None:
     assert max(len(piece) for piece in pieces) < 30
 
 
-def test_the_eras_differ_as_recorded(emulate: Any) -> None:
+def test_the_eras_differ_as_documented(emulate: Any) -> None:
     first = {era: emulate(era=era).frames("Hello", model="glm-4.5")[0] for era in ("2024", "2025", "2026")}
     assert isinstance(first["2024"]["created"], str)
     assert isinstance(first["2025"]["created"], int)
@@ -58,20 +58,20 @@ def test_the_eras_differ_as_recorded(emulate: Any) -> None:
 
 def test_usage_is_counted_by_the_published_formula(glm: Any) -> None:
     # 3 for the message, 1 CJK character each, "size" one token, "?" one; 280 x 140 pixels are 10 x 5 cells.
-    asked = glm.chat((glm.emu.host(glm.drawn(size=(280, 140))),), "多大 size?", model="glm-4v")
-    usage = asked.json()["usage"]
+    answer = glm.chat((glm.emu.host(glm.drawn(size=(280, 140))),), "多大 size?", model="glm-4v")
+    usage = answer.json()["usage"]
     assert usage["prompt_tokens"] == 3 + 2 + 1 + 1 + 50
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_a_short_request_id_is_taken_unless_the_narrower_reading_is_asked_for(emulate: Any) -> None:
+def test_a_short_request_id_is_accepted_unless_strict(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"request-id-6"})
     assert loose.chat("Hello", request_id="1").json()["request_id"] == "1"
     assert strict.chat("Hello", request_id="short").json()["error"]["code"] == "1214"
     assert strict.chat("Hello", request_id="longer").status_code == 200
 
 
-def test_a_request_id_comes_back_and_is_made_when_absent(glm: Any) -> None:
+def test_a_request_id_is_returned_or_generated(glm: Any) -> None:
     assert glm.chat("Hello", request_id="my-request-1").json()["request_id"] == "my-request-1"
     assert glm.chat("Hello").json()["request_id"].startswith("emu-")
 
@@ -80,20 +80,20 @@ def test_model_names_match_without_regard_to_case(glm: Any) -> None:
     assert glm.chat("Hello", model="GLM-4V-Plus").json()["model"] == "glm-4v-plus"
 
 
-def test_null_is_as_good_as_absent(glm: Any) -> None:
+def test_null_fields_count_as_absent(glm: Any) -> None:
     nulls = dict.fromkeys(["thinking", "response_format", "tools", "stop", "temperature", "max_tokens", "stream"])
     assert glm.chat("Hello", **nulls).status_code == 200
 
 
 @pytest.mark.parametrize("encoded", ["raw", "data URI", "hosted"])
-def test_a_picture_is_seen_however_it_comes(glm: Any, encoded: str) -> None:
+def test_a_picture_is_read_in_every_form(glm: Any, encoded: str) -> None:
     picture = glm.drawn(size=(77, 33))
     raw = glm.base64(picture)
     url = {"raw": raw, "data URI": f"data:image/png;base64,{raw}", "hosted": glm.emu.host(picture)}[encoded]
     assert "77" in said(glm.chat((url,), "How large is it?"))
 
 
-def test_told_so_it_takes_raw_base64_only(emulate: Any) -> None:
+def test_a_setting_allows_only_raw_base64(emulate: Any) -> None:
     glm = emulate(strict={"base64"})
     raw = glm.base64(glm.drawn())
     assert glm.code((raw,), "Hm") == ""
@@ -120,12 +120,12 @@ def spoilt(glm: Any) -> dict[str, str]:
     }
 
 
-def test_a_picture_that_is_spoilt_is_refused(glm: Any) -> None:
+def test_a_damaged_picture_is_refused(glm: Any) -> None:
     codes = {how: glm.code((url,), "What is it?", model="glm-4v") for how, url in spoilt(glm).items()}
     assert codes == dict.fromkeys(codes, "1210")
 
 
-def test_a_model_takes_as_many_pictures_as_its_row_says(glm: Any) -> None:
+def test_a_model_accepts_as_many_pictures_as_its_row_says(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     assert glm.code(*[(url,)] * 5, "Compare", model="glm-4v") == ""
     assert glm.code(*[(url,)] * 6, "Compare", model="glm-4v") == "1210"
@@ -133,7 +133,7 @@ def test_a_model_takes_as_many_pictures_as_its_row_says(glm: Any) -> None:
     assert glm.code((glm.base64(glm.drawn()),), "See", model="glm-4v-flash") == "1210"
 
 
-def test_doubts_are_read_either_way(emulate: Any) -> None:
+def test_doubtful_limits_can_be_set_either_way(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict=Emulator.DOUBTS)
     url = loose.emu.host(loose.drawn(size=(28, 28)))
     asks: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
@@ -199,13 +199,13 @@ def test_doubts_are_read_either_way(emulate: Any) -> None:
         ("1261", {"messages": [{"role": "user", "content": "长" * 9000}]}),
     ],
 )
-def test_what_is_not_as_documented_is_refused_with_its_code(glm: Any, code: str, more: dict[str, Any]) -> None:
+def test_undocumented_requests_are_refused_with_their_code(glm: Any, code: str, more: dict[str, Any]) -> None:
     answer = glm.chat("Hello", **more)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
 @pytest.mark.parametrize("more", [{"tools": [FUNCTION, {"type": "web_search", "web_search": {"enable": True}}]}, {}])
-def test_text_models_take_text_only(glm: Any, more: dict[str, Any]) -> None:
+def test_text_models_accept_only_text(glm: Any, more: dict[str, Any]) -> None:
     assert glm.code("Hello", model="glm-4-plus", **more) == ""
     refused = glm.chat((glm.base64(glm.drawn()),), "Hello", model="glm-4-plus", **more)
     assert refused.json()["error"]["code"] == "1210"
@@ -220,19 +220,19 @@ def test_text_models_take_text_only(glm: Any, more: dict[str, Any]) -> None:
         {"role": "user", "content": "Not in a list."},
     ],
 )
-def test_the_first_generation_knows_user_and_assistant_and_lists_only(glm: Any, message: dict[str, Any]) -> None:
+def test_the_first_generation_accepts_only_user_assistant_and_lists(glm: Any, message: dict[str, Any]) -> None:
     messages = [message, glm.user("Hello")]
     assert glm.post({"model": "glm-4v", "messages": messages}).status_code == 400
     if message["role"] != "tool":
         assert glm.post({"model": "glm-4.6v", "messages": messages}).status_code == 200
 
 
-def test_a_result_belongs_to_a_call_that_was_made(glm: Any) -> None:
+def test_a_tool_result_must_belong_to_a_call(glm: Any) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
-    made = {"role": "assistant", "content": "", "tool_calls": [call]}
+    values = {"role": "assistant", "content": "", "tool_calls": [call]}
 
     def code(**result: str) -> str:
-        messages = [glm.user("Hello"), made, {"role": "tool", "content": "5", **result}]
+        messages = [glm.user("Hello"), values, {"role": "tool", "content": "5", **result}]
         answer = glm.post({"model": "glm-4.6v", "messages": messages})
         return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
@@ -253,18 +253,18 @@ def test_media_that_exclude_each_other_are_refused(glm: Any) -> None:
     assert glm.code(video, "x", model="glm-4v") == "1210"
 
 
-def test_messages_are_chinese_unless_english_is_asked_for(glm: Any) -> None:
+def test_error_messages_are_chinese_unless_english_is_requested(glm: Any) -> None:
     chinese, english = glm.chat("x", model="?"), glm.post({"model": "?"}, headers={"accept-language": "en-US,en"})
     assert "模型不存在" in chinese.json()["error"]["message"]
     assert english.json()["error"]["message"].isascii()
 
 
-def test_an_allowance_that_is_used_up_says_when_it_is_reset(glm: Any) -> None:
+def test_an_exhausted_quota_names_its_reset_time(glm: Any) -> None:
     glm.emu.fail(code=1308)
     assert re.search(r"将在 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 重置", glm.chat("Hello").json()["error"]["message"])
 
 
-def test_a_content_filter_says_whose_words_it_caught(glm: Any) -> None:
+def test_a_content_filter_names_the_filtered_role(glm: Any) -> None:
     body = glm.chat("EMU-SENSITIVE-INPUT").json()
     assert body["contentFilter"] == [{"level": 1, "role": "user"}]
     frames = glm.frames("Go on, EMU-SENSITIVE-OUTPUT")
@@ -284,13 +284,13 @@ def test_a_stop_word_ends_the_answer_before_it(glm: Any) -> None:
     assert said(glm.chat((url,), "Describe it", stop=[word])) == whole[: whole.index(word)]
 
 
-def test_max_tokens_cuts_and_says_length(glm: Any) -> None:
+def test_max_tokens_truncates_with_reason_length(glm: Any) -> None:
     answer = glm.chat((glm.emu.host(glm.drawn()),), "Describe it", max_tokens=3).json()
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 3
 
 
-def test_thinking_counts_and_may_eat_all_of_max_tokens(glm: Any) -> None:
+def test_thinking_counts_and_may_consume_all_of_max_tokens(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     answer = glm.chat((url,), "Describe it", model="glm-4.6v", max_tokens=2).json()
     message = answer["choices"][0]["message"]
@@ -300,20 +300,20 @@ def test_thinking_counts_and_may_eat_all_of_max_tokens(glm: Any) -> None:
     assert "reasoning_content" not in off["choices"][0]["message"]
 
 
-def test_a_body_that_is_no_json_object_is_refused(glm: Any) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(glm: Any) -> None:
     url = f"{glm.emu.base_url}/chat/completions"
     for body in (b"", b"{", b"[]", b"[" * 100_000, b'{"model": NaN}', b"\xff"):
         assert glm.http.post(url, content=body).json()["error"]["code"] == "1210"
 
 
-def test_a_wrong_path_is_a_flat_body_with_200_and_only_behind_the_key(glm: Any) -> None:
+def test_a_wrong_path_gets_a_flat_body_with_200_if_the_key_is_valid(glm: Any) -> None:
     answer = glm.get("/no/such/path")
     assert (answer.status_code, answer.json()) == (200, {"code": 500, "msg": "404 NOT_FOUND", "success": False})
     keyless = glm.get("/no/such/path", headers={"authorization": ""})
     assert (keyless.status_code, keyless.json()["error"]["code"]) == (401, "1001")
 
 
-def test_no_more_run_at_once_than_allowed_and_ids_run_once(emulate: Any) -> None:
+def test_concurrency_is_limited_and_request_ids_are_unique(emulate: Any) -> None:
     glm = emulate(concurrency={"glm-4v-flash": 1}, pace=60.0)
     body = {"model": "glm-4v-flash", "messages": [glm.user("Hello")], "stream": True, "request_id": "the-same-id"}
     with glm.http.stream("POST", f"{glm.emu.base_url}/chat/completions", json=body) as running:
@@ -324,7 +324,7 @@ def test_no_more_run_at_once_than_allowed_and_ids_run_once(emulate: Any) -> None
         assert glm.code("Hello", model="glm-4v") == ""
 
 
-def test_a_file_comes_by_url_or_in_the_request(emulate: Any) -> None:
+def test_a_file_is_sent_by_url_or_in_the_request(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"file-part"})
     pdf = f"data:application/pdf;base64,{loose.base64(b'%PDF-1.4 hello')}"
     for value in ({"file_data": pdf, "filename": "a.pdf"}, {"file_url": "https://example.com/a.pdf"}):
@@ -351,7 +351,7 @@ WEATHER = {
 ORDER = "get_weather, city: Berlin"
 
 
-def test_answers_have_the_shape_of_the_schema_when_told_so(emulate: Any) -> None:
+def test_strict_settings_use_the_documented_types_of_arguments_and_content(emulate: Any) -> None:
     glm = emulate(strict={"arguments-object", "content-array"})
     called = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
     (call,) = called["choices"][0]["message"]["tool_calls"]
@@ -361,7 +361,7 @@ def test_answers_have_the_shape_of_the_schema_when_told_so(emulate: Any) -> None
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
-def test_tool_choice_is_auto_whatever_was_asked(glm: Any, choice: Any) -> None:
+def test_tool_choice_is_always_auto(glm: Any, choice: Any) -> None:
     asks = {ORDER: "tool_calls", "Say hello": "stop"}
     for text, finish in asks.items():
         answer = glm.chat(text, model="glm-4.6v", tools=[WEATHER], tool_choice=choice).json()
@@ -369,7 +369,7 @@ def test_tool_choice_is_auto_whatever_was_asked(glm: Any, choice: Any) -> None:
 
 
 @pytest.mark.parametrize(("era", "index"), [("2024", 0), ("2025", -1), ("2026", 0)])
-def test_a_tool_call_streams_as_its_era_did(emulate: Any, era: str, index: int) -> None:
+def test_a_tool_call_streams_in_the_form_of_its_era(emulate: Any, era: str, index: int) -> None:
     frames = emulate(era=era).frames(ORDER, model="glm-4.6v", tools=[WEATHER])
     choices = [choice for frame in frames[:-1] for choice in frame["choices"]]
     (call,) = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
@@ -378,7 +378,7 @@ def test_a_tool_call_streams_as_its_era_did(emulate: Any, era: str, index: int) 
     assert finishes == ["tool_calls"] * (2 if era == "2025" else 1)
 
 
-def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
+def test_a_tool_call_streams_in_fragments_if_the_model_supports_it(glm: Any) -> None:
     frames = glm.frames(ORDER, model="glm-4.6", tools=[WEATHER], tool_stream=True)
     calls = [c for f in frames[:-1] for choice in f["choices"] for c in choice["delta"].get("tool_calls", ())]
     assert len(calls) > 2
@@ -387,7 +387,7 @@ def test_a_tool_call_streams_in_fragments_where_the_model_can(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("model", ["glm-4.5v", "glm-4.6v", "glm-4.6v-flash", "glm-5v-turbo", "glm-5.3-flash", "glm-4"])
-def test_the_temperature_of_every_model_is_from_zero(glm: Any, model: str) -> None:
+def test_every_model_accepts_temperature_zero(glm: Any, model: str) -> None:
     assert glm.code("Hello", model=model, temperature=0) == ""
     assert glm.code("Hello", model=model, temperature=0.005) == ""
 
@@ -402,7 +402,7 @@ def proxied(glm: Any, *content: Any, **more: Any) -> Any:
     return glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
 
 
-def test_a_proxy_takes_data_uris_and_no_raw_base64_and_refuses_in_its_own_words(glm: Any) -> None:
+def test_a_proxy_accepts_only_data_uris_and_has_its_own_errors(glm: Any) -> None:
     raw = glm.base64(glm.drawn(size=(88, 44)))
     assert "88" in said(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
     refused = proxied(glm, (raw,), "What size?")
@@ -419,7 +419,7 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     assert "reasoning_content" not in off
 
 
-def test_a_model_that_always_thinks_names_what_can_be_set_instead(glm: Any) -> None:
+def test_an_always_thinking_model_names_the_option_to_set_instead(glm: Any) -> None:
     refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
     assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
     body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}
@@ -428,7 +428,7 @@ def test_a_model_that_always_thinks_names_what_can_be_set_instead(glm: Any) -> N
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_an_answer_that_is_withdrawn_midway_ends_as_documented(emulate: Any, era: str) -> None:
+def test_an_answer_withdrawn_midway_ends_as_documented(emulate: Any, era: str) -> None:
     glm = emulate(era=era)
     glm.emu.inject("withdrawn", after=1)
     frames = glm.frames((glm.emu.host(glm.drawn()),), "Describe it")
@@ -445,7 +445,7 @@ def searching(**more: Any) -> list[dict[str, Any]]:
     return [{"type": "web_search", "web_search": {"enable": True, "search_result": True, **more}}]
 
 
-def test_a_text_model_shows_what_it_searched_when_it_is_asked_to(glm: Any) -> None:
+def test_a_text_model_returns_search_results_on_request(glm: Any) -> None:
     whole = glm.chat("News of pandas?", model="glm-4-plus", tools=searching(count=3)).json()
     frames = glm.frames("News of pandas?", model="glm-4-plus", tools=searching(count=3))
     pages = whole["web_search"]
@@ -457,5 +457,5 @@ def test_a_text_model_shows_what_it_searched_when_it_is_asked_to(glm: Any) -> No
 
 
 @pytest.mark.parametrize("more", [{"search_result": False}, {"enable": False}])
-def test_a_search_that_is_off_or_not_to_be_shown_shows_nothing(glm: Any, more: dict[str, Any]) -> None:
+def test_a_disabled_or_hidden_search_returns_no_results(glm: Any, more: dict[str, Any]) -> None:
     assert "web_search" not in glm.chat("News?", model="glm-4-plus", tools=searching(**more)).json()

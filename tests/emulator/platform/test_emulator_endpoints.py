@@ -10,7 +10,7 @@ import pytest
 
 
 def until(done: Any, what: Any) -> Any:
-    """Ask until the answer is as wanted; the emulator works beside us."""
+    """Poll until the answer is as expected."""
     for _ in range(500):
         answer = what()
         if done(answer):
@@ -26,7 +26,7 @@ def error(answer: Any) -> str:
 # Tasks
 
 
-def test_a_task_is_processing_and_then_the_same_answer(emulate: Any) -> None:
+def test_a_task_is_processing_and_then_gives_the_same_answer(emulate: Any) -> None:
     glm = emulate(async_polls=2)
     body = {"model": "glm-4v-flash", "messages": [glm.user((glm.emu.host(glm.drawn()),), "Describe it")]}
     ticket = glm.post(body | {"request_id": "my-task"}, "/async/chat/completions").json()
@@ -51,7 +51,7 @@ def test_a_task_can_fail(emulate: Any) -> None:
     assert glm.get(f"/async-result/{ticket['id']}").json()["task_status"] == "FAIL"
 
 
-def test_a_model_without_tasks_says_so_and_an_unknown_task_is_not_found(glm: Any) -> None:
+def test_tasks_of_other_models_are_refused_and_unknown_ones_not_found(glm: Any) -> None:
     body = {"model": "glm-4v", "messages": [glm.user("Hello")]}
     assert error(glm.post(body, "/async/chat/completions")) == "1212"
     assert glm.get("/async-result/no-such-task").status_code == 404
@@ -78,7 +78,7 @@ def product(one: list[float], other: list[float]) -> float:
         ("一只猫在沙发上", "沙发上有一只小猫", "各地区季度收入"),
     ],
 )
-def test_near_texts_have_near_vectors(glm: Any, question: str, near: str, far: str) -> None:
+def test_similar_texts_have_similar_vectors(glm: Any, question: str, near: str, far: str) -> None:
     asked, close, distant = vectors(glm, question, near, far)
     assert product(asked, asked) == pytest.approx(1, abs=1e-5)
     assert product(asked, close) > product(asked, distant) + 0.2
@@ -108,14 +108,14 @@ def test_a_vector_has_the_documented_dimensions_and_is_the_same_each_time(glm: A
         ("1261", {"model": "embedding-2", "input": ["长" * 500] * 17}),
     ],
 )
-def test_embeddings_refuse_what_is_not_as_documented(glm: Any, code: str, more: dict[str, Any]) -> None:
+def test_embeddings_refuse_undocumented_requests(glm: Any, code: str, more: dict[str, Any]) -> None:
     assert error(glm.post({"model": "embedding-3", "input": "x"} | more, "/embeddings")) == code
 
 
 def test_the_tokenizer_counts_what_the_chat_will_count(glm: Any) -> None:
     body = {"model": "glm-4.6v", "messages": [glm.user((glm.emu.host(glm.drawn()),), "How many?")]}
-    counted = glm.post(body, "/tokenizer").json()["usage"]["prompt_tokens"]
-    assert counted == glm.post(body).json()["usage"]["prompt_tokens"]
+    answer = glm.post(body, "/tokenizer").json()["usage"]["prompt_tokens"]
+    assert answer == glm.post(body).json()["usage"]["prompt_tokens"]
 
 
 # Files and batches
@@ -135,28 +135,28 @@ def jsonl(*lines: Any) -> bytes:
 
 
 def test_a_file_is_uploaded_listed_and_deleted(glm: Any) -> None:
-    made = [upload(glm, b"some words", "user_data", f"{number}.txt").json() for number in range(3)]
-    assert (made[0]["bytes"], made[0]["purpose"], made[0]["filename"]) == (10, "user_data", "0.txt")
+    results = [upload(glm, b"some words", "user_data", f"{number}.txt").json() for number in range(3)]
+    assert (results[0]["bytes"], results[0]["purpose"], results[0]["filename"]) == (10, "user_data", "0.txt")
     listed = glm.get("/files", params={"purpose": "user_data", "limit": 2}).json()
-    assert [one["id"] for one in listed["data"]] == [made[2]["id"], made[1]["id"]]
+    assert [one["id"] for one in listed["data"]] == [results[2]["id"], results[1]["id"]]
     assert listed["has_more"]
-    rest = glm.get("/files", params={"after": made[1]["id"]}).json()
-    assert [one["id"] for one in rest["data"]] == [made[0]["id"]]
-    deleted = glm.http.delete(f"{glm.emu.base_url}/files/{made[0]['id']}").json()
-    assert deleted == {"id": made[0]["id"], "object": "file", "deleted": True}
-    assert glm.http.delete(f"{glm.emu.base_url}/files/{made[0]['id']}").status_code == 404
+    rest = glm.get("/files", params={"after": results[1]["id"]}).json()
+    assert [one["id"] for one in rest["data"]] == [results[0]["id"]]
+    deleted = glm.http.delete(f"{glm.emu.base_url}/files/{results[0]['id']}").json()
+    assert deleted == {"id": results[0]["id"], "object": "file", "deleted": True}
+    assert glm.http.delete(f"{glm.emu.base_url}/files/{results[0]['id']}").status_code == 404
 
 
-def test_a_file_of_2024_bears_its_name_as_it_did_then(emulate: Any) -> None:
-    shown = upload(emulate(era="2024"), b"x", "user_data").json()
-    assert shown["fileName"] == "lines.jsonl"
-    assert "filename" not in shown
+def test_a_file_of_the_2024_era_has_its_name_in_the_old_field(emulate: Any) -> None:
+    data = upload(emulate(era="2024"), b"x", "user_data").json()
+    assert data["fileName"] == "lines.jsonl"
+    assert "filename" not in data
 
 
-def test_a_message_can_name_an_uploaded_file_if_it_was_meant_for_that(glm: Any) -> None:
-    meant = upload(glm, b"some words", "user_data").json()["id"]
+def test_a_message_can_use_an_uploaded_file_with_the_right_purpose(glm: Any) -> None:
+    result = upload(glm, b"some words", "user_data").json()["id"]
     other = upload(glm, b"some words", "retrieval").json()["id"]
-    for identity, code in ((meant, ""), (other, "1210")):
+    for identity, code in ((result, ""), (other, "1210")):
         file = {"type": "file", "file": {"file_id": identity}}
         assert glm.code(file, "Sum up", model="glm-5.3-flash") == code
 
@@ -187,19 +187,19 @@ def test_an_upload_needs_a_file_and_a_known_purpose_and_has_a_limit(glm: Any) ->
     assert upload(glm, b"x" * (100 * 1024 * 1024 + 1), "retrieval").status_code == 435
 
 
-def test_a_batch_answers_each_request_in_an_order_of_its_own(glm: Any) -> None:
+def test_a_batch_returns_its_answers_in_another_order(glm: Any) -> None:
     names = [f"request-{number}" for number in range(12)]
     # One of them asks for more than its model writes: it fails alone.
     bad = line("request-x")
     bad["body"]["max_tokens"] = 10_000
     file = upload(glm, jsonl(*(line(name, f"Say {name}") for name in names), bad)).json()["id"]
     body = {"input_file_id": file, "endpoint": "/v4/chat/completions", "metadata": {"a": "b"}}
-    made = glm.post(body, "/batches").json()
-    assert made["status"] == "validating"
-    assert made["request_counts"] == {"total": None, "completed": None, "failed": None}
-    assert made["output_file_id"] == ""
-    assert made["created_at"] > 10**12
-    done = until(lambda batch: batch["status"] == "completed", lambda: glm.get(f"/batches/{made['id']}").json())
+    data = glm.post(body, "/batches").json()
+    assert data["status"] == "validating"
+    assert data["request_counts"] == {"total": None, "completed": None, "failed": None}
+    assert data["output_file_id"] == ""
+    assert data["created_at"] > 10**12
+    done = until(lambda batch: batch["status"] == "completed", lambda: glm.get(f"/batches/{data['id']}").json())
     assert done["request_counts"] == {"total": 13, "completed": 12, "failed": 1}
     output = glm.get(f"/files/{done['output_file_id']}/content").text
     answers = [json.loads(one) for one in output.splitlines()]
@@ -209,28 +209,28 @@ def test_a_batch_answers_each_request_in_an_order_of_its_own(glm: Any) -> None:
     (failed,) = [json.loads(one) for one in glm.get(f"/files/{done['error_file_id']}/content").text.splitlines()]
     assert (failed["custom_id"], failed["response"]["body"]["error"]["code"]) == ("request-x", "1214")
     assert error(glm.get(f"/files/{file}/content")) == "1210"
-    assert [batch["id"] for batch in glm.get("/batches").json()["data"]] == [made["id"]]
+    assert [batch["id"] for batch in glm.get("/batches").json()["data"]] == [data["id"]]
 
 
-def test_a_batch_takes_its_input_with_it_when_told_so(glm: Any) -> None:
+def test_a_batch_can_delete_its_input_file(glm: Any) -> None:
     file = upload(glm, jsonl(line("request-1"))).json()["id"]
     body = {"input_file_id": file, "endpoint": "/v4/chat/completions", "auto_delete_input_file": True}
-    made = glm.post(body, "/batches").json()
-    until(lambda batch: batch["status"] == "completed", lambda: glm.get(f"/batches/{made['id']}").json())
+    data = glm.post(body, "/batches").json()
+    until(lambda batch: batch["status"] == "completed", lambda: glm.get(f"/batches/{data['id']}").json())
     assert [one["purpose"] for one in glm.get("/files").json()["data"]] == ["batch_output"]
 
 
-def test_a_cancelled_batch_keeps_what_was_answered(emulate: Any) -> None:
+def test_a_cancelled_batch_keeps_its_finished_answers(emulate: Any) -> None:
     glm = emulate()
     glm.emu.answer(lambda ask: time.sleep(0.02) or "yes")
     file = upload(glm, jsonl(*(line(f"request-{number}") for number in range(200)))).json()["id"]
-    made = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
-    until(lambda batch: batch["request_counts"]["completed"], lambda: glm.get(f"/batches/{made['id']}").json())
-    assert glm.post({}, f"/batches/{made['id']}/cancel").json()["status"] == "cancelling"
-    done = until(lambda batch: batch["status"] == "cancelled", lambda: glm.get(f"/batches/{made['id']}").json())
+    data = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
+    until(lambda batch: batch["request_counts"]["completed"], lambda: glm.get(f"/batches/{data['id']}").json())
+    assert glm.post({}, f"/batches/{data['id']}/cancel").json()["status"] == "cancelling"
+    done = until(lambda batch: batch["status"] == "cancelled", lambda: glm.get(f"/batches/{data['id']}").json())
     assert 0 < done["request_counts"]["completed"] < 200
     assert done["output_file_id"]
-    assert error(glm.post({}, f"/batches/{made['id']}/cancel")) == "1214"
+    assert error(glm.post({}, f"/batches/{data['id']}/cancel")) == "1214"
 
 
 @pytest.mark.parametrize(
@@ -243,5 +243,5 @@ def test_a_cancelled_batch_keeps_what_was_answered(emulate: Any) -> None:
         ("1210", []),
     ],
 )
-def test_a_batch_is_refused_when_it_cannot_be_begun(glm: Any, code: str, body: Any) -> None:
+def test_a_batch_that_cannot_start_is_refused(glm: Any, code: str, body: Any) -> None:
     assert error(glm.post(body, "/batches")) == code

@@ -1,4 +1,4 @@
-"""What the emulator claims about itself is written down, up to date and backed by tests that exist."""
+"""Claims about the emulator's fidelity are documented, up to date, and name tests that exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fidelity() -> ModuleType:
     return module
 
 
-def test_the_page_is_what_the_manifest_says(fidelity: ModuleType) -> None:
+def test_the_page_is_up_to_date_with_the_manifest(fidelity: ModuleType) -> None:
     assert fidelity.PAGE.read_text("utf-8") == fidelity.rendered(), "run: python docs/fidelity.py"
 
 
@@ -32,16 +32,16 @@ def test_every_claim_has_a_source_and_says_how_it_was_verified(fidelity: ModuleT
         assert claim["verified"] in fidelity.VERIFIED
 
 
-def test_a_claim_by_a_document_names_the_page_that_was_read_and_no_other_does(fidelity: ModuleType) -> None:
+def test_only_claims_verified_by_a_document_name_the_page_read(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
         assert bool(claim["read"]) == (claim["verified"] == "document"), claim["claim"]
 
 
-def test_what_users_reported_says_who_showed_it(fidelity: ModuleType) -> None:
+def test_claims_reported_by_users_name_their_source(fidelity: ModuleType) -> None:
     assert [claim["claim"] for claim in fidelity.claims() if claim["verified"] == "report" and not claim["shown"]] == []
 
 
-def test_every_test_that_is_named_exists_and_a_claim_by_sdk_names_a_contract_test(fidelity: ModuleType) -> None:
+def test_named_tests_exist_and_sdk_claims_name_a_contract_test(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
         if claim["test"]:
             file, _, name = claim["test"].partition("::")

@@ -1,4 +1,4 @@
-"""Plain keys and signed tokens, as the emulator judges them."""
+"""Checks of plain keys and signed tokens by the emulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def piece(value: Any) -> str:
 
 
 def token(key: str, *, seconds: float = 60, unit: int = 1000, head: dict[str, str] | None = None, **more: Any) -> str:
-    """Signed as docs.bigmodel.cn describes it, in an own few lines."""
+    """A token signed as docs.bigmodel.cn describes it, without using `glmv`."""
     identity, secret = key.split(".")
     now = time.time()
     claims = {"api_key": identity, "exp": int((now + seconds) * unit), "timestamp": int(now * unit)} | more
@@ -50,19 +50,19 @@ def test_a_wrong_key_is_1002(glm: Any, given: str) -> None:
     assert code(glm, f"Bearer {given}") == "1002"
 
 
-def test_a_token_is_expired_after_its_time_and_when_signed_in_seconds(glm: Any) -> None:
+def test_a_token_expires_after_its_lifetime_or_if_signed_in_seconds(glm: Any) -> None:
     assert code(glm, token(glm.emu.api_key, seconds=-1)) == "1003"
     assert code(glm, token(glm.emu.api_key, unit=1)) == "1003"
 
 
-def test_a_token_is_judged_by_the_emulators_clock(emulate: Any) -> None:
+def test_a_token_is_checked_by_the_emulators_clock(emulate: Any) -> None:
     ahead = emulate(clock_offset=3600)
     assert code(ahead, token(ahead.emu.api_key)) == "1003"
     shown = time.mktime(time.strptime(ahead.get("/models").headers["date"], "%a, %d %b %Y %H:%M:%S GMT"))
     assert 3500 < shown - time.mktime(time.gmtime()) < 3700
 
 
-def test_a_token_that_was_signed_otherwise_is_refused(glm: Any) -> None:
+def test_a_token_signed_in_another_way_is_refused(glm: Any) -> None:
     key = glm.emu.api_key
     identity = key.split(".")[0]
     assert code(glm, token(f"{identity}.other-secret")) == "1004"
@@ -71,7 +71,7 @@ def test_a_token_that_was_signed_otherwise_is_refused(glm: Any) -> None:
     assert code(glm, token(key, head={"alg": "HS256"})) == "1002"
 
 
-def test_a_proxy_takes_any_key_and_none_is_refused(glm: Any) -> None:
+def test_a_proxy_accepts_any_key_but_not_a_missing_one(glm: Any) -> None:
     url = f"{glm.emu.proxy_url}/models"
     assert glm.http.get(url, headers={"authorization": "Bearer sk-anything"}).status_code == 200
     assert glm.http.get(url, headers={"authorization": ""}).status_code == 401
@@ -80,7 +80,7 @@ def test_a_proxy_takes_any_key_and_none_is_refused(glm: Any) -> None:
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
 )
-def test_a_proxy_asks_for_the_key_where_others_or_their_money_are_reached(
+def test_a_proxy_requires_its_key_if_other_machines_or_costs_are_involved(
     emulate: Any, settings: dict[str, Any]
 ) -> None:
     glm = emulate(**settings)
@@ -89,7 +89,7 @@ def test_a_proxy_asks_for_the_key_where_others_or_their_money_are_reached(
     assert [answer.status_code for answer in found] == [401, 200]
 
 
-def test_a_call_that_is_sent_again_with_a_new_token_is_one_call(glm: Any) -> None:
+def test_a_retry_with_a_new_token_is_the_same_call(glm: Any) -> None:
     glm.emu.inject("token-expired")
     for seconds in (60, 90):
         bearer = f"Bearer {token(glm.emu.api_key, seconds=seconds)}"

@@ -1,4 +1,4 @@
-"""What glmv writes down, the emulator reads as it was meant: two readings of the documents that share no code."""
+"""The emulator decodes requests of glmv with the intended meaning; the two share no code."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from glmv_emulator.platform.state import State
 
 @cache
 def picture(number: int) -> Image:
-    held = io.BytesIO()
-    Pillow.new("RGB", (number + 1, 2), (40 * number, 0, 0)).save(held, "PNG")
-    return Image.from_bytes(held.getvalue())
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (number + 1, 2), (40 * number, 0, 0)).save(buffer, "PNG")
+    return Image.from_bytes(buffer.getvalue())
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
@@ -50,7 +50,7 @@ def uses_of_tools(draw: st.DrawFn) -> list[Message]:
 
 
 def conversations(*, tools: bool) -> st.SearchStrategy[list[Message]]:
-    """Turns that begin with the user's."""
+    """Conversations that start with a user message."""
     turn = st.one_of(users.map(lambda one: [one]), assistants.map(lambda one: [one]), *[uses_of_tools()] * tools)
     system = words.map(lambda text: [Message("system", text)])
     later = st.lists(turn, max_size=4).map(lambda turns: [message for turn in turns for message in turn])
@@ -87,14 +87,14 @@ def texts(content: str | list[dict[str, Any]]) -> list[str]:
 
 
 def calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
-    made = message.get("tool_calls", ())
-    return tuple(ToolCall(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in made)
+    answer = message.get("tool_calls", ())
+    return tuple(ToolCall(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in answer)
 
 
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4v"])
 @settings(deadline=None)  # a busy machine is no failure
 @given(data=st.data())
-def test_a_conversation_is_read_as_it_was_meant(model: str, data: st.DataObject) -> None:
+def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: st.DataObject) -> None:
     messages = data.draw(conversations(tools=model == "glm-4.6v"))
     given = data.draw(options)
     pictures = [part for message in messages for part in message.content if isinstance(part, Image)]
@@ -107,7 +107,7 @@ def test_a_conversation_is_read_as_it_was_meant(model: str, data: st.DataObject)
         assert calls(got) == sent.tool_calls
         assert got.get("tool_call_id") == sent.tool_call_id
     assert [medium.data for medium in read.media] == [one.data() for one in pictures]
-    asked = read.parameters
-    for name, told in {"max_tokens": asked.max_tokens, "seed": asked.seed, "request_id": asked.request_id}.items():
+    result = read.parameters
+    for name, told in {"max_tokens": result.max_tokens, "seed": result.seed, "request_id": result.request_id}.items():
         assert name not in given or given[name] == told
-    assert asked.stop == ((given["stop"],) if "stop" in given else ())
+    assert result.stop == ((given["stop"],) if "stop" in given else ())

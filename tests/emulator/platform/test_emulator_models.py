@@ -1,4 +1,4 @@
-"""The table of models is data: its file says each thing once, and where it is from."""
+"""The table of models is a data file: each value is given once, with its source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_each_model_has_one_row_and_a_source() -> None:
     assert all(row.source for row in MODELS.values())
 
 
-def test_two_readings_of_a_value_are_a_doubt_with_a_name() -> None:
+def test_a_value_with_two_readings_is_a_named_doubt() -> None:
     row = find("GLM-4V-Flash")
     assert row is not None
     assert row.context == Doubt("context-flash", loose=131072, strict=16384)
@@ -31,7 +31,7 @@ def test_two_readings_of_a_value_are_a_doubt_with_a_name() -> None:
 
 
 @pytest.mark.parametrize("base", ["base_url", "proxy_url"])
-def test_one_model_is_asked_for_by_its_name(glm: Any, base: str) -> None:
+def test_a_model_is_looked_up_by_its_name(glm: Any, base: str) -> None:
     url = f"{getattr(glm.emu, base)}/models"
     listed = {row["id"]: row for row in glm.http.get(url).json()["data"]}
     assert glm.http.get(f"{url}/glm-4.6v").json() == listed["glm-4.6v"]

@@ -1,4 +1,4 @@
-"""`/v1` takes what OpenAI-compatible servers take: the requests of well-known agents, as they were captured."""
+"""`/v1` accepts requests for OpenAI-compatible servers, such as captured requests of well-known agents."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Body = dict[str, Any]
 
 
 def pixels() -> str:
-    held = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(held, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 PICTURE: Body = {"type": "image_url", "image_url": {"url": pixels()}}
@@ -203,7 +203,7 @@ def test_a_request_of_a_well_known_agent_is_answered(emulate: Any, case: str, st
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
-def test_every_role_may_have_a_list_of_parts_with_pictures(glm: Any, role: str) -> None:
+def test_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> None:
     message: Body = {"role": role, "content": [text("Look"), PICTURE]}
     if role == "tool":
         message["tool_call_id"] = "call_1"
@@ -242,7 +242,7 @@ def test_roles_may_come_in_any_order(glm: Any, roles: list[str]) -> None:
         {"reasoning_effort": "low"},
     ],
 )
-def test_what_such_servers_take_is_taken(glm: Any, more: Body) -> None:
+def test_requests_valid_for_openai_compatible_servers_are_accepted(glm: Any, more: Body) -> None:
     assert post(glm, hello(**more)).status_code == 200
 
 
@@ -265,7 +265,7 @@ def test_what_such_servers_take_is_taken(glm: Any, more: Body) -> None:
         (404, "not_found_error", {"model": "glm-9v"}),
     ],
 )
-def test_what_they_refuse_is_refused_in_their_shape(glm: Any, status: int, kind: str, more: Body) -> None:
+def test_requests_they_refuse_get_errors_in_the_openai_format(glm: Any, status: int, kind: str, more: Body) -> None:
     answer = post(glm, hello(**more))
     error = answer.json()["error"]
     assert (answer.status_code, error["type"]) == (status, kind)
@@ -274,16 +274,16 @@ def test_what_they_refuse_is_refused_in_their_shape(glm: Any, status: int, kind:
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": None}, {"stream_options": {"include_usage": False}}])
-def test_a_stream_has_usage_only_when_it_was_asked_for(glm: Any, options: Body) -> None:
+def test_a_stream_has_usage_only_if_requested(glm: Any, options: Body) -> None:
     without = frames(post(glm, hello(stream=True, **options)))
     assert not any("usage" in frame for frame in without)
-    asked = frames(post(glm, hello(stream=True, stream_options={"include_usage": True})))
-    assert asked[-1]["choices"] == []
-    assert asked[-1]["usage"]["total_tokens"] > 0
+    result = frames(post(glm, hello(stream=True, stream_options={"include_usage": True})))
+    assert result[-1]["choices"] == []
+    assert result[-1]["usage"]["total_tokens"] > 0
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
-def test_what_a_client_chooses_reaches_the_answer_on_v1_alone(choice: Any) -> None:
+def test_tool_choice_and_response_format_are_obeyed_only_on_v1(choice: Any) -> None:
     body = hello(tools=[WEATHER], tool_choice=choice, response_format=schema("City", CITY))
     obeyed = check(body, MODELS["glm-4.6v"], Settings(), proxied=True)
     assert (obeyed.tool_choice, obeyed.response_format) == (choice, body["response_format"])
@@ -291,7 +291,7 @@ def test_what_a_client_chooses_reaches_the_answer_on_v1_alone(choice: Any) -> No
     assert (ignored.tool_choice, ignored.response_format) == (None, None)
 
 
-def test_a_strict_server_refuses_fields_that_it_does_not_know(emulate: Any) -> None:
+def test_a_strict_server_refuses_unknown_fields(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"fields"})
     body = hello(request_id="request-1", thinking={"type": "enabled"})
     assert post(loose, body).status_code == 200

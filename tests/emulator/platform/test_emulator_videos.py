@@ -1,4 +1,4 @@
-"""What a video costs: bounded, as the published processors of the models bound it."""
+"""Token costs of videos, bounded as in the models' published processors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ av = pytest.importorskip("av", reason="the videos are made with PyAV")
 
 
 def clip(seconds: int, size: tuple[int, int] = (1280, 720)) -> bytes:
-    """Two frames that are shown for so many seconds together."""
+    """A video of two frames with this total duration in seconds."""
     from PIL import Image
 
-    held = io.BytesIO()
-    with av.open(held, "w", format="mp4") as made:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as made:
         stream = made.add_stream("mpeg4", rate=Fraction(2, seconds))
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         for _ in range(2):
             made.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", size, "red"))))
         made.mux(stream.encode())
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("model", ["glm-4.5v", "glm-4.6v", "glm-5v-turbo", "glm-5.3-flash"])
@@ -48,7 +48,7 @@ def test_a_long_video_fits_into_the_context_of_its_model(glm: Any, model: str) -
         ("glm-4.5v", 5, 5_980),
     ],
 )
-def test_a_video_costs_what_the_published_processor_makes_of_it(model: str, seconds: int, tokens: int) -> None:
+def test_a_video_costs_as_many_tokens_as_in_the_published_processor(model: str, seconds: int, tokens: int) -> None:
     assert video(seconds, 1280, 720, MODELS[model].video_sampling) == pytest.approx(tokens, rel=0.03)
 
 

@@ -1,4 +1,4 @@
-"""Abuse of the emulator: web pages, strangers, floods, and what the journal must not keep."""
+"""Abuse of the emulator: web pages, foreign hosts, floods, and content that the journal must not store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def address(glm: Any) -> tuple[str, int]:
 
 
 def said(peer: socket.socket) -> bytes:
-    """All that a server says until it closes."""
+    """All bytes that a server sends until it closes the connection."""
     peer.settimeout(10)
     return b"".join(iter(lambda: peer.recv(65536), b""))
 
@@ -33,7 +33,7 @@ def said(peer: socket.socket) -> bytes:
         {"origin": "null"},
     ],
 )
-def test_a_web_page_reaches_nothing_even_with_the_key(glm: Any, headers: dict[str, str]) -> None:
+def test_a_web_page_is_refused_even_with_the_key(glm: Any, headers: dict[str, str]) -> None:
     answer = glm.post(glm.hello(), headers=headers)
     assert answer.status_code == 403
     assert "choices" not in answer.text
@@ -50,14 +50,14 @@ def test_a_preflight_is_granted_nothing(glm: Any) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_without_the_key_of_this_run_no_fault_can_be_asked_for(glm: Any) -> None:
+def test_faults_can_be_requested_only_with_the_key_of_this_run(glm: Any) -> None:
     headers = {"x-glmv-fault": "stall-before-headers", "authorization": "Bearer test-id.test-secret"}
     answer = glm.post(glm.hello(), headers=headers)
     assert answer.status_code == 401
     assert glm.emu.requests[-1].fault is None
 
 
-def test_it_listens_on_one_loopback_address_unless_told_otherwise(glm: Any) -> None:
+def test_it_listens_on_one_loopback_address_by_default(glm: Any) -> None:
     assert address(glm)[0] == "127.0.0.1"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", address(glm)[1]), timeout=5)
@@ -80,7 +80,7 @@ HALF = '{"model": "glm-4v", "request_id": "half \\ud83d", "messages": [{"role": 
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/tokenizer", "/embeddings", "/batches", "/no/such/path"])
-def test_half_a_character_in_a_body_breaks_neither_answer_nor_page(glm: Any, path: str) -> None:
+def test_a_lone_surrogate_in_a_body_breaks_neither_answer_nor_page(glm: Any, path: str) -> None:
     answer = glm.http.post(glm.emu.base_url + path, content=HALF.encode())
     assert answer.status_code in (200, 400)
     assert answer.content.decode()  # it is UTF-8
@@ -90,21 +90,21 @@ def test_half_a_character_in_a_body_breaks_neither_answer_nor_page(glm: Any, pat
         assert shown.content.decode()
 
 
-def test_half_a_character_in_a_batch_does_not_end_it(glm: Any) -> None:
+def test_a_lone_surrogate_in_a_batch_does_not_end_the_batch(glm: Any) -> None:
     line = {"custom_id": "line-1", "method": "POST", "url": "/v4/chat/completions"}
     body = {"model": "glm-4v", "messages": [glm.user("Say \ud83d")]}
     jsonl = json.dumps(line | {"body": body}).encode()
     form = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", jsonl)}}
     file = glm.http.post(f"{glm.emu.base_url}/files", **form).json()["id"]
-    made = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
+    data = glm.post({"input_file_id": file, "endpoint": "/v4/chat/completions"}, "/batches").json()
     for _ in range(500):
-        batch = glm.get(f"/batches/{made['id']}").json()
+        batch = glm.get(f"/batches/{data['id']}").json()
         if batch["status"] == "completed":
             break
     assert batch["request_counts"]["completed"] == 1
 
 
-def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_body_is_refused_after_a_timeout(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "SLOWEST_BODY", 0.2)
     host, port = address(glm)
     head = ["POST /api/paas/v4/chat/completions HTTP/1.1", f"host: {host}:{port}", "content-length: 99", "", "{"]
@@ -113,15 +113,15 @@ def test_a_body_that_stops_coming_is_sent_away(glm: Any, monkeypatch: pytest.Mon
         assert said(peer).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_head_without_end_is_refused(glm: Any) -> None:
+def test_an_endless_request_head_is_refused(glm: Any) -> None:
     with socket.create_connection(address(glm), timeout=10) as peer, pytest.raises(ConnectionError):
         peer.sendall(b"x" * 64 * 1024 * 1024)
     assert glm.chat("Hello").status_code == 200
 
 
-def test_a_chunked_body_without_end_is_refused_at_the_limit(emulate: Any) -> None:
+def test_an_endless_chunked_body_is_refused_at_the_limit(emulate: Any) -> None:
     glm = emulate(largest_body=1_000_000)
-    # The client may see the refusal, or only that nobody reads on.
+    # The client gets the refusal, or only an error because the server stops reading.
     with contextlib.suppress(httpx.TransportError):
         glm.http.post(f"{glm.emu.base_url}/chat/completions", content=itertools.repeat(b" " * 65536))
     assert glm.emu.requests[-1].status == 413
@@ -129,14 +129,14 @@ def test_a_chunked_body_without_end_is_refused_at_the_limit(emulate: Any) -> Non
     assert glm.chat("Hello").status_code == 200
 
 
-def test_others_are_served_while_hundreds_of_connections_say_nothing(glm: Any) -> None:
+def test_requests_are_served_beside_hundreds_of_silent_connections(glm: Any) -> None:
     with contextlib.ExitStack() as opened:
         for _ in range(400):
             opened.enter_context(socket.create_connection(address(glm)))
         assert glm.chat("Hello").status_code == 200
 
 
-def test_the_journal_keeps_no_key_token_cookie_or_blob(glm: Any) -> None:
+def test_the_journal_stores_no_key_token_cookie_or_blob(glm: Any) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJhcGlfa2V5IjoidGVzdC1pZCJ9.c2lnbmF0dXJlLW9mLWEtdGVzdA"
     blob = glm.base64(bytes(range(256)))
     glm.post(
@@ -148,7 +148,7 @@ def test_the_journal_keeps_no_key_token_cookie_or_blob(glm: Any) -> None:
     assert [secret for secret in secrets if secret in kept] == []
 
 
-def test_the_journal_keeps_a_bounded_part_of_a_large_request(glm: Any) -> None:
+def test_the_journal_stores_a_bounded_part_of_a_large_request(glm: Any) -> None:
     many = [{"type": "text", "text": "word " * 700} for _ in range(200)]
     glm.post(glm.hello() | {"messages": [{"role": "user", "content": many}]})
     assert len(repr(glm.emu.requests[-1].body)) < 70_000

@@ -1,4 +1,4 @@
-"""The emulator as a server on this machine: who may talk to it, what it says of itself, what it keeps."""
+"""The emulator as a server on this machine: allowed clients, response headers, and its journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from glmv_emulator import Emulator
 from glmv_emulator.http import playback
 
 
-def test_every_answer_says_that_it_is_an_emulators(glm: Any) -> None:
+def test_every_response_says_that_it_comes_from_an_emulator(glm: Any) -> None:
     answers = [
         glm.chat("Hello"),
         glm.chat("Hello", stream=True),
@@ -34,24 +34,24 @@ def test_every_answer_says_that_it_is_an_emulators(glm: Any) -> None:
 def test_it_listens_on_loopback_only(glm: Any) -> None:
     port = int(glm.emu.base_url.split(":")[2].split("/")[0])
     listening = socket.socket()
-    # Another address of the same machine is free to bind: nobody listens on all of them.
+    # Another address of the same machine is free: the emulator does not listen on all addresses.
     listening.bind(("127.0.0.2", port))
     listening.close()
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "0.0.0.0:80"])
-def test_another_host_name_is_turned_away(glm: Any, host: str) -> None:
+def test_another_host_name_is_refused(glm: Any, host: str) -> None:
     assert glm.get("/models", headers={"host": host}).status_code == 403
 
 
-def test_a_web_page_is_turned_away_and_gets_no_cors_header(glm: Any) -> None:
+def test_a_web_page_is_refused_and_gets_no_cors_header(glm: Any) -> None:
     answer = glm.post({}, headers={"origin": "https://evil.example"})
-    asked = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
-    assert (answer.status_code, asked.status_code) == (403, 403)
-    assert not [name for name in [*answer.headers, *asked.headers] if name.startswith("access-control")]
+    result = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
+    assert (answer.status_code, result.status_code) == (403, 403)
+    assert not [name for name in [*answer.headers, *result.headers] if name.startswith("access-control")]
 
 
-def test_a_request_above_the_limit_is_refused_whether_its_length_is_announced_or_not(emulate: Any) -> None:
+def test_too_large_a_request_is_refused_with_or_without_content_length(emulate: Any) -> None:
     glm = emulate(largest_body=10_000)
     announced = glm.post({"model": "x" * 20_000})
     chunked = glm.http.post(f"{glm.emu.base_url}/chat/completions", content=iter([b"x" * 6_000] * 3))
@@ -66,7 +66,7 @@ def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
     assert httpx.get(url + "x").status_code == 404
 
 
-def test_it_looks_at_hosted_pictures_and_never_fetches_another(glm: Any) -> None:
+def test_it_reads_hosted_pictures_and_never_fetches_others(glm: Any) -> None:
     trap = socket.create_server(("127.0.0.1", 0))
     trap.settimeout(0.5)
     elsewhere = f"http://127.0.0.1:{trap.getsockname()[1]}/picture.png"
@@ -80,15 +80,15 @@ def test_it_looks_at_hosted_pictures_and_never_fetches_another(glm: Any) -> None
     assert unseen.status_code == 200
 
 
-def test_the_journal_keeps_what_was_asked_without_key_and_picture(glm: Any) -> None:
+def test_the_journal_stores_requests_without_key_and_picture(glm: Any) -> None:
     picture = glm.drawn(size=(320, 200))
     glm.chat((glm.base64(picture),), f"Is {glm.emu.api_key} a key?", model="glm-4v")
     (exchange,) = glm.emu.requests
-    shown = repr(exchange)
-    assert glm.emu.api_key not in shown
-    assert glm.emu.api_key.partition(".")[2] not in shown
+    text = repr(exchange)
+    assert glm.emu.api_key not in text
+    assert glm.emu.api_key.partition(".")[2] not in text
     assert "authorization" not in exchange.headers
-    assert glm.base64(picture)[:64] not in shown
+    assert glm.base64(picture)[:64] not in text
     assert f"{len(picture)} bytes" in exchange.body["messages"][0]["content"][0]["image_url"]["url"]
     assert (exchange.method, exchange.path, exchange.status) == ("POST", "/api/paas/v4/chat/completions", 200)
     assert (exchange.media[0].width, exchange.media[0].height) == (320, 200)
@@ -100,27 +100,27 @@ def test_the_journal_is_bounded(glm: Any) -> None:
     assert len(glm.emu.requests) == 1_000
 
 
-def test_a_second_emulator_starts_within_the_time_that_a_test_can_spare(glm: Any) -> None:
+def test_a_second_emulator_starts_quickly(glm: Any) -> None:
     before = time.perf_counter()
     with Emulator():
         took = time.perf_counter() - before
     assert took < 0.3
 
 
-def test_each_run_makes_its_own_key_of_the_platforms_form() -> None:
+def test_each_run_generates_a_key_in_the_platforms_form() -> None:
     one, other = Emulator(), Emulator()
     assert one.api_key != other.api_key
     assert [emu.api_key.count(".") for emu in (one, other)] == [1, 1]
     assert one.api_key not in repr(one)
 
 
-def test_a_port_that_is_taken_is_named(glm: Any) -> None:
+def test_the_error_of_a_port_in_use_names_it(glm: Any) -> None:
     taken = int(glm.emu.base_url.split(":")[2].split("/")[0])
     with pytest.raises(OSError, match=f"port {taken} .* port=0 uses a free one"):
         Emulator(port=taken).start()
 
 
-def test_an_emulator_that_does_not_run_says_so() -> None:
+def test_an_emulator_that_is_not_running_raises_a_clear_error() -> None:
     with pytest.raises(RuntimeError, match="not running"):
         _ = Emulator().base_url
 
@@ -138,7 +138,7 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_stopping_closes_who_had_only_just_come(turns: int) -> None:
+def test_stopping_closes_connections_that_were_just_opened(turns: int) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         gc.collect()  # what other tests left is not of this one
@@ -165,14 +165,14 @@ def _end_while_somebody_comes(turns: int) -> None:
         emulator.stop()
 
 
-def test_what_it_does_not_implement_is_not_found_so_that_no_client_tries_again(glm: Any) -> None:
+def test_unimplemented_paths_are_not_found_so_that_clients_do_not_retry(glm: Any) -> None:
     answer = glm.post({"model": "cogview-3"}, "/images/generations")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
     assert "docs/fidelity.md" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/images/generations", "/v1/no/such/path", "/no/such/path"])
-def test_a_path_beyond_the_platforms_bases_is_not_found(glm: Any, path: str) -> None:
+def test_a_path_outside_the_platforms_base_urls_is_not_found(glm: Any, path: str) -> None:
     answer = glm.http.post(glm.emu.origin + path, json={})
     assert answer.status_code == 404
     assert answer.json()["error"].keys() >= {"message", "code"}
@@ -180,7 +180,7 @@ def test_a_path_beyond_the_platforms_bases_is_not_found(glm: Any, path: str) -> 
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/chat/completions"), ("PUT", "/files"), ("POST", "/models")])
-def test_a_method_that_a_path_does_not_have_is_not_found(glm: Any, method: str, path: str) -> None:
+def test_an_unsupported_method_is_not_found(glm: Any, method: str, path: str) -> None:
     url = f"{glm.emu.base_url}{path}"
     answer = glm.http.request(method, url, headers={"authorization": f"Bearer {glm.emu.api_key}"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
@@ -190,14 +190,14 @@ def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(4)]
+        results = [process.stdout.readline() for _ in range(4)]
         process.terminate()
-    assert said[0].startswith("EMULATOR")
-    assert "/api/paas/v4" in said[1]
-    assert said[3].split()[-1].count(".") == 1
+    assert results[0].startswith("EMULATOR")
+    assert "/api/paas/v4" in results[1]
+    assert results[3].split()[-1].count(".") == 1
 
 
-def test_without_its_libraries_it_names_the_extra() -> None:
+def test_without_its_dependencies_the_error_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['starlette'] = None; import glmv_emulator, glmv_emulator.pytest_plugin\n"
         "try: glmv_emulator.Emulator().start()\n"
@@ -212,7 +212,7 @@ def test_the_fixture_gives_a_running_emulator(glmv_emulator: Emulator) -> None:
     assert answer.status_code == 200
 
 
-def test_an_unforeseen_failure_is_an_answer_and_not_the_end(emulate: Any) -> None:
+def test_an_unexpected_exception_is_an_error_response_and_not_a_crash(emulate: Any) -> None:
     def broken(ask: Any) -> Any:
         raise ZeroDivisionError
 
@@ -223,7 +223,9 @@ def test_an_unforeseen_failure_is_an_answer_and_not_the_end(emulate: Any) -> Non
     assert glm.get("/models").status_code == 200
 
 
-def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.MonkeyPatch, emulate: Any) -> None:
+def test_a_client_that_never_finishes_its_request_head_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch, emulate: Any
+) -> None:
     monkeypatch.setattr("glmv_emulator.server.connection.HEAD_WITHIN", 0.2)
     glm = emulate()
     with socket.create_connection(("127.0.0.1", int(glm.emu.origin.rpartition(":")[2])), timeout=5) as dripping:
@@ -233,8 +235,8 @@ def test_a_client_that_never_finishes_its_head_is_let_go(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_whoever_has_read_an_answer_may_ask_again_at_once(emulate: Any, stream: bool) -> None:
-    """When the last byte leaves, the request does not count any more, however busy the emulator's loop is then."""
+def test_a_slot_is_free_as_soon_as_the_answer_was_read(emulate: Any, stream: bool) -> None:
+    """After the last byte is sent, the request no longer counts, even if the emulator's event loop is busy."""
     glm = emulate(concurrency={"glm-4v-plus-0111": 1})
     released: list[int] = []
     state = glm.emu._state

@@ -1,4 +1,4 @@
-"""Where the emulator listens, and under which names it answers."""
+"""Addresses on which the emulator listens, and host names that it accepts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def status(emu: Emulator, path: str = "/", **headers: str) -> int:
         ("", False),
     ],
 )
-def test_on_loopback_only_the_loopback_names_with_its_port_are_its_own(netloc: str, own: bool) -> None:
+def test_on_loopback_only_loopback_names_with_its_port_are_accepted(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("127.0.0.1", 8765)) is own
 
 
@@ -54,16 +54,16 @@ def test_on_loopback_only_the_loopback_names_with_its_port_are_its_own(netloc: s
         ("", False),
     ],
 )
-def test_elsewhere_it_has_any_name_that_nobody_can_register(netloc: str, own: bool) -> None:
+def test_on_other_addresses_names_that_cannot_be_registered_are_accepted(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("0.0.0.0", 8765)) is own
 
 
-def test_an_address_without_its_port_is_enough_on_the_default_port() -> None:
+def test_on_the_default_port_a_host_without_port_is_accepted() -> None:
     assert "127.0.0.1" in Hosts("127.0.0.1", 80)
     assert "emulator.example" in Hosts("emulator.example", 80)
 
 
-def test_on_all_addresses_it_keeps_web_pages_of_others_out() -> None:
+def test_on_all_addresses_requests_of_foreign_web_pages_are_refused() -> None:
     with Emulator(host="0.0.0.0") as emu:
         assert emu.origin.startswith("http://127.0.0.1:")
         assert status(emu) == 200
@@ -74,7 +74,7 @@ def test_on_all_addresses_it_keeps_web_pages_of_others_out() -> None:
         assert status(emu, origin="null") == 403
 
 
-def test_what_it_serves_itself_has_a_url_that_it_knows_again() -> None:
+def test_urls_of_hosted_pictures_are_recognized() -> None:
     with Emulator(host="localhost") as emu:
         url = emu.host(b"\x89PNG")
         assert url.startswith("http://localhost:")
@@ -121,6 +121,8 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
         ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5: it is not a valid address"),
     ],
 )
-def test_a_setting_that_cannot_be_had_is_named(settings: dict[str, Any], error: type[Exception], said: str) -> None:
+def test_the_error_of_an_impossible_setting_names_it(
+    settings: dict[str, Any], error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         Emulator(**settings).start()

@@ -1,4 +1,4 @@
-"""An emulator before a scripted OpenAI-compatible server."""
+"""An emulator that forwards to a scripted OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ KEY = "sk-upstream-5f0c9a7e"
 
 
 def whole(text: str | None = "A cat.", reason: str = "stop", usage: Any = None, **message: Any) -> dict[str, Any]:
-    """An answer that is not streamed."""
+    """An unstreamed answer."""
     choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text, **message}}
-    counted = {} if usage is None else {"usage": usage}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen", "choices": [choice], **counted}
+    result = {} if usage is None else {"usage": usage}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen", "choices": [choice], **result}
 
 
 def delta(reason: str | None = None, **delta: Any) -> dict[str, Any]:
-    """A chunk of one that is."""
+    """A chunk of a streamed answer."""
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "qwen", "choices": [choice]}
 
@@ -44,15 +44,15 @@ def streams(*frames: Any, end: bool = True) -> Script:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """The scripted server; it answers "A cat." until a test says otherwise."""
-    made = Server().plays(says(whole()))
-    yield made
-    made.stop()
+    """The scripted server; it answers "A cat." by default."""
+    result = Server().plays(says(whole()))
+    yield result
+    result.stop()
 
 
 @pytest.fixture
 def before(emulate: Callable[..., Any], server: Server) -> Callable[..., Any]:
-    """Starts an emulator before the scripted server."""
+    """Start an emulator that forwards to the scripted server."""
 
     def start(*scripts: Script, **settings: Any) -> Any:
         if scripts:

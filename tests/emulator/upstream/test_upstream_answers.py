@@ -1,4 +1,4 @@
-"""What an upstream model answers, in the platform's shapes and as it arrives."""
+"""Answers of an upstream model are forwarded in the platform's shapes as they arrive."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def called(name: str, arguments: str, index: int | None = 0, identity: str = "ca
     return call if index is None else {"index": index} | call
 
 
-def test_an_answer_comes_in_the_platforms_shape(before: Any) -> None:
-    counted = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
-    glm = before(says(whole("A red cat.", usage=counted)))
+def test_an_answer_has_the_platforms_shape(before: Any) -> None:
+    result = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
+    glm = before(says(whole("A red cat.", usage=result)))
     body = glm.chat("What?", (glm.base64(glm.drawn()),), model="glm-4.6v", request_id="request-1").json()
     assert body["id"].startswith("emu-")
     assert (body["request_id"], body["model"], body["object"]) == ("request-1", "glm-4.6v", "chat.completion")
@@ -39,7 +39,7 @@ def test_an_answer_comes_in_the_platforms_shape(before: Any) -> None:
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_the_era_of_the_emulator_holds(before: Any, emulate: Any, era: str) -> None:
+def test_an_answer_has_the_shape_of_the_emulators_era(before: Any, emulate: Any, era: str) -> None:
     streamed = streams(delta(role="assistant", content=""), delta(content="A "), delta(content="cat."), delta("stop"))
     glm, own = before(streamed, era=era), emulate(era=era)
     got, usual = glm.frames("Hello"), own.frames("Hello")
@@ -85,7 +85,7 @@ def test_finish_reasons_are_translated(before: Any, told: str, expected: str) ->
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_kept_apart_whatever_the_server_calls_it(before: Any, message: Any, stream: bool) -> None:
+def test_reasoning_is_recognized_under_any_field_name(before: Any, message: Any, stream: bool) -> None:
     text = message.get("text", "A cat.")
     message = {name: value for name, value in message.items() if name != "text"}
     frames = [delta(**message)] if message else []
@@ -95,7 +95,7 @@ def test_reasoning_is_kept_apart_whatever_the_server_calls_it(before: Any, messa
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_left_out_where_thinking_is_off(before: Any, stream: bool) -> None:
+def test_reasoning_is_left_out_if_thinking_is_off(before: Any, stream: bool) -> None:
     glm = before(
         streams(delta(reasoning="I look."), delta(content="A cat."), delta("stop"))
         if stream
@@ -113,12 +113,12 @@ def said(glm: Any, **options: Any) -> tuple[str, str]:
     return tuple("".join(one.get(name) or "" for one in deltas) for name in ("content", "reasoning_content"))  # type: ignore[return-value]
 
 
-def test_the_first_chunk_is_there_before_the_server_has_finished(before: Any) -> None:
-    seen = threading.Event()
+def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> None:
+    result = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.stream(delta(role="assistant"), delta(content="A "), end=False)
-        assert seen.wait(WITHIN)
+        assert result.wait(WITHIN)
         peer.stream(delta(content="cat."), delta("stop"), b"data: [DONE]\n\n", head=False)
 
     glm = before(script)
@@ -126,26 +126,26 @@ def test_the_first_chunk_is_there_before_the_server_has_finished(before: Any) ->
         lines = (line for line in answer.iter_lines() if line)
         first = json.loads(next(lines).removeprefix("data: "))
         assert first["choices"][0]["delta"]["content"] == "A "
-        seen.set()
+        result.set()
         assert [json.loads(line[6:])["choices"][0]["delta"].get("content") for line in list(lines)[:-1]] == ["cat.", ""]
 
 
 def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> None:
-    counted = {"choices": [], "usage": USAGE}
-    glm = before(streams(delta(content="A"), delta("stop"), counted, b"data: [DONE]\n\n"))
+    values = {"choices": [], "usage": USAGE}
+    glm = before(streams(delta(content="A"), delta("stop"), values, b"data: [DONE]\n\n"))
     assert glm.frames("Hello")[-2]["usage"]["total_tokens"] == 120
     assert sent(server)["stream_options"] == {"include_usage": True}
     body = {"model": "glm-4.6v", "messages": [glm.user("Hello")], "stream": True}
     plain = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body).text
     assert "usage" not in plain
-    asked = glm.http.post(
+    answer = glm.http.post(
         f"{glm.emu.proxy_url}/chat/completions", json=body | {"stream_options": {"include_usage": True}}
     ).text
-    last = json.loads(asked.split("\n\n")[-3].removeprefix("data: "))
+    last = json.loads(answer.split("\n\n")[-3].removeprefix("data: "))
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 120)
 
 
-def test_a_tool_call_is_the_platforms(before: Any) -> None:
+def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city":"Berlin"}')])))
     choice = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]
     (call,) = choice["message"]["tool_calls"]
@@ -160,7 +160,7 @@ def test_a_call_that_the_server_ends_with_stop_ends_with_tool_calls(before: Any)
     assert body["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_arguments_that_are_no_json_are_passed_on_as_they_are(before: Any) -> None:
+def test_arguments_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city": "Ber')])))
     message = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == '{"city": "Ber'
@@ -198,9 +198,9 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     calls: dict[int, list[str]] = {}
     for call in (call for one in deltas for call in one["tool_calls"]):
-        made = calls.setdefault(call["index"], ["", ""])
-        made[0] += call["function"].get("name", "")
-        made[1] += call["function"]["arguments"]
+        result = calls.setdefault(call["index"], ["", ""])
+        result[0] += call["function"].get("name", "")
+        result[1] += call["function"]["arguments"]
     assert [(name, json.loads(arguments)) for name, arguments in calls.values()] == [
         ("get_weather", {"city": "Berlin"}),
         ("get_time", {}),
@@ -208,7 +208,7 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert (len(deltas) > 1) == (way != "in one chunk")
 
 
-def test_the_words_of_a_filter_are_answered_by_the_emulator(before: Any, server: Server) -> None:
+def test_words_that_trigger_the_filter_are_answered_by_the_emulator(before: Any, server: Server) -> None:
     assert before().chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
     assert server.requests == []
 
@@ -252,7 +252,7 @@ def test_a_batch_is_answered_by_the_server(before: Any) -> None:
 
 
 def until(what: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
-    """Ask until the answer is as wanted; the emulator works beside us."""
+    """Poll until the answer is as expected."""
     end = time.monotonic() + WITHIN
     while not done(got := what()):
         assert time.monotonic() < end, got
@@ -304,7 +304,7 @@ def test_an_emulator_that_stops_ends_the_request_to_the_server(before: Any, serv
     assert server.peers[0].left.wait(WITHIN)
 
 
-def test_faults_befall_answers_of_the_server(before: Any, server: Server) -> None:
+def test_faults_apply_to_answers_of_the_server(before: Any, server: Server) -> None:
     frames = [delta(content=f"{number} ") for number in range(6)]
     glm = before(streams(*frames, delta("stop")), says(whole("0 1 2 3 4 5")))
     glm.emu.inject("withdrawn", after=1)
@@ -314,7 +314,7 @@ def test_faults_befall_answers_of_the_server(before: Any, server: Server) -> Non
     assert glm.chat("Hello").json()["choices"][0]["message"]["content"] == "0 1 2 3 4 5"
 
 
-def test_a_picture_goes_through_two_emulators_to_our_client(emulate: Any) -> None:
+def test_a_picture_passes_through_two_emulators(emulate: Any) -> None:
     behind = emulate()
     front = emulate(upstream=behind.emu.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any")
     picture = glmv.Image.from_bytes(front.drawn(size=(61, 43)))

@@ -70,7 +70,7 @@ def test_the_message_is_in_the_callers_language_and_quotes_the_server(before: An
     assert "上游模型" in glm.post(glm.hello()).json()["error"]["message"]
 
 
-def test_behind_v1_an_error_has_the_form_of_openai(before: Any) -> None:
+def test_on_v1_an_error_has_the_openai_format(before: Any) -> None:
     glm = before(says({"error": {"message": "slow down"}}, 429, "retry-after: 7"))
     answer = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=glm.hello())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
@@ -84,7 +84,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_is_not_there_is_noticed_at_the_first_request(emulate: Any, stream: bool) -> None:
+def test_an_unreachable_server_is_reported_at_the_first_request(emulate: Any, stream: bool) -> None:
     address = f"http://127.0.0.1:{unused_port()}/v1"
     answer = emulate(upstream=address).chat("Hello", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
@@ -92,7 +92,7 @@ def test_a_server_that_is_not_there_is_noticed_at_the_first_request(emulate: Any
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_is_silent_for_too_long_is_given_up(before: Any, stream: bool) -> None:
+def test_a_server_that_is_silent_too_long_times_out(before: Any, stream: bool) -> None:
     answer = before(lambda peer: peer.stall(), upstream_timeout=0.1).chat("Hello", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
     assert "ReadTimeout" in answer.json()["error"]["message"]
@@ -104,7 +104,7 @@ def half(peer: Peer) -> None:
     peer.close()
 
 
-def test_an_answer_that_breaks_off_is_an_error(before: Any) -> None:
+def test_a_truncated_answer_is_an_error(before: Any) -> None:
     assert before(half).code("Hello") == "1234"
 
 
@@ -117,7 +117,7 @@ def test_an_answer_that_breaks_off_is_an_error(before: Any) -> None:
         (streams(delta(content="A "), b"data: {oops\n\n"), "500"),
     ],
 )
-def test_a_stream_that_breaks_off_ends_with_an_error(before: Any, server: Server, script: Any, code: str) -> None:
+def test_a_truncated_stream_ends_with_an_error(before: Any, server: Server, script: Any, code: str) -> None:
     glm = before(script)
     first, last = glm.frames("Hello")
     assert first["choices"][0]["delta"]["content"] == "A "
@@ -131,19 +131,19 @@ def test_a_stream_that_breaks_off_ends_with_an_error(before: Any, server: Server
     assert "".join(one.text or "" for one in got) == "A "
 
 
-def test_a_stream_with_its_end_and_no_done_is_whole(before: Any) -> None:
+def test_a_stream_with_a_finish_reason_and_no_done_is_complete(before: Any) -> None:
     assert before(streams(delta(content="A"), delta("stop"), end=False)).frames("Hello")[-1]["error"]["code"] == "1234"
     assert before(streams(delta(content="A"), delta("stop"))).frames("Hello")[-1] == "[DONE]"
 
 
-def test_our_client_tries_again_what_may_pass(before: Any, server: Server) -> None:
+def test_glmv_retries_temporary_errors(before: Any, server: Server) -> None:
     glm = before(says({"error": {"message": "Loading model"}}, 503, "retry-after: 0"), says(whole("A cat.")))
     with glmv.Client(glm.emu.api_key, base_url=glm.emu.base_url, model="glm-4.6v") as client:
         assert client.chat("Hello").text == "A cat."
     assert len(server.requests) == 2
 
 
-def test_a_task_that_the_server_refuses_fails_and_the_log_says_why(
+def test_a_task_that_the_server_refuses_fails_with_a_logged_reason(
     before: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     glm = before(says({"error": {"message": f"boom {KEY}"}}, 500), async_polls=0)
@@ -154,7 +154,7 @@ def test_a_task_that_the_server_refuses_fails_and_the_log_says_why(
     assert "boom <key>" in caplog.text
 
 
-def test_the_key_is_in_no_record(before: Any) -> None:
+def test_the_key_is_in_no_log_or_journal(before: Any) -> None:
     glm = before(says({"error": {"message": f"bad key {KEY}"}}, 401))
     glm.chat("Hello")
     glm.chat("Hello", stream=True)
@@ -164,7 +164,7 @@ def test_the_key_is_in_no_record(before: Any) -> None:
     assert KEY not in repr(glm.emu.requests) + repr(glm.emu) + str(glm.emu.report(errors=2))
 
 
-def test_a_word_in_place_of_a_key_is_left_in_messages(before: Any) -> None:
+def test_a_placeholder_key_is_not_masked_in_messages(before: Any) -> None:
     glm = before(says({"error": {"message": "ollama is busy"}}, 500), upstream_key="ollama")
     assert "ollama is busy" in glm.chat("Hello").json()["error"]["message"]
 
@@ -177,7 +177,7 @@ def test_an_address_with_a_password_is_shown_without_it(before: Any, server: Ser
     assert "authorization: basic" in server.requests[0][0].lower()
 
 
-def test_no_proxy_of_the_environment_is_asked_for_this_machine(before: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_used_for_this_machine(before: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
     assert before().chat("Hello").json()["choices"][0]["message"]["content"] == "A cat."
@@ -193,13 +193,13 @@ def test_no_proxy_of_the_environment_is_asked_for_this_machine(before: Any, monk
         ({"upstream_key": KEY}, "need upstream"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as raised:
         Emulator(**settings)
     assert KEY not in str(raised.value)
 
 
-def test_half_of_a_surrogate_pair_is_sent_on_as_a_replacement_character(before: Any, server: Server) -> None:
+def test_a_lone_surrogate_is_forwarded_as_a_replacement_character(before: Any, server: Server) -> None:
     glm = before()
     body = b'{"model": "glm-4.6v", "messages": [{"role": "user", "content": "a \\ud83d b"}]}'
     headers = {"content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""What an upstream model is asked: the platform's request in the words of OpenAI-compatible servers."""
+"""Requests to an upstream model: the platform's request in the format of OpenAI-compatible servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.fake_server import Server
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 
 
-def test_the_server_is_asked_for_its_own_model_with_its_own_key(before: Any, server: Server) -> None:
+def test_the_server_gets_the_upstream_model_and_key(before: Any, server: Server) -> None:
     glm = before()
     assert glm.chat("Hello", request_id="request-1", user_id="user-01").status_code == 200
     head, _ = server.requests[0]
@@ -27,9 +27,7 @@ def test_the_server_is_asked_for_its_own_model_with_its_own_key(before: Any, ser
     assert sent(server) == {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}], "stream": False}
 
 
-def test_without_a_name_and_a_key_the_requests_model_is_asked_for_and_no_key_is_sent(
-    before: Any, server: Server
-) -> None:
+def test_without_upstream_model_and_key_the_requests_model_and_no_key_are_sent(before: Any, server: Server) -> None:
     glm = before(upstream_model=None, upstream_key=None, upstream=f"http://localhost:{server.port}/v1/")
     assert glm.chat("Hello", model="GLM-4.6V").status_code == 200
     assert sent(server)["model"] == "GLM-4.6V"
@@ -37,7 +35,7 @@ def test_without_a_name_and_a_key_the_requests_model_is_asked_for_and_no_key_is_
     assert server.requests[0][0].startswith("POST /v1/chat/completions")
 
 
-def test_pictures_are_sent_as_data_uris_wherever_their_bytes_are_known(before: Any, server: Server) -> None:
+def test_pictures_are_sent_as_data_uris_if_their_bytes_are_known(before: Any, server: Server) -> None:
     glm = before()
     png, jpeg = glm.drawn(), glm.drawn("blue", form="JPEG")
     foreign = "https://example.com/cat.jpg"
@@ -81,7 +79,7 @@ def test_options_are_translated(before: Any, server: Server, given: Any, expecte
     assert {name: body[name] for name in body.keys() - {"model", "messages", "stream"}} == expected
 
 
-def test_a_text_models_response_format_is_sent_and_tools_of_the_platform_are_not(before: Any, server: Server) -> None:
+def test_response_format_is_sent_and_built_in_tools_are_not(before: Any, server: Server) -> None:
     glm = before()
     search = {"type": "web_search", "web_search": {"enable": True}}
     wanted = {"type": "json_object"}
@@ -89,7 +87,7 @@ def test_a_text_models_response_format_is_sent_and_tools_of_the_platform_are_not
     assert (sent(server)["response_format"], sent(server)["tools"]) == (wanted, [WEATHER])
 
 
-def test_behind_v1_what_openai_compatible_servers_know_is_sent_on(before: Any, server: Server) -> None:
+def test_on_v1_fields_of_openai_compatible_servers_are_forwarded(before: Any, server: Server) -> None:
     glm = before()
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     body = {
@@ -108,7 +106,7 @@ def test_behind_v1_what_openai_compatible_servers_know_is_sent_on(before: Any, s
     assert "max_completion_tokens" not in got
 
 
-def test_turns_of_tools_are_sent_with_ids_and_arguments_as_text(before: Any, server: Server) -> None:
+def test_tool_turns_are_sent_with_ids_and_arguments_as_text(before: Any, server: Server) -> None:
     glm = before()
     call = {"id": "call_7", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Berlin"}}}
     messages = [
@@ -128,7 +126,7 @@ def test_turns_of_tools_are_sent_with_ids_and_arguments_as_text(before: Any, ser
 
 
 def video() -> bytes:
-    """Two seconds, red and then blue, 160 x 120 pixels."""
+    """A video of two seconds, red and then blue, 160 x 120 pixels."""
     av = pytest.importorskip("av", reason="the video is made with PyAV")
     held = io.BytesIO()
     with av.open(held, "w", format="mp4") as made:
@@ -141,7 +139,7 @@ def video() -> bytes:
     return held.getvalue()
 
 
-def test_a_video_is_sent_as_pictures_of_its_frames(before: Any, server: Server) -> None:
+def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> None:
     glm = before()
     part = {"type": "video_url", "video_url": {"url": glm.emu.host(video())}}
     assert glm.chat(part, "What changes?", model="glm-4.6v").status_code == 200
@@ -154,7 +152,7 @@ def test_a_video_is_sent_as_pictures_of_its_frames(before: Any, server: Server) 
     assert pictures[0].size == (160, 120)
 
 
-def test_a_video_elsewhere_is_left_to_the_server(before: Any, server: Server) -> None:
+def test_a_video_url_is_passed_to_the_server(before: Any, server: Server) -> None:
     part = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     assert before().chat(part, "What?", model="glm-4.6v").status_code == 200
     assert sent(server)["messages"][0]["content"][0] == part
@@ -184,11 +182,11 @@ def test_files_are_sent_as_text_or_picture_or_refused(before: Any, server: Serve
     assert glm.chat(file(glm.drawn()), "What?", **ask).status_code == 200
     uri = f"data:image/png;base64,{glm.base64(glm.drawn())}"
     assert sent(server)["messages"][0]["content"][0] == {"type": "image_url", "image_url": {"url": uri}}
-    asked = len(server.requests)
+    count = len(server.requests)
     assert glm.code(file(b"%PDF-1.7\0\xff"), "What?", **ask) == "1210"
     elsewhere = {"type": "file", "file": {"file_url": "https://example.com/a.pdf"}}
     assert glm.code(elsewhere, "What?", **ask) == "1210"
-    assert len(server.requests) == asked
+    assert len(server.requests) == count
 
 
 def test_an_uploaded_file_is_sent_as_text(before: Any, server: Server) -> None:

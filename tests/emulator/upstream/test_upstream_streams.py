@@ -1,4 +1,4 @@
-"""Streams of an upstream model are read the same however their bytes and texts are cut."""
+"""Streams of an upstream model give the same result for any split of bytes and texts."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def cut(whole: Any, places: list[int]) -> Iterator[Any]:
 
 
 @given(CUTS, st.sampled_from(["\n", "\r\n", "\r"]))
-def test_events_do_not_depend_on_how_bytes_are_cut(places: list[int], end: str) -> None:
+def test_events_do_not_depend_on_the_split_of_bytes(places: list[int], end: str) -> None:
     values = [{"a": "é\u2028\x85猫"}, {"b": "data: x"}]
     lines = [": comment", "", *(f"data: {json.dumps(one, ensure_ascii=False)}{end}" for one in values), "data:[DONE]"]
     body = end.join(lines).encode()
     events = Events()
-    found = [event for piece in cut(body, places) for event in events.feed(piece)]
-    found += events.end()
-    assert [json.loads(event) for event in found[:-1]] == values
-    assert found[-1] == DONE
+    results = [event for piece in cut(body, places) for event in events.feed(piece)]
+    results += events.end()
+    assert [json.loads(event) for event in results[:-1]] == values
+    assert results[-1] == DONE
 
 
 @given(
@@ -47,7 +47,7 @@ def test_events_do_not_depend_on_how_bytes_are_cut(places: list[int], end: str) 
         ]
     ),
 )
-def test_a_leading_thought_does_not_depend_on_how_a_text_is_cut(places: list[int], sample: tuple[str, ...]) -> None:
+def test_leading_reasoning_does_not_depend_on_the_split_of_text(places: list[int], sample: tuple[str, ...]) -> None:
     written, reasoning, text = sample
     reader = Reader()
     pieces = [

@@ -1,4 +1,4 @@
-"""What the classes of an engine's server say: `python classes.py vllm`, in the engines' environment.
+"""Validate requests by the classes of an engine's server: `python classes.py vllm`, in the engines' environment.
 
 Reads {name: request body} from its input. Writes, as JSON on its last line, the engine's version, for each body the
 fields that the engine does not know or why it refuses it, and answers made by the engine's own classes.
@@ -21,7 +21,7 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
 def verdict(request: Any, body: dict[str, Any]) -> str:
-    """What is wrong with a body; "" where nothing is."""
+    """The error of a body; "" if it is valid."""
     known = {name for key, field in request.model_fields.items() for name in (key, field.alias) if name}
     if unknown := sorted(set(body) - known):
         return f"fields that the server does not know: {', '.join(unknown)}"
@@ -35,13 +35,13 @@ def verdict(request: Any, body: dict[str, Any]) -> str:
 
 
 def answers(protocol: Any) -> dict[str, Any]:
-    """A whole answer and streams, written as the engine's server writes them."""
+    """A whole answer and streams, serialized by the engine's classes."""
     stream = protocol.ChatCompletionStreamResponse
 
     def chunk(delta: dict[str, Any] | None, finish: str | None = None, usage: Any = None) -> str:
         choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
-        made = stream.model_validate({**ID, "choices": choices, "usage": usage})
-        return str(made.model_dump_json(exclude_unset=True))
+        result = stream.model_validate({**ID, "choices": choices, "usage": usage})
+        return str(result.model_dump_json(exclude_unset=True))
 
     def call(**function: str) -> dict[str, Any]:
         named = {"id": "call_1", "type": "function"} if "name" in function else {}
@@ -84,7 +84,7 @@ def answers(protocol: Any) -> dict[str, Any]:
 
 
 def thought(protocol: Any) -> str:
-    """The field in which this version of the engine sends what the model thought."""
+    """The field in which this version of the engine sends reasoning."""
     try:
         fields = protocol.DeltaMessage.model_fields
     except AttributeError:
@@ -95,12 +95,12 @@ def thought(protocol: Any) -> str:
 def main(engine: str) -> None:
     protocol = importlib.import_module(MODULES[engine][0])
     bodies = json.load(sys.stdin)
-    found = {
+    values = {
         "version": importlib.metadata.version(engine),
         "verdicts": {name: verdict(protocol.ChatCompletionRequest, body) for name, body in bodies.items()},
         "answers": answers(protocol),
     }
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+    sys.stdout.write(f"\n{json.dumps(values)}\n")
 
 
 if __name__ == "__main__":

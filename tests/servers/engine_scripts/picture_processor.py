@@ -1,4 +1,4 @@
-"""Glm4v's processor without its part for videos, which needs torchvision; saved beside the model's weights."""
+"""Glm4v's processor without video support, which needs torchvision; saved beside the model's weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.models.glm4v.processing_glm4v import Glm4vProcessor
 
 
 class PictureProcessor(Glm4vProcessor):
-    """Pictures and words go the ways of `Glm4vProcessor`."""
+    """Processes pictures and text like `Glm4vProcessor`."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
         self.image_token = "<|image|>"

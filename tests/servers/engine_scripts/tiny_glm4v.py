@@ -1,6 +1,6 @@
 """Write a Glm4v model with random weights into a folder: `python tiny_glm4v.py FOLDER`, in the engines' environment.
 
-It answers in random bytes. What is real is all around the weights: the processor, the chat template, the server.
+It answers in random bytes. Everything except the weights is real: the processor, the chat template, the server.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TEMPLATE = """[gMASK]<sop>
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, and the marks."""
+    """One token per byte, and the special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bare = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(alphabet)}, merges=[]))
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -59,7 +59,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def config(tokens: PreTrainedTokenizerFast) -> Glm4vConfig:
-    """Two small layers for words and one for pictures."""
+    """Two small layers for text and one for pictures."""
     number = tokens.convert_tokens_to_ids
     return Glm4vConfig(
         text_config={
