@@ -313,7 +313,7 @@ def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
     """String literals of several words, whole -> a file that has them. Two Chinese characters count as a word."""
-    found = {}
+    values = {}
     for package in packages:
         for path in files(package):
             for node in ast.walk(tree(path)):

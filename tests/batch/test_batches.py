@@ -92,7 +92,7 @@ def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, c
     found = dict(platform.answers())
     assert set(found) == {ask.key for ask in given}
     for ask in given:
-        answer = result[ask.key]
+        answer = found[ask.key]
         assert isinstance(answer, glmv.Completion)
         assert answer.usage is not None
     assert chunks.kept == {}
@@ -210,9 +210,7 @@ def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatc
     assert len(chunks.chunks()) == 1
 
 
-def test_a_batch_that_is_no_more_is_told_and_asked_anew_when_that_is_wanted(
-    platform: PlatformBatches, chunks: Chunks
-) -> None:
+def test_a_deleted_batch_is_reported_and_can_be_created_again(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.submit(asks(2)))
     [(name, (_, keys))] = chunks.kept.items()
     chunks.kept[name] = "batch_of_another_key", keys
@@ -241,7 +239,9 @@ def test_polling_continues_after_temporary_errors(platform: PlatformBatches, mon
         list(platform.answers())
 
 
-def test_a_batch_that_cannot_be_stopped_keeps_none_of_the_others(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
+    platform: PlatformBatches, chunks: Chunks
+) -> None:
     list(platform.submit(asks(40)))
     chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
     assert platform.cancel() <= 1
@@ -262,8 +262,8 @@ def test_submission_waits_until_the_platform_is_reachable(
     really = batches.create
     monkeypatch.setattr(batches, "create", away)
     assert list(platform.submit(asks(2))) == []
-    assert told[-1] is None
-    assert all(line and "No connection." in line for line in told[:-1])
+    assert results[-1] is None
+    assert all(line and "No connection." in line for line in results[:-1])
     assert len(chunks.sizes) == len(chunks.kept) == 1
     assert len(dict(platform.answers())) == 2
 

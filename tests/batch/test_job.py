@@ -397,7 +397,7 @@ def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str,
 
 
 @pytest.mark.parametrize(("prompt", "messages"), [(None, None), ("?", "?")])
-def test_one_question_is_asked_and_not_two(prompt: str | None, messages: str | None) -> None:
+def test_a_prompt_together_with_messages_is_refused(prompt: str | None, messages: str | None) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="Pass either prompt"):
         Job(["a.png"], prompt, messages=messages)
 

@@ -188,7 +188,7 @@ def test_an_alias_has_the_price_of_its_model() -> None:
         "2M tokens",
     ],
 )
-def test_a_budget_that_may_mean_two_things_is_refused(told: str) -> None:
+def test_an_ambiguous_budget_is_refused(told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="budget must be written like"):
         Budget.of(told, "glm-4.6v")
 

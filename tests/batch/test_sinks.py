@@ -131,7 +131,7 @@ def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, e
         assert table(tmp_path / "o.parquet")[0]["text"] == "x?"
 
 
-def test_another_ending_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_file_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet file; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
 

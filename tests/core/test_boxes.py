@@ -72,7 +72,7 @@ def test_boxes_are_in_pixels_of_the_named_picture(glm: glmv.Client, way: str) ->
     assert WAYS[way](glm).boxes == (glmv.Box(ASKED.grid),)
 
 
-def test_a_picture_that_is_not_there_is_refused(glm: glmv.Client) -> None:
+def test_an_index_of_a_missing_picture_is_refused(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2 is out of range: there are 2 pictures"):
         glm.chat(PICTURES, boxes_of=2)
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of"):

@@ -98,7 +98,7 @@ def test_the_index_finds_the_right_picture_first() -> None:
     assert "The right picture came first for 7 of 7 questions." in words(NOTEBOOKS[3])
 
 
-def test_it_tells_nothing_of_the_machine_that_ran_it(path: Path) -> None:
+def test_outputs_contain_nothing_about_the_machine(path: Path) -> None:
     for what, pattern in PRIVATE.items():
         assert pattern.search(words(path)) is None, what
 

@@ -88,7 +88,7 @@ def test_the_chinese_readme_has_the_same_structure_as_the_english_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_table_of_models_is_that_of_the_catalogue(name: str) -> None:
+def test_the_table_of_models_equals_the_catalogue(name: str) -> None:
     models = runpy.run_path(str(ROOT / "docs" / "models.py"))
     text = (ROOT / name).read_text("utf-8")
     assert models["readme"](text, models["WORDS"][name]) == text, "python docs/models.py --readme writes it"

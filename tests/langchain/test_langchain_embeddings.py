@@ -82,6 +82,6 @@ def test_the_key_is_in_no_text_or_pickle_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["temperature", "tools", "stop", "thinking", "on_sensitive"])
-def test_options_of_a_chat_are_refused(name: str) -> None:
+def test_chat_options_are_refused(name: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=f"{name}: an option of chat models; embeddings do not have it"):
         GLMVEmbeddings(**{name: 1})

@@ -198,7 +198,7 @@ def test_resolve_finds_the_references_in_the_content_of_a_document(store: Pictur
     assert resolved.content == [{**block, "source": {"type": "content", "content": [image(png())]}}]
 
 
-def test_other_file_ids_of_documents_are_none_of_the_store(seeing: ChatGLMV) -> None:
+def test_other_file_ids_of_documents_are_not_resolved(seeing: ChatGLMV) -> None:
     with pytest.raises(UnsupportedContent, match=r"glm-4\.6v does not accept a file by id"):  # as without a store
         seeing.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
 

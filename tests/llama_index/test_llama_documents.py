@@ -100,12 +100,12 @@ def test_a_node_with_a_picture_and_a_video_gives_both(red: bytes) -> None:
 
 
 @pytest.mark.parametrize("document", [TextNode(text="x"), Document(text="x"), ImageNode(text="x")])
-def test_a_node_without_a_picture_is_refused_by_its_place(document: Any) -> None:
+def test_a_node_without_a_picture_is_refused_with_its_index(document: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"image_documents\[0\]: this \w+ has no picture"):
         part(document)
 
 
-def test_a_file_that_only_metadata_names_is_not_opened(red_path: Path) -> None:
+def test_a_file_named_only_in_metadata_is_not_opened(red_path: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="metadata is not trusted"):
         part(ImageNode(metadata={"file_path": str(red_path)}))
 

@@ -96,12 +96,12 @@ def test_a_loaded_picture_can_be_sent(folder: Path, draw: Callable[..., bytes]) 
 
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere.png"])
-def test_a_missing_source_is_told(source: str, tmp_path: Path) -> None:
+def test_a_missing_source_is_reported(source: str, tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(tmp_path / source)
 
 
-def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_reported(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="found no picture"):
         load_images(tmp_path)
 
@@ -247,7 +247,7 @@ def test_an_image_object_is_refused_with_advice_to_make_a_document(source: Any) 
         load_images(source)
 
 
-def test_nothing_left_is_told_as_ever(folder: Path) -> None:
+def test_loading_without_any_valid_picture_raises(folder: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(folder / "nowhere", on_error="skip")
     (folder / "b.png").write_bytes(b"junk")
@@ -309,7 +309,7 @@ def test_a_file_url_is_a_file_of_this_machine(folder: Path) -> None:
 
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
-def test_what_is_not_there_is_told_of_other_file_systems(source: str) -> None:
+def test_missing_files_of_other_file_systems_are_reported(source: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"does not exist|found no picture|cannot open this file system"):
         load_images(source)
 

@@ -148,7 +148,7 @@ def test_content_without_a_file_is_accepted_with_any_folders(
 
 
 @pytest.mark.parametrize("given", ["", [""], None, 3, [3]])
-def test_folders_that_are_none_are_told(given: Any) -> None:
+def test_invalid_folders_are_refused(given: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders"):
         GLMV(local_files=given)
 

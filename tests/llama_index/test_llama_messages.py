@@ -141,7 +141,7 @@ def test_audio_is_refused_with_block_and_position() -> None:
         mapped(ChatMessage(content="hi"), ChatMessage(blocks=[AudioBlock(url="https://example.com/a.mp3")]))
 
 
-def test_what_is_no_message_is_told_by_its_place() -> None:
+def test_an_invalid_message_is_refused_with_its_position() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] is a dict; use a ChatMessage"):
         to_glmv([{"role": "user", "content": "hi"}], Intake())  # type: ignore[list-item]  # what people write
 
@@ -212,7 +212,7 @@ def test_tool_calls_in_blocks_and_additional_kwargs_are_sent_once() -> None:
 
 
 @pytest.mark.parametrize("block", [ThinkingBlock(content="hm"), ToolCallBlock(tool_name="zoom")])
-def test_thoughts_and_calls_of_others_are_refused(block: ContentBlock) -> None:
+def test_reasoning_and_tool_calls_of_other_roles_are_refused(block: ContentBlock) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="Put it into an assistant message"):
         user(block)
 

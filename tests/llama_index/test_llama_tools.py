@@ -126,7 +126,7 @@ def test_invalid_arguments_of_a_finished_answer_become_an_empty_dict(arguments: 
     assert selected(response(block)) == [("c1", "remove", {})]
 
 
-def test_a_missing_call_is_an_error_where_one_is_needed() -> None:
+def test_a_missing_required_call_is_an_error() -> None:
     with pytest.raises(ValueError, match="the answer has only text: 'red'"):
         GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
 

@@ -585,7 +585,7 @@ def test_an_answer_from_a_batch_or_task_reads_the_same(flow: Any) -> None:
     sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
-        answer_of(made, flow.policy(), flow.whole("bad", "sensitive"))
+        answer_of(result, flow.policy(), flow.whole("bad", "sensitive"))
 
 
 @pytest.mark.parametrize("stream", STREAM)

@@ -243,7 +243,7 @@ def test_what_the_server_asks_a_later_refused_call_to_wait_is_kept_too() -> None
     assert crowd.gate.paused_until - crowd.now == 22.0
 
 
-def test_a_call_that_is_under_way_for_long_lets_others_wait() -> None:
+def test_a_long_running_call_keeps_others_waiting() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -373,7 +373,7 @@ def test_a_refusal_narrows_to_seven_tenths_of_what_was_under_way() -> None:
     assert crowd.gate.width == 14
 
 
-def test_the_holders_are_named_for_people() -> None:
+def test_holders_are_described_for_people() -> None:
     crowd = Crowd(8)
     for name in "abcdefg":
         crowd.enter(f"a call in thread {name}")
@@ -682,7 +682,7 @@ async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest
     monkeypatch.setattr(Gate, "_pause", pause)
     with pytest.raises(glmv.RateLimitError) as raised:
         await glm.chat("hi")
-    assert (held, raised.value.attempts) == ([0, 0, 0, 0], 4)
+    assert (results, raised.value.attempts) == ([0, 0, 0, 0], 4)
 
 
 @pytest.mark.parametrize("blocking", [True, False])

@@ -117,7 +117,7 @@ def test_too_long_a_side_is_scaled_and_the_ratio_kept() -> None:
     assert "1200x300 to 600x150" in str(note)
 
 
-def test_what_cannot_be_made_small_enough_is_refused() -> None:
+def test_a_picture_that_cannot_be_made_small_enough_is_refused() -> None:
     with pytest.raises(LimitExceeded, match="cannot be reduced to"):
         Image.from_bytes(encoded(noise(200), "PNG")).fitted(max_bytes=100)
 

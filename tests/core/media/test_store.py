@@ -258,7 +258,7 @@ def test_a_relative_folder_is_resolved_when_the_store_is_made(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("folder", ["", None, 7, b"bytes", ["a"], "a\0b"])
-def test_what_is_not_a_folder_is_refused(folder: Any) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(folder: Any) -> None:
     with pytest.raises(InvalidRequestError, match="A PictureStore needs the path of a folder"):
         PictureStore(folder)
 

@@ -259,7 +259,7 @@ def test_draft_json_inside_the_reasoning_is_not_the_answer(options: dict[str, An
         assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
 
 
-def test_a_draft_that_was_shown_and_may_not_be_replaced_is_an_error_with_the_answer() -> None:
+def test_a_shown_draft_that_may_not_be_replaced_raises_with_the_answer() -> None:
     with pytest.raises(glmv.MalformedResponse, match="JSON of the reasoning") as raised:
         summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
     assert raised.value.partial is not None

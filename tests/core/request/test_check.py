@@ -118,7 +118,7 @@ class TestCounts:
         ("model", "part", "word"),
         [("glm-4", URL, "pictures"), ("glm-4v", CLIP, "videos"), ("glm-4v-plus", PAPER, "files")],
     )
-    def test_a_kind_that_the_model_does_not_take_is_refused(self, model: str, part: Any, word: str) -> None:
+    def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
         assert f"{model} does not accept {word}" in refused(UnsupportedContent, model, ["hi", part])
 
     def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
@@ -369,7 +369,7 @@ class TestOptions:
         assert "no such option" in refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
 
-    def test_tools_are_for_models_that_know_them(self) -> None:
+    def test_tools_are_refused_for_models_without_them(self) -> None:
         assert "does not support tools" in refused(UnsupportedContent, "glm-4v", "hi", tools=[TOOL])
         assert checked("glm-4.6v", "hi", tools=[TOOL]).options["tools"] == [TOOL]
         assert "at most 128 tools" in refused(LimitExceeded, "glm-4.6v", "hi", tools=[TOOL] * 129)

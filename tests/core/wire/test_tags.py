@@ -127,7 +127,7 @@ def test_a_box_can_be_converted_to_pixels_of_any_picture() -> None:
     buffer = io.BytesIO()
     Pillow.new("RGB", (300, 200)).save(buffer, "PNG")
     box = Box((0, 500, 1000, 1000))
-    assert box.on(Image.from_bytes(held.getvalue())) == (0, 100, 300, 200)
+    assert box.on(Image.from_bytes(buffer.getvalue())) == (0, 100, 300, 200)
     with pytest.raises(glmv.InvalidRequestError, match="is not known"):
         box.on(Image.from_url("https://example.com/a.png"))
 

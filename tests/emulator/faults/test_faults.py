@@ -388,7 +388,7 @@ def test_a_busy_evening_lets_two_calls_of_a_model_through_at_once(emulate: Any) 
 
 
 @pytest.mark.parametrize("settings", [{"profile": "sunny"}, {"chance": 2.0}])
-def test_a_day_that_is_not_known_is_refused(settings: Any) -> None:
+def test_an_unknown_profile_is_refused(settings: Any) -> None:
     with pytest.raises(ValueError, match=r"the profiles are busy evening|from 0 to 1"):
         Emulator(**settings)
 
