@@ -429,7 +429,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
             value = "" if not name or is_secret(name) else f"; got {reprlib.repr(problem['input'])}"
             allowed = _range(model.model_fields.get(name))
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{shortened(name)}{name and ': '}{reason}{allowed and f' (it allowed {allowed})'}{value}")
+            lines.append(f"{shortened(name)}{name and ': '}{reason}{allowed and f' (allowed: {allowed})'}{value}")
     return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
