@@ -199,7 +199,7 @@ class Reply:
             raise TypeError(f"usage must be a dict of token counts or None; got {self.usage!r}")
         for name, tokens in (self.usage or {}).items():
             if name not in USAGE:
-                raise ValueError(f"usage has no field {name!r}; its fields are {', '.join(USAGE)}")
+                raise ValueError(f"usage has no field {name!r}. Its fields: {', '.join(USAGE)}")
             if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
                 raise ValueError(f"{name} must be a number of tokens; got {tokens!r}")
 

@@ -388,7 +388,7 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
         ("much", MODEL, "budget must be written"),
         ("5", MODEL, "budget must be written"),
         ("5 CNY", "unknown-model", "price of unknown-model is not known"),
-        ("$5", "glm-4v-plus-0111", "known in CNY, not in USD"),
+        ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
     ],
 )
 def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
@@ -557,5 +557,5 @@ def test_what_can_be_read_once_only_is_not_written_twice(emulator: Emulator, pho
 
 
 def test_without_a_loop_of_asyncio_arows_says_so(emulator: Emulator, photos: Path) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="with trio, read `rows` in a thread"):
+    with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would

@@ -78,7 +78,7 @@ def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, to
 
 
 def test_a_currency_in_which_no_price_is_known_is_refused_with_the_one_that_is() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="glm-4v-plus-0111 is known in CNY, not in USD: give"):
+    with pytest.raises(glmv.InvalidRequestError, match="glm-4v-plus-0111 is known in CNY and not in USD: give"):
         Budget.of("$3", "glm-4v-plus-0111")
 
 

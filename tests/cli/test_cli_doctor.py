@@ -197,13 +197,13 @@ def test_the_variable_that_is_used_is_named_as_it_is_written(no_proxies: None, n
 def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> None:
     lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
-    assert "HTTPS_PROXY is set, and not used: https_proxy is set, too" in lines
-    assert "HTTPS_PROXY is set, and not used: https_proxy is empty" in shown(
+    assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
+    assert "HTTPS_PROXY is set, but not used: https_proxy is empty" in shown(
         {"https_proxy": "", "HTTPS_PROXY": "http://b.example:2"}
     )
 
 
 def test_values_of_no_proxy_that_nobody_understands_are_told(no_proxies: None) -> None:
     lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
-    assert "NO_PROXY holds '10.*', which is no host, and is ignored" in lines
+    assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1

@@ -47,22 +47,25 @@ PROGRAMMERS_ONLY = (
     "extra_headers goes with one call",
     " Further keys of the body",
     "messages[7], part 7",  # stands before messages, see below
-    "messages[7] holds 7, and 7 knows no tools",
+    "messages[7] has 7, but 7 does not support tools",
     "boxes_of=7",
     "request_id=7",
     "temperature=0",
     "reasoning_effort=7 was sent",  # of a value, see below
-    "Leave fit=False out",
+    "Remove fit=False to have it fitted",
     "File.from_path or from_bytes",
     "tool_choice",
-    "response_format is",
+    "response_format takes",
     "auth='token'",
-    "The function given as api_key",
-    "api_key is a string, a SecretStr or a function",
-    "Say what is asked: prompt=",
+    "The api_key function",
+    "api_key must be a str, a SecretStr or a function",
+    "Pass either prompt=",
     "from_pil takes",
     "The Pillow picture has",
-    "AsyncClient runs in",
+    "AsyncClient needs a running event loop",
+    "A path in a message is never opened",
+    "Fitted picture files by content",
+    "pragma locking_mode",
     "model=7",  # how a client is written
 )
 
@@ -101,8 +104,8 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
 @pytest.mark.parametrize(
     ("python", "shell"),
     [
-        ("messages[0], part 0: glm-5 takes no pictures.", "glm-5 takes no pictures."),
-        ("No API key: give api_key=..., or set ZHIPUAI_API_KEY (here).", "No API key: set ZHIPUAI_API_KEY (here)."),
+        ("messages[0], part 0: glm-5 does not accept pictures.", "glm-5 does not accept pictures."),
+        ("No API key: pass api_key=..., or set ZHIPUAI_API_KEY (here).", "No API key: set ZHIPUAI_API_KEY (here)."),
         (
             "picture 'a.jpg' is torn. Save it, or pass fit=False to send it as it is.",
             "Picture 'a.jpg' is torn. Save it.",
@@ -110,8 +113,8 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         ("reasoning_effort='low' was sent to x", "--reasoning-effort low was sent to x"),
         ("base_url ends with /x: give https://y instead.", "The base URL ends with /x: give https://y instead."),
         (
-            "fewer calls at once help, set max_concurrency.",
-            "fewer calls at once help, as --concurrency of glmv batch sets.",
+            "make fewer concurrent calls (max_concurrency).",
+            "make fewer concurrent calls (--concurrency of glmv batch).",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
 
 
 def test_an_invalid_picture_is_refused_with_a_clear_message(model: ChatGLMV) -> None:
-    with pytest.raises(errors.UnsupportedContent, match="no picture"):
+    with pytest.raises(errors.UnsupportedContent, match="not a picture"):
         model.invoke([HumanMessage([{"type": "image", "base64": "bm90IGEgcGljdHVyZQ=="}])])
 
 

@@ -143,7 +143,7 @@ def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GL
     [
         (lambda llm, red: llm.complete("x", temprature=1), glmv.InvalidRequestError, "Did you mean 'temperature'"),
         (lambda llm, red: llm.complete("x", ["no/such.png"]), glmv.InvalidRequestError, "such.png"),
-        (lambda llm, red: llm.complete("x", [b"no picture"]), glmv.UnsupportedContent, "no picture"),
+        (lambda llm, red: llm.complete("x", [b"no picture"]), glmv.UnsupportedContent, "not a picture"),
         (lambda llm, red: llm.complete("x", [red] * 6, model="glm-4v"), glmv.LimitExceeded, "5"),
         (lambda llm, red: llm.complete("x", [red], model="glm-4v-flash"), glmv.InvalidRequestError, "glm-4v-flash"),
         (lambda llm, red: llm.complete("x", model="glm-none"), glmv.NotFoundError, "1211"),

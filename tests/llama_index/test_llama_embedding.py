@@ -78,9 +78,9 @@ def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"temperature": 0.5}, "temperature: embeddings have no such option"),
-        ({"stop_sequences": ["a"]}, "stop_sequences: embeddings have no such option"),
-        ({"on_sensitive": "return"}, "on_sensitive: embeddings have no such option"),
+        ({"temperature": 0.5}, "temperature: an option of chat models; embeddings do not have it"),
+        ({"stop_sequences": ["a"]}, "stop_sequences: an option of chat models; embeddings do not have it"),
+        ({"on_sensitive": "return"}, "on_sensitive: an option of chat models; embeddings do not have it"),
         ({"dimension": 5}, "Did you mean 'dimensions'"),
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],

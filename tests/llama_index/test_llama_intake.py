@@ -284,7 +284,7 @@ def test_only_refusals_are_put_into_the_terms_of_llama_index() -> None:
 def test_an_empty_block_is_refused_by_its_place(kind: Any, connect: Callable[..., GLMV]) -> None:
     empty = kind.model_construct(image=None, video=None, data=None, path=None, url=None, detail=None, title=None)
     message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[empty])
-    place = rf"^messages\[0\] \(user\), {kind.__name__}: it is empty, it has neither content nor path nor url"
+    place = rf"^messages\[0\] \(user\), {kind.__name__}: it is empty: set its content, path or url"
     with pytest.raises(glmv.UnsupportedContent, match=place):
         connect().chat([message])
 
@@ -304,7 +304,7 @@ def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
 def test_a_path_that_is_none_is_refused_where_folders_are_named(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="is no path"):
+    with pytest.raises(glmv.InvalidRequestError, match="is not a valid path"):
         connect(local_files=[folders[0]]).chat(chat(ImageBlock.model_construct(path="a\0b", image=None, url=None)))
 
 

@@ -328,30 +328,28 @@ def test_a_call_that_left_meanwhile_is_struck_off_after_any_work_of_the_gate(act
 
 def test_the_same_number_given_again_does_not_forget_that_the_platform_was_busy() -> None:
     crowd = Crowd(4)
-    crowd.enter("a").leave(busy=True)
+    crowd.enter("a").leave(busy=Busy())
     crowd.gate.widen_to(4)
     assert crowd.gate.width == 1
     crowd.gate.widen_to(5)
     assert crowd.gate.width == 5
 
 
-def test_a_gate_says_when_a_slot_was_last_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_a_gate_says_when_a_slot_was_last_given() -> None:
     crowd = Crowd(1)
-    assert crowd.gate.moved == 100.0
-    now[0] = 110.0
+    assert crowd.gate.moved == 1000.0
+    crowd.now = 1010.0
     first = crowd.enter("a call in thread a")
-    now[0] = 120.0
+    crowd.now = 1020.0
     crowd.enter("b")
-    assert crowd.gate.moved == 110.0
-    assert crowd.gate.holders() == "1 of 1 slots of glm are held (a call in thread a, for 10.0 s)"
-    now[0] = 130.0
+    assert crowd.gate.moved == 1010.0
+    assert crowd.gate.holders() == "1 of 1 slots of glm are in use (a call in thread a, for 10.0 s)"
+    crowd.now = 1030.0
     first.leave()
-    assert crowd.gate.moved == 130.0
-    assert crowd.gate.holders() == "1 of 1 slots of glm are held (b, for 0.0 s)"
+    assert crowd.gate.moved == 1030.0
+    assert crowd.gate.holders() == "1 of 1 slots of glm are in use (b, for 0.0 s)"
     crowd.gate._holders.clear()
-    assert crowd.gate.holders() == "0 of 1 slots of glm are held (by nobody)"
+    assert crowd.gate.holders() == "0 of 1 slots of glm are in use (by no call)"
 
 
 @pytest.mark.parametrize(("count", "more"), [(5, None), (6, "; and 1 more")])
@@ -360,7 +358,7 @@ def test_five_holders_are_named_and_the_others_counted(count: int, more: str | N
     for number in range(count):
         crowd.enter(f"call {number}")
     held = crowd.gate.holders()
-    assert held.startswith(f"{count} of 8 slots of glm are held (call 0, for ")
+    assert held.startswith(f"{count} of 8 slots of glm are in use (call 0, for ")
     assert ("call 4, for" in held, "call 5, for" in held) == (True, False)
     assert ("more" in held) is (more is not None)
     assert more is None or held.endswith(f"{more})")
@@ -369,7 +367,7 @@ def test_five_holders_are_named_and_the_others_counted(count: int, more: str | N
 def test_a_refusal_narrows_to_seven_tenths_of_what_was_under_way() -> None:
     crowd = Crowd(50)
     held = [crowd.enter(str(number)) for number in range(20)]
-    held[0].leave(busy=True)
+    held[0].leave(busy=Busy())
     assert crowd.gate.width == 14
 
 

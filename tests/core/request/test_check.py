@@ -76,11 +76,11 @@ def test_a_request_that_needs_no_change_is_returned_itself() -> None:
 def test_a_model_that_reads_pages_takes_no_chat() -> None:
     row = next(row for row in models() if not row.chats)
     asked = chat_request("hi", Options(), {"model": row.name})
-    with pytest.raises(UnsupportedContent, match=f"{row.name} takes no chat completions"):
+    with pytest.raises(UnsupportedContent, match=f"{row.name} is not a chat model"):
         check(asked, row)
     request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
     assert request.messages == asked.messages
-    assert f"{row.name} takes no chat completions" in request.notes[0]
+    assert f"{row.name} is not a chat model" in request.notes[0]
 
 
 def test_notes_of_before_are_kept_and_each_note_comes_once() -> None:
@@ -267,7 +267,7 @@ class TestRoles:
         row = find_model("glm-4.6v")
         assert row is not None
         asked = chat_request([Message("user", "hi"), turn], Options(), {"model": "glm-4.6v"})
-        with pytest.raises(UnsupportedContent, match=rf"messages\[1\] holds {what}, and glm-4.6v knows no tools"):
+        with pytest.raises(UnsupportedContent, match=rf"messages\[1\] has {what}, but glm-4.6v does not support tools"):
             check(asked, replace(row, **change))
 
     def test_on_another_server_nobody_has_to_ask_but_a_note_says_so(self) -> None:
@@ -402,8 +402,8 @@ class TestOptions:
         assert dict(request.options) == {"temperature": 0.01}
         (note,) = request.notes
         assert note == (
-            "temperature=0 was sent as 0.01: glm-4.6v takes temperatures from there, and servers of dialect 'openai' "
-            "know no do_sample."
+            "temperature=0 was sent as 0.01, the lowest temperature of glm-4.6v; servers of dialect 'openai' do "
+            "not have do_sample."
         )
 
     @pytest.mark.parametrize("name", ["temperature", "top_p"])
@@ -440,13 +440,13 @@ class TestOptions:
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
         assert "thinking" not in request.options
-        assert f"thinking was left out: {model} has no switch, it {does} thinks." in request.notes
+        assert f"thinking was left out: {model} {does} thinks and has no switch." in request.notes
 
     def test_the_note_on_stop_words_says_how_many_the_model_takes(self) -> None:
         (one,) = checked("glm-4.6v", "hi", stop=["a", "b"]).notes
-        assert one == "glm-4.6v takes 1 stop word; answers are cut here at the others."
+        assert one == "glm-4.6v takes 1 stop word; the client cuts answers at the others."
         notes = checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).notes
-        assert "glm-5.3-flash takes 4 stop words; answers are cut here at the others." in notes
+        assert "glm-5.3-flash takes 4 stop words; the client cuts answers at the others." in notes
 
     def test_servers_that_may_take_more_are_sent_what_is_over_a_limit_with_a_note(self) -> None:
         row = find_model("glm-4v")
@@ -463,4 +463,4 @@ class TestOptions:
         asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
         request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")
         assert request.options["tools"] == [search, TOOL]
-        assert "tools[0] is of type 'web_search'" in request.notes[0]
+        assert "tools[0] has the type 'web_search'" in request.notes[0]

@@ -434,13 +434,13 @@ def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
     emu.say(*[text("Ada was", finish_reason=reason)] * 4)
     with pytest.raises(glmv.MalformedResponse) as failed:
         ask(glm, False, **wanted)
-    message = f"The model was asked for {what} and gave an answer that does not fit: "
+    message = f"The model was asked for {what}, but its answer does not fit: "
     assert failed.value.message.startswith(message)
-    assert failed.value.message.endswith(" It was cut off by max_tokens: allow more.") is hint
+    assert failed.value.message.endswith(" It was cut off by max_tokens: raise that limit.") is hint
     returned = ask(glm, False, on_misfit="return", **wanted)
     assert returned.text == "Ada was"
     assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
-    assert returned.notes[-1].endswith(" It was cut off by max_tokens: allow more.") is hint
+    assert returned.notes[-1].endswith(" It was cut off by max_tokens: raise that limit.") is hint
 
 
 @both
@@ -482,7 +482,7 @@ def test_the_model_is_told_what_is_wrong_with_its_call(
     told = emu.requests[1].body["messages"][-1]["content"]
     assert told.startswith(f"Your last reply cannot be used, since {problem}")
     assert "Call one of the tools weather, clock now." in told
-    assert f"The model was asked a second time, since of its first answer {problem}" in answer.notes[-1]
+    assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -517,10 +517,10 @@ def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, em
     ("options", "message"),
     [
         ({"tools": [WEATHER], "tool_choice": "moon"}, 'tool_choice names "moon", which is not among the tools'),
-        ({"tool_choice": "required"}, "needs tools to choose from; there are none"),
-        ({"tools": [WEATHER], "tool_choice": {"type": "moon"}}, "tool_choice is 'auto', 'none', 'required', the name"),
-        ({"response_format": {"type": "xml"}}, "response_format is {'type': 'json_object'} or"),
-        ({"response_format": {"type": "json_schema"}}, "response_format is {'type': 'json_object'} or"),
+        ({"tool_choice": "required"}, "needs tools; the request has none"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "moon"}}, "tool_choice takes 'auto', 'none', 'required'"),
+        ({"response_format": {"type": "xml"}}, "response_format takes {'type': 'json_object'} or"),
+        ({"response_format": {"type": "json_schema"}}, "response_format takes {'type': 'json_object'} or"),
     ],
 )
 def test_what_is_no_choice_and_no_format_is_refused_with_what_is_one(

@@ -187,16 +187,20 @@ def test_importing_the_core_imports_no_validator() -> None:
         ),
         ("x", {"type": ["number", "null"]}, "the answer has to be of type number or null"),
         ({}, {"required": ["a", "b"]}, "the answer lacks 'a', 'b'"),
-        ({"x": 1}, {"type": "object", "additionalProperties": False}, "the answer has 'x', which is not asked for"),
-        ({"x": 1}, {"properties": {"x": False}}, "the answer must not hold 1"),
+        (
+            {"x": 1},
+            {"type": "object", "additionalProperties": False},
+            "the answer has 'x', which the schema does not allow",
+        ),
+        ({"x": 1}, {"properties": {"x": False}}, "the answer must not have the value 1"),
         ("x", {"anyOf": [{"type": "number"}]}, "the answer has to be of type number"),
         ("x", {"oneOf": [{"type": "number"}]}, "the answer has to be of type number"),
-        ("x", {"anyOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 forms it may have"),
-        ("x", {"oneOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 forms it may have"),
+        ("x", {"anyOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 allowed forms"),
+        ("x", {"oneOf": [{"type": "number"}, {"type": "null"}]}, "the answer fits none of the 2 allowed forms"),
         (
             1,
             {"oneOf": [{"type": "number"}, {"minimum": 0}]},
-            "the answer fits several of the 2 forms it may have, and has to fit one",
+            "the answer fits several of the 2 allowed forms, and has to fit exactly one",
         ),
         ([1], {"contains": {"type": "string"}}, 'the answer has to meet contains: {"type": "string"}'),
     ],
@@ -216,7 +220,7 @@ def test_additional_properties_are_those_that_are_not_named_and_match_no_pattern
     assert misfit({"a": 1, "x_1": 1, "b": 1, "other": 1}, schema) == "other has to be of type null"
     assert (
         misfit({"x_1": 1, "other": 1}, {**schema, "additionalProperties": False})
-        == "the answer has 'other', which is not asked for"
+        == "the answer has 'other', which the schema does not allow"
     )
     assert misfit([1], schema) is None
 

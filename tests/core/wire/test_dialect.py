@@ -231,7 +231,7 @@ def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None
     paper = ["?", glmv.File.from_url("https://example.com/a.pdf")]
     search = [{"type": "web_search", "web_search": {}}]
     if name in ENGINES:
-        with pytest.raises(glmv.UnsupportedContent, match="take no documents"):
+        with pytest.raises(glmv.UnsupportedContent, match="do not accept files"):
             sent(paper, **at(name))
         with pytest.raises(glmv.UnsupportedContent, match="take functions only"):
             sent("hi", tools=search, **at(name))

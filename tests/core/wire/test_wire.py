@@ -674,7 +674,7 @@ def test_a_document_in_the_message_is_a_data_uri_with_its_name(dialect: Any) -> 
     "file", [File.from_bytes(b"%PDF-1.4"), File.from_id("f"), File.from_url("https://e.org/a.pdf")]
 )
 def test_documents_are_refused_by_servers_that_take_none(file: File) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match="take no documents"):
+    with pytest.raises(glmv.UnsupportedContent, match="do not accept files"):
         written([file, "?"], VLLM)
 
 
@@ -724,7 +724,7 @@ def test_own_fields_of_the_body_do_not_undo_those_of_the_server() -> None:
 def test_tools_of_other_types_are_refused_by_servers_of_functions() -> None:
     function = {"type": "function", "function": {"name": "f"}}
     assert written("hi", VLLM, tools=[function])["tools"] == [function]
-    with pytest.raises(glmv.UnsupportedContent, match=r"tools\[1\] is of type 'web_search'.*'vllm'.*functions only"):
+    with pytest.raises(glmv.UnsupportedContent, match=r"tools\[1\] has the type 'web_search'.*'vllm'.*functions only"):
         written("hi", VLLM, tools=[function, {"type": "web_search", "web_search": {}}])
 
 
