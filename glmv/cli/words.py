@@ -67,7 +67,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"Name the column \(`column=`, `--column`\)", "Name the column (--column)"),
     (r"\bretry_failed=True sends\b", "--retry-failed sends"),
     (r"; retry_failed asks\b", "; --retry-failed asks"),
-    (r"leave out order='input'", "leave out --order input"),
+    (r"^order='input' cannot be used with via='platform'", "--order input cannot be used with --via platform"),
+    (r"^budget cannot be used with via='platform'", "--budget cannot be used with --via platform"),
     (r"\bkeep_columns: ", "--keep-columns: "),
 )
 _TABLE = tuple((re.compile(found), instead) for found, instead in _WORDS)
